@@ -1,0 +1,78 @@
+"""The bus protocol: publish, subscribe, poll. Two implementations: `memory` and `mqtt`, chosen by URL.
+
+A handler runs inside `poll`, in the thread that polls: no hidden thread, so no locks in user code and no hand-off
+latency. One participant owns one bus object and polls it; several participants of one process may share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+Handler = Callable[[str, bytes], None]
+
+
+@dataclass(slots=True)
+class BusStats:
+    """Counters since the bus was opened; nothing that is lost is lost silently."""
+
+    published: int = 0
+    received: int = 0
+    delivered: int = 0
+    dropped: int = 0  # oldest messages that a bounded queue let go of
+    conflated: int = 0  # messages replaced by a newer one of the same topic
+    reconnects: int = 0
+    unsent: int = 0  # publishes refused because the broker was away and the outbox full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """Published by the broker when the client vanishes; retained."""
+
+    topic: str
+    payload: bytes
+
+
+class Subscription(Protocol):
+    """A handle on one subscription."""
+
+    topic_filter: str
+    dropped: int
+    conflated: int
+
+    def cancel(self) -> None: ...
+
+
+class Bus(Protocol):
+    """What every transport offers."""
+
+    stats: BusStats
+
+    @property
+    def connected(self) -> bool: ...
+
+    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False) -> Subscription:
+        """Run `handler(topic, payload)` for each message that matches, inside `poll`.
+
+        Args:
+            topic_filter: MQTT filter; `+` and a trailing `#` are wildcards.
+            qos: 0 or 1.
+            keep: Messages that may wait between two polls; the oldest beyond that are dropped and counted.
+            latest: Keep only the newest message per topic (a slow reader sees the present, not the past).
+        """
+        ...
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send; never blocks on a slow subscriber."""
+        ...
+
+    def poll(self, timeout_s: float = 0.0) -> int:
+        """Do pending input and output, run the handlers; wait up to `timeout_s` for the first message.
+
+        Returns:
+            How many handlers ran.
+        """
+        ...
+
+    def close(self) -> None: ...

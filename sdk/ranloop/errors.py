@@ -1,0 +1,73 @@
+"""Every error ranloop raises on purpose: what came, what was wanted, what to do.
+
+    RanloopError
+    ├── VocabularyError    a name that is not in the catalogue (with near matches)
+    ├── WireError          bytes that are not a message of ours
+    ├── BusError           a broker that is not there, or an address we cannot use
+    ├── ManifestError      an xApp package that cannot be loaded as it stands
+    ├── ModelError         a model package that is broken, or does not fit its card or its input
+    ├── NodeError          a RAN node, recording or scenario that cannot be opened
+    ├── LockstepError      an xApp that did not answer a step
+    └── MissingExtraError  something optional is not installed; names the install line
+
+A wrong argument to a function is a `ValueError` as everywhere in Python.
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "BusError",
+    "LockstepError",
+    "ManifestError",
+    "MissingExtraError",
+    "ModelError",
+    "NodeError",
+    "RanloopError",
+    "VocabularyError",
+    "WireError",
+)
+
+
+class RanloopError(Exception):
+    """Parent of every error that ranloop raises on purpose. Its text is one line of advice."""
+
+
+class VocabularyError(RanloopError):
+    """A measurement or action name that the catalogue does not have."""
+
+    def __init__(self, kind: str, name: str, near: tuple[str, ...] = ()) -> None:
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}{hint}")
+        self.kind, self.name, self.near = kind, name, near
+
+
+class WireError(RanloopError):
+    """Bytes from the bus that are not one of our messages."""
+
+
+class BusError(RanloopError):
+    """The bus cannot be opened or used."""
+
+
+class ManifestError(RanloopError):
+    """An xApp folder whose manifest or code cannot be used."""
+
+
+class ModelError(RanloopError):
+    """A model package that is broken, or does not fit its card or its input."""
+
+
+class NodeError(RanloopError):
+    """A RAN node, scenario or recording that cannot be opened."""
+
+
+class LockstepError(RanloopError):
+    """An xApp did not answer a lockstep step in time."""
+
+
+class MissingExtraError(RanloopError):
+    """An optional part is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional part: pip install 'ranloop[{extra}]'")
+        self.what, self.extra = what, extra

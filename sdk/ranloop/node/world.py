@@ -1,0 +1,64 @@
+"""What a node host hosts: one or more RAN nodes on one clock.
+
+The simulator, a recording and a drive-test table implement this protocol; an E2 bridge will. A world knows nothing of
+xApps, rights, leases or transports: it moves time, hands out reports and applies what the guard let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ranloop.vocabulary import Action
+from ranloop.wire.messages import F32, Catalogue, Report
+
+
+class World(Protocol):
+    """One or more RAN nodes on one clock. Times are RAN time in nanoseconds since the run began."""
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]: ...
+
+    @property
+    def now_ns(self) -> int: ...
+
+    @property
+    def end_ns(self) -> int:
+        """When the world ends."""
+        ...
+
+    @property
+    def slot_ns(self) -> int:
+        """Actions take effect at multiples of this."""
+        ...
+
+    def next_report_ns(self) -> int:
+        """When the next report leaves a node (later than `now_ns`)."""
+        ...
+
+    def advance(self, until_ns: int) -> None:
+        """Move to `until_ns`, at most to the next report."""
+        ...
+
+    def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+        """The reports that leave at `now_ns`, in deterministic order, once.
+
+        Args:
+            wanted: (node, level, period in ms) -> measurement names, merged over the subscribers of that stream.
+        """
+        ...
+
+    def apply(self, node: str, action: Action) -> F32:
+        """Put `action` in force from the current slot on.
+
+        Returns:
+            The values in force afterwards, shape [n, n_parameters]; a row of NaN where the target does not exist
+            at this node (any more).
+        """
+        ...
+
+    def hosts(self, node: str, column: str, ids: F32) -> F32:
+        """1 where the dense id (`column`: "ue", "cell", ...) lives at `node` now, else 0, shape [n]."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,84 @@
+"""The shape of a catalogue entry: what a measurement is, what an action is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Level = Literal["cell", "ue", "slice", "qos_flow"]
+LEVELS: tuple[Level, ...] = ("cell", "ue", "slice", "qos_flow")
+
+# The id columns that a report of each level carries, in this order: the first names the row's target,
+# `cell` joins the levels of one RAN time.
+ID_COLUMNS: dict[Level, tuple[str, ...]] = {
+    "cell": ("cell",),
+    "ue": ("ue", "cell"),
+    "slice": ("slice", "cell"),
+    "qos_flow": ("ue", "cell", "five_qi", "slice"),
+}
+
+
+class Collection(StrEnum):
+    """How a value comes about; TS 32.404 5.2 (collection methods)."""
+
+    COUNTER = "CC"  # cumulative counter over the granularity period
+    GAUGE = "GAUGE"  # sampled or smoothed state
+    DERIVED = "DER"  # discrete event registration or a ratio of counters
+    STATUS = "SI"  # status inspection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One entry of the measurement catalogue.
+
+    `low` and `high` bound every meaningful value, in `unit`; "no value" is NaN and never 0.
+    """
+
+    name: str
+    unit: str
+    levels: tuple[Level, ...]
+    collection: Collection
+    integer: bool
+    low: float
+    high: float
+    definition: str
+    clause: str
+    no_value: str  # when a period has no meaningful value
+    carrier: str  # the E2SM-KPM level/style real stacks carry it at, or "none known"
+    aliases: tuple[str, ...] = ()
+
+
+class Kind(StrEnum):
+    """A setting is held under a lease and reverts; a one-shot happens once or not at all."""
+
+    SETTING = "setting"
+    ONE_SHOT = "one-shot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter column of an action, with its range and the value it reverts to (None for a one-shot)."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    default: float | None
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSpec:
+    """One entry of the action catalogue.
+
+    `targets` are the id columns that together name one target, e.g. ("cell", "five_qi").
+    `carrier` is the E2SM-RC or E2SM-CCC carrier, or the words "ranloop extension".
+    """
+
+    name: str
+    targets: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    kind: Kind
+    definition: str
+    carrier: str

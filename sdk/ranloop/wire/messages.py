@@ -1,0 +1,258 @@
+"""What travels on the bus, as frozen dataclasses; `codec` turns them into bytes and back.
+
+Parse at the wall, trust inside: an instance of these is valid. Arrays are little-endian float32 on the wire;
+ids are dense integers below 2**24, so float32 holds them exactly, and their opaque names stand in `labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranloop.errors import VocabularyError
+from ranloop.vocabulary import Action, Level
+
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+
+WIRE_VERSION = 1
+MAX_ID = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Report:
+    """One KPM report: all targets of one level of one node, for one granularity period.
+
+    Attributes:
+        node: Name of the RAN node.
+        level: What a row is: a cell, UE, slice or QoS flow.
+        period_ms: Granularity period in milliseconds.
+        seq: Counts the periods of this stream from 0; a gap is a lost report.
+        ran_time_ns: RAN time at the end of the period, in nanoseconds since the run began.
+        ids: Names of the id columns, `ID_COLUMNS[level]`.
+        names: Catalogue names of the measurement columns.
+        block: Shape [n_rows, len(ids) + len(names)], float32, catalogue units, NaN = no value.
+        labels: Id column -> {dense id: the node's own opaque name}.
+        stamps: Stage -> monotonic clock in nanoseconds, for latency breakdowns only.
+    """
+
+    node: str
+    level: Level
+    period_ms: int
+    seq: int
+    ran_time_ns: int
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    block: F32
+    labels: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    stamps: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.block)
+
+    def __getitem__(self, name: str) -> F32:
+        """The column of one measurement, shape [n_rows], catalogue units, NaN = no value."""
+        try:
+            return self.block[:, len(self.ids) + self.names.index(name)]
+        except ValueError:
+            near = tuple(n for n in self.names if n.lower() == name.lower())
+            raise VocabularyError(f"measurement in this {self.level} report", name, near or self.names) from None
+
+    def id(self, column: str) -> I32:
+        """One id column as integers, shape [n_rows]."""
+        try:
+            return self.block[:, self.ids.index(column)].astype(np.int32)
+        except ValueError:
+            raise VocabularyError(f"id column of a {self.level} report", column, self.ids) from None
+
+    @property
+    def ue(self) -> I32:
+        return self.id("ue")
+
+    @property
+    def cell(self) -> I32:
+        return self.id("cell")
+
+    @property
+    def five_qi(self) -> I32:
+        return self.id("five_qi")
+
+    @property
+    def slice(self) -> I32:
+        return self.id("slice")
+
+    @property
+    def time_s(self) -> float:
+        """RAN time at the end of the period, in seconds."""
+        return self.ran_time_ns / 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ActionBatch:
+    """What one xApp wants held (or done once) on targets of one node: one action type, columns.
+
+    Attributes:
+        id: Unique for ever; a retry keeps it.
+        xapp: Sender; the guard compares it with the topic that the broker let it use.
+        node: RAN node that owns the targets.
+        seq: The xApp's own counter; actions of one instant are judged in the order (xapp, seq).
+        action: The typed columns.
+        valid_until_ns: RAN time after which the batch must not take effect any more.
+        lease_ms: How long a setting lives without renewal, in RAN time; None for a one-shot.
+        atomic: All targets or none, judged as the state after the whole change.
+        models: "name@hash" of each model that had a part in the decision, for the audit log.
+        report_seq: Sequence number of the report that the decision rests on, -1 if none.
+        stamps: As in `Report`, continued.
+    """
+
+    id: str
+    xapp: str
+    node: str
+    seq: int
+    action: Action
+    valid_until_ns: int
+    lease_ms: int | None = None
+    atomic: bool = False
+    models: tuple[str, ...] = ()
+    report_seq: int = -1
+    stamps: Mapping[str, int] = field(default_factory=dict)
+
+
+class Status(IntEnum):
+    """What became of one target. All but ENDED are terminal: exactly one of them per action id and target."""
+
+    APPLIED = 0
+    REFUSED = 1
+    EXPIRED = 2
+    UNKNOWN = 3  # the answer was lost and cannot be found
+    RECOMMENDED = 4  # the guard would have accepted; the xApp may only recommend
+    ENDED = 5  # a setting that had been applied is over (lease lapsed, UE left, killed, ...)
+
+
+class Cause(StrEnum):
+    """Why a target was not applied, or why a setting ended. The result's text adds the facts."""
+
+    NONE = "none"
+    IDENTITY = "identity"
+    AUTONOMY = "autonomy"
+    KILLED = "killed"
+    NOT_SUPPORTED = "not-supported"
+    NOT_PERMITTED = "not-permitted"
+    RANGE = "range"
+    RATE = "rate"
+    INVARIANT = "invariant"
+    CONFLICT = "conflict"
+    STALE = "stale"
+    NO_TARGET = "no-target"
+    ATOMIC = "atomic"
+    LEASE_LAPSED = "lease-lapsed"
+    UE_LEFT = "ue-left"
+    SUPERSEDED = "superseded"
+    MALFORMED = "malformed"
+    HARM = "harm"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """What the guard and the node did with an action batch, target by target.
+
+    Attributes:
+        id: Id of the batch.
+        action: Name of the action type.
+        targets: Shape [n, n_keys].
+        status: Shape [n], values of `Status`.
+        cause: Shape [n], indices into `causes`.
+        causes: Pairs (cause, text for a person); index 0 is (NONE, "").
+        applied: Shape [n, n_parameters], the values in force afterwards; NaN where nothing was applied.
+        ran_time_ns: RAN time at which it took effect or was decided.
+    """
+
+    id: str
+    xapp: str
+    node: str
+    action: str
+    targets: I32
+    status: NDArray[np.uint8]
+    cause: NDArray[np.uint8]
+    causes: tuple[tuple[Cause, str], ...]
+    applied: F32
+    ran_time_ns: int
+    stamps: Mapping[str, int] = field(default_factory=dict)
+
+    def count(self, status: Status) -> int:
+        return int(np.count_nonzero(self.status == status))
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """What a node measures and which actions it takes; retained on the bus, checked when subscribing.
+
+    Attributes:
+        measurements: Level -> catalogue names that it reports at this level.
+        actions: Names of the action types it takes.
+        periods_ms: Granularity periods it offers.
+        cells: Dense cell id -> the node's own name of the cell.
+        slices: Dense slice id -> S-NSSAI.
+        control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
+    """
+
+    node: str
+    measurements: Mapping[Level, tuple[str, ...]]
+    actions: tuple[str, ...]
+    periods_ms: tuple[int, ...]
+    cells: Mapping[int, str]
+    slices: Mapping[int, str] = field(default_factory=dict)
+    control_delay_ms: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """A participant's life sign; retained, and the last will carries it with `alive=False`."""
+
+    name: str
+    alive: bool
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """Lockstep: all that is due for one xApp at one instant."""
+
+    host: str
+    step: int
+    ran_time_ns: int
+    reports: tuple[Report, ...] = ()
+    results: tuple[Result, ...] = ()
+    timers: tuple[str, ...] = ()
+    last: bool = False  # the run is over; the xApp answers once more and leaves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """Lockstep: everything one xApp wants after one step; empty if nothing."""
+
+    xapp: str
+    step: int
+    batches: tuple[ActionBatch, ...] = ()
+    error: str = ""  # the user's traceback when a handler raised: the host stops the run with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An operator's order to a node's guard: the kill switch, or the autonomy of one xApp."""
+
+    kill: bool | None = None
+    xapp: str = ""
+    autonomy: str = ""
+
+
+Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order

@@ -1,0 +1,66 @@
+"""Where each message travels. The major wire version is in the topic; a level is one of `[a-z0-9_-]+`.
+
+Reports and results are readable per stream and per xApp, actions writable by their sender alone: what a broker's
+access list can enforce is exactly what the topics tell apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ranloop.wire.messages import WIRE_VERSION
+
+ROOT = f"ranloop/{WIRE_VERSION}"
+_LEVEL = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+def is_topic_level(text: str) -> bool:
+    """Whether `text` may stand between two slashes: lower-case letters, digits, `_`, `-`, at most 64."""
+    return _LEVEL.fullmatch(text) is not None
+
+
+def _join(*levels: str) -> str:
+    for level in levels:
+        if level != "+" and not is_topic_level(level):
+            raise ValueError(f"{level!r} cannot be part of a topic: use lower-case letters, digits, '_' and '-', at most 64")
+    return "/".join((ROOT, *levels))
+
+
+def report(node: str, level: str, period_ms: int | str) -> str:
+    return _join("report", node, level, str(period_ms))
+
+
+def catalogue(node: str) -> str:
+    return _join("catalogue", node)
+
+
+def act(xapp: str, node: str) -> str:
+    """Writable by `xapp` alone: the topic is the sender's identity."""
+    return _join("act", xapp, node)
+
+
+def result(xapp: str, node: str) -> str:
+    return _join("result", xapp, node)
+
+
+def step(host: str, xapp: str) -> str:
+    return _join("step", host, xapp)
+
+
+def answer(xapp: str, host: str) -> str:
+    """Writable by `xapp` alone."""
+    return _join("answer", xapp, host)
+
+
+def presence(name: str) -> str:
+    return _join("presence", name)
+
+
+def order(node: str) -> str:
+    """Writable by the operator alone."""
+    return _join("order", node)
+
+
+def levels(topic: str) -> list[str]:
+    """The parts after the root, or [] if the topic is not one of ours."""
+    return topic[len(ROOT) + 1 :].split("/") if topic.startswith(ROOT + "/") else []
