@@ -58,7 +58,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter column of an action, with its range and the value it reverts to (None for a one-shot)."""
+    """One parameter column of an action, with its range [`low`, `high`] and the value that it reverts to.
+
+    `default` is None where the node's own configuration says it (a setting), or where nothing reverts
+    (a one-shot).
+    """
 
     name: str
     unit: str
@@ -82,3 +86,8 @@ class ActionSpec:
     kind: Kind
     definition: str
     carrier: str
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the parameter columns, in order."""
+        return tuple([parameter.name for parameter in self.parameters])

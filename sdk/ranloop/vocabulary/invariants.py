@@ -1,0 +1,77 @@
+"""What the specification says must hold of settings: pure, vectorised checks that a guard calls.
+
+Three questions, each answered per row with one cause text for the rows that fail:
+is every value in its range, does a row agree with itself, does the whole state of a node agree.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranloop.vocabulary.actions import SetSliceQuota
+from ranloop.vocabulary.columns import Action
+
+# Parameters are float32: three slices of 33.3333 % each must not fail on the last bit.
+_PCT_TOLERANCE = 1e-3
+
+
+class Verdict(NamedTuple):
+    """Which rows hold, and why the others do not."""
+
+    ok: NDArray[np.bool_]  # [n]
+    cause: str  # one line, true of every row that is not ok
+
+
+def in_range(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
+    """Check `parameters` [n, n_params] against the catalogue's ranges; NaN and infinities are outside."""
+    columns = action_type.spec.parameters
+    low = np.array([column.low for column in columns], dtype=np.float32)
+    high = np.array([column.high for column in columns], dtype=np.float32)
+    whole = np.array([column.integer for column in columns])
+    ok = (parameters >= low) & (parameters <= high)
+    if whole.any():
+        ok &= ~whole | (np.trunc(parameters) == parameters)
+    ranges = ", ".join(
+        f"{c.name} {c.low:g} to {c.high:g} {c.unit}{' (whole numbers)' if c.integer else ''}" for c in columns
+    )
+    return Verdict(np.asarray(ok.all(axis=1)), f"outside the range: {action_type.spec.name} takes {ranges}")
+
+
+def row_invariant(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
+    """Check what must hold inside one row of `parameters` [n, n_params].
+
+    SetSliceQuota: dedicated <= min <= max (TS 28.541 4.3.36, RRMPolicyRatio). Others have no such rule.
+    """
+    if action_type is not SetSliceQuota:
+        return Verdict(np.ones(len(parameters), dtype=np.bool_), "")
+    minimum, maximum, dedicated = parameters.T
+    return Verdict(
+        (dedicated <= minimum) & (minimum <= maximum),
+        "a slice quota needs dedicated_pct <= min_pct <= max_pct (TS 28.541 4.3.36)",
+    )
+
+
+def state_invariant(
+    action_type: type[Action], targets: NDArray[np.int32], parameters: NDArray[np.float32]
+) -> Verdict:
+    """Check what must hold across the rows of a node's state as it would be after the change.
+
+    SetSliceQuota: the sum of min_pct over the slices of a cell <= 100 (TS 28.541 4.3.36). Every slice of a
+    cell that breaks it is marked: which of them to refuse is the guard's decision. Others have no such rule.
+
+    Args:
+        action_type: What the rows set.
+        targets: The targets of the whole state, each once, [n, n_keys].
+        parameters: The values they would hold, [n, n_params].
+    """
+    if action_type is not SetSliceQuota or len(targets) == 0:
+        return Verdict(np.ones(len(targets), dtype=np.bool_), "")
+    _, cell_of_row = np.unique(targets[:, 0], return_inverse=True)
+    guaranteed_pct = np.bincount(cell_of_row, weights=parameters[:, 0])  # [n_cell]
+    return Verdict(
+        guaranteed_pct[cell_of_row] <= 100 + _PCT_TOLERANCE,
+        "the min_pct of a cell's slices add up to more than 100 (TS 28.541 4.3.36)",
+    )
