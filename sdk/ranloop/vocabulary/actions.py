@@ -7,13 +7,12 @@ is named; a node may advertise narrower ranges.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 from typing import ClassVar
 
 from ranloop.errors import VocabularyError
-from ranloop.vocabulary.columns import Action, Ids, Values
+from ranloop.vocabulary.columns import Action, Ids, Values, action
 from ranloop.vocabulary.model import ActionSpec, Kind, Parameter
 from ranloop.vocabulary.near import near_matches
 
@@ -33,7 +32,7 @@ class CellState(IntEnum):
     OFF = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetSliceQuota(Action):
     """Share a cell's downlink PRBs between slices: RRMPolicyRatio, TS 28.541 4.3.36, percent of the cell's PRBs.
 
@@ -60,7 +59,7 @@ class SetSliceQuota(Action):
     dedicated_pct: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetUeWeight(Action):
     """Weigh one UE in the downlink scheduler: a factor on its scheduling metric, 1 is neutral.
 
@@ -80,7 +79,7 @@ class SetUeWeight(Action):
     weight: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetClassWeight(Action):
     """Weigh all QoS flows of one 5QI in one cell: the class's factor on the scheduling metric.
 
@@ -100,7 +99,7 @@ class SetClassWeight(Action):
     weight: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class Handover(Action):
     """Hand a UE over to another cell, once; whether it still makes sense is bounded by `valid_until`."""
 
@@ -125,7 +124,7 @@ class Handover(Action):
     target_cell: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetCellOffset(Action):
     """Draw UEs to a cell or push them away: its cell individual offset in event A3, for every UE.
 
@@ -145,7 +144,7 @@ class SetCellOffset(Action):
     cio_db: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetTxPower(Action):
     """Set a cell's transmit power, all downlink channels together; reverts to the configured power."""
 
@@ -161,7 +160,7 @@ class SetTxPower(Action):
     tx_power_dbm: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetCellState(Action):
     """Put a cell to sleep or wake it; `state` holds `CellState` values.
 
@@ -189,7 +188,7 @@ class SetCellState(Action):
     state: Values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@action
 class SetOllaTarget(Action):
     """Set the block error rate that a UE's outer-loop link adaptation steers first transmissions to.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,19 @@ else:
     Values = NDArray[np.float32]
 
 
+ActionT = TypeVar("ActionT", bound="Action")
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, frozen_default=True)
+def action(cls: type[ActionT]) -> type[ActionT]:
+    """Make a catalogue entry a frozen dataclass with slots and keyword arguments only.
+
+    A decorator of our own because type checkers honour `Ids` and `Values` (what goes in is not what comes
+    out) behind `dataclass_transform`, and do not behind `dataclass` itself.
+    """
+    return dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
+
+
 class Action:
     """What an xApp wants of n targets: the parent of every entry of the action catalogue.
 
@@ -39,8 +53,8 @@ class Action:
     spec: ClassVar[ActionSpec]
 
     def __post_init__(self) -> None:
-        names = self._field_names()
-        self._fill(names, [getattr(self, name) for name in names])
+        spec = self.spec
+        self._fill([getattr(self, name) for name in spec.targets + spec.parameter_names])
 
     @classmethod
     def from_columns(cls, targets: ArrayLike, parameters: ArrayLike) -> Self:
@@ -53,9 +67,9 @@ class Action:
                 f"{spec.name}: got targets {list(ids.shape)} and parameters {list(values.shape)}, "
                 f"want [n, {len(spec.targets)}] and [n, {len(spec.parameters)}]"
             )
-        action = cls.__new__(cls)
-        action._fill(cls._field_names(), [*ids.T, *values.T])
-        return action
+        built = cls.__new__(cls)
+        built._fill([*ids.T, *values.T])
+        return built
 
     def targets(self) -> NDArray[np.int32]:
         """The ids that name each target, [n, n_keys] in the order of `spec.targets`."""
@@ -87,27 +101,36 @@ class Action:
     def _field_names(cls) -> tuple[str, ...]:
         return cls.spec.targets + cls.spec.parameter_names
 
-    def _fill(self, names: Sequence[str], given: Sequence[ArrayLike]) -> None:
-        """Set the fields to arrays of one length; the ids come first."""
-        n_keys = len(self.spec.targets)
-        columns: list[NDArray[np.int32] | NDArray[np.float32]] = [
-            *map(_id_column, names[:n_keys], given[:n_keys]),
-            *(np.array(value, dtype=np.float32) for value in given[n_keys:]),
+    def _fill(self, given: Sequence[ArrayLike]) -> None:
+        """Set the fields, targets first, to read-only arrays of one length."""
+        names, n_keys = self._field_names(), len(self.spec.targets)
+        columns = [
+            _ids(name, value) if k < n_keys else np.array(value, dtype=np.float32)
+            for k, (name, value) in enumerate(zip(names, given, strict=True))
         ]
-        lengths = {column.shape for column in columns if column.ndim}
-        if len(lengths) > 1 or any(len(shape) > 1 for shape in lengths):
-            shapes = ", ".join(
-                f"{name} {list(c.shape)}" for name, c in zip(names, columns, strict=True) if c.ndim
-            )
-            raise ValueError(f"{self.spec.name}: got {shapes}; want one length for all, or single numbers")
-        shape = lengths.pop() if lengths else (1,)
+        shape = _common_shape(self.spec.name, names, columns)
         for name, column in zip(names, columns, strict=True):
             filled = column if column.ndim else np.full(shape, column, dtype=column.dtype)
-            filled.setflags(write=False)
-            object.__setattr__(self, name, filled)  # the way past frozen=True that dataclasses use themselves
+            filled.flags.writeable = False
+            object.__setattr__(self, name, filled)  # frozen: what dataclass's own __init__ does
 
 
-def _id_column(name: str, value: ArrayLike) -> NDArray[np.int32]:
+def _common_shape(
+    action_name: str, names: Sequence[str], columns: Sequence[NDArray[np.int32] | NDArray[np.float32]]
+) -> tuple[int]:
+    shape: tuple[int, ...] | None = None
+    for column in columns:
+        if column.ndim and (column.ndim > 1 or column.shape != (shape or column.shape)):
+            got = ", ".join(
+                f"{n} {list(c.shape) if c.ndim else '1'}" for n, c in zip(names, columns, strict=True)
+            )
+            raise ValueError(f"{action_name}: got {got}; want one length for all, or single numbers")
+        if column.ndim:
+            shape = column.shape
+    return (1,) if shape is None else (shape[0],)
+
+
+def _ids(name: str, value: ArrayLike) -> NDArray[np.int32]:
     given = np.asarray(value)
     if given.size == 0:
         return np.empty(given.shape, dtype=np.int32)  # an empty list arrives as float64
