@@ -1,0 +1,374 @@
+"""Scenarios: the world that a run takes place in, read from TOML and checked once.
+
+A scenario is frozen; `with_overrides` gives a changed copy that is checked again. Random draws need the scenario and
+a seed, nothing else. Fields carry their units; what a field means is said beside it, where the number came from in
+`scenarios/*.toml`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
+
+# TS 23.501 V17 Table 5.7.4-1: packet delay budget in ms between the UE and the UPF.
+PACKET_DELAY_BUDGET_MS: Final[Mapping[int, float]] = {
+    # GBR, then non-GBR, then delay-critical GBR
+    1: 100, 2: 150, 3: 50, 4: 300, 65: 75, 66: 100, 67: 100, 71: 150, 72: 300, 73: 300, 74: 500, 76: 500,
+    5: 100, 6: 300, 7: 100, 8: 300, 9: 300, 10: 1100, 69: 60, 70: 200, 79: 50, 80: 10,
+    82: 10, 83: 10, 84: 30, 85: 5, 86: 5, 87: 5, 88: 10, 89: 15, 90: 20,
+}  # fmt: skip
+# What the core network takes of it (same table, notes): 20 ms unless the class lives near the edge.
+CORE_DELAY_MS: Final[Mapping[int, float]] = {
+    80: 2,
+    82: 1,
+    83: 2,
+    84: 5,
+    85: 2,
+    86: 2,
+    87: 1,
+    88: 1,
+    89: 1,
+    90: 1,
+}
+DEFAULT_CORE_DELAY_MS: Final = 20.0
+DELAY_BOUND_5QI: Final = frozenset({1, 2, 3, 4, 7, 65, 66, 67, 71, 72, 73, 74, 76, 79, 80, *range(82, 91)})
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[NotNegative, NotNegative]
+SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be used: one line with the file, the field, what it holds and what it should hold."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Carrier(_Section):
+    """One downlink carrier, the same in every cell (reuse 1)."""
+
+    frequency_ghz: float = Field(
+        default=3.5, ge=0.5, le=6.0
+    )  # the range of TR 38.901's UMa that is used here
+    bandwidth_prb: int = Field(default=51, ge=11, le=273)  # 51 = 20 MHz at 30 kHz (TS 38.101-1 Table 5.3.2-1)
+    scs_khz: Literal[15, 30, 60] = 30
+    noise_figure_db: NotNegative = 9.0
+
+
+class Layout(_Section):
+    """Sites on a hexagonal grid; sectors look to 30, 150 and 270 degrees."""
+
+    sites: Literal[1, 7] = 7
+    sectors: Literal[1, 3] = 3  # 1 = one omnidirectional cell per site
+    isd_m: float = Field(default=500.0, ge=100.0, le=5000.0)
+    wrap_around: bool = True  # with 7 sites only; one site has no neighbours to wrap to
+    bs_height_m: float = Field(default=25.0, ge=13.0, le=150.0)
+    tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier
+    tilt_deg: float = Field(default=12.0, ge=0.0, le=45.0)  # electrical, below the horizon
+    min_distance_m: float = Field(
+        default=35.0, ge=10.0, le=50.0
+    )  # TR 38.901 Table 7.2-1, at the start of a session
+
+
+class Radio(_Section):
+    """Slow radio, fast fading and channel reports."""
+
+    tick_ms: Positive = 50.0  # mobility, path gain, measurements, serving cells and sessions
+    fading_grid_ms: Positive = 2.0
+    k_interferers: int = Field(default=4, ge=0, le=20)  # with fading of their own; the rest is flat
+    rx_branches: int = Field(default=2, ge=1, le=4)  # maximum ratio combining of the serving cell
+    delay_spread_ns: NotNegative = 100.0
+    min_doppler_hz: NotNegative = 1.0  # things move around a UE that stands still
+    indoor_share: Share = 0.5
+    high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss
+    cqi_period_ms: Positive = 10.0
+    cqi_delay_ms: NotNegative = 4.0
+    cqi_error_db: NotNegative = 0.5  # standard deviation
+    measurement_error_db: NotNegative = 1.0  # standard deviation of one RSRP sample before the layer-3 filter
+
+
+class Mobility(_Section):
+    """Random waypoint at constant speed within a session; UEs in buildings keep their place."""
+
+    speeds_kmh: tuple[NotNegative, ...] = (3.0, 30.0)
+    speed_shares: tuple[Share, ...] = (0.7, 0.3)  # of the outdoor UEs
+    indoor_speed_kmh: NotNegative = 3.0  # for the Doppler spread only
+
+    @model_validator(mode="after")
+    def _shares_match_speeds(self) -> Self:
+        if len(self.speeds_kmh) != len(self.speed_shares) or abs(sum(self.speed_shares) - 1) > 1e-9:
+            raise ValueError("one share per speed, adding up to 1")
+        return self
+
+
+class Handover(_Section):
+    """TS 38.331 5.5.4.4 event A3 and what a handover costs."""
+
+    a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)
+    hysteresis_db: float = Field(default=1.0, ge=0.0, le=15.0)
+    ttt_ms: NotNegative = 160.0
+    preparation_ms: NotNegative = 50.0
+    execution_ms: NotNegative = 40.0  # nothing is scheduled to the UE
+    reestablishment_ms: NotNegative = 200.0  # interruption after a failed handover
+    l3_filter_k: int = Field(default=4, ge=0, le=19)
+    qout_db: float = Field(
+        default=-8.0, ge=-20.0, le=10.0
+    )  # below it the command is lost (TR 36.839 5.2.1.3)
+    ping_pong_s: Positive = 1.0  # a return within this time of stay counts as ping-pong
+
+
+class Scheduler(_Section):
+    name: Literal["rr", "pf", "m-lwdf", "edf"] = "pf"
+    pf_window_ms: Positive = 100.0
+    max_dci: int = Field(default=4, ge=1, le=16)  # per cell and slot
+    class_weight: dict[int, Positive] = {}  # default weight by 5QI; 1 where missing
+
+
+class Traffic(_Section):
+    """One class of traffic and the UE slots that carry it; every session in such a slot is of this class."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    five_qi: int
+    model: Literal["full-buffer", "poisson-file", "video", "xr"]
+    ues: int = Field(ge=1, le=10_000)  # UE slots
+    slice: SliceId = "1-000001"
+    rate_mbps: Positive | None = None  # mean offered rate while a session lasts; not for full-buffer
+    file_kb: Positive | None = None  # poisson-file: size of one file, 10^3 bytes
+    fps: Positive | None = None  # video and xr: frames per second
+    jitter_ms: NotNegative | None = (
+        None  # xr: standard deviation of the arrival time, truncated at +-2 (TR 38.838)
+    )
+    session_s: Range = (10.0, 60.0)  # uniform
+    idle_s: NotNegative = (
+        35.0  # mean of the exponential pause between sessions at load 1; 0 = always in session
+    )
+    radio_budget_ms: Positive | None = None  # packet delay budget of the radio; from the 5QI if missing
+
+    @model_validator(mode="after")
+    def _fields_match_model(self) -> Self:
+        if self.five_qi not in PACKET_DELAY_BUDGET_MS:
+            raise ValueError(f"five_qi one of {sorted(PACKET_DELAY_BUDGET_MS)} (TS 23.501 Table 5.7.4-1)")
+        needed = {
+            "full-buffer": set[str](),
+            "poisson-file": {"rate_mbps", "file_kb"},
+            "video": {"rate_mbps", "fps"},
+            "xr": {"rate_mbps", "fps", "jitter_ms"},
+        }[self.model]
+        present = {
+            key for key in ("rate_mbps", "file_kb", "fps", "jitter_ms") if getattr(self, key) is not None
+        }
+        if needed != present:
+            raise ValueError(f"exactly {sorted(needed)} with model {self.model!r}, not {sorted(present)}")
+        if not 0 < self.session_s[0] <= self.session_s[1]:
+            raise ValueError("session_s = [shortest > 0, longest]")
+        return self
+
+    @property
+    def delay_bound(self) -> bool:
+        """Whether the class has a delay budget that its packets are worthless after; `load` scales these."""
+        return self.five_qi in DELAY_BOUND_5QI
+
+    @property
+    def budget_ms(self) -> float:
+        """The radio's share of the packet delay budget: TS 23.501 5.7.3.4, PDB minus the core's part."""
+        if self.radio_budget_ms is not None:
+            return self.radio_budget_ms
+        return PACKET_DELAY_BUDGET_MS[self.five_qi] - CORE_DELAY_MS.get(self.five_qi, DEFAULT_CORE_DELAY_MS)
+
+    @property
+    def busy_share(self) -> float:
+        """Long-run share of the time in which a UE slot of this class holds a session, at load 1."""
+        session_s = (self.session_s[0] + self.session_s[1]) / 2
+        return session_s / (session_s + self.idle_s)
+
+
+class Reports(_Section):
+    periods_ms: tuple[Annotated[int, Field(ge=10)], ...] = (100, 1000)
+    delay_ms: NotNegative = 0.0  # from the end of the granularity period until the report leaves the node
+    rounding: bool = True  # to the resolutions of TS 28.552; off shows exact values
+
+
+class Control(_Section):
+    delay_ms: float = Field(default=10.0, gt=0.0)  # from the accepted action to its first slot
+
+
+class Run(_Section):
+    duration_s: Positive = 60.0
+    warmup_s: NotNegative = 2.0  # simulated but not counted
+
+
+class Scenario(_Section):
+    """The whole world of a run, apart from its seed."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    load: float = Field(default=1.0, gt=0.0)  # scales the mean number of delay-bound sessions
+    carrier: Carrier = Carrier()
+    layout: Layout = Layout()
+    radio: Radio = Radio()
+    mobility: Mobility = Mobility()
+    handover: Handover = Handover()
+    scheduler: Scheduler = Scheduler()
+    traffic: tuple[Traffic, ...] = Field(min_length=1)
+    reports: Reports = Reports()
+    control: Control = Control()
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        names = [traffic.name for traffic in self.traffic]
+        if len(set(names)) != len(names):
+            raise ValueError(f"different names in [[traffic]], not {names}")
+        busiest = max((t.busy_share for t in self.traffic if t.delay_bound), default=0.0)
+        if self.load * busiest > 1:
+            raise ValueError(
+                f"load at most {1 / busiest:.3g}, where every UE slot is busy; for more load raise rate_mbps or idle_s and ues"
+            )
+        for field, time_ms in (
+            ("tick_ms", self.radio.tick_ms),
+            ("fading_grid_ms", self.radio.fading_grid_ms),
+        ):
+            if abs(time_ms * 1e6 / self.slot_ns - round(time_ms * 1e6 / self.slot_ns)) > 1e-9:
+                raise ValueError(f"radio.{field} a multiple of the slot of {self.slot_ns / 1e6:g} ms")
+        if self.slots(self.radio.tick_ms) % self.slots(self.radio.fading_grid_ms):
+            raise ValueError("radio.tick_ms a multiple of radio.fading_grid_ms")
+        if self.radio.k_interferers >= self.n_cell > 1:
+            raise ValueError(f"radio.k_interferers below the number of cells, {self.n_cell}")
+        return self
+
+    @property
+    def n_cell(self) -> int:
+        return self.layout.sites * self.layout.sectors
+
+    @property
+    def n_ue(self) -> int:
+        """UE slots; how many hold a session varies over time."""
+        return sum(traffic.ues for traffic in self.traffic)
+
+    @property
+    def rbg_prb(self) -> int:
+        """PRBs of a resource block group, TS 38.214 Table 5.1.2.2.1-1, configuration 1; the last may have fewer."""
+        return next(
+            size
+            for limit, size in ((36, 2), (72, 4), (144, 8), (275, 16))
+            if self.carrier.bandwidth_prb <= limit
+        )
+
+    @property
+    def n_rbg(self) -> int:
+        return -(-self.carrier.bandwidth_prb // self.rbg_prb)
+
+    @property
+    def slot_ns(self) -> int:
+        return 15_000_000 // self.carrier.scs_khz
+
+    def slots(self, time_ms: float) -> int:
+        """The number of whole slots nearest to a time."""
+        return round(time_ms * 1e6 / self.slot_ns)
+
+    @property
+    def traffic_of_ue(self) -> tuple[int, ...]:
+        """Index into `traffic` of every UE slot; a class fills consecutive slots."""
+        return tuple(chain.from_iterable(repeat(i, traffic.ues) for i, traffic in enumerate(self.traffic)))
+
+    def mean_idle_s(self, traffic: Traffic) -> float:
+        """Mean pause between two sessions at this scenario's load: the busy share at load 1 times the load."""
+        if not traffic.delay_bound:
+            return traffic.idle_s
+        busy_share = traffic.busy_share * self.load
+        return (traffic.session_s[0] + traffic.session_s[1]) / 2 * (1 - busy_share) / busy_share
+
+    def with_overrides(self, overrides: Mapping[str, object]) -> Scenario:
+        """A changed copy, checked like a file: `{"load": 1.5, "run.duration_s": 20, "traffic.gaming.rate_mbps": 4}`.
+
+        A traffic class is addressed by its name; the fields of `[run]` and `name` of the scheduler, the most used,
+        also by their last part alone (`duration_s`, `warmup_s`, `scheduler`).
+
+        Raises:
+            ScenarioError: a path leads nowhere or a value does not fit.
+        """
+        data: dict[str, Any] = self.model_dump(mode="python")
+        for path, value in overrides.items():
+            _set(data, _SHORT.get(path, path), value)
+        return _checked(data, source=f"{self.name} with overrides")
+
+
+_SHORT: Final = {"duration_s": "run.duration_s", "warmup_s": "run.warmup_s", "scheduler": "scheduler.name"}
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """The scenario of a TOML file, or the one that ships under this name (`one-cell`, `seven-sites`).
+
+    Raises:
+        ScenarioError: no such file, not TOML, or a field that does not fit.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        shipped = sorted(file.stem for file in SCENARIO_FOLDER.glob("*.toml"))
+        if str(name_or_path) not in shipped:
+            raise ScenarioError(
+                f"{name_or_path}: got no scenario, want a .toml file or one of {', '.join(shipped)}"
+            )
+        path = SCENARIO_FOLDER / f"{name_or_path}.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(
+            f"{path}: got no readable file ({error.strerror}), want a scenario in TOML"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: got no TOML ({error}), want a scenario in TOML") from error
+    return _checked(data, source=str(path))
+
+
+def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
+        want = re.sub(r"^(Value error, |Input should be )", "", first["msg"])
+        got = "nothing" if first["type"] == "missing" else repr(first["input"])
+        if (
+            first["type"] == "value_error"
+        ):  # about several fields together: the whole section as "got" would help nobody
+            got = "fields that do not fit together"
+        if first["type"] == "extra_forbidden":
+            want = "no such field"
+        raise ScenarioError(f"{source}: {where}: got {got}, want {want}") from error
+
+
+def _step(data: Any, location: tuple[int | str, ...], i: int) -> str:
+    """One step of an error's path; a traffic class by its name rather than its index."""
+    if i == 1 and location[0] == "traffic" and isinstance(location[1], int):
+        entry = data["traffic"][location[1]]
+        return str(entry.get("name", location[1])) if isinstance(entry, Mapping) else str(location[1])
+    return str(location[i])
+
+
+def _set(data: dict[str, Any], path: str, value: object) -> None:
+    *parents, leaf = path.split(".")
+    node: Any = data
+    for i, key in enumerate(parents):
+        if isinstance(node, (list, tuple)):
+            node = next((entry for entry in node if entry["name"] == key), None)
+        else:
+            node = node.get(key)
+        if not isinstance(node, (dict, list, tuple)):
+            raise ScenarioError(
+                f"override {path}: got no section {'.'.join(parents[: i + 1])}, want one of a scenario"
+            )
+    if not isinstance(node, dict):
+        raise ScenarioError(f"override {path}: got a list of traffic classes, want traffic.<name>.<field>")
+    node[leaf] = value
