@@ -1,0 +1,85 @@
+"""`kernel`, the one decorator of everything that numba compiles, and the place where machine code is kept.
+
+Compiled kernels are cached in `<cache>/ranloop/numba-<hash of every .py file of ran_sim>`: numba itself looks only at
+the file that a function stands in, so a changed callee in another module would go unseen; with the hash in the path a
+changed source gets a fresh folder. `<cache>` is `$XDG_CACHE_HOME`, then `~/.cache`, then the temporary folder, the
+first that can be written. Where none can, kernels are compiled anew in each process, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def sources_digest(folder: Path) -> str:
+    """Hash of the names and contents of the Python files in `folder`, 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for source in sorted(folder.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _roots() -> Iterator[Path]:
+    """Folders for caches, in order of preference; `Path.home()` is asked only if it is needed."""
+    if configured := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(configured)
+    home = os.path.expanduser("~")
+    if home != "~":
+        yield Path(home) / ".cache"
+    try:
+        yield Path(tempfile.gettempdir())
+    except FileNotFoundError:  # a machine without any folder that can be written
+        return
+
+
+def writable_cache_folder(roots: Iterator[Path], digest: str) -> Path | None:
+    """The first `root/ranloop/numba-<digest>` that a file can be created in, made if missing; None if there is none."""
+    for root in roots:
+        folder = root / "ranloop" / f"numba-{digest}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                return folder
+        except OSError:
+            continue
+    return None
+
+
+def _prepare() -> Path | None:
+    folder = writable_cache_folder(_roots(), sources_digest(Path(__file__).parent))
+    if folder is None:
+        warnings.warn(
+            "ran_sim: no folder for compiled kernels can be written, each process compiles them anew "
+            "(about half a minute); point XDG_CACHE_HOME at one that can.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return folder
+
+
+CACHE_FOLDER = _prepare()
+_HAD_CODE = CACHE_FOLDER is not None and any(CACHE_FOLDER.rglob("*.nbi"))
+
+
+def compiled_before() -> bool:
+    """Whether this version's kernels were found compiled when the process started: a start takes seconds, not half a minute."""
+    return _HAD_CODE
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` on its first call: no GIL, no fastmath (same bits on every CPU), cached where possible."""
+    import numba  # here, so that `compiled_before` can be asked without paying for the import
+
+    if CACHE_FOLDER is not None:
+        # because numba fills its options in at run time, where the type checker cannot see them
+        numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]
+    compiled: Function = numba.njit(nogil=True, cache=CACHE_FOLDER is not None, error_model="numpy")(function)
+    return compiled
