@@ -16,6 +16,7 @@ from ranloop.vocabulary.actions import (
 )
 from ranloop.vocabulary.columns import Action
 from ranloop.vocabulary.invariants import Verdict, in_range, row_invariant, state_invariant
+from ranloop.vocabulary.measurements import MEASUREMENTS, MeasurementName, measurement
 from ranloop.vocabulary.model import (
     ID_COLUMNS,
     LEVELS,
@@ -32,6 +33,7 @@ __all__ = (
     "EXTENSION",
     "ID_COLUMNS",
     "LEVELS",
+    "MEASUREMENTS",
     "Action",
     "ActionSpec",
     "CellState",
@@ -40,6 +42,7 @@ __all__ = (
     "Kind",
     "Level",
     "Measurement",
+    "MeasurementName",
     "Parameter",
     "SetCellOffset",
     "SetCellState",
@@ -51,6 +54,7 @@ __all__ = (
     "Verdict",
     "action_type",
     "in_range",
+    "measurement",
     "row_invariant",
     "state_invariant",
 )

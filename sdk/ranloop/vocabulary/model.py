@@ -32,7 +32,8 @@ class Collection(StrEnum):
 class Measurement:
     """One entry of the measurement catalogue.
 
-    `low` and `high` bound every meaningful value, in `unit`; "no value" is NaN and never 0.
+    `low` and `high` bound every meaningful value, in `unit` (`high` may be infinite); "no value" is NaN and
+    never 0. `integer` says that the specification rounds; a node may send the unrounded value and says so.
     """
 
     name: str

@@ -1,0 +1,91 @@
+"""The vocabulary as a page for people, in Markdown."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ranloop.vocabulary.actions import ACTIONS
+from ranloop.vocabulary.measurements import MEASUREMENTS
+from ranloop.vocabulary.model import ActionSpec, Measurement, Parameter
+
+_HEAD = """\
+# Vocabulary
+
+Printed by `python -m ranloop.vocabulary`; change the tables in `sdk/ranloop/vocabulary`, not this page.
+
+Everything that a RAN node reports and everything that it can be told has one entry here. A name without
+a prefix is the specification's own, down to its misspellings; a name under `X.` is ranloop's, with its own
+definition. *No value* is NaN in a report and never 0. Where the specification rounds to whole numbers
+("integer"), a node may send the unrounded value and says so.
+
+Clauses: TS 28.552 in the numbering of Release 18, E2SM-KPM v3.00. Carriers are what open stacks were
+seen to register: ocudu (the srsRAN project), OpenAirInterface, ONOS ransim, ns-O-RAN.
+"""
+
+
+def vocabulary_page() -> str:
+    """Write the whole vocabulary as one Markdown page."""
+    return "\n".join([_HEAD, "## Measurements", "", _overview(), *_measurements(), *_actions()])
+
+
+def _overview() -> str:
+    rows = ["| Measurement | Unit | Levels |", "|---|---|---|"]
+    rows += [f"| `{m.name}` | {m.unit} | {', '.join(m.levels)} |" for m in MEASUREMENTS.values()]
+    return "\n".join(rows) + "\n"
+
+
+def _measurements() -> list[str]:
+    return [_measurement(entry) for entry in MEASUREMENTS.values()]
+
+
+def _measurement(entry: Measurement) -> str:
+    lines = [
+        f"### `{entry.name}`\n",
+        f"{_sentence(entry.definition)}\n",
+        f"- Unit: {entry.unit}, {'integer' if entry.integer else 'real'}, {_range(entry.low, entry.high)}; "
+        f"collection {entry.collection}",
+        f"- Levels: {', '.join(entry.levels)}",
+        f"- Source: {entry.clause}",
+        f"- No value: {entry.no_value}",
+        f"- Carrier: {entry.carrier}",
+    ]
+    if entry.aliases:
+        lines.append(f"- Other spellings: {', '.join(f'`{alias}`' for alias in entry.aliases)}")
+    return "\n".join(lines) + "\n"
+
+
+def _actions() -> list[str]:
+    head = (
+        "## Actions\n\nA setting is held under a lease and reverts to its default; a one-shot happens once.\n"
+    )
+    return [head, *(_action(kind.spec) for kind in ACTIONS.values())]
+
+
+def _action(spec: ActionSpec) -> str:
+    lines = [
+        f"### `{spec.name}`\n",
+        f"{_sentence(spec.definition)}\n",
+        f"- Target: {', '.join(spec.targets)}; {spec.kind}",
+        f"- Carrier: {spec.carrier}\n",
+        "| Parameter | Unit | Range | Default |",
+        "|---|---|---|---|",
+        *(
+            f"| `{p.name}` | {p.unit} | {_range(p.low, p.high)} | {_default(spec, p)} |"
+            for p in spec.parameters
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(spec: ActionSpec, parameter: Parameter) -> str:
+    if parameter.default is not None:
+        return f"{parameter.default:g}"
+    return "the node's configuration" if spec.kind == "setting" else "none"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+
+
+def _sentence(definition: str) -> str:
+    return definition[0].upper() + definition[1:] + "."

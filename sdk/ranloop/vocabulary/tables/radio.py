@@ -1,0 +1,86 @@
+"""Radio quality as the UE reports it; a QoS flow carries the values of its UE (E2SM-KPM 7.10, TS 38.215)."""
+
+from __future__ import annotations
+
+from ranloop.vocabulary.model import Collection, Measurement
+from ranloop.vocabulary.tables.wording import NO_REPORT, NONE_KNOWN
+
+RADIO: tuple[Measurement, ...] = (
+    Measurement(
+        name="CQI",
+        unit="1",
+        levels=("ue", "qos_flow"),
+        collection=Collection.GAUGE,
+        integer=True,
+        low=0,
+        high=15,
+        definition=(
+            "latest wideband channel quality indicator; its meaning depends on the CQI table in force "
+            "(TS 38.214 Tables 5.2.2.1-2 to -4). A bare name, not one of TS 28.552"
+        ),
+        clause="TS 38.214 5.2.2.1",
+        no_value=NO_REPORT,
+        carrier="ocudu DU: registered without a level, the same UE's value for all",
+    ),
+    Measurement(
+        name="RSRP",
+        unit="dBm",
+        levels=("ue", "qos_flow"),
+        collection=Collection.GAUGE,
+        integer=False,
+        low=-156,
+        high=-31,
+        definition=(
+            "latest SS-RSRP of the serving cell after layer-3 filtering; reporting range of TS 38.133 "
+            "10.1.6. A bare name, not one of TS 28.552"
+        ),
+        clause="TS 38.215 5.1.1",
+        no_value=NO_REPORT,
+        carrier="ocudu DU: registered without a level, its value is PUSCH SNR",
+    ),
+    Measurement(
+        name="RSRQ",
+        unit="dB",
+        levels=("ue", "qos_flow"),
+        collection=Collection.GAUGE,
+        integer=False,
+        low=-43,
+        high=20,
+        definition=(
+            "latest SS-RSRQ of the serving cell; reporting range of TS 38.133 10.1.11. A bare name, not "
+            "one of TS 28.552"
+        ),
+        clause="TS 38.215 5.1.3",
+        no_value=NO_REPORT,
+        carrier="ocudu DU: registered without a level, its value is PUSCH SNR",
+    ),
+    Measurement(
+        name="L1M.DL-SS-RSRP",
+        unit="dBm",
+        levels=("ue", "qos_flow"),
+        collection=Collection.DERIVED,
+        integer=False,
+        low=-156,
+        high=-31,
+        definition="mean of the layer-1 SS-RSRP values that the UE reported in the period",
+        clause="E2SM-KPM v3.00 7.10.7",
+        no_value="no layer-1 report in the period",
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="L1M.DL-SS-SINR",
+        unit="dB",
+        levels=("ue", "qos_flow"),
+        collection=Collection.DERIVED,
+        integer=False,
+        low=-23,
+        high=40,
+        definition=(
+            "mean of the layer-1 SS-SINR values that the UE reported in the period; reporting range of "
+            "TS 38.133 10.1.16"
+        ),
+        clause="E2SM-KPM v3.00 7.10.8",
+        no_value="no layer-1 report in the period",
+        carrier=NONE_KNOWN,
+    ),
+)
