@@ -61,7 +61,9 @@ class Report:
             return self.block[:, len(self.ids) + self.names.index(name)]
         except ValueError:
             near = tuple(n for n in self.names if n.lower() == name.lower())
-            raise VocabularyError(f"measurement in this {self.level} report", name, near or self.names) from None
+            raise VocabularyError(
+                f"measurement in this {self.level} report", name, near or self.names
+            ) from None
 
     def id(self, column: str) -> I32:
         """One id column as integers, shape [n_rows]."""

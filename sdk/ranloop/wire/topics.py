@@ -22,7 +22,9 @@ def is_topic_level(text: str) -> bool:
 def _join(*levels: str) -> str:
     for level in levels:
         if level != "+" and not is_topic_level(level):
-            raise ValueError(f"{level!r} cannot be part of a topic: use lower-case letters, digits, '_' and '-', at most 64")
+            raise ValueError(
+                f"{level!r} cannot be part of a topic: use lower-case letters, digits, '_' and '-', at most 64"
+            )
     return "/".join((ROOT, *levels))
 
 

@@ -1,0 +1,53 @@
+"""The wire: what travels between nodes, xApps and coordinator, where, and as which bytes."""
+
+from ranloop.wire.codec import (
+    decode_action_batch,
+    decode_answer,
+    decode_catalogue,
+    decode_order,
+    decode_presence,
+    decode_report,
+    decode_result,
+    decode_step,
+    encode,
+)
+from ranloop.wire.messages import (
+    MAX_ID,
+    WIRE_VERSION,
+    ActionBatch,
+    Answer,
+    Catalogue,
+    Cause,
+    Message,
+    Order,
+    Presence,
+    Report,
+    Result,
+    Status,
+    Step,
+)
+
+__all__ = (
+    "MAX_ID",
+    "WIRE_VERSION",
+    "ActionBatch",
+    "Answer",
+    "Catalogue",
+    "Cause",
+    "Message",
+    "Order",
+    "Presence",
+    "Report",
+    "Result",
+    "Status",
+    "Step",
+    "decode_action_batch",
+    "decode_answer",
+    "decode_catalogue",
+    "decode_order",
+    "decode_presence",
+    "decode_report",
+    "decode_result",
+    "decode_step",
+    "encode",
+)

@@ -1,0 +1,156 @@
+"""Action batches and their results as bytes: one header line and one block, rows = targets."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import cast
+
+import numpy as np
+
+from ranloop.errors import VocabularyError, WireError
+from ranloop.vocabulary import ActionSpec, action_type
+from ranloop.wire import headers
+from ranloop.wire.frame import (
+    LITTLE_F32,
+    dense_ids,
+    first_line,
+    json_line,
+    matrix,
+    none_infinite,
+    parse,
+    small_integers,
+)
+from ranloop.wire.messages import WIRE_VERSION, ActionBatch, Result, Status
+
+
+def columns(spec: ActionSpec) -> tuple[str, ...]:
+    """The columns of an action's block: targets, then parameters."""
+    return spec.targets + spec.parameter_names
+
+
+def encode_action_batch(batch: ActionBatch) -> bytes:
+    targets, parameters = batch.action.targets(), batch.action.parameters()
+    spec = batch.action.spec
+    n, n_keys = targets.shape
+    block = np.empty((n, n_keys + parameters.shape[1]), LITTLE_F32)
+    block[:, :n_keys] = targets
+    block[:, n_keys:] = parameters
+    header = {
+        "v": WIRE_VERSION,
+        "id": batch.id,
+        "xapp": batch.xapp,
+        "node": batch.node,
+        "seq": batch.seq,
+        "action": spec.name,
+        "columns": columns(spec),
+        "rows": n,
+        "valid_until_ns": batch.valid_until_ns,
+        "lease_ms": batch.lease_ms,
+        "atomic": batch.atomic,
+        "models": batch.models,
+        "report_seq": batch.report_seq,
+        "stamps": batch.stamps,
+    }
+    return json_line(header) + block.tobytes()
+
+
+def decode_action_batch(payload: bytes) -> ActionBatch:
+    """The action batch in `payload`.
+
+    Raises:
+        WireError: Not an action batch of wire version 1 within bounds, or an action that the catalogue does not have.
+    """
+    line, start = first_line(payload, "action batch")
+    header = cast(headers.ActionHeader, parse(headers.ACTION, line, "action batch"))
+    try:
+        kind = action_type(header["action"])
+    except VocabularyError as error:
+        raise WireError(f"action batch: {error}") from error
+    wanted = columns(kind.spec)
+    if tuple(header["columns"]) != wanted:
+        raise WireError(
+            f"action batch: the columns of {kind.spec.name} are {wanted}, not {header['columns'][:8]}"
+        )
+    block = matrix(payload, start, header["rows"], len(wanted), "action batch")
+    n_keys = len(kind.spec.targets)
+    parameters = block[:, n_keys:]
+    if np.count_nonzero(np.isfinite(parameters)) != parameters.size:
+        raise WireError(f"action batch: a parameter of {kind.spec.name} is not a finite number")
+    try:
+        action = kind.from_columns(dense_ids(block[:, :n_keys], "action batch"), parameters)
+    except ValueError as error:
+        raise WireError(f"action batch: {error}") from error
+    return ActionBatch(
+        id=header["id"],
+        xapp=header["xapp"],
+        node=header["node"],
+        seq=header["seq"],
+        action=action,
+        valid_until_ns=header["valid_until_ns"],
+        lease_ms=header["lease_ms"],
+        atomic=header["atomic"],
+        models=tuple(header["models"]),
+        report_seq=header["report_seq"],
+        stamps=MappingProxyType(header["stamps"]),
+    )
+
+
+def encode_result(result: Result) -> bytes:
+    n, n_keys = result.targets.shape
+    n_values = result.applied.shape[1]
+    block = np.empty((n, n_keys + 2 + n_values), LITTLE_F32)
+    block[:, :n_keys] = result.targets
+    block[:, n_keys] = result.status
+    block[:, n_keys + 1] = result.cause
+    block[:, n_keys + 2 :] = result.applied
+    header = {
+        "v": WIRE_VERSION,
+        "id": result.id,
+        "xapp": result.xapp,
+        "node": result.node,
+        "action": result.action,
+        "rows": n,
+        "targets": n_keys,
+        "values": n_values,
+        "causes": result.causes,
+        "ran_time_ns": result.ran_time_ns,
+        "stamps": result.stamps,
+    }
+    return json_line(header) + block.tobytes()
+
+
+def decode_result(payload: bytes) -> Result:
+    """The result in `payload`; `applied` is a read-only view of the bytes.
+
+    The action need not be in the catalogue: a batch that was refused for its unknown action has a result, too.
+
+    Raises:
+        WireError: Not a result of wire version 1 within bounds.
+    """
+    line, start = first_line(payload, "result")
+    header = cast(headers.ResultHeader, parse(headers.RESULT, line, "result"))
+    n_keys, causes = header["targets"], tuple(header["causes"])
+    block = matrix(payload, start, header["rows"], n_keys + 2 + header["values"], "result")
+    applied = block[:, n_keys + 2 :]
+    none_infinite(applied, "result")
+    arrays = (
+        dense_ids(block[:, :n_keys], "result"),
+        small_integers(block[:, n_keys], len(Status), "result: status"),
+        small_integers(block[:, n_keys + 1], len(causes), "result: cause"),
+    )
+    for array in arrays:
+        array.flags.writeable = False
+    targets, status, cause = arrays
+    return Result(
+        id=header["id"],
+        xapp=header["xapp"],
+        node=header["node"],
+        action=header["action"],
+        targets=targets,
+        status=status,
+        cause=cause,
+        causes=causes,
+        applied=applied,
+        ran_time_ns=header["ran_time_ns"],
+        stamps=MappingProxyType(header["stamps"]),
+    )

@@ -1,0 +1,224 @@
+"""Messages to bytes and back: `encode` for all, one `decode_*` for each.
+
+A decoder raises `WireError` and nothing else, whatever the bytes; what it returns is valid and frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, cast
+
+from ranloop.errors import WireError
+from ranloop.wire import headers
+from ranloop.wire.actions import decode_action_batch, decode_result, encode_action_batch, encode_result
+from ranloop.wire.frame import first_line, json_line, parse, split_parts
+from ranloop.wire.messages import (
+    WIRE_VERSION,
+    ActionBatch,
+    Answer,
+    Catalogue,
+    Message,
+    Order,
+    Presence,
+    Report,
+    Result,
+    Step,
+)
+from ranloop.wire.reports import decode_report, encode_report
+
+__all__ = (
+    "decode_action_batch",
+    "decode_answer",
+    "decode_catalogue",
+    "decode_order",
+    "decode_presence",
+    "decode_report",
+    "decode_result",
+    "decode_step",
+    "encode",
+)
+
+_MAX_DEPTH = 8
+_MAX_SAFE_INTEGER = 1 << 63
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of any message.
+
+    Raises:
+        ValueError: Something that the wire cannot carry (a wrong shape, a name with blanks, NaN outside a block).
+    """
+    return _ENCODERS[type(message)](message)
+
+
+def _header_only(payload: bytes, what: str) -> bytes:
+    line, end = first_line(payload, what)
+    if end != len(payload):
+        raise WireError(f"{what}: {len(payload) - end} bytes follow the header; a {what} has none")
+    return line
+
+
+def encode_catalogue(catalogue: Catalogue) -> bytes:
+    return json_line(
+        {
+            "v": WIRE_VERSION,
+            "node": catalogue.node,
+            "measurements": catalogue.measurements,
+            "actions": catalogue.actions,
+            "periods_ms": catalogue.periods_ms,
+            "cells": catalogue.cells,
+            "slices": catalogue.slices,
+            "control_delay_ms": catalogue.control_delay_ms,
+        }
+    )
+
+
+def decode_catalogue(payload: bytes) -> Catalogue:
+    """The catalogue in `payload`.
+
+    Raises:
+        WireError: Not a catalogue of wire version 1 within bounds.
+    """
+    line = _header_only(payload, "catalogue")
+    header = cast(headers.CatalogueHeader, parse(headers.CATALOGUE, line, "catalogue"))
+    return Catalogue(
+        node=header["node"],
+        measurements=MappingProxyType(
+            {level: tuple(names) for level, names in header["measurements"].items()}
+        ),
+        actions=tuple(header["actions"]),
+        periods_ms=tuple(header["periods_ms"]),
+        cells=MappingProxyType(header["cells"]),
+        slices=MappingProxyType(header["slices"]),
+        control_delay_ms=header["control_delay_ms"],
+    )
+
+
+def encode_presence(presence: Presence) -> bytes:
+    _check_plain(presence.facts, ValueError)
+    return json_line(
+        {"v": WIRE_VERSION, "name": presence.name, "alive": presence.alive, "facts": presence.facts}
+    )
+
+
+def decode_presence(payload: bytes) -> Presence:
+    """The life sign in `payload`.
+
+    Raises:
+        WireError: Not a presence of wire version 1 within bounds.
+    """
+    line = _header_only(payload, "presence")
+    header = cast(headers.PresenceHeader, parse(headers.PRESENCE, line, "presence"))
+    _check_plain(header["facts"], WireError)
+    return Presence(name=header["name"], alive=header["alive"], facts=MappingProxyType(header["facts"]))
+
+
+def _check_plain(value: object, error: type[Exception], depth: int = 0) -> None:
+    """Bound what the schema of `facts` leaves open: depth, and numbers that other JSON readers do not know."""
+    if depth > _MAX_DEPTH:
+        raise error(f"presence: facts are nested more than {_MAX_DEPTH} deep")
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _check_plain(item, error, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_plain(item, error, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise error("presence: a fact is not a finite number")
+    elif isinstance(value, int) and abs(value) > _MAX_SAFE_INTEGER:
+        raise error("presence: a fact is an integer beyond 64 bits")
+
+
+def encode_order(order: Order) -> bytes:
+    return json_line({"v": WIRE_VERSION, "kill": order.kill, "xapp": order.xapp, "autonomy": order.autonomy})
+
+
+def decode_order(payload: bytes) -> Order:
+    """The operator's order in `payload`.
+
+    Raises:
+        WireError: Not an order of wire version 1 within bounds.
+    """
+    header = cast(headers.OrderHeader, parse(headers.ORDER, _header_only(payload, "order"), "order"))
+    return Order(kill=header["kill"], xapp=header["xapp"], autonomy=header["autonomy"])
+
+
+def encode_step(step: Step) -> bytes:
+    reports = [encode_report(report) for report in step.reports]
+    results = [encode_result(result) for result in step.results]
+    header = {
+        "v": WIRE_VERSION,
+        "host": step.host,
+        "step": step.step,
+        "ran_time_ns": step.ran_time_ns,
+        "reports": [len(part) for part in reports],
+        "results": [len(part) for part in results],
+        "timers": step.timers,
+        "last": step.last,
+    }
+    return b"".join((json_line(header), *reports, *results))
+
+
+def decode_step(payload: bytes) -> Step:
+    """The lockstep step in `payload`, with all its reports and results.
+
+    Raises:
+        WireError: Not a step of wire version 1 within bounds, or one of its parts is not in order.
+    """
+    line, start = first_line(payload, "step")
+    header = cast(headers.StepHeader, parse(headers.STEP, line, "step"))
+    parts = split_parts(payload, start, header["reports"] + header["results"], "step")
+    n_reports = len(header["reports"])
+    return Step(
+        host=header["host"],
+        step=header["step"],
+        ran_time_ns=header["ran_time_ns"],
+        reports=tuple(map(decode_report, parts[:n_reports])),
+        results=tuple(map(decode_result, parts[n_reports:])),
+        timers=tuple(header["timers"]),
+        last=header["last"],
+    )
+
+
+def encode_answer(answer: Answer) -> bytes:
+    batches = [encode_action_batch(batch) for batch in answer.batches]
+    header = {
+        "v": WIRE_VERSION,
+        "xapp": answer.xapp,
+        "step": answer.step,
+        "batches": [len(part) for part in batches],
+        # A traceback says what went wrong in its last lines.
+        "error": answer.error[-headers.MAX_TEXT :],
+    }
+    return b"".join((json_line(header), *batches))
+
+
+def decode_answer(payload: bytes) -> Answer:
+    """The lockstep answer in `payload`, with all its action batches.
+
+    Raises:
+        WireError: Not an answer of wire version 1 within bounds, or one of its parts is not in order.
+    """
+    line, start = first_line(payload, "answer")
+    header = cast(headers.AnswerHeader, parse(headers.ANSWER, line, "answer"))
+    parts = split_parts(payload, start, header["batches"], "answer")
+    return Answer(
+        xapp=header["xapp"],
+        step=header["step"],
+        batches=tuple(map(decode_action_batch, parts)),
+        error=header["error"],
+    )
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    ActionBatch: encode_action_batch,
+    Answer: encode_answer,
+    Catalogue: encode_catalogue,
+    Order: encode_order,
+    Presence: encode_presence,
+    Report: encode_report,
+    Result: encode_result,
+    Step: encode_step,
+}

@@ -1,0 +1,133 @@
+"""A frame: JSON header lines that a person can read, then one little-endian float32 block.
+
+    {"v":1,...}⏎            one or two lines of JSON, the last one padded with spaces
+    <float32 block>         row-major, rows = targets; starts at a multiple of 4 bytes
+
+Everything is bounded here, and everything that is wrong becomes a `WireError` of one line. Blocks come back as
+read-only views of the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator, to_json
+
+from ranloop.errors import WireError
+from ranloop.wire.messages import F32, I32, MAX_ID, WIRE_VERSION
+
+MAX_PAYLOAD_BYTES = 1 << 24
+MAX_HEADER_BYTES = 1 << 20
+MAX_ROWS = 1 << 16
+ALIGN = 4
+
+LITTLE_F32 = np.dtype("<f4")
+# Bit patterns of non-negative float32 order like the numbers; negatives, infinities and NaN lie above all ids.
+_MAX_ID_BITS = int(np.float32(MAX_ID).view(np.uint32))
+
+
+def json_line(header: dict[str, Any]) -> bytes:
+    """`header` as one line of JSON, its newline included, padded so that a block may follow it aligned.
+
+    Raises:
+        ValueError: A value that JSON cannot carry.
+    """
+    line = to_json(header, fallback=_plain)
+    return line + b" " * (-(len(line) + 1) % ALIGN) + b"\n"
+
+
+def _plain(value: object) -> object:
+    """What JSON can carry of a NumPy scalar or array, or of a mapping that is not a dict."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return dict(value)  # type: ignore[call-overload]  # because a TypeError about any other object is the right answer
+
+
+def first_line(payload: bytes, what: str, start: int = 0) -> tuple[bytes, int]:
+    """The header line that begins at `start`, and where the rest begins."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise WireError(f"{what} of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read")
+    end = payload.find(b"\n", start, start + MAX_HEADER_BYTES)
+    if end < 0:
+        raise WireError(f"{what} without a header line within {MAX_HEADER_BYTES} bytes")
+    return payload[start:end], end + 1
+
+
+def parse(validator: SchemaValidator, line: bytes, what: str) -> Any:
+    """The JSON `line` as `validator` understands it."""
+    try:
+        return validator.validate_json(line)
+    except ValidationError as error:
+        _refuse(error, what)
+
+
+def _refuse(error: ValidationError, what: str) -> NoReturn:
+    """Turn pydantic's findings into one line; a foreign wire version explains all others, so it goes first."""
+    findings = error.errors(include_url=False, include_context=False)
+    first = min(findings, key=lambda finding: finding["loc"] != ("v",))
+    if first["loc"] == ("v",):
+        got = "no version" if first["type"] == "missing" else f"version {_brief(first['input'])}"
+        raise WireError(
+            f"{what} speaks {got} of the wire; this ranloop reads version {WIRE_VERSION}"
+        ) from None
+    where = "/".join(_brief(part) for part in first["loc"][:4])
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    raise WireError(f"{what}: {where + ': ' if where else ''}{first['msg']}{more}") from None
+
+
+def _brief(value: object) -> str:
+    """A foreign value, short and on one line."""
+    text = value if isinstance(value, str) and value.isidentifier() else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def matrix(payload: bytes, start: int, rows: int, columns: int, what: str) -> F32:
+    """The block from `start` to the end of `payload`, shape [rows, columns], read-only."""
+    if len(payload) - start != rows * columns * 4:
+        raise WireError(
+            f"{what}: {rows} rows of {columns} float32 take {rows * columns * 4} bytes, "
+            f"{len(payload) - start} follow the header"
+        )
+    return np.ndarray((rows, columns), LITTLE_F32, payload, start)
+
+
+def dense_ids(columns: F32, what: str) -> I32:
+    """Float32 columns as ids: whole numbers in [0, 2**24), same shape."""
+    if columns.size == 0:
+        return columns.astype(np.int32)
+    if np.maximum.reduce(columns.view(np.uint32), axis=None) < _MAX_ID_BITS:
+        ids = columns.astype(np.int32)
+        if ids.astype(LITTLE_F32).tobytes() == columns.tobytes():
+            return ids
+    raise WireError(f"{what}: an id is not a whole number from 0 to {MAX_ID - 1}")
+
+
+def none_infinite(values: F32, what: str) -> None:
+    """NaN is "no value"; infinity is nothing that a node may say."""
+    if np.count_nonzero(np.isinf(values)):
+        raise WireError(f"{what}: infinity is not a value; no value is NaN")
+
+
+def small_integers(column: NDArray[np.float32], below: int, what: str) -> NDArray[np.uint8]:
+    """A float32 column as whole numbers in [0, `below`), `below` at most 256."""
+    ids = dense_ids(column, what)
+    if ids.size and int(ids.max()) >= below:
+        raise WireError(f"{what}: {int(ids.max())} is not below {below}")
+    return ids.astype(np.uint8)
+
+
+def split_parts(payload: bytes, start: int, lengths: Sequence[int], what: str) -> list[bytes]:
+    """The parts that follow a header, by the lengths that it announces."""
+    if sum(lengths) != len(payload) - start:
+        raise WireError(
+            f"{what}: parts of {sum(lengths)} bytes announced, {len(payload) - start} follow the header"
+        )
+    parts = []
+    for length in lengths:
+        parts.append(payload[start : start + length])
+        start += length
+    return parts

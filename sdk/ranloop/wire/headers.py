@@ -1,0 +1,169 @@
+"""The JSON headers of the wire: what each key is, and its bounds. Unknown keys are ignored.
+
+Each header is a TypedDict with a compiled pydantic validator beside it: strict types, no NaN or Infinity literals.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic_core import SchemaValidator
+from typing_extensions import TypedDict
+
+from ranloop.vocabulary import Level
+from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
+from ranloop.wire.messages import MAX_ID, Cause
+
+MAX_NAMES = 256
+MAX_PARTS = 1 << 12
+MAX_TEXT = 1 << 16
+
+_HEADER = ConfigDict(strict=True, allow_inf_nan=False)
+
+Version = Literal[1]  # WIRE_VERSION; a literal, so that a foreign version is an error of the key "v"
+Topic = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]  # may stand between two slashes of a topic
+Name = Annotated[
+    str, Field(pattern=r"^[!-~]{1,128}$")
+]  # a measurement, action, column or id: printable, no blanks
+Label = Annotated[str, Field(max_length=256)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Signed = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+Rows = Annotated[int, Field(ge=0, le=MAX_ROWS)]
+DenseId = Annotated[int, Field(ge=0, lt=MAX_ID)]
+Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
+Stamps = Annotated[dict[Name, Signed], Field(max_length=64)]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Labels = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
+Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Field(max_length=MAX_PARTS)]
+
+
+@with_config(_HEADER)
+class ReportStatic(TypedDict):
+    """First line of a report: what stays the same from period to period while no target comes or goes."""
+
+    v: Version
+    node: Topic
+    level: Level
+    period_ms: Milliseconds
+    rows: Rows
+    ids: Names
+    names: Names
+    labels: Annotated[dict[Name, Labels], Field(max_length=16)]
+
+
+@with_config(_HEADER)
+class ReportDynamic(TypedDict):
+    """Second line of a report."""
+
+    seq: Count
+    ran_time_ns: Count
+    stamps: Stamps
+
+
+@with_config(_HEADER)
+class ActionHeader(TypedDict):
+    """`columns`: the action's targets, then its parameters."""
+
+    v: Version
+    id: Name
+    xapp: Topic
+    node: Topic
+    seq: Count
+    action: Name
+    columns: Names
+    rows: Rows
+    valid_until_ns: Signed
+    lease_ms: Milliseconds | None
+    atomic: bool
+    models: Annotated[list[Label], Field(max_length=64)]
+    report_seq: Annotated[int, Field(ge=-1, lt=1 << 63)]
+    stamps: Stamps
+
+
+@with_config(_HEADER)
+class ResultHeader(TypedDict):
+    """The block's columns: `targets` id columns, status, cause, `values` applied values."""
+
+    v: Version
+    id: Name
+    xapp: Topic
+    node: Topic
+    action: Name
+    rows: Rows
+    targets: Annotated[int, Field(ge=0, le=16)]
+    values: Annotated[int, Field(ge=0, le=64)]
+    causes: Annotated[list[tuple[Cause, Text]], Field(min_length=1, max_length=256)]
+    ran_time_ns: Signed
+    stamps: Stamps
+
+
+@with_config(_HEADER)
+class CatalogueHeader(TypedDict):
+    v: Version
+    node: Topic
+    measurements: dict[Level, Annotated[list[Name], Field(max_length=1024)]]
+    actions: Names
+    periods_ms: Annotated[list[Milliseconds], Field(max_length=64)]
+    cells: Labels
+    slices: Labels
+    control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
+
+
+@with_config(_HEADER)
+class PresenceHeader(TypedDict):
+    v: Version
+    name: Topic
+    alive: bool
+    facts: Annotated[dict[Label, Any], Field(max_length=256)]
+
+
+@with_config(_HEADER)
+class OrderHeader(TypedDict):
+    v: Version
+    kill: bool | None
+    xapp: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
+    autonomy: Literal["", "observe", "recommend", "act"]
+
+
+@with_config(_HEADER)
+class StepHeader(TypedDict):
+    """`reports` and `results` are the lengths in bytes of the messages that follow, in this order."""
+
+    v: Version
+    host: Topic
+    step: Count
+    ran_time_ns: Count
+    reports: Lengths
+    results: Lengths
+    timers: Annotated[list[Label], Field(max_length=MAX_NAMES)]
+    last: bool
+
+
+@with_config(_HEADER)
+class AnswerHeader(TypedDict):
+    """`batches` are the lengths in bytes of the messages that follow."""
+
+    v: Version
+    xapp: Topic
+    step: Count
+    batches: Lengths
+    error: Text
+
+
+def _validator(header: type) -> SchemaValidator:
+    validator = TypeAdapter(header).validator
+    assert isinstance(validator, SchemaValidator)
+    return validator
+
+
+REPORT_STATIC = _validator(ReportStatic)
+REPORT_DYNAMIC = _validator(ReportDynamic)
+ACTION = _validator(ActionHeader)
+RESULT = _validator(ResultHeader)
+CATALOGUE = _validator(CatalogueHeader)
+PRESENCE = _validator(PresenceHeader)
+ORDER = _validator(OrderHeader)
+STEP = _validator(StepHeader)
+ANSWER = _validator(AnswerHeader)
