@@ -42,8 +42,8 @@ def _measurement(entry: Measurement) -> str:
     lines = [
         f"### `{entry.name}`\n",
         f"{_sentence(entry.definition)}\n",
-        f"- Unit: {entry.unit}, {'integer' if entry.integer else 'real'}, {_range(entry.low, entry.high)}; "
-        f"collection {entry.collection}",
+        f"- Unit: {entry.unit}; {_range(entry.low, entry.high)}, {'integer' if entry.integer else 'real'}",
+        f"- Collection: {entry.collection}",
         f"- Levels: {', '.join(entry.levels)}",
         f"- Source: {entry.clause}",
         f"- No value: {entry.no_value}",
