@@ -1,0 +1,119 @@
+"""The card of a model package: what goes in, what comes out, how it was made and how well it does.
+
+A package is a folder `models/<name>/` with `card.toml` and the ONNX file the card names. The card binds every input
+column to a measurement of the catalogue, so that training and serving build the same matrix.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ranloop.errors import ModelError, VocabularyError
+from ranloop.vocabulary import measurement
+
+__all__ = ("CARD_FILE", "Card", "Feature", "Output", "load_card")
+
+CARD_FILE = "card.toml"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Feature(_Frozen):
+    """One input column.
+
+    Either a measurement of the catalogue (`measurement`), as it was `lag` report periods ago or as a statistic over
+    the `window` periods that end there, or a quantity that the xApp computes and hands over under `name`.
+    """
+
+    measurement: str = ""
+    name: str = ""
+    unit: str
+    lag: int = Field(default=0, ge=0, le=600)
+    window: int = Field(default=1, ge=1, le=600)
+    stat: Literal["last", "mean", "std", "min", "max"] = "last"
+    fill: float = 0.0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Feature:
+        if bool(self.measurement) == bool(self.name):
+            raise ValueError("a feature has either a measurement or a name")
+        if self.measurement:
+            try:
+                entry = measurement(self.measurement)
+            except VocabularyError as error:
+                raise ValueError(str(error)) from error
+            if entry.unit != self.unit:
+                raise ValueError(f"{self.measurement} is in {entry.unit!r}, the card says {self.unit!r}")
+        if self.stat == "last" and self.window != 1:
+            raise ValueError("a window needs a stat other than 'last'")
+        return self
+
+    @property
+    def label(self) -> str:
+        """A unique, readable column name, e.g. `DRB.UEThpDl[lag=1]` or `X.UE.AppThpDl[mean/5]`."""
+        lag = f"[lag={self.lag}]" if self.lag else ""
+        stat = f"[{self.stat}/{self.window}]" if self.stat != "last" else ""
+        return f"{self.measurement or self.name}{stat}{lag}"
+
+
+class Output(_Frozen):
+    """One output column, with its unit and the range that its values are clipped to."""
+
+    name: str
+    unit: str
+    low: float = float("-inf")
+    high: float = float("inf")
+
+
+class Card(_Frozen):
+    """Everything one must know to use a model, and to doubt it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    version: str
+    summary: str
+    file: str = "model.onnx"
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    period_ms: int = Field(gt=0, description="granularity period of the reports that the features come from")
+    features: tuple[Feature, ...] = Field(min_length=1)
+    outputs: tuple[Output, ...] = Field(min_length=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def history(self) -> int:
+        """How many report periods the oldest feature looks back, the current one included."""
+        return max(feature.lag + feature.window for feature in self.features)
+
+
+def load_card(folder: Path) -> Card:
+    """Read and check `folder/card.toml`.
+
+    Raises:
+        ModelError: There is no card, it is not TOML, or it does not describe a model; one line with the field's path.
+    """
+    path = folder / CARD_FILE
+    try:
+        return Card.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is no model package: it has no {CARD_FILE}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ModelError(f"{path}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first complaint of a pydantic error as one line: field path, what came, what was wanted."""
+    problem = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "document"
+    got = problem["input"]
+    shown = "" if isinstance(got, dict | list) else f" (got {got!r})"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}"

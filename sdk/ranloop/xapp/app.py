@@ -1,0 +1,188 @@
+"""`XApp`: what an xApp author writes against. Handlers are functions from a report to the state they want held."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
+
+from ranloop.errors import ModelError, VocabularyError
+from ranloop.inference import Model
+from ranloop.vocabulary import Action, Level, MeasurementName, measurement
+from ranloop.vocabulary.model import LEVELS
+from ranloop.wire.messages import F32, Report, Result
+
+__all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """An action with more to say than its columns; a bare action takes the defaults.
+
+    Attributes:
+        action: The columns.
+        node: RAN node; default: the node of the report that is being handled.
+        lease_ms: How long a setting lives without renewal, RAN time; default: three report periods.
+        valid_ms: How long after the report it may still take effect, RAN time; default: two report periods.
+        atomic: All targets or none.
+    """
+
+    action: Action
+    node: str = ""
+    lease_ms: int | None = None
+    valid_ms: int | None = None
+    atomic: bool = False
+
+
+Wanted = Action | Request | Iterable[Action | Request] | None
+ReportFunction = Callable[[Report], Wanted]
+ResultFunction = Callable[[Result], Wanted]
+TimerFunction = Callable[[], Wanted]
+SummaryFunction = Callable[[], Mapping[str, Any]]
+R = TypeVar("R", bound=ReportFunction)
+S = TypeVar("S", bound=ResultFunction)
+T = TypeVar("T", bound=TimerFunction)
+U = TypeVar("U", bound=SummaryFunction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportHandler:
+    """One `on_report` registration."""
+
+    names: tuple[str, ...]
+    level: Level
+    every_ms: int
+    function: ReportFunction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """One `every` registration; its name on the wire is the function's."""
+
+    name: str
+    period_ms: int
+    function: TimerFunction
+
+
+class ModelHandle:
+    """A model by the name the manifest gives it; usable from the moment the runner binds the xApp."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._model: Model | None = None
+        self.used = False  # since the runner last asked: goes into the audit log
+
+    def bind(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> Model:
+        if self._model is None:
+            raise ModelError(f"model {self.name!r} is used before the xApp runs; call it inside a handler")
+        return self._model
+
+    def __call__(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
+        """Outputs for each row of `report`; see `ranloop.inference.Model`."""
+        self.used = True
+        return self.model(report, extra)
+
+    def predict(self, matrix: F32) -> F32:
+        """Outputs for a ready matrix [n, n_features] in the card's column order."""
+        self.used = True
+        return self.model.predict(matrix)
+
+
+class XApp:
+    """The registrations of one xApp. Nothing is opened or read here: where it runs is the runner's business."""
+
+    def __init__(self) -> None:
+        self.report_handlers: list[ReportHandler] = []
+        self.result_handlers: list[ResultFunction] = []
+        self.timers: list[Timer] = []
+        self.summary_function: SummaryFunction | None = None
+        self.models: dict[str, ModelHandle] = {}
+        self._settings: Mapping[str, Any] | None = None
+
+    def on_report(self, *names: MeasurementName, level: Level = "ue", every_ms: int = 100) -> Callable[[R], R]:
+        """Handle each report of one level and granularity period, of every node that offers these measurements.
+
+        The function returns the actions it wants held, or None. It sees at least the named measurements.
+
+        Raises:
+            VocabularyError: A name is not in the catalogue (with near matches), or not at this level.
+        """
+        if not names:
+            raise ValueError("on_report needs at least one measurement name")
+        if level not in LEVELS:
+            raise VocabularyError("level", level, LEVELS)
+        known = [measurement(name) for name in names]
+        for entry in known:
+            if level not in entry.levels:
+                raise VocabularyError(f"measurement at level {level}", entry.name, tuple(f"level={at}" for at in entry.levels))
+
+        def register(function: R) -> R:
+            _refuse_coroutine(function)
+            canonical = tuple(dict.fromkeys(entry.name for entry in known))
+            self.report_handlers.append(
+                ReportHandler(names=canonical, level=level, every_ms=every_ms, function=function)
+            )
+            return function
+
+        return register
+
+    def on_result(self, function: S) -> S:
+        """Handle what became of this xApp's actions."""
+        _refuse_coroutine(function)
+        self.result_handlers.append(function)
+        return function
+
+    def every(self, period: str) -> Callable[[T], T]:
+        """Run a function each `period` of RAN time, such as "100ms" or "1s"."""
+        match = re.fullmatch(r"(\d+)(ms|s)", period)
+        period_ms = int(match[1]) * (1000 if match[2] == "s" else 1) if match else 0
+        if period_ms < 1:
+            raise ValueError(f'a period reads "100ms" or "1s", not {period!r}')
+
+        def register(function: T) -> T:
+            _refuse_coroutine(function)
+            self.timers.append(Timer(name=function.__name__, period_ms=period_ms, function=function))
+            return function
+
+        return register
+
+    def summary(self, function: U) -> U:
+        """What the xApp found out, asked for once when its run ends; plain data that fits into JSON."""
+        self.summary_function = function
+        return function
+
+    def model(self, name: str) -> ModelHandle:
+        """The model that the manifest lists as `name`."""
+        return self.models.setdefault(name, ModelHandle(name))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Values of the manifest's settings, as the operator set them."""
+        if self._settings is None:
+            raise RuntimeError("settings are read before the xApp runs; read them inside a handler")
+        return self._settings
+
+    def bind(self, models: Mapping[str, Model], settings: Mapping[str, Any]) -> None:
+        """Give the app its models and settings; the runner's call, once, before the first handler."""
+        for name, handle in self.models.items():
+            if name in models:
+                handle.bind(models[name])
+        for name, model in models.items():
+            self.model(name).bind(model)
+        self._settings = dict(settings)
+
+
+def _refuse_coroutine(function: Callable[..., object]) -> None:
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"{function.__name__} is a coroutine; handlers are plain functions: what they wait for arrives as a "
+            "report, a result or a timer"
+        )

@@ -1,0 +1,184 @@
+"""One xApp at work, free of I/O: reports, results and timers in; action batches out.
+
+The lockstep runner, the live runner and a unit test drive the same object, which is why an xApp cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ranloop.errors import ManifestError, WireError
+from ranloop.inference import load_model
+from ranloop.vocabulary import Action, Kind
+from ranloop.wire.messages import ActionBatch, Answer, Report, Result, Step
+from ranloop.xapp.app import Request, Timer, Wanted
+from ranloop.xapp.loader import XAppPackage
+
+__all__ = ("Instance", "user_traceback")
+
+LEASE_PERIODS = 3  # a setting outlives two lost reports
+VALID_PERIODS = 2
+
+
+class Instance:
+    """A loaded xApp bound to its models and settings."""
+
+    def __init__(
+        self,
+        package: XAppPackage,
+        *,
+        settings: Mapping[str, object] | None = None,
+        incarnation: str = "0",
+    ) -> None:
+        """Bind a package.
+
+        Args:
+            package: What `load_package` gave.
+            settings: The operator's values; the manifest's defaults otherwise.
+            incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
+
+        Raises:
+            ManifestError: A setting that does not exist or is out of range.
+            ModelError: A model package that cannot be used.
+        """
+        self.package = package
+        self.app = package.app
+        self.manifest = package.manifest
+        self.name = package.manifest.name
+        self._incarnation = incarnation
+        self._seq = 0
+        models = {name: load_model(package.folder / place) for name, place in self.manifest.models.items()}
+        self.app.bind(models, self.manifest.effective_settings(settings or {}))
+
+    @property
+    def timers(self) -> dict[str, int]:
+        """Timer name -> period in milliseconds."""
+        return {timer.name: timer.period_ms for timer in self.app.timers}
+
+    def on_report(self, report: Report) -> list[ActionBatch]:
+        """Run the handlers of this stream; whatever the user's code raises passes through."""
+        batches: list[ActionBatch] = []
+        for handler in self.app.report_handlers:
+            if handler.level == report.level and handler.every_ms == report.period_ms:
+                wanted = handler.function(report)
+                batches += self._batches(
+                    wanted, report.node, report.ran_time_ns, handler.every_ms, handler.function, report
+                )
+        return batches
+
+    def on_result(self, result: Result) -> list[ActionBatch]:
+        """Tell the app what became of its actions."""
+        batches: list[ActionBatch] = []
+        for function in self.app.result_handlers:
+            batches += self._batches(function(result), result.node, result.ran_time_ns, 100, function)
+        return batches
+
+    def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
+        """Run one timer.
+
+        Raises:
+            WireError: The app has no timer of this name.
+        """
+        timer = self._timer(name)
+        return self._batches(timer.function(), "", ran_time_ns, timer.period_ms, timer.function)
+
+    def handle(self, step: Step) -> Answer:
+        """One lockstep step: results, then timers, then reports; a raising handler becomes the answer's error."""
+        batches: list[ActionBatch] = []
+        try:
+            for result in step.results:
+                batches += self.on_result(result)
+            for name in step.timers:
+                batches += self.on_timer(name, step.ran_time_ns)
+            for report in step.reports:
+                batches += self.on_report(report)
+        except Exception as error:
+            return Answer(xapp=self.name, step=step.step, error=user_traceback(error, self.package.folder))
+        return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
+
+    def summary(self) -> Mapping[str, Any]:
+        """What the app has to say at the end of its run; {} if it has nothing."""
+        return self.app.summary_function() if self.app.summary_function else {}
+
+    def _timer(self, name: str) -> Timer:
+        for timer in self.app.timers:
+            if timer.name == name:
+                return timer
+        raise WireError(f"{self.name} has no timer {name!r}; it has: {', '.join(self.timers) or 'none'}")
+
+    def _batches(
+        self,
+        wanted: Wanted,
+        node: str,
+        ran_time_ns: int,
+        period_ms: int,
+        function: Callable[..., Wanted],
+        report: Report | None = None,
+    ) -> list[ActionBatch]:
+        if wanted is None:
+            return []
+        used = tuple(handle.model.tag for handle in self.app.models.values() if handle.used)
+        for handle in self.app.models.values():
+            handle.used = False
+        return [
+            self._batch(request, node, ran_time_ns, period_ms, used, report)
+            for request in _requests(wanted, function)
+            if len(request.action)
+        ]
+
+    def _batch(
+        self,
+        request: Request,
+        node: str,
+        ran_time_ns: int,
+        period_ms: int,
+        models: tuple[str, ...],
+        report: Report | None,
+    ) -> ActionBatch:
+        target_node = request.node or node
+        if not target_node:
+            raise ManifestError(
+                f"{self.name}: a timer wants {request.action.spec.name} without saying where; "
+                "return Request(action=…, node=…)"
+            )
+        valid_ms = request.valid_ms if request.valid_ms is not None else VALID_PERIODS * period_ms
+        is_setting = request.action.spec.kind is Kind.SETTING
+        lease_ms = request.lease_ms if request.lease_ms is not None else LEASE_PERIODS * period_ms
+        self._seq += 1
+        return ActionBatch(
+            id=f"{self.name}-{self._incarnation}-{self._seq}",
+            xapp=self.name,
+            node=target_node,
+            seq=self._seq,
+            action=request.action,
+            valid_until_ns=ran_time_ns + valid_ms * 1_000_000,
+            lease_ms=lease_ms if is_setting else None,
+            atomic=request.atomic,
+            models=models,
+            report_seq=report.seq if report else -1,
+            stamps=report.stamps if report else {},
+        )
+
+
+def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
+    items: Iterable[object] = [wanted] if isinstance(wanted, Action | Request) else wanted or ()
+    requests = []
+    for item in items:
+        if isinstance(item, Action):
+            requests.append(Request(action=item))
+        elif isinstance(item, Request):
+            requests.append(item)
+        else:
+            raise TypeError(f"{function.__name__} returned {type(item).__name__}, want actions such as SetUeWeight")
+    return requests
+
+
+def user_traceback(error: BaseException, folder: Path) -> str:
+    """The traceback from the first frame inside `folder` on: what the xApp's author needs to see."""
+    frames = traceback.extract_tb(error.__traceback__)
+    start = next((i for i, frame in enumerate(frames) if frame.filename.startswith(str(folder))), 0)
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[start:])]
+    return "".join([*lines, *traceback.format_exception_only(error)]).rstrip()

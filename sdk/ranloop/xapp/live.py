@@ -1,0 +1,211 @@
+"""Runs an xApp live: newest report first, actions at once, and an end for every action even when its answer is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from ranloop.bus import Bus
+from ranloop.errors import WireError
+from ranloop.guard.rights import StreamRight
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, encode
+from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
+from ranloop.xapp.instance import Instance, user_traceback
+from ranloop.xapp.lockstep import announce
+
+__all__ = ("LiveRunner", "LiveStats")
+
+log = structlog.get_logger(__name__)
+
+QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
+QUARANTINE_S = 30.0
+
+
+@dataclass(slots=True)
+class LiveStats:
+    """Counters of one live run; nothing is lost silently."""
+
+    reports: int = 0
+    missed: int = 0  # gaps in the sequence numbers: lost, or overtaken by a newer report
+    malformed: int = 0
+    batches: int = 0
+    retried: int = 0
+    failures: int = 0  # times the user's code raised
+    skipped: int = 0  # events not handed over while it was in quarantine
+    results: Counter[Status] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Pending:
+    batch: ActionBatch
+    retried: bool = False
+
+
+class LiveRunner:
+    """Ties one `Instance` to one bus in real time."""
+
+    def __init__(self, instance: Instance, bus: Bus, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.instance = instance
+        self.stats = LiveStats()
+        self._bus = bus
+        self._clock = clock
+        self._nodes: dict[str, Catalogue] = {}
+        self._seqs: dict[tuple[str, str, int], int] = {}
+        self._ran_time_ns: dict[str, int] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._failed_in_a_row = 0
+        self._resting_until = float("-inf")
+        now = clock()
+        self._due = {name: now + period_ms / 1e3 for name, period_ms in instance.timers.items()}
+        bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
+        announce(bus, instance, alive=True)
+
+    def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
+        """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
+        end = float("inf") if duration_s is None else self._clock() + duration_s
+        while not stop.is_set() and self._clock() < end:
+            self._bus.poll(max(0.0, min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock())))
+            self._run_timers()
+        announce(self._bus, self.instance, alive=False)
+        return self.stats
+
+    def _on_catalogue(self, _topic: str, payload: bytes) -> None:
+        try:
+            catalogue = decode_catalogue(payload)
+        except WireError as error:
+            self._malformed("catalogue", error)
+            return
+        node = catalogue.node
+        if node in self._nodes:
+            self._nodes[node] = catalogue
+            return
+        lacking = [problem for stream in self.instance.manifest.streams for problem in _lacking(catalogue, stream)]
+        if lacking:
+            log.warning("node_does_not_fit", xapp=self.instance.name, node=node, lacks=lacking)
+            return
+        self._nodes[node] = catalogue
+        for stream in self.instance.manifest.streams:
+            topic = topics.report(node, stream.level, stream.every_ms)
+            self._bus.subscribe(topic, self._on_report, latest=True)
+        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1)
+        log.info("node_joined", xapp=self.instance.name, node=node)
+
+    def _on_report(self, _topic: str, payload: bytes) -> None:
+        try:
+            report = decode_report(payload)
+        except WireError as error:
+            self._malformed("report", error)
+            return
+        self.stats.reports += 1
+        stream = (report.node, report.level, report.period_ms)
+        previous = self._seqs.get(stream)
+        if previous is not None and report.seq > previous:
+            self.stats.missed += report.seq - previous - 1
+        self._seqs[stream] = report.seq
+        self._ran_time_ns[report.node] = report.ran_time_ns
+        self._send(self._guarded(lambda: self.instance.on_report(report)))
+        self._settle_pending(report)
+
+    def _on_result(self, _topic: str, payload: bytes) -> None:
+        try:
+            result = decode_result(payload)
+        except WireError as error:
+            self._malformed("result", error)
+            return
+        self._deliver(result)
+
+    def _deliver(self, result: Result) -> None:
+        terminal = result.status != Status.ENDED
+        if terminal.any() and self._pending.pop(result.id, None) is None:
+            return  # answered before: a retry's echo
+        for status in Status:
+            self.stats.results[status] += result.count(status)
+        self._send(self._guarded(lambda: self.instance.on_result(result)))
+
+    def _settle_pending(self, report: Report) -> None:
+        """Ask again once when an answer is overdue, give up as UNKNOWN when it can no longer come."""
+        period_ns = report.period_ms * 1_000_000
+        for pending in [p for p in self._pending.values() if p.batch.node == report.node]:
+            batch = pending.batch
+            if report.ran_time_ns > batch.valid_until_ns + 2 * period_ns:
+                self._deliver(_unknown(batch, report.ran_time_ns))
+            elif report.ran_time_ns >= batch.valid_until_ns and not pending.retried:
+                pending.retried = True
+                self.stats.retried += 1
+                self._publish(batch)
+
+    def _run_timers(self) -> None:
+        now = self._clock()
+        for name, due in self._due.items():
+            if now >= due:
+                self._due[name] = max(due + self.instance.timers[name] / 1e3, now)
+                ran_time_ns = max(self._ran_time_ns.values(), default=0)
+                self._send(self._guarded(lambda name=name, at=ran_time_ns: self.instance.on_timer(name, at)))  # type: ignore[misc]  # because mypy cannot infer a lambda's defaults
+
+    def _guarded(self, call: Callable[[], list[ActionBatch]]) -> list[ActionBatch]:
+        """Run the user's code; count and show what it raises, and let it rest when it keeps raising."""
+        if self._clock() < self._resting_until:
+            self.stats.skipped += 1
+            return []
+        try:
+            batches = call()
+        except Exception as error:
+            self.stats.failures += 1
+            self._failed_in_a_row += 1
+            log.error(
+                "handler_raised",
+                xapp=self.instance.name,
+                in_a_row=self._failed_in_a_row,
+                traceback=user_traceback(error, self.instance.package.folder),
+            )
+            if self._failed_in_a_row >= QUARANTINE_AFTER:
+                self._resting_until = self._clock() + QUARANTINE_S
+                self._failed_in_a_row = 0
+                log.error("xapp_quarantined", xapp=self.instance.name, for_s=QUARANTINE_S)
+            return []
+        self._failed_in_a_row = 0
+        return batches
+
+    def _send(self, batches: list[ActionBatch]) -> None:
+        for batch in batches:
+            self._pending[batch.id] = _Pending(batch)
+            self.stats.batches += 1
+            self._publish(batch)
+
+    def _publish(self, batch: ActionBatch) -> None:
+        self._bus.publish(topics.act(batch.xapp, batch.node), encode(batch), qos=1)
+
+    def _malformed(self, what: str, error: WireError) -> None:
+        self.stats.malformed += 1
+        log.warning("message_ignored", xapp=self.instance.name, what=what, reason=str(error))
+
+
+def _lacking(catalogue: Catalogue, stream: StreamRight) -> list[str]:
+    """What of a manifest's stream a node does not offer."""
+    if stream.every_ms not in catalogue.periods_ms:
+        return [f"{stream.every_ms} ms reports"]
+    offered = catalogue.measurements.get(stream.level, ())
+    return [f"{name} at level {stream.level}" for name in stream.measurements if name not in offered]
+
+
+def _unknown(batch: ActionBatch, ran_time_ns: int) -> Result:
+    n = len(batch.action)
+    return Result(
+        id=batch.id,
+        xapp=batch.xapp,
+        node=batch.node,
+        action=batch.action.spec.name,
+        targets=batch.action.targets(),
+        status=np.full(n, Status.UNKNOWN, np.uint8),
+        cause=np.ones(n, np.uint8),
+        causes=((Cause.NONE, ""), (Cause.LOST, "no answer from the node, also not after a retry")),
+        applied=np.full((n, len(batch.action.spec.parameters)), np.nan, np.float32),
+        ran_time_ns=ran_time_ns,
+    )

@@ -1,0 +1,88 @@
+"""Loads an xApp folder as a Python package of its own.
+
+Each load makes a fresh package with a unique name, so `from .policy import …` in two xApps of one process, or in two
+instances of one xApp, never meet in `sys.modules`.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import itertools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from ranloop.errors import ManifestError
+from ranloop.xapp.app import XApp
+from ranloop.xapp.manifest import Manifest, load_manifest
+
+__all__ = ("XAppPackage", "load_package")
+
+_counter = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XAppPackage:
+    """An xApp folder, loaded: its manifest, its `app` object, its modules' common prefix."""
+
+    folder: Path
+    manifest: Manifest
+    app: XApp
+    module_prefix: str
+
+    def module(self, name: str) -> ModuleType:
+        """One of its modules, e.g. `policy`, as this instance sees it."""
+        return sys.modules[f"{self.module_prefix}.{name}"]
+
+
+def load_package(folder: Path) -> XAppPackage:
+    """Load `folder/manifest.toml` and `folder/app.py`.
+
+    Raises:
+        ManifestError: No manifest, no `app.py`, no `app` of type XApp in it, or a handler that wants a stream the
+            manifest does not declare.
+        Exception: Whatever the user's module raises at import, with the user's traceback.
+    """
+    folder = folder.resolve()
+    manifest = load_manifest(folder)
+    if not (folder / "app.py").is_file():
+        raise ManifestError(f"{folder} is no xApp: it has no app.py")
+    prefix = f"_ranloop_xapp_{next(_counter)}_{manifest.name.replace('-', '_')}"
+    package = ModuleType(prefix)
+    package.__path__ = [str(folder)]
+    package.__spec__ = importlib.machinery.ModuleSpec(prefix, None, is_package=True)
+    sys.modules[prefix] = package
+    try:
+        app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
+    except BaseException:
+        unload(prefix)
+        raise
+    if not isinstance(app, XApp):
+        unload(prefix)
+        raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
+    _check_against_manifest(app, manifest, folder)
+    return XAppPackage(folder=folder, manifest=manifest, app=app, module_prefix=prefix)
+
+
+def unload(prefix: str) -> None:
+    """Forget the modules of one loaded package."""
+    for name in [name for name in sys.modules if name == prefix or name.startswith(prefix + ".")]:
+        del sys.modules[name]
+
+
+def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None:
+    declared = {(stream.level, stream.every_ms): set(stream.measurements) for stream in manifest.streams}
+    for handler in app.report_handlers:
+        where = f"{folder.name}/app.py: {handler.function.__name__}"
+        allowed = declared.get((handler.level, handler.every_ms))
+        if allowed is None:
+            raise ManifestError(
+                f"{where} reads the {handler.level} stream every {handler.every_ms} ms, which the manifest does not "
+                "declare; add a [[streams]] entry"
+            )
+        if lacking := [name for name in handler.names if name not in allowed]:
+            raise ManifestError(f"{where} reads {', '.join(lacking)}, which the manifest's stream does not list")
+    if lacking := [name for name in app.models if name not in manifest.models]:
+        raise ManifestError(f"{folder.name}/app.py uses the model {lacking[0]!r}, which the manifest does not list")

@@ -1,0 +1,129 @@
+"""`manifest.toml`: what an xApp may see and touch, which models and settings it has."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ranloop.errors import ManifestError
+from ranloop.guard.rights import ActionRight, Rights, StreamRight
+from ranloop.inference.card import first_problem
+
+__all__ = ("MANIFEST_FILE", "Manifest", "Setting", "load_manifest")
+
+MANIFEST_FILE = "manifest.toml"
+
+
+class Setting(BaseModel):
+    """One value an operator may change without touching the code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["float", "int", "bool", "str"]
+    default: float | int | bool | str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    description: str
+
+    @model_validator(mode="after")
+    def _default_is_valid(self) -> Setting:
+        self.parse(self.default)
+        return self
+
+    def parse(self, value: object) -> float | int | bool | str:
+        """`value` as this setting's type.
+
+        Raises:
+            ValueError: Wrong type or out of range, in one line.
+        """
+        parsed = _as_type(self.type, value)
+        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+            low = float("-inf") if self.low is None else self.low
+            high = float("inf") if self.high is None else self.high
+            if not low <= parsed <= high:
+                raise ValueError(f"got {value!r}, want {self.type} in [{low}, {high}]")
+        if self.choices and parsed not in self.choices:
+            raise ValueError(f"got {value!r}, want one of {', '.join(self.choices)}")
+        return parsed
+
+
+def _as_type(kind: str, value: object) -> float | int | bool | str:
+    match kind, value:
+        case "bool", bool():
+            return value
+        case "bool", "true" | "false":
+            return value == "true"
+        case "str", str():
+            return value
+        case "int", int() | str() if not isinstance(value, bool):
+            try:
+                return int(value)
+            except ValueError:
+                pass
+        case "float", int() | float() | str() if not isinstance(value, bool):
+            try:
+                number = float(value)
+            except ValueError:
+                pass
+            else:
+                if number == number and abs(number) != float("inf"):
+                    return number
+    raise ValueError(f"got {value!r}, want {kind}")
+
+
+class Manifest(BaseModel):
+    """An xApp's whole declaration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
+    version: str
+    summary: str
+    streams: tuple[StreamRight, ...] = ()
+    actions: tuple[ActionRight, ...] = ()
+    models: dict[str, str] = Field(default_factory=dict, description="name -> folder, relative to the manifest")
+    settings: dict[str, Setting] = Field(default_factory=dict)
+
+    @property
+    def rights(self) -> Rights:
+        return Rights(streams=self.streams, actions=self.actions)
+
+    def effective_settings(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Defaults with `given` laid over them.
+
+        Raises:
+            ManifestError: An unknown name or a value outside the setting's range.
+        """
+        values: dict[str, Any] = {name: setting.parse(setting.default) for name, setting in self.settings.items()}
+        for name, value in given.items():
+            if name not in self.settings:
+                raise ManifestError(f"{self.name} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}")
+            try:
+                values[name] = self.settings[name].parse(value)
+            except ValueError as error:
+                raise ManifestError(f"{self.name}: setting {name}: {error}") from error
+        return values
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check `folder/manifest.toml`.
+
+    Raises:
+        ManifestError: Missing, not TOML, or not a manifest; one line with the field's path.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        return Manifest.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise ManifestError(f"{folder} is no xApp: it has no {MANIFEST_FILE}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ManifestError(f"{path}: {first_problem(error)}") from error

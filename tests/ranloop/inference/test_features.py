@@ -1,0 +1,99 @@
+"""The model's input matrix is built from the card's names, never from column positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ranloop.errors import ModelError
+from ranloop.inference import Card, Feature, FeatureBinder, Output
+from ranloop.testing import make_report
+
+THP = Feature(measurement="DRB.UEThpDl", unit="kbit/s")
+
+
+def card(*features: Feature, period_ms: int = 100) -> Card:
+    return Card(
+        name="probe",
+        version="1",
+        summary="test",
+        sha256="0" * 64,
+        period_ms=period_ms,
+        features=features,
+        outputs=(Output(name="y", unit="1"),),
+    )
+
+
+def test_columns_come_by_name_whatever_their_order_in_the_report() -> None:
+    binder = FeatureBinder(card(Feature(measurement="CQI", unit="index"), THP))
+    one = make_report({"DRB.UEThpDl": [100.0, 200.0], "CQI": [7, 9]})
+    other = make_report({"CQI": [7, 9], "RSRP": [-90, -80], "DRB.UEThpDl": [100.0, 200.0]})
+    expected = [[7, 100], [9, 200]]
+    assert binder.matrix(one).tolist() == expected
+    assert binder.matrix(other).tolist() == expected
+
+
+def test_no_value_becomes_the_cards_fill() -> None:
+    binder = FeatureBinder(card(Feature(measurement="DRB.UEThpDl", unit="kbit/s", fill=-1.0)))
+    assert binder.matrix(make_report({"DRB.UEThpDl": [np.nan, 5.0]})).tolist() == [[-1.0], [5.0]]
+
+
+def test_a_lag_follows_the_ue_and_not_its_row() -> None:
+    binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0)))
+    binder.matrix(make_report({"DRB.UEThpDl": [10.0, 20.0]}, ids={"ue": [4, 9]}, seq=0))
+    # UE 4 left, UE 7 came: only UE 9 has a past
+    second = binder.matrix(make_report({"DRB.UEThpDl": [21.0, 70.0]}, ids={"ue": [9, 7]}, seq=1))
+    assert second.tolist() == [[21.0, 20.0], [70.0, -1.0]]
+
+
+def test_a_lost_report_is_a_hole_and_not_a_shift() -> None:
+    binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0)))
+    binder.matrix(make_report({"DRB.UEThpDl": [10.0]}, seq=0))
+    assert binder.matrix(make_report({"DRB.UEThpDl": [12.0]}, seq=2)).tolist() == [[12.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    ("stat", "expected"),
+    # over the values 10, (lost), 30, 50: mean 30, std sqrt((400+0+400)/3), min 10, max 50
+    [("mean", 30.0), ("std", np.sqrt(800 / 3)), ("min", 10.0), ("max", 50.0)],
+)
+def test_window_statistics_skip_what_is_missing(stat: str, expected: float) -> None:
+    feature = Feature.model_validate({"measurement": "DRB.UEThpDl", "unit": "kbit/s", "window": 4, "stat": stat})
+    binder = FeatureBinder(card(feature))
+    for seq, value in ((0, 10.0), (2, 30.0), (3, 50.0)):
+        matrix = binder.matrix(make_report({"DRB.UEThpDl": [value]}, seq=seq))
+    assert matrix[0, 0] == pytest.approx(expected)
+
+
+def test_streams_of_two_nodes_do_not_mix() -> None:
+    binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0)))
+    binder.matrix(make_report({"DRB.UEThpDl": [10.0]}, node="site0", seq=0))
+    assert binder.matrix(make_report({"DRB.UEThpDl": [99.0]}, node="site1", seq=1))[0, 1] == -1.0
+
+
+def test_a_computed_feature_is_handed_over_by_name() -> None:
+    binder = FeatureBinder(card(THP, Feature(name="share", unit="1")))
+    report = make_report({"DRB.UEThpDl": [10.0, 20.0]})
+    assert binder.matrix(report, {"share": [0.1, 0.2]})[:, 1].tolist() == pytest.approx([0.1, 0.2])
+    with pytest.raises(ModelError, match="needs the feature 'share'"):
+        binder.matrix(report)
+
+
+def test_a_report_without_a_measurement_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match=r"needs DRB.UEThpDl, which the ue report of site0 does not carry"):
+        FeatureBinder(card(THP)).matrix(make_report({"CQI": [3]}))
+
+
+def test_a_report_of_another_period_is_refused() -> None:
+    with pytest.raises(ModelError, match="trained on 1000 ms reports but got one of 100 ms"):
+        FeatureBinder(card(THP, period_ms=1000)).matrix(make_report({"DRB.UEThpDl": [1.0]}))
+
+
+def test_a_card_with_the_wrong_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"DRB.UEThpDl is in 'kbit/s', the card says 'Mbit/s'"):
+        Feature(measurement="DRB.UEThpDl", unit="Mbit/s")
+
+
+def test_a_card_with_an_unknown_name_is_answered_with_near_ones() -> None:
+    with pytest.raises(ValueError, match=r"did you mean .*DRB.UEThpDl"):
+        Feature(measurement="DRB.UEThpDL", unit="kbit/s")

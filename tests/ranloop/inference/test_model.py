@@ -1,0 +1,132 @@
+"""A model package is trained, exported, loaded and refused the same way everywhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.neural_network import MLPRegressor
+
+from ranloop.errors import ModelError
+from ranloop.inference import Feature, Output, load_model
+from ranloop.inference.export import Regressor, export_package
+from ranloop.testing import make_report
+
+FEATURES = (Feature(measurement="DRB.UEThpDl", unit="kbit/s"), Feature(measurement="CQI", unit="index"))
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(200, 2)).astype(np.float32)
+Y = X[:, 0] * 2 - X[:, 1] + 1
+
+
+def export(folder: Path, estimator: Regressor, outputs: int = 1, **changes: object) -> None:
+    arguments: dict[str, object] = {
+        "name": "probe",
+        "version": "1",
+        "summary": "a plane",
+        "period_ms": 100,
+        "features": FEATURES,
+        "outputs": [Output(name=f"y{i}", unit="1", low=-3, high=3) for i in range(outputs)],
+        "samples": X,
+        "training": {"rows": 200},
+        "metrics": {"mae": 0.0},
+    }
+    export_package(estimator, folder, **(arguments | changes))  # type: ignore[arg-type]  # because a test varies single arguments
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    export(tmp_path / "probe", LinearRegression().fit(X, Y))
+    return tmp_path / "probe"
+
+
+def test_the_plane_comes_back_through_onnx(package: Path) -> None:
+    model = load_model(package)
+    # 2 * 0.5 - 0.25 + 1 = 1.75; 2 * 100 - 3 + 1 = 198 is clipped to the card's high
+    assert model(make_report({"CQI": [0.25, 3], "DRB.UEThpDl": [0.5, 100]})).tolist() == pytest.approx([1.75, 3.0], abs=1e-5)
+
+
+def test_an_empty_report_gives_an_empty_answer(package: Path) -> None:
+    model = load_model(package)
+    assert model.predict(np.empty((0, 2), np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        GradientBoostingRegressor(n_estimators=20, random_state=1),
+        MLPRegressor(hidden_layer_sizes=(8,), random_state=1, max_iter=3000),
+    ],
+)
+def test_estimators_that_we_offer_convert_and_agree(tmp_path: Path, estimator: Regressor) -> None:
+    estimator.fit(X, Y)  # type: ignore[attr-defined]  # because Regressor only promises predict
+    export(tmp_path / "m", estimator, outputs=1)
+    got = load_model(tmp_path / "m").predict(X)
+    assert np.allclose(got, np.clip(estimator.predict(X), -3, 3), atol=1e-3)
+
+
+def test_a_converter_that_flattens_two_outputs_is_caught_and_nothing_is_written(tmp_path: Path) -> None:
+    # skl2onnx reshapes a multi-output MLP to (-1, 1)
+    estimator = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2000, random_state=1).fit(X, np.column_stack((Y, -Y)))
+    with pytest.raises(ModelError, match=r"export one model per output"):
+        export(tmp_path / "m", estimator, outputs=2)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_file_that_disagrees_with_the_estimator_is_caught(tmp_path: Path) -> None:
+    class Shifted(LinearRegression):  # type: ignore[misc]  # because scikit-learn ships no types
+        def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803 scikit-learn's own name
+            return super().predict(X) + 1.0
+
+    from skl2onnx import update_registered_converter
+    from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier  # noqa: F401
+    from skl2onnx.operator_converters.linear_regressor import convert_sklearn_linear_regressor
+    from skl2onnx.shape_calculators.linear_regressor import calculate_sklearn_linear_regressor_output_shapes  # type: ignore[import-not-found,unused-ignore]  # because it moved between releases
+
+    update_registered_converter(
+        Shifted, "Shifted", calculate_sklearn_linear_regressor_output_shapes, convert_sklearn_linear_regressor
+    )
+    with pytest.raises(ModelError, match="differs from the estimator"):
+        export(tmp_path / "m", Shifted().fit(X, Y))
+
+
+def test_a_truncated_file_is_one_clear_line(package: Path) -> None:
+    content = (package / "model.onnx").read_bytes()[:-40]
+    (package / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model.onnx is not the file its card describes: sha256 .* train again"):
+        load_model(package)
+
+
+def test_a_truncated_file_under_its_own_hash_is_still_one_line(package: Path) -> None:
+    import hashlib
+
+    content = (package / "model.onnx").read_bytes()[:-40]
+    (package / "model.onnx").write_bytes(content)
+    card = package / "card.toml"
+    card.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{hashlib.sha256(content).hexdigest()}"', card.read_text()))
+    with pytest.raises(ModelError, match=r"is not a runnable ONNX model: ") as caught:
+        load_model(package)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_with_another_number_of_features_is_refused(package: Path) -> None:
+    card = package / "card.toml"
+    card.write_text(card.read_text().replace("[training]", '[[features]]\nmeasurement = "RSRP"\nunit = "dBm"\n\n[training]'))
+    with pytest.raises(ModelError, match=r"takes 'features' tensor\(float\) \[.*2\] but its card lists 3 features"):
+        load_model(package)
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no model package: it has no card.toml"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("name = ", "is not TOML"), ('name = "x"', "version: Field required")])
+def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "card.toml").write_text(text)
+    with pytest.raises(ModelError, match=reason) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,90 @@
+"""What an instance makes of a handler's answer: ids, leases, validity, order, and the user's traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ranloop.errors import ManifestError, WireError
+from ranloop.testing import make_report
+from ranloop.wire.messages import Step
+from ranloop.xapp import Instance, load_package
+from tests.builders import write_xapp
+
+BOTH = """
+from ranloop import Handover, Request, SetUeWeight, XApp
+app = XApp()
+seen = []
+
+@app.on_report("CQI")
+def act(report):
+    if report.seq == 99:
+        raise RuntimeError("boom")
+    yield SetUeWeight(ue=report.ue, weight=2.0)
+    yield Request(action=Handover(ue=[1], target_cell=[0]), valid_ms=30, atomic=True)
+
+@app.every("1s")
+def heartbeat():
+    return SetUeWeight(ue=[1], weight=1.0)
+
+@app.on_result
+def learn(result):
+    seen.append(result.id)
+
+@app.summary
+def found():
+    return {"results": len(seen)}
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return Instance(load_package(write_xapp(tmp_path / "both", app=BOTH)), incarnation="run7")
+
+
+def test_a_setting_gets_a_lease_of_three_periods_and_a_one_shot_none(instance: Instance) -> None:
+    setting, one_shot = instance.on_report(make_report({"CQI": [5]}, seq=4))
+    assert (setting.lease_ms, one_shot.lease_ms) == (300, None)
+    # report of period 4 ends at 500 ms; valid two periods, or what the request says
+    assert (setting.valid_until_ns, one_shot.valid_until_ns) == (700_000_000, 530_000_000)
+    assert (setting.atomic, one_shot.atomic) == (False, True)
+    assert (setting.report_seq, setting.node, setting.xapp) == (4, "site0", "both")
+
+
+def test_action_ids_never_repeat(instance: Instance) -> None:
+    ids = [batch.id for seq in range(3) for batch in instance.on_report(make_report({"CQI": [5]}, seq=seq))]
+    assert len(set(ids)) == 6
+    assert ids[0] == "both-run7-1"
+
+
+def test_an_action_without_targets_is_not_sent(instance: Instance) -> None:
+    batches = instance.on_report(make_report({"CQI": np.empty(0)}, ids={"ue": np.empty(0), "cell": np.empty(0)}))
+    assert [batch.action.spec.name for batch in batches] == ["Handover"]
+
+
+def test_a_report_of_another_stream_runs_nothing(instance: Instance) -> None:
+    assert instance.on_report(make_report({"CQI": [5]}, period_ms=1000)) == []
+
+
+def test_a_timer_must_say_where(instance: Instance) -> None:
+    with pytest.raises(ManifestError, match="without saying where"):
+        instance.on_timer("heartbeat", 0)
+
+
+def test_an_unknown_timer_is_refused(instance: Instance) -> None:
+    with pytest.raises(WireError, match="has no timer 'pulse'; it has: heartbeat"):
+        instance.on_timer("pulse", 0)
+
+
+def test_a_raising_handler_becomes_the_answers_error_with_the_users_own_frames(instance: Instance) -> None:
+    step = Step(host="host", step=3, ran_time_ns=0, reports=(make_report({"CQI": [5]}, seq=99),))
+    answer = instance.handle(step)
+    assert answer.batches == ()
+    assert answer.error.endswith("RuntimeError: boom")
+    assert 'raise RuntimeError("boom")' in answer.error
+    assert "instance.py" not in answer.error  # our own frames are not the user's business
+
+
+def test_the_summary_is_the_apps_own(instance: Instance) -> None:
+    assert instance.summary() == {"results": 0}

@@ -1,0 +1,96 @@
+"""Two xApps of one process never see each other's modules; a package that cannot work is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ranloop.errors import ManifestError
+from ranloop.testing import XAppHarness, make_report
+from ranloop.xapp import load_package
+from tests.builders import APP, MANIFEST, write_xapp
+
+def test_two_xapps_with_a_module_of_the_same_name_keep_their_own(tmp_path: Path) -> None:
+    two = XAppHarness(write_xapp(tmp_path / "two"))
+    three = XAppHarness(write_xapp(tmp_path / "three", policy="def weight(cqi): return cqi * 0 + 3.0"))
+    report = make_report({"CQI": [5, 6]})
+    assert two.send(report)[0].parameters().ravel().tolist() == [2.0, 2.0]
+    assert three.send(report)[0].parameters().ravel().tolist() == [3.0, 3.0]
+
+
+def test_two_instances_of_one_xapp_share_no_state(tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "twice", policy="seen = []\ndef weight(cqi):\n    seen.append(1)\n    return cqi * 0 + len(seen)")
+    one, other = XAppHarness(folder), XAppHarness(folder)
+    report = make_report({"CQI": [5]})
+    one.send(report)
+    assert one.send(report)[0].parameters().item() == 2.0
+    assert other.send(report)[0].parameters().item() == 1.0
+
+
+def test_a_setting_of_the_operator_reaches_the_handler(tmp_path: Path) -> None:
+    harness = XAppHarness(write_xapp(tmp_path / "tuned"), gain=1.5)
+    assert harness.send(make_report({"CQI": [5]}))[0].parameters().item() == 3.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"gian": 1.0}, "has no setting 'gian'; it has: gain"),
+        ({"gain": 99.0}, r"setting gain: got 99.0, want float in \[0.0, 10.0\]"),
+        ({"gain": "much"}, "setting gain: got 'much', want float"),
+        ({"gain": float("nan")}, "setting gain: got nan, want float"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(ManifestError, match=reason):
+        XAppHarness(write_xapp(tmp_path / "x"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("rate_per_s", "rate_per_sec"), r"actions.0.rate_per_sec: Extra inputs are not permitted"),
+        (("SetUeWeight", "SetUeWieght"), r"did you mean SetUeWeight"),
+        (("CQI", "CQY"), r"did you mean CQI"),
+        (("weight = [0.5, 4.0]", "wait = [0.5, 4.0]"), r"wait"),
+        (('version = "0.1.0"', ""), r"version: Field required"),
+        (('name = "x"', 'name = "X X"'), r"name: String should match pattern"),
+        (("[[streams]]", "[[streams]"), r"is not TOML"),
+    ],
+)
+def test_a_wrong_manifest_is_one_line_with_the_fields_path(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
+    text = MANIFEST.format(name="x").replace(*change)
+    assert text != MANIFEST.format(name="x")
+    with pytest.raises(ManifestError, match=reason) as caught:
+        load_package(write_xapp(tmp_path / "x", text=text))
+    assert "\n" not in str(caught.value)
+    assert "manifest.toml" in str(caught.value)
+
+
+def test_a_stream_that_the_manifest_does_not_declare_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"act reads RSRP, which the manifest's stream does not list"):
+        load_package(write_xapp(tmp_path / "x", app=APP.replace('"CQI")\ndef', '"CQI", "RSRP")\ndef')))
+    with pytest.raises(ManifestError, match=r"reads the ue stream every 1000 ms, which the manifest does not declare"):
+        load_package(write_xapp(tmp_path / "y", app=APP.replace('"CQI")\ndef', '"CQI", every_ms=1000)\ndef')))
+
+
+def test_a_model_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="uses the model 'late'"):
+        load_package(write_xapp(tmp_path / "x", app=APP + "\nlate = app.model('late')\n"))
+
+
+def test_a_folder_without_manifest_app_or_object_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="it has no manifest.toml"):
+        load_package(tmp_path)
+    folder = write_xapp(tmp_path / "x", app="nothing = 1")
+    with pytest.raises(ManifestError, match=r"has no `app = XApp\(\)`"):
+        load_package(folder)
+    (folder / "app.py").unlink()
+    with pytest.raises(ManifestError, match=r"it has no app.py"):
+        load_package(folder)
+
+
+def test_what_the_users_module_raises_comes_through(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        load_package(write_xapp(tmp_path / "x", policy="1 / 0"))
