@@ -14,9 +14,10 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def sources_digest(folder: Path) -> str:
@@ -74,12 +75,16 @@ def compiled_before() -> bool:
     return _HAD_CODE
 
 
-def kernel(function: Function) -> Function:
-    """Compile `function` on its first call: no GIL, no fastmath (same bits on every CPU), cached where possible."""
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, compiled on its first call and kept where possible.
+
+    `nogil` lets independent engines run in threads. No `fastmath`: it lets the compiler reorder sums, which changes
+    the last bits from one CPU to the next. Division by zero follows IEEE 754 as in NumPy.
+    """
     import numba  # here, so that `compiled_before` can be asked without paying for the import
 
     if CACHE_FOLDER is not None:
         # because numba fills its options in at run time, where the type checker cannot see them
         numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]
-    compiled: Function = numba.njit(nogil=True, cache=CACHE_FOLDER is not None, error_model="numpy")(function)
-    return compiled
+    compile_lazily = numba.njit(cache=CACHE_FOLDER is not None, nogil=True, error_model="numpy")
+    return cast(Callable[P, R], compile_lazily(function))

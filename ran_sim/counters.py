@@ -1,0 +1,118 @@
+"""What the engine counts: one int64 row of counters per UE slot, and the same per cell and traffic class.
+
+A UE's row starts at 0 with its session. Where the UE stands when something is counted, it is also counted for the cell
+and class: `fold` moves what is new in a row to the cell that served the UE. Counters only grow, so the difference of
+two snapshots is a granularity period, and ten periods of 100 ms add up to the one of 1 s by construction.
+
+Transport blocks are counted when their feedback arrives, `HARQ_RTT_SLOTS` after they were sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ran_sim._jit import kernel
+from ran_sim.state import I32, I64, U8
+
+NAMES: Final = (
+    "prb_used",  # PRB x slot, retransmissions included
+    "tb_total",  # transport blocks: every transmission
+    "tb_errors",  # ... not decoded
+    "tb_initial",  # first transmissions
+    "tb_initial_errors",  # ... not decoded
+    "tb_lost",  # given up after the last transmission, or at a handover
+    "mcs_sum",  # MCS index, summed over first transmissions
+    "offered_bytes",  # arrived at RLC; full buffer: as sent
+    "delivered_bytes",  # decoded by the UE
+    "dropped_bytes",  # discarded, overflown, lost by HARQ
+    "packets_offered",  # application data units: a video frame, an XR PDU set, a voice frame, a file
+    "packets_in_budget",  # wholly decoded within the radio's delay budget
+    "packets_late",  # wholly decoded after it
+    "packets_dropped",  # not wholly decoded
+    "sdus_delivered",  # SDUs of SDU_BYTES that packets are cut into
+    "sdu_delay_slots",  # SDU x slot, from arrival to the end of the slot that was decoded
+    "thp_bytes",  # TS 28.552 5.1.1.3.1: bursts without their last piece
+    "thp_slots",  # slots that these took
+    "unrestricted_bytes",  # bursts that fitted one slot
+    "connected_slots",  # UE x slot in RRC_CONNECTED
+    "active_slots",  # UE x slot with data in the buffer or in HARQ
+    "cqi_sum",  # wideband CQI index, summed over reports
+    "cqi_reports",
+)
+N: Final = len(NAMES)
+(
+    PRB_USED,
+    TB_TOTAL,
+    TB_ERRORS,
+    TB_INITIAL,
+    TB_INITIAL_ERRORS,
+    TB_LOST,
+    MCS_SUM,
+    OFFERED_BYTES,
+    DELIVERED_BYTES,
+    DROPPED_BYTES,
+    PACKETS_OFFERED,
+    PACKETS_IN_BUDGET,
+    PACKETS_LATE,
+    PACKETS_DROPPED,
+    SDUS_DELIVERED,
+    SDU_DELAY_SLOTS,
+    THP_BYTES,
+    THP_SLOTS,
+    UNRESTRICTED_BYTES,
+    CONNECTED_SLOTS,
+    ACTIVE_SLOTS,
+    CQI_SUM,
+    CQI_REPORTS,
+) = range(N)
+
+SDU_BYTES: Final = 1500
+
+
+@kernel
+def fold(row: I64, folded: I64, total: I64) -> None:
+    """Add what `row` grew by since the last fold to `total`; all of shape [N]."""
+    for i in range(N):
+        total[i] += row[i] - folded[i]
+        folded[i] = row[i]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """What happened between two snapshots, in the units of `NAMES`."""
+
+    slots: int
+    ue: I64  # [n_ue, N]; a UE whose session began within the period counts from its start
+    cell_class: I64  # [n_cell, n_class, N]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Counters and gauges at the start of slot `slot`; copies, safe to keep."""
+
+    slot: int
+    ue_id: I64  # [n_ue], -1 before a slot's first session
+    connected: U8  # [n_ue]
+    cell: I32  # [n_ue] serving cell, -1 while not connected
+    ue: I64  # [n_ue, N] since the session's start
+    cell_class: I64  # [n_cell, n_class, N] since slot 0
+    backlog_bytes: I64  # [n_ue] RLC buffer, not yet sent; full buffer: 0
+    hol_slots: I64  # [n_ue] age of the oldest packet that is not wholly delivered, -1 if there is none
+    cqi: I32  # [n_ue] last wideband CQI at the gNB, -1 before the first
+    handover_attempts: I64  # [n_cell] counted at the source cell
+    handover_successes: I64
+    handover_ping_pongs: I64
+
+    def since(self, earlier: Snapshot) -> Period:
+        """The period from `earlier`, a snapshot of the same engine, to this one."""
+        if earlier.slot > self.slot:
+            raise ValueError(f"earlier snapshot is of slot {earlier.slot}, after slot {self.slot}")
+        same = (self.ue_id == earlier.ue_id)[:, None]
+        return Period(
+            slots=self.slot - earlier.slot,
+            ue=np.where(same, self.ue - earlier.ue, self.ue),
+            cell_class=self.cell_class - earlier.cell_class,
+        )

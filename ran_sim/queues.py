@@ -1,0 +1,279 @@
+"""RLC buffers: one queue of packets per UE slot, from arrival to the last byte that the UE decoded.
+
+A flow's bytes form one stream; a packet is a stretch of it, a transport block carries a stretch [start, start + n).
+HARQ lets later bytes arrive earlier, so a packet counts what is settled (decoded or lost) and is finished when all of
+it is. `head` .. `sending` .. `tail` are running packet numbers (ring index = number modulo RING): packets before
+`sending` are wholly sent and wait for HARQ, those from it on still hold unsent bytes.
+
+Delay-bound flows discard what is unsent of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU
+set, TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have
+no packets. Left out: header overhead of PDCP, RLC and MAC, RLC retransmissions (unacknowledged mode), the wait for
+earlier packets in PDCP's reordering.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ran_sim import counters as count
+from ran_sim._jit import kernel
+from ran_sim.state import F64, I32, I64
+from ran_sim.traffic import FULL_BUFFER, Traffic, arrival_slot, nominal_slot, packet_bytes
+
+RING: Final = 256  # packets a queue can hold; more are dropped and counted
+_MASK: Final = RING - 1
+FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
+NEVER: Final = np.iinfo(np.int64).max
+
+
+class Queues(NamedTuple):
+    """Shape [n_ue] unless said otherwise."""
+
+    owner: I64  # id of the UE that the queue belongs to, -1 while the slot is idle
+    cell: I32  # cell whose MAC serves the queue, -1 while idle
+    next_packet: I64  # number of the packet that arrives next
+    next_slot: I64  # when it does, NEVER if none will
+    nominal: F64  # when it is due, before jitter
+    head: I64
+    sending: I64
+    tail: I64
+    sent: I64  # next byte of the stream to send
+    end: I64  # bytes that ever entered the stream
+    backlog_bytes: I64  # unsent
+    in_flight_bytes: I64  # sent, not settled
+    arrival: I64  # [n_ue, RING] slot
+    start: I64  # [n_ue, RING] first byte in the stream
+    size: I64  # [n_ue, RING] bytes
+    settled: I64  # [n_ue, RING] bytes decoded or lost
+    lost: I64  # [n_ue, RING] bytes
+    done: I64  # [n_ue, RING] end of the last slot that bytes of it were settled in
+    # The burst being measured for DRB.UEThpDl, TS 28.552 5.1.1.3.1
+    burst_mark: I64  # slot up to which the burst's time is counted, -1 while the buffer is empty
+    piece_bytes: I64  # last piece sent; counted once another piece follows
+    piece_end: I64  # first slot after it
+
+
+def init_queues(n_ue: int) -> Queues:
+    """Idle queues."""
+
+    def zeros(*shape: int) -> I64:
+        return np.zeros((n_ue, *shape), np.int64)
+
+    return Queues(
+        owner=zeros() - 1,
+        cell=np.full(n_ue, -1, np.int32),
+        next_packet=zeros(),
+        next_slot=zeros() + NEVER,
+        nominal=np.zeros(n_ue),
+        head=zeros(),
+        sending=zeros(),
+        tail=zeros(),
+        sent=zeros(),
+        end=zeros(),
+        backlog_bytes=zeros(),
+        in_flight_bytes=zeros(),
+        arrival=zeros(RING),
+        start=zeros(RING),
+        size=zeros(RING),
+        settled=zeros(RING),
+        lost=zeros(RING),
+        done=zeros(RING),
+        burst_mark=zeros() - 1,
+        piece_bytes=zeros(),
+        piece_end=zeros(),
+    )
+
+
+@kernel
+def reset_queue(queues: Queues, u: int) -> None:
+    """An idle queue without bytes."""
+    queues.owner[u] = -1
+    queues.cell[u] = -1
+    queues.next_slot[u] = NEVER
+    queues.next_packet[u] = queues.head[u] = queues.sending[u] = queues.tail[u] = 0
+    queues.sent[u] = queues.end[u] = queues.backlog_bytes[u] = queues.in_flight_bytes[u] = 0
+    queues.burst_mark[u] = -1
+
+
+@kernel
+def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, slot: int) -> None:
+    """A new UE's flow: its first packet is due, or its buffer is full for good."""
+    reset_queue(queues, u)
+    queues.owner[u] = ue_id
+    cls = traffic.of_ue[u]
+    if traffic.model[cls] == FULL_BUFFER:
+        queues.backlog_bytes[u] = FULL_BUFFER_BYTES
+        return
+    queues.nominal[u] = nominal_slot(traffic, seed, cls, ue_id, 0, float(slot))
+    queues.next_slot[u] = arrival_slot(traffic, seed, cls, ue_id, 0, queues.nominal[u])
+
+
+@kernel
+def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
+    """Take in all packets that are there by `slot`; `counts` is the UE's row."""
+    cls = traffic.of_ue[u]
+    owner = queues.owner[u]
+    while queues.next_slot[u] <= slot:
+        number = queues.next_packet[u]
+        enqueue(queues, counts, u, slot, packet_bytes(traffic, seed, cls, owner, number))
+        queues.nominal[u] = nominal_slot(traffic, seed, cls, owner, number + 1, queues.nominal[u])
+        due = arrival_slot(traffic, seed, cls, owner, number + 1, queues.nominal[u])
+        queues.next_packet[u] = number + 1
+        queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
+
+
+@kernel
+def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
+    """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
+    counts[count.PACKETS_OFFERED] += 1
+    counts[count.OFFERED_BYTES] += size
+    tail = queues.tail[u]
+    if tail - queues.head[u] == RING:
+        counts[count.PACKETS_DROPPED] += 1
+        counts[count.DROPPED_BYTES] += size
+        return
+    i = tail & _MASK
+    queues.arrival[u, i] = slot
+    queues.start[u, i] = queues.end[u]
+    queues.size[u, i] = size
+    queues.settled[u, i] = 0
+    queues.lost[u, i] = 0
+    queues.done[u, i] = slot
+    queues.end[u] += size
+    queues.tail[u] = tail + 1
+    queues.backlog_bytes[u] += size
+
+
+@kernel
+def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u: int) -> None:
+    """Throw away what is unsent of packets that can no longer be decoded within their budget."""
+    cls = traffic.of_ue[u]
+    if traffic.delay_bound[cls] == 0:
+        return
+    while queues.backlog_bytes[u] > 0:
+        i = queues.sending[u] & _MASK
+        if slot + 1 - queues.arrival[u, i] <= traffic.budget_slots[cls]:
+            return
+        packet_end = queues.start[u, i] + queues.size[u, i]
+        unsent = packet_end - queues.sent[u]
+        queues.sent[u] = packet_end
+        queues.sending[u] += 1
+        queues.backlog_bytes[u] -= unsent
+        queues.lost[u, i] += unsent
+        queues.settled[u, i] += unsent
+        counts[count.DROPPED_BYTES] += unsent
+        _retire(queues, traffic, counts, u)
+        if queues.backlog_bytes[u] == 0:
+            queues.burst_mark[u] = -1  # the burst ended unsent; its last piece stays uncounted
+
+
+@kernel
+def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tuple[int, int]:
+    """Move up to `room_bytes` from the buffer into a transport block sent in `slot`.
+
+    Returns:
+        First byte in the stream and number of bytes; the start is -1 for a full buffer.
+    """
+    if queues.backlog_bytes[u] == FULL_BUFFER_BYTES:
+        counts[count.OFFERED_BYTES] += room_bytes
+        queues.in_flight_bytes[u] += room_bytes
+        _measure_burst(queues, counts, u, slot, room_bytes, False)
+        return -1, room_bytes
+    start = queues.sent[u]
+    n = min(room_bytes, queues.backlog_bytes[u])
+    queues.sent[u] += n
+    queues.backlog_bytes[u] -= n
+    queues.in_flight_bytes[u] += n
+    while queues.sending[u] < queues.tail[u]:
+        i = queues.sending[u] & _MASK
+        if queues.start[u, i] + queues.size[u, i] > queues.sent[u]:
+            break
+        queues.sending[u] += 1
+    _measure_burst(queues, counts, u, slot, n, queues.backlog_bytes[u] == 0)
+    return start, n
+
+
+@kernel
+def _measure_burst(queues: Queues, counts: I64, u: int, slot: int, n: int, emptied: bool) -> None:
+    """TS 28.552 5.1.1.3.1: volume and time of a burst but for the piece that empties the buffer.
+
+    A piece is counted when the next one is sent, so a burst that goes on beyond a granularity period adds to each.
+    The piece's time ends with its transmission: the wait for its acknowledgement is left out.
+    """
+    first = queues.burst_mark[u] < 0
+    if first and emptied:
+        counts[count.UNRESTRICTED_BYTES] += n
+        return
+    if first:
+        queues.burst_mark[u] = slot
+    else:
+        counts[count.THP_BYTES] += queues.piece_bytes[u]
+        counts[count.THP_SLOTS] += queues.piece_end[u] - queues.burst_mark[u]
+        queues.burst_mark[u] = queues.piece_end[u]
+    queues.piece_bytes[u] = n
+    queues.piece_end[u] = slot + 1
+    if emptied:
+        queues.burst_mark[u] = -1
+
+
+@kernel
+def settle(
+    queues: Queues, traffic: Traffic, counts: I64, u: int, start: int, n: int, decoded: bool, end_slot: int
+) -> None:
+    """A transport block's bytes [start, start + n) were decoded by the end of slot `end_slot - 1`, or are lost."""
+    queues.in_flight_bytes[u] -= n
+    if decoded:
+        counts[count.DELIVERED_BYTES] += n
+    else:
+        counts[count.DROPPED_BYTES] += n
+    if start < 0:
+        return
+    end = start + n
+    number = queues.head[u]
+    while number < queues.tail[u]:
+        i = number & _MASK
+        first = max(start, queues.start[u, i])
+        last = min(end, queues.start[u, i] + queues.size[u, i])
+        if first >= end:
+            break
+        if last > first:
+            before = queues.settled[u, i]
+            queues.done[u, i] = max(queues.done[u, i], end_slot)
+            queues.settled[u, i] += last - first
+            if decoded:
+                _count_sdus(
+                    counts, before, queues.settled[u, i], queues.size[u, i], end_slot - queues.arrival[u, i]
+                )
+            else:
+                queues.lost[u, i] += last - first
+        number += 1
+    _retire(queues, traffic, counts, u)
+
+
+@kernel
+def _count_sdus(counts: I64, before: int, after: int, size: int, delay_slots: int) -> None:
+    """SDUs completed by settling bytes `before` .. `after` of a packet; the last one may be short."""
+    done = after // count.SDU_BYTES - before // count.SDU_BYTES
+    if after == size and size % count.SDU_BYTES != 0:
+        done += 1
+    counts[count.SDUS_DELIVERED] += done
+    counts[count.SDU_DELAY_SLOTS] += done * delay_slots
+
+
+@kernel
+def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
+    """Count the outcome of packets at the head that are wholly settled."""
+    budget = traffic.budget_slots[traffic.of_ue[u]]
+    while queues.head[u] < queues.sending[u]:
+        i = queues.head[u] & _MASK
+        if queues.settled[u, i] < queues.size[u, i]:
+            return
+        if queues.lost[u, i] > 0:
+            counts[count.PACKETS_DROPPED] += 1
+        elif queues.done[u, i] - queues.arrival[u, i] <= budget:
+            counts[count.PACKETS_IN_BUDGET] += 1
+        else:
+            counts[count.PACKETS_LATE] += 1
+        queues.head[u] += 1
