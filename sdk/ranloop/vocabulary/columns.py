@@ -25,6 +25,7 @@ else:
     Values = NDArray[np.float32]
 
 
+Column = NDArray[np.int32] | NDArray[np.float32]
 ActionT = TypeVar("ActionT", bound="Action")
 
 
@@ -51,10 +52,13 @@ class Action:
 
     __slots__ = ()
     spec: ClassVar[ActionSpec]
+    _fields: ClassVar[tuple[str, ...]]  # targets first, then parameters
+
+    def __init_subclass__(cls) -> None:
+        cls._fields = cls.spec.targets + cls.spec.parameter_names
 
     def __post_init__(self) -> None:
-        spec = self.spec
-        self._fill([getattr(self, name) for name in spec.targets + spec.parameter_names])
+        self._fill([getattr(self, name) for name in self._fields])
 
     @classmethod
     def from_columns(cls, targets: ArrayLike, parameters: ArrayLike) -> Self:
@@ -91,52 +95,50 @@ class Action:
         if type(self) is not type(other) or not isinstance(other, Action):
             return NotImplemented
         return all(
-            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True)
-            for name in self._field_names()
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in self._fields
         )
 
     __hash__ = None  # type: ignore[assignment]  # because arrays do not hash, and object's __hash__ is typed
 
-    @classmethod
-    def _field_names(cls) -> tuple[str, ...]:
-        return cls.spec.targets + cls.spec.parameter_names
-
     def _fill(self, given: Sequence[ArrayLike]) -> None:
         """Set the fields, targets first, to read-only arrays of one length."""
-        names, n_keys = self._field_names(), len(self.spec.targets)
-        columns = [
-            _ids(name, value) if k < n_keys else np.array(value, dtype=np.float32)
-            for k, (name, value) in enumerate(zip(names, given, strict=True))
+        n_keys = len(self.spec.targets)
+        columns: list[Column] = [
+            *map(_ids, self._fields[:n_keys], given[:n_keys]),
+            *map(_values, self._fields[n_keys:], given[n_keys:]),
         ]
-        shape = _common_shape(self.spec.name, names, columns)
-        for name, column in zip(names, columns, strict=True):
-            filled = column if column.ndim else np.full(shape, column, dtype=column.dtype)
-            filled.flags.writeable = False
+        shapes = {column.shape for column in columns}
+        shapes.discard(())  # a single number fits any length
+        shape = shapes.pop() if shapes else (1,)
+        if shapes or len(shape) > 1:
+            got = ", ".join(f"{name} {list(c.shape)}" for name, c in zip(self._fields, columns, strict=True))
+            raise ValueError(
+                f"{self.spec.name}: got {got}; want one length for all fields, or single numbers"
+            )
+        for name, column in zip(self._fields, columns, strict=True):
+            filled = column if column.ndim else column.repeat(shape[0])
+            filled.setflags(write=False)
             object.__setattr__(self, name, filled)  # frozen: what dataclass's own __init__ does
 
 
-def _common_shape(
-    action_name: str, names: Sequence[str], columns: Sequence[NDArray[np.int32] | NDArray[np.float32]]
-) -> tuple[int]:
-    shape: tuple[int, ...] | None = None
-    for column in columns:
-        if column.ndim and (column.ndim > 1 or column.shape != (shape or column.shape)):
-            got = ", ".join(
-                f"{n} {list(c.shape) if c.ndim else '1'}" for n, c in zip(names, columns, strict=True)
-            )
-            raise ValueError(f"{action_name}: got {got}; want one length for all, or single numbers")
-        if column.ndim:
-            shape = column.shape
-    return (1,) if shape is None else (shape[0],)
+def _values(name: str, given: ArrayLike) -> NDArray[np.float32]:
+    try:
+        return np.array(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds something that is no number: {error}") from error
 
 
-def _ids(name: str, value: ArrayLike) -> NDArray[np.int32]:
-    given = np.asarray(value)
-    if given.size == 0:
-        return np.empty(given.shape, dtype=np.int32)  # an empty list arrives as float64
-    if given.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {given.dtype}, want whole numbers: the ids that a report carries")
-    ids = given.astype(np.int32)
-    if given.dtype.itemsize >= 4 and given.dtype != ids.dtype and not np.array_equal(ids, given):
+def _ids(name: str, given: ArrayLike) -> NDArray[np.int32]:
+    if type(given) is int and -(2**31) <= given < 2**31:
+        return np.array(given, np.int32)  # the short way for the commonest number: one cell for all rows
+    ids = np.asarray(given)
+    if ids.dtype == np.int32:
+        return ids.copy()
+    if ids.size == 0:
+        return np.empty(ids.shape, np.int32)  # an empty list arrives as float64
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {ids.dtype}, want whole numbers: the ids that a report carries")
+    narrow = ids.astype(np.int32)
+    if not (narrow == ids).all():
         raise ValueError(f"{name} holds an id that does not fit 32 bits")
-    return ids
+    return narrow
