@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
 from ranloop.wire.messages import ActionBatch, Report, Result
-from ranloop.xapp import Instance, load_package
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
 
 __all__ = ("XAppHarness", "make_report")
 

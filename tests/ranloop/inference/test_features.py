@@ -25,7 +25,7 @@ def card(*features: Feature, period_ms: int = 100) -> Card:
 
 
 def test_columns_come_by_name_whatever_their_order_in_the_report() -> None:
-    binder = FeatureBinder(card(Feature(measurement="CQI", unit="index"), THP))
+    binder = FeatureBinder(card(Feature(measurement="CQI", unit="1"), THP))
     one = make_report({"DRB.UEThpDl": [100.0, 200.0], "CQI": [7, 9]})
     other = make_report({"CQI": [7, 9], "RSRP": [-90, -80], "DRB.UEThpDl": [100.0, 200.0]})
     expected = [[7, 100], [9, 200]]

@@ -9,7 +9,8 @@ import pytest
 from ranloop.errors import ManifestError, WireError
 from ranloop.testing import make_report
 from ranloop.wire.messages import Step
-from ranloop.xapp import Instance, load_package
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
 from tests.builders import write_xapp
 
 BOTH = """

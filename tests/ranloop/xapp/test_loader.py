@@ -8,7 +8,7 @@ import pytest
 
 from ranloop.errors import ManifestError
 from ranloop.testing import XAppHarness, make_report
-from ranloop.xapp import load_package
+from ranloop.xapp.loader import load_package
 from tests.builders import APP, MANIFEST, write_xapp
 
 def test_two_xapps_with_a_module_of_the_same_name_keep_their_own(tmp_path: Path) -> None:

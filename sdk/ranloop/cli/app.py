@@ -1,0 +1,163 @@
+"""The verbs of the command line; each lives in its own module and is imported when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="ranloop",
+    help="Close loops in a radio access network: KPM reports in, a small decision, a guarded action out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+BusUrl = Annotated[str, typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True)]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable.")
+]
+
+
+@app.callback()
+def configure() -> None:
+    """Set up logging for the command line; importing ranloop never does."""
+    from ranloop.cli.logs import configure_logs
+
+    configure_logs()
+
+
+@app.command()
+def demo(
+    drops: Annotated[int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)] = 10,
+    duration_s: Annotated[float, typer.Option(help="Measured seconds per drop.", min=1)] = 10.0,
+    json_output: Json = False,
+) -> None:
+    """Close a loop on the simulator and measure what it gains over a tuned baseline."""
+    from ranloop.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output))
+
+
+@app.command()
+def run(
+    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", exists=False)],
+    node: Annotated[
+        str, typer.Option("--node", help="Run here in lockstep on sim:SCENARIO or replay:PATH instead of joining a bus.")
+    ] = "",
+    bus: BusUrl = "mqtt://localhost:1883",
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    duration_s: Annotated[float | None, typer.Option(help="Stop after this long; default: the world's end, or never.")] = None,
+    settings: Settings = None,
+    override: Overrides = None,
+    autonomy: Annotated[str, typer.Option(help="observe | recommend | act; the guard's limit, with --node.")] = "act",
+    lockstep: Annotated[bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Run xApps: on a node in this process (--node), or on a bus."""
+    from ranloop.cli.run import join_bus, run_on_node
+
+    if node:
+        raise typer.Exit(
+            run_on_node(
+                xapps,
+                node,
+                seed=seed,
+                duration_s=duration_s,
+                settings=settings or [],
+                overrides=override or [],
+                autonomy=autonomy,
+                json_output=json_output,
+            )
+        )
+    raise typer.Exit(
+        join_bus(xapps, bus, settings=settings or [], duration_s=duration_s, lockstep=lockstep, json_output=json_output)
+    )
+
+
+@app.command()
+def host(
+    node: Annotated[str, typer.Argument(help="sim:SCENARIO or replay:PATH")],
+    allow: Annotated[list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")] = None,
+    bus: BusUrl = "mqtt://localhost:1883",
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    override: Overrides = None,
+    autonomy: Annotated[str, typer.Option(help="observe | recommend | act, for all xApps.")] = "act",
+    lockstep: Annotated[bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")] = False,
+    speed: Annotated[float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)] = 1.0,
+    audit: Annotated[Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
+    from ranloop.cli.host import run_host
+
+    raise typer.Exit(
+        run_host(
+            node,
+            allow or [],
+            bus,
+            seed=seed,
+            duration_s=duration_s,
+            overrides=override or [],
+            autonomy=autonomy,
+            lockstep=lockstep,
+            speed=speed,
+            audit=audit,
+            record=record,
+            json_output=json_output,
+        )
+    )
+
+
+@app.command()
+def order(
+    node: Annotated[str, typer.Argument(help="Node name, or 'all' for every node on the bus.")],
+    bus: BusUrl = "mqtt://localhost:1883",
+    kill: Annotated[bool | None, typer.Option("--kill/--revive", help="Return everything to default and refuse actions.")] = None,
+    xapp: Annotated[str, typer.Option(help="The xApp whose autonomy to set.")] = "",
+    autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "",
+) -> None:
+    """An operator's order to the guards: the kill switch, or one xApp's autonomy."""
+    from ranloop.cli.operator import send_order
+
+    raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy))
+
+
+@app.command()
+def broker(
+    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
+    kind: Annotated[str, typer.Option(help="auto | mosquitto | nats")] = "auto",
+) -> None:
+    """Start a broker for this machine: mosquitto if it is installed, else nats-server."""
+    from ranloop.cli.operator import run_broker
+
+    raise typer.Exit(run_broker(port=port, kind=kind))
+
+
+@app.command()
+def check(
+    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.")],
+    json_output: Json = False,
+) -> None:
+    """Load xApp folders, their manifests and models, and say what they read and write."""
+    from ranloop.cli.check import check_xapps
+
+    raise typer.Exit(check_xapps(xapps, json_output=json_output))
+
+
+@app.command()
+def vocabulary(
+    name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
+    json_output: Json = False,
+) -> None:
+    """Look up measurements and actions: unit, level, range, clause."""
+    from ranloop.cli.lookup import show_vocabulary
+
+    raise typer.Exit(show_vocabulary(name, json_output=json_output))

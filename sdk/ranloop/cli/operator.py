@@ -1,0 +1,69 @@
+"""`ranloop order` and `ranloop broker`: what an operator types."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from ranloop.bus import open_bus
+from ranloop.bus.broker import Broker
+from ranloop.errors import RanloopError
+from ranloop.guard.autonomy import Autonomy
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_catalogue, encode
+from ranloop.wire.messages import Order
+
+__all__ = ("parse_autonomy", "run_broker", "send_order", "stop_on_signals")
+
+
+def parse_autonomy(text: str) -> Autonomy:
+    """An autonomy level from the command line.
+
+    Raises:
+        RanloopError: Not one of the three.
+    """
+    try:
+        return Autonomy(text)
+    except ValueError:
+        raise RanloopError(f"--autonomy {text!r}: want one of {', '.join(Autonomy)}") from None
+
+
+def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str) -> int:
+    """Publish one order to one node, or to every node that has a catalogue on the bus."""
+    if kill is None and not autonomy:
+        raise RanloopError("nothing to order: give --kill, --revive, or --xapp with --autonomy")
+    if bool(autonomy) != bool(xapp):
+        raise RanloopError("--xapp and --autonomy go together")
+    if autonomy:
+        parse_autonomy(autonomy)
+    bus = open_bus(bus_url, name="operator")
+    nodes = [node] if node != "all" else []
+    if node == "all":
+        bus.subscribe(topics.catalogue("+"), lambda _topic, payload: nodes.append(decode_catalogue(payload).node), qos=1)
+        while bus.poll(1.0):
+            pass
+        if not nodes:
+            raise RanloopError(f"no node has a catalogue on {bus_url}")
+    for name in nodes:
+        bus.publish(topics.order(name), encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
+        print(f"ordered {name}")
+    bus.poll(0.2)
+    bus.close()
+    return 0
+
+
+def run_broker(*, port: int, kind: str) -> int:
+    """Run a broker in the foreground until it is stopped."""
+    stop = stop_on_signals()
+    with Broker.start(kind, port=port) as broker:
+        print(f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C", flush=True)
+        stop.wait()
+    return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set, so that a run drains instead of breaking off."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
