@@ -1,0 +1,166 @@
+"""Fast fading: a sum of sinusoids per link, tap and branch that never repeats within a run.
+
+Each link between a UE and a cell has `TAPS` equally strong taps; each tap is a sum of `SINUSOIDS` plane waves whose
+angles of arrival cover the circle evenly from a random start (Clarke's ring), so that the complex gain's correlation
+over time is exactly J0(2 pi f_D t) in the mean over links, and Rayleigh in distribution to the accuracy that 32 waves
+give. Delays of the taps are exponential draws per UE with mean `delay_spread_ns`: in the mean over UEs the
+correlation over frequency is that of an exponential power-delay profile, 1 / (1 + 2 pi j f DS).
+
+Phases and angles are counter-based and keyed (seed, UE id, cell, branch), so a link's fading is a pure function of
+time that no handover and no controller changes, and links are independent. Phases are counted in 2^-32 turns and
+advance by whole numbers: fading at grid step n is phase + n * step in modular arithmetic, exact after any time, and
+nothing depends on how a run is split.
+
+Left out: Rician links (a line of sight fades like the rest), spatial correlation between branches, variation within
+an RBG (coherence bandwidth about 1 / (5 DS) = 2 MHz against 1.4 MHz at the default).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ran_sim._jit import kernel
+from ran_sim.random import DELAY, DOPPLER, FADING, bits, exponential, uniform
+from ran_sim.state import F32, F64, I32, I64
+
+TAPS: Final = 4
+SINUSOIDS: Final = 8
+_MAX_BRANCHES: Final = 4
+_TURN: Final = 2**32
+
+U32 = NDArray[np.uint32]
+
+
+class Fading(NamedTuple):
+    """Waves of every explicit link. A *lane* is one tap of one process, process = link and receive branch.
+
+    Processes 0..n_branch-1 are the serving link's branches, n_branch-1+k the k-th interferer.
+    """
+
+    phase: U32  # [n_ue, SINUSOIDS, n_lane] at grid step 0, in 2^-32 turns
+    step: U32  # [n_ue, SINUSOIDS, n_lane] per grid step, modulo one turn
+    turn_re: F32  # [n_ue, TAPS, n_rbg] exp(-2 pi j f tau) of tap and RBG, times the waves' amplitude
+    turn_im: F32
+    doppler_hz: F64  # [n_ue]
+    owner: I64  # [n_ue] UE id that the processes were drawn for, -1 for none
+    cell: I32  # [n_ue, n_process] cell they were drawn for
+    grid_step: I64  # [1] last step that was evaluated
+    n_branch: int
+    grid_s: float
+    delay_spread_s: float
+    rbg_hz: float
+
+
+def build_fading(
+    *, n_ue: int, n_rbg: int, k: int, n_branch: int, grid_s: float, delay_spread_s: float, rbg_hz: float
+) -> Fading:
+    """Memory for the waves of all links; they are drawn when links are."""
+    n_process = n_branch + k
+    waves = (n_ue, SINUSOIDS, n_process * TAPS)
+    return Fading(
+        phase=np.zeros(waves, np.uint32),
+        step=np.zeros(waves, np.uint32),
+        turn_re=np.zeros((n_ue, TAPS, n_rbg), np.float32),
+        turn_im=np.zeros((n_ue, TAPS, n_rbg), np.float32),
+        doppler_hz=np.zeros(n_ue),
+        owner=np.full(n_ue, -1, np.int64),
+        cell=np.full((n_ue, n_process), -1, np.int32),
+        grid_step=np.zeros(1, np.int64),
+        n_branch=n_branch,
+        grid_s=grid_s,
+        delay_spread_s=delay_spread_s,
+        rbg_hz=rbg_hz,
+    )
+
+
+@kernel
+def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fading) -> None:
+    """Give UE slot `u` to a new UE: its Doppler spread and its taps' delays."""
+    fading.owner[u] = ue_id
+    fading.cell[u, :] = -1
+    fading.doppler_hz[u] = doppler_hz
+    amplitude = math.sqrt(1.0 / (TAPS * SINUSOIDS))
+    n_rbg = fading.turn_re.shape[2]
+    for tap in range(TAPS):
+        delay_s = fading.delay_spread_s * exponential(seed, DELAY, ue_id, tap)
+        for rbg in range(n_rbg):
+            angle = 2.0 * math.pi * delay_s * fading.rbg_hz * rbg
+            fading.turn_re[u, tap, rbg] = amplitude * math.cos(angle)
+            fading.turn_im[u, tap, rbg] = -amplitude * math.sin(angle)
+
+
+@kernel
+def assign_links(seed: int, u: int, cells: I32, fading: Fading) -> None:
+    """Draw the waves of the links of UE slot `u` whose cell changed; `cells` is its row of `Links.cell`."""
+    for process in range(fading.cell.shape[1]):
+        rank = max(0, process - fading.n_branch + 1)
+        branch = process if rank == 0 else 0
+        if fading.cell[u, process] != cells[rank]:
+            fading.cell[u, process] = cells[rank]
+            if cells[rank] >= 0:
+                _draw_waves(seed, u, process, cells[rank] * _MAX_BRANCHES + branch, fading)
+
+
+@kernel
+def _draw_waves(seed: int, u: int, process: int, stream: int, fading: Fading) -> None:
+    """Phases and phase steps of one process; `stream` numbers the UE's (cell, branch) pairs."""
+    ue_id = fading.owner[u]
+    for tap in range(TAPS):
+        lane = process * TAPS + tap
+        start = uniform(seed, DOPPLER, ue_id, stream * TAPS + tap)
+        for i in range(SINUSOIDS):
+            arrival = 2.0 * math.pi * (i + start) / SINUSOIDS
+            turns = fading.doppler_hz[u] * math.cos(arrival) * fading.grid_s  # per grid step
+            fading.step[u, i, lane] = np.uint32(np.int64(math.floor(turns * _TURN + 0.5)) & 0xFFFFFFFF)
+            word = bits(seed, FADING, ue_id, (stream * TAPS + tap) * SINUSOIDS + i)
+            fading.phase[u, i, lane] = np.uint32(word & np.uint64(0xFFFFFFFF))
+
+
+# Sine and cosine of a quarter turn's multiples in [-1, 1]: Taylor to the 9th and 8th power, error below 3e-5.
+_Q: Final = math.pi / 2
+_S1, _S3, _S5 = np.float32(_Q), np.float32(-(_Q**3) / 6), np.float32(_Q**5 / 120)
+_S7, _S9 = np.float32(-(_Q**7) / 5040), np.float32(_Q**9 / 362880)
+_C2, _C4 = np.float32(-(_Q**2) / 2), np.float32(_Q**4 / 24)
+_C6, _C8 = np.float32(-(_Q**6) / 720), np.float32(_Q**8 / 40320)
+_ONE, _TWO, _TO_HALF_TURNS = np.float32(1), np.float32(2), np.float32(2.0**-31)
+
+
+@kernel
+def _sum_waves(phase: U32, step: U32, n: np.uint32, re: F32, im: F32) -> None:
+    """Sum over the waves of every lane, shape [SINUSOIDS, n_lane] to [n_lane]; written so that lanes become vectors."""
+    re[:] = np.float32(0)
+    im[:] = np.float32(0)
+    for i in range(phase.shape[0]):
+        for lane in range(phase.shape[1]):
+            angle = np.float32(np.int32(np.uint32(phase[i, lane] + step[i, lane] * n))) * _TO_HALF_TURNS
+            square = angle * angle
+            sine = angle * (_S1 + square * (_S3 + square * (_S5 + square * (_S7 + square * _S9))))
+            cosine = _ONE + square * (_C2 + square * (_C4 + square * (_C6 + square * _C8)))
+            re[lane] += (
+                _ONE - _TWO * sine * sine
+            )  # double angle: cos(pi x) and sin(pi x) from those of pi x / 2
+            im[lane] += _TWO * sine * cosine
+
+
+@kernel
+def fade_ue(u: int, grid_step: int, fading: Fading, re: F32, im: F32, gain: F32) -> None:
+    """Power gain of all links of one UE at one grid step into `gain` [1 + K, n_rbg]; `re`, `im` are scratch [n_lane]."""
+    _sum_waves(fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF), re, im)
+    turn_re, turn_im = fading.turn_re[u], fading.turn_im[u]
+    gain[:, :] = np.float32(0)
+    for process in range(fading.cell.shape[1]):
+        if fading.cell[u, process] < 0:
+            continue
+        row = gain[max(0, process - fading.n_branch + 1)]
+        lane = process * TAPS
+        for rbg in range(row.size):
+            h_re = np.float32(0)
+            h_im = np.float32(0)
+            for tap in range(TAPS):
+                h_re += re[lane + tap] * turn_re[tap, rbg] - im[lane + tap] * turn_im[tap, rbg]
+                h_im += re[lane + tap] * turn_im[tap, rbg] + im[lane + tap] * turn_re[tap, rbg]
+            row[rbg] += h_re * h_re + h_im * h_im

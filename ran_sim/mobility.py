@@ -1,0 +1,202 @@
+"""Who is there and where: sessions in every UE slot, and random waypoint motion within a session.
+
+A UE slot alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
+a run. The UE of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is
+approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
+random waypoint does. UEs in buildings keep their place. Every draw is keyed by the UE's id.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ran_sim._jit import kernel
+from ran_sim.propagation import indoor_height_m, penetration_loss_db
+from ran_sim.random import MOBILITY, SESSION, exponential, uniform
+from ran_sim.scenario import Scenario
+from ran_sim.state import F64, I64, U8, Ues
+from ran_sim.topology import Topology, drop_point, nearest_copy
+
+OUTDOOR_HEIGHT_M: Final = 1.5
+# Indices of the draws of one session
+_LENGTH, _PAUSE, _STARTS_BUSY, _AGE = 0, 1, 2, 3
+_INDOOR, _SPEED, _FIRST_WAYPOINT = 0, 1, 16
+
+
+class Sessions(NamedTuple):
+    """Session process per UE slot; times in slots, sessions start and end on radio ticks."""
+
+    number: I64  # [n_ue] of the current session, or of the next one during a pause
+    shortest_s: F64
+    longest_s: F64
+    mean_pause_s: F64
+    ticks_per_s: float
+    tick_slots: int
+
+
+class Motion(NamedTuple):
+    """What a UE has besides its place and velocity, per UE slot."""
+
+    goal_x_m: F64
+    goal_y_m: F64
+    waypoints: I64  # drawn so far in this session
+    speed_mps: F64
+    indoor: U8
+    height_m: F64
+    penetration_db: F64
+    speeds_mps: F64  # [n_speed] of the scenario
+    speed_limits: F64  # [n_speed] cumulative shares
+    indoor_speed_mps: float
+    indoor_share: float
+    high_loss_share: float
+    frequency_ghz: float
+
+
+def build_sessions(scenario: Scenario) -> Sessions:
+    """Session parameters of every UE slot, from its traffic class."""
+    per_ue = [scenario.traffic[i] for i in scenario.traffic_of_ue]
+    return Sessions(
+        number=np.zeros(scenario.n_ue, np.int64),
+        shortest_s=np.array([traffic.session_s[0] for traffic in per_ue]),
+        longest_s=np.array([traffic.session_s[1] for traffic in per_ue]),
+        mean_pause_s=np.array([scenario.mean_idle_s(traffic) for traffic in per_ue]),
+        ticks_per_s=1e3 / scenario.radio.tick_ms,
+        tick_slots=scenario.slots(scenario.radio.tick_ms),
+    )
+
+
+def build_motion(scenario: Scenario) -> Motion:
+    """Motion of UEs that are still to come."""
+    n_ue = scenario.n_ue
+    return Motion(
+        goal_x_m=np.zeros(n_ue),
+        goal_y_m=np.zeros(n_ue),
+        waypoints=np.zeros(n_ue, np.int64),
+        speed_mps=np.zeros(n_ue),
+        indoor=np.zeros(n_ue, np.uint8),
+        height_m=np.full(n_ue, OUTDOOR_HEIGHT_M),
+        penetration_db=np.zeros(n_ue),
+        speeds_mps=np.array(scenario.mobility.speeds_kmh) / 3.6,
+        speed_limits=np.cumsum(scenario.mobility.speed_shares),
+        indoor_speed_mps=scenario.mobility.indoor_speed_kmh / 3.6,
+        indoor_share=scenario.radio.indoor_share,
+        high_loss_share=scenario.radio.high_loss_share,
+        frequency_ghz=scenario.carrier.frequency_ghz,
+    )
+
+
+@kernel
+def _in_slots(duration_s: float, sessions: Sessions) -> int:
+    return math.ceil(duration_s * sessions.ticks_per_s) * sessions.tick_slots
+
+
+@kernel
+def first_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
+    """Draw whether UE slot `u` is in a session at slot 0, and when its first session starts and ends.
+
+    Equilibrium of the renewal process: a session in progress at a random time has a length weighted by itself and a
+    uniform age; an exponential pause in progress forgets its past.
+    """
+    shortest_s, longest_s = sessions.shortest_s[u], sessions.longest_s[u]
+    mean_s = (shortest_s + longest_s) / 2.0
+    first_id = u  # session 0
+    if uniform(seed, SESSION, first_id, _STARTS_BUSY) * (mean_s + sessions.mean_pause_s[u]) < mean_s:
+        length = uniform(seed, SESSION, first_id, _LENGTH)
+        length_s = math.sqrt(shortest_s**2 + length * (longest_s**2 - shortest_s**2))
+        ues.start_slot[u] = 0
+        ues.end_slot[u] = max(
+            sessions.tick_slots,
+            _in_slots(length_s * (1.0 - uniform(seed, SESSION, first_id, _AGE)), sessions),
+        )
+    else:
+        _schedule(seed, u, first_id, 0, ues, sessions)
+
+
+@kernel
+def next_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
+    """End the session of UE slot `u` and draw its next one, which starts after a pause."""
+    ues.connected[u] = 0
+    ues.cell[u] = -1
+    sessions.number[u] += 1
+    _schedule(seed, u, sessions.number[u] * ues.id.size + u, ues.end_slot[u], ues, sessions)
+
+
+@kernel
+def _schedule(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, sessions: Sessions) -> None:
+    pause_s = sessions.mean_pause_s[u] * exponential(seed, SESSION, ue_id, _PAUSE)
+    length_s = sessions.shortest_s[u] + uniform(seed, SESSION, ue_id, _LENGTH) * (
+        sessions.longest_s[u] - sessions.shortest_s[u]
+    )
+    ues.start_slot[u] = from_slot + _in_slots(pause_s, sessions)
+    ues.end_slot[u] = ues.start_slot[u] + _in_slots(length_s, sessions)
+
+
+@kernel
+def place_ue(
+    seed: int, u: int, ue_id: int, home_cell: int, ues: Ues, motion: Motion, topology: Topology
+) -> None:
+    """Draw a new UE's place in the home area of `home_cell`, its building or speed, and its first waypoint."""
+    ues.x_m[u], ues.y_m[u] = drop_point(seed, ue_id, 0, home_cell, topology)
+    motion.waypoints[u] = 0
+    if uniform(seed, MOBILITY, ue_id, _INDOOR) < motion.indoor_share:
+        motion.indoor[u] = 1
+        motion.speed_mps[u] = 0.0
+        motion.height_m[u] = indoor_height_m(seed, ue_id)
+        motion.penetration_db[u] = penetration_loss_db(
+            seed, ue_id, motion.frequency_ghz, motion.high_loss_share
+        )
+    else:
+        motion.indoor[u] = 0
+        motion.height_m[u] = OUTDOOR_HEIGHT_M
+        motion.penetration_db[u] = 0.0
+        draw = uniform(seed, MOBILITY, ue_id, _SPEED)
+        kind = 0
+        while kind < motion.speeds_mps.size - 1 and draw >= motion.speed_limits[kind]:
+            kind += 1
+        motion.speed_mps[u] = motion.speeds_mps[kind]
+    _next_waypoint(seed, u, ue_id, ues, motion, topology)
+
+
+@kernel
+def doppler_speed_mps(u: int, motion: Motion) -> float:
+    """Speed that spreads the Doppler spectrum: the UE's own, or that of people around one in a building."""
+    return motion.indoor_speed_mps if motion.indoor[u] else motion.speed_mps[u]
+
+
+@kernel
+def _next_waypoint(seed: int, u: int, ue_id: int, ues: Ues, motion: Motion, topology: Topology) -> None:
+    motion.waypoints[u] += 1
+    index = motion.waypoints[u]
+    draw = uniform(seed, MOBILITY, ue_id, _FIRST_WAYPOINT + index)
+    cell = math.floor(draw * topology.azimuth_rad.size)  # all home areas are equally large
+    motion.goal_x_m[u], motion.goal_y_m[u] = drop_point(seed, ue_id, index, cell, topology)
+    _head_for_goal(u, ues, motion, topology)
+
+
+@kernel
+def _head_for_goal(u: int, ues: Ues, motion: Motion, topology: Topology) -> float:
+    """Set the velocity towards the waypoint; the distance to it in metres."""
+    dx_m, dy_m = nearest_copy(motion.goal_x_m[u] - ues.x_m[u], motion.goal_y_m[u] - ues.y_m[u], topology)
+    distance_m = math.hypot(dx_m, dy_m)
+    speed_mps = motion.speed_mps[u] if distance_m > 0.0 else 0.0
+    ues.vx_mps[u] = speed_mps * dx_m / max(distance_m, 1e-9)
+    ues.vy_mps[u] = speed_mps * dy_m / max(distance_m, 1e-9)
+    return distance_m
+
+
+@kernel
+def move_ue(seed: int, u: int, dt_s: float, ues: Ues, motion: Motion, topology: Topology) -> None:
+    """Move a UE on for `dt_s` seconds, through as many waypoints as lie within its reach."""
+    left_m = motion.speed_mps[u] * dt_s
+    while left_m > 0.0:
+        distance_m = _head_for_goal(u, ues, motion, topology)
+        stride_m = min(left_m, distance_m)
+        x_m = ues.x_m[u] + stride_m / motion.speed_mps[u] * ues.vx_mps[u]
+        y_m = ues.y_m[u] + stride_m / motion.speed_mps[u] * ues.vy_mps[u]
+        ues.x_m[u], ues.y_m[u] = nearest_copy(x_m, y_m, topology)
+        left_m -= stride_m
+        if stride_m == distance_m:
+            _next_waypoint(seed, u, ues.id[u], ues, motion, topology)

@@ -1,0 +1,341 @@
+"""The slow radio as the engine sees it: who is connected, to which cell, and how strongly every cell is received.
+
+`radio_tick` runs on every radio tick (50 ms), `advance_fading` on every step of the fading grid (2 ms). Both are pure
+functions of the state and the slot, so a run can be split anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ran_sim._jit import kernel
+from ran_sim.fading import Fading, assign_links, build_fading, fade_ue, start_fading
+from ran_sim.handover import (
+    Handover,
+    build_handover,
+    due_target,
+    execute_handover,
+    measure,
+    reset_handover,
+)
+from ran_sim.mobility import (
+    Motion,
+    Sessions,
+    build_motion,
+    build_sessions,
+    doppler_speed_mps,
+    first_session,
+    move_ue,
+    next_session,
+    place_ue,
+)
+from ran_sim.propagation import Maps, build_maps, site_loss_db
+from ran_sim.scenario import Scenario
+from ran_sim.state import F32, F64, I64, Cells, Links, Ues
+from ran_sim.topology import (
+    ELEMENT_GAIN_DBI,
+    Topology,
+    array_factor_db,
+    build_topology,
+    element_attenuation_db,
+    nearest_copy,
+)
+
+_SPEED_OF_LIGHT_MPS = 299_792_458.0
+_THERMAL_NOISE_DBM_HZ = -174.0
+_INITIAL_LOAD = 0.5  # of cells, until the engine has measured it
+_OLLA_TARGET = 0.1
+
+
+class RadioState(NamedTuple):
+    """Everything that the slow radio keeps between ticks; private but for the steps and the counters."""
+
+    topology: Topology
+    maps: Maps
+    sessions: Sessions
+    motion: Motion
+    fading: Fading
+    handover: Handover
+    ho_attempts: I64  # [n_cell] cumulative, by source cell; the same arrays as in `handover`
+    ho_successes: I64
+    ho_failures: I64
+    ho_ping_pong: I64
+    ho_forced: I64  # those attempts that `request_handover` asked for
+    seed: int
+    tick_slots: int
+    grid_slots: int
+    tick_s: float
+    frequency_ghz: float
+    min_doppler_hz: float
+    rbg_share_db: float  # from the carrier's power to that of one RBG
+
+
+def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioState]:
+    """The state at slot 0, before its tick: cells stand, maps are drawn, nobody is connected."""
+    topology = build_topology(scenario.layout)
+    handover = build_handover(scenario)
+    radio = scenario.radio
+    state = RadioState(
+        topology=topology,
+        maps=build_maps(seed, scenario.layout.sites),
+        sessions=build_sessions(scenario),
+        motion=build_motion(scenario),
+        fading=build_fading(
+            n_ue=scenario.n_ue,
+            n_rbg=scenario.n_rbg,
+            k=radio.k_interferers,
+            n_branch=radio.rx_branches,
+            grid_s=radio.fading_grid_ms / 1e3,
+            delay_spread_s=radio.delay_spread_ns * 1e-9,
+            rbg_hz=_rbg_hz(scenario),
+        ),
+        handover=handover,
+        ho_attempts=handover.attempts,
+        ho_successes=handover.successes,
+        ho_failures=handover.failures,
+        ho_ping_pong=handover.ping_pong,
+        ho_forced=np.zeros(scenario.n_cell, np.int64),
+        seed=seed,
+        tick_slots=scenario.slots(radio.tick_ms),
+        grid_slots=scenario.slots(radio.fading_grid_ms),
+        tick_s=radio.tick_ms / 1e3,
+        frequency_ghz=scenario.carrier.frequency_ghz,
+        min_doppler_hz=radio.min_doppler_hz,
+        rbg_share_db=10.0 * math.log10(scenario.rbg_prb / scenario.carrier.bandwidth_prb),
+    )
+    ues = _no_ues(scenario.n_ue)
+    for u in range(scenario.n_ue):
+        first_session(seed, u, ues, state.sessions)
+    return _cells(scenario, topology), ues, _no_links(scenario), state
+
+
+def _rbg_hz(scenario: Scenario) -> float:
+    return scenario.rbg_prb * 12 * scenario.carrier.scs_khz * 1e3
+
+
+def _cells(scenario: Scenario, topology: Topology) -> Cells:
+    n_cell = scenario.n_cell
+    return Cells(
+        x_m=topology.site_x_m[topology.cell_site],
+        y_m=topology.site_y_m[topology.cell_site],
+        azimuth_rad=topology.azimuth_rad,
+        site=topology.cell_site,
+        tx_power_dbm=np.full(n_cell, scenario.layout.tx_power_dbm),
+        cio_db=np.zeros(n_cell),
+        activity=np.zeros((n_cell, scenario.n_rbg), np.float32),
+        load=np.full(n_cell, _INITIAL_LOAD, np.float32),
+    )
+
+
+def _no_ues(n_ue: int) -> Ues:
+    def slots() -> I64:
+        return np.zeros(n_ue, np.int64)
+
+    return Ues(
+        id=np.full(n_ue, -1, np.int64),
+        connected=np.zeros(n_ue, np.uint8),
+        cell=np.full(n_ue, -1, np.int32),
+        x_m=np.zeros(n_ue),
+        y_m=np.zeros(n_ue),
+        vx_mps=np.zeros(n_ue),
+        vy_mps=np.zeros(n_ue),
+        weight=np.ones(n_ue),
+        olla_target=np.full(n_ue, _OLLA_TARGET),
+        start_slot=slots(),
+        end_slot=slots(),
+        blocked_until=slots(),
+    )
+
+
+def _no_links(scenario: Scenario) -> Links:
+    n_ue, ranks = scenario.n_ue, 1 + scenario.radio.k_interferers
+    noise_dbm = (
+        _THERMAL_NOISE_DBM_HZ + scenario.carrier.noise_figure_db + 10.0 * math.log10(_rbg_hz(scenario))
+    )
+    return Links(
+        gain_db=np.full((n_ue, scenario.n_cell), -np.inf, np.float32),
+        rsrp_l3_dbm=np.full((n_ue, scenario.n_cell), -np.inf, np.float32),
+        cell=np.full((n_ue, ranks), -1, np.int32),
+        rx_mw=np.zeros((n_ue, ranks), np.float32),
+        rest_mw=np.zeros(n_ue, np.float32),
+        noise_mw=np.array([10 ** (noise_dbm / 10)], np.float32),
+        fading=np.zeros((n_ue, ranks, scenario.n_rbg), np.float32),
+    )
+
+
+@kernel
+def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Bring sessions, places, path gains, measurements and serving cells to `slot`, a multiple of `tick_slots`.
+
+    Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
+    measures as strongest.
+    """
+    power_mw = np.empty(cells.x_m.size)
+    for u in range(ues.id.size):
+        if ues.connected[u] and slot >= ues.end_slot[u]:
+            next_session(radio.seed, u, ues, radio.sessions)
+            links.cell[u, :] = -1
+            links.rx_mw[u, :] = 0.0
+        starts = not ues.connected[u] and slot >= ues.start_slot[u]
+        if starts:
+            _start_ue(slot, u, ues, radio)
+        elif ues.connected[u]:
+            move_ue(radio.seed, u, radio.tick_s, ues, radio.motion, radio.topology)
+        if not ues.connected[u]:
+            continue
+        _path_gains(u, ues, links.gain_db[u], radio)
+        rsrp_dbm = links.rsrp_l3_dbm[u]
+        measure(
+            radio.seed,
+            ues.id[u],
+            slot // radio.tick_slots,
+            links.gain_db[u],
+            cells.tx_power_dbm,
+            starts,
+            rsrp_dbm,
+            radio.handover,
+        )
+        if starts:
+            ues.cell[u] = np.argmax(rsrp_dbm)
+        else:
+            target = due_target(u, slot, rsrp_dbm, cells.cio_db, ues, radio.handover)
+            if target >= 0:
+                # The command meets the links as they are now, so they are renewed before and after it.
+                _renew_links(u, power_mw, cells, ues, links, radio)
+                execute_handover(
+                    slot, u, target, serving_sinr_db(u, cells, links), rsrp_dbm, ues, radio.handover
+                )
+        _renew_links(u, power_mw, cells, ues, links, radio)
+
+
+@kernel
+def advance_fading(slot: int, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Write the fast fading of all connected UEs at `slot`, a multiple of `grid_slots`, after that slot's tick."""
+    fading = radio.fading
+    grid_step = slot // radio.grid_slots
+    fading.grid_step[0] = grid_step
+    re = np.empty(fading.phase.shape[2], np.float32)
+    im = np.empty(fading.phase.shape[2], np.float32)
+    for u in range(ues.id.size):
+        if ues.connected[u]:
+            fade_ue(u, grid_step, fading, re, im, links.fading[u])
+
+
+@kernel
+def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
+    power_mw = np.empty(cells.x_m.size)
+    for u in range(ues.id.size):
+        if ues.connected[u]:
+            _renew_links(u, power_mw, cells, ues, links, radio)
+    advance_fading(radio.fading.grid_step[0] * radio.grid_slots, ues, links, radio)
+
+
+@kernel
+def request_handover(
+    slot: int, u: int, cell: int, cells: Cells, ues: Ues, links: Links, radio: RadioState
+) -> bool:
+    """Hand UE slot `u` over to `cell` at `slot`, without A3 and preparation; False, and nothing done, if it cannot be.
+
+    It cannot while the slot is empty, while an earlier handover is executed, or towards the serving or no cell. The
+    command can be lost like any other.
+    """
+    if not 0 <= u < ues.id.size or not 0 <= cell < cells.x_m.size:
+        return False
+    if not ues.connected[u] or ues.cell[u] == cell or slot < ues.blocked_until[u]:
+        return False
+    radio.ho_forced[ues.cell[u]] += 1
+    execute_handover(
+        slot, u, cell, serving_sinr_db(u, cells, links), links.rsrp_l3_dbm[u], ues, radio.handover
+    )
+    _renew_links(u, np.empty(cells.x_m.size), cells, ues, links, radio)
+    n_lane = radio.fading.phase.shape[2]
+    re, im = np.empty(n_lane, np.float32), np.empty(n_lane, np.float32)
+    fade_ue(u, radio.fading.grid_step[0], radio.fading, re, im, links.fading[u])
+    return True
+
+
+@kernel
+def serving_sinr_db(u: int, cells: Cells, links: Links) -> float:
+    """Mean SINR of one branch on the serving cell without fast fading, interferers weighted with their load."""
+    other_mw = links.noise_mw[0] + links.rest_mw[u]
+    for k in range(1, links.cell.shape[1]):
+        if links.cell[u, k] >= 0:
+            other_mw += cells.load[links.cell[u, k]] * links.rx_mw[u, k]
+    return 10.0 * math.log10(links.rx_mw[u, 0] / other_mw)
+
+
+@kernel
+def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
+    """Let a new UE into slot `u`; whatever was set on the one before is back at its default."""
+    n_ue, n_cell = ues.id.size, radio.topology.azimuth_rad.size
+    ue_id = radio.sessions.number[u] * n_ue + u
+    ues.id[u] = ue_id
+    ues.connected[u] = 1
+    ues.weight[u] = 1.0
+    ues.olla_target[u] = _OLLA_TARGET
+    ues.blocked_until[u] = slot
+    place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
+    speed_mps = doppler_speed_mps(u, radio.motion)
+    doppler_hz = max(speed_mps * radio.frequency_ghz * 1e9 / _SPEED_OF_LIGHT_MPS, radio.min_doppler_hz)
+    start_fading(radio.seed, u, ue_id, doppler_hz, radio.fading)
+    reset_handover(u, slot, radio.handover)
+    radio.handover.previous_cell[u] = -1
+
+
+@kernel
+def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
+    """Path gain of one UE to every cell into `gain_db`: path loss, shadowing and height once per site, then sectors."""
+    topology, motion = radio.topology, radio.motion
+    height_m = motion.height_m[u]
+    for cell in range(gain_db.size):
+        site = topology.cell_site[cell]
+        if cell > 0 and topology.cell_site[cell - 1] == site:
+            continue  # done with the site's first cell
+        dx_m, dy_m = nearest_copy(
+            ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
+        )
+        loss_db = motion.penetration_db[u] + site_loss_db(
+            radio.seed,
+            ues.id[u],
+            site,
+            dx_m,
+            dy_m,
+            motion.indoor[u] > 0,
+            height_m,
+            topology.bs_height_m,
+            radio.frequency_ghz,
+            radio.maps,
+        )
+        bearing = math.atan2(dy_m, dx_m)
+        below = math.atan2(topology.bs_height_m - height_m, max(math.hypot(dx_m, dy_m), 1e-3))
+        zenith_deg = 90.0 + math.degrees(below)
+        column_dbi = ELEMENT_GAIN_DBI + array_factor_db(zenith_deg, topology.tilt_deg)
+        sector = cell
+        while sector < gain_db.size and topology.cell_site[sector] == site:
+            turn = bearing - topology.azimuth_rad[sector]
+            off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
+            pattern_db = element_attenuation_db(zenith_deg, off_deg, topology.omnidirectional)
+            gain_db[sector] = column_dbi - pattern_db - loss_db
+            sector += 1
+
+
+@kernel
+def _renew_links(u: int, power_mw: F64, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Sort one UE's cells into serving, K strongest others and the rest; `power_mw` is scratch [n_cell]."""
+    rest_mw = 0.0
+    for cell in range(power_mw.size):
+        power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]
+        power_mw[cell] = 10.0 ** (power_dbm / 10.0)
+        rest_mw += power_mw[cell] * cells.load[cell]
+    for rank in range(links.cell.shape[1]):
+        cell = ues.cell[u] if rank == 0 else np.int32(np.argmax(power_mw))
+        links.cell[u, rank] = cell
+        links.rx_mw[u, rank] = power_mw[cell]
+        rest_mw -= power_mw[cell] * cells.load[cell]
+        power_mw[cell] = 0.0
+    links.rest_mw[u] = max(rest_mw, 0.0)
+    assign_links(radio.seed, u, links.cell[u], radio.fading)
