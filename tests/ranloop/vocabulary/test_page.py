@@ -1,0 +1,28 @@
+"""The printed vocabulary is complete, and the page in docs/ is the printed one."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from ranloop.vocabulary import ACTIONS, MEASUREMENTS
+from ranloop.vocabulary.page import vocabulary_page
+
+PAGE = Path(__file__).parents[3] / "docs" / "vocabulary.md"
+
+
+def test_the_page_in_docs_is_up_to_date() -> None:
+    hint = "renew it: python -m ranloop.vocabulary > docs/vocabulary.md"
+    assert PAGE.read_text(encoding="utf-8") == vocabulary_page(), hint
+
+
+def test_the_module_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("ranloop.vocabulary", run_name="__main__")
+    assert capsys.readouterr().out == vocabulary_page()
+
+
+def test_every_entry_has_its_heading() -> None:
+    headings = [line for line in vocabulary_page().splitlines() if line.startswith("### ")]
+    assert headings == [f"### `{name}`" for name in (*MEASUREMENTS, *ACTIONS)]
