@@ -1,0 +1,343 @@
+"""The engine: a scenario and a seed become a world that runs slot by slot, can be read and can be acted on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ran_sim import counters, radio
+from ran_sim.counters import Snapshot
+from ran_sim.csi import init_csi
+from ran_sim.harq import init_harq, init_sent
+from ran_sim.kernels import Counts, Settings, World, fold_all, run_slots, sync_sessions
+from ran_sim.link import link_tables
+from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
+from ran_sim.scenario import Scenario
+from ran_sim.scheduler import POLICIES, init_mac
+from ran_sim.state import I32, I64, Cells, Links, Ues
+from ran_sim.traffic import init_traffic
+
+SESSION_DTYPE: Final = np.dtype(
+    [
+        ("ue_id", np.int64),
+        ("ue_slot", np.int64),
+        ("cell", np.int64),  # last serving cell
+        ("start_slot", np.int64),
+        ("end_slot", np.int64),
+        ("traffic_class", np.int64),
+        *((name, np.int64) for name in counters.NAMES),
+    ]
+)
+OLLA_TARGET_RANGE: Final = (0.001, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficClass:
+    """One class of the scenario's traffic, as far as reports and experiments ask for it."""
+
+    name: str
+    five_qi: int
+    slice: str
+    model: str
+    delay_bound: bool
+    budget_ms: float  # the radio's share of the packet delay budget
+    weight: float  # default scheduling weight
+
+
+class Engine:
+    """A simulated world.
+
+    `run_until` simulates up to a slot; settings made in between take effect from `slot`, the next one to be simulated.
+    The same scenario, seed and settings at the same slots give the same bits, however the run is cut into calls.
+    Engines share nothing, and `run_until` holds no GIL: several can run in threads.
+
+    Args:
+        scenario: The world; see `load_scenario`.
+        seed: Which of the worlds that the scenario describes, 0 and up.
+        scheduler: "pf", "rr", "m-lwdf" or "edf" in place of the scenario's.
+        uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
+
+    Raises:
+        ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        scheduler: str | None = None,
+        uniform_class_weights: bool = False,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed {seed} is negative; take 0 or more")
+        name = scheduler or scenario.scheduler.name
+        if name not in POLICIES:
+            raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
+        settings = Settings(
+            seed=seed,
+            policy=POLICIES[name],
+            max_dci=scenario.scheduler.max_dci,
+            pf_window_slots=max(1.0, scenario.scheduler.pf_window_ms * 1e6 / scenario.slot_ns),
+            cqi_period_slots=max(1, scenario.slots(scenario.radio.cqi_period_ms)),
+            cqi_delay_slots=max(1, scenario.slots(scenario.radio.cqi_delay_ms)),
+            cqi_error_db=scenario.radio.cqi_error_db,
+        )
+        if settings.cqi_delay_slots > settings.cqi_period_slots:
+            raise ValueError(
+                f"radio.cqi_delay_ms {scenario.radio.cqi_delay_ms} is longer than radio.cqi_period_ms "
+                f"{scenario.radio.cqi_period_ms}: one report is on its way at a time"
+            )
+        self.scenario = scenario
+        self.seed = seed
+        self.scheduler = name
+        self.slot_ns = scenario.slot_ns
+        self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
+        self.n_prb = scenario.carrier.bandwidth_prb
+        self._world = _build_world(scenario, seed, settings)
+        if uniform_class_weights:
+            self._world.traffic.weight[:] = 1.0
+        self.classes = tuple(
+            TrafficClass(
+                name=t.name,
+                five_qi=t.five_qi,
+                slice=t.slice,
+                model=t.model,
+                delay_bound=t.delay_bound,
+                budget_ms=t.budget_ms,
+                weight=float(self._world.traffic.weight[0, i]),
+            )
+            for i, t in enumerate(scenario.traffic)
+        )
+        self._slot = 0
+        self._next_tick = 0
+        self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
+        self._ended: list[NDArray[Any]] = []
+
+    # What is there -----------------------------------------------------------------------------------------------
+
+    @property
+    def slot(self) -> int:
+        """The next slot to be simulated; slot k covers [k, k + 1) * `slot_ns` of RAN time."""
+        return self._slot
+
+    @property
+    def now_ns(self) -> int:
+        """RAN time of the start of `slot`."""
+        return self._slot * self.slot_ns
+
+    @property
+    def warmup_slot(self) -> int:
+        """From this slot on `sessions` counts."""
+        return self._warmup_slot
+
+    @property
+    def cells(self) -> Cells:
+        """The cells' state; read only."""
+        return self._world.cells
+
+    @property
+    def ues(self) -> Ues:
+        """The UE slots' state; read only."""
+        return self._world.ues
+
+    @property
+    def links(self) -> Links:
+        """The large-scale radio; read only."""
+        return self._world.links
+
+    @property
+    def class_of(self) -> I32:
+        """Row of `classes` of each UE slot, shape [n_ue]; a UE slot carries one QoS flow."""
+        return self._world.traffic.of_ue
+
+    def ue_slot_of(self, ue_id: int) -> int | None:
+        """UE slot of a connected UE; None if there is no such UE (any more)."""
+        u = int(ue_id) % self.n_ue
+        return u if ue_id >= 0 and self._world.queues.owner[u] == ue_id else None
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    def run_until(self, slot: int) -> None:
+        """Simulate up to, not including, `slot`.
+
+        Raises:
+            ValueError: `slot` has been simulated already.
+        """
+        if slot < self._slot:
+            raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
+        while self._slot < slot:
+            if self._slot == self._warmup_slot:
+                np.copyto(self._world.counts.before, self._world.counts.ue)
+            if self._slot == self._next_tick:
+                self._tick()
+            stop = min(slot, self._next_tick)
+            if self._slot < self._warmup_slot:
+                stop = min(stop, self._warmup_slot)
+            run_slots(self._slot, stop, self._world)
+            self._slot = stop
+
+    def _tick(self) -> None:
+        world = self._world
+        radio.radio_tick(self._slot, world.cells, world.ues, world.links, world.radio)
+        self._sync()
+        self._next_tick = self._slot + int(world.radio.tick_slots)
+
+    def _sync(self) -> None:
+        n_ended = sync_sessions(self._slot, self._world)
+        if n_ended:
+            counts = self._world.counts
+            self._ended.append(
+                self._session_rows(counts.ended_ue[:n_ended].copy(), counts.ended[:n_ended].copy())
+            )
+
+    # Settings ----------------------------------------------------------------------------------------------------
+
+    def set_ue_weight(self, u: int, weight: float) -> None:
+        """Scheduling weight of the UE in slot `u`, until the UE leaves."""
+        _check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
+        self._world.ues.weight[self._ue(u)] = weight
+
+    def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
+        """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
+        _check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
+        known = [c.five_qi for c in self.classes]
+        _check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
+        rows = [i for i, value in enumerate(known) if value == five_qi]
+        self._world.traffic.weight[self._cell(cell), rows] = weight
+
+    def set_olla_target(self, u: int, bler: float) -> None:
+        """First-transmission block error rate that link adaptation aims at for the UE in slot `u`."""
+        low, high = OLLA_TARGET_RANGE
+        _check(low <= bler <= high, "bler", bler, f"{low} to {high}")
+        self._world.ues.olla_target[self._ue(u)] = bler
+
+    def set_tx_power(self, cell: int, dbm: float) -> None:
+        """Total transmit power of a cell over its carrier."""
+        _check(np.isfinite(dbm) and dbm <= 60.0, "dbm", dbm, "at most 60")
+        world = self._world
+        world.cells.tx_power_dbm[self._cell(cell)] = dbm
+        radio.refresh_links(world.cells, world.ues, world.links, world.radio)
+
+    def set_cio(self, cell: int, db: float) -> None:
+        """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
+        _check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
+        self._world.cells.cio_db[self._cell(cell)] = db
+
+    def request_handover(self, u: int, cell: int) -> bool:
+        """Hand the UE in slot `u` over to `cell` now; False if it is not connected, there already or in a handover."""
+        world = self._world
+        # Links of slot 0 exist only after its radio tick.
+        if self._slot == 0:
+            return False
+        done = bool(
+            radio.request_handover(
+                self._slot, self._ue(u), self._cell(cell), world.cells, world.ues, world.links, world.radio
+            )
+        )
+        if done:
+            self._sync()
+        return done
+
+    # Results -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Copies of all counters and gauges as of the start of `slot`."""
+        world = self._world
+        fold_all(world)
+        queues = world.queues
+        held = queues.head < queues.tail
+        oldest = queues.arrival[np.arange(self.n_ue), queues.head % RING]
+        connected = queues.owner >= 0
+        return Snapshot(
+            slot=self._slot,
+            ue_id=world.ues.id.copy(),
+            connected=connected.astype(np.uint8),
+            cell=queues.cell.copy(),
+            ue=world.counts.ue.copy(),
+            cell_class=world.counts.cell_class.copy(),
+            backlog_bytes=np.where(queues.backlog_bytes == FULL_BUFFER_BYTES, 0, queues.backlog_bytes),
+            hol_slots=np.where(held, self._slot - oldest, -1),
+            cqi=world.csi.wideband.copy(),
+            handover_attempts=world.radio.ho_attempts.copy(),
+            handover_successes=world.radio.ho_successes.copy(),
+            handover_ping_pongs=world.radio.ho_ping_pong.copy(),
+        )
+
+    def sessions(self) -> NDArray[Any]:
+        """One row (`SESSION_DTYPE`) per UE session so far: ended ones in the order of their end, then running ones.
+
+        Counters count from the end of the scenario's warm-up on. A UE is satisfied if `packets_in_budget` is at least
+        99 % of in budget + late + dropped; sessions without an outcome say nothing.
+        """
+        world = self._world
+        u = np.flatnonzero(world.queues.owner >= 0)
+        ue = np.stack(
+            [world.queues.owner[u], u, world.queues.cell[u].astype(np.int64), world.start_slot[u]], axis=1
+        )
+        # Until the warm-up is over nothing counts.
+        before = world.counts.before if self._slot > self._warmup_slot else world.counts.ue
+        running = self._session_rows(ue, world.counts.ue[u] - before[u])
+        return np.concatenate([*self._ended, running])
+
+    def _session_rows(self, ue: I64, counts: I64) -> NDArray[Any]:
+        rows = np.zeros(len(ue), SESSION_DTYPE)
+        for i, name in enumerate(("ue_id", "ue_slot", "cell", "start_slot")):
+            rows[name] = ue[:, i]
+        rows["end_slot"] = self._slot
+        rows["traffic_class"] = self.class_of[ue[:, 1]]
+        if self._slot > self._warmup_slot:
+            for i, name in enumerate(counters.NAMES):
+                rows[name] = counts[:, i]
+        return rows
+
+    def _ue(self, u: int) -> int:
+        _check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
+        return int(u)
+
+    def _cell(self, cell: int) -> int:
+        _check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
+        return int(cell)
+
+
+def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:
+    if not fine:
+        raise ValueError(f"{what} {got}: want {want}")
+
+
+def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
+    cells, ues, links, radio_state = radio.init_radio(scenario, seed)
+    n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
+    rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
+    rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
+
+    def rows() -> I64:
+        return np.zeros((n_ue, counters.N), np.int64)
+
+    return World(
+        settings=settings,
+        cells=cells,
+        ues=ues,
+        links=links,
+        radio=radio_state,
+        traffic=init_traffic(scenario),
+        queues=init_queues(n_ue),
+        harq=init_harq(n_ue),
+        sent=init_sent(n_cell * settings.max_dci),
+        csi=init_csi(n_ue, scenario.n_rbg),
+        mac=init_mac(n_ue, n_cell, rbg_prb),
+        tables=link_tables(scenario.carrier.bandwidth_prb),
+        counts=Counts(
+            ue=rows(),
+            folded=rows(),
+            before=rows(),
+            cell_class=np.zeros((n_cell, n_class, counters.N), np.int64),
+            ended=rows(),
+            ended_ue=np.zeros((n_ue, 4), np.int64),
+        ),
+        start_slot=np.zeros(n_ue, np.int64),
+        sinr=np.zeros(scenario.n_rbg),
+    )
