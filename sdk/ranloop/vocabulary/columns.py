@@ -98,8 +98,6 @@ class Action:
             np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in self._fields
         )
 
-    __hash__ = None  # type: ignore[assignment]  # because arrays do not hash, and object's __hash__ is typed
-
     def _fill(self, given: Sequence[ArrayLike]) -> None:
         """Set the fields, targets first, to read-only arrays of one length."""
         n_keys = len(self.spec.targets)

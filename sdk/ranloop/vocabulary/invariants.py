@@ -6,6 +6,7 @@ is every value in its range, does a row agree with itself, does the whole state 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,17 +28,33 @@ class Verdict(NamedTuple):
 
 def in_range(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
     """Check `parameters` [n, n_params] against the catalogue's ranges; NaN and infinities are outside."""
+    ranges = _ranges(action_type)
+    ok = (parameters >= ranges.low) & (parameters <= ranges.high)
+    if ranges.whole is not None:
+        ok &= ~ranges.whole | (np.trunc(parameters) == parameters)
+    return Verdict(np.asarray(ok.all(axis=1)), ranges.cause)
+
+
+class _Ranges(NamedTuple):
+    low: NDArray[np.float32]  # [n_params]
+    high: NDArray[np.float32]  # [n_params]
+    whole: NDArray[np.bool_] | None  # [n_params]; None where no parameter is a whole number
+    cause: str
+
+
+@cache  # two thirds of a check's time otherwise
+def _ranges(action_type: type[Action]) -> _Ranges:
     columns = action_type.spec.parameters
-    low = np.array([column.low for column in columns], dtype=np.float32)
-    high = np.array([column.high for column in columns], dtype=np.float32)
     whole = np.array([column.integer for column in columns])
-    ok = (parameters >= low) & (parameters <= high)
-    if whole.any():
-        ok &= ~whole | (np.trunc(parameters) == parameters)
-    ranges = ", ".join(
+    takes = ", ".join(
         f"{c.name} {c.low:g} to {c.high:g} {c.unit}{' (whole numbers)' if c.integer else ''}" for c in columns
     )
-    return Verdict(np.asarray(ok.all(axis=1)), f"outside the range: {action_type.spec.name} takes {ranges}")
+    return _Ranges(
+        low=np.array([column.low for column in columns], dtype=np.float32),
+        high=np.array([column.high for column in columns], dtype=np.float32),
+        whole=whole if whole.any() else None,
+        cause=f"outside the range: {action_type.spec.name} takes {takes}",
+    )
 
 
 def row_invariant(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:

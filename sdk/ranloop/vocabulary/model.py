@@ -20,12 +20,12 @@ ID_COLUMNS: dict[Level, tuple[str, ...]] = {
 
 
 class Collection(StrEnum):
-    """How a value comes about; TS 32.404 5.2 (collection methods)."""
+    """How a value comes about: the collection methods of the 3GPP template, TS 32.404 (clause not verified)."""
 
     COUNTER = "CC"  # cumulative counter over the granularity period
-    GAUGE = "GAUGE"  # sampled or smoothed state
-    DERIVED = "DER"  # discrete event registration or a ratio of counters
-    STATUS = "SI"  # status inspection
+    GAUGE = "GAUGE"  # a state that goes up and down; the value at the end of the period
+    EVENTS = "DER"  # discrete event registration: from the period's single events, as a mean or a ratio
+    STATUS = "SI"  # status inspection: from samples of a state within the period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

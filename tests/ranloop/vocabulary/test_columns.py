@@ -124,3 +124,9 @@ def test_columns_survive_the_way_there_and_back(kind: type[Action]) -> None:
 def test_tables_of_the_wrong_shape_are_refused(targets: object, parameters: object) -> None:
     with pytest.raises(ValueError, match=r"want \[n, 1\] and \[n, 1\]"):
         SetUeWeight.from_columns(targets, parameters)  # type: ignore[arg-type]  # because any table may come
+
+
+def test_an_action_does_not_hash() -> None:
+    # Its equality looks at arrays; as a key of a dict it would be a slow surprise.
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(SetUeWeight(ue=1, weight=1))
