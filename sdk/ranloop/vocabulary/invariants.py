@@ -6,14 +6,14 @@ is every value in its range, does a row agree with itself, does the whole state 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.vocabulary.actions import SetSliceQuota
+from ranloop.vocabulary.actions import ACTIONS, SetSliceQuota
 from ranloop.vocabulary.columns import Action
+from ranloop.vocabulary.model import ActionSpec
 
 # Parameters are float32: three slices of 33.3333 % each must not fail on the last bit.
 _PCT_TOLERANCE = 1e-3
@@ -26,15 +26,6 @@ class Verdict(NamedTuple):
     cause: str  # one line, true of every row that is not ok
 
 
-def in_range(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
-    """Check `parameters` [n, n_params] against the catalogue's ranges; NaN and infinities are outside."""
-    ranges = _ranges(action_type)
-    ok = (parameters >= ranges.low) & (parameters <= ranges.high)
-    if ranges.whole is not None:
-        ok &= ~ranges.whole | (np.trunc(parameters) == parameters)
-    return Verdict(np.asarray(ok.all(axis=1)), ranges.cause)
-
-
 class _Ranges(NamedTuple):
     low: NDArray[np.float32]  # [n_params]
     high: NDArray[np.float32]  # [n_params]
@@ -42,9 +33,8 @@ class _Ranges(NamedTuple):
     cause: str
 
 
-@cache  # two thirds of a check's time otherwise
-def _ranges(action_type: type[Action]) -> _Ranges:
-    columns = action_type.spec.parameters
+def _ranges(spec: ActionSpec) -> _Ranges:
+    columns = spec.parameters
     whole = np.array([column.integer for column in columns])
     takes = ", ".join(
         f"{c.name} {c.low:g} to {c.high:g} {c.unit}{' (whole numbers)' if c.integer else ''}" for c in columns
@@ -53,8 +43,21 @@ def _ranges(action_type: type[Action]) -> _Ranges:
         low=np.array([column.low for column in columns], dtype=np.float32),
         high=np.array([column.high for column in columns], dtype=np.float32),
         whole=whole if whole.any() else None,
-        cause=f"outside the range: {action_type.spec.name} takes {takes}",
+        cause=f"outside the range: {spec.name} takes {takes}",
     )
+
+
+# Worked out once: it would be most of a check's time.
+_RANGES: dict[type[Action], _Ranges] = {kind: _ranges(kind.spec) for kind in ACTIONS.values()}
+
+
+def in_range(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
+    """Check `parameters` [n, n_params] against the catalogue's ranges; NaN and infinities are outside."""
+    ranges = _RANGES[action_type]
+    ok = (parameters >= ranges.low) & (parameters <= ranges.high)
+    if ranges.whole is not None:
+        ok &= ~ranges.whole | (np.trunc(parameters) == parameters)
+    return Verdict(np.asarray(ok.all(axis=1)), ranges.cause)
 
 
 def row_invariant(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
