@@ -52,7 +52,9 @@ class Bus(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    def subscribe(self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False) -> Subscription:
+    def subscribe(
+        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+    ) -> Subscription:
         """Run `handler(topic, payload)` for each message that matches, inside `poll`.
 
         Args:

@@ -1,0 +1,16 @@
+"""The bus: publish, subscribe, poll. `open_bus` chooses the transport by URL."""
+
+from ranloop.bus.base import Bus, BusStats, Handler, Subscription, Will
+from ranloop.bus.broker import Broker, broker_kinds_available
+from ranloop.bus.opening import open_bus
+
+__all__ = (
+    "Broker",
+    "Bus",
+    "BusStats",
+    "Handler",
+    "Subscription",
+    "Will",
+    "broker_kinds_available",
+    "open_bus",
+)

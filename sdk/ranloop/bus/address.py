@@ -1,0 +1,63 @@
+"""Where an MQTT broker is and who we are to it: a URL, completed by `RANLOOP_MQTT_*` from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import SplitResult, unquote
+
+from ranloop.errors import BusError
+
+MQTT_PORT = 1883
+MQTTS_PORT = 8883  # IANA: secure-mqtt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttAddress:
+    """A broker's address and our credentials. `str()` shows the address alone, never a password."""
+
+    host: str
+    port: int = MQTT_PORT
+    tls: bool = False
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+    @classmethod
+    def from_url(cls, url: SplitResult, environment: Mapping[str, str] = os.environ) -> Self:
+        """The address in `url`; what the URL leaves open comes from `environment`.
+
+        Raises:
+            BusError: The URL has no host, or its port is not a number from 1 to 65535.
+        """
+        tls = url.scheme == "mqtts"
+        try:
+            port = url.port or (MQTTS_PORT if tls else MQTT_PORT)
+        except ValueError as error:
+            raise BusError(
+                f"the port of {url.netloc.rpartition('@')[2]!r} cannot be used: {error}"
+            ) from error
+        if not url.hostname:
+            raise BusError(f"a broker's address needs a host: {url.scheme}://host[:port]")
+        return cls(
+            host=url.hostname,
+            port=port,
+            tls=tls,
+            user=_decoded(url.username) or environment.get("RANLOOP_MQTT_USER"),
+            password=_decoded(url.password) or environment.get("RANLOOP_MQTT_PASSWORD"),
+            ca_file=environment.get("RANLOOP_MQTT_CA"),
+            cert_file=environment.get("RANLOOP_MQTT_CERT"),
+            key_file=environment.get("RANLOOP_MQTT_KEY"),
+        )
+
+
+def _decoded(part: str | None) -> str | None:
+    return None if part is None else unquote(part)

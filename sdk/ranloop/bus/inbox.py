@@ -1,0 +1,123 @@
+"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from ranloop.bus.base import BusStats, Handler
+from ranloop.bus.filters import check_filter, matches
+
+_ROUTES_KEPT = 4096
+
+
+class InboxSubscription:
+    """One subscription and the keys of its waiting messages, oldest first."""
+
+    __slots__ = (
+        "_forget",
+        "conflated",
+        "dropped",
+        "handler",
+        "keep",
+        "latest",
+        "qos",
+        "topic_filter",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int,
+        keep: int,
+        latest: bool,
+        forget: Callable[[InboxSubscription], None],
+    ) -> None:
+        if qos not in (0, 1):
+            raise ValueError(f"qos is 0 or 1, not {qos}")
+        if keep < 1:
+            raise ValueError(f"keep is at least 1, not {keep}")
+        self.topic_filter = check_filter(topic_filter)
+        self.handler, self.qos, self.keep, self.latest = handler, qos, keep, latest
+        self.dropped = self.conflated = 0
+        # Key -> arrival number; the key is the topic where only the newest is kept, else the number itself.
+        self.waiting: OrderedDict[str | int, int] = OrderedDict()
+        self._forget = forget
+
+    def cancel(self) -> None:
+        """Stop; messages that wait are let go of. A second call changes nothing."""
+        self._forget(self)
+
+
+class Inbox:
+    """Waiting messages of all subscriptions, in the order of arrival. Not thread safe: its owner locks."""
+
+    def __init__(self, stats: BusStats) -> None:
+        self.subscriptions: list[InboxSubscription] = []
+        self._stats = stats
+        self._arrived = 0
+        # Arrival number -> (subscription, its key, topic, payload)
+        self._pending: OrderedDict[int, tuple[InboxSubscription, str | int, str, bytes]] = OrderedDict()
+        self._routes: dict[str, tuple[InboxSubscription, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, subscription: InboxSubscription) -> None:
+        self.subscriptions.append(subscription)
+        self._routes.clear()
+
+    def remove(self, subscription: InboxSubscription) -> None:
+        if subscription in self.subscriptions:
+            self.subscriptions.remove(subscription)
+            self._routes.clear()
+        for arrival in subscription.waiting.values():
+            del self._pending[arrival]
+        subscription.waiting.clear()
+
+    def clear(self) -> None:
+        for subscription in tuple(self.subscriptions):
+            self.remove(subscription)
+
+    def wanted_by(self, topic: str) -> tuple[InboxSubscription, ...]:
+        """The subscriptions that match `topic`."""
+        route = self._routes.get(topic)
+        if route is None:
+            if len(self._routes) >= _ROUTES_KEPT:
+                self._routes.clear()
+            route = tuple(one for one in self.subscriptions if matches(one.topic_filter, topic))
+            self._routes[topic] = route
+        return route
+
+    def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> None:
+        """Let a message wait for `subscription`; drop or conflate as it asked for, and count."""
+        arrival = self._arrived = self._arrived + 1
+        waiting = subscription.waiting
+        key = topic if subscription.latest else arrival
+        older = waiting.pop(key, None)
+        if older is not None:
+            del self._pending[older]
+            subscription.conflated += 1
+            self._stats.conflated += 1
+        elif len(waiting) >= subscription.keep:
+            _, oldest = waiting.popitem(last=False)
+            del self._pending[oldest]
+            subscription.dropped += 1
+            self._stats.dropped += 1
+        waiting[key] = arrival
+        self._pending[arrival] = (subscription, key, topic, payload)
+
+    def last_arrival(self) -> int:
+        return self._arrived
+
+    def take(self, until: int) -> tuple[Handler, str, bytes] | None:
+        """The oldest message that had arrived by number `until`, or None."""
+        if not self._pending or next(iter(self._pending)) > until:
+            return None
+        _, (subscription, key, topic, payload) = self._pending.popitem(last=False)
+        del subscription.waiting[key]
+        self._stats.delivered += 1
+        return subscription.handler, topic, payload

@@ -1,0 +1,60 @@
+"""Find out without blocking whether a TCP port answers, so that `poll` keeps its timeout while a broker is away."""
+
+from __future__ import annotations
+
+import select
+import socket
+
+_PATIENCE_S = 5.0
+
+
+class Knock:
+    """One connection attempt after the other, over the addresses of a host; each gets up to 5 s.
+
+    What it leaves out: the look-up of the host's name blocks as long as the system's resolver does.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._socket: socket.socket | None = None
+        self._given_up_at_s = 0.0
+        self._turn = 0
+
+    def start(self, now_s: float) -> None:
+        """Begin an attempt.
+
+        Raises:
+            OSError: The name cannot be resolved, or the network refuses at once.
+        """
+        self.stop()
+        addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = addresses[self._turn % len(addresses)]
+        self._turn += 1
+        self._given_up_at_s = now_s + _PATIENCE_S
+        self._socket = socket.socket(family, kind, protocol)
+        self._socket.setblocking(False)
+        self._socket.connect_ex(address)
+
+    @property
+    def under_way(self) -> bool:
+        return self._socket is not None
+
+    def answered(self, now_s: float, timeout_s: float) -> bool | None:
+        """True: the port accepts connections; False: it does not; None: not known yet after `timeout_s`."""
+        if self._socket is None:
+            return False
+        poller = select.poll()
+        poller.register(self._socket, select.POLLOUT)
+        if not poller.poll(timeout_s * 1e3):
+            if now_s + timeout_s < self._given_up_at_s:
+                return None
+            self.stop()
+            return False
+        failure = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.stop()
+        return failure == 0
+
+    def stop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

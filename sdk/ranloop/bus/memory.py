@@ -1,0 +1,158 @@
+"""The bus inside one process: `memory://name`. Payload bytes pass as they are; nothing is copied or parsed.
+
+It behaves as a broker would: retained messages, last wills, bounded queues, handlers in the subscriber's own `poll`.
+What it leaves out: QoS (nothing gets lost here) and rights.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+from weakref import WeakValueDictionary
+
+from ranloop.bus.base import BusStats, Handler, Will
+from ranloop.bus.filters import check_topic, matches
+from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.errors import BusError
+
+
+class MemoryBroker:
+    """What the clients of one `memory://name` share. It lives as long as one of them does."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = threading.RLock()  # re-entrant: a will is published while a client is being removed
+        self.clients: list[MemoryBus] = []
+        self.retained: dict[str, bytes] = {}
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        # One lock over all clients: every subscriber sees all messages in the same order.
+        with self.lock:
+            if retain and payload:
+                self.retained[topic] = payload
+            elif retain:  # MQTT 3.1.1 clause 3.3.1.3: an empty retained message forgets the topic
+                self.retained.pop(topic, None)
+            for client in self.clients:
+                client._offer(topic, payload)
+
+
+_brokers: WeakValueDictionary[str, MemoryBroker] = WeakValueDictionary()
+_brokers_lock = threading.Lock()
+
+
+def memory_broker(name: str) -> MemoryBroker:
+    """The in-process broker of that name; made when nobody has it yet."""
+    with _brokers_lock:
+        broker = _brokers.get(name)
+        if broker is None:
+            broker = _brokers[name] = MemoryBroker(name)
+        return broker
+
+
+class MemoryBus:
+    """A client of an in-process broker. Any thread may publish to it; one thread polls it."""
+
+    def __init__(self, broker: MemoryBroker, *, name: str, will: Will | None = None) -> None:
+        self.name = name
+        self.stats = BusStats()
+        self._broker = broker
+        self._will = will
+        self._inbox = Inbox(self.stats)
+        self._arrival = threading.Condition()
+        self._open = True
+        with broker.lock:
+            broker.clients.append(self)
+
+    @property
+    def connected(self) -> bool:
+        return self._open
+
+    def subscribe(
+        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+    ) -> InboxSubscription:
+        subscription = InboxSubscription(
+            topic_filter, handler, qos=qos, keep=keep, latest=latest, forget=self._forget
+        )
+        self._still_open()
+        with self._broker.lock, self._arrival:
+            self._inbox.add(subscription)
+            for topic, payload in self._broker.retained.items():
+                if matches(topic_filter, topic):
+                    self.stats.received += 1
+                    self._inbox.put(subscription, topic, payload)
+            self._arrival.notify_all()
+        return subscription
+
+    def _forget(self, subscription: InboxSubscription) -> None:
+        with self._arrival:
+            self._inbox.remove(subscription)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        check_topic(topic)
+        self._still_open()
+        self.stats.published += 1
+        self._broker.publish(topic, payload, retain=retain)
+
+    def _offer(self, topic: str, payload: bytes) -> None:
+        """Take a message if a subscription wants it; called by the publisher's thread."""
+        with self._arrival:
+            route = self._inbox.wanted_by(topic)
+            if not route:
+                return
+            self.stats.received += 1
+            for subscription in route:
+                self._inbox.put(subscription, topic, payload)
+            self._arrival.notify_all()
+
+    def poll(self, timeout_s: float = 0.0) -> int:
+        self._still_open()
+        with self._arrival:
+            if not self._inbox and timeout_s > 0:
+                self._arrival.wait_for(lambda: len(self._inbox) > 0 or not self._open, timeout_s)
+            until = self._inbox.last_arrival()
+        handled = 0
+        while True:
+            with self._arrival:
+                message = self._inbox.take(until)
+            if message is None:
+                return handled
+            handler, topic, payload = message
+            handler(topic, payload)  # outside the lock: it may publish, subscribe or cancel
+            handled += 1
+
+    def close(self) -> None:
+        """Leave in good order: the will is not sent. A second call changes nothing."""
+        self._will = None
+        self._leave()
+
+    def kill(self) -> None:
+        """Vanish as a crashed process would: the will is sent."""
+        self._leave()
+
+    def _leave(self) -> None:
+        with self._broker.lock:
+            if self in self._broker.clients:
+                self._broker.clients.remove(self)
+            will, self._will = self._will, None
+            if will is not None:
+                self._broker.publish(will.topic, will.payload, retain=True)
+        with self._arrival:
+            self._open = False
+            self._inbox.clear()
+            self._arrival.notify_all()
+
+    def _still_open(self) -> None:
+        if not self._open:
+            raise BusError(f"the bus of {self.name!r} is closed; open a new one with open_bus()")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,369 @@
+"""The bus over an MQTT 3.1.1 broker: paho's client in the caller's thread, no thread of its own.
+
+`poll` first drains the socket, then runs the handlers, so that `latest` really conflates. Nagle's algorithm and
+delayed ACKs together stall a QoS 1 hop for 40 ms; both are off on our side whatever the broker does.
+"""
+
+from __future__ import annotations
+
+import secrets
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from ranloop.bus.address import MqttAddress
+from ranloop.bus.base import BusStats, Handler, Will
+from ranloop.bus.filters import check_topic
+from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.bus.knock import Knock
+from ranloop.errors import BusError
+
+KEEPALIVE_S = 30
+OUTBOX = 1000  # QoS 1 messages that wait for the broker to come back
+IN_FLIGHT = 1000  # QoS 1 messages sent and not yet acknowledged; paho's 20 let later messages overtake
+UNFLUSHED = 1000  # packets that wait for a full socket to take them
+FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.05, 5.0
+STABLE_S = 5.0  # a connection that lived so long starts the next backoff from its beginning
+_DRAIN = 10_000  # reads in one poll, so that a flood cannot keep the handlers waiting for ever
+_LINGER_S = 0.5
+_TICK_S = 1.0  # keepalive is looked at this often in a long poll
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+
+
+class _Client(paho.Client):
+    """paho's client that acknowledges at once: the kernel falls back to delayed ACKs after each read."""
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        code = super().loop_read(max_packets)
+        connection = self.socket()
+        if connection is not None and _QUICKACK is not None and isinstance(connection, socket.socket):
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        return code
+
+
+class MqttBus:
+    """A client of an MQTT broker. One thread uses it.
+
+    A lost connection is found again inside `poll`; subscriptions are renewed, QoS 1 publishes made meanwhile are
+    kept (up to `OUTBOX`), QoS 0 ones are counted as unsent. QoS 1 is at least once: a message whose acknowledgement
+    was lost with the connection is sent again.
+    """
+
+    def __init__(
+        self,
+        address: MqttAddress,
+        *,
+        name: str,
+        will: Will | None = None,
+        connect_timeout_s: float = 5.0,
+        client_id: str | None = None,
+    ) -> None:
+        self.name = name
+        self.stats = BusStats()
+        self.client_id = client_id or f"ranloop-{name}-{secrets.token_hex(16)}"
+        self._address = address
+        self._inbox = Inbox(self.stats)
+        self._selector = selectors.DefaultSelector()
+        self._knock = Knock(address.host, address.port)
+        self._outbox: deque[tuple[str, bytes, bool]] = deque()
+        self._unflushed = 0
+        self._connected = self._closed = self._leaving = False
+        self._refusal: ReasonCode | None = None
+        self._connected_at_s = self._retry_at_s = 0.0
+        self._backoff_s = FIRST_BACKOFF_S
+        self._seen_retained: dict[InboxSubscription, set[str]] = {}
+        self._client = self._make_client(will)
+        self._open(connect_timeout_s)
+
+    # --- what Bus promises -------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    def subscribe(
+        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+    ) -> InboxSubscription:
+        self._still_open()
+        subscription = InboxSubscription(
+            topic_filter, handler, qos=qos, keep=keep, latest=latest, forget=self._forget
+        )
+        self._inbox.add(subscription)
+        self._seen_retained[subscription] = set()
+        if self._connected:
+            self._subscribe_at_broker(topic_filter)
+        return subscription
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        check_topic(topic)
+        self._still_open()
+        if not self._connected:
+            if qos == 0 or len(self._outbox) >= OUTBOX:
+                self.stats.unsent += 1
+            else:
+                self._outbox.append((topic, payload, retain))
+            return
+        self._send(topic, payload, qos, retain)
+
+    def poll(self, timeout_s: float = 0.0) -> int:
+        self._still_open()
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            left_s = max(deadline_s - time.monotonic(), 0.0) if not self._inbox else 0.0
+            if self._connected:
+                self._exchange(min(left_s, _TICK_S))
+            else:
+                self._come_back(left_s)
+            if self._inbox or time.monotonic() >= deadline_s:
+                return self._dispatch()
+
+    def close(self) -> None:
+        """Leave in good order: the will is not sent. A second call changes nothing."""
+        if self._closed:
+            return
+        self._inbox.clear()
+        if self._connected:
+            give_up_s = time.monotonic() + _LINGER_S
+            while self._client.want_write() and self._connected and time.monotonic() < give_up_s:
+                self._exchange(0.01)
+        self._leaving = True
+        if self._client.socket() is not None:
+            self._client.disconnect()
+        self._drop()
+
+    def kill(self) -> None:
+        """Vanish as a crashed process would: the broker publishes the will."""
+        connection = self._client.socket()
+        if connection is not None:
+            connection.close()
+        self._drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- connection --------------------------------------------------------------------------------------------
+
+    def _make_client(self, will: Will | None) -> _Client:
+        client = _Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, reconnect_on_failure=False)
+        client.max_inflight_messages_set(IN_FLIGHT)
+        client.max_queued_messages_set(IN_FLIGHT + OUTBOX)
+        if self._address.user is not None:
+            client.username_pw_set(self._address.user, self._address.password)
+        if self._address.tls:
+            try:
+                client.tls_set(self._address.ca_file, self._address.cert_file, self._address.key_file)
+            except (OSError, ValueError) as error:
+                raise BusError(f"the TLS files for {self._address} cannot be used: {error}") from error
+        if will is not None:
+            client.will_set(check_topic(will.topic), will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        return client
+
+    def _open(self, timeout_s: float) -> None:
+        """The first connection: it works within `timeout_s`, or says why not."""
+        deadline_s = time.monotonic() + timeout_s
+        self._client.connect_timeout = timeout_s
+        try:
+            self._client.connect(self._address.host, self._address.port, KEEPALIVE_S)
+            while not self._connected and self._client.socket() is not None:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError(f"no answer within {timeout_s:g} s")
+                self._exchange(left_s)
+        except OSError as error:
+            self._drop()
+            reason = error.strerror or str(error) or type(error).__name__
+            advice = (
+                "check the certificates"
+                if isinstance(error, ssl.SSLError)
+                else "start one with: ranloop broker"
+            )
+            raise BusError(f"no broker at {self._address}: {reason.lower()}; {advice}") from error
+        if not self._connected:
+            self._drop()
+            reason = str(self._refusal) if self._refusal is not None else "the connection was closed"
+            raise BusError(
+                f"the broker at {self._address} refused {self.name!r}: {reason.lower()}; "
+                "check RANLOOP_MQTT_USER and RANLOOP_MQTT_PASSWORD"
+            )
+
+    def _come_back(self, timeout_s: float) -> None:
+        """Try to reconnect, for at most `timeout_s`."""
+        now_s = time.monotonic()
+        if self._client.socket() is not None:  # CONNECT is sent, CONNACK is not here yet
+            self._exchange(timeout_s)
+            if not self._connected and time.monotonic() > self._retry_at_s + KEEPALIVE_S:
+                self._try_again_later()
+        elif self._knock.under_way:
+            answer = self._knock.answered(now_s, timeout_s)
+            if answer:
+                self._reconnect()
+            elif answer is False:
+                self._try_again_later()
+        elif now_s >= self._retry_at_s:
+            try:
+                self._knock.start(now_s)
+            except OSError:  # counted by its effect: not connected, tried again after the backoff
+                self._try_again_later()
+        elif timeout_s > 0:
+            time.sleep(min(self._retry_at_s - now_s, timeout_s))
+
+    def _reconnect(self) -> None:
+        self._retry_at_s = time.monotonic()
+        self._client.connect_timeout = 1.0  # the port has just answered; this bounds the TLS handshake
+        try:
+            self._client.reconnect()
+        except OSError:  # it went away between the knock and the call
+            self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        # Spread over clients by their random id, so that they do not all come back in the same instant.
+        spread = 0.5 + 0.5 * int(self.client_id[-4:], 16) / 0xFFFF if self.client_id[-4:].isalnum() else 1.0
+        self._retry_at_s = time.monotonic() + self._backoff_s * spread
+        self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
+
+    def _drop(self) -> None:
+        self._closed, self._connected = True, False
+        self._inbox.clear()
+        self._knock.stop()
+        self._selector.close()
+
+    def _still_open(self) -> None:
+        if self._closed:
+            raise BusError(f"the bus of {self.name!r} is closed; open a new one with open_bus()")
+
+    # --- input and output --------------------------------------------------------------------------------------
+
+    def _exchange(self, timeout_s: float) -> None:
+        """Write what waits, wait up to `timeout_s` for input, read all of it."""
+        client = self._client
+        connection = client.socket()
+        if connection is None:
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.want_write() else 0)
+        if self._selector.get_key(connection).events != events:
+            self._selector.modify(connection, events)
+        buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        for _ in range(_DRAIN):
+            ready = self._selector.select(0.0 if buffered else timeout_s)
+            timeout_s = 0.0
+            readable = buffered or any(mask & selectors.EVENT_READ for _, mask in ready)
+            if readable:
+                client.loop_read()
+            if client.want_write():
+                client.loop_write()
+            connection = client.socket()
+            if connection is None or not readable:
+                break
+            buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        client.loop_misc()
+
+    def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        if self._client.want_write():  # the socket is full: the broker does not keep up
+            self._client.loop_write()
+            self._unflushed = self._unflushed + 1 if self._client.want_write() else 0
+            if self._unflushed > UNFLUSHED:
+                self.stats.unsent += 1
+                return
+        # paho writes to the socket right here, because no callback of its is running and it has no thread.
+        code = self._client.publish(topic, payload, qos, retain).rc
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS or (qos and code == MQTTErrorCode.MQTT_ERR_NO_CONN):
+            self.stats.published += 1
+        else:
+            self.stats.unsent += 1
+
+    def _dispatch(self) -> int:
+        until, handled = self._inbox.last_arrival(), 0
+        while (message := self._inbox.take(until)) is not None:
+            handler, topic, payload = message
+            handler(topic, payload)
+            handled += 1
+        return handled
+
+    def _subscribe_at_broker(self, topic_filter: str) -> None:
+        same = [one.qos for one in self._inbox.subscriptions if one.topic_filter == topic_filter]
+        self._client.subscribe(topic_filter, max(same))
+
+    def _forget(self, subscription: InboxSubscription) -> None:
+        if self._seen_retained.pop(subscription, None) is None:
+            return
+        self._inbox.remove(subscription)
+        others = {one.topic_filter for one in self._inbox.subscriptions}
+        if self._connected and subscription.topic_filter not in others:
+            self._client.unsubscribe(subscription.topic_filter)
+
+    # --- paho's callbacks --------------------------------------------------------------------------------------
+
+    def _on_connect(
+        self, client: paho.Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = reason
+            return
+        if self._connected_at_s:
+            self.stats.reconnects += 1
+        self._connected, self._connected_at_s = True, time.monotonic()
+        self._unflushed = 0
+        for topic_filter in dict.fromkeys(one.topic_filter for one in self._inbox.subscriptions):
+            self._subscribe_at_broker(topic_filter)
+        for seen in self._seen_retained.values():
+            seen.clear()  # what is retained may have changed while we were away
+        while self._outbox:
+            topic, payload, retain = self._outbox.popleft()
+            self._send(topic, payload, 1, retain)
+
+    def _on_disconnect(
+        self, client: paho.Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if self._connected and time.monotonic() - self._connected_at_s > STABLE_S:
+            self._backoff_s = FIRST_BACKOFF_S
+        self._connected = False
+        self._try_again_later()
+
+    def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
+        topic, payload = message.topic, bytes(message.payload)
+        route = self._inbox.wanted_by(topic)
+        if message.retain:
+            # Sent because somebody subscribed; those who had it from an earlier subscription do not get it again.
+            route = tuple(one for one in route if topic not in self._seen_retained[one])
+            for one in route:
+                self._seen_retained[one].add(topic)
+        if route:
+            self.stats.received += 1
+            for one in route:
+                self._inbox.put(one, topic, payload)
+
+    def _on_socket_open(self, client: paho.Client, data: Any, connection: Any) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _on_socket_close(self, client: paho.Client, data: Any, connection: Any) -> None:
+        if not self._closed:
+            self._selector.unregister(connection)
+        if self._leaving and not isinstance(connection, ssl.SSLSocket):
+            # Closing over unread input resets the connection, and the broker may never read our DISCONNECT.
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(_LINGER_S)
+            while connection.recv(65_536):
+                pass

