@@ -1,0 +1,138 @@
+"""The audit log: which report and which models led to which decision, what the guard said, what the node did.
+
+A bounded ring in memory, and a file of JSON lines if a path is given. A file that cannot be written costs one warning
+and is counted; the log goes on in memory, because a full disk must not stop a network.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import numpy as np
+import structlog
+
+from ranloop.wire.messages import ActionBatch, Result, Status
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuditRecord:
+    """One event. `batch` is what was decided on, `result` what became of it."""
+
+    event: str  # "result", "ended", "dropped", "order"
+    ran_time_ns: int
+    node: str
+    xapp: str
+    batch: ActionBatch | None = None
+    result: Result | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line, with the decision's targets and values and the verdict per cause."""
+        line: dict[str, Any] = {
+            "event": self.event,
+            "ran_time_ns": self.ran_time_ns,
+            "node": self.node,
+            "xapp": self.xapp,
+            **self.facts,
+        }
+        if self.batch is not None:
+            action = self.batch.action
+            line |= {
+                "id": self.batch.id,
+                "report_seq": self.batch.report_seq,
+                "models": list(self.batch.models),
+                "action": action.spec.name,
+            }
+            if self.event == "result":
+                line["targets"] = action.targets().tolist()
+                line["parameters"] = _json_numbers(action.parameters())
+        if self.result is not None:
+            line["verdict"] = verdict_counts(self.result)
+            line["causes"] = {cause: text for cause, text in self.result.causes if text}
+            line["applied"] = _json_numbers(self.result.applied)
+            if self.event == "ended":
+                line["targets"] = self.result.targets.tolist()
+        return json.dumps(line, separators=(",", ":"))
+
+
+def verdict_counts(result: Result) -> dict[str, int]:
+    """How many targets met which fate: {"applied": 7, "refused/conflict": 1}."""
+    counts: dict[str, int] = {}
+    pairs, n = np.unique(np.stack([result.status, result.cause]), axis=1, return_counts=True)
+    for (status, cause), count in zip(pairs.T.tolist(), n.tolist(), strict=True):
+        reason = result.causes[cause][0]
+        name = Status(status).name.lower() + (f"/{reason}" if cause else "")
+        counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def _json_numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[list[float | None]]:
+    """Rows of numbers; JSON has no NaN."""
+    return [[None if math.isnan(value) else value for value in row] for row in values.tolist()]
+
+
+class AuditLog:
+    """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager."""
+
+    def __init__(self, path: Path | None = None, *, capacity: int = 10_000) -> None:
+        self._ring: deque[AuditRecord] = deque(maxlen=capacity)
+        self._path = path
+        self._file: TextIO | None = None
+        self.n_records = 0
+        self.n_not_written = 0  # records that the file should have and has not
+        if path is not None:
+            try:
+                self._file = path.open("a", encoding="utf-8", buffering=1)  # whole lines survive a crash
+            except OSError as error:
+                self._give_up(error)
+
+    def add(self, record: AuditRecord) -> None:
+        self._ring.append(record)
+        self.n_records += 1
+        if self._path is None:
+            return
+        if self._file is None:
+            self.n_not_written += 1
+            return
+        try:
+            self._file.write(record.to_json() + "\n")
+        except OSError as error:
+            self.n_not_written += 1
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._file = None
+        log.warning("audit_file_not_writable", path=str(self._path), reason=error.strerror)
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    def __iter__(self) -> Iterator[AuditRecord]:
+        """Oldest first."""
+        return iter(tuple(self._ring))
+
+    def close(self) -> None:
+        """Write out what is buffered."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError as error:
+                self._give_up(error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

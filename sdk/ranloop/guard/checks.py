@@ -1,0 +1,136 @@
+"""What a batch must pass before anybody else's settings are looked at: rights, ranges, rows, targets.
+
+Every function takes the open targets of `Verdicts` and closes those that fail, with one cause text that says what
+was asked, what is allowed and where the limit comes from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ranloop.guard.grants import Grant, Permit
+from ranloop.guard.leases import I64, Mask, pack
+from ranloop.guard.results import Verdicts
+from ranloop.guard.rights import ActionRight
+from ranloop.vocabulary import Kind, in_range, row_invariant
+from ranloop.wire.messages import Catalogue, Cause, Status
+
+MAX_LEASE_MS = 60_000  # a forgotten setting is gone after a minute at the latest
+MAX_VALIDITY_NS = 60_000_000_000  # bounds how long an id must be remembered
+
+
+def check_envelope(verdicts: Verdicts, catalogue: Catalogue) -> None:
+    """The batch is for this node, the node takes such actions, no target stands in it twice."""
+    batch, name = verdicts.batch, verdicts.batch.action.spec.name
+    if batch.node != catalogue.node:
+        text = f"addressed to {batch.node}, but this is {catalogue.node}"
+        verdicts.decide_all(Status.REFUSED, Cause.MALFORMED, text)
+    elif name not in catalogue.actions:
+        takes = ", ".join(sorted(catalogue.actions)) or "no actions"
+        text = f"{catalogue.node} does not take {name}; it takes {takes}"
+        verdicts.decide_all(Status.REFUSED, Cause.NOT_SUPPORTED, text)
+    elif batch.action.spec.kind is Kind.SETTING and batch.lease_ms is not None and batch.lease_ms <= 0:
+        text = f"a lease of {batch.lease_ms} ms holds nothing"
+        verdicts.decide_all(Status.REFUSED, Cause.MALFORMED, text)
+    elif len(verdicts) > 1:
+        keys = pack(verdicts.targets)
+        in_order = np.sort(keys)
+        twice = in_order[1:][in_order[1:] == in_order[:-1]]
+        if len(twice):
+            text = f"the target stands in this batch more than once: {_some(twice)}"
+            verdicts.decide(np.isin(keys, twice), Status.REFUSED, Cause.MALFORMED, text)
+
+
+def check_rights(verdicts: Verdicts, grant: Grant, now_ns: int) -> Permit | None:
+    """The manifest allows this action, this often, on so many targets, in these cells; None if not at all."""
+    name = verdicts.batch.action.spec.name
+    permit = grant.permits.get(name)
+    if permit is None:
+        granted = ", ".join(sorted(grant.permits)) or "no action"
+        text = f"the manifest of {grant.xapp} does not ask for {name}; it has {granted}"
+        verdicts.decide_all(Status.REFUSED, Cause.NOT_PERMITTED, text)
+        return None
+    right = permit.right
+    if not permit.bucket.take(now_ns):
+        text = f"more than {right.rate_per_s:g} {name} batches a second"
+        verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
+    elif len(verdicts) > right.max_targets:
+        text = f"{len(verdicts)} targets in one batch; the manifest allows {right.max_targets}"
+        verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
+    if permit.cells is not None:
+        _check_cells(verdicts, permit.cells, right, grant)
+    return permit
+
+
+def _check_cells(verdicts: Verdicts, permitted: I64, right: ActionRight, grant: Grant) -> None:
+    spec = verdicts.batch.action.spec
+    cells = (
+        verdicts.targets[:, spec.targets.index("cell")]
+        if "cell" in spec.targets
+        else verdicts.parameters[:, spec.parameter_names.index("target_cell")]
+    )
+    text = f"the manifest of {grant.xapp} names the cells {', '.join(right.cells)}; not this one"
+    verdicts.decide(~np.isin(cells, permitted), Status.REFUSED, Cause.NOT_PERMITTED, text)
+
+
+def check_values(verdicts: Verdicts, permit: Permit, grant: Grant) -> None:
+    """Every value is in the manifest's range and the catalogue's, and a row agrees with itself."""
+    action, values = type(verdicts.batch.action), verdicts.parameters
+    spec = action.spec
+    finite: Mask = np.asarray(np.isfinite(values).all(axis=1))
+    if not finite.all():
+        text = "a parameter is not a number"
+        verdicts.decide(~finite, Status.REFUSED, Cause.RANGE, text)
+    outside = (values < permit.low) | (values > permit.high)  # [n, p]; NaN is dealt with above
+    for column in np.flatnonzero(outside.any(axis=0)) if outside.any() else ():
+        parameter, low, high = spec.parameters[column], permit.low[column], permit.high[column]
+        narrowed = parameter.name in permit.right.ranges
+        whose = f"the manifest of {grant.xapp} allows" if narrowed else f"{spec.name} takes"
+        worst = _worst(values[:, column][outside[:, column]], low, high)
+        text = f"{parameter.name} {worst:g} {parameter.unit}; {whose} {low:g} to {high:g}"
+        verdicts.decide(outside[:, column], Status.REFUSED, Cause.RANGE, text)
+    # The manifest may be wider than the catalogue, and knows nothing of whole numbers.
+    if permit.right.ranges or any(parameter.integer for parameter in spec.parameters):
+        ok, text = in_range(action, values)
+        verdicts.decide(~ok, Status.REFUSED, Cause.RANGE, text)
+    ok, text = row_invariant(action, values)
+    if not ok.all():
+        verdicts.decide(~ok, Status.REFUSED, Cause.INVARIANT, text)
+
+
+def _worst(values: np.ndarray[tuple[int], np.dtype[np.float32]], low: float, high: float) -> float:
+    below, above = float(values.min()), float(values.max())
+    return below if low - below > above - high else above
+
+
+def check_targets(verdicts: Verdicts, catalogue: Catalogue) -> None:
+    """Cells and slices are the node's. Whether a UE is there shows at the slot where the action takes effect."""
+    spec = verdicts.batch.action.spec
+    for column, known in (("cell", catalogue.cells), ("slice", catalogue.slices)):
+        if column in spec.targets:
+            ids = verdicts.targets[:, spec.targets.index(column)]
+            unknown = ~np.isin(ids, np.fromiter(known, np.int64, len(known)))
+            if unknown.any():
+                text = f"{catalogue.node} has no {column} {_some(ids[unknown])}"
+                verdicts.decide(unknown, Status.REFUSED, Cause.NO_TARGET, text)
+
+
+def check_freshness(verdicts: Verdicts, *, now_ns: int, effect_ns: int) -> None:
+    """The batch can take effect in time, and promises nothing for longer than the guard can answer for."""
+    batch = verdicts.batch
+    lease_ms = batch.lease_ms or 0
+    if batch.valid_until_ns < effect_ns:
+        text = f"valid until {batch.valid_until_ns / 1e9:g} s, would take effect at {effect_ns / 1e9:g} s"
+        verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
+    elif batch.valid_until_ns > now_ns + MAX_VALIDITY_NS:
+        ahead_s = (batch.valid_until_ns - now_ns) / 1e9
+        text = f"valid_until lies {ahead_s:g} s ahead; at most {MAX_VALIDITY_NS / 1e9:g} s"
+        verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
+    elif batch.action.spec.kind is Kind.SETTING and lease_ms > MAX_LEASE_MS:
+        text = f"a lease of {lease_ms} ms; at most {MAX_LEASE_MS} ms"
+        verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
+
+
+def _some(ids: np.ndarray[tuple[int], np.dtype[np.integer]], most: int = 5) -> str:
+    """The first few ids, for a text."""
+    return ", ".join(map(str, ids[:most].tolist())) + (", …" if len(ids) > most else "")

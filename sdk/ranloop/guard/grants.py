@@ -1,0 +1,113 @@
+"""An xApp as one node's guard knows it: what its rights come to here, its rate, the ids it has used."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ranloop.guard.autonomy import Autonomy
+from ranloop.guard.leases import I64
+from ranloop.guard.rights import ActionRight, Rights
+from ranloop.vocabulary import action_type
+from ranloop.wire.messages import F32, Catalogue, Result
+
+_NS_PER_S = 1_000_000_000
+
+
+class TokenBucket:
+    """A rate in RAN time that allows bursts of one second's worth, and always one."""
+
+    __slots__ = ("_at_ns", "_burst", "_rate_per_ns", "_tokens")
+
+    def __init__(self, rate_per_s: float) -> None:
+        self._rate_per_ns = rate_per_s / _NS_PER_S
+        self._burst = max(1.0, rate_per_s)
+        self._tokens = self._burst
+        self._at_ns = 0
+
+    def take(self, now_ns: int) -> bool:
+        """Spend one token if there is one."""
+        self._tokens = min(self._burst, self._tokens + (now_ns - self._at_ns) * self._rate_per_ns)
+        self._at_ns = now_ns
+        if self._tokens < 1.0 - 1e-9:  # rounding of ten tenths must not cost the tenth token
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class IdMemory:
+    """The batch ids of one xApp, for as long as a retry of them could arrive, with what was answered."""
+
+    __slots__ = ("_answers", "_forget")
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Result | None] = {}  # None: accepted, waiting for its slot
+        self._forget: list[tuple[int, str]] = []  # heap of (when, id)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __contains__(self, batch_id: str) -> bool:
+        return batch_id in self._answers
+
+    def __getitem__(self, batch_id: str) -> Result | None:
+        return self._answers[batch_id]
+
+    def remember(self, batch_id: str, answer: Result | None, *, until_ns: int) -> None:
+        self._answers[batch_id] = answer
+        heapq.heappush(self._forget, (until_ns, batch_id))
+
+    def answer(self, batch_id: str, result: Result) -> None:
+        """Fill in the result of an id that was waiting."""
+        if batch_id in self._answers:
+            self._answers[batch_id] = result
+
+    def prune(self, now_ns: int) -> None:
+        while self._forget and self._forget[0][0] <= now_ns:
+            self._answers.pop(heapq.heappop(self._forget)[1], None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permit:
+    """One `ActionRight` at one node, ready to be compared with arrays.
+
+    `low` and `high` [n_parameters] are the rights' ranges; `cells` the dense ids of the permitted cells, None
+    for all.
+    """
+
+    right: ActionRight
+    low: F32
+    high: F32
+    cells: I64 | None
+    bucket: TokenBucket
+
+
+@dataclass(slots=True, eq=False)
+class Grant:
+    """One registered xApp."""
+
+    xapp: str
+    number: int
+    rights: Rights
+    autonomy: Autonomy
+    priority: int
+    permits: dict[str, Permit]
+    ids: IdMemory = field(default_factory=IdMemory)
+
+
+def permit(right: ActionRight, catalogue: Catalogue) -> Permit:
+    """What `right` comes to at the node of `catalogue`: cells that other nodes own are simply not among its."""
+    spec = action_type(right.name).spec
+    bounds = [right.ranges.get(p.name, (p.low, p.high)) for p in spec.parameters]
+    cells = None
+    if right.cells != "*":
+        cells = np.array([i for i, name in catalogue.cells.items() if name in right.cells], np.int64)
+    return Permit(
+        right=right,
+        low=np.array([low for low, _ in bounds], np.float32),
+        high=np.array([high for _, high in bounds], np.float32),
+        cells=cells,
+        bucket=TokenBucket(right.rate_per_s),
+    )

@@ -1,0 +1,476 @@
+"""The guard of one RAN node: the only way to its parameters.
+
+Judges batches, holds what was accepted until its slot, says what the node has to apply, and keeps leases. Pure: the
+clock comes in as `now_ns` (RAN time), nothing goes out but return values and the audit log.
+
+    result = guard.submit(batch, sender=..., now_ns=...)    # a Result at once, or None: it waits for its slot
+    for change in guard.due(now_ns):                        # settings whose slot has come, leases that lapsed
+        results = guard.settle(change, world.apply(node, change.action), now_ns)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ranloop.errors import VocabularyError
+from ranloop.guard import checks, conflicts
+from ranloop.guard.audit import AuditLog, AuditRecord
+from ranloop.guard.autonomy import Autonomy
+from ranloop.guard.grants import Grant, permit
+from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
+from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, pack
+from ranloop.guard.results import Verdicts, ended
+from ranloop.guard.rights import Rights
+from ranloop.vocabulary import Action, Kind
+from ranloop.vocabulary.near import near_matches
+from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
+
+RETRY_GRACE_NS = 10_000_000_000  # an id is remembered this long after its batch could last take effect
+MAX_IDS = 16_384  # ids of one xApp that are remembered at a time
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Change:
+    """What the node has to do now; answer it with `Guard.settle` before asking for the next one.
+
+    Attributes:
+        action: The targets to change. Zero rows when all of it is in force already. A NaN parameter, only in a
+            change that goes back to the default, means: the value of the node's own configuration.
+        xapp: Whose change it is; "" when a setting goes back to its default.
+        atomic: All targets or none: apply only if the node hosts every target, else settle with rows of NaN.
+    """
+
+    action: Action
+    xapp: str = ""
+    atomic: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Accepted:
+    """A batch that waits for its slot, then for what the node made of it."""
+
+    grant: Grant
+    verdicts: Verdicts
+    table: SettingTable
+    keys: I64
+    ticket: int
+    effect_ns: int
+    before: Rows | None  # atomic: the rows as they were, in case a target is gone when the slot comes
+    apply: Mask | None = None  # targets that the open change hands to the node
+
+
+class Guard:
+    """Rights, ranges, invariants, conflicts, freshness and leases of one node.
+
+    Args:
+        catalogue: The node's own: what it takes, its cells and slices.
+        control_delay_ns: From the verdict to the slot where the action takes effect; more than 0.
+        slot_ns: Actions take effect at multiples of this.
+        audit: Where every verdict and result is noted.
+    """
+
+    def __init__(self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: AuditLog) -> None:
+        if control_delay_ns <= 0 or slot_ns <= 0:
+            raise ValueError(
+                f"control delay {control_delay_ns} ns, slot {slot_ns} ns: both must be more than 0"
+            )
+        self.catalogue = catalogue
+        self.audit = audit
+        self.killed = False
+        self._control_delay_ns = control_delay_ns
+        self._slot_ns = slot_ns
+        self._now_ns = 0
+        self._grants: dict[str, Grant] = {}
+        self._by_number: dict[int, Grant] = {}
+        self._held = HeldSettings()
+        self._pending: deque[_Accepted] = deque()  # by effect time, which follows the order of submission
+        self._open: tuple[Change, _Accepted | Ended] | None = None  # yielded by `due`, not settled yet
+
+    # Who may do what
+
+    def register(
+        self, xapp: str, rights: Rights, *, autonomy: Autonomy = Autonomy.ACT, priority: int = 0
+    ) -> None:
+        """Let `xapp` in; a higher `priority` displaces the settings of a lower one."""
+        if xapp in self._grants:
+            raise ValueError(f"xApp {xapp!r} is registered already")
+        grant = Grant(
+            xapp=xapp,
+            number=len(self._grants),
+            rights=rights,
+            autonomy=autonomy,
+            priority=priority,
+            permits={right.name: permit(right, self.catalogue) for right in rights.actions},
+        )
+        self._grants[xapp] = self._by_number[grant.number] = grant
+
+    def set_autonomy(self, xapp: str, autonomy: Autonomy, now_ns: int) -> list[Result]:
+        """The operator's word. Taking ACT away ends what the xApp holds at the next `due`.
+
+        Returns:
+            Results of its batches that were still waiting for their slot.
+
+        Raises:
+            VocabularyError: no such xApp is registered.
+        """
+        if xapp not in self._grants:
+            raise VocabularyError("xApp", xapp, near_matches(xapp, self._grants))
+        grant = self._grants[xapp]
+        grant.autonomy = autonomy
+        self._record("order", now_ns, xapp, autonomy=str(autonomy))
+        return self._end_all(now_ns, DEMOTED, grant) if autonomy is not Autonomy.ACT else []
+
+    def kill(self, now_ns: int) -> list[Result]:
+        """Refuse everything from now on, and return every setting to its default at the next `due`."""
+        self.killed = True
+        self._record("order", now_ns, "", kill=True)
+        return self._end_all(now_ns, KILLED)
+
+    def revive(self, now_ns: int) -> None:
+        """Take actions again; what the kill switch ended does not come back by itself."""
+        self.killed = False
+        self._record("order", now_ns, "", kill=False)
+
+    def stop(self, now_ns: int) -> list[Result]:
+        """The host goes down: as `kill`, under another cause."""
+        self.killed = True
+        return self._end_all(now_ns, STOPPED)
+
+    # Judging
+
+    def submit(self, batch: ActionBatch, *, sender: str, now_ns: int) -> Result | None:
+        """Judge one batch.
+
+        Args:
+            batch: What the xApp wants.
+            sender: Who sent it, from the topic that it came on.
+            now_ns: RAN time.
+
+        Returns:
+            The terminal result if every target is decided already (the remembered one for an id seen before), or
+            None: the accepted targets wait for their slot, and the refused ones come in the same, one result.
+        """
+        self._tick(now_ns)
+        grant = self._grants.get(sender)
+        if grant is None or batch.xapp != sender:
+            return self._refuse_identity(batch, sender, now_ns)
+        grant.ids.prune(now_ns)
+        if batch.id in grant.ids:
+            return grant.ids[batch.id]
+        verdicts = Verdicts(batch)
+        effect_ns = self._slot_at_or_after(now_ns + self._control_delay_ns)
+        if len(grant.ids) >= MAX_IDS:
+            text = f"{MAX_IDS} batches of {sender} are remembered; wait until some have run out"
+            verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
+            return self._answer(sender, verdicts, now_ns)
+        last_ns = min(batch.valid_until_ns, now_ns + checks.MAX_VALIDITY_NS)
+        grant.ids.remember(batch.id, None, until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
+        accepted = self._judge(verdicts, grant, now_ns, effect_ns)
+        if accepted is None:
+            return self._answer(sender, verdicts, now_ns)
+        self._pending.append(accepted)
+        return None
+
+    def _refuse_identity(self, batch: ActionBatch, sender: str, now_ns: int) -> Result:
+        """Answered to the sender, and not remembered: an id belongs to the xApp that the broker let use it."""
+        verdicts = Verdicts(batch)
+        if sender in self._grants:
+            text = f"sent by {sender} in the name of {batch.xapp}"
+        else:
+            text = f"{sender} is not registered at {self.catalogue.node}"
+        verdicts.decide_all(Status.REFUSED, Cause.IDENTITY, text)
+        return self._answer(sender, verdicts, now_ns)
+
+    def _judge(self, verdicts: Verdicts, grant: Grant, now_ns: int, effect_ns: int) -> _Accepted | None:
+        """Run the checks in their order; None if no target is left to apply."""
+        if self.killed:
+            verdicts.decide_all(Status.REFUSED, *ENDINGS[KILLED])
+        elif grant.autonomy is Autonomy.OBSERVE:
+            verdicts.decide_all(Status.REFUSED, Cause.AUTONOMY, f"{grant.xapp} may only observe")
+        if verdicts.n_open:
+            checks.check_envelope(verdicts, self.catalogue)
+        allowed = checks.check_rights(verdicts, grant, now_ns) if verdicts.n_open else None
+        if allowed is None or not verdicts.n_open:
+            return self._seal(verdicts)
+        checks.check_values(verdicts, allowed, grant)
+        checks.check_targets(verdicts, self.catalogue)
+        table = self._held.table(type(verdicts.batch.action))
+        keys = pack(verdicts.targets)
+        conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
+        conflicts.check_state(verdicts, keys, table)
+        checks.check_freshness(verdicts, now_ns=now_ns, effect_ns=effect_ns)
+        self._seal(verdicts)
+        if grant.autonomy is Autonomy.RECOMMEND:
+            verdicts.decide_all(Status.RECOMMENDED, Cause.AUTONOMY, f"{grant.xapp} may only recommend")
+        return self._claim(verdicts, grant, keys, effect_ns) if verdicts.n_open else None
+
+    @staticmethod
+    def _seal(verdicts: Verdicts) -> None:
+        """All targets or none, where the xApp asked for that."""
+        if verdicts.batch.atomic and verdicts.n_open < len(verdicts):
+            verdicts.decide_all(
+                Status.REFUSED, Cause.ATOMIC, "another target of this atomic batch was refused"
+            )
+
+    def _claim(self, verdicts: Verdicts, grant: Grant, keys: I64, effect_ns: int) -> _Accepted:
+        """Reserve the accepted targets from now on: what is judged later sees them."""
+        batch, still = verdicts.batch, verdicts.still
+        table = self._held.table(type(batch.action))
+        mine = keys if isinstance(still, slice) else keys[still]
+        before = None
+        if batch.atomic:
+            index, found = table.find(mine)
+            before = table.rows[index[found]]
+        if batch.action.spec.kind is Kind.SETTING:
+            lease_ms = batch.lease_ms or grant.rights.default_lease_ms
+            expires_ns = self._slot_at_or_after(effect_ns + lease_ms * _NS_PER_MS)
+        else:
+            expires_ns = effect_ns + self._slot_ns  # a one-shot holds its target until it is done
+        wanted = verdicts.parameters[still]
+        ticket = self._held.claim(batch, mine, wanted, owner=grant.number, expires_ns=expires_ns)
+        return _Accepted(
+            grant=grant,
+            verdicts=verdicts,
+            table=table,
+            keys=keys,
+            ticket=ticket,
+            effect_ns=effect_ns,
+            before=before,
+        )
+
+    # Taking effect
+
+    def next_event_ns(self) -> int | None:
+        """RAN time at which `due` will have something; None if nothing waits and nothing is held."""
+        lapse_ns = self._held.next_lapse_ns()
+        if not self._pending:
+            return lapse_ns
+        effect_ns = self._pending[0].effect_ns
+        return effect_ns if lapse_ns is None else min(effect_ns, lapse_ns)
+
+    def due(self, now_ns: int) -> Iterator[Change]:
+        """What the node has to do by now, one change at a time, in the order of RAN time.
+
+        At one instant settings that end come first, then batches in the order in which they were accepted.
+        """
+        self._tick(now_ns)
+        while (event_ns := self.next_event_ns()) is not None and event_ns <= now_ns:
+            over = self._held.lapse(event_ns)
+            if over:
+                self._open = Change(action=over.defaults()), over
+            elif self._pending and self._pending[0].effect_ns <= event_ns:
+                self._open = self._take_effect(self._pending.popleft())
+            else:
+                continue  # a claim that never took effect was taken back
+            yield self._open[0]
+            if self._open is not None:
+                raise RuntimeError("settle each change before asking for the next")
+
+    def settle(self, change: Change, applied: F32, now_ns: int) -> list[Result]:
+        """Note what the node made of `change`.
+
+        Args:
+            change: The one that `due` gave last.
+            applied: Values in force afterwards, shape of `change.action.parameters()`; rows of NaN where the target
+                is not at the node.
+            now_ns: RAN time.
+
+        Returns:
+            The terminal result of the batch, and one result per batch of which settings ended.
+        """
+        if self._open is None or self._open[0] is not change:
+            raise ValueError("only the change that `due` gave last can be settled, once")
+        work, self._open = self._open[1], None
+        if isinstance(work, Ended):
+            return self._ended(work, applied, now_ns)
+        return self._settle_batch(work, applied, now_ns)
+
+    def _take_effect(self, work: _Accepted) -> tuple[Change, _Accepted]:
+        """What of an accepted batch still has to be handed to the node, now that its slot has come."""
+        verdicts, rows, batch = work.verdicts, work.table.rows, work.verdicts.batch
+        index, found = work.table.find(work.keys)
+        if not found.all():
+            verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, self._not_here())
+        if batch.action.spec.kind is Kind.ONE_SHOT:
+            self._yield_one_shots(work, index)
+        # A setting is put in force even where a higher priority has claimed the target meanwhile: the invariants
+        # were judged in this order, and the other one's slot comes next.
+        to_apply = verdicts.open
+        if batch.action.spec.kind is Kind.SETTING and verdicts.n_open:
+            same = (rows["held"][index] == verdicts.parameters).all(axis=1)
+            to_apply &= ~(same & (rows["force"][index] != NO_TICKET))
+        work.apply = to_apply
+        action = batch.action
+        if not to_apply.all():
+            action = type(action).from_columns(verdicts.targets[to_apply], verdicts.parameters[to_apply])
+        return Change(action=action, xapp=work.grant.xapp, atomic=batch.atomic), work
+
+    def _yield_one_shots(self, work: _Accepted, index: I64) -> None:
+        """A one-shot makes way for that of a higher priority which came before its slot."""
+        owner = work.table.rows["owner"][index[work.verdicts.open]]
+        for number in np.unique(owner[owner != work.grant.number]).tolist():
+            other = self._by_number[number]
+            text = f"taken over by {other.xapp} (priority {other.priority}) before its slot"
+            lost = work.table.rows["owner"][index] == number
+            work.verdicts.decide(lost, Status.REFUSED, Cause.CONFLICT, text)
+        self._seal(work.verdicts)
+
+    def _settle_batch(self, work: _Accepted, applied: F32, now_ns: int) -> list[Result]:
+        verdicts, table, handed = work.verdicts, work.table, work.apply
+        assert handed is not None  # set when the change was made
+        if applied.shape != (np.count_nonzero(handed), verdicts.parameters.shape[1]):
+            raise ValueError(
+                f"applied has shape {list(applied.shape)}; want one row per target of the change"
+            )
+        gone: Mask = np.asarray(np.isnan(applied).all(axis=1))  # of the targets handed over
+        if verdicts.batch.atomic and len(gone) and gone.all():
+            text = (
+                f"a target of this atomic batch is not at {self.catalogue.node} (any more); none was applied"
+            )
+            verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
+        if verdicts.batch.atomic and not verdicts.n_open:
+            self._give_back(work)
+            return [self._answer(work.grant.xapp, verdicts, now_ns)]
+        index, _ = table.find(work.keys)
+        verdicts.applied[handed] = applied
+        if len(applied) < verdicts.n_open:
+            kept = verdicts.open & ~handed  # in force already with these values
+            verdicts.applied[kept] = table.rows["applied"][index[kept]]
+        missing = handed.copy()
+        missing[handed] = gone
+        is_setting = verdicts.batch.action.spec.kind is Kind.SETTING
+        results: list[Result] = []
+        if gone.any():
+            verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, self._not_here())
+        if is_setting:
+            results = self._put_in_force(work, index, now_ns)
+        if is_setting and gone.any():
+            left = self._held.take_keys(type(verdicts.batch.action), work.keys[missing])
+            results += self._ended_unasked(left, (Cause.NO_TARGET, self._not_here()), now_ns)
+        elif not is_setting:
+            table.take(table.rows["claim"] == work.ticket)
+        verdicts.decide_all(Status.APPLIED)
+        self._held.sweep(waiting.ticket for waiting in self._pending)
+        return [self._answer(work.grant.xapp, verdicts, now_ns), *results]
+
+    def _put_in_force(self, work: _Accepted, index: I64, now_ns: int) -> list[Result]:
+        """Note the new state; tell the others whose settings end because this batch took their place."""
+        verdicts, me = work.verdicts, work.grant
+        still, table = verdicts.still, work.table
+        at, applied = index[still], verdicts.applied[still]
+        theirs = (table.rows["force_owner"][at] != me.number) & (table.rows["force"][at] != NO_TICKET)
+        displaced = table.rows[at[theirs]]
+        table.enforce(at, verdicts.parameters[still], applied, owner=me.number, ticket=work.ticket)
+        if not len(displaced):
+            return []
+        reason = (Cause.SUPERSEDED, f"taken over by {me.xapp} (priority {me.priority})")
+        over = Ended(type(verdicts.batch.action), verdicts.targets[still][theirs], displaced)
+        return self._ended(over, applied[theirs], now_ns, reason)
+
+    def _give_back(self, work: _Accepted) -> None:
+        """Undo the claims of an atomic batch that could not be applied."""
+        lost = work.table.take(work.table.rows["claim"] == work.ticket)
+        assert work.before is not None  # kept for every atomic batch
+        work.table.restore(work.before[np.isin(work.before["key"], lost["key"])])
+
+    # Endings
+
+    def held_targets(self, column: str) -> I32:
+        """Ids of this column that any setting names, sorted, each once: the host asks the world which still live."""
+        return self._held.targets(column)
+
+    def forget_targets(self, column: str, ids: I32, now_ns: int) -> list[Result]:
+        """End the settings of targets that have left the node; nothing is there to be changed any more."""
+        self._tick(now_ns)
+        reason = (Cause.UE_LEFT if column == "ue" else Cause.NO_TARGET, self._not_here())
+        results: list[Result] = []
+        for left in self._held.forget(column, ids):
+            results += self._ended_unasked(left, reason, now_ns)
+        return results
+
+    def _end_all(self, now_ns: int, ending: int, grant: Grant | None = None) -> list[Result]:
+        """Refuse what waits and let what is held (of one xApp, or of all) go back to its default now."""
+        self._tick(now_ns)
+        results: list[Result] = []
+        waiting, self._pending = self._pending, deque()
+        for work in waiting:
+            if grant is not None and work.grant is not grant:
+                self._pending.append(work)
+                continue
+            work.verdicts.decide_all(Status.REFUSED, *ENDINGS[ending])
+            results.append(self._answer(work.grant.xapp, work.verdicts, now_ns))
+        self._held.end(ending, now_ns, owner=None if grant is None else grant.number)
+        return results
+
+    def _ended_unasked(self, over: Ended, reason: tuple[Cause, str], now_ns: int) -> list[Result]:
+        """Settings that ended by themselves: no value is in force any more."""
+        nothing = np.full((len(over), len(over.action.spec.parameters)), np.nan, np.float32)
+        return self._ended(over, nothing, now_ns, reason)
+
+    def _ended(
+        self, over: Ended, applied: F32, now_ns: int, reason: tuple[Cause, str] | None = None
+    ) -> list[Result]:
+        """One result per batch that lost settings, and per reason."""
+        if applied.shape != (len(over), len(over.action.spec.parameters)):
+            raise ValueError(
+                f"applied has shape {list(applied.shape)}; want one row per target of the change"
+            )
+        results = []
+        for ticket, ending, part in over.by_batch():
+            batch = self._held.batch(ticket)
+            cause, text = reason or ENDINGS[ending]
+            result = ended(
+                batch,
+                node=self.catalogue.node,
+                targets=over.targets[part],
+                applied=applied[part],
+                cause=cause,
+                text=text,
+                ran_time_ns=now_ns,
+            )
+            self._record("ended", now_ns, batch.xapp, batch, result)
+            results.append(result)
+        return results
+
+    # Small parts
+
+    def _answer(self, xapp: str, verdicts: Verdicts, now_ns: int) -> Result:
+        """Make the one terminal result, remember it for retries, note it."""
+        batch = verdicts.batch
+        result = verdicts.result(xapp=xapp, node=self.catalogue.node, ran_time_ns=now_ns)
+        if batch.xapp == xapp and xapp in self._grants:
+            self._grants[xapp].ids.answer(batch.id, result)
+        self._record("result", now_ns, xapp, batch, result)
+        return result
+
+    def _record(
+        self,
+        event: str,
+        now_ns: int,
+        xapp: str,
+        batch: ActionBatch | None = None,
+        result: Result | None = None,
+        **facts: object,
+    ) -> None:
+        node = self.catalogue.node
+        self.audit.add(
+            AuditRecord(
+                event=event, ran_time_ns=now_ns, node=node, xapp=xapp, batch=batch, result=result, facts=facts
+            )
+        )
+
+    def _not_here(self) -> str:
+        return f"not at {self.catalogue.node} (any more)"
+
+    def _slot_at_or_after(self, time_ns: int) -> int:
+        return -(-time_ns // self._slot_ns) * self._slot_ns
+
+    def _tick(self, now_ns: int) -> None:
+        if now_ns < self._now_ns:
+            raise ValueError(f"RAN time went back from {self._now_ns} to {now_ns} ns")
+        self._now_ns = now_ns

@@ -1,0 +1,106 @@
+"""From verdicts to results: what became of each target of a batch, with a cause a person can act on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranloop.guard.leases import Mask
+from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
+
+_UNDECIDED = 255  # not a `Status`: the target has passed every check so far
+
+
+class Verdicts:
+    """The fate of each target of one batch while the checks go by: the first check that objects decides."""
+
+    __slots__ = ("applied", "batch", "cause", "causes", "n_open", "parameters", "status", "targets")
+
+    def __init__(self, batch: ActionBatch) -> None:
+        self.batch = batch
+        self.targets: I32 = batch.action.targets()
+        self.parameters: F32 = batch.action.parameters()
+        n = len(self.targets)
+        self.status: NDArray[np.uint8] = np.full(n, _UNDECIDED, np.uint8)
+        self.cause: NDArray[np.uint8] = np.zeros(n, np.uint8)
+        self.causes: list[tuple[Cause, str]] = [(Cause.NONE, "")]
+        self.applied: F32 = np.full(self.parameters.shape, np.nan, np.float32)
+        self.n_open = n  # targets not decided yet
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def open(self) -> Mask:
+        """Targets that no check has decided yet, shape [n]."""
+        mask: Mask = self.status == _UNDECIDED
+        return mask
+
+    @property
+    def still(self) -> Mask | slice:
+        """Index of the open targets; a slice when that is all of them, so that indexing copies nothing."""
+        return slice(None) if self.n_open == len(self) else self.open
+
+    def decide(self, mask: Mask, status: Status, cause: Cause = Cause.NONE, text: str = "") -> None:
+        """Give the still open targets among `mask` their status."""
+        hit = mask & self.open
+        n_hit = int(np.count_nonzero(hit))
+        if not n_hit:
+            return
+        self.status[hit] = status
+        if cause is not Cause.NONE:
+            self.cause[hit] = self._index((cause, text))
+        self.n_open -= n_hit
+
+    def decide_all(self, status: Status, cause: Cause = Cause.NONE, text: str = "") -> None:
+        """Give every still open target this status."""
+        if self.n_open == len(self):
+            self.status[:] = status
+            self.cause[:] = self._index((cause, text)) if cause is not Cause.NONE else 0
+            self.n_open = 0
+        else:
+            self.decide(self.open, status, cause, text)
+
+    def _index(self, reason: tuple[Cause, str]) -> int:
+        if reason not in self.causes:
+            self.causes.append(reason)
+        return self.causes.index(reason)
+
+    def result(self, *, xapp: str, node: str, ran_time_ns: int) -> Result:
+        """The terminal result; every target must have been decided."""
+        if self.n_open:
+            raise RuntimeError(
+                f"{self.n_open} targets of {self.batch.id} have no verdict: a fault in the guard"
+            )
+        return Result(
+            id=self.batch.id,
+            xapp=xapp,
+            node=node,
+            action=self.batch.action.spec.name,
+            targets=self.targets,
+            status=self.status,
+            cause=self.cause,
+            causes=tuple(self.causes),
+            applied=self.applied,
+            ran_time_ns=ran_time_ns,
+            stamps=self.batch.stamps,
+        )
+
+
+def ended(
+    batch: ActionBatch, *, node: str, targets: I32, applied: F32, cause: Cause, text: str, ran_time_ns: int
+) -> Result:
+    """The later news on a batch that had been applied: these settings of it are over."""
+    n = len(targets)
+    return Result(
+        id=batch.id,
+        xapp=batch.xapp,
+        node=node,
+        action=batch.action.spec.name,
+        targets=targets,
+        status=np.full(n, Status.ENDED, np.uint8),
+        cause=np.ones(n, np.uint8),
+        causes=((Cause.NONE, ""), (cause, text)),
+        applied=applied,
+        ran_time_ns=ran_time_ns,
+    )

@@ -1,0 +1,111 @@
+"""What an xApp's manifest asks for and an operator grants: streams it reads, actions it may take.
+
+These are the `[[streams]]` and `[[actions]]` tables of a manifest; unknown keys and unknown names are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+
+from ranloop.errors import VocabularyError
+from ranloop.vocabulary import Level, action_type, measurement
+from ranloop.vocabulary.near import near_matches
+
+LEASE_PERIODS = 3  # a setting outlives two lost reports, not three
+_PERIOD_WITHOUT_STREAMS_MS = 1000
+
+
+class StreamRight(BaseModel):
+    """One KPM stream: these measurements, at this level, once per granularity period, from every node."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Level
+    every_ms: int = Field(gt=0, le=3_600_000)
+    measurements: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_exist_at_this_level(self) -> Self:
+        for name in self.measurements:
+            try:
+                entry = measurement(name)
+            except VocabularyError as error:
+                raise ValueError(str(error)) from error
+            if entry.name != name:
+                raise ValueError(f"{name!r} is an alias; the catalogue calls it {entry.name!r}")
+            if self.level not in entry.levels:
+                raise ValueError(f"{name} is measured per {' or '.join(entry.levels)}, not per {self.level}")
+        if len(set(self.measurements)) < len(self.measurements):
+            raise ValueError("a measurement is listed twice")
+        return self
+
+
+class ActionRight(BaseModel):
+    """One action type, and how much of it.
+
+    Attributes:
+        name: Name in the action catalogue.
+        cells: The nodes' names of the cells it may touch, or "*" for all. For actions on UEs only "*" is
+            possible: a UE moves between cells, and a right that comes and goes with it cannot be kept.
+            (A cell that is a *parameter*, a handover's target, is limited by it too.)
+        ranges: Parameter -> [low, high], narrower than the catalogue's; others have the catalogue's range.
+        rate_per_s: Batches per second of RAN time and node, averaged over one second. Batches and not targets,
+            because renewing a hundred held settings is one message; `max_targets` bounds its size.
+        max_targets: Targets in one batch.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    cells: tuple[str, ...] | Literal["*"] = "*"
+    ranges: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(default_factory=dict)
+    rate_per_s: float = Field(default=20.0, gt=0, le=10_000)
+    max_targets: int = Field(default=1024, gt=0, le=65_536)
+
+    @field_validator("name")
+    @classmethod
+    def _action_exists(cls, name: str) -> str:
+        try:
+            action_type(name)
+        except VocabularyError as error:
+            raise ValueError(str(error)) from error
+        return name
+
+    @model_validator(mode="after")
+    def _fits_the_action(self) -> Self:
+        spec = action_type(self.name).spec
+        for parameter, (low, high) in self.ranges.items():
+            if parameter not in spec.parameter_names:
+                near = near_matches(parameter, spec.parameter_names) or spec.parameter_names
+                raise ValueError(
+                    f"{self.name} has no parameter {parameter!r}; did you mean {' or '.join(near)}?"
+                )
+            if low > high:
+                raise ValueError(f"the range of {parameter} is empty: {low:g} to {high:g}")
+        if self.cells != "*" and "cell" not in spec.targets and "target_cell" not in spec.parameter_names:
+            raise ValueError(f'{self.name} acts on a {spec.targets[0]}, not on a cell: `cells` must be "*"')
+        return self
+
+
+class Rights(BaseModel):
+    """Everything one xApp may read and touch."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    streams: tuple[StreamRight, ...] = ()
+    actions: tuple[ActionRight, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_action_once(self) -> Self:
+        names = [right.name for right in self.actions]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is granted twice; merge the entries")
+        return self
+
+    @property
+    def default_lease_ms(self) -> int:
+        """Three of the shortest report period: how long a setting lives when its batch does not say."""
+        return LEASE_PERIODS * min([s.every_ms for s in self.streams], default=_PERIOD_WITHOUT_STREAMS_MS)

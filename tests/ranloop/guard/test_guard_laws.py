@@ -1,0 +1,219 @@
+"""What holds of the guard whatever xApps, operators and UEs do, in any order."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ranloop.guard import AuditLog, Autonomy, Guard
+from ranloop.vocabulary import Action, Handover, SetSliceQuota, SetUeWeight
+from ranloop.wire.messages import ActionBatch, Result, Status
+from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS
+
+TERMINAL = {Status.APPLIED, Status.REFUSED, Status.EXPIRED, Status.RECOMMENDED}
+XAPPS = ("a", "b", "boss")
+UES = st.integers(0, 5)
+WEIGHTS = st.sampled_from([0.001, 0.5, 1.0, 2.0, 3.0, 100.0, 101.0, float("nan"), float("inf")])
+
+
+class AnyTraffic(RuleBasedStateMachine):
+    """A guard with three xApps, and a node as simple as can be: the last value of each target."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guard = Guard(NODE, control_delay_ns=DELAY_NS, slot_ns=SLOT_NS, audit=AuditLog())
+        self.guard.register("a", EVERYTHING)
+        self.guard.register("b", EVERYTHING)
+        self.guard.register("boss", EVERYTHING, priority=5)
+        self.now_ns = 0
+        self.ids = itertools.count()
+        self.sent: list[ActionBatch] = []
+        self.verdict: dict[str, Result] = {}
+        self.live_ues = set(range(5))
+        self.weight: dict[int, float] = {}
+        self.min_pct: dict[tuple[int, int], float] = {}
+
+    # The node
+
+    def apply(self, action: Action) -> np.ndarray:
+        values = action.parameters()
+        applied = values.copy()
+        for row, target in enumerate(action.targets().tolist()):
+            if isinstance(action, SetSliceQuota):
+                self.min_pct[target[0], target[1]] = float(values[row, 0])
+            elif target[0] not in self.live_ues:
+                applied[row] = np.nan
+            elif isinstance(action, SetUeWeight):
+                self.weight[target[0]] = float(values[row, 0])
+        return applied
+
+    def carry_out(self) -> None:
+        for change in self.guard.due(self.now_ns):
+            values = change.action.parameters()
+            assert not np.isnan(values).any()
+            ues_there = all(t[0] in self.live_ues for t in change.action.targets().tolist())
+            if change.atomic and not isinstance(change.action, SetSliceQuota) and not ues_there:
+                applied = np.full(values.shape, np.nan, np.float32)
+            else:
+                applied = self.apply(change.action)
+            self.note(self.guard.settle(change, applied, self.now_ns))
+
+    def note(self, results: list[Result]) -> None:
+        """Terminal results come once; ENDED only after APPLIED."""
+        for result in results:
+            if (result.status == Status.ENDED).all() and len(result):
+                applied = self.verdict[result.id]
+                fine = applied.targets[applied.status == Status.APPLIED].tolist()
+                assert all(target in fine for target in result.targets.tolist())
+            else:
+                assert result.id not in self.verdict, "a second terminal result"
+                assert set(result.status.tolist()) <= TERMINAL
+                self.verdict[result.id] = result
+
+    # What can happen
+
+    def send(self, xapp: str, action: Action, *, atomic: bool, lease_ms: int | None, valid_ms: int) -> None:
+        batch = ActionBatch(
+            id=str(next(self.ids)),
+            xapp=xapp,
+            node="site-1",
+            seq=len(self.sent),
+            action=action,
+            valid_until_ns=self.now_ns + valid_ms * MS,
+            lease_ms=lease_ms,
+            atomic=atomic,
+        )
+        self.sent.append(batch)
+        result = self.guard.submit(batch, sender=xapp, now_ns=self.now_ns)
+        if result is not None:
+            self.note([result])
+
+    @rule(
+        xapp=st.sampled_from(XAPPS),
+        rows=st.lists(st.tuples(UES, WEIGHTS), min_size=1, max_size=4),
+        atomic=st.booleans(),
+        lease_ms=st.sampled_from([None, 1, 20, 300]),
+        valid_ms=st.sampled_from([0, 9, 11, 1000]),
+    )
+    def weigh(
+        self, xapp: str, rows: list[tuple[int, float]], atomic: bool, lease_ms: int | None, valid_ms: int
+    ) -> None:
+        action = SetUeWeight(ue=[ue for ue, _ in rows], weight=[weight for _, weight in rows])
+        self.send(xapp, action, atomic=atomic, lease_ms=lease_ms, valid_ms=valid_ms)
+
+    @rule(
+        xapp=st.sampled_from(XAPPS),
+        cell=st.integers(0, 1),
+        minima=st.lists(st.sampled_from([0.0, 30.0, 60.0, 90.0]), min_size=1, max_size=2),
+        first=st.integers(1, 2),
+        atomic=st.booleans(),
+    )
+    def share(self, xapp: str, cell: int, minima: list[float], first: int, atomic: bool) -> None:
+        slices = [first, 3 - first][: len(minima)]
+        action = SetSliceQuota(cell=cell, slice=slices, min_pct=minima, max_pct=100, dedicated_pct=0)
+        self.send(xapp, action, atomic=atomic, lease_ms=None, valid_ms=1000)
+
+    @rule(xapp=st.sampled_from(XAPPS), ue=UES)
+    def hand_over(self, xapp: str, ue: int) -> None:
+        self.send(xapp, Handover(ue=[ue], target_cell=1), atomic=False, lease_ms=None, valid_ms=1000)
+
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        if not self.sent:
+            return
+        batch = data.draw(st.sampled_from(self.sent[-20:]))
+        if self.now_ns < batch.valid_until_ns:
+            again = self.guard.submit(batch, sender=batch.xapp, now_ns=self.now_ns)
+            assert again is self.verdict.get(batch.id)
+
+    @rule(ms=st.sampled_from([1, 5, 10, 100, 400]))
+    def run_on(self, ms: int) -> None:
+        """To each event in turn, as a node host does."""
+        until_ns = self.now_ns + ms * MS
+        while (event_ns := self.guard.next_event_ns()) is not None and event_ns <= until_ns:
+            self.now_ns = max(self.now_ns, event_ns)
+            self.carry_out()
+        self.now_ns = until_ns
+
+    @rule(ms=st.sampled_from([15, 500]))
+    def wake_up_late(self, ms: int) -> None:
+        """A live host that was busy sees several events at once."""
+        self.now_ns += ms * MS
+        self.carry_out()
+
+    @rule(ue=UES)
+    def leave(self, ue: int) -> None:
+        self.live_ues.discard(ue)
+        self.weight.pop(ue, None)
+        self.note(self.guard.forget_targets("ue", np.array([ue], np.int32), self.now_ns))
+        assert ue not in self.guard.held_targets("ue") or self.guard.next_event_ns() is not None
+
+    @rule(xapp=st.sampled_from(XAPPS), autonomy=st.sampled_from(list(Autonomy)))
+    def order(self, xapp: str, autonomy: Autonomy) -> None:
+        self.note(self.guard.set_autonomy(xapp, autonomy, self.now_ns))
+
+    @rule()
+    def kill(self) -> None:
+        self.note(self.guard.kill(self.now_ns))
+        self.carry_out()
+        self.all_is_default()
+        self.guard.revive(self.now_ns)
+
+    # What must hold
+
+    def all_is_default(self) -> None:
+        assert all(weight == 1 for weight in self.weight.values())
+        assert all(share == 0 for share in self.min_pct.values())
+        assert self.guard.next_event_ns() is None
+
+    @invariant()
+    def values_are_in_range(self) -> None:
+        assert all(0.0099999 < weight <= 100 for weight in self.weight.values())
+
+    @invariant()
+    def the_minima_of_a_cell_fit(self) -> None:
+        for cell in (0, 1):
+            assert sum(share for (c, _), share in self.min_pct.items() if c == cell) <= 100
+
+    def teardown(self) -> None:
+        """When nobody renews anything, every value is the default and every batch has its result."""
+        self.run_on(400)
+        self.run_on(400)
+        self.all_is_default()
+        assert set(self.verdict) == {batch.id for batch in self.sent}
+
+
+TestAnyTraffic = AnyTraffic.TestCase
+TestAnyTraffic.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_two_guards_fed_alike_say_the_same() -> None:
+    """Order and outcome depend on what was sent and when, on nothing else."""
+
+    def story() -> list[tuple[str, bytes, bytes]]:
+        guard = Guard(NODE, control_delay_ns=DELAY_NS, slot_ns=SLOT_NS, audit=AuditLog())
+        for xapp in XAPPS:
+            guard.register(xapp, EVERYTHING, priority=5 * (xapp == "boss"))
+        rng = np.random.default_rng(7)
+        said = []
+        for k in range(200):
+            now_ns = k * 15 * MS
+            for change in guard.due(now_ns):
+                for r in guard.settle(change, change.action.parameters(), now_ns):
+                    said.append((r.id, r.status.tobytes(), r.applied.tobytes()))
+            ues = rng.choice(20, size=6, replace=False)
+            action = SetUeWeight(ue=ues, weight=rng.uniform(0.5, 3, 6))
+            xapp = XAPPS[k % 3]
+            batch = ActionBatch(
+                id=str(k), xapp=xapp, node="site-1", seq=k, action=action, valid_until_ns=now_ns + 100 * MS
+            )
+            guard.submit(batch, sender=xapp, now_ns=now_ns)
+        return said
+
+    first = story()
+    assert len(first) > 100
+    assert first == story()
