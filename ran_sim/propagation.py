@@ -2,8 +2,8 @@
 
 Shadowing and line of sight are maps per site: a UE that comes back finds the same shadow, two UEs side by side see
 nearly the same, co-sited sectors exactly the same, and different sites are independent (7.5 step 4). Left out: the
-random environment height of high UEs (h_E = 1 m always), soft transitions between LOS and NLOS, ground reflection,
-the cars' own penetration loss.
+random environment height of high UEs (h_E = 1 m always), ground reflection, the cars' own penetration loss.
+Between line of sight and none a link passes smoothly in dB, which is ours (see `los_share`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ SIGMA_O2I_DB: Final = 7.0
 DECORRELATION_LOS_M: Final = 37.0
 DECORRELATION_NLOS_M: Final = 50.0
 DECORRELATION_STATE_M: Final = 50.0
+SHADOW_EXPONENT: Final = 1.0
+STATE_EXPONENT: Final = (
+    2.0  # smooth, as 7.6.3.1's interpolated grid is: an edge of sight is not crossed ten times
+)
+STATE_RAMP: Final = 0.3
+_LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
 _FIRST_SITE_DRAW: Final = 16  # of a UE's penetration draws; the lower ones belong to its building
 
 MAP_GRID_M: Final = 8.0
@@ -109,7 +115,7 @@ def indoor_height_m(seed: int, ue_id: int) -> float:
 class Maps(NamedTuple):
     """Standard normal fields around each site; shape [n_site, MAP_POINTS, MAP_POINTS], index [site, y, x]."""
 
-    state: F32  # line of sight where the field's quantile lies below the probability
+    state: F32  # line of sight where the field lies below the quantile of the probability
     los: F32
     nlos: F32
 
@@ -117,20 +123,27 @@ class Maps(NamedTuple):
 def build_maps(seed: int, n_site: int) -> Maps:
     """All maps of a network; about 25 ms per site."""
 
-    def stack(purpose: int, variant: int, decorrelation_m: float) -> F32:
-        return np.stack(
-            [gaussian_field(seed, purpose, 2 * site + variant, decorrelation_m) for site in range(n_site)]
-        ).astype(np.float32)
+    def stack(purpose: int, variant: int, decorrelation_m: float, exponent: float) -> F32:
+        sites = range(n_site)
+        fields = [
+            gaussian_field(seed, purpose, 2 * site + variant, decorrelation_m, exponent) for site in sites
+        ]
+        return np.stack(fields).astype(np.float32)
 
     return Maps(
-        state=stack(LOS, 0, DECORRELATION_STATE_M),
-        los=stack(SHADOWING, 0, DECORRELATION_LOS_M),
-        nlos=stack(SHADOWING, 1, DECORRELATION_NLOS_M),
+        state=stack(LOS, 0, DECORRELATION_STATE_M, STATE_EXPONENT),
+        los=stack(SHADOWING, 0, DECORRELATION_LOS_M, SHADOW_EXPONENT),
+        nlos=stack(SHADOWING, 1, DECORRELATION_NLOS_M, SHADOW_EXPONENT),
     )
 
 
-def gaussian_field(seed: int, purpose: int, entity: int, decorrelation_m: float) -> F64:
-    """A standard normal field on the map's torus with correlation exp(-d / decorrelation_m).
+def correlation(distance_m: F64, decorrelation_m: float, exponent: float) -> F64:
+    """Correlation of a map over distance: 1/e at `decorrelation_m`. Exponent 1 is TR 38.901 7.4.4, 2 a smooth field."""
+    return np.exp(-((distance_m / decorrelation_m) ** exponent))
+
+
+def gaussian_field(seed: int, purpose: int, entity: int, decorrelation_m: float, exponent: float) -> F64:
+    """A standard normal field on the map's torus with correlation exp(-(d / decorrelation_m)^exponent).
 
     White noise, one counter per grid point, filtered by the square root of the spectrum. Shape
     [MAP_POINTS, MAP_POINTS].
@@ -139,7 +152,7 @@ def gaussian_field(seed: int, purpose: int, entity: int, decorrelation_m: float)
     steps = np.minimum(np.arange(MAP_POINTS), MAP_POINTS - np.arange(MAP_POINTS))
     distance_m = MAP_GRID_M * np.hypot(steps[:, None], steps[None, :])
     # Cut off at half the torus, the correlation is not exactly a spectrum: the tiny negative part is dropped.
-    spectrum = np.maximum(np.fft.fft2(np.exp(-distance_m / decorrelation_m)).real, 0.0)
+    spectrum = np.maximum(np.fft.fft2(correlation(distance_m, decorrelation_m, exponent)).real, 0.0)
     spectrum *= MAP_POINTS**2 / spectrum.sum()
     field: F64 = np.fft.ifft2(np.fft.fft2(noise) * np.sqrt(spectrum)).real
     return field
@@ -155,7 +168,7 @@ def _white_noise(seed: int, purpose: int, entity: int, points: int) -> F64:
 
 
 @kernel
-def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float) -> float:
+def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float, exponent: float) -> float:
     """A map's value at a displacement from its site: bilinear, scaled back to variance 1 everywhere.
 
     Plain bilinear interpolation loses up to a fifth of the variance between grid points, as the four values are not
@@ -170,8 +183,8 @@ def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float) -> floa
     value = down * (left * field[r0, c0] + right * field[r0, c1]) + up * (
         left * field[r1, c0] + right * field[r1, c1]
     )
-    side = math.exp(-MAP_GRID_M / decorrelation_m)
-    diagonal = math.exp(-math.sqrt(2.0) * MAP_GRID_M / decorrelation_m)
+    side = math.exp(-math.pow(MAP_GRID_M / decorrelation_m, exponent))
+    diagonal = math.exp(-math.pow(math.sqrt(2.0) * MAP_GRID_M / decorrelation_m, exponent))
     square_x, square_y = left * left + right * right, down * down + up * up
     cross_x, cross_y = 2.0 * left * right, 2.0 * down * up
     variance = (
@@ -181,9 +194,18 @@ def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float) -> floa
 
 
 @kernel
-def _normal_quantile_below(value: float, probability: float) -> bool:
-    """Whether a standard normal value lies below the quantile of `probability`."""
-    return 0.5 * math.erfc(-value / math.sqrt(2.0)) < probability
+def los_share(field: float, probability: float) -> float:
+    """How much of a link is in line of sight, 0..1: above one half where a standard normal `field` lies below the
+    quantile of `probability`.
+
+    The distance to the quantile, in standard deviations of the field (as logits, close to the normal's), is spread
+    over +-STATE_RAMP: some 20 m of way, where a switch would throw the path loss by 20 dB within a step.
+    """
+    if probability >= 1.0:
+        return 1.0
+    below = min(max(0.5 * math.erfc(-field / math.sqrt(2.0)), 1e-9), 1.0 - 1e-9)
+    distance = math.log(probability * (1.0 - below) / ((1.0 - probability) * below)) / _LOGITS_PER_SIGMA
+    return min(max(0.5 + 0.5 * distance / STATE_RAMP, 0.0), 1.0)
 
 
 @kernel
@@ -205,17 +227,21 @@ def site_loss_db(
     and a shadowing of its own per site, sd 7 dB: it keeps its place, and its correlation distance (7 m) is a room.
     """
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    state = field_at(maps.state[site], dx_m, dy_m, DECORRELATION_STATE_M)
-    if _normal_quantile_below(state, los_probability(d_2d_m, h_ut_m)):
-        loss_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m)
+    state = field_at(maps.state[site], dx_m, dy_m, DECORRELATION_STATE_M, STATE_EXPONENT)
+    share = los_share(state, los_probability(d_2d_m, h_ut_m))
+    loss_db = SIGMA_O2I_DB * normal(seed, PENETRATION, ue_id, _FIRST_SITE_DRAW + site) if indoor else 0.0
+    if share > 0.0:
         shadow_db = (
-            0.0 if indoor else SIGMA_LOS_DB * field_at(maps.los[site], dx_m, dy_m, DECORRELATION_LOS_M)
+            0.0
+            if indoor
+            else SIGMA_LOS_DB * field_at(maps.los[site], dx_m, dy_m, DECORRELATION_LOS_M, SHADOW_EXPONENT)
         )
-    else:
-        loss_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m)
+        loss_db += share * (los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m) + shadow_db)
+    if share < 1.0:
         shadow_db = (
-            0.0 if indoor else SIGMA_NLOS_DB * field_at(maps.nlos[site], dx_m, dy_m, DECORRELATION_NLOS_M)
+            0.0
+            if indoor
+            else SIGMA_NLOS_DB * field_at(maps.nlos[site], dx_m, dy_m, DECORRELATION_NLOS_M, SHADOW_EXPONENT)
         )
-    if indoor:
-        shadow_db = SIGMA_O2I_DB * normal(seed, PENETRATION, ue_id, _FIRST_SITE_DRAW + site)
-    return loss_db + shadow_db
+        loss_db += (1.0 - share) * (nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m) + shadow_db)
+    return loss_db

@@ -332,7 +332,7 @@ def _renew_links(u: int, power_mw: F64, cells: Cells, ues: Ues, links: Links, ra
         power_mw[cell] = 10.0 ** (power_dbm / 10.0)
         rest_mw += power_mw[cell] * cells.load[cell]
     for rank in range(links.cell.shape[1]):
-        cell = ues.cell[u] if rank == 0 else np.int32(np.argmax(power_mw))
+        cell = int(ues.cell[u]) if rank == 0 else int(np.argmax(power_mw))
         links.cell[u, rank] = cell
         links.rx_mw[u, rank] = power_mw[cell]
         rest_mw -= power_mw[cell] * cells.load[cell]

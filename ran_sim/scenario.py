@@ -122,7 +122,7 @@ class Handover(_Section):
     preparation_ms: NotNegative = 50.0
     execution_ms: NotNegative = 40.0  # nothing is scheduled to the UE
     reestablishment_ms: NotNegative = 200.0  # interruption after a failed handover
-    l3_filter_k: int = Field(default=4, ge=0, le=19)
+    l3_filter_k: int = Field(default=1, ge=0, le=19)
     qout_db: float = Field(
         default=-8.0, ge=-20.0, le=10.0
     )  # below it the command is lost (TR 36.839 5.2.1.3)

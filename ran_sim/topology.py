@@ -26,7 +26,9 @@ BEAMWIDTH_DEG: Final = 65.0
 MAX_ATTENUATION_DB: Final = 30.0
 # TR 38.901 Table 7.8-1: one column of elements half a wavelength apart
 ELEMENTS: Final = 10
-_NULL_FLOOR: Final = (
+# Nulls are filled to 20 dB below the maximum: the zenith spread of arrivals, which a single gain per link leaves out,
+# and the null fill of built antennas both do so.
+_NULL_FLOOR: Final = 1.0 / ELEMENTS
     1e-4  # array factor of a perfect null, relative to one element; no built array has deeper ones
 )
 
@@ -130,8 +132,8 @@ def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirect
 def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
     """Gain over one element of a column of 10 elements, steered `tilt_deg` below the horizon; 10 dB in that direction.
 
-    TR 38.901 7.3 with d_V = 0.5 wavelengths and one TXRU per column, weights as in TR 36.897 5.2.2. Nulls end at
-    -40 dB.
+    TR 38.901 7.3 with d_V = 0.5 wavelengths and one TXRU per column, weights as in TR 36.897 5.2.2. Never
+    below -10 dB (see `_NULL_FLOOR`).
     """
     half_phase = (
         0.5 * math.pi * (math.cos(math.radians(zenith_deg)) - math.cos(math.radians(90.0 + tilt_deg)))
