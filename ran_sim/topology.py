@@ -29,8 +29,6 @@ ELEMENTS: Final = 10
 # Nulls are filled to 20 dB below the maximum: the zenith spread of arrivals, which a single gain per link leaves out,
 # and the null fill of built antennas both do so.
 _NULL_FLOOR: Final = 1.0 / ELEMENTS
-    1e-4  # array factor of a perfect null, relative to one element; no built array has deeper ones
-)
 
 
 class Topology(NamedTuple):
