@@ -1,0 +1,357 @@
+"""The simulator as RAN nodes: an `Engine` behind `ranloop.node.world.World`, one node per site.
+
+The only module of the simulator that knows the SDK. Reports come from `kpm` (what a measurement is), `periods` (what
+happened when) and `tables` (who is in a report); actions become settings of the engine. As real nodes do, these round
+to the resolutions of TS 28.552, report late if the scenario says so, and know the channel by 4-bit CQI.
+
+A UE is in the report of the node that serves it at the end of the period, with what it did there since it arrived. Its
+dense id is the engine's and never reused. Every cell has one dense id in the whole network.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ran_sim import kpm
+from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ran_sim.state import I64
+from ranloop.errors import MissingExtraError, NodeError, VocabularyError
+from ranloop.vocabulary import (
+    ID_COLUMNS,
+    LEVELS,
+    Action,
+    Handover,
+    Level,
+    SetCellOffset,
+    SetClassWeight,
+    SetOllaTarget,
+    SetTxPower,
+    SetUeWeight,
+    measurement,
+)
+from ranloop.wire.messages import F32, Catalogue, Report
+
+try:
+    from ran_sim.engine import Engine
+    from ran_sim.periods import Period, PeriodMeter
+    from ran_sim.tables import Tables
+except ModuleNotFoundError as error:
+    if error.name != "numba":
+        raise
+    raise MissingExtraError("the simulator", "sim") from error
+
+# Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
+_INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
+_DEFAULT_OLLA_TARGET: Final = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
+
+# Puts one setting in force: target (UE slot or cell), value.
+_Put = Callable[[int, float], None]
+
+
+def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> SimWorld:
+    """The simulated network of a scenario; the entry point `sim` of `ranloop.nodes`.
+
+    Args:
+        target: Name of a scenario that ships, or path of a TOML file.
+        seed: Which of the worlds that the scenario describes.
+        overrides: Dotted paths into the scenario and values, see `Scenario.with_overrides`.
+
+    Raises:
+        NodeError: No such scenario, or one with a field that does not fit.
+    """
+    try:
+        return SimWorld(load_scenario(target).with_overrides(overrides or {}), seed)
+    except ScenarioError as error:
+        raise NodeError(str(error)) from error
+    except ValueError as error:  # a seed or a combination of fields that the engine refuses
+        raise NodeError(f"{target}: {error}") from error
+
+
+class _Due(NamedTuple):
+    """A period that ended and leaves the nodes in `slot`; ordered by that, then by length."""
+
+    slot: int
+    period_ms: int
+    period: Period
+
+
+class SimWorld:
+    """A simulated network as a `World`.
+
+    RAN time begins at 0 and ends after the scenario's `run.duration_s`, warm-up included.
+
+    Args:
+        scenario: The world.
+        seed: Which of the worlds that the scenario describes, 0 and up.
+        scheduler: "pf", "rr", "m-lwdf" or "edf" in place of the scenario's.
+        uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
+
+    Attributes:
+        engine: What is behind it, for experiments to read; only this world may run it.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int = 1,
+        *,
+        scheduler: str | None = None,
+        uniform_class_weights: bool = False,
+    ) -> None:
+        self.engine = engine = Engine(
+            scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights
+        )
+        self._scenario = scenario
+        self._tables = Tables(engine)
+        self._meter = PeriodMeter(engine, scenario.reports.periods_ms, scenario.slots(scenario.radio.tick_ms))
+        self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
+        # A report leaves in the first slot that begins after its delay.
+        self._delay_slots = math.ceil(scenario.reports.delay_ms * 1e6 / scenario.slot_ns - 1e-9)
+        self._due: list[_Due] = []
+        self._site = self._tables.site
+        self._nodes = tuple(f"site{site}" for site in range(self._tables.n_site))
+        self._catalogues = tuple(self._catalogue(site) for site in range(self._tables.n_site))
+        self._appliers: dict[type[Action], Callable[[int, Action], F32]] = {
+            SetUeWeight: self._on_ues(engine.set_ue_weight, 1.0),
+            SetOllaTarget: self._on_ues(engine.set_olla_target, _DEFAULT_OLLA_TARGET),
+            SetCellOffset: self._on_cells(engine.set_cio, 0.0),
+            SetTxPower: self._on_cells(engine.set_tx_power, scenario.layout.tx_power_dbm),
+            SetClassWeight: self._set_class_weight,
+            Handover: self._hand_over,
+        }
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._catalogues
+
+    @property
+    def now_ns(self) -> int:
+        return self.engine.now_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self._scenario.slots(self._scenario.run.duration_s * 1e3) * self.slot_ns
+
+    @property
+    def slot_ns(self) -> int:
+        return self.engine.slot_ns
+
+    def hosts(self, node: str, column: str, ids: F32) -> F32:
+        """1 where the dense id lives at `node` now, else 0, shape [n]; UEs live where they are served."""
+        site, asked = self._site_of(node), np.nan_to_num(np.asarray(ids, np.float64), nan=-1.0)
+        if column == "ue":
+            here = self._ue_slots(site, asked.astype(np.int64)) >= 0
+        elif column == "cell":
+            here = self._cells(site, asked.astype(np.int64)) >= 0
+        elif column == "slice":
+            here = np.isin(asked, np.arange(len(self._tables.slices)))
+        elif column == "five_qi":
+            here = np.isin(asked, self._tables.five_qi)
+        else:
+            raise VocabularyError("id column", column, ("cell", "five_qi", "slice", "ue"))
+        return here.astype(np.float32)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _catalogue(self, site: int) -> Catalogue:
+        return Catalogue(
+            node=self._nodes[site],
+            measurements={level: tuple(kpm.LEVELS[level]) for level in LEVELS},
+            actions=tuple(
+                action.spec.name
+                for action in (
+                    SetUeWeight,
+                    SetClassWeight,
+                    Handover,
+                    SetCellOffset,
+                    SetTxPower,
+                    SetOllaTarget,
+                )
+            ),
+            periods_ms=tuple(sorted(self._period_slots)),
+            cells={int(c): f"site{site}/{i}" for i, c in enumerate(np.flatnonzero(self._site == site))},
+            slices=dict(enumerate(self._tables.slices)),
+            control_delay_ms=self._scenario.control.delay_ms,
+        )
+
+    def _site_of(self, node: str) -> int:
+        try:
+            return self._nodes.index(node)
+        except ValueError:
+            raise NodeError(f"no node {node!r} here, only {self._nodes[0]} to {self._nodes[-1]}") from None
+
+    # -- time and reports -----------------------------------------------------------------------------------------
+
+    def next_report_ns(self) -> int:
+        return self._next_report_slot() * self.slot_ns
+
+    def _next_report_slot(self) -> int:
+        left = max(self.engine.slot - self._delay_slots, 0)  # periods that ended by then have left
+        return self._delay_slots + min((left // every + 1) * every for every in self._period_slots.values())
+
+    def advance(self, until_ns: int) -> None:
+        """Move to the first slot boundary at or after `until_ns`, at most to the next report and the end."""
+        until = min(-(-until_ns // self.slot_ns), self._next_report_slot(), self.end_ns // self.slot_ns)
+        for period in self._meter.run_until(until):
+            due = _Due(period.end.slot + self._delay_slots, period.period_ms, period)
+            heapq.heappush(self._due, due)
+
+    def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+        """The reports that leave at `now_ns`, once, by length of period, level and node.
+
+        Raises:
+            NodeError: A measurement is wanted that the catalogue does not offer at this level.
+        """
+        out: list[Report] = []
+        while self._due and self._due[0].slot <= self.engine.slot:
+            due = heapq.heappop(self._due)
+            if due.slot < self.engine.slot:
+                continue  # nobody asked when it left
+            for level in LEVELS:
+                streams = {
+                    site: wanted[key]
+                    for site, node in enumerate(self._nodes)
+                    if (key := (node, level, due.period_ms)) in wanted
+                }
+                if streams:
+                    out += self._level_reports(level, due.period, streams)
+        return out
+
+    def _level_reports(
+        self, level: Level, period: Period, streams: Mapping[int, frozenset[str]]
+    ) -> list[Report]:
+        """Reports of one level: columns are computed once for the whole network, nodes take their rows."""
+        columns = kpm.LEVELS[level]
+        asked = frozenset[str]().union(*streams.values())
+        names = tuple(name for name in columns if name in asked)
+        if len(names) < len(asked):
+            missing = ", ".join(sorted(asked - set(names)))
+            raise NodeError(f"the simulator has no {missing} at level {level}")
+        table = self._tables.table(level, period)
+        n_ids = table.ids.shape[1]
+        block = np.empty((len(table.ids), n_ids + len(names)), np.float32)
+        block[:, :n_ids] = table.ids
+        for i, name in enumerate(names):
+            values = columns[name](table.rows)
+            whole = self._scenario.reports.rounding and _INTEGER[name]
+            block[:, n_ids + i] = kpm.rounded(name, values) if whole else values
+        out = []
+        for site, own in streams.items():
+            rows, own_names = slice(table.start[site], table.start[site + 1]), names
+            own_block = block[rows]
+            if len(own) < len(names):
+                keep = [i for i, name in enumerate(names) if name in own]
+                own_names = tuple(names[i] for i in keep)
+                own_block = own_block[:, [*range(n_ids), *(n_ids + i for i in keep)]]
+            out.append(
+                Report(
+                    node=self._nodes[site],
+                    level=level,
+                    period_ms=period.period_ms,
+                    seq=period.end.slot // period.slots - 1,
+                    ran_time_ns=period.end.slot * self.slot_ns,
+                    ids=ID_COLUMNS[level],
+                    names=own_names,
+                    block=own_block,
+                    labels=self._labels(site, level, own_block),
+                )
+            )
+        return out
+
+    def _labels(self, site: int, level: Level, block: F32) -> dict[str, Mapping[int, str]]:
+        catalogue = self._catalogues[site]
+        labels: dict[str, Mapping[int, str]] = {"cell": catalogue.cells}
+        if "ue" in ID_COLUMNS[level]:
+            labels["ue"] = {ue: f"ue-{ue:06d}" for ue in block[:, 0].astype(np.int64).tolist()}
+        if "slice" in ID_COLUMNS[level]:
+            labels["slice"] = catalogue.slices
+        return labels
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    def apply(self, node: str, action: Action) -> F32:
+        """Put `action` in force from the current slot on.
+
+        A parameter of NaN asks for the value of the node's own configuration. A handover answers the serving cell
+        afterwards: still the old one if the UE is busy with an earlier handover, another one if the command was lost.
+
+        Returns:
+            The values in force afterwards, a row of NaN where the target is not at `node`.
+
+        Raises:
+            NodeError: The catalogue does not offer this action.
+        """
+        applier = self._appliers.get(type(action))
+        if applier is None:
+            raise NodeError(f"{node} takes no {action.spec.name}")
+        return applier(self._site_of(node), action)
+
+    def _ue_slots(self, site: int, ids: I64) -> I64:
+        """UE slot of each dense id, -1 where no such UE is served at `site`."""
+        ues = self.engine.ues
+        u = ids % self.engine.n_ue
+        here = (ids >= 0) & (ues.id[u] == ids) & (ues.connected[u] > 0) & (self._site[ues.cell[u]] == site)
+        return np.where(here, u, -1)
+
+    def _cells(self, site: int, ids: I64) -> I64:
+        """The dense cell ids, -1 where no such cell is at `site`."""
+        exists = (ids >= 0) & (ids < self.engine.n_cell)
+        here = exists & (self._site[np.where(exists, ids, 0)] == site)
+        return np.where(here, ids, -1)
+
+    def _on_ues(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
+        def apply(site: int, action: Action) -> F32:
+            u = self._ue_slots(site, action.targets()[:, 0].astype(np.int64))
+            return _put_each(put, u, action.parameters(), default)
+
+        return apply
+
+    def _on_cells(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
+        def apply(site: int, action: Action) -> F32:
+            cells = self._cells(site, action.targets()[:, 0].astype(np.int64))
+            return _put_each(put, cells, action.parameters(), default)
+
+        return apply
+
+    def _set_class_weight(self, site: int, action: Action) -> F32:
+        targets, values = action.targets().astype(np.int64), action.parameters()
+        default = {cls.five_qi: cls.weight for cls in self.engine.classes}
+        cells = self._cells(site, targets[:, 0])
+        for i, five_qi in enumerate(targets[:, 1].tolist()):
+            if cells[i] < 0 or five_qi not in default:
+                values[i] = np.nan
+                continue
+            if np.isnan(values[i, 0]):
+                values[i] = default[five_qi]
+            self.engine.set_class_weight(int(cells[i]), five_qi, float(values[i, 0]))
+        return values
+
+    def _hand_over(self, site: int, action: Action) -> F32:
+        engine = self.engine
+        u = self._ue_slots(site, action.targets()[:, 0].astype(np.int64))
+        cells = action.parameters()[:, 0]
+        in_force = np.full((len(u), 1), np.nan, np.float32)
+        for i in np.flatnonzero((u >= 0) & np.isin(cells, np.arange(engine.n_cell))).tolist():
+            done = engine.request_handover(int(u[i]), int(cells[i]))
+            if done and self._site[engine.ues.cell[u[i]]] != site:
+                self._meter.arrived(u[i : i + 1])
+            in_force[i] = engine.ues.cell[u[i]]
+        return in_force
+
+
+def _put_each(put: _Put, targets: I64, values: F32, default: float) -> F32:
+    """Put values in force one by one; `default` for NaN, NaN for the target -1."""
+    in_force = np.where(np.isnan(values), np.float32(default), values)
+    for target, value in zip(targets.tolist(), in_force[:, 0].tolist(), strict=True):
+        if target >= 0:
+            put(target, value)
+    in_force[targets < 0] = np.nan
+    return in_force

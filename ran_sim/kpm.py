@@ -1,0 +1,252 @@
+"""KPM measurements from counter differences: one pure function per measurement, in the catalogue's units.
+
+A row is whatever a report has rows of (a cell, a UE, a slice in a cell, a QoS flow): its counters over one granularity
+period, and its state at the period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are
+ranloop's own. NaN means that the period has no meaningful value, which is not 0.
+
+Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); RSRQ and SINR (no layer-1 reports but
+CQI); handovers by kind of target (all are intra-frequency, and counted at the source cell only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ran_sim import counters as count
+from ran_sim.state import F64, I64
+
+# What a row knows beside its counters, float64 [n_rows] each, NaN = unknown; at the end of the period.
+StateName = Literal[
+    "backlog_bytes",  # all levels
+    "connected_max", "handover_attempts", "handover_successes", "handover_ping_pongs",  # cell: over the period
+    "tx_power_dbm", "cio_db",  # cell
+    "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
+]  # fmt: skip
+
+KBIT_PER_BYTE: Final = 8e-3
+# Counters of packets with a deadline; see `drop_outcomes_without_budget`.
+OUTCOMES: Final = (count.PACKETS_IN_BUDGET, count.PACKETS_LATE, count.PACKETS_DROPPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows of one report level over one granularity period.
+
+    Attributes:
+        counts: What happened in the period, shape [n_rows, counters.N].
+        slots: Length of the period.
+        slot_ms: Length of a slot.
+        n_prb: PRBs of the carrier.
+        state: Shape [n_rows] each.
+    """
+
+    counts: I64
+    slots: int
+    slot_ms: float
+    n_prb: int
+    state: Mapping[StateName, F64]
+
+    def total(self, counter: int) -> F64:
+        """A counter over the whole period."""
+        return self.counts[:, counter].astype(np.float64)
+
+    def per_slot(self, counter: int) -> F64:
+        """Mean of a counter over the period's slots."""
+        return self.total(counter) / self.slots
+
+    def ratio(self, numerator: int, denominator: int) -> F64:
+        """Ratio of two counters, NaN where there is nothing to divide by."""
+        return _ratio(self.counts[:, numerator], self.counts[:, denominator])
+
+
+Column = Callable[[Rows], F64]
+
+
+def _ratio(numerator: I64 | F64, denominator: I64 | F64) -> F64:
+    out = np.full(len(denominator), np.nan)
+    np.divide(numerator, denominator, out=out, where=denominator > 0)
+    return out
+
+
+def _count(counter: int) -> Column:
+    return lambda rows: rows.total(counter)
+
+
+def _state(name: StateName) -> Column:
+    return lambda rows: rows.state[name]
+
+
+# -- all levels ---------------------------------------------------------------------------------------------------
+
+
+def ue_throughput_kbps(rows: Rows) -> F64:
+    """DRB.UEThpDl, TS 28.552 5.1.1.3.1: volume over time of bursts, both without the piece that empties the buffer.
+
+    Bytes per slot are sums over the row's UEs: a ratio of sums. NaN if no burst longer than one slot was served.
+    """
+    return rows.ratio(count.THP_BYTES, count.THP_SLOTS) * (KBIT_PER_BYTE * 1e3 / rows.slot_ms)
+
+
+def unrestricted_volume_pct(rows: Rows) -> F64:
+    """DRB.UEUnresVolDl, TS 28.552 5.1.1.3.5: 100 x unrestricted / (unrestricted + volume behind DRB.UEThpDl).
+
+    NaN if there was neither.
+    """
+    unrestricted = rows.counts[:, count.UNRESTRICTED_BYTES]
+    return 100.0 * _ratio(unrestricted, unrestricted + rows.counts[:, count.THP_BYTES])
+
+
+def sdu_delay_tenth_ms(rows: Rows) -> F64:
+    """DRB.RlcSduDelayDl in 0.1 ms, TS 28.552 5.1.3.3.3: mean over the SDUs of the period.
+
+    NaN if there was none.
+    """
+    return rows.ratio(count.SDU_DELAY_SLOTS, count.SDUS_DELIVERED) * (10.0 * rows.slot_ms)
+
+
+def drop_rate_ppm(rows: Rows) -> F64:
+    """DRB.RlcPacketDropRateDl in 1e-6, TS 28.552 5.1.3.2.2, weighted by volume: 10^6 x bytes dropped / bytes arrived.
+
+    What arrived before the period may be dropped in it, so a short period can hold more drops than arrivals: at most
+    10^6. NaN if nothing arrived.
+    """
+    return np.minimum(rows.ratio(count.DROPPED_BYTES, count.OFFERED_BYTES) * 1e6, 1e6)
+
+
+def transmitted_volume_kbit(rows: Rows) -> F64:
+    """DRB.RlcSduTransmittedVolumeDL, E2SM-KPM 7.10.1: what the UE decoded, 1 kbit = 1000 bit."""
+    return rows.total(count.DELIVERED_BYTES) * KBIT_PER_BYTE
+
+
+def prb_used(rows: Rows) -> F64:
+    """RRU.PrbUsedDl, TS 28.552 5.1.1.2.5: mean PRBs in a slot, HARQ retransmissions included."""
+    return rows.per_slot(count.PRB_USED)
+
+
+def offered_volume_kbit(rows: Rows) -> F64:
+    """X.DRB.OfferedVolDl: what arrived for transmission; of a full buffer, what was sent."""
+    return rows.total(count.OFFERED_BYTES) * KBIT_PER_BYTE
+
+
+def buffered_volume_kbit(rows: Rows) -> F64:
+    """X.DRB.BufferedVolDl: unsent bytes at the end of the period."""
+    return rows.state["backlog_bytes"] * KBIT_PER_BYTE
+
+
+def budget_miss_rate(rows: Rows) -> F64:
+    """X.DRB.BudgetMissRateDl, 0..1: (late + dropped) / (in time + late + dropped) packets of classes with a budget.
+
+    A packet is what the application needs as a whole (a frame, a PDU set). NaN if none ended in the period.
+    """
+    missed = rows.counts[:, count.PACKETS_LATE] + rows.counts[:, count.PACKETS_DROPPED]
+    return _ratio(missed, missed + rows.counts[:, count.PACKETS_IN_BUDGET])
+
+
+# -- cells, slices, UEs -------------------------------------------------------------------------------------------
+
+
+def prb_share_pct(rows: Rows) -> F64:
+    """RRU.PrbTotDl, TS 28.552 5.1.1.2.1: 100 x PRBs used / PRBs available; of a UE, its share of its cell."""
+    return rows.per_slot(count.PRB_USED) * (100.0 / rows.n_prb)
+
+
+def prb_available(rows: Rows) -> F64:
+    """RRU.PrbAvailDl, TS 28.552 5.1.1.2.6."""
+    return np.full(len(rows.counts), float(rows.n_prb))
+
+
+def connected_mean(rows: Rows) -> F64:
+    """RRC.ConnMean, TS 28.552 5.1.1.4.1: sampled in every slot."""
+    return rows.per_slot(count.CONNECTED_SLOTS)
+
+
+def active_mean(rows: Rows) -> F64:
+    """DRB.MeanActiveUeDl, TS 28.552 5.1.1.23.1: UEs with data in the buffer or in HARQ, sampled in every slot."""
+    return rows.per_slot(count.ACTIVE_SLOTS)
+
+
+def mean_mcs(rows: Rows) -> F64:
+    """X.UE.MeanMcsDl: mean MCS index (TS 38.214 Table 5.1.3.1-2) of first transmissions. NaN without any."""
+    return rows.ratio(count.MCS_SUM, count.TB_INITIAL)
+
+
+def bits_per_prb(rows: Rows) -> F64:
+    """X.UE.SpectralEffDl: bits decoded per PRB used. NaN if no PRB was used.
+
+    A transport block counts as delivered when its feedback is there, eight slots after its PRBs were used.
+    """
+    return rows.ratio(count.DELIVERED_BYTES, count.PRB_USED) * 8.0
+
+
+_ALL_LEVELS: Final[Mapping[str, Column]] = {
+    "DRB.UEThpDl": ue_throughput_kbps,
+    "DRB.UEUnresVolDl": unrestricted_volume_pct,
+    "DRB.RlcSduDelayDl": sdu_delay_tenth_ms,
+    "DRB.RlcPacketDropRateDl": drop_rate_ppm,
+    "DRB.RlcSduTransmittedVolumeDL": transmitted_volume_kbit,
+    "RRU.PrbUsedDl": prb_used,
+    "X.DRB.OfferedVolDl": offered_volume_kbit,
+    "X.DRB.BufferedVolDl": buffered_volume_kbit,
+    "X.DRB.BudgetMissRateDl": budget_miss_rate,
+}
+# TS 28.552 5.1.1.7; counted when the feedback of the transmission arrives.
+_TRANSPORT_BLOCKS: Final[Mapping[str, Column]] = {
+    "RRU.PrbTotDl": prb_share_pct,
+    "TB.TotNbrDlInitial": _count(count.TB_INITIAL),
+    "TB.IntialErrNbrDl": _count(count.TB_INITIAL_ERRORS),
+    "TB.TotNbrDl": _count(count.TB_TOTAL),
+    "TB.ErrTotNbrDl": _count(count.TB_ERRORS),
+    "TB.ResidualErrNbrDl": _count(count.TB_LOST),
+}
+_FLOW: Final[Mapping[str, Column]] = {
+    "CQI": _state("cqi"),
+    "RSRP": _state("rsrp_dbm"),
+    "X.DRB.HolDelayDl": _state("hol_ms"),
+    "X.DRB.RadioBudgetDl": _state("budget_ms"),
+    "X.UE.MeanMcsDl": mean_mcs,
+    "X.UE.SpectralEffDl": bits_per_prb,
+    "X.UE.Weight": _state("weight"),
+}
+_SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": active_mean}
+_CELL: Final[Mapping[str, Column]] = {
+    "RRU.PrbAvailDl": prb_available,
+    "RRC.ConnMean": connected_mean,
+    "RRC.ConnMax": _state("connected_max"),
+    "MM.HoExeIntraFreqReq": _state("handover_attempts"),
+    "MM.HoExeIntraFreqSucc": _state("handover_successes"),
+    "X.MM.HoPingPong": _state("handover_ping_pongs"),
+    "X.Cell.TxPower": _state("tx_power_dbm"),
+    "X.Cell.Offset": _state("cio_db"),
+}
+
+# Level -> measurement -> how it comes about; in this order they stand in a report.
+LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
+    {
+        "cell": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_SLICE, **_CELL},
+        "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, "X.UE.OllaTarget": _state("olla_target")},
+        "slice": {**_ALL_LEVELS, **_SLICE},
+        "qos_flow": {**_ALL_LEVELS, **_FLOW},
+    }
+)
+
+_ROUNDED_DOWN: Final = frozenset({"RRU.PrbTotDl"})
+
+
+def rounded(name: str, values: F64) -> F64:
+    """An integer measurement as a node sends it: to the nearest whole number; RRU.PrbTotDl is a floor by definition."""
+    # The tolerance keeps a share that is whole but for its last bit (57.999...) from losing a percent.
+    return np.floor(values + 1e-9) if name in _ROUNDED_DOWN else np.rint(values)
+
+
+def drop_outcomes_without_budget(counts: I64, delay_bound: NDArray[np.bool_]) -> None:
+    """Forget, in place, how packets of classes without a delay budget ended: a file has no deadline to miss.
+
+    `counts` has the shape [..., n, counters.N], `delay_bound` [n].
+    """
+    counts[..., OUTCOMES] *= delay_bound[:, None]

@@ -1,0 +1,153 @@
+"""Granularity periods: drives an engine and cuts what it counts into the periods that reports are about.
+
+Each length of period has its own base, so the periods of 100 ms and of 1 s do not disturb each other and ten of the one
+add up to one of the other. A UE that another node handed over counts from its arrival: what it did before is no
+business of its new node. One that leaves takes its row along; cells and slices keep what was theirs.
+
+Whatever the cut of `run_until`, the same is measured: the engine is also stopped at every radio tick, where UEs come
+and go, and at every end of a period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ran_sim.counters import Snapshot
+from ran_sim.engine import Engine
+from ran_sim.kpm import drop_outcomes_without_budget
+from ran_sim.state import F64, I32, I64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Period:
+    """One granularity period of the whole network: counts over it, and the state at its end. Copies, safe to keep."""
+
+    period_ms: int
+    slots: int
+    end: Snapshot
+    ue: I64  # [n_ue, counters.N] counts of the UE that is in the slot at the end, at its present node
+    cell_class: I64  # [n_cell, n_class, counters.N]
+    handovers: I64  # [3, n_cell] attempts, successes, ping-pongs, at the source cell
+    connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
+    rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter
+    weight: F64  # [n_ue]
+    olla_target: F64  # [n_ue]
+    tx_power_dbm: F64  # [n_cell]
+    cio_db: F64  # [n_cell]
+
+
+@dataclass(slots=True, eq=False)
+class _Base:
+    """Where a length of period stood when its present one began; of UEs that came since, when they came."""
+
+    period_slots: int
+    snapshot: Snapshot
+    ue_id: I64
+    ue: I64
+    connected_max: I64
+
+
+class PeriodMeter:
+    """Runs an engine and hands out the granularity periods that end on the way.
+
+    Args:
+        engine: To be driven by this meter alone from now on.
+        periods_ms: Lengths of granularity periods, whole numbers of slots.
+        tick_slots: Interval at which UEs come, go and are handed over by the network itself.
+    """
+
+    def __init__(self, engine: Engine, periods_ms: Sequence[int], tick_slots: int) -> None:
+        self._engine = engine
+        self._tick_slots = tick_slots
+        start = engine.snapshot()
+        self._bases = {ms: self._base(start, ms * 1_000_000 // engine.slot_ns) for ms in sorted(periods_ms)}
+        self._delay_bound = np.array([cls.delay_bound for cls in engine.classes])
+
+    def run_until(self, slot: int) -> list[Period]:
+        """Simulate up to, not including, `slot`; the periods that ended by then, in order of their end and length."""
+        engine, ended = self._engine, list[Period]()
+        while engine.slot < slot:
+            now = engine.slot
+            stops = [base.period_slots for base in self._bases.values()] + [self._tick_slots]
+            stop = min(slot, *[now - now % every + every for every in stops])
+            if now % self._tick_slots == 0:
+                self._run_over_tick(stop)
+            else:
+                engine.run_until(stop)
+            if any(stop % every == 0 for every in stops):
+                ended += self._sample(stop)
+        return ended
+
+    def arrived(self, u: I64 | I32) -> None:
+        """Let the UEs in slots `u` count from now: a forced handover has just brought them to another node."""
+        self._count_from(u, self._engine.snapshot())
+
+    def _run_over_tick(self, stop: int) -> None:
+        """Run from a radio tick, and let UEs that it handed over between nodes count from it."""
+        before = self._engine.snapshot()
+        self._engine.run_until(stop)
+        ues, site = self._engine.ues, self._engine.cells.site
+        stayed = (ues.id == before.ue_id) & (before.cell >= 0) & (ues.cell >= 0)
+        moved = np.flatnonzero(stayed & (site[ues.cell] != site[before.cell]))
+        if len(moved):
+            self._count_from(moved, before)
+
+    def _count_from(self, u: I64 | I32, moment: Snapshot) -> None:
+        for base in self._bases.values():
+            base.ue_id[u] = moment.ue_id[u]
+            base.ue[u] = moment.ue[u]
+
+    def _sample(self, slot: int) -> list[Period]:
+        """Sample what is sampled, and end the periods whose time has come."""
+        ues = self._engine.ues
+        connected = np.bincount(ues.cell[ues.connected > 0], minlength=self._engine.n_cell)
+        end: Snapshot | None = None
+        ended = []
+        for ms, base in self._bases.items():
+            np.maximum(base.connected_max, connected, out=base.connected_max)
+            if slot % base.period_slots == 0:
+                end = end or self._engine.snapshot()
+                ended.append(self._end(ms, base, end))
+                self._bases[ms] = self._base(end, base.period_slots)
+        return ended
+
+    def _base(self, snapshot: Snapshot, period_slots: int) -> _Base:
+        return _Base(
+            period_slots=period_slots,
+            snapshot=snapshot,
+            ue_id=snapshot.ue_id.copy(),
+            ue=snapshot.ue.copy(),
+            connected_max=np.zeros(self._engine.n_cell, np.int64),
+        )
+
+    def _end(self, period_ms: int, base: _Base, end: Snapshot) -> Period:
+        engine, begin = self._engine, base.snapshot
+        same = (end.ue_id == base.ue_id)[:, None]
+        ue = end.ue - np.where(same, base.ue, 0)
+        cell_class = end.cell_class - begin.cell_class
+        drop_outcomes_without_budget(ue, self._delay_bound[engine.class_of])
+        drop_outcomes_without_budget(cell_class, self._delay_bound)
+        serving = np.maximum(end.cell, 0)
+        return Period(
+            period_ms=period_ms,
+            slots=base.period_slots,
+            end=end,
+            ue=ue,
+            cell_class=cell_class,
+            handovers=np.stack(
+                (
+                    end.handover_attempts - begin.handover_attempts,
+                    end.handover_successes - begin.handover_successes,
+                    end.handover_ping_pongs - begin.handover_ping_pongs,
+                )
+            ),
+            connected_max=base.connected_max,
+            rsrp_dbm=engine.links.rsrp_l3_dbm[np.arange(engine.n_ue), serving].astype(np.float64),
+            weight=engine.ues.weight.copy(),
+            olla_target=engine.ues.olla_target.copy(),
+            tx_power_dbm=engine.cells.tx_power_dbm.copy(),
+            cio_db=engine.cells.cio_db.copy(),
+        )
