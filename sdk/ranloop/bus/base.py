@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 Handler = Callable[[str, bytes], None]
 
@@ -77,4 +78,19 @@ class Bus(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave in good order: the will is not sent. A second call changes nothing."""
+        ...
+
+    def kill(self) -> None:
+        """Vanish as a crashed process would: the will is sent. For fault injection."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

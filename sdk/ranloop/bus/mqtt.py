@@ -12,8 +12,10 @@ import socket
 import ssl
 import time
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+from zlib import crc32
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -23,6 +25,7 @@ from ranloop.bus.address import MqttAddress
 from ranloop.bus.base import BusStats, Handler, Will
 from ranloop.bus.filters import check_topic
 from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.errors import BusError
 
@@ -80,8 +83,8 @@ class MqttBus:
         self._refusal: ReasonCode | None = None
         self._connected_at_s = self._retry_at_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
-        self._seen_retained: dict[InboxSubscription, set[str]] = {}
         self._client = self._make_client(will)
+        self._interest = Interest(self._client)
         self._open(connect_timeout_s)
 
     # --- what Bus promises -------------------------------------------------------------------------------------
@@ -98,9 +101,8 @@ class MqttBus:
             topic_filter, handler, qos=qos, keep=keep, latest=latest, forget=self._forget
         )
         self._inbox.add(subscription)
-        self._seen_retained[subscription] = set()
         if self._connected:
-            self._subscribe_at_broker(topic_filter)
+            self._interest.follow(self._inbox.subscriptions, added=subscription)
         return subscription
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
@@ -230,16 +232,16 @@ class MqttBus:
             time.sleep(min(self._retry_at_s - now_s, timeout_s))
 
     def _reconnect(self) -> None:
+        """Connect where the knock was answered. A TLS handshake that stalls may take the first connection's timeout."""
         self._retry_at_s = time.monotonic()
-        self._client.connect_timeout = 1.0  # the port has just answered; this bounds the TLS handshake
         try:
             self._client.reconnect()
         except OSError:  # it went away between the knock and the call
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        # Spread over clients by their random id, so that they do not all come back in the same instant.
-        spread = 0.5 + 0.5 * int(self.client_id[-4:], 16) / 0xFFFF if self.client_id[-4:].isalnum() else 1.0
+        # Spread over clients by their random ids, so that they do not all come back in the same instant.
+        spread = 0.5 + 0.5 * crc32(self.client_id.encode()) / 0xFFFF_FFFF
         self._retry_at_s = time.monotonic() + self._backoff_s * spread
         self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
 
@@ -278,6 +280,11 @@ class MqttBus:
                 break
             buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
         client.loop_misc()
+        while (
+            self._outbox and self._connected
+        ):  # after what paho itself sends again: in the order of publishing
+            topic, payload, retain = self._outbox.popleft()
+            self._send(topic, payload, 1, retain)
 
     def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         if self._client.want_write():  # the socket is full: the broker does not keep up
@@ -301,17 +308,11 @@ class MqttBus:
             handled += 1
         return handled
 
-    def _subscribe_at_broker(self, topic_filter: str) -> None:
-        same = [one.qos for one in self._inbox.subscriptions if one.topic_filter == topic_filter]
-        self._client.subscribe(topic_filter, max(same))
-
     def _forget(self, subscription: InboxSubscription) -> None:
-        if self._seen_retained.pop(subscription, None) is None:
-            return
         self._inbox.remove(subscription)
-        others = {one.topic_filter for one in self._inbox.subscriptions}
-        if self._connected and subscription.topic_filter not in others:
-            self._client.unsubscribe(subscription.topic_filter)
+        self._interest.forget(subscription)
+        if self._connected:
+            self._interest.follow(self._inbox.subscriptions)
 
     # --- paho's callbacks --------------------------------------------------------------------------------------
 
@@ -325,13 +326,7 @@ class MqttBus:
             self.stats.reconnects += 1
         self._connected, self._connected_at_s = True, time.monotonic()
         self._unflushed = 0
-        for topic_filter in dict.fromkeys(one.topic_filter for one in self._inbox.subscriptions):
-            self._subscribe_at_broker(topic_filter)
-        for seen in self._seen_retained.values():
-            seen.clear()  # what is retained may have changed while we were away
-        while self._outbox:
-            topic, payload, retain = self._outbox.popleft()
-            self._send(topic, payload, 1, retain)
+        self._interest.renew(self._inbox.subscriptions)
 
     def _on_disconnect(
         self, client: paho.Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
@@ -345,10 +340,8 @@ class MqttBus:
         topic, payload = message.topic, bytes(message.payload)
         route = self._inbox.wanted_by(topic)
         if message.retain:
-            # Sent because somebody subscribed; those who had it from an earlier subscription do not get it again.
-            route = tuple(one for one in route if topic not in self._seen_retained[one])
-            for one in route:
-                self._seen_retained[one].add(topic)
+            # Sent because somebody subscribed; who had it from an earlier subscription does not get it again.
+            route = self._interest.new_to(route, topic)
         if route:
             self.stats.received += 1
             for one in route:
@@ -363,7 +356,8 @@ class MqttBus:
             self._selector.unregister(connection)
         if self._leaving and not isinstance(connection, ssl.SSLSocket):
             # Closing over unread input resets the connection, and the broker may never read our DISCONNECT.
-            connection.shutdown(socket.SHUT_WR)
-            connection.settimeout(_LINGER_S)
-            while connection.recv(65_536):
-                pass
+            with suppress(OSError):  # the broker is gone or silent: there is nobody to wait for
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(_LINGER_S)
+                while connection.recv(65_536):
+                    pass

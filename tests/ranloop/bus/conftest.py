@@ -1,0 +1,109 @@
+"""Buses to test: the same behaviour over memory, mosquitto and nats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Protocol
+
+import pytest
+
+from ranloop.bus import Broker, Will, open_bus
+from ranloop.bus.memory import MemoryBus
+from ranloop.bus.mqtt import MqttBus
+from ranloop.testing.brokers import running_broker
+
+AnyBus = MemoryBus | MqttBus
+Pump = Callable[..., None]
+Heard = list[tuple[str, bytes]]
+
+
+class Join(Protocol):
+    def __call__(self, name: str, will: Will | None = None) -> AnyBus: ...
+
+
+@pytest.fixture(scope="module")
+def mosquitto() -> Iterator[Broker]:
+    with running_broker("mosquitto") as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def nats() -> Iterator[Broker]:
+    with running_broker("nats") as broker:
+        yield broker
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("mosquitto", marks=pytest.mark.broker),
+        pytest.param("nats", marks=pytest.mark.broker),
+    ]
+)
+def bus_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://behaviour"
+    broker: Broker = request.getfixturevalue(request.param)
+    return broker.url
+
+
+@pytest.fixture
+def join(bus_url: str) -> Iterator[Join]:
+    """Open any number of buses to the same broker; closed after the test."""
+    with ExitStack() as stack:
+
+        def join(name: str, will: Will | None = None) -> AnyBus:
+            bus = open_bus(bus_url, name=name, will=will)
+            assert isinstance(bus, (MemoryBus, MqttBus))
+            stack.callback(bus.close)
+            return bus
+
+        yield join
+
+
+@pytest.fixture
+def topic(request: pytest.FixtureRequest) -> str:
+    """A topic of this test alone: retained messages outlive a test."""
+    name = "".join(sign if sign.isalnum() else "-" for sign in request.node.name.lower())
+    return f"test/{name}"
+
+
+@pytest.fixture
+def pump() -> Pump:
+    """Poll the buses in turn until `done()`; fail after 5 s."""
+
+    def pump(done: Callable[[], bool], *buses: AnyBus) -> None:
+        give_up_s = time.monotonic() + 5.0
+        while not done():
+            assert time.monotonic() < give_up_s, "what the test waits for did not happen within 5 s"
+            for bus in buses:
+                bus.poll(0.002)
+
+    return pump
+
+
+def ear(
+    bus: AnyBus, pump: Pump, topic_filter: str, *, qos: int = 0, keep: int = 256, latest: bool = False
+) -> Heard:
+    """Subscribe, and return the list that fills with what is heard; the subscription is in force."""
+    heard: Heard = []
+    bus.subscribe(
+        topic_filter, lambda topic, payload: heard.append((topic, payload)), qos=qos, keep=keep, latest=latest
+    )
+    settle(bus, pump)
+    return heard
+
+
+_marks = iter(range(1_000_000))
+
+
+def settle(bus: AnyBus, pump: Pump) -> None:
+    """Return when the broker has done everything this bus asked of it: a message to itself has come back."""
+    mark = f"settle/{id(bus)}/{next(_marks)}"
+    back: Heard = []
+    subscription = bus.subscribe(mark, lambda topic, payload: back.append((topic, payload)))
+    bus.publish(mark, b"")
+    pump(lambda: bool(back), bus)
+    subscription.cancel()

@@ -1,0 +1,91 @@
+"""What waits between two polls: exact counts, with nothing in between that could be early or late."""
+
+from __future__ import annotations
+
+import pytest
+
+from ranloop.bus.base import BusStats
+from ranloop.bus.inbox import Inbox, InboxSubscription
+
+
+def subscribed(inbox: Inbox, topic_filter: str, *, keep: int = 3, latest: bool = False) -> InboxSubscription:
+    one = InboxSubscription(
+        topic_filter, lambda t, p: None, qos=0, keep=keep, latest=latest, forget=inbox.remove
+    )
+    inbox.add(one)
+    return one
+
+
+def arrive(inbox: Inbox, topic: str, payload: bytes) -> None:
+    for one in inbox.wanted_by(topic):
+        inbox.put(one, topic, payload)
+
+
+def taken(inbox: Inbox) -> list[tuple[str, bytes]]:
+    until, out = inbox.last_arrival(), []
+    while (message := inbox.take(until)) is not None:
+        out.append(message[1:])
+    return out
+
+
+def test_the_oldest_messages_are_let_go_of() -> None:
+    stats = BusStats()
+    inbox = Inbox(stats)
+    one = subscribed(inbox, "t", keep=3)
+    for n in range(10):
+        arrive(inbox, "t", b"%d" % n)
+    assert taken(inbox) == [("t", b"7"), ("t", b"8"), ("t", b"9")]
+    assert (one.dropped, stats.dropped, stats.delivered, len(inbox)) == (7, 7, 3, 0)
+
+
+def test_one_slow_subscription_does_not_cost_another_its_messages() -> None:
+    inbox = Inbox(BusStats())
+    small, large = subscribed(inbox, "t", keep=1), subscribed(inbox, "#", keep=10)
+    for n in range(5):
+        arrive(inbox, "t", b"%d" % n)
+    assert (small.dropped, large.dropped) == (4, 0)
+    assert len(taken(inbox)) == 1 + 5
+
+
+def test_latest_keeps_one_message_per_topic_in_the_order_of_the_newest() -> None:
+    stats = BusStats()
+    inbox = Inbox(stats)
+    one = subscribed(inbox, "#", latest=True)
+    for topic, payload in [("a", b"1"), ("b", b"2"), ("a", b"3")]:
+        arrive(inbox, topic, payload)
+    assert taken(inbox) == [("b", b"2"), ("a", b"3")]
+    assert (one.conflated, one.dropped, stats.conflated) == (1, 0, 1)
+
+
+def test_latest_is_bounded_in_topics() -> None:
+    inbox = Inbox(BusStats())
+    one = subscribed(inbox, "#", latest=True, keep=2)
+    for topic in "abc":
+        arrive(inbox, topic, b"")
+    assert taken(inbox) == [("b", b""), ("c", b"")]
+    assert one.dropped == 1
+
+
+def test_what_arrives_while_handlers_run_waits_for_the_next_poll() -> None:
+    inbox = Inbox(BusStats())
+    subscribed(inbox, "t")
+    arrive(inbox, "t", b"now")
+    until = inbox.last_arrival()
+    arrive(inbox, "t", b"next")
+    assert inbox.take(until) is not None
+    assert inbox.take(until) is None
+    assert taken(inbox) == [("t", b"next")]
+
+
+def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
+    inbox = Inbox(BusStats())
+    one = subscribed(inbox, "t")
+    arrive(inbox, "t", b"x")
+    one.cancel()
+    arrive(inbox, "t", b"y")
+    assert (len(inbox), inbox.subscriptions, taken(inbox)) == (0, [], [])
+
+
+def test_a_subscription_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="keep is at least 1, not 0"):
+        subscribed(Inbox(BusStats()), "t", keep=0)

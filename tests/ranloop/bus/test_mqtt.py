@@ -1,0 +1,158 @@
+"""What only a network brings: lost connections, rights, Nagle's algorithm."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ranloop.bus import Broker, broker_kinds_available, open_bus
+from ranloop.bus.address import MqttAddress
+from ranloop.bus.broker import BrokerKind
+from ranloop.bus.mqtt import OUTBOX, MqttBus
+from ranloop.errors import BusError
+from ranloop.testing.brokers import running_broker
+from tests.ranloop.bus.conftest import Pump, settle
+
+pytestmark = pytest.mark.broker
+
+KINDS: list[BrokerKind] = ["mosquitto", "nats"]
+
+
+def mqtt(broker: Broker, name: str, client_id: str | None = None) -> MqttBus:
+    return MqttBus(MqttAddress(host="127.0.0.1", port=broker.port), name=name, client_id=client_id)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_a_restart_of_the_broker_subscriptions_are_renewed_and_qos_1_is_kept(
+    kind: BrokerKind, pump: Pump
+) -> None:
+    heard: list[bytes] = []
+    with running_broker(kind) as first:
+        receiver, sender = mqtt(first, "receiver"), mqtt(first, "sender")
+        receiver.subscribe("t", lambda topic, payload: heard.append(payload), qos=1)
+        settle(receiver, pump)
+        sender.publish("t", b"before", qos=1)
+        pump(lambda: heard == [b"before"], sender, receiver)
+        first.kill()
+        pump(lambda: not sender.connected and not receiver.connected, sender, receiver)
+        sender.publish("t", b"lost", qos=0)
+        assert sender.stats.unsent == 1
+        with receiver, sender, running_broker(kind, first.port):
+            pump(lambda: receiver.connected, receiver)
+            settle(receiver, pump)  # its subscription is in force before the sender is back
+            for n in range(3):
+                sender.publish("t", b"away %d" % n, qos=1)
+            pump(lambda: len(heard) == 4, sender, receiver)
+            assert heard == [b"before", b"away 0", b"away 1", b"away 2"]
+            assert (sender.stats.reconnects, receiver.stats.reconnects) == (1, 1)
+            sender.publish("t", b"after")
+            pump(lambda: heard[-1] == b"after", sender, receiver)
+
+
+def test_while_the_broker_is_away_poll_keeps_its_timeout_and_the_outbox_its_bound(pump: Pump) -> None:
+    with running_broker("mosquitto") as broker:
+        bus = mqtt(broker, "alone")
+    pump(lambda: not bus.connected, bus)
+    for n in range(OUTBOX + 7):
+        bus.publish("t", b"%d" % n, qos=1)
+    assert bus.stats.unsent == 7
+    for timeout_s in (0.0, 0.02, 0.15):
+        began_s = time.monotonic()
+        assert bus.poll(timeout_s) == 0
+        assert timeout_s <= time.monotonic() - began_s < timeout_s + 0.1
+    bus.close()
+
+
+def test_a_client_that_is_kicked_off_by_its_double_comes_back(pump: Pump) -> None:
+    heard: list[bytes] = []
+    with running_broker("mosquitto") as broker, mqtt(broker, "me", "the-same") as mine:
+        mine.subscribe("t", lambda topic, payload: heard.append(payload))
+        double = mqtt(broker, "double", "the-same")
+        pump(lambda: not mine.connected, mine)
+        double.close()
+        pump(lambda: mine.connected, mine)
+        mine.publish("t", b"back")
+        pump(lambda: heard == [b"back"], mine)
+        assert mine.stats.reconnects >= 1
+
+
+def test_client_ids_carry_the_name_and_128_random_bits(mosquitto: Broker) -> None:
+    with mqtt(mosquitto, "qos") as one, mqtt(mosquitto, "qos") as other:
+        prefix, bits = one.client_id.rsplit("-", 1)
+        assert prefix == "ranloop-qos"
+        assert len(bytes.fromhex(bits)) * 8 == 128
+        assert one.client_id != other.client_id
+
+
+def test_a_qos_1_round_trip_does_not_stall_on_a_broker_that_leaves_nagle_on(pump: Pump) -> None:
+    """Nagle's algorithm at the broker waits 40 ms for our delayed ACK, unless we acknowledge at once."""
+    if "mosquitto" not in broker_kinds_available():
+        pytest.skip("mosquitto is not installed: apt-get install mosquitto")
+    with (
+        Broker.start("mosquitto", tcp_nodelay=False) as broker,
+        mqtt(broker, "near") as near,
+        mqtt(broker, "far") as far,
+    ):
+        back: list[bytes] = []
+        far.subscribe("ping", lambda topic, payload: far.publish("pong", payload, qos=1), qos=1)
+        near.subscribe("pong", lambda topic, payload: back.append(payload), qos=1)
+        settle(near, pump)
+        settle(far, pump)
+        round_trip_s = []
+        for n in range(40):
+            began_s = time.perf_counter()
+            near.publish("ping", b"%d" % n, qos=1)
+            while len(back) == n:
+                far.poll(0.0005)
+                near.poll(0.0005)
+            round_trip_s.append(time.perf_counter() - began_s)
+    assert statistics.median(round_trip_s) < 0.020
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Broker]:
+    """mosquitto where each xApp may write its own action topics only, and the operator everything."""
+    with running_broker("mosquitto"):  # skips where it is not installed
+        pass
+    passwords, acl = tmp_path / "passwords", tmp_path / "acl"
+    passwords.touch(mode=0o600)
+    for user in ("qos", "node"):
+        subprocess.run(["mosquitto_passwd", "-b", passwords, user, f"{user}-secret"], check=True)
+    acl.write_text("pattern write ranloop/1/act/%u/+\nuser node\ntopic read ranloop/1/act/+/+\n")
+    with Broker.start("mosquitto", acl_file=acl, password_file=passwords) as broker:
+        yield broker
+
+
+def with_user(broker: Broker, user: str, password: str) -> str:
+    return broker.url.replace("mqtt://", f"mqtt://{user}:{password}@")
+
+
+def test_an_xapp_writes_its_own_actions_and_nobody_elses(guarded: Broker, pump: Pump) -> None:
+    heard: list[str] = []
+    with (
+        open_bus(with_user(guarded, "node", "node-secret"), name="node") as node,
+        open_bus(with_user(guarded, "qos", "qos-secret"), name="qos") as qos,
+    ):
+        node.subscribe("ranloop/1/act/+/+", lambda topic, payload: heard.append(topic), qos=1)
+        node.poll(0.1)  # it may write nothing, so it cannot ask its own subscription back
+        qos.publish(
+            "ranloop/1/act/energy/gnb-1", b"not mine", qos=1
+        )  # acknowledged all the same, and dropped
+        qos.publish("ranloop/1/act/qos/gnb-1", b"mine", qos=1)
+        give_up_s = time.monotonic() + 5.0
+        while not heard and time.monotonic() < give_up_s:
+            qos.poll(0.01)
+            node.poll(0.01)
+        node.poll(0.1)
+    assert heard == ["ranloop/1/act/qos/gnb-1"]
+
+
+@pytest.mark.parametrize("credentials", [("qos", "wrong"), ("nobody", "x")])
+def test_a_wrong_password_is_refused_with_advice(guarded: Broker, credentials: tuple[str, str]) -> None:
+    with pytest.raises(BusError, match="refused 'qos': not authorized; check RANLOOP_MQTT_USER"):
+        open_bus(with_user(guarded, *credentials), name="qos")

@@ -1,0 +1,94 @@
+"""How a bus is opened, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ranloop.bus import open_bus
+from ranloop.bus.address import MqttAddress
+from ranloop.errors import BusError
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://h:1", "localhost:1883", "", "mqtt://", "mqtt://h:99999999", "mqtt://[::1"]
+)
+def test_an_address_that_cannot_be_used_says_what_can(url: str) -> None:
+    with pytest.raises(BusError, match=r"mqtt://host|cannot be used|needs a host"):
+        open_bus(url, name="x")
+
+
+def test_a_password_is_not_shown_in_an_error() -> None:
+    with pytest.raises(BusError) as error:
+        open_bus("amqp://me:secret@host", name="x")
+    assert "secret" not in str(error.value)
+
+
+def test_where_nobody_listens_the_error_says_how_to_start_a_broker() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        port = unused.getsockname()[1]
+        with pytest.raises(BusError) as error:
+            open_bus(f"mqtt://127.0.0.1:{port}", name="x")
+    assert str(error.value) == (
+        f"no broker at mqtt://127.0.0.1:{port}: connection refused; start one with: ranloop broker"
+    )
+
+
+def test_a_port_that_never_answers_is_given_up_within_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        began_s = time.monotonic()
+        with pytest.raises(BusError, match=r"no answer within 0\.2 s"):
+            open_bus(f"mqtt://127.0.0.1:{mute.getsockname()[1]}", name="x", connect_timeout_s=0.2)
+        assert time.monotonic() - began_s < 2.0
+
+
+def test_a_server_that_is_no_broker_is_a_bus_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as web:
+
+        def answer() -> None:
+            connection, _ = web.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        server = threading.Thread(target=answer, name="not-a-broker")
+        server.start()
+        with pytest.raises(BusError, match=r"refused|no broker"):
+            open_bus(f"mqtt://127.0.0.1:{web.getsockname()[1]}", name="x", connect_timeout_s=1.0)
+        server.join()
+
+
+def test_tls_files_that_are_not_there_are_a_bus_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RANLOOP_MQTT_CA", str(tmp_path / "none.pem"))
+    with pytest.raises(BusError, match="TLS files for mqtts://h:8883 cannot be used"):
+        open_bus("mqtts://h", name="x")
+
+
+def test_the_url_comes_before_the_environment() -> None:
+    environment = {"RANLOOP_MQTT_USER": "env", "RANLOOP_MQTT_PASSWORD": "env", "RANLOOP_MQTT_CA": "/ca.pem"}
+    address = MqttAddress.from_url(urlsplit("mqtts://me:p%40ss@broker"), environment)
+    assert (address.user, address.password, address.ca_file) == ("me", "p@ss", "/ca.pem")
+    assert (address.host, address.port, address.tls) == ("broker", 8883, True)
+    assert "p@ss" not in repr(address)
+    assert str(address) == "mqtts://broker:8883"
+    assert MqttAddress.from_url(urlsplit("mqtt://broker"), environment).user == "env"
+
+
+def test_the_embedded_bus_loads_no_mqtt_client() -> None:
+    program = (
+        "import sys\n"
+        "from ranloop.bus import open_bus\n"
+        "open_bus('memory://x', name='x').close()\n"
+        "sys.exit(any(name.startswith('paho') for name in sys.modules))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
