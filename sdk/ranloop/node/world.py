@@ -7,7 +7,7 @@ xApps, rights, leases or transports: it moves time, hands out reports and applie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
@@ -62,3 +62,12 @@ class World(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class ScoredWorld(World, Protocol):
+    """A world that can say what a run was worth, such as a simulator."""
+
+    def score(self) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed; NaN where there was nothing to judge."""
+        ...
