@@ -19,7 +19,7 @@ import numpy as np
 
 from ran_sim import kpm
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
-from ran_sim.state import I64
+from ran_sim.state import F64, I64
 from ranloop.errors import MissingExtraError, NodeError, VocabularyError
 from ranloop.vocabulary import (
     ID_COLUMNS,
@@ -49,8 +49,8 @@ except ModuleNotFoundError as error:
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
 _DEFAULT_OLLA_TARGET: Final = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
 
-# Puts one setting in force: target (UE slot or cell), value.
-_Put = Callable[[int, float], None]
+# Puts settings in force: targets (UE slots or cells), values; both [n].
+_Put = Callable[[I64, F64], None]
 
 
 def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> SimWorld:
@@ -308,18 +308,14 @@ class SimWorld:
         return np.where(here, ids, -1)
 
     def _on_ues(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
-        def apply(site: int, action: Action) -> F32:
-            u = self._ue_slots(site, action.targets()[:, 0].astype(np.int64))
-            return _put_each(put, u, action.parameters(), default)
+        return lambda site, action: _put_in_force(put, self._ue_slots(site, _ids(action)), action, default)
 
-        return apply
+    def _on_cells(self, put: Callable[[int, float], None], default: float) -> Callable[[int, Action], F32]:
+        def put_each(cells: I64, values: F64) -> None:
+            for cell, value in zip(cells.tolist(), values.tolist(), strict=True):
+                put(cell, value)
 
-    def _on_cells(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
-        def apply(site: int, action: Action) -> F32:
-            cells = self._cells(site, action.targets()[:, 0].astype(np.int64))
-            return _put_each(put, cells, action.parameters(), default)
-
-        return apply
+        return lambda site, action: _put_in_force(put_each, self._cells(site, _ids(action)), action, default)
 
     def _set_class_weight(self, site: int, action: Action) -> F32:
         targets, values = action.targets().astype(np.int64), action.parameters()
@@ -336,7 +332,7 @@ class SimWorld:
 
     def _hand_over(self, site: int, action: Action) -> F32:
         engine = self.engine
-        u = self._ue_slots(site, action.targets()[:, 0].astype(np.int64))
+        u = self._ue_slots(site, _ids(action))
         cells = action.parameters()[:, 0]
         in_force = np.full((len(u), 1), np.nan, np.float32)
         for i in np.flatnonzero((u >= 0) & np.isin(cells, np.arange(engine.n_cell))).tolist():
@@ -347,11 +343,15 @@ class SimWorld:
         return in_force
 
 
-def _put_each(put: _Put, targets: I64, values: F32, default: float) -> F32:
-    """Put values in force one by one; `default` for NaN, NaN for the target -1."""
-    in_force = np.where(np.isnan(values), np.float32(default), values)
-    for target, value in zip(targets.tolist(), in_force[:, 0].tolist(), strict=True):
-        if target >= 0:
-            put(target, value)
-    in_force[targets < 0] = np.nan
-    return in_force
+def _ids(action: Action) -> I64:
+    """The first id column of the targets."""
+    return action.targets()[:, 0].astype(np.int64)
+
+
+def _put_in_force(put: _Put, targets: I64, action: Action, default: float) -> F32:
+    """Put an action of one parameter in force: `default` where it is NaN, nothing for the target -1."""
+    values, here = action.parameters(), targets >= 0
+    values[np.isnan(values)] = default
+    put(targets[here], values[here, 0].astype(np.float64))
+    values[~here] = np.nan
+    return values

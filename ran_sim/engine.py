@@ -17,7 +17,7 @@ from ran_sim.link import link_tables
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
 from ran_sim.scenario import Scenario
 from ran_sim.scheduler import POLICIES, init_mac
-from ran_sim.state import I32, I64, Cells, Links, Ues
+from ran_sim.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import init_traffic
 
 SESSION_DTYPE: Final = np.dtype(
@@ -196,10 +196,11 @@ class Engine:
 
     # Settings ----------------------------------------------------------------------------------------------------
 
-    def set_ue_weight(self, u: int, weight: float) -> None:
-        """Scheduling weight of the UE in slot `u`, until the UE leaves."""
-        _check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
-        self._world.ues.weight[self._ue(u)] = weight
+    def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
+        """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves."""
+        weights = np.asarray(weight)
+        _check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
+        self._world.ues.weight[self._ues(u)] = weights
 
     def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
         """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
@@ -209,11 +210,12 @@ class Engine:
         rows = [i for i, value in enumerate(known) if value == five_qi]
         self._world.traffic.weight[self._cell(cell), rows] = weight
 
-    def set_olla_target(self, u: int, bler: float) -> None:
-        """First-transmission block error rate that link adaptation aims at for the UE in slot `u`."""
+    def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
+        """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
         low, high = OLLA_TARGET_RANGE
-        _check(low <= bler <= high, "bler", bler, f"{low} to {high}")
-        self._world.ues.olla_target[self._ue(u)] = bler
+        targets = np.asarray(bler)
+        _check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
+        self._world.ues.olla_target[self._ues(u)] = targets
 
     def set_tx_power(self, cell: int, dbm: float) -> None:
         """Total transmit power of a cell over its carrier."""
@@ -297,6 +299,11 @@ class Engine:
     def _ue(self, u: int) -> int:
         _check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
         return int(u)
+
+    def _ues(self, u: int | I64) -> I64:
+        slots = np.asarray(u)
+        _check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
+        return slots
 
     def _cell(self, cell: int) -> int:
         _check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
