@@ -32,7 +32,7 @@ SHADOW_EXPONENT: Final = 1.0
 STATE_EXPONENT: Final = (
     2.0  # smooth, as 7.6.3.1's interpolated grid is: an edge of sight is not crossed ten times
 )
-STATE_RAMP: Final = 0.3
+STATE_RAMP: Final = 0.4
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
 _FIRST_SITE_DRAW: Final = 16  # of a UE's penetration draws; the lower ones belong to its building
 
@@ -199,7 +199,7 @@ def los_share(field: float, probability: float) -> float:
     quantile of `probability`.
 
     The distance to the quantile, in standard deviations of the field (as logits, close to the normal's), is spread
-    over +-STATE_RAMP: some 20 m of way, where a switch would throw the path loss by 20 dB within a step.
+    over +-STATE_RAMP: some 25 m of way, where a switch would throw the path loss by 20 dB within a step.
     """
     if probability >= 1.0:
         return 1.0

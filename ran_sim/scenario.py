@@ -118,7 +118,7 @@ class Handover(_Section):
 
     a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)
     hysteresis_db: float = Field(default=1.0, ge=0.0, le=15.0)
-    ttt_ms: NotNegative = 160.0
+    ttt_ms: NotNegative = 100.0
     preparation_ms: NotNegative = 50.0
     execution_ms: NotNegative = 40.0  # nothing is scheduled to the UE
     reestablishment_ms: NotNegative = 200.0  # interruption after a failed handover

@@ -61,4 +61,4 @@ class Links(NamedTuple):
     rx_mw: F32  # [n_ue, 1 + K] mean received power per RBG at full transmit power, mW
     rest_mw: F32  # [n_ue] received power per RBG of all other cells, weighted with their `load`, mW
     noise_mw: F32  # [1] thermal noise + noise figure per RBG, mW
-    fading: F32  # [n_ue, 1 + K, n_rbg] linear power gain of fast fading, mean 1, on the fading grid
+    fading: F32  # [n_ue, 1 + K, n_rbg] power gain of fast fading on its grid: mean 1, rank 0 summed over rx branches (MRC)

@@ -1,0 +1,154 @@
+"""Scenarios: what ships is sound, overrides are checked, errors say file, field, got and want on one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+
+SHIPPED = sorted(path.stem for path in SCENARIO_FOLDER.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_scenario_carries_its_own_name(name: str) -> None:
+    assert load_scenario(name).name == name
+
+
+def test_seven_sites_has_21_cells_and_ten_ue_slots_in_each() -> None:
+    scenario = load_scenario("seven-sites")
+    assert (scenario.n_cell, scenario.n_ue) == (21, 210)
+    for (
+        traffic
+    ) in scenario.traffic:  # slot u is at home in cell u mod 21: whole multiples give every cell its share
+        assert traffic.ues % scenario.n_cell == 0
+
+
+def test_control_never_acts_at_once() -> None:
+    assert all(load_scenario(name).control.delay_ms >= 10.0 for name in SHIPPED)
+    with pytest.raises(ScenarioError, match=r"control\.delay_ms: got 0, want greater than 0"):
+        load_scenario("one-cell").with_overrides({"control.delay_ms": 0})
+
+
+@pytest.mark.parametrize(
+    ("prb", "scs_khz", "rbg_prb", "n_rbg", "slot_ns"),
+    # TS 38.214 Table 5.1.2.2.1-1 configuration 1: 1-36 -> 2, 37-72 -> 4, 73-144 -> 8, 145-275 -> 16 PRBs
+    [
+        (36, 15, 2, 18, 1_000_000),
+        (51, 30, 4, 13, 500_000),
+        (106, 30, 8, 14, 500_000),
+        (273, 60, 16, 18, 250_000),
+    ],
+)
+def test_rbg_and_slot_follow_the_carrier(
+    prb: int, scs_khz: int, rbg_prb: int, n_rbg: int, slot_ns: int
+) -> None:
+    scenario = load_scenario("one-cell").with_overrides(
+        {"carrier.bandwidth_prb": prb, "carrier.scs_khz": scs_khz}
+    )
+    assert (scenario.rbg_prb, scenario.n_rbg, scenario.slot_ns) == (rbg_prb, n_rbg, slot_ns)
+
+
+@pytest.mark.parametrize(
+    ("name", "budget_ms"),
+    # TS 23.501 Table 5.7.4-1 less the core's part: 150 - 20, 50 - 20, 10 - 2, 100 - 20
+    [("video-call", 130.0), ("gaming", 30.0), ("augmented-reality", 8.0), ("voice", 80.0)],
+)
+def test_radio_budget_is_the_5qi_budget_less_the_core(name: str, budget_ms: float) -> None:
+    traffic = {entry.name: entry for entry in load_scenario("seven-sites").traffic}
+    assert traffic[name].delay_bound
+    assert traffic[name].budget_ms == budget_ms
+
+
+def test_load_scales_the_busy_share_of_delay_bound_traffic_only() -> None:
+    scenario = load_scenario("seven-sites").with_overrides({"load": 1.5})
+    for traffic in scenario.traffic:
+        session_s = sum(traffic.session_s) / 2
+        busy_share = session_s / (session_s + scenario.mean_idle_s(traffic))
+        # At load 1: 35 s of 35 + 35 s, one half; best effort is always in session.
+        assert busy_share == pytest.approx(1.5 * 0.5 if traffic.delay_bound else 1.0)
+
+
+def test_load_ends_where_every_ue_slot_is_busy() -> None:
+    scenario = load_scenario("seven-sites")
+    full = scenario.with_overrides({"load": 2.0})
+    assert all(full.mean_idle_s(traffic) == 0.0 for traffic in full.traffic)
+    with pytest.raises(ScenarioError, match="load at most 2"):
+        scenario.with_overrides({"load": 2.01})
+
+
+def test_overrides_leave_the_original_alone() -> None:
+    scenario = load_scenario("one-cell")
+    changed = scenario.with_overrides({"traffic.gaming.rate_mbps": 5.0, "duration_s": 20, "scheduler": "rr"})
+    assert (changed.traffic[2].rate_mbps, changed.run.duration_s, changed.scheduler.name) == (5.0, 20.0, "rr")
+    assert (scenario.traffic[2].rate_mbps, scenario.run.duration_s, scenario.scheduler.name) == (
+        8.0,
+        60.0,
+        "pf",
+    )
+
+
+def test_class_weights_are_keyed_by_5qi() -> None:
+    scenario = load_scenario("one-cell").with_overrides({"scheduler.class_weight": {"2": 3}})
+    assert scenario.scheduler.class_weight == {2: 3.0}
+
+
+def test_scenario_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_scenario("one-cell").load = 2.0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"carrier.scs_khz": 20}, "carrier.scs_khz: got 20, want 15, 30 or 60"),
+        ({"run.speed": 3}, "run.speed: got 3, want no such field"),
+        ({"a.b": 3}, "override a.b: got no section a, want one of a scenario"),
+        (
+            {"traffic.fps": 3},
+            "override traffic.fps: got a list of traffic classes, want traffic.<name>.<field>",
+        ),
+        ({"traffic.gaming.slice": "eMBB"}, "traffic.gaming.slice: got 'eMBB', want "),
+        (
+            {"traffic.gaming.five_qi": 99},
+            "traffic.gaming: got fields that do not fit together, want five_qi one of",
+        ),
+        ({"traffic.gaming.fps": None}, "want exactly ['fps', 'jitter_ms', 'rate_mbps'] with model 'xr'"),
+        ({"traffic.gaming.session_s": [20, 10]}, "want session_s = [shortest > 0, longest]"),
+        (
+            {"mobility.speed_shares": [0.5, 0.4]},
+            "mobility: got fields that do not fit together, want one share per",
+        ),
+        ({"radio.tick_ms": 50.1}, "want radio.tick_ms a multiple of the slot of 0.5 ms"),
+        ({"radio.fading_grid_ms": 3}, "want radio.tick_ms a multiple of radio.fading_grid_ms"),
+        ({"layout.tilt_deg": float("nan")}, "layout.tilt_deg: got nan, want a finite number"),
+    ],
+)
+def test_what_does_not_fit_is_named_on_one_line(override: dict[str, object], message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario("one-cell").with_overrides(override)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_traffic_classes_of_one_name_are_refused() -> None:
+    scenario = load_scenario("one-cell")
+    twice = [entry.model_dump() for entry in (*scenario.traffic, scenario.traffic[0])]
+    with pytest.raises(ScenarioError, match="different names"):
+        scenario.with_overrides({"traffic": twice})
+
+
+def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((SCENARIO_FOLDER / "one-cell.toml").read_text().replace("sites = 1", "sites = 5"))
+    with pytest.raises(ScenarioError, match=r"mine\.toml: layout\.sites: got 5, want 1 or 7"):
+        load_scenario(path)
+    path.write_text("name = ")
+    with pytest.raises(ScenarioError, match=r"mine\.toml: got no TOML"):
+        load_scenario(path)
+    with pytest.raises(ScenarioError, match=r"gone\.toml: got no readable file"):
+        load_scenario(tmp_path / "gone.toml")
+    with pytest.raises(ScenarioError, match="one of one-cell, seven-sites"):
+        load_scenario("two-cells")
