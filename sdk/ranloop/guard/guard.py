@@ -402,7 +402,8 @@ class Guard:
             if grant is not None and work.grant is not grant:
                 self._pending.append(work)
                 continue
-            work.verdicts.decide_all(Status.REFUSED, *ENDINGS[ending])
+            status = Status.EXPIRED if ending == STOPPED else Status.REFUSED
+            work.verdicts.decide_all(status, *ENDINGS[ending])
             results.append(self._answer(work.grant.xapp, work.verdicts, now_ns))
         self._held.end(ending, now_ns, owner=None if grant is None else grant.number)
         return results

@@ -51,6 +51,9 @@ class World(Protocol):
     def apply(self, node: str, action: Action) -> F32:
         """Put `action` in force from the current slot on.
 
+        A NaN parameter means: the value of the node's own configuration. The guard asks so for settings whose
+        default the catalogue cannot know (`Parameter.default` is None), such as a cell's power.
+
         Returns:
             The values in force afterwards, shape [n, n_parameters]; a row of NaN where the target does not exist
             at this node (any more).

@@ -1,0 +1,19 @@
+"""RAN nodes: the world protocol, the hosts that put guards before its nodes, recordings and replays."""
+
+from ranloop.node.clock import Clock, RealClock, VirtualClock
+from ranloop.node.host import NodeHost, Registration
+from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.summary import RunSummary
+from ranloop.node.world import World
+
+__all__ = (
+    "Clock",
+    "LockstepHost",
+    "NodeHost",
+    "Observer",
+    "RealClock",
+    "Registration",
+    "RunSummary",
+    "VirtualClock",
+    "World",
+)

@@ -1,0 +1,196 @@
+"""What the lockstep and the live host share: the guards of a world's nodes, and who may read which stream.
+
+It moves no time of its own: its owner advances the world, then asks here for what has come due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+
+from ranloop.bus import Bus
+from ranloop.errors import NodeError
+from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights, StreamRight
+from ranloop.node.world import World
+from ranloop.vocabulary.near import near_matches
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import F32, ActionBatch, Catalogue, Presence, Report, Result
+
+log = structlog.get_logger(__name__)
+
+Stream = tuple[str, str, int]  # (node, level, granularity period in ms)
+_NS_PER_MS = 1_000_000
+_MORTAL = ("ue", "cell")  # id columns that a world can say of whether they live at a node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """An xApp as the operator lets it in: the rights of its manifest, how far it may go, and whom it displaces."""
+
+    rights: Rights
+    autonomy: Autonomy = Autonomy.ACT
+    priority: int = 0
+
+
+class NodeHost:
+    """Hosts the nodes of one world, each behind its own guard.
+
+    Args:
+        world: The RAN nodes.
+        bus: Where catalogues and the life sign go.
+        name: Of this host; one level of a topic.
+        xapps: Name -> registration. Nobody else is heard, and nothing that none of them reads is collected.
+        audit: Where verdicts go; a log in memory if left out.
+
+    Raises:
+        NodeError: An xApp reads a stream that no node of this world offers.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        bus: Bus,
+        *,
+        name: str = "host",
+        xapps: Mapping[str, Registration],
+        audit: AuditLog | None = None,
+    ) -> None:
+        self.world, self.bus, self.name = world, bus, name
+        self.xapps = dict(sorted(xapps.items()))
+        self.audit = AuditLog() if audit is None else audit
+        self.n_dropped = 0  # messages that were not ours, not for us or not valid
+        self.guards: dict[str, Guard] = {}
+        # Per xApp, the columns of each stream in the order of its manifest.
+        self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
+        for catalogue in world.catalogues:
+            if not topics.is_topic_level(catalogue.node):
+                raise NodeError(
+                    f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64"
+                )
+            self.guards[catalogue.node] = self._guard(catalogue)
+        for xapp, registration in self.xapps.items():
+            self.streams[xapp] = _readable(xapp, registration.rights, world.catalogues)
+
+    def _guard(self, catalogue: Catalogue) -> Guard:
+        delay_ns = round(catalogue.control_delay_ms * _NS_PER_MS)
+        guard = Guard(catalogue, control_delay_ns=delay_ns, slot_ns=self.world.slot_ns, audit=self.audit)
+        for xapp, registration in self.xapps.items():
+            guard.register(
+                xapp,
+                registration.rights,
+                autonomy=registration.autonomy,
+                priority=registration.priority,
+            )
+        return guard
+
+    def announce(self, *, alive: bool) -> None:
+        """Publish the life sign and, when alive, the catalogues; all retained."""
+        for catalogue in self.world.catalogues if alive else ():
+            self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
+        facts = {"kind": "node-host", "nodes": list(self.guards), "xapps": list(self.xapps)}
+        presence = Presence(name=self.name, alive=alive, facts=facts)
+        self.bus.publish(topics.presence(self.name), encode(presence), qos=1, retain=True)
+
+    def next_event_ns(self) -> int | None:
+        """When a guard next has something for its node."""
+        times = [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
+        return min(times, default=None)
+
+    def submit(self, batch: ActionBatch, *, sender: str, now_ns: int) -> Result | None:
+        """Hand a batch to the guard of its node; a node that is not here is dropped and counted."""
+        guard = self.guards.get(batch.node)
+        if guard is None:
+            near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
+            self.drop(sender, now_ns, f"no node {batch.node!r} here; there is {near}")
+            return None
+        return guard.submit(batch, sender=sender, now_ns=now_ns)
+
+    def drop(self, sender: str, now_ns: int, reason: str) -> None:
+        """Count and note a message that cannot even be refused; a flood of them is logged ever more rarely."""
+        self.n_dropped += 1
+        facts = {"reason": reason}
+        self.audit.add(AuditRecord(event="dropped", ran_time_ns=now_ns, node="", xapp=sender, facts=facts))
+        if self.n_dropped & (self.n_dropped - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+            log.warning("message_dropped", sender=sender, reason=reason, dropped_so_far=self.n_dropped)
+
+    def carry_out(self, now_ns: int) -> list[Result]:
+        """Forget UEs that left, then do what the guards say is due, node by node."""
+        results: list[Result] = []
+        for node, guard in self.guards.items():
+            for column in _MORTAL:
+                ids = guard.held_targets(column)
+                if len(ids):
+                    gone = ids[self.world.hosts(node, column, ids.astype(np.float32)) == 0]
+                    results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
+            for change in guard.due(now_ns):
+                results += guard.settle(change, self._apply(node, change), now_ns)
+        return results
+
+    def _apply(self, node: str, change: Change) -> F32:
+        action = change.action
+        nothing: F32 = np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
+        if not len(action):
+            return nothing
+        if change.atomic:
+            for column, ids in zip(action.spec.targets, action.targets().T, strict=True):
+                if column in _MORTAL and not self.world.hosts(node, column, ids.astype(np.float32)).all():
+                    return nothing
+        return self.world.apply(node, action)
+
+    def wanted(self) -> dict[Stream, frozenset[str]]:
+        """What the xApps read together: stream -> merged measurement names."""
+        merged: dict[Stream, set[str]] = {}
+        for streams in self.streams.values():
+            for stream, names in streams.items():
+                merged.setdefault(stream, set()).update(names)
+        return {stream: frozenset(names) for stream, names in sorted(merged.items())}
+
+    def reports_for(self, xapp: str, reports: Sequence[Report]) -> tuple[Report, ...]:
+        """Of these reports, the streams and columns that `xapp` has the right to read."""
+        streams = self.streams[xapp]
+        return tuple(
+            select(report, streams[stream])
+            for report in reports
+            if (stream := (report.node, str(report.level), report.period_ms)) in streams
+        )
+
+
+def select(report: Report, names: tuple[str, ...]) -> Report:
+    """The same report with only these measurement columns, in this order."""
+    if report.names == names:
+        return report
+    n_ids = len(report.ids)
+    columns = [*range(n_ids), *(n_ids + report.names.index(name) for name in names)]
+    return replace(report, names=names, block=np.ascontiguousarray(report.block[:, columns]))
+
+
+def _readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict[Stream, tuple[str, ...]]:
+    """The streams of an xApp at every node that offers all of it; each must be offered by one node at least."""
+    streams: dict[Stream, tuple[str, ...]] = {}
+    for right in rights.streams:
+        offers = [c for c in catalogues if not _lacking(c, right)]
+        if not offers:
+            lacks = _lacking(catalogues[0], right) if catalogues else "there is no node"
+            raise NodeError(f"{xapp} reads {right.level} reports every {right.every_ms} ms, but {lacks}")
+        for catalogue in offers:
+            stream = (catalogue.node, str(right.level), right.every_ms)
+            before = streams.get(stream, ())
+            streams[stream] = before + tuple(name for name in right.measurements if name not in before)
+    return streams
+
+
+def _lacking(catalogue: Catalogue, right: StreamRight) -> str:
+    """What `catalogue` lacks of a stream, in words; "" if nothing."""
+    offered = catalogue.measurements.get(right.level, ())
+    if right.every_ms not in catalogue.periods_ms:
+        periods = ", ".join(map(str, catalogue.periods_ms))
+        return f"{catalogue.node} reports every {periods} ms"
+    for name in right.measurements:
+        if name not in offered:
+            near = near_matches(name, offered) or offered[:3]
+            return f"{catalogue.node} does not measure {name} per {right.level}; it has {', '.join(near) or 'nothing'}"
+    return ""
