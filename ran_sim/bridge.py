@@ -19,6 +19,7 @@ import numpy as np
 
 from ran_sim import kpm
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ran_sim.score import score
 from ran_sim.state import F64, I64
 from ranloop.errors import MissingExtraError, NodeError, VocabularyError
 from ranloop.vocabulary import (
@@ -157,6 +158,10 @@ class SimWorld:
         else:
             raise VocabularyError("id column", column, ("cell", "five_qi", "slice", "ue"))
         return here.astype(np.float32)
+
+    def score(self) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed; see `ran_sim.score`."""
+        return score(self.engine)
 
     def close(self) -> None:
         """Nothing to release."""

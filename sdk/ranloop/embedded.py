@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from ranloop.bus import open_bus
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.node.host import NodeHost, Registration
-from ranloop.node.lockstep import LockstepHost, RunSummary
+from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.summary import RunSummary
 from ranloop.node.world import World
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
@@ -39,7 +40,7 @@ def run_embedded(
     autonomy: Autonomy = Autonomy.ACT,
     until_ns: int | None = None,
     audit: AuditLog | None = None,
-    on_progress: Callable[[LockstepHost], None] | None = None,
+    observers: Sequence[Observer] = (),
 ) -> EmbeddedRun:
     """Run xApp folders on a world until it ends.
 
@@ -49,7 +50,7 @@ def run_embedded(
         settings: xApp name -> setting -> value.
         autonomy: How far the guard lets them go.
         until_ns: RAN time to stop at; default: the world's end.
-        on_progress: Called after each step.
+        observers: See every report and result, after the fact.
 
     Raises:
         ManifestError: A folder that is no xApp, or wants what no node has.
@@ -57,16 +58,14 @@ def run_embedded(
     """
     instances = [Instance(load_package(folder), settings=(settings or {}).get(folder.resolve().name)) for folder in folders]
     registrations = {
-        instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy, priority=0) for instance in instances
+        instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy) for instance in instances
     }
     with ExitStack() as stack:
         bus = open_bus(_private_url(), name="embedded")
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
         host = NodeHost(world, bus, xapps=registrations, audit=audit)
-        lockstep = LockstepHost(host)
-        callback = (lambda: on_progress(lockstep)) if on_progress else None
-        summary = lockstep.run(until_ns, on_progress=callback)
+        summary = LockstepHost(host, observers=observers).run(until_ns)
         for runner in runners:
             runner.close()
     return EmbeddedRun(summary=summary, xapps={instance.name: instance.summary() for instance in instances})

@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
+from ranloop.guard import verdict_counts
 from ranloop.node import open_world
-from ranloop.node.lockstep import LockstepHost
-from ranloop.node.world import ScoredWorld
-from ranloop.wire.messages import Status
+from ranloop.node.world import ScoredWorld, World
+from ranloop.wire.messages import Report, Result
 
 __all__ = ("Arm", "DropResult", "Progress", "Task", "run_drop", "run_tasks")
 
@@ -61,8 +64,7 @@ class Progress:
     seed: int
     ran_time_s: float
     end_s: float
-    accepted: int
-    refused: int
+    outcomes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +73,16 @@ class DropResult:
 
     Attributes:
         score: Key figures of the world, warm-up removed.
-        targets: Status name -> targets that ended so.
-        causes: Cause -> targets refused for it.
-        latency_us: Stage -> percentile name -> microseconds.
+        outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3}.
+        latencies_ns: Stage of the loop -> duration of each pass.
         xapps: What each xApp said at the end.
     """
 
     arm: str
     seed: int
     score: Mapping[str, float]
-    targets: Mapping[str, int]
-    causes: Mapping[str, int]
-    latency_us: Mapping[str, Mapping[str, float]]
+    outcomes: Mapping[str, int]
+    latencies_ns: Mapping[str, NDArray[np.int64]]
     xapps: Mapping[str, Mapping[str, Any]]
     wall_s: float
 
@@ -103,16 +103,14 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
             world,
             task.arm.xapps,
             settings=task.arm.settings,
-            on_progress=_throttled(task, report_progress) if report_progress else None,
+            observers=[_Reporter(task, world, report_progress)] if report_progress else (),
         )
-        summary = run.summary
         return DropResult(
             arm=task.arm.name,
             seed=task.seed,
             score=world.score(),
-            targets={status.name.lower(): count for status, count in summary.targets.items()},
-            causes={cause.value: count for cause, count in summary.causes.items()},
-            latency_us=summary.latency_us(),
+            outcomes=run.summary.outcomes,
+            latencies_ns=run.summary.latencies_ns,
             xapps=run.xapps,
             wall_s=time.monotonic() - started,
         )
@@ -167,27 +165,29 @@ def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
             return
 
 
-def _throttled(task: Task, report: Callable[[Progress], None], every_s: float = 0.25) -> Callable[[LockstepHost], None]:
-    """Report progress a few times a second, not at every step."""
-    last = 0.0
+class _Reporter:
+    """Observes a run and reports progress a few times a second, not at every step."""
 
-    def step(host: LockstepHost) -> None:
-        nonlocal last
+    EVERY_S = 0.25
+
+    def __init__(self, task: Task, world: World, report: Callable[[Progress], None]) -> None:
+        self._task, self._world, self._report = task, world, report
+        self._outcomes: Counter[str] = Counter()
+        self._last = 0.0
+
+    def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
+        for result in results:
+            self._outcomes.update(verdict_counts(result))
         now = time.monotonic()
-        if now - last < every_s:
+        if now - self._last < self.EVERY_S:
             return
-        last = now
-        counts: Counter[Status] = host.summary.targets
-        world = host.host.world
-        report(
+        self._last = now
+        self._report(
             Progress(
-                arm=task.arm.name,
-                seed=task.seed,
-                ran_time_s=world.now_ns / 1e9,
-                end_s=world.end_ns / 1e9,
-                accepted=counts[Status.APPLIED],
-                refused=counts[Status.REFUSED],
+                arm=self._task.arm.name,
+                seed=self._task.seed,
+                ran_time_s=self._world.now_ns / 1e9,
+                end_s=self._world.end_ns / 1e9,
+                outcomes=dict(self._outcomes),
             )
         )
-
-    return step

@@ -3,6 +3,7 @@
 from ranloop.node.clock import Clock, RealClock, VirtualClock
 from ranloop.node.host import NodeHost, Registration
 from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.registry import open_world
 from ranloop.node.summary import RunSummary
 from ranloop.node.world import World
 
@@ -16,4 +17,5 @@ __all__ = (
     "RunSummary",
     "VirtualClock",
     "World",
+    "open_world",
 )

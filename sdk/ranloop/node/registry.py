@@ -1,0 +1,52 @@
+"""Opens a world by its address: `sim:SCENARIO` or `replay:PATH`.
+
+The simulator is found through the entry point group `ranloop.nodes`, so that the SDK installs and runs without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from ranloop.errors import MissingExtraError, NodeError
+from ranloop.node.world import World
+
+__all__ = ("ENTRY_POINTS", "open_world")
+
+ENTRY_POINTS = "ranloop.nodes"
+_EXTRAS = {"sim": ("the simulator", "sim")}
+
+
+def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> World:
+    """Open the world behind an address.
+
+    Args:
+        address: `kind:target`, such as `sim:seven-sites`, `sim:my.toml` or `replay:recordings/monday`.
+        seed: Of a simulated world.
+        overrides: Scenario fields to change in a simulated world, by dotted path.
+
+    Raises:
+        NodeError: No such kind, scenario or recording; one line.
+        MissingExtraError: The kind is known but not installed.
+    """
+    kind, _, target = address.partition(":")
+    if kind == "replay":
+        if overrides:
+            raise NodeError(f"{address}: a recording has no fields to override, got {', '.join(overrides)}")
+        from ranloop.node.replay import open_replay
+
+        return open_replay(Path(target))
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if kind not in found or not target:
+        if kind in _EXTRAS and target:
+            raise MissingExtraError(*_EXTRAS[kind])
+        known = ", ".join(f"{name}:…" for name in sorted({*found, "replay"}))
+        raise NodeError(f"no node at {address!r}; want kind:target, where kind is one of {known}")
+    try:
+        opener = found[kind].load()
+    except ModuleNotFoundError as error:
+        # A wheel of the SDK alone still advertises the simulator's entry point; so does one without numba.
+        raise MissingExtraError(*_EXTRAS.get(kind, (f"the node kind {kind!r}", kind))) from error
+    return cast(World, opener(target, seed=seed, overrides=overrides))
