@@ -225,7 +225,7 @@ class Guard:
         before = None
         if batch.atomic:
             index, found = table.find(mine)
-            before = table.rows[index[found]]
+            before = np.sort(table.rows[index[found]], order="key")
         if batch.action.spec.kind is Kind.SETTING:
             lease_ms = batch.lease_ms or grant.rights.default_lease_ms
             expires_ns = self._slot_at_or_after(effect_ns + lease_ms * _NS_PER_MS)
@@ -334,7 +334,8 @@ class Guard:
             )
             verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
         if verdicts.batch.atomic and not verdicts.n_open:
-            self._give_back(work)
+            assert work.before is not None  # kept for every atomic batch
+            table.give_back(work.ticket, work.before, {w.ticket for w in self._pending}, now_ns)
             return [self._answer(work.grant.xapp, verdicts, now_ns)]
         index, _ = table.find(work.keys)
         verdicts.applied[handed] = applied
@@ -371,12 +372,6 @@ class Guard:
         reason = (Cause.SUPERSEDED, f"taken over by {me.xapp} (priority {me.priority})")
         over = Ended(type(verdicts.batch.action), verdicts.targets[still][theirs], displaced)
         return self._ended(over, applied[theirs], now_ns, reason)
-
-    def _give_back(self, work: _Accepted) -> None:
-        """Undo the claims of an atomic batch that could not be applied."""
-        lost = work.table.take(work.table.rows["claim"] == work.ticket)
-        assert work.before is not None  # kept for every atomic batch
-        work.table.restore(work.before[np.isin(work.before["key"], lost["key"])])
 
     # Endings
 

@@ -19,6 +19,7 @@ Mask = NDArray[np.bool_]
 
 NO_TICKET = -1
 _ID_BITS = 24  # dense ids are below 2**24, so two of them fit one int64
+_CLAIM = ("owner", "claim", "expires_ns", "ending", "wanted")
 _ID_MASK = (1 << _ID_BITS) - 1
 
 
@@ -126,10 +127,24 @@ class SettingTable:
         self._replace(self.rows[~mask])
         return taken
 
-    def restore(self, before: Rows) -> None:
-        """Put back rows as they were, in place of those of the same key."""
-        keys: I64 = before["key"]
-        self._replace(np.concatenate([self.rows[~np.isin(self.rows["key"], keys)], before]))
+    def give_back(self, ticket: int, before: Rows, waiting: set[int], now_ns: int) -> None:
+        """Undo the claims of a batch that came to nothing; what is in force stays as it is.
+
+        Args:
+            ticket: Of the batch.
+            before: The rows that its targets had when it claimed them.
+            waiting: Tickets of batches that still wait for their slot.
+            now_ns: When claims end that cannot be given back to anybody.
+        """
+        rows = self.rows
+        index = np.flatnonzero(rows["claim"] == ticket)
+        at = np.searchsorted(before["key"], rows["key"][index])
+        at[at == len(before)] = 0
+        known = before["key"][at] == rows["key"][index] if len(before) else np.zeros(len(index), np.bool_)
+        for name in _CLAIM:
+            rows[name][index[known]] = before[name][at[known]]
+        orphan = (rows["claim"] != rows["force"]) & ~np.isin(rows["claim"], list(waiting))
+        rows["expires_ns"][index[orphan[index]]] = now_ns
 
     def next_lapse_ns(self) -> int | None:
         return int(self.rows["expires_ns"].min()) if len(self.rows) else None

@@ -424,3 +424,16 @@ def test_a_control_delay_of_zero_is_refused() -> None:
 def test_registering_twice_is_a_mistake(guard: Guard) -> None:
     with pytest.raises(ValueError, match="registered already"):
         guard.register("a", EVERYTHING)
+
+
+def test_an_atomic_batch_that_fails_keeps_what_took_effect_meanwhile(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2), id="plain"))
+    judge(guard, batch(SetUeWeight(ue=[4, 9], weight=3), atomic=True))  # UE 9 will not be there
+    for change in guard.due(EFFECT_NS):
+        values = change.action.parameters()
+        guard.settle(change, np.full_like(values, np.nan) if change.atomic else values, EFFECT_NS)
+    (action,), (over,) = carry_out(guard, LAPSE_NS)
+    assert action == SetUeWeight(ue=[4], weight=1)
+    assert over.id == "plain"
