@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.state import I32, I64, U8
 
 NAMES: Final = (
@@ -72,7 +72,7 @@ N: Final = len(NAMES)
 SDU_BYTES: Final = 1500
 
 
-@kernel
+@bare_kernel
 def fold(row: I64, folded: I64, total: I64) -> None:
     """Add what `row` grew by since the last fold to `total`; all of shape [N]."""
     for i in range(N):

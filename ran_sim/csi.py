@@ -14,10 +14,10 @@ import numpy as np
 
 from ran_sim import counters as count
 from ran_sim import random
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.link import LinkTables, highest_cqi
 from ran_sim.queues import NEVER
-from ran_sim.state import F32, F64, I32, I64, Cells, Links
+from ran_sim.state import F32, F64, I32, I64, Links
 
 
 class Csi(NamedTuple):
@@ -47,7 +47,7 @@ def init_csi(n_ue: int, n_rbg: int) -> Csi:
     )
 
 
-@kernel
+@bare_kernel
 def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
     """No report of the serving cell yet; the UE measures in `next_slot` (NEVER: it left)."""
     csi.wideband[u] = -1
@@ -55,7 +55,7 @@ def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
     csi.next_slot[u] = next_slot
 
 
-@kernel
+@bare_kernel
 def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     """The report on its way is now what the gNB knows."""
     csi.wideband[u] = csi.pending_wideband[u]
@@ -68,7 +68,7 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     counts[count.CQI_REPORTS] += 1
 
 
-@kernel
+@bare_kernel
 def sinr_into(out: F64, links: Links, u: int, share: F32, per_rbg: bool) -> None:
     """SINR of every RBG, linear, written to `out`, shape [n_rbg].
 
@@ -89,11 +89,11 @@ def sinr_into(out: F64, links: Links, u: int, share: F32, per_rbg: bool) -> None
         out[b] = links.rx_mw[u, 0] * links.fading[u, 0, b] / out[b]
 
 
-@kernel
+@bare_kernel
 def measure(
     csi: Csi,
     tables: LinkTables,
-    cells: Cells,
+    load: F32,
     links: Links,
     seed: int,
     slot: int,
@@ -106,7 +106,7 @@ def measure(
 
     The wideband CQI is that of the flat channel with the RBGs' mean capacity log2(1 + SINR). One error per report.
     """
-    sinr_into(csi.sinr, links, u, cells.load.reshape(-1, 1), False)
+    sinr_into(csi.sinr, links, u, load.reshape(-1, 1), False)
     off = 0.0
     if error_db > 0.0:
         off = error_db * random.normal(seed, random.CQI_ERROR, ue_id, slot)

@@ -12,11 +12,12 @@ from ran_sim import counters, radio
 from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
 from ran_sim.harq import init_harq, init_sent
-from ran_sim.kernels import Counts, Settings, World, fold_all, run_slots, sync_sessions
+from ran_sim.kernels import Settings, World, run_slots
 from ran_sim.link import link_tables
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
 from ran_sim.scenario import Scenario
 from ran_sim.scheduler import POLICIES, init_mac
+from ran_sim.sessions import fold_all, init_counts, sync_sessions
 from ran_sim.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import init_traffic
 
@@ -187,9 +188,20 @@ class Engine:
         self._next_tick = self._slot + int(world.radio.tick_slots)
 
     def _sync(self) -> None:
-        n_ended = sync_sessions(self._slot, self._world)
+        world = self._world
+        n_ended = sync_sessions(
+            self._slot,
+            self.seed,
+            world.ues,
+            world.traffic,
+            world.queues,
+            world.harq,
+            world.csi,
+            world.mac,
+            world.counts,
+        )
         if n_ended:
-            counts = self._world.counts
+            counts = world.counts
             self._ended.append(
                 self._session_rows(counts.ended_ue[:n_ended].copy(), counts.ended[:n_ended].copy())
             )
@@ -249,7 +261,7 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """Copies of all counters and gauges as of the start of `slot`."""
         world = self._world
-        fold_all(world)
+        fold_all(world.queues.cell, world.traffic.of_ue, world.counts)
         queues = world.queues
         held = queues.head < queues.tail
         oldest = queues.arrival[np.arange(self.n_ue), queues.head % RING]
@@ -278,7 +290,8 @@ class Engine:
         world = self._world
         u = np.flatnonzero(world.queues.owner >= 0)
         ue = np.stack(
-            [world.queues.owner[u], u, world.queues.cell[u].astype(np.int64), world.start_slot[u]], axis=1
+            [world.queues.owner[u], u, world.queues.cell[u].astype(np.int64), world.counts.start_slot[u]],
+            axis=1,
         )
         # Until the warm-up is over nothing counts.
         before = world.counts.before if self._slot > self._warmup_slot else world.counts.ue
@@ -320,10 +333,6 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
     rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
     rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
-
-    def rows() -> I64:
-        return np.zeros((n_ue, counters.N), np.int64)
-
     return World(
         settings=settings,
         cells=cells,
@@ -337,14 +346,6 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         csi=init_csi(n_ue, scenario.n_rbg),
         mac=init_mac(n_ue, n_cell, rbg_prb),
         tables=link_tables(scenario.carrier.bandwidth_prb),
-        counts=Counts(
-            ue=rows(),
-            folded=rows(),
-            before=rows(),
-            cell_class=np.zeros((n_cell, n_class, counters.N), np.int64),
-            ended=rows(),
-            ended_ue=np.zeros((n_ue, 4), np.int64),
-        ),
-        start_slot=np.zeros(n_ue, np.int64),
+        counts=init_counts(n_ue, n_cell, n_class),
         sinr=np.zeros(scenario.n_rbg),
     )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim import counters as count
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.link import N_MCS
 from ran_sim.queues import Queues, settle
 from ran_sim.state import F64, I32, I64, U8
@@ -53,8 +53,8 @@ class Sent(NamedTuple):
     """Transport blocks of the last HARQ_RTT_SLOTS slots, row = slot modulo that."""
 
     n: I64  # [RTT]
-    ue: I32  # [RTT, n_cell * max_dci]
-    process: I32
+    ue: I64  # [RTT, n_cell * max_dci]
+    process: I64
     rbgs: I64  # bit b = RBG b
 
 
@@ -83,13 +83,13 @@ def init_sent(most_per_slot: int) -> Sent:
     shape = (HARQ_RTT_SLOTS, most_per_slot)
     return Sent(
         n=np.zeros(HARQ_RTT_SLOTS, np.int64),
-        ue=np.zeros(shape, np.int32),
-        process=np.zeros(shape, np.int32),
+        ue=np.zeros(shape, np.int64),
+        process=np.zeros(shape, np.int64),
         rbgs=np.zeros(shape, np.int64),
     )
 
 
-@kernel
+@bare_kernel
 def free_process(harq: Harq, u: int) -> int:
     """A process without a block, -1 if there is none."""
     for p in range(N_PROCESS):
@@ -98,7 +98,7 @@ def free_process(harq: Harq, u: int) -> int:
     return -1
 
 
-@kernel
+@bare_kernel
 def oldest_waiting(harq: Harq, u: int) -> int:
     """The process whose block has waited longest for its retransmission, -1 if none does."""
     oldest = -1
@@ -108,7 +108,7 @@ def oldest_waiting(harq: Harq, u: int) -> int:
     return oldest
 
 
-@kernel
+@bare_kernel
 def olla_step_db(target: float, decoded: bool) -> float:
     """Change of the offset after a first transmission."""
     if decoded:
@@ -116,7 +116,7 @@ def olla_step_db(target: float, decoded: bool) -> float:
     return -OLLA_STEP_DOWN_DB
 
 
-@kernel
+@bare_kernel
 def _count_attempt(harq: Harq, counts: I64, u: int, p: int) -> None:
     error = 1 - harq.decoded[u, p]
     counts[count.TB_TOTAL] += 1
@@ -127,13 +127,13 @@ def _count_attempt(harq: Harq, counts: I64, u: int, p: int) -> None:
         counts[count.MCS_SUM] += harq.mcs[u, p]
 
 
-@kernel
+@bare_kernel
 def _release(harq: Harq, u: int, p: int) -> None:
     harq.state[u, p] = FREE
     harq.n_busy[u] -= 1
 
 
-@kernel
+@bare_kernel
 def feedback(
     harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, p: int, olla_target: float
 ) -> None:
@@ -156,7 +156,7 @@ def feedback(
         harq.n_waiting[u] += 1
 
 
-@kernel
+@bare_kernel
 def flush(harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, lose: bool) -> None:
     """Empty the UE's HARQ buffers in slot `slot`: MAC reset at a handover, or the end of the session.
 

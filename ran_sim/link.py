@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.state import F64, I32, I64
 
 # TS 38.214 Table 5.1.3.1-2: (modulation order, code rate x 1024) of MCS 0..27
@@ -191,7 +191,7 @@ def link_tables(n_prb: int) -> LinkTables:
     )
 
 
-@kernel
+@bare_kernel
 def effective_sinr(sinr: NDArray[np.float64], n: int, beta: float) -> float:
     """EESM over the first `n` entries of `sinr` (linear), linear; exact for a flat channel.
 
@@ -206,7 +206,7 @@ def effective_sinr(sinr: NDArray[np.float64], n: int, beta: float) -> float:
     return float(smallest - beta * math.log(total / n))
 
 
-@kernel
+@bare_kernel
 def block_error_rate(tables: LinkTables, snr_db: float, mcs: int, n_prb: int) -> float:
     """Probability that a transport block of `n_prb` PRBs is lost: any of its equal code blocks is."""
     z = (snr_db - tables.t10_db[mcs]) / tables.sd_db[mcs, n_prb] + Z10
@@ -219,7 +219,7 @@ def block_error_rate(tables: LinkTables, snr_db: float, mcs: int, n_prb: int) ->
     return float(one) if blocks == 1 else float(1.0 - (1.0 - one) ** blocks)
 
 
-@kernel
+@bare_kernel
 def highest_mcs(tables: LinkTables, snr_db: float) -> int:
     """Highest MCS whose T10 is not above `snr_db`; 0 if none is."""
     mcs = 0
@@ -230,7 +230,7 @@ def highest_mcs(tables: LinkTables, snr_db: float) -> int:
     return mcs
 
 
-@kernel
+@bare_kernel
 def highest_cqi(tables: LinkTables, snr_db: float) -> int:
     """Highest CQI whose T10 is not above `snr_db`: 10 % transport block errors, TS 38.214 5.2.2.1; 0 if none is."""
     cqi = 0

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim import counters as count
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.state import F64, I32, I64
 from ran_sim.traffic import FULL_BUFFER, Traffic, arrival_slot, nominal_slot, packet_bytes
 
@@ -86,7 +86,7 @@ def init_queues(n_ue: int) -> Queues:
     )
 
 
-@kernel
+@bare_kernel
 def reset_queue(queues: Queues, u: int) -> None:
     """An idle queue without bytes."""
     queues.owner[u] = -1
@@ -97,7 +97,7 @@ def reset_queue(queues: Queues, u: int) -> None:
     queues.burst_mark[u] = -1
 
 
-@kernel
+@bare_kernel
 def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, slot: int) -> None:
     """A new UE's flow: its first packet is due, or its buffer is full for good."""
     reset_queue(queues, u)
@@ -110,7 +110,7 @@ def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, 
     queues.next_slot[u] = arrival_slot(traffic, seed, cls, ue_id, 0, queues.nominal[u])
 
 
-@kernel
+@bare_kernel
 def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
     """Take in all packets that are there by `slot`; `counts` is the UE's row."""
     cls = traffic.of_ue[u]
@@ -124,7 +124,7 @@ def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, 
         queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
 
 
-@kernel
+@bare_kernel
 def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
     """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
     counts[count.PACKETS_OFFERED] += 1
@@ -146,7 +146,7 @@ def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
     queues.backlog_bytes[u] += size
 
 
-@kernel
+@bare_kernel
 def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u: int) -> None:
     """Throw away what is unsent of packets that can no longer be decoded within their budget."""
     cls = traffic.of_ue[u]
@@ -169,7 +169,7 @@ def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u:
             queues.burst_mark[u] = -1  # the burst ended unsent; its last piece stays uncounted
 
 
-@kernel
+@bare_kernel
 def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tuple[int, int]:
     """Move up to `room_bytes` from the buffer into a transport block sent in `slot`.
 
@@ -195,7 +195,7 @@ def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tup
     return start, n
 
 
-@kernel
+@bare_kernel
 def _measure_burst(queues: Queues, counts: I64, u: int, slot: int, n: int, emptied: bool) -> None:
     """TS 28.552 5.1.1.3.1: volume and time of a burst but for the piece that empties the buffer.
 
@@ -218,7 +218,7 @@ def _measure_burst(queues: Queues, counts: I64, u: int, slot: int, n: int, empti
         queues.burst_mark[u] = -1
 
 
-@kernel
+@bare_kernel
 def settle(
     queues: Queues, traffic: Traffic, counts: I64, u: int, start: int, n: int, decoded: bool, end_slot: int
 ) -> None:
@@ -252,7 +252,7 @@ def settle(
     _retire(queues, traffic, counts, u)
 
 
-@kernel
+@bare_kernel
 def _count_sdus(counts: I64, before: int, after: int, size: int, delay_slots: int) -> None:
     """SDUs completed by settling bytes `before` .. `after` of a packet; the last one may be short."""
     done = after // count.SDU_BYTES - before // count.SDU_BYTES
@@ -262,7 +262,7 @@ def _count_sdus(counts: I64, before: int, after: int, size: int, delay_slots: in
     counts[count.SDU_DELAY_SLOTS] += done * delay_slots
 
 
-@kernel
+@bare_kernel
 def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
     """Count the outcome of packets at the head that are wholly settled."""
     budget = traffic.budget_slots[traffic.of_ue[u]]

@@ -21,12 +21,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim import counters as count
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.csi import Csi
 from ran_sim.harq import N_PROCESS, SENT, Harq, Sent, free_process, oldest_waiting
 from ran_sim.link import RE_PER_PRB, LinkTables, highest_mcs
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, Queues, take
-from ran_sim.state import F64, I32, I64, Cells, Ues
+from ran_sim.state import F32, F64, I32, I64
 from ran_sim.traffic import Traffic
 
 RR: Final = 0
@@ -45,16 +45,16 @@ class Mac(NamedTuple):
     average_bits: F64  # served per slot, exponential average
     served_bits: F64  # first transmissions of the current slot
     last_served: I64  # slot
-    member_start: I32  # [n_cell + 1] where a cell's UEs begin in `members`
-    members: I32  # connected UEs by cell, ascending
+    member_start: I64  # [n_cell + 1] where a cell's UEs begin in `members`
+    members: I64  # connected UEs by cell, ascending
     rbg_prb: I64  # [n_rbg] PRBs of each RBG
     # scratch of one cell and slot
-    candidate: I32
+    candidate: I64
     base: F64  # by candidate
     factor: F64
     best: F64
     granted_bits: F64
-    chosen: I32
+    chosen: I64
     owner: I32  # [n_rbg] index into `chosen`, -1 free, -2 used by a retransmission
 
 
@@ -64,20 +64,20 @@ def init_mac(n_ue: int, n_cell: int, rbg_prb: I64) -> Mac:
         average_bits=np.ones(n_ue),
         served_bits=np.zeros(n_ue),
         last_served=np.zeros(n_ue, np.int64),
-        member_start=np.zeros(n_cell + 1, np.int32),
-        members=np.zeros(n_ue, np.int32),
+        member_start=np.zeros(n_cell + 1, np.int64),
+        members=np.zeros(n_ue, np.int64),
         rbg_prb=rbg_prb,
-        candidate=np.zeros(n_ue, np.int32),
+        candidate=np.zeros(n_ue, np.int64),
         base=np.zeros(n_ue),
         factor=np.zeros(n_ue),
         best=np.zeros(n_ue),
         granted_bits=np.zeros(n_ue),
-        chosen=np.zeros(n_ue, np.int32),
+        chosen=np.zeros(n_ue, np.int64),
         owner=np.zeros(rbg_prb.shape[0], np.int32),
     )
 
 
-@kernel
+@bare_kernel
 def head_age_slots(queues: Queues, u: int, slot: int) -> int:
     """Age of the oldest packet with unsent bytes, 0 for a full buffer."""
     if queues.backlog_bytes[u] == FULL_BUFFER_BYTES:
@@ -85,7 +85,7 @@ def head_age_slots(queues: Queues, u: int, slot: int) -> int:
     return int(slot - queues.arrival[u, queues.sending[u] & (RING - 1)])
 
 
-@kernel
+@bare_kernel
 def metric_terms(
     policy: int,
     weight: float,
@@ -110,7 +110,7 @@ def metric_terms(
     return base, fair
 
 
-@kernel
+@bare_kernel
 def metric(policy: int, base: float, factor: float, rate: float, delay_bound: bool) -> float:
     """A UE's metric on an RBG; 0 where its rate is 0: no grant."""
     if rate <= 0.0:
@@ -123,14 +123,15 @@ def metric(policy: int, base: float, factor: float, rate: float, delay_bound: bo
     return base + (LEVEL - 1.0) * inside / (1.0 + inside)
 
 
-@kernel
+@bare_kernel
 def schedule_cell(
     cell: int,
     slot: int,
     policy: int,
     max_dci: int,
-    cells: Cells,
-    ues: Ues,
+    activity: F32,
+    blocked_until: I64,
+    ue_weight: F64,
     traffic: Traffic,
     queues: Queues,
     harq: Harq,
@@ -140,21 +141,21 @@ def schedule_cell(
     sent: Sent,
     counts: I64,
 ) -> None:
-    """Fill one slot of one cell: appends to `sent`, sets `cells.activity[cell]`."""
+    """Fill one slot of one cell: appends to `sent`, sets `activity` [n_rbg] of the cell."""
     n_rbg = mac.rbg_prb.shape[0]
     for b in range(n_rbg):
         mac.owner[b] = -1
-        cells.activity[cell, b] = 0.0
+        activity[b] = 0.0
     dci = 0
     n = 0
     first = mac.member_start[cell]
     n_member = mac.member_start[cell + 1] - first
     for i in range(n_member):
         u = mac.members[first + (i + slot) % n_member]  # the order rotates: nobody is always first at a tie
-        if slot < ues.blocked_until[u] or csi.wideband[u] < 0:
+        if slot < blocked_until[u] or csi.wideband[u] < 0:
             continue
         if harq.n_waiting[u] > 0:
-            if dci < max_dci and _retransmit(cell, slot, u, cells, harq, csi, mac, sent, counts):
+            if dci < max_dci and _retransmit(slot, u, activity, harq, csi, mac, sent, counts):
                 dci += 1
             continue  # also if it found no room: new data would overtake the old
         if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
@@ -166,7 +167,7 @@ def schedule_cell(
         u = mac.candidate[j]
         cls = traffic.of_ue[u]
         bound = traffic.delay_bound[cls] == 1
-        weight = ues.weight[u] * traffic.weight[cell, cls]
+        weight = ue_weight[u] * traffic.weight[cell, cls]
         mac.base[j], mac.factor[j] = metric_terms(
             policy, weight, mac.average_bits[u], head_age_slots(queues, u, slot), slot - mac.last_served[u],
             bound, traffic.budget_slots[cls], traffic.priority[cls],
@@ -181,11 +182,11 @@ def schedule_cell(
     _share_rbgs(policy, n_chosen, traffic, queues, csi, mac)
     for k in range(n_chosen):
         _transmit(
-            cell, slot, k, mac.candidate[mac.chosen[k]], cells, queues, harq, csi, mac, tables, sent, counts
+            slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
         )
 
 
-@kernel
+@bare_kernel
 def _choose(mac: Mac, n: int, most: int) -> int:
     """Indices of the `most` candidates with the largest positive `best`, ties to the first, in `mac.chosen`."""
     n_chosen = 0
@@ -202,7 +203,7 @@ def _choose(mac: Mac, n: int, most: int) -> int:
     return n_chosen
 
 
-@kernel
+@bare_kernel
 def _share_rbgs(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
     """Give each free RBG to the chosen UE with the largest metric among those whose buffer is not granted yet."""
     for b in range(mac.rbg_prb.shape[0]):
@@ -227,9 +228,9 @@ def _share_rbgs(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, cs
             mac.granted_bits[j] += rate * RE_PER_PRB * mac.rbg_prb[b]
 
 
-@kernel
+@bare_kernel
 def _retransmit(
-    cell: int, slot: int, u: int, cells: Cells, harq: Harq, csi: Csi, mac: Mac, sent: Sent, counts: I64
+    slot: int, u: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, sent: Sent, counts: I64
 ) -> bool:
     """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones; False without room."""
     p = oldest_waiting(harq, u)
@@ -249,17 +250,16 @@ def _retransmit(
         mac.owner[best] = -2
         rbgs |= 1 << best
     harq.n_waiting[u] -= 1
-    _send(cell, slot, u, p, rbgs, cells, harq, mac, sent, counts)
+    _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
     return True
 
 
-@kernel
+@bare_kernel
 def _transmit(
-    cell: int,
     slot: int,
     k: int,
     u: int,
-    cells: Cells,
+    activity: F32,
     queues: Queues,
     harq: Harq,
     csi: Csi,
@@ -294,17 +294,16 @@ def _transmit(
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits
     mac.last_served[u] = slot
-    _send(cell, slot, u, p, rbgs, cells, harq, mac, sent, counts)
+    _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
 
 
-@kernel
+@bare_kernel
 def _send(
-    cell: int,
     slot: int,
     u: int,
     p: int,
     rbgs: int,
-    cells: Cells,
+    activity: F32,
     harq: Harq,
     mac: Mac,
     sent: Sent,
@@ -315,7 +314,7 @@ def _send(
     harq.sent_slot[u, p] = slot
     for b in range(mac.rbg_prb.shape[0]):
         if (rbgs >> b) & 1:
-            cells.activity[cell, b] = 1.0
+            activity[b] = 1.0
             counts[u, count.PRB_USED] += mac.rbg_prb[b]
     row = slot % sent.n.shape[0]
     i = sent.n[row]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim import random
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.scenario import Scenario
 from ran_sim.state import F64, I32, U8
 
@@ -81,7 +81,7 @@ def init_traffic(scenario: Scenario) -> Traffic:
     )
 
 
-@kernel
+@bare_kernel
 def truncated_normal(seed: int, entity: int, index: int, limit: float) -> float:
     """Standard normal cut to +-`limit` by drawing again, at most 8 times; then clipped (1 in 10^10 at limit 2)."""
     for attempt in range(8):
@@ -91,7 +91,7 @@ def truncated_normal(seed: int, entity: int, index: int, limit: float) -> float:
     return min(max(draw, -limit), limit)
 
 
-@kernel
+@bare_kernel
 def packet_bytes(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int) -> int:
     """Size of packet `index` of the UE, at least 1 byte."""
     mean = traffic.size_bytes[cls]
@@ -102,7 +102,7 @@ def packet_bytes(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int) 
     return max(1, int(mean * (1.0 + sd * draw) + 0.5))
 
 
-@kernel
+@bare_kernel
 def arrival_slot(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, nominal: float) -> int:
     """Slot in which packet `index`, due at `nominal`, is there to be scheduled: the first that begins after it came."""
     late = 0.0
@@ -113,7 +113,7 @@ def arrival_slot(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, 
     return int(np.ceil(nominal + late))
 
 
-@kernel
+@bare_kernel
 def nominal_slot(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float) -> float:
     """When packet `index` is due, given when the one before was, or the session's start for the first.
 

@@ -1,0 +1,130 @@
+"""Sessions as the MAC sees them: UEs come, change cells and leave; their counters go where they belong."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ran_sim import counters
+from ran_sim._jit import bare_kernel
+from ran_sim.counters import fold
+from ran_sim.csi import Csi, forget_csi
+from ran_sim.harq import Harq, flush
+from ran_sim.queues import NEVER, Queues, reset_queue, start_flow
+from ran_sim.scheduler import Mac
+from ran_sim.state import I32, I64, Ues
+from ran_sim.traffic import Traffic
+
+
+class Counts(NamedTuple):
+    """Counters, see `counters`; last axis [N]."""
+
+    ue: I64  # [n_ue, N]
+    folded: I64  # [n_ue, N] the part of `ue` that is in `cell_class` already
+    before: I64  # [n_ue, N] the part of `ue` from before the end of the warm-up
+    cell_class: I64  # [n_cell, n_class, N]
+    ended: I64  # [n_ue, N] counters of sessions that ended at this tick, since the end of the warm-up
+    ended_ue: I64  # [n_ue, 4] their UE id, UE slot, cell, start slot
+    start_slot: I64  # [n_ue] of the sessions
+
+
+def init_counts(n_ue: int, n_cell: int, n_class: int) -> Counts:
+    """All counters 0."""
+
+    def rows() -> I64:
+        return np.zeros((n_ue, counters.N), np.int64)
+
+    return Counts(
+        ue=rows(),
+        folded=rows(),
+        before=rows(),
+        cell_class=np.zeros((n_cell, n_class, counters.N), np.int64),
+        ended=rows(),
+        ended_ue=np.zeros((n_ue, 4), np.int64),
+        start_slot=np.zeros(n_ue, np.int64),
+    )
+
+
+@bare_kernel
+def sync_sessions(
+    slot: int,
+    seed: int,
+    ues: Ues,
+    traffic: Traffic,
+    queues: Queues,
+    harq: Harq,
+    csi: Csi,
+    mac: Mac,
+    counts: Counts,
+) -> int:
+    """Bring MAC and queues in line with `Ues` after a radio tick or a handover, at the start of `slot`.
+
+    Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
+    HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report.
+
+    Returns:
+        Number of sessions that ended.
+    """
+    n_ended = 0
+    for u in range(ues.id.shape[0]):
+        present = ues.id[u] if ues.connected[u] == 1 else -1
+        owner = queues.owner[u]
+        if owner == present and (owner < 0 or queues.cell[u] == ues.cell[u]):
+            continue
+        if owner >= 0:
+            stays = owner == present
+            flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
+            fold(counts.ue[u], counts.folded[u], counts.cell_class[queues.cell[u], traffic.of_ue[u]])
+            queues.burst_mark[u] = -1
+            if not stays:
+                _end_session(u, queues, counts, n_ended)
+                n_ended += 1
+                forget_csi(csi, u, NEVER)
+        if present >= 0:
+            if owner != present:
+                counts.ue[u] = 0
+                counts.folded[u] = 0
+                counts.before[u] = 0
+                counts.start_slot[u] = slot
+                harq.olla_db[u] = 0.0
+                start_flow(queues, traffic, seed, u, present, slot)
+            # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
+            queues.cell[u] = ues.cell[u]
+            forget_csi(csi, u, max(slot, ues.blocked_until[u]))
+            mac.average_bits[u] = 1.0
+            mac.last_served[u] = slot
+    _sort_members(queues.cell, mac)
+    return n_ended
+
+
+@bare_kernel
+def _end_session(u: int, queues: Queues, counts: Counts, row: int) -> None:
+    for i in range(counts.ended.shape[1]):
+        counts.ended[row, i] = counts.ue[u, i] - counts.before[u, i]
+    counts.ended_ue[row, 0] = queues.owner[u]
+    counts.ended_ue[row, 1] = u
+    counts.ended_ue[row, 2] = queues.cell[u]
+    counts.ended_ue[row, 3] = counts.start_slot[u]
+    reset_queue(queues, u)
+
+
+@bare_kernel
+def _sort_members(cell_of: I32, mac: Mac) -> None:
+    """`mac.members`: connected UEs by cell, ascending within it."""
+    n = 0
+    for cell in range(mac.member_start.shape[0] - 1):
+        mac.member_start[cell] = n
+        for u in range(cell_of.shape[0]):
+            if cell_of[u] == cell:
+                mac.members[n] = u
+                n += 1
+    mac.member_start[-1] = n
+
+
+@bare_kernel
+def fold_all(cell_of: I32, class_of: I32, counts: Counts) -> None:
+    """Bring `counts.cell_class` up to date."""
+    for u in range(cell_of.shape[0]):
+        if cell_of[u] >= 0:
+            fold(counts.ue[u], counts.folded[u], counts.cell_class[cell_of[u], class_of[u]])
