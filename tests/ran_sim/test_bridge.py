@@ -1,0 +1,464 @@
+"""The simulator as RAN nodes: what reports say about the engine, and what actions do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ran_sim import counters as count
+from ran_sim.bridge import SimWorld, open_world
+from ran_sim.scenario import Scenario
+from ranloop.errors import NodeError, VocabularyError
+from ranloop.vocabulary import (
+    ACTIONS,
+    ID_COLUMNS,
+    Handover,
+    Level,
+    SetCellOffset,
+    SetClassWeight,
+    SetOllaTarget,
+    SetSliceQuota,
+    SetTxPower,
+    SetUeWeight,
+    measurement,
+)
+from ranloop.wire.codec import decode_report, encode
+from ranloop.wire.messages import Report
+
+MS = 1_000_000
+ALWAYS: Mapping[str, Any] = {"idle_s": 0.0, "session_s": (600.0, 600.0)}  # in session for the whole run
+FULL_BUFFER = {"name": "full", "five_qi": 9, "model": "full-buffer", "ues": 1, **ALWAYS}
+VOICE = {"name": "voice", "five_qi": 1, "model": "video", "ues": 1, "rate_mbps": 0.024, "fps": 50.0, **ALWAYS}
+FILES = {
+    "name": "files", "five_qi": 9, "model": "poisson-file", "ues": 4, "rate_mbps": 2.0, "file_kb": 100.0, **ALWAYS,
+}  # fmt: skip
+GAMING = {
+    "name": "gaming", "five_qi": 3, "model": "xr", "ues": 4, "rate_mbps": 8.0, "fps": 60.0, "jitter_ms": 2.0,
+    "slice": "1-000002", **ALWAYS,
+}  # fmt: skip
+
+
+def small_world(*traffic: Mapping[str, Any], seed: int = 1, sectors: int = 1, **sections: Any) -> SimWorld:
+    """One site, exact values."""
+    scenario = {
+        "name": "small",
+        "traffic": traffic,
+        "layout": {"sites": 1, "sectors": sectors},
+        "radio": {"k_interferers": sectors - 1},
+        "reports": {"rounding": False},
+        **sections,
+    }
+    return SimWorld(Scenario.model_validate(scenario), seed)
+
+
+def everything(world: SimWorld) -> dict[tuple[str, str, int], frozenset[str]]:
+    return {
+        (catalogue.node, level, period_ms): frozenset(names)
+        for catalogue in world.catalogues
+        for level, names in catalogue.measurements.items()
+        for period_ms in catalogue.periods_ms
+    }
+
+
+def run_to(world: SimWorld, until_ms: float) -> list[Report]:
+    """All reports that leave by `until_ms`."""
+    out: list[Report] = []
+    while world.now_ns < until_ms * MS:
+        world.advance(int(until_ms * MS))
+        out += world.reports(everything(world))
+    return out
+
+
+def pick(reports: Sequence[Report], level: Level, period_ms: int = 100) -> list[Report]:
+    return [r for r in reports if r.level == level and r.period_ms == period_ms]
+
+
+def last(world: SimWorld, until_ms: float, level: Level, period_ms: int = 100) -> Report:
+    return pick(run_to(world, until_ms), level, period_ms)[-1]
+
+
+# -- what the nodes offer -----------------------------------------------------------------------------------------
+
+
+def test_seven_sites_are_seven_nodes_of_three_cells() -> None:
+    catalogues = open_world("seven-sites").catalogues
+    assert [c.node for c in catalogues] == [f"site{i}" for i in range(7)]
+    assert catalogues[2].cells == {6: "site2/0", 7: "site2/1", 8: "site2/2"}
+    assert catalogues[0].slices == {0: "1-000001", 1: "1-000002"}
+    assert catalogues[0].periods_ms == (100, 1000)
+    assert catalogues[0].control_delay_ms == 10.0
+
+
+def test_catalogue_offers_only_what_the_vocabulary_has_at_that_level() -> None:
+    catalogue = open_world("one-cell").catalogues[0]
+    assert set(catalogue.measurements) == {"cell", "ue", "slice", "qos_flow"}
+    for level, names in catalogue.measurements.items():
+        assert all(level in measurement(name).levels for name in names)
+    assert set(catalogue.actions) <= set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("target", "overrides", "seed", "hint"),
+    [
+        ("no-such", {}, 1, "one-cell"),
+        ("one-cell", {"run.duration_s": -1}, 1, "run.duration_s"),
+        ("one-cell", {}, -1, "seed"),
+    ],
+)
+def test_a_world_that_cannot_be_opened_is_one_line_of_advice(
+    target: str, overrides: dict[str, object], seed: int, hint: str
+) -> None:
+    with pytest.raises(NodeError, match=hint) as caught:
+        open_world(target, seed=seed, overrides=overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_measurement_that_is_not_offered_is_refused() -> None:
+    world = small_world(VOICE)
+    world.advance(100 * MS)
+    with pytest.raises(NodeError, match=r"PEE\.Energy"):
+        world.reports({("site0", "cell", 100): frozenset({"PEE.Energy"})})
+
+
+# -- when and what reports are ------------------------------------------------------------------------------------
+
+
+def test_periods_end_where_they_should_and_are_reported_once() -> None:
+    world = small_world(VOICE)
+    assert world.next_report_ns() == 100 * MS
+    world.advance(60 * MS)
+    assert (world.now_ns, world.reports(everything(world))) == (60 * MS, [])
+    world.advance(900 * MS)
+    assert world.now_ns == 100 * MS
+    first = world.reports(everything(world))
+    assert [(r.seq, r.ran_time_ns, r.period_ms) for r in first] == [(0, 100 * MS, 100)] * 4
+    assert world.reports(everything(world)) == []
+    assert world.next_report_ns() == 200 * MS
+    second = pick(run_to(world, 1000), "cell", 1000)
+    assert [(r.seq, r.ran_time_ns) for r in second] == [(0, 1000 * MS)]
+
+
+def test_world_ends_after_its_duration() -> None:
+    world = small_world(VOICE, run={"duration_s": 0.25, "warmup_s": 0.0})
+    assert world.end_ns == 250 * MS
+    run_to(world, 200)
+    world.advance(10**12)
+    assert world.now_ns == 250 * MS
+
+
+def test_delayed_reports_leave_later_and_say_the_same() -> None:
+    prompt = small_world(FILES)
+    late = small_world(FILES, reports={"rounding": False, "delay_ms": 130.0})
+    of_prompt = run_to(prompt, 500)
+    assert late.next_report_ns() == 230 * MS
+    late.advance(230 * MS)
+    first = late.reports(everything(late))
+    assert {r.ran_time_ns for r in first} == {100 * MS}
+    of_late = first + run_to(late, 630)
+    assert len(of_late) == len(of_prompt) == 5 * 4
+    for a, b in zip(of_prompt, of_late, strict=True):
+        assert (a.seq, a.ran_time_ns, a.level) == (b.seq, b.ran_time_ns, b.level)
+        np.testing.assert_array_equal(a.block, b.block)
+
+
+def test_only_what_is_wanted_is_computed_and_each_node_gets_its_own_columns() -> None:
+    world = open_world("seven-sites")
+    world.advance(100 * MS)
+    wanted = {
+        ("site1", "ue", 100): frozenset({"CQI", "DRB.UEThpDl"}),
+        ("site4", "ue", 100): frozenset({"RSRP"}),
+        ("site4", "cell", 1000): frozenset({"RRU.PrbTotDl"}),
+    }
+    one, four = world.reports(wanted)
+    assert (one.node, one.names, four.node, four.names) == (
+        "site1",
+        ("DRB.UEThpDl", "CQI"),
+        "site4",
+        ("RSRP",),
+    )
+    assert one.block.shape[1] == 4
+    assert (four["RSRP"] < -40).all()
+
+
+def test_each_connected_ue_is_in_the_report_of_its_node_sorted_by_id() -> None:
+    world = open_world("seven-sites", seed=3)
+    world.advance(100 * MS)
+    reports = world.reports(everything(world))
+    ues = world.engine.ues
+    found = set()
+    for report in pick(reports, "ue"):
+        assert report.ids == ID_COLUMNS["ue"]
+        assert (np.diff(report.ue) > 0).all()
+        catalogue = next(c for c in world.catalogues if c.node == report.node)
+        assert set(report.cell.tolist()) <= set(catalogue.cells)
+        assert report.labels["cell"] == catalogue.cells
+        assert report.labels["ue"] == {ue: f"ue-{ue:06d}" for ue in report.ue.tolist()}
+        found |= set(zip(report.ue.tolist(), report.cell.tolist(), strict=True))
+    u = np.flatnonzero(ues.connected)
+    assert found == set(zip(ues.id[u].tolist(), ues.cell[u].tolist(), strict=True))
+
+
+def test_reports_survive_the_wire() -> None:
+    world = small_world(FILES, GAMING)
+    world.advance(100 * MS)
+    for report in world.reports(everything(world)):
+        back = decode_report(encode(report))
+        np.testing.assert_array_equal(back.block, report.block)
+        assert back.labels == report.labels
+
+
+# -- whether the numbers are true ---------------------------------------------------------------------------------
+
+
+def test_throughput_of_a_lone_full_buffer_ue_is_what_it_was_delivered_per_time() -> None:
+    report = last(small_world(FULL_BUFFER), 2000, "ue", 1000)
+    # The burst never ends, so its time is the whole second. A block counts as sent in the one and as delivered in the
+    # other, with 8 slots between: at the edges of 2000 slots they differ by some blocks, below 1 %.
+    assert report["DRB.UEThpDl"][0] == pytest.approx(report["DRB.RlcSduTransmittedVolumeDL"][0], rel=0.01)
+    assert report["DRB.UEThpDl"][0] > 1000
+    assert report["X.UE.SpectralEffDl"][0] == pytest.approx(
+        1000 * report["DRB.RlcSduTransmittedVolumeDL"][0] / (2000 * report["RRU.PrbUsedDl"][0]), rel=1e-5
+    )
+
+
+def test_used_prb_share_is_used_over_available() -> None:
+    report = last(small_world(FILES, GAMING), 1000, "cell", 1000)
+    used, available = report["RRU.PrbUsedDl"], report["RRU.PrbAvailDl"]
+    assert available.tolist() == [51.0]
+    assert 0 < used[0] <= 51
+    np.testing.assert_allclose(report["RRU.PrbTotDl"], 100 * used / available, rtol=1e-6)
+
+
+def test_sdu_delay_of_a_light_flow_lies_between_a_slot_and_some_milliseconds() -> None:
+    report = last(small_world(VOICE), 1000, "ue", 1000)
+    # A voice frame fits one transport block: 0.5 ms to send it, and 4 ms more for each of few retransmissions.
+    assert 5.0 <= report["DRB.RlcSduDelayDl"][0] < 50.0
+    assert report["X.DRB.BudgetMissRateDl"][0] == 0.0
+    assert report["DRB.UEUnresVolDl"][0] == 100.0
+
+
+def test_drop_rate_counts_what_was_discarded() -> None:
+    overload = {**GAMING, "ues": 8, "rate_mbps": 60.0}
+    world = small_world(overload)
+    report = last(world, 1000, "cell", 1000)
+    counts = world.engine.snapshot().cell_class[0, 0]
+    assert counts[count.DROPPED_BYTES] > 0.2 * counts[count.OFFERED_BYTES]
+    expected = 1e6 * counts[count.DROPPED_BYTES] / counts[count.OFFERED_BYTES]
+    assert report["DRB.RlcPacketDropRateDl"][0] == pytest.approx(expected, rel=1e-6)
+    assert report["X.DRB.BudgetMissRateDl"][0] > 0.2
+
+
+def test_no_bit_is_lost_between_offer_and_delivery() -> None:
+    world = small_world(FILES)
+    run_to(world, 3000)
+    report = last(world, 4000, "cell", 1000)
+    snapshot = world.engine.snapshot()
+    counts = snapshot.cell_class.sum(axis=(0, 1))
+    in_harq = (
+        counts[count.OFFERED_BYTES]
+        - counts[count.DELIVERED_BYTES]
+        - counts[count.DROPPED_BYTES]
+        - snapshot.backlog_bytes.sum()
+    )
+    assert 0 <= in_harq < 200_000
+    assert report["X.DRB.BufferedVolDl"][0] == pytest.approx(snapshot.backlog_bytes.sum() * 8e-3)
+
+
+SUMS = (
+    "RRU.PrbUsedDl", "DRB.RlcSduTransmittedVolumeDL", "X.DRB.OfferedVolDl", "X.DRB.BufferedVolDl",
+)  # fmt: skip
+TB_SUMS = ("TB.TotNbrDl", "TB.ErrTotNbrDl", "TB.TotNbrDlInitial", "TB.IntialErrNbrDl", "TB.ResidualErrNbrDl")
+
+
+def test_sums_over_ues_flows_and_slices_are_the_cells() -> None:
+    reports = [r for r in run_to(small_world(FILES, GAMING, VOICE), 500) if r.ran_time_ns == 500 * MS]
+    cell, ue, part, flow = (pick(reports, level)[0] for level in ("cell", "ue", "slice", "qos_flow"))
+    assert (len(cell), len(ue), len(part), len(flow)) == (1, 9, 2, 9)
+    for name in SUMS:
+        for other in (ue, part, flow):
+            assert other[name].sum() == pytest.approx(cell[name][0], rel=1e-5)
+    for name in TB_SUMS:
+        assert ue[name].sum() == cell[name][0]
+    assert cell["TB.TotNbrDl"][0] > 0
+    gaming = flow.slice == 1
+    assert flow.five_qi[gaming].tolist() == [3] * 4
+    assert flow["RRU.PrbUsedDl"][gaming].sum() == pytest.approx(part["RRU.PrbUsedDl"][1], rel=1e-5)
+
+
+def test_ten_reports_of_100_ms_add_up_to_one_of_1_s() -> None:
+    reports = run_to(small_world(FILES, GAMING), 2000)
+    second = [r for r in reports if r.ran_time_ns > 1000 * MS]
+    levels: tuple[Level, ...] = ("cell", "ue", "slice")
+    for level in levels:
+        for name in SUMS[1:3] + (TB_SUMS if level != "slice" else ()):
+            short = np.array([r[name] for r in pick(second, level, 100)]).sum(axis=0)
+            assert short.tolist() == pytest.approx(pick(second, level, 1000)[0][name].tolist(), rel=1e-5)
+    prbs = np.mean([r["RRU.PrbUsedDl"] for r in pick(second, "ue", 100)], axis=0)
+    np.testing.assert_allclose(prbs, pick(second, "ue", 1000)[0]["RRU.PrbUsedDl"], rtol=1e-5)
+
+
+def test_rounded_reports_differ_from_exact_ones_by_less_than_a_unit() -> None:
+    exact = last(small_world(FILES, GAMING), 300, "cell")
+    whole = last(small_world(FILES, GAMING, reports={"rounding": True}), 300, "cell")
+    for name in exact.names:
+        if measurement(name).integer:
+            assert whole[name][0] == np.floor(whole[name][0])
+            assert abs(whole[name][0] - exact[name][0]) < 1
+        else:
+            np.testing.assert_array_equal(whole[name], exact[name])
+    assert whole["RRU.PrbTotDl"][0] == np.floor(exact["RRU.PrbTotDl"][0])
+
+
+# -- when there is no value ---------------------------------------------------------------------------------------
+
+
+def test_cqi_has_no_value_before_the_first_report_and_four_bits_after() -> None:
+    world = small_world(
+        FILES,
+        radio={"k_interferers": 0, "cqi_period_ms": 20.0, "cqi_delay_ms": 20.0},
+        reports={"periods_ms": (10,)},
+    )
+    first, *_, later = pick(run_to(world, 100), "ue", 10)
+    assert np.isnan(first["CQI"]).all()
+    assert ((later["CQI"] >= 0) & (later["CQI"] <= 15)).all()
+    assert (later["CQI"] == np.rint(later["CQI"])).all()
+
+
+def test_budget_columns_have_no_value_for_best_effort() -> None:
+    report = last(small_world({**FILES, "ues": 2}, {**GAMING, "ues": 2}), 1000, "qos_flow", 1000)
+    best_effort = report.five_qi == 9
+    assert np.isnan(report["X.DRB.RadioBudgetDl"][best_effort]).all()
+    assert np.isnan(report["X.DRB.BudgetMissRateDl"][best_effort]).all()
+    # TS 23.501 Table 5.7.4-1: 5QI 3 has 50 ms, 20 ms of them in the core.
+    assert report["X.DRB.RadioBudgetDl"][~best_effort].tolist() == [30.0, 30.0]
+    assert np.isfinite(report["X.DRB.BudgetMissRateDl"][~best_effort]).all()
+
+
+def test_an_idle_flow_has_counts_of_zero_and_no_delay_throughput_or_head_of_line() -> None:
+    seldom = {**FILES, "rate_mbps": 0.000_1, "ues": 1}  # one file of 100 kB in 8000 s
+    report = last(small_world(seldom), 100, "ue")
+    for name in (
+        "DRB.UEThpDl",
+        "DRB.RlcSduDelayDl",
+        "DRB.RlcPacketDropRateDl",
+        "X.DRB.HolDelayDl",
+        "X.UE.MeanMcsDl",
+    ):
+        assert np.isnan(report[name]).all()
+    for name in ("DRB.RlcSduTransmittedVolumeDL", "RRU.PrbUsedDl", "TB.TotNbrDl", "X.DRB.BufferedVolDl"):
+        assert report[name].tolist() == [0.0]
+
+
+# -- actions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_ue_weight_moves_prbs_from_the_next_slot_on() -> None:
+    world, twin = (small_world({**FULL_BUFFER, "ues": 4}) for _ in range(2))
+    for each in (world, twin):
+        run_to(each, 400)
+    favourite = int(world.engine.ues.id[2])
+    applied = world.apply("site0", SetUeWeight(ue=[favourite], weight=[100.0]))
+    assert applied.tolist() == [[100.0]]
+    before = world.engine.snapshot()
+    for each in (world, twin):
+        each.advance(each.now_ns + each.slot_ns)
+    with_weight, without = (
+        each.engine.snapshot().since(before).ue[2, count.PRB_USED] for each in (world, twin)
+    )
+    assert with_weight > without
+    report = last(world, 500, "ue")
+    assert report["X.UE.Weight"].tolist() == [1.0, 1.0, 100.0, 1.0]
+    assert report["RRU.PrbTotDl"][2] > 80
+
+
+def test_settings_answer_with_the_values_in_force() -> None:
+    world = small_world(VOICE, {**FILES, "ues": 2}, sectors=3)
+    run_to(world, 100)
+    ue = int(world.engine.ues.id[0])
+    assert world.apply("site0", SetOllaTarget(ue=[ue], bler_target=[0.25])).tolist() == [[0.25]]
+    assert world.apply("site0", SetCellOffset(cell=[0, 2], cio_db=[3.0, -3.0])).tolist() == [[3.0], [-3.0]]
+    assert world.apply("site0", SetTxPower(cell=[1], tx_power_dbm=[40.0])).tolist() == [[40.0]]
+    applied = world.apply("site0", SetClassWeight(cell=[1, 1], five_qi=[9, 2], weight=[5.0, 5.0]))
+    np.testing.assert_array_equal(applied, [[5.0], [np.nan]])  # nobody has 5QI 2 here
+    reports = run_to(world, 200)
+    cell, report = pick(reports, "cell")[0], pick(reports, "ue")[0]
+    assert cell["X.Cell.Offset"].tolist() == [3.0, 0.0, -3.0]
+    assert cell["X.Cell.TxPower"].tolist() == [44.0, 40.0, 44.0]
+    assert report["X.UE.OllaTarget"][report.ue == ue].tolist() == [0.25]
+
+
+def test_no_value_for_a_parameter_goes_back_to_the_node_s_own() -> None:
+    scheduler = {"class_weight": {"9": 2.0}}
+    world = small_world(FILES, scheduler=scheduler, layout={"sites": 1, "sectors": 1, "tx_power_dbm": 40.0})
+    run_to(world, 100)
+    ue = int(world.engine.ues.id[0])
+    world.apply("site0", SetTxPower(cell=[0], tx_power_dbm=[30.0]))
+    assert world.apply("site0", SetTxPower(cell=[0], tx_power_dbm=[np.nan])).tolist() == [[40.0]]
+    assert world.engine.cells.tx_power_dbm.tolist() == [40.0]
+    world.apply("site0", SetClassWeight(cell=[0], five_qi=[9], weight=[7.0]))
+    assert world.apply("site0", SetClassWeight(cell=[0], five_qi=[9], weight=[np.nan])).tolist() == [[2.0]]
+    assert world.apply("site0", SetUeWeight(ue=[ue], weight=[np.nan])).tolist() == [[1.0]]
+
+
+def test_targets_elsewhere_are_left_alone_and_have_no_value() -> None:
+    world = open_world("seven-sites")
+    run_to(world, 100)
+    ues, site = world.engine.ues, world.engine.cells.site
+    u = np.flatnonzero(ues.connected)
+    here, there = u[site[ues.cell[u]] == 0][0], u[site[ues.cell[u]] == 1][0]
+    never = 2**23
+    applied = world.apply(
+        "site0", SetUeWeight(ue=[*ues.id[[here, there]].tolist(), never], weight=[2.0, 2.0, 2.0])
+    )
+    np.testing.assert_array_equal(applied, [[2.0], [np.nan], [np.nan]])
+    assert (ues.weight[here], ues.weight[there]) == (2.0, 1.0)
+    np.testing.assert_array_equal(
+        world.apply("site0", SetCellOffset(cell=[0, 3, 99], cio_db=1.0)), [[1.0], [np.nan], [np.nan]]
+    )
+    asked = np.array([ues.id[here], ues.id[there], never, np.nan], np.float32)
+    assert world.hosts("site0", "ue", asked).tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert world.hosts("site1", "cell", np.array([2, 3, 5, 6], np.float32)).tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert world.hosts("site1", "five_qi", np.array([9, 4], np.float32)).tolist() == [1.0, 0.0]
+    assert world.hosts("site1", "slice", np.array([1, 2], np.float32)).tolist() == [1.0, 0.0]
+    with pytest.raises(VocabularyError, match="bearer"):
+        world.hosts("site1", "bearer", asked)
+
+
+def test_a_handover_to_another_node_takes_the_ue_along_and_counts_it_from_then() -> None:
+    world = open_world("seven-sites", overrides={"reports.rounding": False})
+    run_to(world, 160)
+    ues, site = world.engine.ues, world.engine.cells.site
+    rate = world.engine.snapshot().ue[:, count.OFFERED_BYTES] * (ues.connected > 0)
+    u = int(np.argmax(np.where(site[ues.cell] == 0, rate, -1)))  # the busiest UE of site0
+    ue = int(ues.id[u])
+    assert np.isnan(world.apply("site0", Handover(ue=[ue], target_cell=[21]))).all()  # cells are 0..20
+    source = int(ues.cell[u])
+    target = int(np.argmax(np.where(site != 0, world.engine.links.rsrp_l3_dbm[u], -np.inf)))
+    applied = world.apply("site0", Handover(ue=[ue], target_cell=[target]))
+    assert applied.tolist() == [[float(ues.cell[u])]]
+    moved_to = f"site{site[ues.cell[u]]}"
+    assert world.hosts("site0", "ue", np.array([ue], np.float32)).tolist() == [float(moved_to == "site0")]
+    at_arrival = world.engine.snapshot().ue[u]
+    reports = run_to(world, 200)
+    rows = [(r.node, r["X.DRB.OfferedVolDl"][r.ue == ue]) for r in pick(reports, "ue") if ue in r.ue]
+    offered = world.engine.snapshot().ue[u, count.OFFERED_BYTES] - at_arrival[count.OFFERED_BYTES]
+    assert [(node, value.tolist()) for node, value in rows] == [(moved_to, [np.float32(offered * 8e-3)])]
+    cells = next(r for r in pick(reports, "cell") if r.node == "site0")
+    assert cells["MM.HoExeIntraFreqReq"][cells.cell == source].tolist() == [1.0]
+    # It is busy with this one for a while; the answer is the cell that it is on.
+    assert world.apply(moved_to, Handover(ue=[ue], target_cell=[source])).tolist() in (
+        [[float(ues.cell[u])]],
+        [[float(source)]],
+    )
+
+
+def test_an_action_that_the_node_does_not_take_is_refused() -> None:
+    world = small_world(VOICE)
+    quota = SetSliceQuota(cell=0, slice=0, min_pct=0, max_pct=100, dedicated_pct=0)
+    with pytest.raises(NodeError, match="SetSliceQuota"):
+        world.apply("site0", quota)
+    with pytest.raises(NodeError, match="site9"):
+        world.apply("site9", SetCellOffset(cell=[0], cio_db=[0.0]))
