@@ -179,6 +179,7 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             next_session(radio.seed, u, ues, radio.sessions)
             links.cell[u, :] = -1
             links.rx_mw[u, :] = 0.0
+            links.fading[u, :, :] = np.float32(0)
         starts = not ues.connected[u] and slot >= ues.start_slot[u]
         if starts:
             _start_ue(slot, u, ues, radio)

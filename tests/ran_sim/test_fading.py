@@ -1,0 +1,163 @@
+"""Fast fading: Rayleigh and Clarke in distribution and over time, independent across links, exact in time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ran_sim.fading import TAPS, Fading, assign_links, build_fading, fade_ue, start_fading
+from ran_sim.state import F64
+
+GRID_S = 0.002
+DOPPLER_HZ = 9.73  # 3 km/h at 3.5 GHz: 3 / 3.6 / 0.299792 * 3.5
+RBG_HZ = 1.44e6
+
+
+def fading_of(
+    n_ue: int,
+    *,
+    n_branch: int = 1,
+    k: int = 0,
+    doppler_hz: float = DOPPLER_HZ,
+    delay_spread_s: float = 100e-9,
+    n_rbg: int = 2,
+) -> Fading:
+    """UE slots with ids 0, 1, …, each linked to cells 0..k."""
+    fading = build_fading(
+        n_ue=n_ue,
+        n_rbg=n_rbg,
+        k=k,
+        n_branch=n_branch,
+        grid_s=GRID_S,
+        delay_spread_s=delay_spread_s,
+        rbg_hz=RBG_HZ,
+    )
+    for u in range(n_ue):
+        start_fading(1, u, u, doppler_hz, fading)
+        assign_links(1, u, np.arange(1 + k, dtype=np.int32), fading)
+    return fading
+
+
+def gains(fading: Fading, steps: list[int], rbg: int = 0) -> F64:
+    """Power gain at one RBG, shape [n_ue, ranks, n_step]."""
+    n_ue, n_process = fading.cell.shape
+    ranks = n_process - fading.n_branch + 1
+    out = np.empty((n_ue, ranks, len(steps)))
+    scratch = np.empty((2, fading.phase.shape[2]), np.float32)
+    row = np.empty((ranks, fading.turn_re.shape[2]), np.float32)
+    for u in range(n_ue):
+        for i, step in enumerate(steps):
+            fade_ue(u, step, fading, scratch[0], scratch[1], row)
+            out[u, :, i] = row[:, rbg]
+    return out
+
+
+def bessel_j0(x: float) -> float:
+    """J0 as the mean of cos(x cos a) over the circle."""
+    return float(np.mean(np.cos(x * np.cos(np.linspace(0, 2 * math.pi, 4000, endpoint=False)))))
+
+
+def test_power_has_mean_one_and_is_exponential() -> None:
+    power = gains(fading_of(3000), [0, 5000]).ravel()
+    assert power.mean() == pytest.approx(1.0, abs=4 / math.sqrt(power.size))
+    assert np.mean(power < 0.1) == pytest.approx(1 - math.exp(-0.1), abs=0.015)
+    assert np.mean(power > 2.0) == pytest.approx(math.exp(-2.0), abs=0.02)
+
+
+def test_serving_link_sums_its_branches_and_interferers_have_one() -> None:
+    power = gains(fading_of(2000, n_branch=2, k=1), [0, 5000])
+    assert power[:, 0].mean() == pytest.approx(2.0, abs=0.1)
+    assert power[:, 1].mean() == pytest.approx(1.0, abs=0.07)
+    # Two independent exponentials: P(sum < x) = 1 - (1 + x) exp(-x)
+    assert np.mean(power[:, 0] < 0.5) == pytest.approx(1 - 1.5 * math.exp(-0.5), abs=0.015)
+
+
+@pytest.mark.parametrize("step", [2, 6, 10, 20, 28])
+def test_power_correlation_over_time_is_clarkes(step: int) -> None:
+    power = gains(fading_of(1500), [0, step, 3000, 3000 + step, 9000, 9000 + step])[:, 0]
+    early, late = power[:, 0::2].ravel(), power[:, 1::2].ravel()
+    measured = np.mean(early * late) - early.mean() * late.mean()
+    assert measured == pytest.approx(bessel_j0(2 * math.pi * DOPPLER_HZ * step * GRID_S) ** 2, abs=0.08)
+
+
+def test_level_crossings_and_fade_share_are_those_of_rayleigh() -> None:
+    # Rice: crossings of rho = R / rms per f_D: sqrt(2 pi) rho exp(-rho^2), at -10 and 0 dB.
+    steps = list(range(5000))
+    power = gains(fading_of(30), steps)[:, 0]
+    for level_db, expected in ((-10.0, 0.7172), (0.0, 0.9221)):
+        level = 10 ** (level_db / 10)
+        upward = np.sum((power[:, :-1] < level) & (power[:, 1:] >= level))
+        rate = upward / (power.shape[0] * len(steps) * GRID_S) / DOPPLER_HZ
+        assert rate == pytest.approx(expected, rel=0.06)
+        assert np.mean(power < level) == pytest.approx(1 - math.exp(-level), rel=0.1)
+
+
+def test_fading_never_repeats() -> None:
+    # Power against itself at every lag from 1 s to 60 s: a loop would show as a correlation of 1.
+    power = gains(fading_of(4), list(range(30_000)))[:, 0]
+    centred: F64 = power - power.mean(axis=1, keepdims=True)
+    spectrum = np.abs(np.fft.rfft(centred, n=2 * centred.shape[1])) ** 2
+    correlation = np.fft.irfft(spectrum)[:, : centred.shape[1]]
+    overlap = np.arange(centred.shape[1], 0, -1)
+    correlation /= overlap * power.var(axis=1, keepdims=True)
+    lags = slice(500, 25_000)
+    assert np.abs(correlation[:, lags]).max() < 0.6
+
+
+def test_ues_cells_and_branches_fade_independently() -> None:
+    steps = list(range(0, 20_000, 40))  # 80 ms apart: beyond the coherence time
+    power = gains(fading_of(6, k=3), steps).reshape(24, -1)
+    correlations = np.array(np.corrcoef(power))
+    np.fill_diagonal(correlations, 0.0)
+    assert np.sqrt(np.mean(correlations**2)) == pytest.approx(1 / math.sqrt(len(steps)), rel=0.6)
+    assert np.abs(correlations).max() < 0.35
+
+
+def test_correlation_over_frequency_follows_the_delay_spread() -> None:
+    # Exponential delays: |1 / (1 + 2 pi j f DS)|^2; one RBG apart at 100 ns 0.55. Delays are one set of four per UE.
+    fading = fading_of(3000, n_rbg=9)
+    for rbg in (1, 4):
+        power = np.stack([gains(fading, [0], 0).ravel(), gains(fading, [0], rbg).ravel()])
+        # Averaged over UEs, the squared frequency correlation of four drawn delays: 1/4 of it is the taps' own.
+        exact = 1 / (1 + (2 * math.pi * rbg * RBG_HZ * 100e-9) ** 2)
+        expected = 1 / TAPS + (1 - 1 / TAPS) * exact
+        assert np.corrcoef(power)[0, 1] == pytest.approx(expected, abs=0.07)
+
+
+def test_a_flat_channel_has_no_delay_spread() -> None:
+    fading = fading_of(5, delay_spread_s=0.0)
+    assert gains(fading, [7], 0) == pytest.approx(gains(fading, [7], 1))
+
+
+def test_fading_equals_a_plain_sum_of_sinusoids() -> None:
+    fading = fading_of(2, n_branch=2, k=1, n_rbg=3)
+    step = 123_457
+    n_process = 3
+    turns = (fading.phase + fading.step.astype(np.uint64) * step) % 2**32 / 2**32
+    taps = np.exp(2j * math.pi * turns).sum(axis=1).reshape(2, TAPS, n_process)
+    response = np.einsum("utp,utb->upb", taps, fading.turn_re + 1j * fading.turn_im)
+    power = np.abs(response) ** 2
+    for rbg in range(3):
+        got = gains(fading, [step], rbg)[:, :, 0]
+        assert got[:, 0] == pytest.approx(power[:, 0, rbg] + power[:, 1, rbg], abs=2e-3)
+        assert got[:, 1] == pytest.approx(power[:, 2, rbg], abs=2e-3)
+
+
+def test_a_link_keeps_its_fading_when_it_becomes_the_serving_one() -> None:
+    fading = fading_of(1, k=2)
+    before = gains(fading, [50])[0, :, 0]
+    assign_links(1, 0, np.array([2, 0, 1], np.int32), fading)
+    assert gains(fading, [50])[0, :, 0] == pytest.approx(before[[2, 0, 1]])
+
+
+def test_a_still_ue_with_no_doppler_does_not_fade() -> None:
+    power = gains(fading_of(3, doppler_hz=0.0), [0, 10_000])[:, 0]
+    assert power[:, 0] == pytest.approx(power[:, 1])
+
+
+def test_a_link_to_nobody_has_no_gain() -> None:
+    fading = fading_of(1, k=1)
+    assign_links(1, 0, np.array([0, -1], np.int32), fading)
+    assert gains(fading, [3])[0, 1, 0] == 0.0

@@ -1,0 +1,236 @@
+"""The slow radio as a whole: links add up, actions reach them, worlds are paired and do not depend on how they are run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ran_sim.radio import (
+    RadioState,
+    advance_fading,
+    init_radio,
+    radio_tick,
+    refresh_links,
+    request_handover,
+    serving_sinr_db,
+)
+from ran_sim.scenario import load_scenario
+from ran_sim.state import Cells, Links, Ues
+
+World = tuple[Cells, Ues, Links, RadioState]
+TICK_SLOTS, GRID_SLOTS = 100, 4
+
+
+def world(seed: int = 1, name: str = "seven-sites", **overrides: object) -> World:
+    scenario = load_scenario(name).with_overrides({key.replace("__", "."): v for key, v in overrides.items()})
+    return init_radio(scenario, seed)
+
+
+def run(world: World, first_slot: int, end_slot: int) -> None:
+    for slot in range(first_slot, end_slot, TICK_SLOTS):
+        radio_tick(slot, *world)
+    advance_fading(end_slot - GRID_SLOTS, *world[1:])
+
+
+def ue_state(world: World, u: int) -> tuple[float, ...]:
+    """What the world itself does to a UE, apart from controllers."""
+    _, ues, links, _ = world
+    return int(ues.id[u]), float(ues.x_m[u]), float(ues.y_m[u]), *links.gain_db[u].tolist()
+
+
+@pytest.fixture(scope="module")
+def seven() -> World:
+    made = world()
+    run(made, 0, 4000)
+    return made
+
+
+def test_received_powers_are_split_without_loss(seven: World) -> None:
+    cells, ues, links, _ = seven
+    cells.load[:] = np.linspace(0.1, 0.9, 21)
+    refresh_links(*seven)
+    for u in np.flatnonzero(ues.connected):
+        # 44 dBm over 51 PRBs, 4 of them per RBG
+        per_rbg_mw = 10 ** ((44 + 10 * math.log10(4 / 51) + links.gain_db[u].astype(float)) / 10)
+        explicit = links.cell[u]
+        assert links.rx_mw[u] == pytest.approx(per_rbg_mw[explicit], rel=1e-4)
+        rest = np.setdiff1d(np.arange(21), explicit)
+        assert links.rest_mw[u] == pytest.approx(per_rbg_mw[rest] @ cells.load[rest], rel=1e-2, abs=1e-12)
+        assert explicit[0] == ues.cell[u]
+        assert per_rbg_mw[explicit[1:]].min() >= per_rbg_mw[rest].max() * (1 - 1e-6)
+
+
+def test_noise_is_thermal_plus_noise_figure(seven: World) -> None:
+    # -174 dBm/Hz + 9 dB + 10 log10(4 * 12 * 30 kHz) = -103.42 dBm
+    assert 10 * math.log10(seven[2].noise_mw[0]) == pytest.approx(
+        -174 + 9 + 10 * math.log10(1.44e6), abs=1e-3
+    )
+
+
+def test_path_gain_of_one_ue_by_hand() -> None:
+    """A UE in the street 200 m in front of a lone sector, no shadow: path loss, element, column, and nothing else."""
+    made = world(layout__sites=1, radio__k_interferers=2, radio__indoor_share=0.0)
+    _, ues, links, radio = made
+    radio.maps.los[:] = 0.0
+    radio.maps.state[:] = -5.0  # line of sight everywhere
+    radio.motion.speeds_mps[:] = 0.0
+    radio_tick(0, *made)
+    ues.x_m[0], ues.y_m[0] = 200 * math.cos(math.radians(30)), 200 * math.sin(math.radians(30))
+    radio_tick(TICK_SLOTS, *made)
+    below_deg = math.degrees(math.atan2(23.5, 200))  # 6.70 degrees below the horizon
+    half_phase = math.pi / 2 * (math.cos(math.radians(90 + below_deg)) - math.cos(math.radians(102)))
+    column_db = 10 * math.log10(math.sin(10 * half_phase) ** 2 / (10 * math.sin(half_phase) ** 2))
+    boresight_db = (
+        8 - 12 * (below_deg / 65) ** 2 + column_db - 89.57
+    )  # path loss of TR 38.901 UMa LOS at 200 m
+    assert links.gain_db[0, 0] == pytest.approx(boresight_db, abs=0.01)
+    # 120 degrees off: 12 (120 / 65)^2 is more than the 30 dB that both cuts may have together.
+    assert links.gain_db[0, 1:] == pytest.approx(8 - 30 + column_db - 89.57, abs=0.01)
+
+
+def test_a_run_does_not_depend_on_how_it_is_split() -> None:
+    whole, steps = world(), world()
+    run(whole, 0, 6000)
+    for slot in range(0, 6000, GRID_SLOTS):  # fading evaluated on every step, not only on the last
+        if slot % TICK_SLOTS == 0:
+            radio_tick(slot, *steps)
+        advance_fading(slot, *steps[1:])
+    for part, fields in enumerate((Cells._fields, Ues._fields, Links._fields)):
+        for name in fields:
+            assert np.array_equal(getattr(whole[part], name), getattr(steps[part], name)), name
+
+
+def test_two_seeds_are_two_worlds() -> None:
+    one, other = world(1), world(2)
+    run(one, 0, 100)
+    run(other, 0, 100)
+    assert not np.array_equal(one[2].gain_db, other[2].gain_db)
+
+
+def test_what_a_controller_does_leaves_the_world_alone() -> None:
+    plain, steered = world(), world()
+    for slot in range(0, 20_000, TICK_SLOTS):
+        radio_tick(slot, *plain)
+        radio_tick(slot, *steered)
+        cells, ues, _, _ = steered
+        if slot == 1000:
+            cells.cio_db[:7] = 6.0
+            cells.tx_power_dbm[3] = 38.0
+        if slot % 2000 == 0:
+            request_handover(slot, 5, int((ues.cell[5] + 1) % 21), *steered)
+    assert all(ue_state(plain, u) == ue_state(steered, u) for u in range(210))
+    assert not np.array_equal(plain[1].cell, steered[1].cell)
+
+
+def test_load_changes_who_is_there_but_not_where_best_effort_is() -> None:
+    light, heavy = world(load=0.5), world(load=2.0)
+    run(light, 0, 2000)
+    run(heavy, 0, 2000)
+    assert heavy[1].connected.sum() == 210
+    assert light[1].connected[63:].mean() == pytest.approx(0.25, abs=0.15)  # 147 slots: 4 sd
+    assert all(ue_state(light, u) == ue_state(heavy, u) for u in range(63))
+
+
+def test_a_new_ue_takes_the_slot_with_everything_at_its_default() -> None:
+    made = world()
+    _, ues, _, _ = made
+    radio_tick(0, *made)
+    ues.weight[0], ues.olla_target[0] = 5.0, 0.3
+    first_id, end = int(ues.id[0]), int(ues.end_slot[0])
+    for slot in range(TICK_SLOTS, end + TICK_SLOTS, TICK_SLOTS):
+        assert ues.id[0] == first_id
+        radio_tick(slot, *made)
+    assert ues.id[0] == first_id + 210  # session 1 of slot 0, without a pause
+    assert (ues.connected[0], ues.start_slot[0]) == (1, end)
+    assert (ues.weight[0], ues.olla_target[0]) == (1.0, 0.1)
+
+
+def test_an_empty_slot_has_no_cell() -> None:
+    made = world(load=0.2)
+    run(made, 0, 100_000)
+    _, ues, links, _ = made
+    empty = ues.connected == 0
+    assert empty.any()
+    assert (ues.cell[empty] == -1).all()
+    assert (links.cell[empty] == -1).all()
+    assert (ues.cell[~empty] >= 0).all()
+
+
+def test_transmit_power_moves_received_power_db_for_db() -> None:
+    made = world()
+    run(made, 0, 100)
+    cells, _, links, _ = made
+    before = links.rx_mw[:, 0].copy()
+    cells.tx_power_dbm[:] -= 3.0
+    refresh_links(*made)
+    ratio = links.rx_mw[:, 0][before > 0] / before[before > 0]
+    assert ratio == pytest.approx(10**-0.3, rel=1e-5)
+
+
+def test_forced_handover_moves_the_ue_and_its_links() -> None:
+    made = world()
+    run(made, 0, 2000)
+    _, ues, links, radio = made
+    # A UE on whose links no command is lost.
+    u = next(u for u in np.flatnonzero(ues.connected).tolist() if serving_sinr_db(u, made[0], links) > 0)
+    source, target = int(ues.cell[u]), int(links.cell[u, 1])
+    attempts = int(radio.ho_attempts[source])
+    fading_of_target = links.fading[u, 1].copy()
+    assert not request_handover(2003, u, source, *made)
+    assert not request_handover(2003, u, 21, *made)
+    assert request_handover(2003, u, target, *made)
+    assert (ues.cell[u], links.cell[u, 0], ues.blocked_until[u]) == (target, target, 2003 + 80)
+    assert (radio.ho_attempts[source], radio.ho_forced[source]) == (attempts + 1, 1)
+    # The serving link adds a second branch to the same first one.
+    assert (links.fading[u, 0] >= fading_of_target - 1e-6).all()
+    assert not request_handover(2004, u, source, *made)  # still being executed
+
+
+def test_nobody_is_handed_over_from_an_empty_slot() -> None:
+    made = world(load=0.2)
+    radio_tick(0, *made)
+    u = int(np.flatnonzero(made[1].connected == 0)[0])
+    assert not request_handover(1, u, 3, *made)
+
+
+def test_cell_individual_offset_moves_ues_to_the_favoured_cell() -> None:
+    served = []
+    for cio_db in (-6.0, 6.0):
+        made = world(radio__indoor_share=0.0)
+        made[0].cio_db[4] = cio_db
+        run(made, 0, 20_000)
+        served.append(int(np.sum(made[1].cell == 4)))
+    assert served[1] > served[0]
+
+
+def test_handovers_mostly_succeed_and_grow_with_speed() -> None:
+    rates = []
+    for speed_kmh in (3.0, 30.0):
+        made = world(radio__indoor_share=0.0, mobility__speeds_kmh=[speed_kmh], mobility__speed_shares=[1.0])
+        run(made, 0, 40_000)
+        radio = made[3]
+        attempts, successes, failures = (
+            int(count.sum()) for count in (radio.ho_attempts, radio.ho_successes, radio.ho_failures)
+        )
+        assert attempts == successes + failures
+        assert failures <= 0.15 * attempts
+        rates.append(attempts)
+    assert rates[1] > 2 * rates[0]
+
+
+def test_best_effort_is_at_home_in_every_cell(seven: World) -> None:
+    """Three of ten slots of every cell; shadowing moves some to a neighbour, so that seldom a cell has none."""
+    _, ues, _, _ = seven
+    assert ues.connected[:63].all()
+    assert len(set(ues.cell[:63].tolist())) >= 18
+
+
+def test_one_cell_has_no_interference() -> None:
+    made = world(name="one-cell")
+    run(made, 0, 1000)
+    _, ues, links, _ = made
+    assert (links.rest_mw[ues.connected > 0] == 0.0).all()
+    assert links.cell.shape == (30, 1)
+    assert links.fading[ues.connected > 0].mean() == pytest.approx(2.0, abs=0.5)
