@@ -355,7 +355,7 @@ class MqttBus:
         if not self._closed:
             self._selector.unregister(connection)
         if self._leaving and not isinstance(connection, ssl.SSLSocket):
-            # Closing over unread input resets the connection, and the broker may never read our DISCONNECT.
+            # Closing over unread input resets the connection: what is still on its way to the broker would be lost.
             with suppress(OSError):  # the broker is gone or silent: there is nobody to wait for
                 connection.shutdown(socket.SHUT_WR)
                 connection.settimeout(_LINGER_S)

@@ -56,7 +56,7 @@ def encode(message: Message) -> bytes:
 def _header_only(payload: bytes, what: str) -> bytes:
     line, end = first_line(payload, what)
     if end != len(payload):
-        raise WireError(f"{what}: {len(payload) - end} bytes follow the header; a {what} has none")
+        raise WireError(f"{what}: {len(payload) - end} bytes follow the header, where nothing belongs")
     return line
 
 

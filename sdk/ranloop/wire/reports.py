@@ -31,6 +31,8 @@ from ranloop.wire.frame import (
 from ranloop.wire.messages import WIRE_VERSION, Report
 
 _STREAMS_KEPT = 256
+# A static line begins with version, level, period, rows and node: enough to guess which known line this one is.
+_PREFIX_BYTES = 96
 
 _Labels = Mapping[str, Mapping[int, str]]
 _Key = tuple[str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...]]
@@ -41,6 +43,7 @@ _PADDING = tuple(b" " * (-n % ALIGN) + b"\n" for n in range(ALIGN))
 class _Stream:
     """What a decoder keeps of a static line, and the id columns that it last found to be in order."""
 
+    line: bytes  # its newline included
     node: str
     level: Level
     period_ms: int
@@ -53,6 +56,8 @@ class _Stream:
 
 # Key -> (the labels as they were, static line). A plain dict: single operations on it are atomic between threads.
 _static_lines: dict[_Key, tuple[_Labels, bytes]] = {}
+# First bytes of a payload -> the stream last seen to begin so. Comparing 10 kB of labels is cheaper than hashing them.
+_streams: dict[bytes, _Stream] = {}
 
 
 def encode_report(report: Report) -> bytes:
@@ -82,7 +87,7 @@ def _remember(key: _Key, labels: _Labels) -> bytes:
             f"a report with {len(ids)} id columns and {len(names)} measurements has a block {shape}"
         )
     kept = {column: dict(names_of) for column, names_of in labels.items()}
-    header = {"v": WIRE_VERSION, "node": node, "level": level, "period_ms": period_ms, "rows": shape[0]}
+    header = {"v": WIRE_VERSION, "level": level, "period_ms": period_ms, "rows": shape[0], "node": node}
     line = json_line(header | {"ids": ids, "names": names, "labels": kept})
     try:
         _parse_static(line[:-1])
@@ -100,9 +105,10 @@ def decode_report(payload: bytes) -> Report:
     Raises:
         WireError: Not a report of wire version 1 within bounds.
     """
-    line, start = first_line(payload, "report")
-    stream = _stream(line)
-    line, start = first_line(payload, "report", start)
+    stream = _streams.get(payload[:_PREFIX_BYTES])
+    if stream is None or not payload.startswith(stream.line):
+        stream = _learn(payload)
+    line, start = first_line(payload, "report", len(stream.line))
     dynamic = cast(headers.ReportDynamic, parse(headers.REPORT_DYNAMIC, line, "report"))
     n_ids = len(stream.ids)
     block = matrix(payload, start, stream.rows, n_ids + len(stream.names), "report")
@@ -122,14 +128,16 @@ def decode_report(payload: bytes) -> Report:
         names=stream.names,
         block=block,
         labels=stream.labels,
-        stamps=dynamic["stamps"],
+        stamps=MappingProxyType(dynamic["stamps"]),
     )
 
 
-@lru_cache(_STREAMS_KEPT)
-def _stream(line: bytes) -> _Stream:
+def _learn(payload: bytes) -> _Stream:
+    """Read a static line that is not known yet, and keep what it says."""
+    line, start = first_line(payload, "report")
     header = _parse_static(line)
-    return _Stream(
+    stream = _Stream(
+        line=payload[:start],
         node=header["node"],
         level=header["level"],
         period_ms=header["period_ms"],
@@ -140,6 +148,10 @@ def _stream(line: bytes) -> _Stream:
         ),
         rows=header["rows"],
     )
+    if len(_streams) >= _STREAMS_KEPT:
+        _streams.clear()
+    _streams[payload[:_PREFIX_BYTES]] = stream
+    return stream
 
 
 def _parse_static(line: bytes) -> headers.ReportStatic:

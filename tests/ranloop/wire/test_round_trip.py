@@ -1,0 +1,166 @@
+"""What is encoded comes back the same: every message, by property and by example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranloop import wire
+from ranloop.errors import WireError
+from ranloop.wire import (
+    Answer,
+    Message,
+    Presence,
+    Step,
+    decode_answer,
+    decode_presence,
+    decode_report,
+    encode,
+)
+from tests.ranloop.wire import samples
+from tests.ranloop.wire.samples import same
+
+KINDS = sorted(samples.one_of_each())
+
+
+def decoder(kind: str) -> Callable[[bytes], Any]:
+    decode: Callable[[bytes], Any] = getattr(wire, f"decode_{kind}")
+    return decode
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_of_each_comes_back(kind: str) -> None:
+    message = samples.one_of_each()[kind]
+    assert same(message, decoder(kind)(encode(message)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "messages"),
+    [
+        ("report", samples.reports()),
+        ("action_batch", samples.batches()),
+        ("result", samples.results()),
+        ("catalogue", samples.catalogues),
+        ("presence", samples.presences),
+        ("order", samples.orders),
+        ("step", samples.steps),
+        ("answer", samples.answers),
+    ],
+)
+def test_every_valid_message_comes_back(kind: str, messages: st.SearchStrategy[Message]) -> None:
+    @given(message=messages)
+    def comes_back(message: Message) -> None:
+        assert same(message, decoder(kind)(encode(message)))
+
+    comes_back()
+
+
+def test_a_report_is_two_lines_that_a_person_can_read_and_one_block() -> None:
+    static, dynamic, block = encode(samples.report()).split(b"\n", 2)
+    assert json.loads(static) == {
+        "v": 1,
+        "level": "ue",
+        "period_ms": 100,
+        "rows": 2,
+        "node": "gnb-1",
+        "ids": ["ue", "cell"],
+        "names": ["DRB.UEThpDl", "CQI"],
+        "labels": {"ue": {"7": "imsi-7", "9": "imsi-9"}, "cell": {"3": "north"}},
+    }
+    assert json.loads(dynamic) == {"seq": 4, "ran_time_ns": 500_000_000, "stamps": {"counted": 123}}
+    # IEEE 754 single, little endian, row by row: UE 7 in cell 3 at 1200.5, CQI 11; UE 9 at 0, no CQI.
+    assert block == bytes.fromhex("0000e040 00004040 00109644 00003041 00001041 00004040 00000000 0000c07f")
+
+
+@pytest.mark.parametrize("node", ["a", "ab", "abc", "abcd"])
+def test_a_block_begins_at_a_multiple_of_four_bytes_and_is_a_view(node: str) -> None:
+    payload = encode(samples.report(node=node))
+    report = decode_report(payload)
+    block_starts_at = len(payload) - report.block.nbytes
+    assert block_starts_at % 4 == 0
+    assert report.block.flags.aligned
+    assert not report.block.flags.owndata
+
+
+@pytest.mark.parametrize("kind", ["report", "action_batch", "result"])
+def test_what_is_decoded_cannot_be_written_to(kind: str) -> None:
+    message = decoder(kind)(encode(samples.one_of_each()[kind]))
+    arrays = {
+        "report": lambda m: [m.block],
+        "action_batch": lambda m: [m.action.ue, m.action.weight],
+        "result": lambda m: [m.targets, m.status, m.cause, m.applied],
+    }[kind](message)
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        message.stamps["x"] = 1
+
+
+def test_labels_that_changed_in_place_are_sent_as_they_are_now() -> None:
+    labels = {"ue": {7: "first", 9: "second"}}
+    assert decode_report(encode(samples.report(labels=labels))).labels == labels
+    labels["ue"][9] = "another"
+    assert decode_report(encode(samples.report(labels=labels))).labels["ue"][9] == "another"
+
+
+def test_ids_are_checked_again_when_they_change_in_a_known_stream() -> None:
+    good, bad = samples.report(), samples.report()
+    bad.block[1, 0] = 9.5
+    decode_report(encode(good))
+    with pytest.raises(WireError, match="not a whole number"):
+        decode_report(encode(bad))
+    assert same(good, decode_report(encode(good)))
+
+
+def test_many_streams_do_not_disturb_each_other() -> None:
+    reports = [samples.report(node=f"gnb-{n}", period_ms=n + 1) for n in range(600)]
+    for _ in range(2):
+        for report in reports:
+            assert same(report, decode_report(encode(report)))
+
+
+def test_a_block_of_another_memory_order_is_sent_row_by_row() -> None:
+    report = samples.report()
+    assert encode(samples.report(block=np.asfortranarray(report.block))) == encode(report)
+
+
+def test_numpy_numbers_travel_as_numbers() -> None:
+    presence = Presence(name="qos", alive=True, facts={"pid": np.int64(17), "load": np.float32(0.5)})
+    assert decode_presence(encode(presence)).facts == {"pid": 17, "load": 0.5}
+    step = Step(host="sim", step=int(np.int64(3)), ran_time_ns=5, reports=(samples.report(seq=np.int64(8)),))
+    assert wire.decode_step(encode(step)).reports[0].seq == 8
+
+
+def test_of_a_long_traceback_the_end_travels() -> None:
+    answer = decode_answer(encode(Answer(xapp="qos", step=1, error="x" * 100_000 + "ValueError: here")))
+    assert len(answer.error) == 65_536
+    assert answer.error.endswith("ValueError: here")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"names": ("CQI",)},
+        {"names": ("CQI", "CQI")},
+        {"names": ("CQI", "two words")},
+        {"node": "gNB/1"},
+        {"ids": ("cell", "ue")},
+        {"block": np.zeros((2, 4))},
+    ],
+)
+def test_a_report_that_nobody_could_read_is_not_sent(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="report"):
+        encode(samples.report(**wrong))
+
+
+@pytest.mark.parametrize("fact", [float("nan"), float("inf"), 1 << 80, [[[[[[[[[1]]]]]]]]], object()])
+def test_a_fact_that_json_cannot_carry_is_not_sent(fact: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        encode(Presence(name="qos", alive=True, facts={"x": fact}))
