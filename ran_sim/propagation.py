@@ -36,8 +36,8 @@ STATE_RAMP: Final = 0.4
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
 _FIRST_SITE_DRAW: Final = 16  # of a UE's penetration draws; the lower ones belong to its building
 
-MAP_GRID_M: Final = 4.0
-MAP_POINTS: Final = 512  # a map is a torus of 2048 m: displacements beyond it meet the same shadows again
+MAP_GRID_M: Final = 3.2
+MAP_POINTS: Final = 512  # a map is a torus of 1638 m: displacements beyond it meet the same shadows again
 
 
 @kernel

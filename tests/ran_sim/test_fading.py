@@ -116,14 +116,14 @@ def test_ues_cells_and_branches_fade_independently() -> None:
 
 
 def test_correlation_over_frequency_follows_the_delay_spread() -> None:
-    # Exponential delays: |1 / (1 + 2 pi j f DS)|^2; one RBG apart at 100 ns 0.55. Delays are one set of four per UE.
+    # Correlation of power = |that of the complex gain|^2; exponential delays: |1 / (1 + 2 pi j f DS)|^2.
     fading = fading_of(3000, n_rbg=9)
     for rbg in (1, 4):
         power = np.stack([gains(fading, [0], 0).ravel(), gains(fading, [0], rbg).ravel()])
-        # Averaged over UEs, the squared frequency correlation of four drawn delays: 1/4 of it is the taps' own.
+        # Averaged over UEs: mean |sum over 4 taps|^2 / 16 has 4 own terms of 1 and 12 cross terms of the above.
         exact = 1 / (1 + (2 * math.pi * rbg * RBG_HZ * 100e-9) ** 2)
         expected = 1 / TAPS + (1 - 1 / TAPS) * exact
-        assert np.corrcoef(power)[0, 1] == pytest.approx(expected, abs=0.07)
+        assert np.array(np.corrcoef(power))[0, 1] == pytest.approx(expected, abs=0.07)
 
 
 def test_a_flat_channel_has_no_delay_spread() -> None:

@@ -90,7 +90,7 @@ def test_penetration_adds_the_way_inside_and_the_buildings_spread(
 
 @pytest.fixture(scope="module")
 def fields() -> F32:
-    # 12 independent maps of 2 x 2 km: some 1600 decorrelation areas each
+    # 12 independent maps of 1.6 x 1.6 km: some 1000 decorrelation areas each
     return np.concatenate(
         [gaussian_fields(1, SHADOWING, pair, DECORRELATION_LOS_M, SHADOW_EXPONENT) for pair in range(6)]
     )
@@ -98,14 +98,14 @@ def fields() -> F32:
 
 def test_shadowing_is_standard_normal_and_falls_off_exponentially(fields: F32) -> None:
     assert fields.std() == pytest.approx(1.0, abs=0.03)
-    for steps in (2, 12):  # 8 m and 48 m
+    for steps in (3, 15):  # 9.6 m and 48 m
         measured = np.mean(fields * np.roll(fields, steps, axis=2))
         assert measured == pytest.approx(math.exp(-steps * MAP_GRID_M / DECORRELATION_LOS_M), abs=0.05)
 
 
 def test_shadowing_of_different_sites_is_independent(fields: F32) -> None:
     correlations = np.corrcoef(fields.reshape(len(fields), -1))
-    assert np.abs(correlations - np.eye(len(fields))).max() < 0.12  # 1600 areas: sd 0.025; largest of 66
+    assert np.abs(correlations - np.eye(len(fields))).max() < 0.12  # 1000 areas: sd 0.03; largest of 66
 
 
 def test_interpolation_keeps_variance_and_correlation_between_grid_points(fields: F32) -> None:
