@@ -3,7 +3,9 @@
 from ranloop.node.clock import Clock, RealClock, VirtualClock
 from ranloop.node.host import NodeHost, Registration
 from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.recording import Recorder
 from ranloop.node.registry import open_world
+from ranloop.node.replay import ReplayWorld, open_replay
 from ranloop.node.summary import RunSummary
 from ranloop.node.world import World
 
@@ -13,9 +15,12 @@ __all__ = (
     "NodeHost",
     "Observer",
     "RealClock",
+    "Recorder",
     "Registration",
+    "ReplayWorld",
     "RunSummary",
     "VirtualClock",
     "World",
+    "open_replay",
     "open_world",
 )

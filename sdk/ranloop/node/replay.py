@@ -1,0 +1,208 @@
+"""Nodes that play back what was measured before: a recorded run, or drive-test logs of phones.
+
+A replay cannot be influenced, so it takes no actions: what an xApp wants is refused as not supported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ranloop.errors import NodeError
+from ranloop.node import gnettrack
+from ranloop.node.gnettrack import PhoneTrace, is_trace_name, read_trace
+from ranloop.node.recording import MANIFEST, read_recording
+from ranloop.vocabulary import Action
+from ranloop.wire.messages import F32, Catalogue, Report
+
+PHONE_PERIOD_MS = 1000
+_NS_PER_S = 1_000_000_000
+_PHONE_SLOT_NS = 1_000_000  # phones have no slots of their own; timers of xApps fall on this grid
+
+
+class Source(Protocol):
+    """All reports of one stream, in the order of RAN time."""
+
+    @property
+    def stream(self) -> tuple[str, str, int]: ...
+
+    @property
+    def times_ns(self) -> Sequence[int]: ...
+
+    def report(self, index: int, names: frozenset[str]) -> Report: ...
+
+
+class ReplayWorld:
+    """Implements `World` over sources.
+
+    Attributes:
+        traces: Node -> phone log, empty for a recorded run; `traces[node].day` is what to split by.
+    """
+
+    def __init__(
+        self,
+        catalogues: Sequence[Catalogue],
+        sources: Sequence[Source],
+        *,
+        slot_ns: int,
+        traces: Mapping[str, PhoneTrace] | None = None,
+    ) -> None:
+        self._catalogues = tuple(catalogues)
+        self._sources = sorted(sources, key=lambda source: source.stream)
+        self._slot_ns = slot_ns
+        self.traces = dict(traces or {})
+        self._now_ns = 0
+        self._at: dict[int, list[tuple[int, int]]] = defaultdict(
+            list
+        )  # time -> (source, index of its report)
+        for number, source in enumerate(self._sources):
+            for index, time_ns in enumerate(source.times_ns):
+                self._at[int(time_ns)].append((number, index))
+        self._times_ns = sorted(self._at)
+        self._next = 0  # index into `_times_ns`
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._catalogues
+
+    @property
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self._times_ns[-1] if self._times_ns else 0
+
+    @property
+    def slot_ns(self) -> int:
+        return self._slot_ns
+
+    def next_report_ns(self) -> int:
+        """When the next report leaves; one slot past the end after the last one."""
+        while self._next < len(self._times_ns) and self._times_ns[self._next] <= self._now_ns:
+            self._next += 1
+        return self._times_ns[self._next] if self._next < len(self._times_ns) else self.end_ns + self._slot_ns
+
+    def advance(self, until_ns: int) -> None:
+        if not self._now_ns <= until_ns <= self.next_report_ns():
+            raise ValueError(f"cannot advance from {self._now_ns} to {until_ns} ns past a report")
+        self._now_ns = until_ns
+
+    def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+        """As in `World`.
+
+        Raises:
+            NodeError: A stream is wanted that was never recorded.
+        """
+        missing = sorted(wanted.keys() - {source.stream for source in self._sources})
+        if missing:
+            node, level, period_ms = missing[0]
+            raise NodeError(f"the recording has no {level} reports of {node} every {period_ms} ms")
+        due = [(self._sources[number], index) for number, index in self._at.get(self._now_ns, ())]
+        return [
+            source.report(index, wanted[source.stream]) for source, index in due if source.stream in wanted
+        ]
+
+    def apply(self, node: str, action: Action) -> F32:
+        """Nothing can be changed; the guard refuses every action before it comes here."""
+        return np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
+
+    def hosts(self, node: str, column: str, ids: F32) -> F32:
+        """No target can be acted on here."""
+        return np.zeros(len(ids), np.float32)
+
+    def close(self) -> None:
+        """Everything is in memory."""
+
+
+class PhoneSource:
+    """One log as a UE stream of one row, second by second; UE 0 is the phone."""
+
+    def __init__(self, node: str, trace: PhoneTrace) -> None:
+        self.node, self.trace = node, trace
+        self.times_ns: Sequence[int] = ((trace.seconds + 1) * _NS_PER_S).tolist()
+        self._labels = {"ue": {0: node}, "cell": dict(enumerate(trace.cell_names))}
+
+    @property
+    def stream(self) -> tuple[str, str, int]:
+        return self.node, "ue", PHONE_PERIOD_MS
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue(
+            node=self.node,
+            measurements={"ue": gnettrack.MEASUREMENTS},
+            actions=(),
+            periods_ms=(PHONE_PERIOD_MS,),
+            cells=dict(enumerate(self.trace.cell_names)),
+        )
+
+    def report(self, index: int, names: frozenset[str]) -> Report:
+        columns = [i for i, name in enumerate(gnettrack.MEASUREMENTS) if name in names]
+        row = self.trace.values[index, columns]
+        ids = np.array([0, self.trace.cells[index]], np.float32)
+        return Report(
+            node=self.node,
+            level="ue",
+            period_ms=PHONE_PERIOD_MS,
+            seq=int(self.trace.seconds[index]),
+            ran_time_ns=self.times_ns[index],
+            ids=("ue", "cell"),
+            names=tuple(gnettrack.MEASUREMENTS[i] for i in columns),
+            block=np.concatenate([ids, row])[None, :],
+            labels=self._labels,
+        )
+
+
+def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWorld:
+    """What lies at `path`, as nodes.
+
+    A folder with a `recording.json` is a recorded run. Otherwise it is a G-NetTrack log or a folder of them: one
+    node per log, all of them beginning at RAN time 0, named after the file.
+
+    Args:
+        path: File or folder.
+        days: Only logs of these days; for splitting training from evaluation.
+
+    Raises:
+        NodeError: Nothing to replay there, or something that cannot be read.
+    """
+    if (path / MANIFEST).is_file():
+        if days is not None:
+            raise NodeError(f"{path}: a recorded run has no days to choose from")
+        recording = read_recording(path)
+        return ReplayWorld(recording.catalogues, recording.streams, slot_ns=recording.slot_ns)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if is_trace_name(file))
+    else:
+        files = [path] if path.is_file() else []
+    if not files:
+        raise NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
+    traces = [trace for trace in map(read_trace, files) if days is None or trace.day in days]
+    if not traces:
+        raise NodeError(f"{path}: no log of {', '.join(sorted(map(str, days or ())))}")
+    named = dict(zip(node_names([trace.path for trace in traces]), traces, strict=True))
+    sources = [PhoneSource(node, trace) for node, trace in named.items()]
+    catalogues = [source.catalogue() for source in sources]
+    return ReplayWorld(catalogues, sources, slot_ns=_PHONE_SLOT_NS, traces=named)
+
+
+def node_names(files: Sequence[Path]) -> list[str]:
+    """A topic level for each file: its name in lower case, other characters as `-`, numbered where two are alike."""
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        stem = re.sub(r"\.csv(\.gz)?$", "", file.name.lower())
+        base = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "trace"
+        name, k = base, 1
+        while name in taken:
+            k += 1
+            name = f"{base[: 63 - len(str(k))]}-{k}"
+        taken.add(name)
+        names.append(name)
+    return names

@@ -1,0 +1,181 @@
+"""Replays: phone logs and recorded runs, seen by an xApp like any node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranloop.bus import Bus
+from ranloop.errors import NodeError
+from ranloop.guard import StreamRight
+from ranloop.node import LockstepHost, NodeHost, Recorder, Registration, World, open_replay, open_world
+from ranloop.node.recording import MANIFEST
+from ranloop.node.replay import node_names
+from ranloop.testing.worlds import ToyWorld
+from ranloop.vocabulary import SetUeWeight
+from ranloop.wire import topics
+from ranloop.wire.messages import Cause, Report
+from tests.ranloop.node.phone_logs import log, row
+from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
+
+Connect = Callable[[str], Bus]
+S = 1_000_000_000
+PHONE = StreamRight(level="ue", every_ms=1000, measurements=("X.UE.Snr", "X.UE.AppThpDl"))
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    """Two logs of different days; the first skips two seconds."""
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    (folder / "Download-B_2019.11.28_07.00.00.csv").write_text(
+        log(row(0, SNR="1"), row(1, SNR="2"), row(4, SNR="5"))
+    )
+    later = log(row(0, SNR="-3"), row(1, SNR="-")).replace("2019.11.28", "2019.12.16")
+    (folder / "netflix_2019.12.16.csv").write_text(later)
+    (folder / "README.md").write_text("not a log")
+    return folder
+
+
+def play(world: World, wanted: dict[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+    reports = []
+    while world.now_ns < world.end_ns:
+        world.advance(min(world.next_report_ns(), world.end_ns))
+        reports += world.reports(wanted)
+    return reports
+
+
+def test_a_log_is_a_node_of_one_ue_that_skips_what_was_not_logged(drive: Path) -> None:
+    world = open_replay(drive)
+    first, second = (catalogue.node for catalogue in world.catalogues)
+    assert (first, second) == ("download-b_2019-11-28_07-00-00", "netflix_2019-12-16")
+    reports = play(world, {(first, "ue", 1000): frozenset(["X.UE.Snr"])})
+    assert [(r.seq, r.ran_time_ns, r["X.UE.Snr"].tolist()) for r in reports] == [
+        (0, 1 * S, [1]),
+        (1, 2 * S, [2]),
+        (4, 5 * S, [5]),
+    ]
+    assert (reports[0].ue.tolist(), reports[0].cell.tolist()) == ([0], [0])
+    assert reports[0].labels["cell"] == {0: "11016972"}
+
+
+def test_logs_can_be_chosen_by_day(drive: Path) -> None:
+    world = open_replay(drive, days=[date(2019, 12, 16)])
+    assert [trace.day for trace in world.traces.values()] == [date(2019, 12, 16)]
+    with pytest.raises(NodeError, match="no log of 2020-01-01"):
+        open_replay(drive, days=[date(2020, 1, 1)])
+
+
+def test_an_xapp_reads_a_replay_but_cannot_act_on_it(drive: Path, connect: Connect) -> None:
+    world = open_world(f"replay:{drive}")
+    node = world.catalogues[0].node
+    xapp = ScriptedXApp("reader", connect("reader"), lambda _: [(node, SetUeWeight(ue=[0], weight=2))])
+    registered = {"reader": Registration(rights=rights("SetUeWeight", streams=[PHONE]))}
+    host = NodeHost(world, connect("host"), xapps=registered)
+    summary = LockstepHost(host, poll_others=[xapp.bus.poll]).run()
+    snr = [(r.node[:3], r.names, r["X.UE.Snr"].tolist()) for step in xapp.steps for r in step.reports]
+    assert snr[0] == ("dow", ("X.UE.Snr", "X.UE.AppThpDl"), [1])
+    assert len(snr) == 5
+    assert summary.outcomes == {f"refused/{Cause.NOT_SUPPORTED}": 3}  # one per step: at 1, 2 and 5 s
+
+
+def test_node_names_are_topic_levels_and_distinct() -> None:
+    files = [
+        Path("a B.csv"),
+        Path("a-b.csv.gz"),
+        Path("Ä.csv"),
+        Path("x" * 80 + "1.csv"),
+        Path("x" * 80 + "2.csv"),
+    ]
+    names = node_names(files)
+    assert names[:3] == ["a-b", "a-b-2", "trace"]
+    assert len(set(names)) == 5
+    assert all(topics.is_topic_level(name) for name in names)
+
+
+def test_nothing_to_replay_is_said(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NodeError, match="nothing to replay"):
+            open_replay(place)
+
+
+# Recorded runs
+
+
+def record(folder: Path, connect: Connect) -> list[Report]:
+    """Half a second of the toy world; returns what the xApp saw."""
+    world = ToyWorld()
+    streams = [
+        StreamRight(level="ue", every_ms=100, measurements=("DRB.UEThpDl", "X.UE.Weight")),
+        StreamRight(level="cell", every_ms=100, measurements=("DRB.UEThpDl",)),
+    ]
+    xapp = ScriptedXApp(
+        "weigher",
+        connect("weigher"),
+        lambda step: [(r.node, SetUeWeight(ue=r.ue[:1], weight=3)) for r in step.reports if r.level == "ue"],
+    )
+    registered = {"weigher": Registration(rights=rights("SetUeWeight", streams=streams))}
+    with Recorder(folder, world) as recorder:
+        host = NodeHost(world, connect("host"), xapps=registered)
+        LockstepHost(host, poll_others=[xapp.bus.poll], observers=[recorder]).run(500 * MS)
+    return [report for step in xapp.steps for report in step.reports]
+
+
+def test_a_recorded_run_comes_back_bit_for_bit(tmp_path: Path, connect: Connect) -> None:
+    seen = record(tmp_path / "run", connect)
+    world = open_replay(tmp_path / "run")
+    assert all(catalogue.actions == () for catalogue in world.catalogues)
+    wanted = {(r.node, str(r.level), r.period_ms): frozenset(r.names) for r in seen}
+
+    def facts(reports: list[Report]) -> list[tuple[object, ...]]:
+        return sorted((r.ran_time_ns, r.node, r.level, r.seq, r.names, r.block.tobytes()) for r in reports)
+
+    replayed = play(world, wanted)
+    assert len(replayed) == 20  # two nodes, two levels, five periods
+    assert facts(replayed) == facts(seen)
+
+
+def test_a_replay_offers_columns_by_name_and_refuses_what_was_not_recorded(
+    tmp_path: Path, connect: Connect
+) -> None:
+    record(tmp_path / "run", connect)
+    world = open_replay(tmp_path / "run")
+    world.advance(world.next_report_ns())
+    (report,) = world.reports({("toy-1", "ue", 100): frozenset(["X.UE.Weight"])})
+    assert report.names == ("X.UE.Weight",)
+    assert np.array_equal(report.ue, [0, 1])
+    with pytest.raises(NodeError, match="no cell reports of toy-1 every 1000 ms"):
+        world.reports({("toy-1", "cell", 1000): frozenset(["DRB.UEThpDl"])})
+
+
+def test_a_recording_is_not_overwritten(tmp_path: Path, connect: Connect) -> None:
+    record(tmp_path / "run", connect)
+    with pytest.raises(NodeError, match="holds a recording already"):
+        Recorder(tmp_path / "run", ToyWorld())
+
+
+def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, connect: Connect) -> None:
+    folder = tmp_path / "run"
+    record(folder, connect)
+    file = folder / "toy-1.ue.100.npz"
+    whole = file.read_bytes()
+    for broken in (whole[:-30], b"", b"PK\x03\x04"):
+        file.write_bytes(broken)
+        with pytest.raises(NodeError, match="run: damaged recording"):
+            open_replay(folder)
+    file.write_bytes(whole)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    changes: list[dict[str, object]] = [{"format": 2}, {"streams": [{}]}, {"slot_ns": None}]
+    for change in changes:
+        (folder / MANIFEST).write_text(json.dumps(manifest | change))
+        with pytest.raises(NodeError, match=r"run: (damaged recording|recording format 2)"):
+            open_replay(folder)
+    climbing = manifest["streams"][0] | {"file": "../elsewhere.npz"}
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"streams": [climbing]}))
+    with pytest.raises(NodeError, match="elsewhere"):
+        open_replay(folder)
