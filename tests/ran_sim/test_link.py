@@ -1,0 +1,139 @@
+"""Link model: tables and TBS against TS 38.214, BLER anchors against capacity, EESM against its formula."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ran_sim import link
+from ran_sim.link import MCS_TABLE_2, bicm_capacity_bits, link_tables, transport_block_bits
+
+TABLES = link_tables(51)
+
+
+@pytest.mark.parametrize(
+    ("n_prb", "re_per_prb", "order", "rate", "layers", "bits"),
+    [
+        (273, 156, 8, 948 / 1024, 4, 1277992),
+        (273, 126, 8, 948 / 1024, 4, 1016376),
+        (106, 126, 6, 873 / 1024, 2, 135296),
+        (52, 132, 4, 490 / 1024, 1, 13064),
+        # By hand: 1 * 132 * 120/1024 * 2 = 30.94, step 8, quantised to 24, the smallest entry of the table.
+        (1, 132, 2, 120 / 1024, 1, 24),
+        # By hand, low rate: 51 * 132 * 0.2344 = 1577.8, step 2^(10-6) = 16, quantised to 1568, next entry 1608.
+        (51, 132, 2, 120 / 1024, 1, 1608),
+    ],
+)
+def test_transport_block_size_is_that_of_the_specification(
+    n_prb: int, re_per_prb: int, order: int, rate: float, layers: int, bits: int
+) -> None:
+    assert transport_block_bits(n_prb, re_per_prb, order, rate, layers) == bits
+
+
+def test_tables_have_the_specification_s_ends() -> None:
+    assert len(MCS_TABLE_2) == 28
+    assert len(link.SMALL_TBS_BITS) == 93
+    assert TABLES.efficiency[[0, 27]] == pytest.approx([0.2344, 7.4063], abs=5e-5)
+    assert TABLES.cqi_efficiency[[0, 1, 15]] == pytest.approx([0.0, 0.1523, 7.4063], abs=5e-5)
+    assert (np.diff(TABLES.cqi_efficiency) > 0).all()
+
+
+def test_transport_blocks_grow_with_prbs_and_mcs() -> None:
+    assert (np.diff(TABLES.tbs_bits[:, 1:], axis=1) >= 0).all()
+    assert (np.diff(TABLES.tbs_bits[:, 1:], axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("order", [2, 4, 6, 8])
+def test_bicm_capacity_agrees_with_simulated_bits(order: int) -> None:
+    # Monte Carlo of the same definition: 1 - E[log2(1 + exp(-(2b-1) L))] per bit, L the exact bit-wise LLR.
+    rng = np.random.default_rng(order)
+    bits, snr_db, n = order // 2, 8.0, 60_000
+    levels = np.arange(-(2**bits) + 1, 2**bits, 2) / math.sqrt((4**bits - 1) / 3)
+    gray = np.arange(2**bits) ^ (np.arange(2**bits) >> 1)
+    sent = rng.integers(0, 2**bits, n)
+    sd = 10 ** (-snr_db / 20)
+    received = levels[sent] + sd * rng.standard_normal(n)
+    likelihood = np.exp(-((received[:, None] - levels) ** 2) / (2 * sd**2))
+    information = 0.0
+    for bit in range(bits):
+        ones = (gray >> bit) & 1
+        of_one, of_zero = likelihood[:, ones == 1].sum(axis=1), likelihood[:, ones == 0].sum(axis=1)
+        right = np.where(ones[sent] == 1, of_one, of_zero)
+        information += 1 + np.mean(np.log2(right / (of_one + of_zero)))
+    assert bicm_capacity_bits(order, np.array([snr_db]))[0] == pytest.approx(2 * information, abs=0.03)
+
+
+@pytest.mark.parametrize("order", [2, 4, 6, 8])
+def test_bicm_capacity_lies_between_nothing_and_shannon(order: int) -> None:
+    snr_db = np.arange(-10.0, 40.0, 1.0)
+    capacity = bicm_capacity_bits(order, snr_db)
+    assert (np.diff(capacity) > -1e-9).all()
+    assert capacity[-1] == pytest.approx(order, abs=1e-3)
+    assert (capacity <= np.minimum(order, np.log2(1 + 10 ** (snr_db / 10))) + 1e-6).all()
+
+
+def test_ten_percent_thresholds_lie_1_1_db_above_capacity_and_increase() -> None:
+    assert (np.diff(TABLES.t10_db) > 0).all()
+    for mcs, (order, rate) in enumerate(MCS_TABLE_2):
+        at_capacity = bicm_capacity_bits(order, np.array([TABLES.t10_db[mcs] - link.IMPLEMENTATION_LOSS_DB]))[
+            0
+        ]
+        assert at_capacity == pytest.approx(rate / 1024 * order, abs=2e-3 * order)
+
+
+def test_cqi_and_mcs_of_equal_modulation_and_rate_share_their_threshold() -> None:
+    # CQI 15 and MCS 27 are both 256QAM 948/1024, CQI 2 and MCS 1 both QPSK 193/1024.
+    assert TABLES.cqi_t10_db[15] == TABLES.t10_db[27]
+    assert TABLES.cqi_t10_db[2] == TABLES.t10_db[1]
+
+
+@pytest.mark.parametrize("mcs", [0, 4, 10, 19, 27])
+def test_one_code_block_fails_at_ten_percent_at_its_threshold(mcs: int) -> None:
+    assert TABLES.blocks[mcs, 4] == 1
+    assert link.block_error_rate(TABLES, TABLES.t10_db[mcs], mcs, 4) == pytest.approx(0.1, abs=1e-9)
+
+
+def test_a_block_of_six_code_blocks_fails_when_any_of_them_does() -> None:
+    # MCS 27 on 51 PRB: 50184 + 24 CRC bits, at most 8424 a code block: 6.
+    assert TABLES.blocks[27, 51] == 6
+    assert link.block_error_rate(TABLES, TABLES.t10_db[27], 27, 51) == pytest.approx(1 - 0.9**6, abs=1e-9)
+
+
+@pytest.mark.parametrize(("code_block_bits", "width_db"), [(8448, 0.5), (2112, 1.0), (100, 1.5)])
+def test_waterfall_from_90_to_10_percent_widens_for_short_blocks(
+    code_block_bits: int, width_db: float
+) -> None:
+    assert link.waterfall_sd_db(code_block_bits) * 2 * link.Z10 == pytest.approx(width_db)
+
+
+def test_block_errors_fall_with_sinr_to_exactly_zero_and_one() -> None:
+    rates = [link.block_error_rate(TABLES, float(snr), 10, 13) for snr in np.arange(-20, 40, 0.1)]
+    assert (np.diff(rates) <= 0).all()
+    assert (rates[0], rates[-1]) == (1.0, 0.0)
+
+
+def test_effective_sinr_of_a_flat_channel_is_its_sinr() -> None:
+    for sinr in (0.01, 3.0, 5000.0):
+        assert link.effective_sinr(np.full(13, sinr), 13, 1.6) == pytest.approx(sinr, rel=1e-12)
+
+
+def test_effective_sinr_is_the_exponential_mean() -> None:
+    rng = np.random.default_rng(1)
+    for beta in (1.6, 6.5, 132.54):
+        sinr = rng.exponential(beta, 13)
+        expected = -beta * np.log(np.mean(np.exp(-sinr[:7] / beta)))
+        assert link.effective_sinr(sinr, 7, beta) == pytest.approx(expected, rel=1e-9)
+
+
+def test_effective_sinr_survives_values_that_underflow_the_formula() -> None:
+    # exp(-10^6 / 1.6) is 0 in double precision; the limit is min + beta ln n.
+    sinr = np.array([1e6, 1e9])
+    assert link.effective_sinr(sinr, 2, 1.6) == pytest.approx(1e6 + 1.6 * math.log(2))
+
+
+def test_highest_mcs_and_cqi_are_the_last_thresholds_not_above() -> None:
+    for snr_db in np.random.default_rng(2).uniform(-15, 30, 200):
+        mcs = max(np.searchsorted(TABLES.t10_db, snr_db, side="right") - 1, 0)
+        assert link.highest_mcs(TABLES, snr_db) == mcs
+        cqi = np.searchsorted(TABLES.cqi_t10_db[1:], snr_db, side="right")
+        assert link.highest_cqi(TABLES, snr_db) == cqi

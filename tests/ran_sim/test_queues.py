@@ -1,0 +1,161 @@
+"""RLC buffers: packets' fates worked out by hand, bytes conserved under random use."""
+
+import numpy as np
+import pytest
+
+from ran_sim import counters as count
+from ran_sim.queues import RING, Queues, discard_expired, enqueue, init_queues, settle, take
+from ran_sim.scenario import load_scenario
+from ran_sim.state import I64
+from ran_sim.traffic import Traffic, init_traffic
+
+BUDGET = 20  # slots
+
+
+def a_flow(*, delay_bound: bool = True) -> tuple[Queues, Traffic, I64]:
+    """One empty queue of class 0, with a budget of 20 slots."""
+    traffic = init_traffic(load_scenario("one-cell"))
+    traffic.of_ue[0] = 0
+    traffic.budget_slots[0] = BUDGET
+    traffic.delay_bound[0] = delay_bound
+    return init_queues(1), traffic, np.zeros(count.N, np.int64)
+
+
+def send(queues: Queues, counts: I64, slot: int, room: int) -> tuple[int, int]:
+    start, n = take(queues, counts, 0, slot, room)
+    return int(start), int(n)
+
+
+def outcome(counts: I64) -> tuple[int, int, int]:
+    in_budget, late, dropped = counts[[count.PACKETS_IN_BUDGET, count.PACKETS_LATE, count.PACKETS_DROPPED]]
+    return int(in_budget), int(late), int(dropped)
+
+
+@pytest.mark.parametrize(("end_slot", "expected"), [(100 + BUDGET, (1, 0, 0)), (101 + BUDGET, (0, 1, 0))])
+def test_packet_is_in_budget_up_to_its_last_slot_and_late_after(
+    end_slot: int, expected: tuple[int, int, int]
+) -> None:
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 100, 500)
+    start, n = send(queues, counts, end_slot - 1, 1000)
+    settle(queues, traffic, counts, 0, start, n, True, end_slot)
+    assert (start, n) == (0, 500)
+    assert outcome(counts) == expected
+
+
+def test_packet_counts_only_when_all_its_blocks_are_decoded() -> None:
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 900)
+    first, second = send(queues, counts, 1, 600), send(queues, counts, 2, 600)
+    assert (first, second) == ((0, 600), (600, 300))
+    settle(queues, traffic, counts, 0, *second, True, 3)
+    assert outcome(counts) == (0, 0, 0)
+    settle(queues, traffic, counts, 0, *first, True, 10)
+    assert outcome(counts) == (1, 0, 0)
+
+
+def test_packet_overtaken_by_harq_keeps_its_own_delay() -> None:
+    # The first packet's block is decoded late, in a retransmission; the second's was in time and must count so.
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 100)
+    enqueue(queues, counts, 0, 0, 100)
+    first, second = send(queues, counts, 1, 100), send(queues, counts, 2, 100)
+    settle(queues, traffic, counts, 0, *second, True, 3)
+    settle(queues, traffic, counts, 0, *first, True, BUDGET + 5)
+    assert outcome(counts) == (1, 1, 0)
+
+
+def test_one_lost_block_drops_the_packets_it_carried() -> None:
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 300)
+    enqueue(queues, counts, 0, 0, 300)
+    enqueue(queues, counts, 0, 0, 300)
+    first, second = send(queues, counts, 1, 400), send(queues, counts, 2, 500)
+    settle(queues, traffic, counts, 0, *first, False, 9)
+    settle(queues, traffic, counts, 0, *second, True, 9)
+    assert outcome(counts) == (1, 0, 2)
+    assert counts[count.DROPPED_BYTES] == 400
+    assert counts[count.DELIVERED_BYTES] == 500
+
+
+def test_rest_of_an_expired_packet_is_discarded_and_the_next_one_is_kept() -> None:
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 1000)
+    enqueue(queues, counts, 0, 10, 50)
+    start, n = send(queues, counts, 5, 400)
+    # Sent in slot 19 it ends at 20, still in budget; in slot 20 it cannot.
+    discard_expired(queues, traffic, counts, BUDGET - 1, 0)
+    assert queues.backlog_bytes[0] == 650
+    discard_expired(queues, traffic, counts, BUDGET, 0)
+    assert queues.backlog_bytes[0] == 50
+    assert counts[count.DROPPED_BYTES] == 600
+    settle(queues, traffic, counts, 0, start, n, True, 6)
+    assert outcome(counts) == (0, 0, 1)
+    assert send(queues, counts, BUDGET, 100) == (1000, 50)
+
+
+def test_flow_without_delay_bound_never_discards() -> None:
+    queues, traffic, counts = a_flow(delay_bound=False)
+    enqueue(queues, counts, 0, 0, 1000)
+    discard_expired(queues, traffic, counts, 10_000, 0)
+    assert queues.backlog_bytes[0] == 1000
+
+
+def test_packets_beyond_the_ring_are_dropped_and_counted() -> None:
+    queues, _, counts = a_flow()
+    for _ in range(RING + 3):
+        enqueue(queues, counts, 0, 0, 10)
+    assert counts[count.PACKETS_OFFERED] == RING + 3
+    assert outcome(counts) == (0, 0, 3)
+    assert queues.backlog_bytes[0] == 10 * RING
+
+
+def test_sdu_delay_is_the_mean_over_1500_byte_sdus() -> None:
+    # 4000 bytes are SDUs of 1500, 1500 and 1000. 2000 bytes by slot 4 complete one, the rest by slot 10 two.
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 4000)
+    first, second = send(queues, counts, 3, 2000), send(queues, counts, 9, 2000)
+    settle(queues, traffic, counts, 0, *first, True, 4)
+    settle(queues, traffic, counts, 0, *second, True, 10)
+    assert counts[count.SDUS_DELIVERED] == 3
+    assert counts[count.SDU_DELAY_SLOTS] == 1 * 4 + 2 * 10
+
+
+def test_throughput_leaves_out_the_piece_that_empties_the_buffer() -> None:
+    # TS 28.552 5.1.1.3.1: pieces of 100 bytes in slots 3, 4 and 9; the last one ends the burst.
+    queues, _, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 300)
+    for slot in (3, 4, 9):
+        send(queues, counts, slot, 100)
+    assert counts[count.THP_BYTES] == 200
+    assert counts[count.THP_SLOTS] == 2  # slots 3 and 4
+    assert counts[count.UNRESTRICTED_BYTES] == 0
+
+
+def test_burst_of_one_slot_is_unrestricted_volume() -> None:
+    queues, _, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 300)
+    send(queues, counts, 3, 400)
+    assert (counts[count.THP_BYTES], counts[count.UNRESTRICTED_BYTES]) == (0, 300)
+
+
+def test_bytes_and_packets_are_conserved_under_random_use() -> None:
+    rng = np.random.default_rng(3)
+    queues, traffic, counts = a_flow()
+    in_flight: list[tuple[int, int]] = []
+    for slot in range(3000):
+        if rng.random() < 0.1:
+            enqueue(queues, counts, 0, slot, int(rng.integers(1, 5000)))
+        discard_expired(queues, traffic, counts, slot, 0)
+        if queues.backlog_bytes[0] > 0 and rng.random() < 0.5:
+            in_flight.append(send(queues, counts, slot, int(rng.integers(1, 2000))))
+        if in_flight and rng.random() < 0.5:
+            start, n = in_flight.pop(int(rng.integers(len(in_flight))))
+            settle(queues, traffic, counts, 0, start, n, bool(rng.random() < 0.9), slot + 1)
+        held = int(queues.backlog_bytes[0] + queues.in_flight_bytes[0])
+        assert queues.in_flight_bytes[0] == sum(n for _, n in in_flight)
+        settled = counts[count.DELIVERED_BYTES] + counts[count.DROPPED_BYTES]
+        assert counts[count.OFFERED_BYTES] == settled + held
+        open_packets = int(queues.tail[0] - queues.head[0])
+        assert counts[count.PACKETS_OFFERED] == sum(outcome(counts)) + open_packets
+    assert min(outcome(counts)) > 0
