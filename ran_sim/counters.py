@@ -41,6 +41,10 @@ NAMES: Final = (
     "active_slots",  # UE x slot with data in the buffer or in HARQ
     "cqi_sum",  # wideband CQI index, summed over reports
     "cqi_reports",
+    "sdus_offered",  # arrived at RLC
+    "sdus_dropped",  # ... discarded or overflown before any part of them was sent
+    "sdus_sent",  # ... whose last part was sent for the first time
+    "sdu_wait_slots",  # SDU x slot, from arrival to the start of the slot that sent that part
 )
 N: Final = len(NAMES)
 (
@@ -67,6 +71,10 @@ N: Final = len(NAMES)
     ACTIVE_SLOTS,
     CQI_SUM,
     CQI_REPORTS,
+    SDUS_OFFERED,
+    SDUS_DROPPED,
+    SDUS_SENT,
+    SDU_WAIT_SLOTS,
 ) = range(N)
 
 SDU_BYTES: Final = 1500

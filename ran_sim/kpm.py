@@ -103,20 +103,21 @@ def unrestricted_volume_pct(rows: Rows) -> F64:
 
 
 def sdu_delay_tenth_ms(rows: Rows) -> F64:
-    """DRB.RlcSduDelayDl in 0.1 ms, TS 28.552 5.1.3.3.3: mean over the SDUs of the period.
+    """DRB.RlcSduDelayDl in 0.1 ms, TS 28.552 5.1.3.3.3: from arrival until the last part goes to MAC, over sent SDUs.
 
-    NaN if there was none.
+    0 where every SDU went out in the first slot after it arrived. What is discarded does not count, so a queue that
+    drops its late SDUs looks better. NaN if none was sent.
     """
-    return rows.ratio(count.SDU_DELAY_SLOTS, count.SDUS_DELIVERED) * (10.0 * rows.slot_ms)
+    return rows.ratio(count.SDU_WAIT_SLOTS, count.SDUS_SENT) * (10.0 * rows.slot_ms)
 
 
 def drop_rate_ppm(rows: Rows) -> F64:
-    """DRB.RlcPacketDropRateDl in 1e-6, TS 28.552 5.1.3.2.2, weighted by volume: 10^6 x bytes dropped / bytes arrived.
+    """DRB.RlcPacketDropRateDl in 1e-6, TS 28.552 5.1.3.2.2: 10^6 x SDUs dropped unsent / SDUs arrived.
 
-    What arrived before the period may be dropped in it, so a short period can hold more drops than arrivals: at most
-    10^6. NaN if nothing arrived.
+    What HARQ lost does not count. SDUs that arrived before the period may be dropped in it, so a short period can hold
+    more drops than arrivals: at most 10^6. NaN if none arrived.
     """
-    return np.minimum(rows.ratio(count.DROPPED_BYTES, count.OFFERED_BYTES) * 1e6, 1e6)
+    return np.minimum(rows.ratio(count.SDUS_DROPPED, count.SDUS_OFFERED) * 1e6, 1e6)
 
 
 def transmitted_volume_kbit(rows: Rows) -> F64:

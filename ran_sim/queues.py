@@ -129,10 +129,12 @@ def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
     """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
     counts[count.PACKETS_OFFERED] += 1
     counts[count.OFFERED_BYTES] += size
+    counts[count.SDUS_OFFERED] += _sdus_begun(size)
     tail = queues.tail[u]
     if tail - queues.head[u] == RING:
         counts[count.PACKETS_DROPPED] += 1
         counts[count.DROPPED_BYTES] += size
+        counts[count.SDUS_DROPPED] += _sdus_begun(size)
         return
     i = tail & _MASK
     queues.arrival[u, i] = slot
@@ -158,6 +160,8 @@ def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u:
             return
         packet_end = queues.start[u, i] + queues.size[u, i]
         unsent = packet_end - queues.sent[u]
+        size = queues.size[u, i]
+        counts[count.SDUS_DROPPED] += _sdus_begun(size) - _sdus_begun(size - unsent)
         queues.sent[u] = packet_end
         queues.sending[u] += 1
         queues.backlog_bytes[u] -= unsent
@@ -186,10 +190,18 @@ def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tup
     queues.sent[u] += n
     queues.backlog_bytes[u] -= n
     queues.in_flight_bytes[u] += n
+    first = start
     while queues.sending[u] < queues.tail[u]:
         i = queues.sending[u] & _MASK
-        if queues.start[u, i] + queues.size[u, i] > queues.sent[u]:
+        packet_start, size = queues.start[u, i], queues.size[u, i]
+        packet_end = packet_start + size
+        last = min(queues.sent[u], packet_end)
+        sdus = _sdus_ended(first - packet_start, last - packet_start, size)
+        counts[count.SDUS_SENT] += sdus
+        counts[count.SDU_WAIT_SLOTS] += sdus * (slot - queues.arrival[u, i])
+        if packet_end > queues.sent[u]:
             break
+        first = packet_end
         queues.sending[u] += 1
     _measure_burst(queues, counts, u, slot, n, queues.backlog_bytes[u] == 0)
     return start, n
@@ -243,9 +255,9 @@ def settle(
             queues.done[u, i] = max(queues.done[u, i], end_slot)
             queues.settled[u, i] += last - first
             if decoded:
-                _count_sdus(
-                    counts, before, queues.settled[u, i], queues.size[u, i], end_slot - queues.arrival[u, i]
-                )
+                sdus = _sdus_ended(before, queues.settled[u, i], queues.size[u, i])
+                counts[count.SDUS_DELIVERED] += sdus
+                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.arrival[u, i])
             else:
                 queues.lost[u, i] += last - first
         number += 1
@@ -253,13 +265,18 @@ def settle(
 
 
 @bare_kernel
-def _count_sdus(counts: I64, before: int, after: int, size: int, delay_slots: int) -> None:
-    """SDUs completed by settling bytes `before` .. `after` of a packet; the last one may be short."""
-    done = after // count.SDU_BYTES - before // count.SDU_BYTES
-    if after == size and size % count.SDU_BYTES != 0:
-        done += 1
-    counts[count.SDUS_DELIVERED] += done
-    counts[count.SDU_DELAY_SLOTS] += done * delay_slots
+def _sdus_begun(n: int) -> int:
+    """SDUs that the first `n` bytes of a packet belong to."""
+    return -(-n // count.SDU_BYTES)
+
+
+@bare_kernel
+def _sdus_ended(before: int, after: int, size: int) -> int:
+    """SDUs of a packet that end in its bytes `before` .. `after`; the last one may be short."""
+    ended = after // count.SDU_BYTES - before // count.SDU_BYTES
+    if after == size and after > before and size % count.SDU_BYTES != 0:
+        ended += 1
+    return ended
 
 
 @bare_kernel

@@ -232,22 +232,34 @@ def test_used_prb_share_is_used_over_available() -> None:
     np.testing.assert_allclose(report["RRU.PrbTotDl"], 100 * used / available, rtol=1e-6)
 
 
-def test_sdu_delay_of_a_light_flow_lies_between_a_slot_and_some_milliseconds() -> None:
+def test_a_frame_that_meets_nobody_goes_out_in_the_slot_after_it_came() -> None:
     report = last(small_world(VOICE), 1000, "ue", 1000)
-    # A voice frame fits one transport block: 0.5 ms to send it, and 4 ms more for each of few retransmissions.
-    assert 5.0 <= report["DRB.RlcSduDelayDl"][0] < 50.0
+    assert report["DRB.RlcSduDelayDl"][0] == 0.0
     assert report["X.DRB.BudgetMissRateDl"][0] == 0.0
     assert report["DRB.UEUnresVolDl"][0] == 100.0
 
 
-def test_drop_rate_counts_what_was_discarded() -> None:
-    overload = {**GAMING, "ues": 8, "rate_mbps": 60.0}
-    world = small_world(overload)
+def test_sdus_of_a_file_wait_for_those_before_them() -> None:
+    world = small_world({**FILES, "ues": 1})
+    report = last(world, 4000, "ue", 1000)
+    # 67 SDUs of a file leave evenly over the time that DRB.UEThpDl says it takes: each waits half of it on average.
+    half_ms = 0.5 * 800.0 / report["DRB.UEThpDl"][0] * 1e3
+    assert report["DRB.RlcSduDelayDl"][0] / 10 == pytest.approx(half_ms, rel=0.25)
+
+
+def test_drop_rate_counts_what_was_discarded_unsent() -> None:
+    world = small_world({**GAMING, "ues": 8, "rate_mbps": 60.0})
     report = last(world, 1000, "cell", 1000)
-    counts = world.engine.snapshot().cell_class[0, 0]
-    assert counts[count.DROPPED_BYTES] > 0.2 * counts[count.OFFERED_BYTES]
-    expected = 1e6 * counts[count.DROPPED_BYTES] / counts[count.OFFERED_BYTES]
-    assert report["DRB.RlcPacketDropRateDl"][0] == pytest.approx(expected, rel=1e-6)
+    snapshot = world.engine.snapshot()
+    counts = snapshot.cell_class[0, 0]
+    assert report["DRB.RlcPacketDropRateDl"][0] == pytest.approx(
+        1e6 * counts[count.SDUS_DROPPED] / counts[count.SDUS_OFFERED], rel=1e-6
+    )
+    # Each SDU was sent, dropped, cut by the discard of its packet's rest, or waits.
+    open_sdus = counts[count.SDUS_OFFERED] - counts[count.SDUS_SENT] - counts[count.SDUS_DROPPED]
+    waiting = snapshot.backlog_bytes.sum() / count.SDU_BYTES
+    assert waiting - 8 <= open_sdus <= waiting + 8 + counts[count.PACKETS_DROPPED]
+    assert 0.2 < counts[count.SDUS_DROPPED] / counts[count.SDUS_OFFERED] < 0.95
     assert report["X.DRB.BudgetMissRateDl"][0] > 0.2
 
 

@@ -42,13 +42,13 @@ def test_unrestricted_share_counts_against_all_measured_volume() -> None:
 
 def test_sdu_delay_is_in_tenths_of_a_millisecond() -> None:
     # 10 SDUs x 7 slots x 0.5 ms = 3.5 ms each.
-    assert value("DRB.RlcSduDelayDl", one_row(sdus_delivered=10, sdu_delay_slots=70)) == 35.0
+    assert value("DRB.RlcSduDelayDl", one_row(sdus_sent=10, sdu_wait_slots=70)) == 35.0
 
 
 def test_drop_rate_is_in_millionths_and_ends_at_all() -> None:
-    assert value("DRB.RlcPacketDropRateDl", one_row(dropped_bytes=3000, offered_bytes=120_000)) == 25_000.0
+    assert value("DRB.RlcPacketDropRateDl", one_row(sdus_dropped=2, sdus_offered=80)) == 25_000.0
     # What arrived in an earlier period can be dropped in this one.
-    assert value("DRB.RlcPacketDropRateDl", one_row(dropped_bytes=3000, offered_bytes=1500)) == 1e6
+    assert value("DRB.RlcPacketDropRateDl", one_row(sdus_dropped=2, sdus_offered=1)) == 1e6
 
 
 def test_volumes_are_in_kbit_of_1000_bit() -> None:
