@@ -31,6 +31,7 @@ TAPS: Final = 4
 SINUSOIDS: Final = 8
 _MAX_BRANCHES: Final = 4
 _TURN: Final = 2**32
+_VECTOR: Final = 8  # float32 numbers in a vector register; the RBG axis is padded to whole ones
 
 U32 = NDArray[np.uint32]
 
@@ -43,12 +44,17 @@ class Fading(NamedTuple):
 
     phase: U32  # [n_ue, SINUSOIDS, n_lane] at grid step 0, in 2^-32 turns
     step: U32  # [n_ue, SINUSOIDS, n_lane] per grid step, modulo one turn
-    turn_re: F32  # [n_ue, TAPS, n_rbg] exp(-2 pi j f tau) of tap and RBG, times the waves' amplitude
+    turn_re: (
+        F32  # [n_ue, TAPS, n_rbg + padding] exp(-2 pi j f tau) of tap and RBG, times the waves' amplitude
+    )
     turn_im: F32
     doppler_hz: F64  # [n_ue]
     owner: I64  # [n_ue] UE id that the processes were drawn for, -1 for none
     cell: I32  # [n_ue, n_process] cell they were drawn for
     grid_step: I64  # [1] last step that was evaluated
+    sum_re: F32  # [n_lane] scratch of one UE's evaluation
+    sum_im: F32
+    power: F32  # [n_rbg + padding] scratch
     n_branch: int
     grid_s: float
     delay_spread_s: float
@@ -61,15 +67,19 @@ def build_fading(
     """Memory for the waves of all links; they are drawn when links are."""
     n_process = n_branch + k
     waves = (n_ue, SINUSOIDS, n_process * TAPS)
+    padded_rbg = -(-n_rbg // _VECTOR) * _VECTOR
     return Fading(
         phase=np.zeros(waves, np.uint32),
         step=np.zeros(waves, np.uint32),
-        turn_re=np.zeros((n_ue, TAPS, n_rbg), np.float32),
-        turn_im=np.zeros((n_ue, TAPS, n_rbg), np.float32),
+        turn_re=np.zeros((n_ue, TAPS, padded_rbg), np.float32),
+        turn_im=np.zeros((n_ue, TAPS, padded_rbg), np.float32),
         doppler_hz=np.zeros(n_ue),
         owner=np.full(n_ue, -1, np.int64),
         cell=np.full((n_ue, n_process), -1, np.int32),
         grid_step=np.zeros(1, np.int64),
+        sum_re=np.zeros(n_process * TAPS, np.float32),
+        sum_im=np.zeros(n_process * TAPS, np.float32),
+        power=np.zeros(padded_rbg, np.float32),
         n_branch=n_branch,
         grid_s=grid_s,
         delay_spread_s=delay_spread_s,
@@ -147,23 +157,39 @@ def _sum_waves(phase: U32, step: U32, n: np.uint32, re: F32, im: F32) -> None:
 
 
 @kernel
-def fade_ue(u: int, grid_step: int, fading: Fading, re: F32, im: F32, gain: F32) -> None:
-    """Power gain of all links of one UE at one grid step into `gain` [1 + K, n_rbg]; `re`, `im` are scratch [n_lane]."""
-    _sum_waves(fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF), re, im)
-    turn_re, turn_im = fading.turn_re[u], fading.turn_im[u]
+def _power(process: int, n_process: int, fading: Fading, turn_re: F32, turn_im: F32) -> None:
+    """Power of one process on every RBG into `fading.power`, from the sums of its four taps.
+
+    The taps are written out: as a loop they keep the compiler from making vectors of RBGs (3 times slower).
+    """
+    re, im, power = fading.sum_re, fading.sum_im, fading.power
+    p0, p1, p2, p3 = process, n_process + process, 2 * n_process + process, 3 * n_process + process
+    re0, re1, re2, re3 = re[p0], re[p1], re[p2], re[p3]
+    im0, im1, im2, im3 = im[p0], im[p1], im[p2], im[p3]
+    for b in range(power.size):
+        c0, c1, c2, c3 = turn_re[0, b], turn_re[1, b], turn_re[2, b], turn_re[3, b]
+        s0, s1, s2, s3 = turn_im[0, b], turn_im[1, b], turn_im[2, b], turn_im[3, b]
+        h_re = re0 * c0 + re1 * c1 + re2 * c2 + re3 * c3 - im0 * s0 - im1 * s1 - im2 * s2 - im3 * s3
+        h_im = re0 * s0 + re1 * s1 + re2 * s2 + re3 * s3 + im0 * c0 + im1 * c1 + im2 * c2 + im3 * c3
+        power[b] = h_re * h_re + h_im * h_im
+
+
+@kernel
+def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
+    """Power gain of all links of one UE at one grid step into `gain`, shape [1 + K, n_rbg]; 0 for links to nobody."""
+    _sum_waves(
+        fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF), fading.sum_re, fading.sum_im
+    )
     n_process = fading.cell.shape[1]
-    gain[:, :] = np.float32(0)
+    power = fading.power
     for process in range(n_process):
-        if fading.cell[u, process] < 0:
-            continue
-        # The four taps are written out: as a loop they keep the compiler from making vectors of RBGs (3 times slower).
-        p0, p1, p2, p3 = process, n_process + process, 2 * n_process + process, 3 * n_process + process
-        re0, re1, re2, re3 = re[p0], re[p1], re[p2], re[p3]
-        im0, im1, im2, im3 = im[p0], im[p1], im[p2], im[p3]
+        _power(process, n_process, fading, fading.turn_re[u], fading.turn_im[u])
         rank = max(0, process - fading.n_branch + 1)
-        for b in range(gain.shape[1]):
-            c0, c1, c2, c3 = turn_re[0, b], turn_re[1, b], turn_re[2, b], turn_re[3, b]
-            s0, s1, s2, s3 = turn_im[0, b], turn_im[1, b], turn_im[2, b], turn_im[3, b]
-            h_re = re0 * c0 + re1 * c1 + re2 * c2 + re3 * c3 - im0 * s0 - im1 * s1 - im2 * s2 - im3 * s3
-            h_im = re0 * s0 + re1 * s1 + re2 * s2 + re3 * s3 + im0 * c0 + im1 * c1 + im2 * c2 + im3 * c3
-            gain[rank, b] += h_re * h_re + h_im * h_im
+        if fading.cell[u, process] < 0:
+            gain[rank, :] = np.float32(0)
+        elif 0 < process < fading.n_branch:  # a further branch of the serving link: maximum ratio combining
+            for b in range(gain.shape[1]):
+                gain[rank, b] += power[b]
+        else:
+            for b in range(gain.shape[1]):
+                gain[rank, b] = power[b]

@@ -168,9 +168,22 @@ def _white_noise(seed: int, purpose: int, entity: int, points: int) -> F64:
     return noise
 
 
+def grid_correlations(decorrelation_m: float, exponent: float) -> tuple[float, float]:
+    """Correlation of a map's points that are neighbours along a side and across the diagonal of a grid cell."""
+    side, diagonal = MAP_GRID_M / decorrelation_m, math.sqrt(2.0) * MAP_GRID_M / decorrelation_m
+    return math.exp(-math.pow(side, exponent)), math.exp(-math.pow(diagonal, exponent))
+
+
+_STATE_SIDE, _STATE_DIAGONAL = grid_correlations(DECORRELATION_STATE_M, STATE_EXPONENT)
+_LOS_SIDE, _LOS_DIAGONAL = grid_correlations(DECORRELATION_LOS_M, SHADOW_EXPONENT)
+_NLOS_SIDE, _NLOS_DIAGONAL = grid_correlations(DECORRELATION_NLOS_M, SHADOW_EXPONENT)
+
+
 @kernel
-def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float, exponent: float) -> float:
+def field_at(field: F32, x_m: float, y_m: float, side: float, diagonal: float) -> float:
     """A map's value at a displacement from its site: bilinear, scaled back to variance 1 everywhere.
+
+    `side` and `diagonal` are the correlations of neighbours on the grid, see `grid_correlations`.
 
     Plain bilinear interpolation loses up to a tenth of the variance between grid points, as the four values are not
     fully correlated; their correlations are known, so the loss is divided out. That leaves the
@@ -185,8 +198,6 @@ def field_at(field: F32, x_m: float, y_m: float, decorrelation_m: float, exponen
     value = down * (left * field[r0, c0] + right * field[r0, c1]) + up * (
         left * field[r1, c0] + right * field[r1, c1]
     )
-    side = math.exp(-math.pow(MAP_GRID_M / decorrelation_m, exponent))
-    diagonal = math.exp(-math.pow(math.sqrt(2.0) * MAP_GRID_M / decorrelation_m, exponent))
     square_x, square_y = left * left + right * right, down * down + up * up
     cross_x, cross_y = 2.0 * left * right, 2.0 * down * up
     variance = (
@@ -229,21 +240,19 @@ def site_loss_db(
     and a shadowing of its own per site, sd 7 dB: it keeps its place, and its correlation distance (7 m) is a room.
     """
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    state = field_at(maps.state[site], dx_m, dy_m, DECORRELATION_STATE_M, STATE_EXPONENT)
+    state = field_at(maps.state[site], dx_m, dy_m, _STATE_SIDE, _STATE_DIAGONAL)
     share = los_share(state, los_probability(d_2d_m, h_ut_m))
     loss_db = SIGMA_O2I_DB * normal(seed, PENETRATION, ue_id, _FIRST_SITE_DRAW + site) if indoor else 0.0
     if share > 0.0:
         shadow_db = (
-            0.0
-            if indoor
-            else SIGMA_LOS_DB * field_at(maps.los[site], dx_m, dy_m, DECORRELATION_LOS_M, SHADOW_EXPONENT)
+            0.0 if indoor else SIGMA_LOS_DB * field_at(maps.los[site], dx_m, dy_m, _LOS_SIDE, _LOS_DIAGONAL)
         )
         loss_db += share * (los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m) + shadow_db)
     if share < 1.0:
         shadow_db = (
             0.0
             if indoor
-            else SIGMA_NLOS_DB * field_at(maps.nlos[site], dx_m, dy_m, DECORRELATION_NLOS_M, SHADOW_EXPONENT)
+            else SIGMA_NLOS_DB * field_at(maps.nlos[site], dx_m, dy_m, _NLOS_SIDE, _NLOS_DIAGONAL)
         )
         loss_db += (1.0 - share) * (nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m) + shadow_db)
     return loss_db

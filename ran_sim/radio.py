@@ -218,11 +218,9 @@ def advance_fading(slot: int, ues: Ues, links: Links, radio: RadioState) -> None
     fading = radio.fading
     grid_step = slot // radio.grid_slots
     fading.grid_step[0] = grid_step
-    re = np.empty(fading.phase.shape[2], np.float32)
-    im = np.empty(fading.phase.shape[2], np.float32)
     for u in range(ues.id.size):
         if ues.connected[u]:
-            fade_ue(u, grid_step, fading, re, im, links.fading[u])
+            fade_ue(u, grid_step, fading, links.fading[u])
 
 
 @kernel
@@ -253,9 +251,7 @@ def request_handover(
         slot, u, cell, serving_sinr_db(u, cells, links), links.rsrp_l3_dbm[u], ues, radio.handover
     )
     _renew_links(u, np.empty(cells.x_m.size), cells, ues, links, radio)
-    n_lane = radio.fading.phase.shape[2]
-    re, im = np.empty(n_lane, np.float32), np.empty(n_lane, np.float32)
-    fade_ue(u, radio.fading.grid_step[0], radio.fading, re, im, links.fading[u])
+    fade_ue(u, radio.fading.grid_step[0], radio.fading, links.fading[u])
     return True
 
 

@@ -45,11 +45,10 @@ def gains(fading: Fading, steps: list[int], rbg: int = 0) -> F64:
     n_ue, n_process = fading.cell.shape
     ranks = n_process - fading.n_branch + 1
     out = np.empty((n_ue, ranks, len(steps)))
-    scratch = np.empty((2, fading.phase.shape[2]), np.float32)
-    row = np.empty((ranks, fading.turn_re.shape[2]), np.float32)
+    row = np.empty((ranks, rbg + 1), np.float32)
     for u in range(n_ue):
         for i, step in enumerate(steps):
-            fade_ue(u, step, fading, scratch[0], scratch[1], row)
+            fade_ue(u, step, fading, row)
             out[u, :, i] = row[:, rbg]
     return out
 

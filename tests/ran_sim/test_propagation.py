@@ -17,6 +17,7 @@ from ran_sim.propagation import (
     build_maps,
     field_at,
     gaussian_fields,
+    grid_correlations,
     los_path_loss_db,
     los_probability,
     los_share,
@@ -115,7 +116,9 @@ def test_interpolation_keeps_variance_and_correlation_between_grid_points(fields
         def at(field: F32, x_m: float, y_m: float) -> float:
             if inside_cell:  # the centre of a grid cell, where plain interpolation loses most
                 x_m, y_m = (math.floor(v / MAP_GRID_M) * MAP_GRID_M + MAP_GRID_M / 2 for v in (x_m, y_m))
-            return field_at(field, x_m + shift_m, y_m, DECORRELATION_LOS_M, SHADOW_EXPONENT)
+            return field_at(
+                field, x_m + shift_m, y_m, *grid_correlations(DECORRELATION_LOS_M, SHADOW_EXPONENT)
+            )
 
         return np.array([[at(field, x, y) for x, y in places_m] for field in fields])
 
@@ -130,7 +133,7 @@ def test_interpolation_keeps_variance_and_correlation_between_grid_points(fields
 
 def test_map_values_at_grid_points_are_the_maps(fields: F32) -> None:
     x_m, y_m = 5 * MAP_GRID_M, -3 * MAP_GRID_M
-    value = field_at(fields[0], x_m, y_m, DECORRELATION_LOS_M, SHADOW_EXPONENT)
+    value = field_at(fields[0], x_m, y_m, *grid_correlations(DECORRELATION_LOS_M, SHADOW_EXPONENT))
     assert value == pytest.approx(float(fields[0][MAP_POINTS - 3, 5]))
 
 
