@@ -126,7 +126,7 @@ class Guard:
         return self._end_all(now_ns, DEMOTED, grant) if autonomy is not Autonomy.ACT else []
 
     def kill(self, now_ns: int) -> list[Result]:
-        """Refuse everything from now on, and return every setting to its default at the next `due`."""
+        """Refuse everything from now on, and return every setting to its default at this slot boundary or the next."""
         self.killed = True
         self._record("order", now_ns, "", kill=True)
         return self._end_all(now_ns, KILLED)
@@ -400,7 +400,8 @@ class Guard:
             status = Status.EXPIRED if ending == STOPPED else Status.REFUSED
             work.verdicts.decide_all(status, *ENDINGS[ending])
             results.append(self._answer(work.grant.xapp, work.verdicts, now_ns))
-        self._held.end(ending, now_ns, owner=None if grant is None else grant.number)
+        at_ns = self._slot_at_or_after(now_ns)
+        self._held.end(ending, at_ns, owner=None if grant is None else grant.number)
         return results
 
     def _ended_unasked(self, over: Ended, reason: tuple[Cause, str], now_ns: int) -> list[Result]:

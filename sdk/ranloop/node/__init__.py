@@ -2,6 +2,7 @@
 
 from ranloop.node.clock import Clock, RealClock, VirtualClock
 from ranloop.node.host import NodeHost, Registration
+from ranloop.node.live import LiveHost, LiveSummary
 from ranloop.node.lockstep import LockstepHost, Observer
 from ranloop.node.recording import Recorder
 from ranloop.node.registry import open_world
@@ -11,6 +12,8 @@ from ranloop.node.world import World
 
 __all__ = (
     "Clock",
+    "LiveHost",
+    "LiveSummary",
     "LockstepHost",
     "NodeHost",
     "Observer",

@@ -1,0 +1,217 @@
+"""The live host: RAN time follows a clock, reports leave when they are due, actions come when they come.
+
+It never waits for an xApp: reports go out with QoS 0 and a slow reader misses some. A world that computes slower than
+time passes falls behind; RAN time then runs as fast as the world does, and the lag is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from ranloop.errors import VocabularyError, WireError
+from ranloop.guard import Autonomy
+from ranloop.node.clock import Clock, RealClock
+from ranloop.node.host import NodeHost
+from ranloop.node.lockstep import Observer
+from ranloop.node.summary import Trace
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_action_batch, decode_order, encode
+from ranloop.wire.messages import Result
+
+log = structlog.get_logger(__name__)
+
+_NS_PER_S = 1_000_000_000
+_KEEP = 1024  # batches of one xApp that may wait between two polls
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LiveSummary:
+    """The end of a live run.
+
+    Attributes:
+        ran_time_ns: RAN time when it ended.
+        n_reports: Reports published.
+        outcomes: Targets by what became of them.
+        latencies_ns: Stage -> wall-clock duration of each pass: "advance", "apply", "report", "guard".
+        worst_lag_ns: How far RAN time fell behind the clock at most.
+        n_dropped: Messages that could not be used.
+    """
+
+    ran_time_ns: int
+    n_reports: int
+    outcomes: dict[str, int]
+    latencies_ns: dict[str, NDArray[np.int64]]
+    worst_lag_ns: int
+    n_dropped: int
+
+
+class LiveHost:
+    """Runs a `NodeHost` at the pace of a clock, once.
+
+    Args:
+        host: The nodes and who is registered there.
+        clock: What RAN time follows.
+        speed: Seconds of RAN time per second of the clock.
+        observers: See every report and result, after the fact.
+    """
+
+    def __init__(
+        self,
+        host: NodeHost,
+        *,
+        clock: Clock | None = None,
+        speed: float = 1.0,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        if not speed > 0:
+            raise ValueError(f"speed {speed:g}: RAN time must go forward")
+        self.host = host
+        self._clock: Clock = RealClock() if clock is None else clock
+        self._speed = speed
+        self._observers = tuple(observers)
+        self._trace = Trace()
+        self._stop = False
+        self._start_ns = 0  # clock at RAN time 0, moved when the world falls behind
+        self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
+        self._worst_lag_ns = 0
+        for node in host.guards:
+            host.bus.subscribe(topics.order(node), self._on_order, qos=1)
+            for xapp in host.xapps:
+                # One subscription per xApp: one that floods fills its own queue and nobody else's.
+                host.bus.subscribe(topics.act(xapp, node), self._on_action, qos=1, keep=_KEEP)
+
+    def stop(self) -> None:
+        """Ask the run to end; safe in a signal handler and from another thread."""
+        self._stop = True
+
+    def run(self, duration_s: float | None = None) -> LiveSummary:
+        """Run until the world ends, `duration_s` of RAN time have passed, or somebody calls `stop`.
+
+        At the end what waits is answered, what is held goes back to its default, and the life sign is withdrawn.
+        """
+        world = self.host.world
+        end_ns = world.end_ns if duration_s is None else min(world.end_ns, round(duration_s * _NS_PER_S))
+        end_ns -= end_ns % world.slot_ns
+        self.host.announce(alive=True)
+        self._start_ns = self._clock.now_ns() - round(world.now_ns / self._speed)
+        try:
+            while world.now_ns < end_ns and not self._stop:
+                self._run_to_next_event(end_ns)
+            self._drain()
+        finally:
+            self.host.announce(alive=False)
+            self.host.bus.poll(0.0)  # hand over what is still in the outbox
+        return LiveSummary(
+            ran_time_ns=world.now_ns,
+            n_reports=self._trace.n_reports,
+            outcomes=dict(sorted(self._trace.outcomes.items())),
+            latencies_ns=self._trace.latencies_ns(),
+            worst_lag_ns=self._worst_lag_ns,
+            n_dropped=self.host.n_dropped,
+        )
+
+    def _drain(self) -> None:
+        """Answer what waits, and return what is held to its default on the next slot."""
+        world = self.host.world
+        world.advance(-(-self._now_ns() // world.slot_ns) * world.slot_ns)
+        for guard in self.host.guards.values():
+            self._publish(guard.stop(world.now_ns))
+        self._publish(self.host.carry_out(world.now_ns))
+
+    def _run_to_next_event(self, end_ns: int) -> None:
+        world = self.host.world
+        while not self._stop:
+            # Asked anew after each wait: an action that came meanwhile may be due earlier.
+            guard_ns = self.host.next_event_ns()
+            report_ns = world.next_report_ns()
+            self._horizon_ns = min(report_ns, end_ns, report_ns if guard_ns is None else guard_ns)
+            self._horizon_ns = max(self._horizon_ns, world.now_ns)
+            due_ns = self._start_ns + round(self._horizon_ns / self._speed)
+            if self._clock.now_ns() >= due_ns:
+                break
+            self._clock.wait(due_ns, self.host.bus.poll)
+        else:
+            return
+        self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)
+        self._deal_with(self._horizon_ns, is_report=self._horizon_ns == report_ns)
+        self.host.bus.poll(0.0)
+        behind_ns = self._clock.now_ns() - self._start_ns - round(world.now_ns / self._speed)
+        if behind_ns > _NS_PER_S:
+            # Catching up would mean a burst of reports; the present matters more.
+            self._start_ns += behind_ns
+            log.warning(
+                "world_falls_behind", ran_time_s=world.now_ns / _NS_PER_S, lag_s=behind_ns / _NS_PER_S
+            )
+
+    def _deal_with(self, now_ns: int, *, is_report: bool) -> None:
+        """Move the world to `now_ns`, do what is due, publish what leaves the nodes."""
+        world, started_ns = self.host.world, self._clock.now_ns()
+        world.advance(now_ns)
+        moved_ns = self._clock.now_ns()
+        self._trace.took("advance", moved_ns - started_ns)
+        results = self.host.carry_out(now_ns)
+        self._publish(results)
+        applied_ns = self._clock.now_ns()
+        self._trace.took("apply", applied_ns - moved_ns)
+        if not is_report:
+            return
+        reports = world.reports(self.host.wanted())
+        for report in reports:
+            self._trace.report(report)
+            topic = topics.report(report.node, report.level, report.period_ms)
+            self.host.bus.publish(topic, encode(report), qos=0)
+        self._trace.took("report", self._clock.now_ns() - applied_ns)
+        for observer in self._observers:
+            observer.observe(reports, ())
+
+    def _now_ns(self) -> int:
+        """RAN time: what the clock says, but not past an event that has not been dealt with."""
+        paced_ns = round((self._clock.now_ns() - self._start_ns) * self._speed)
+        return max(self.host.world.now_ns, min(paced_ns, self._horizon_ns))
+
+    def _publish(self, results: Sequence[Result]) -> None:
+        for result in results:
+            self._trace.result(result)
+            if result.xapp in self.host.xapps:
+                self.host.bus.publish(topics.result(result.xapp, result.node), encode(result), qos=1)
+        if results:
+            for observer in self._observers:
+                observer.observe((), results)
+
+    # What comes in
+
+    def _on_action(self, topic: str, payload: bytes) -> None:
+        _, sender, node = topics.levels(topic)
+        started_ns, now_ns = self._clock.now_ns(), self._now_ns()
+        try:
+            batch = decode_action_batch(payload)
+        except WireError as error:
+            self.host.drop(sender, now_ns, str(error))
+            return
+        result = self.host.guards[node].submit(batch, sender=sender, now_ns=now_ns)
+        self._trace.took("guard", self._clock.now_ns() - started_ns)
+        if result is not None:
+            self._publish([result])
+
+    def _on_order(self, topic: str, payload: bytes) -> None:
+        """The operator's kill switch and autonomy; who may publish here is the broker's to enforce."""
+        node = topics.levels(topic)[1]
+        guard, now_ns = self.host.guards[node], self._now_ns()
+        try:
+            order = decode_order(payload)
+            if order.kill is True:
+                self._publish(guard.kill(now_ns))
+            elif order.kill is False:
+                guard.revive(now_ns)
+            if order.xapp or order.autonomy:
+                self._publish(guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns))
+        except (WireError, VocabularyError, ValueError) as error:
+            self.host.drop(OPERATOR, now_ns, f"order to {node}: {error}")
+            return
+        log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)

@@ -1,0 +1,175 @@
+"""The live host: paced by a clock, deaf to nobody registered, stopped by nobody slow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ranloop.bus import Bus
+from ranloop.guard import Autonomy
+from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registration, VirtualClock
+from ranloop.testing.worlds import ToyWorld
+from ranloop.vocabulary import SetUeWeight
+from ranloop.wire import decode_presence, decode_report, decode_result, encode, topics
+from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Status
+from tests.ranloop.node.scripted import MS, rights
+
+Connect = Callable[[str], Bus]
+
+
+class Room(VirtualClock):
+    """A virtual clock that lets everybody in the room poll whenever the host waits."""
+
+    def __init__(self, *buses: Bus) -> None:
+        super().__init__()
+        self.buses = buses
+
+    def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+        for bus in self.buses:
+            bus.poll()
+        super().wait(until_ns, poll)
+
+
+class LiveXApp:
+    """Holds weight 3 on UE 0 of toy-1, sent once per report; keeps what it hears."""
+
+    def __init__(self, bus: Bus, *, lease_ms: int | None = None) -> None:
+        self.bus, self.lease_ms = bus, lease_ms
+        self.reports: list[Report] = []
+        self.results: list[Result] = []
+        self.presence: list[bool] = []
+        bus.subscribe(topics.report("toy-1", "ue", 100), self._on_report, latest=True)
+        bus.subscribe(
+            topics.result("weigher", "toy-1"), lambda _, p: self.results.append(decode_result(p)), qos=1
+        )
+        bus.subscribe(
+            topics.presence("host"), lambda _, p: self.presence.append(decode_presence(p).alive), qos=1
+        )
+
+    def _on_report(self, _topic: str, payload: bytes) -> None:
+        report = decode_report(payload)
+        self.reports.append(report)
+        self.send(report.ran_time_ns, id=f"live-{report.seq}")
+
+    def send(self, ran_time_ns: int, *, id: str) -> None:
+        batch = ActionBatch(
+            id=id,
+            xapp="weigher",
+            node="toy-1",
+            seq=len(self.reports),
+            action=SetUeWeight(ue=[0], weight=3),
+            valid_until_ns=ran_time_ns + 200 * MS,
+            lease_ms=self.lease_ms,
+        )
+        self.bus.publish(topics.act("weigher", "toy-1"), encode(batch), qos=1)
+
+
+WEIGHER = {"weigher": Registration(rights=rights("SetUeWeight"))}
+
+
+def test_the_loop_closes_at_the_pace_of_the_clock(connect: Connect) -> None:
+    xapp = LiveXApp(connect("weigher"))
+    world = ToyWorld()
+    host = NodeHost(world, connect("host"), xapps=WEIGHER)
+    summary = LiveHost(host, clock=Room(xapp.bus)).run(0.55)
+    xapp.bus.poll()
+    assert [report.ran_time_ns // MS for report in xapp.reports] == [100, 200, 300, 400, 500]
+    assert summary.n_reports == 10
+    # The fifth batch would have had its slot before the end as well: 500 ms + 10 ms.
+    assert summary.outcomes == {"applied": 5, "ended/lost": 1}
+    assert [r.ran_time_ns // MS for r in xapp.results] == [110, 210, 310, 410, 510, 550]
+    assert world.weight("toy-1", 0) == 1  # drained: what was held is back at its default
+    assert xapp.presence == [True, False]
+
+
+def test_real_time_passes_as_fast_as_it_is_told(connect: Connect) -> None:
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    started_s = time.perf_counter()
+    LiveHost(host, clock=RealClock(), speed=5.0).run(0.5)
+    assert 0.1 <= time.perf_counter() - started_s < 0.5
+
+
+def test_a_stop_from_elsewhere_drains(connect: Connect) -> None:
+    xapp = LiveXApp(connect("weigher"))
+    host = LiveHost(NodeHost(ToyWorld(duration_s=3600), connect("host"), xapps=WEIGHER))
+    summaries: list[LiveSummary] = []
+    thread = threading.Thread(target=lambda: summaries.append(host.run()), name="live-host")
+    thread.start()
+    while not xapp.presence:
+        xapp.bus.poll(0.05)
+    host.stop()
+    thread.join(timeout=5)
+    xapp.bus.poll(0.05)
+    assert summaries
+    assert xapp.presence[-1] is False
+
+
+def test_nobody_reading_does_not_stop_the_host(connect: Connect) -> None:
+    LiveXApp(connect("deaf"))  # subscribed, never polls
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    assert LiveHost(host, clock=VirtualClock()).run().ran_time_ns == 2000 * MS
+
+
+def test_the_kill_switch_ends_what_is_held_and_refuses_what_comes(connect: Connect) -> None:
+    xapp, operator = LiveXApp(connect("weigher")), connect("operator")
+
+    class Operator(Room):
+        def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+            if len(xapp.reports) == 2 and not operator.stats.published:
+                operator.publish(topics.order("toy-1"), encode(Order(kill=True)), qos=1)
+            super().wait(until_ns, poll)
+
+    world = ToyWorld()
+    LiveHost(NodeHost(world, connect("host"), xapps=WEIGHER), clock=Operator(xapp.bus)).run(0.55)
+    xapp.bus.poll()
+    fates = [(Status(r.status[0]), r.causes[r.cause[0]][0]) for r in xapp.results]
+    assert fates[0] == (Status.APPLIED, Cause.NONE)
+    assert (Status.ENDED, Cause.KILLED) in fates
+    assert fates[-1] == (Status.REFUSED, Cause.KILLED)
+    assert world.weight("toy-1", 0) == 1
+
+
+def test_autonomy_is_the_operators_and_bad_orders_are_counted(connect: Connect) -> None:
+    xapp, operator = LiveXApp(connect("weigher")), connect("operator")
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    live = LiveHost(host, clock=Room(xapp.bus))
+    for order in (Order(xapp="nobody", autonomy="act"), Order(xapp="weigher", autonomy="dictate")):
+        operator.publish(topics.order("toy-1"), encode(order), qos=1)
+    operator.publish(topics.order("toy-1"), b"?", qos=1)
+    operator.publish(topics.order("toy-1"), encode(Order(xapp="weigher", autonomy=Autonomy.OBSERVE)), qos=1)
+    summary = live.run(0.25)
+    assert summary.n_dropped == 3
+    assert summary.outcomes == {f"refused/{Cause.AUTONOMY}": 2}
+
+
+def test_garbage_is_counted_and_strangers_are_not_heard(connect: Connect) -> None:
+    bus = connect("noise")
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    live = LiveHost(host, clock=VirtualClock())
+    bus.publish(topics.act("weigher", "toy-1"), b"\xff\xff", qos=1)
+    bus.publish(topics.act("stranger", "toy-1"), b"\xff\xff", qos=1)
+    summary = live.run(0.2)
+    assert (summary.n_dropped, summary.outcomes) == (1, {})
+
+
+def test_a_world_slower_than_time_is_not_made_to_catch_up(connect: Connect) -> None:
+    class SlowWorld(ToyWorld):
+        """Computes 100 ms of RAN time in 2 s."""
+
+        def advance(self, until_ns: int) -> None:
+            super().advance(until_ns)
+            clock.wait(clock.now_ns() + 2_000 * MS, lambda _: 0)
+
+    clock = VirtualClock()
+    host = NodeHost(SlowWorld(), connect("host"), xapps=WEIGHER)
+    summary = LiveHost(host, clock=clock).run(0.3)
+    assert summary.ran_time_ns == 300 * MS
+    assert summary.worst_lag_ns < 2_000 * MS  # not 4 s and more after two periods
+
+
+def test_time_that_stands_still_is_refused(connect: Connect) -> None:
+    with pytest.raises(ValueError, match="go forward"):
+        LiveHost(NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER), speed=0)
