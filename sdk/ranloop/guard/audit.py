@@ -11,9 +11,10 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import numpy as np
 import structlog
@@ -86,12 +87,12 @@ class AuditLog:
     def __init__(self, path: Path | None = None, *, capacity: int = 10_000) -> None:
         self._ring: deque[AuditRecord] = deque(maxlen=capacity)
         self._path = path
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self.n_records = 0
         self.n_not_written = 0  # records that the file should have and has not
         if path is not None:
             try:
-                self._file = path.open("a", encoding="utf-8", buffering=1)  # whole lines survive a crash
+                self._file = path.open("ab", buffering=0)  # whole lines survive a crash
             except OSError as error:
                 self._give_up(error)
 
@@ -104,13 +105,13 @@ class AuditLog:
             self.n_not_written += 1
             return
         try:
-            self._file.write(record.to_json() + "\n")
+            self._file.write(record.to_json().encode() + b"\n")
         except OSError as error:
             self.n_not_written += 1
+            self.close()
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        self._file = None
         log.warning("audit_file_not_writable", path=str(self._path), reason=error.strerror)
 
     def __len__(self) -> int:
@@ -121,13 +122,10 @@ class AuditLog:
         return iter(tuple(self._ring))
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Close the file; what is in memory stays."""
         if self._file is not None:
-            file, self._file = self._file, None
-            try:
-                file.close()
-            except OSError as error:
-                self._give_up(error)
+            self._file.close()
+            self._file = None
 
     def __enter__(self) -> Self:
         return self
