@@ -18,6 +18,7 @@ from typing import Any, Self
 from zlib import crc32
 
 import paho.mqtt.client as paho
+import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -28,6 +29,8 @@ from ranloop.bus.inbox import Inbox, InboxSubscription
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.errors import BusError
+
+log = structlog.get_logger(__name__)
 
 KEEPALIVE_S = 30
 OUTBOX = 1000  # QoS 1 messages that wait for the broker to come back
@@ -144,9 +147,6 @@ class MqttBus:
 
     def kill(self) -> None:
         """Vanish as a crashed process would: the broker publishes the will."""
-        connection = self._client.socket()
-        if connection is not None:
-            connection.close()
         self._drop()
 
     def __enter__(self) -> Self:
@@ -247,6 +247,9 @@ class MqttBus:
 
     def _drop(self) -> None:
         self._closed, self._connected = True, False
+        connection = self._client.socket()
+        if connection is not None:
+            connection.close()
         self._inbox.clear()
         self._knock.stop()
         self._selector.close()
@@ -324,6 +327,9 @@ class MqttBus:
             return
         if self._connected_at_s:
             self.stats.reconnects += 1
+            log.info(
+                "bus_reconnected", bus=self.name, broker=str(self._address), reconnects=self.stats.reconnects
+            )
         self._connected, self._connected_at_s = True, time.monotonic()
         self._unflushed = 0
         self._interest.renew(self._inbox.subscriptions)
@@ -331,6 +337,8 @@ class MqttBus:
     def _on_disconnect(
         self, client: paho.Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        if self._connected and not self._leaving:
+            log.warning("bus_disconnected", bus=self.name, broker=str(self._address), reason=str(reason))
         if self._connected and time.monotonic() - self._connected_at_s > STABLE_S:
             self._backoff_s = FIRST_BACKOFF_S
         self._connected = False

@@ -107,3 +107,19 @@ def settle(bus: AnyBus, pump: Pump) -> None:
     bus.publish(mark, b"")
     pump(lambda: bool(back), bus)
     subscription.cancel()
+
+
+def retain(bus: AnyBus, pump: Pump, topic: str, payload: bytes, *, qos: int = 0) -> None:
+    """Publish a retained message; return when new subscribers get it, which nats-server does a moment later."""
+    bus.publish(topic, payload, qos=qos, retain=True)
+    expected = [(topic, payload)] if payload else []
+    give_up_s = time.monotonic() + 5.0
+    heard: Heard = []
+    while True:
+        heard.clear()
+        subscription = bus.subscribe(topic, lambda topic, payload: heard.append((topic, payload)))
+        settle(bus, pump)
+        subscription.cancel()
+        if heard == expected:
+            return
+        assert time.monotonic() < give_up_s, f"new subscribers hear {heard} instead of {expected}"

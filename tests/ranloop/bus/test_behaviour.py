@@ -10,7 +10,7 @@ import pytest
 
 from ranloop.bus import Will
 from ranloop.errors import BusError
-from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, settle
+from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, retain, settle
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -61,10 +61,11 @@ def test_the_narrow_filter_goes_on_when_the_wide_one_is_cancelled(join: Join, pu
 
 def test_a_retained_message_is_heard_by_who_comes_later(join: Join, pump: Pump, topic: str) -> None:
     sender = join("sender")
-    sender.publish(topic, b"old", retain=True)
-    sender.publish(topic, b"new", retain=True, qos=1)
-    settle(sender, pump)
-    heard = ear(join("late"), pump, topic)
+    retain(sender, pump, topic, b"old")
+    retain(sender, pump, topic, b"new", qos=1)
+    late = join("late")
+    heard = ear(late, pump, topic)
+    pump(lambda: bool(heard), late)
     assert heard == [(topic, b"new")]
 
 
@@ -72,7 +73,7 @@ def test_a_second_subscription_hears_what_is_retained_and_the_first_not_again(
     join: Join, pump: Pump, topic: str
 ) -> None:
     bus = join("both")
-    bus.publish(f"{topic}/a", b"kept", retain=True)
+    retain(bus, pump, f"{topic}/a", b"kept")
     first = ear(bus, pump, f"{topic}/#")
     pump(lambda: bool(first), bus)
     second, third = ear(bus, pump, f"{topic}/#"), ear(bus, pump, f"{topic}/+")
@@ -83,9 +84,8 @@ def test_a_second_subscription_hears_what_is_retained_and_the_first_not_again(
 
 def test_an_empty_retained_message_forgets_the_topic(join: Join, pump: Pump, topic: str) -> None:
     sender = join("sender")
-    sender.publish(topic, b"kept", retain=True)
-    sender.publish(topic, b"", retain=True)
-    settle(sender, pump)
+    retain(sender, pump, topic, b"kept")
+    retain(sender, pump, topic, b"")
     late = join("late")
     heard = ear(late, pump, topic)
     settle(late, pump)
@@ -101,7 +101,10 @@ def test_the_will_of_a_client_that_vanishes_is_published_and_retained(
     mortal.kill()
     pump(lambda: bool(heard), watcher)
     assert heard == [(topic, b"gone")]
-    assert ear(join("late"), pump, topic) == [(topic, b"gone")]
+    late = join("late")
+    heard_late = ear(late, pump, topic)
+    pump(lambda: bool(heard_late), late)
+    assert heard_late == [(topic, b"gone")]
 
 
 def test_a_client_that_closes_leaves_no_will(join: Join, pump: Pump, topic: str) -> None:
