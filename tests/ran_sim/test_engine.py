@@ -1,0 +1,267 @@
+"""The engine: same bits however it is run, paired worlds, nothing lost, figures that a closed form gives."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ran_sim import counters as count
+from ran_sim.counters import Snapshot
+from ran_sim.engine import Engine
+from ran_sim.link import RE_PER_PRB, link_tables, transport_block_bits
+from ran_sim.queues import FULL_BUFFER_BYTES
+from ran_sim.scenario import Scenario, load_scenario
+
+ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.5})
+SEVEN_SITES = load_scenario("seven-sites").with_overrides({"warmup_s": 0.5})
+
+
+def same(a: Snapshot, b: Snapshot) -> bool:
+    return all(
+        np.array_equal(x, y) for x, y in zip(dataclasses.astuple(a), dataclasses.astuple(b), strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def busy() -> Engine:
+    """Seven sites after two seconds, PF."""
+    engine = Engine(SEVEN_SITES, seed=1)
+    engine.run_until(4000)
+    return engine
+
+
+def test_same_bits_however_the_run_is_cut() -> None:
+    whole, cut = Engine(SEVEN_SITES, seed=3), Engine(SEVEN_SITES, seed=3)
+    whole.run_until(1500)
+    for slot in (0, 1, 7, 99, 100, 101, 640, 1000, 1333, 1500):
+        cut.run_until(slot)
+        cut.snapshot()  # looking changes nothing
+    assert same(whole.snapshot(), cut.snapshot())
+    assert np.array_equal(whole.links.fading, cut.links.fading)
+    assert np.array_equal(whole.sessions(), cut.sessions())
+
+
+def test_engines_in_one_process_are_independent() -> None:
+    alone = Engine(ONE_CELL, seed=4)
+    alone.run_until(2000)
+    a, b = Engine(ONE_CELL, seed=4), Engine(ONE_CELL, seed=5)
+    for slot in range(100, 2001, 100):
+        a.run_until(slot)
+        b.run_until(slot)
+    assert same(alone.snapshot(), a.snapshot())
+    assert not same(a.snapshot(), b.snapshot())
+
+
+def test_schedulers_and_weights_face_the_same_world() -> None:
+    engines = [Engine(ONE_CELL, seed=6, scheduler=name) for name in ("pf", "rr", "m-lwdf", "edf")]
+    engines.append(Engine(ONE_CELL, seed=6))
+    engines[-1].run_until(200)
+    engines[-1].set_ue_weight(3, 10.0)
+    for engine in engines:
+        engine.run_until(4000)
+    first, *others = [engine.snapshot() for engine in engines]
+    for other in others:
+        assert np.array_equal(first.ue_id, other.ue_id)
+        assert np.array_equal(first.ue[:, count.PACKETS_OFFERED], other.ue[:, count.PACKETS_OFFERED])
+        assert np.array_equal(first.ue[:, count.OFFERED_BYTES], other.ue[:, count.OFFERED_BYTES])
+        assert not np.array_equal(first.ue[:, count.PRB_USED], other.ue[:, count.PRB_USED])
+    assert np.array_equal(engines[0].links.fading, engines[1].links.fading)
+
+
+def test_bytes_and_packets_are_conserved(busy: Engine) -> None:
+    snapshot, queues = busy.snapshot(), busy._world.queues
+    row = snapshot.ue[snapshot.connected == 1].T
+    held = (queues.backlog_bytes + queues.in_flight_bytes)[snapshot.connected == 1]
+    assert np.array_equal(
+        row[count.OFFERED_BYTES], row[count.DELIVERED_BYTES] + row[count.DROPPED_BYTES] + held
+    )
+    in_queue = (queues.tail - queues.head)[snapshot.connected == 1]
+    outcomes = row[count.PACKETS_IN_BUDGET] + row[count.PACKETS_LATE] + row[count.PACKETS_DROPPED]
+    assert np.array_equal(row[count.PACKETS_OFFERED], outcomes + in_queue)
+
+
+def test_cells_account_for_what_their_ues_did(busy: Engine) -> None:
+    snapshot = busy.snapshot()
+    ended = busy.sessions()
+    running = snapshot.ue[snapshot.connected == 1].sum(axis=0)
+    assert len(ended) >= (snapshot.connected == 1).sum()
+    assert (snapshot.cell_class.sum(axis=(0, 1)) >= running).all()
+    used = snapshot.cell_class[:, :, count.PRB_USED].sum(axis=1)
+    assert (used <= snapshot.slot * busy.n_prb).all()
+    assert used.max() > 0.9 * snapshot.slot * busy.n_prb  # some cell is overloaded at load 1
+
+
+def test_ten_short_periods_add_up_to_the_long_one() -> None:
+    engine = Engine(ONE_CELL, seed=2)
+    engine.run_until(2000)
+    start = previous = engine.snapshot()
+    total = np.zeros_like(start.cell_class)
+    for slot in range(2200, 4001, 200):
+        engine.run_until(slot)
+        now = engine.snapshot()
+        total += now.since(previous).cell_class
+        previous = now
+    assert np.array_equal(total, previous.since(start).cell_class)
+    with pytest.raises(ValueError, match="after slot"):
+        start.since(previous)
+
+
+def test_first_transmissions_fail_at_the_olla_target(busy: Engine) -> None:
+    total = busy.snapshot().cell_class.sum(axis=(0, 1))
+    assert total[count.TB_INITIAL] > 20_000
+    # Targets hold for UEs between MCS 0 and 27; the few at the ends move the mean of all.
+    assert total[count.TB_INITIAL_ERRORS] / total[count.TB_INITIAL] == pytest.approx(0.1, abs=0.01)
+    assert total[count.TB_LOST] < 0.01 * total[count.TB_INITIAL]
+
+
+def a_lone_ue(snr_db: float) -> Engine:
+    """One UE with a full buffer and a flat channel of constant SNR: the radio's own numbers are overwritten."""
+    data = ONE_CELL.model_dump()
+    data["traffic"] = [
+        {
+            "name": "full",
+            "five_qi": 9,
+            "model": "full-buffer",
+            "ues": 1,
+            "idle_s": 0.0,
+            "session_s": (1e3, 1e3),
+        }
+    ]
+    data["radio"]["tick_ms"] = data["radio"]["fading_grid_ms"] = 3.6e6
+    engine = Engine(Scenario.model_validate(data), seed=1)
+    engine.run_until(1)
+    engine.links.rx_mw[0, 0] = engine.links.noise_mw[0] * 10 ** (snr_db / 10)
+    engine.links.fading[0] = 1.0
+    engine._world.csi.next_slot[0] = 1
+    engine.run_until(200)
+    return engine
+
+
+def test_lone_ue_at_high_snr_gets_the_largest_block_in_every_slot() -> None:
+    engine = a_lone_ue(40.0)
+    before = engine.snapshot()
+    assert before.cqi[0] == 15
+    engine.run_until(2200)
+    row = engine.snapshot().since(before).ue[0]
+    tbs_bits = transport_block_bits(51, RE_PER_PRB, 8, 948 / 1024)
+    assert row[count.DELIVERED_BYTES] == 2000 * (tbs_bits // 8)
+    assert row[count.TB_ERRORS] == 0
+    assert row[count.PRB_USED] == 2000 * 51
+    # TS 28.552's throughput of an endless burst is its rate: one block a slot.
+    assert row[count.THP_BYTES] == row[count.THP_SLOTS] * (tbs_bits // 8)
+
+
+def test_lone_ue_in_the_middle_settles_at_the_olla_target() -> None:
+    engine = a_lone_ue(15.3)
+    engine.set_olla_target(0, 0.2)
+    engine.run_until(2000)
+    before = engine.snapshot()
+    engine.run_until(22_000)
+    row = engine.snapshot().since(before).ue[0]
+    assert row[count.TB_INITIAL_ERRORS] / row[count.TB_INITIAL] == pytest.approx(0.2, abs=0.01)
+
+
+def test_buffer_of_a_full_buffer_is_no_gauge() -> None:
+    engine = a_lone_ue(20.0)
+    assert engine._world.queues.backlog_bytes[0] == FULL_BUFFER_BYTES
+    assert engine.snapshot().backlog_bytes[0] == 0
+
+
+def test_sessions_count_from_the_end_of_the_warm_up() -> None:
+    engine = Engine(ONE_CELL, seed=7)
+    engine.run_until(1000)
+    before = engine.snapshot()
+    assert engine.warmup_slot == 1000
+    assert (engine.sessions()["packets_offered"] == 0).all()
+    engine.run_until(3000)
+    after, rows = engine.snapshot(), engine.sessions()
+    running = rows[rows["end_slot"] == 3000]
+    assert np.array_equal(running["ue_id"], after.ue_id[running["ue_slot"]])
+    expected = after.since(before).ue[running["ue_slot"], count.PACKETS_OFFERED]
+    assert np.array_equal(running["packets_offered"], expected)
+    assert running["packets_offered"].sum() > 0
+
+
+def test_ended_sessions_keep_their_row_and_free_their_slot() -> None:
+    scenario = ONE_CELL.with_overrides({"traffic.gaming.session_s": [0.2, 0.4], "traffic.gaming.idle_s": 0.2})
+    engine = Engine(scenario, seed=8)
+    engine.run_until(6000)
+    rows = engine.sessions()
+    # Sessions of slot 0 are in the middle of their lives already.
+    ended = rows[(rows["end_slot"] < 6000) & (rows["traffic_class"] == 2) & (rows["start_slot"] > 0)]
+    assert len(ended) >= 10
+    assert len(set(rows["ue_id"].tolist())) == len(rows)
+    length_s = (ended["end_slot"] - ended["start_slot"]) * engine.slot_ns * 1e-9
+    # 0.2 to 0.4 s; start and end fall on radio ticks of 50 ms.
+    assert 0.15 <= length_s.min() <= length_s.max() <= 0.45
+    assert engine.ue_slot_of(int(ended["ue_id"][0])) is None
+    total = engine.snapshot().cell_class
+    counted = rows[rows["start_slot"] >= engine.warmup_slot]["delivered_bytes"].sum()
+    assert 0 < counted <= total[:, :, count.DELIVERED_BYTES].sum()
+
+
+def test_weight_moves_airtime_to_its_ue() -> None:
+    overloaded = ONE_CELL.with_overrides({"traffic.best-effort.rate_mbps": 40.0})
+    plain, weighted = Engine(overloaded, seed=9), Engine(overloaded, seed=9)
+    for engine in (plain, weighted):
+        engine.run_until(500)
+    u = int(np.argmax(plain.snapshot().backlog_bytes))
+    weighted.set_ue_weight(u, 20.0)
+    for engine in (plain, weighted):
+        engine.run_until(1500)
+    moved = [engine.snapshot().ue[u, count.DELIVERED_BYTES] for engine in (plain, weighted)]
+    assert moved[1] > 2 * moved[0]
+
+
+def test_handover_moves_the_ue_and_asks_for_new_channel_state() -> None:
+    engine = Engine(SEVEN_SITES, seed=1)
+    engine.run_until(400)
+    u = int(np.flatnonzero(engine.ues.connected)[0])
+    source = int(engine.ues.cell[u])
+    target = int(engine.links.cell[u, 1])
+    assert engine.request_handover(u, target)
+    snapshot = engine.snapshot()
+    assert (snapshot.cell[u], snapshot.cqi[u]) == (target, -1)
+    assert snapshot.handover_attempts[source] >= 1
+    before = snapshot.ue[u, count.PRB_USED]
+    engine.run_until(int(engine.ues.blocked_until[u]))
+    assert engine.snapshot().ue[u, count.PRB_USED] == before  # interrupted
+    assert not engine.request_handover(u, target)
+
+
+def test_half_the_power_halves_the_interference_at_once() -> None:
+    engine = Engine(SEVEN_SITES, seed=1)
+    engine.run_until(1)
+    u = int(np.flatnonzero(engine.ues.connected)[0])
+    interferer = int(engine.links.cell[u, 1])
+    rx_mw = float(engine.links.rx_mw[u, 1])
+    engine.set_tx_power(interferer, 44.0 - 3.0103)
+    (rank,) = np.flatnonzero(engine.links.cell[u] == interferer)
+    assert engine.links.rx_mw[u, rank] == pytest.approx(rx_mw / 2, rel=1e-4)
+
+
+def test_wrong_arguments_are_told_what_is_wanted() -> None:
+    engine = Engine(ONE_CELL, seed=1)
+    with pytest.raises(ValueError, match=r"scheduler 'max-ci'.*pf"):
+        Engine(ONE_CELL, seed=1, scheduler="max-ci")
+    with pytest.raises(ValueError, match="negative"):
+        Engine(ONE_CELL, seed=-1)
+    with pytest.raises(ValueError, match=r"weight 0.0: want a positive number"):
+        engine.set_ue_weight(0, 0.0)
+    with pytest.raises(ValueError, match="UE slot 30: want 0 to 29"):
+        engine.set_ue_weight(30, 1.0)
+    with pytest.raises(ValueError, match="five_qi 82: want one of"):
+        engine.set_class_weight(0, 82, 1.0)
+    with pytest.raises(ValueError, match="cell 1: want 0 to 0"):
+        engine.set_cio(1, 3.0)
+    with pytest.raises(ValueError, match=r"bler 0.9"):
+        engine.set_olla_target(0, 0.9)
+    engine.run_until(10)
+    with pytest.raises(ValueError, match="engine is at slot 10"):
+        engine.run_until(9)
+
+
+def test_tables_fit_the_carrier() -> None:
+    engine = Engine(ONE_CELL, seed=1)
+    assert engine._world.mac.rbg_prb.sum() == engine.n_prb == 51
+    assert link_tables(51).tbs_bits.shape == (28, 52)

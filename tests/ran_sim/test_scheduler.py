@@ -1,0 +1,199 @@
+"""Schedulers: one cell of static channels, airtime against closed forms, choices against a NumPy reference."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ran_sim import counters as count
+from ran_sim.csi import init_csi
+from ran_sim.harq import HARQ_RTT_SLOTS, WAITING, init_harq, init_sent
+from ran_sim.link import RE_PER_PRB, link_tables
+from ran_sim.queues import FULL_BUFFER_BYTES, enqueue, init_queues
+from ran_sim.scenario import load_scenario
+from ran_sim.scheduler import (
+    EDF,
+    LEVEL,
+    M_LWDF,
+    PF,
+    POLICIES,
+    RR,
+    init_mac,
+    metric,
+    metric_terms,
+    schedule_cell,
+)
+from ran_sim.traffic import init_traffic
+
+N_RBG = 13
+RBG_PRB = np.array([4] * 12 + [3], np.int64)  # 51 PRB
+WINDOW = 200.0
+BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
+
+
+class Cell:
+    """One cell whose UEs have a fixed CQI each and whose blocks all arrive."""
+
+    def __init__(self, cqi: Sequence[int], classes: Sequence[int], *, policy: int, max_dci: int = 4) -> None:
+        n = len(cqi)
+        self.n, self.policy, self.max_dci = n, policy, max_dci
+        self.tables = link_tables(51)
+        self.traffic = init_traffic(load_scenario("one-cell"))
+        self.traffic.of_ue[:n] = classes
+        self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG)
+        self.mac, self.sent = init_mac(n, 1, RBG_PRB), init_sent(max_dci)
+        self.mac.members[:] = np.arange(n)
+        self.mac.member_start[:] = 0, n
+        self.weight = np.ones(n)
+        self.blocked_until = np.zeros(n, np.int64)
+        self.activity = np.zeros(N_RBG, np.float32)
+        self.counts = np.zeros((n, count.N), np.int64)
+        for u in range(n):
+            self.set_cqi(u, np.full(N_RBG, cqi[u]))
+
+    def set_cqi(self, u: int, cqi: NDArray[np.int64]) -> None:
+        self.csi.wideband[u] = cqi.max()
+        self.csi.efficiency[u] = self.tables.cqi_efficiency[cqi]
+        self.csi.snr_db[u] = self.tables.cqi_t10_db[cqi]
+
+    def fill_buffers(self) -> None:
+        self.queues.backlog_bytes[:] = FULL_BUFFER_BYTES
+
+    def schedule(self, slot: int) -> dict[int, NDArray[np.int64]]:
+        """RBGs by UE in this slot."""
+        row = slot % HARQ_RTT_SLOTS
+        self.sent.n[row] = 0
+        schedule_cell(
+            0, slot, self.policy, self.max_dci, self.activity, self.blocked_until, self.weight, self.traffic,
+            self.queues, self.harq, self.csi, self.mac, self.tables, self.sent, self.counts,
+        )  # fmt: skip
+        n = int(self.sent.n[row])
+        rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}
+        return {u: np.flatnonzero((int(mask) >> np.arange(N_RBG)) & 1) for u, mask in rbgs.items()}
+
+    def airtime(self, slots: int, *, warmup: int = 2000) -> NDArray[np.float64]:
+        """Share of the PRBs that each UE gets with full buffers."""
+        self.fill_buffers()
+        for slot in range(warmup + slots):
+            if slot == warmup:
+                self.counts[:] = 0
+            self.schedule(slot)
+            self.harq.state[:] = 0
+            self.harq.n_busy[:] = 0
+            self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / WINDOW
+            self.mac.served_bits[:] = 0
+        used = self.counts[:, count.PRB_USED]
+        return np.asarray(used / used.sum())
+
+
+@pytest.mark.parametrize("policy", [RR, PF])
+def test_static_channels_and_full_buffers_share_the_airtime_equally(policy: int) -> None:
+    share = Cell([2, 5, 9, 15], [FREE] * 4, policy=policy).airtime(4000)
+    assert share == pytest.approx(0.25, abs=0.005)
+
+
+def test_pf_airtime_is_in_proportion_to_the_weights() -> None:
+    cell = Cell([4, 4, 12], [FREE] * 3, policy=PF)
+    cell.weight[:] = 1.0, 2.0, 5.0
+    assert cell.airtime(8000) == pytest.approx(np.array([1, 2, 5]) / 8, abs=0.01)
+
+
+def test_weight_of_a_ue_and_of_its_class_multiply() -> None:
+    cell = Cell([7, 7], [FREE, BOUND], policy=PF)
+    cell.weight[0] = 2.0
+    cell.traffic.weight[0, BOUND] = 6.0
+    assert cell.airtime(8000) == pytest.approx([0.25, 0.75], abs=0.01)
+
+
+def test_each_rbg_goes_to_the_largest_metric_as_numpy_says() -> None:
+    rng = np.random.default_rng(5)
+    for trial in range(30):
+        n, max_dci = 6, int(rng.integers(1, 7))
+        cell = Cell([1] * n, [FREE] * n, policy=PF, max_dci=max_dci)
+        cell.fill_buffers()
+        cqi = rng.integers(0, 16, (n, N_RBG))
+        for u in range(n):
+            cell.set_cqi(u, cqi[u])
+        cell.mac.average_bits[:] = rng.uniform(100, 20000, n)
+        cell.weight[:] = rng.uniform(0.2, 5, n)
+        value = cell.tables.cqi_efficiency[cqi] * (cell.weight / cell.mac.average_bits)[:, None]
+        chosen = np.argsort(-value.max(axis=1))[:max_dci]
+        winner = chosen[value[chosen].argmax(axis=0)]
+        granted = np.where(value[chosen].max(axis=0) > 0, winner, -1)  # CQI 0 gets no RBG
+        expected = {int(u): np.flatnonzero(granted == u) for u in set(granted) - {-1}}
+        got = cell.schedule(trial)
+        assert {u: list(rbgs) for u, rbgs in got.items()} == {u: list(rbgs) for u, rbgs in expected.items()}
+
+
+def test_grants_stop_when_the_buffer_is_covered() -> None:
+    # CQI 9 carries 666/1024 * 6 = 3.902 bits per resource element: an RBG of 4 PRBs 2060 bits, so 500 bytes need two.
+    cell = Cell([9, 9], [FREE, FREE], policy=PF)
+    enqueue(cell.queues, cell.counts[0], 0, 0, 500)
+    assert cell.tables.cqi_efficiency[9] * RE_PER_PRB * 4 == pytest.approx(2060, abs=1)
+    assert {u: len(rbgs) for u, rbgs in cell.schedule(0).items()} == {0: 2}
+    assert cell.activity.sum() == 2
+
+
+def test_no_grant_without_data_without_cqi_at_cqi_0_or_while_blocked() -> None:
+    cell = Cell([9, 9, 0, 9, 9], [FREE] * 5, policy=PF)
+    cell.fill_buffers()
+    cell.queues.backlog_bytes[0] = 0
+    cell.csi.wideband[1] = -1
+    cell.blocked_until[3] = 6
+    assert set(cell.schedule(5)) == {4}
+    assert 3 in cell.schedule(6)
+
+
+def test_retransmission_comes_first_on_as_many_of_its_best_rbgs() -> None:
+    cell = Cell([9, 9], [FREE, FREE], policy=PF, max_dci=2)
+    cell.fill_buffers()
+    cell.set_cqi(1, np.array([5] * 10 + [8, 9, 9]))
+    cell.harq.state[1, 4] = WAITING
+    cell.harq.n_rbg[1, 4] = 3
+    cell.harq.attempts[1, 4] = 1
+    cell.harq.n_busy[1] = cell.harq.n_waiting[1] = 1
+    got = cell.schedule(0)
+    assert list(got[1]) == [10, 11, 12]
+    assert list(got[0]) == list(range(10))
+    assert cell.harq.attempts[1, 4] == 2
+    assert cell.harq.n_waiting[1] == 0
+
+
+def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
+    cell = Cell([9, 9, 9], [FREE, BOUND, BOUND], policy=EDF, max_dci=1)
+    cell.fill_buffers()
+    cell.queues.backlog_bytes[1:] = 0
+    enqueue(cell.queues, cell.counts[1], 1, 40, 100_000)
+    enqueue(cell.queues, cell.counts[2], 2, 30, 100_000)
+    assert set(cell.schedule(50)) == {2}  # the older packet of the same class
+    cell.queues.backlog_bytes[1:] = 0
+    assert set(cell.schedule(51)) == {0}  # 5QI 9 only when 5QI 2 has nothing
+
+
+def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
+    cell = Cell([9, 9], [BOUND, BOUND], policy=M_LWDF, max_dci=1)
+    cell.mac.average_bits[:] = 1000.0, 1500.0
+    enqueue(cell.queues, cell.counts[0], 0, 80, 100_000)
+    enqueue(cell.queues, cell.counts[1], 1, 70, 100_000)
+    # Ages 21 and 31 against averages 1000 and 1500: 0.0210 > 0.0207; with the second 41 slots old the other way round.
+    assert set(cell.schedule(101)) == {0}
+    cell.queues.arrival[1, 0] = 60
+    assert set(cell.schedule(102)) == {1}
+
+
+def test_m_lwdf_metric_is_the_published_formula() -> None:
+    base, factor = metric_terms(M_LWDF, 2.0, 5000.0, 30, 0, True, 260.0, 40.0)
+    expected = 2.0 * (-np.log(0.01) / 260.0) * 30 * 3.9 / 5000.0
+    assert metric(M_LWDF, base, factor, 3.9, True) == pytest.approx(expected)
+
+
+def test_edf_metrics_of_two_priority_levels_never_mix() -> None:
+    for weight, average in ((1e6, 1.0), (1e-6, 1e9)):
+        low = metric(EDF, *metric_terms(EDF, weight, average, 0, 0, False, 1.0, 90.0), 7.4, False)
+        high = metric(EDF, *metric_terms(EDF, 1.0, 1.0, 0, 0, True, 1e6, 89.0), 0.1, True)
+        assert LEVEL * 38 <= low < high
+
+
+def test_policies_have_their_names() -> None:
+    assert set(POLICIES) == {"rr", "pf", "m-lwdf", "edf"}
