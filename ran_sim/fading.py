@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.random import DELAY, DOPPLER, FADING, bits, exponential, uniform
 from ran_sim.state import F32, F64, I32, I64
 
@@ -87,7 +87,7 @@ def build_fading(
     )
 
 
-@kernel
+@bare_kernel
 def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fading) -> None:
     """Give UE slot `u` to a new UE: its Doppler spread and its taps' delays."""
     fading.owner[u] = ue_id
@@ -103,7 +103,7 @@ def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fadin
             fading.turn_im[u, tap, rbg] = -amplitude * math.sin(angle)
 
 
-@kernel
+@bare_kernel
 def assign_links(seed: int, u: int, cells: I32, fading: Fading) -> None:
     """Draw the waves of the links of UE slot `u` whose cell changed; `cells` is its row of `Links.cell`."""
     for process in range(fading.cell.shape[1]):
@@ -115,7 +115,7 @@ def assign_links(seed: int, u: int, cells: I32, fading: Fading) -> None:
                 _draw_waves(seed, u, process, cells[rank] * _MAX_BRANCHES + branch, fading)
 
 
-@kernel
+@bare_kernel
 def _draw_waves(seed: int, u: int, process: int, stream: int, fading: Fading) -> None:
     """Phases and phase steps of one process; `stream` numbers the UE's (cell, branch) pairs."""
     ue_id = fading.owner[u]
@@ -139,7 +139,7 @@ _C6, _C8 = np.float32(-(_Q**6) / 720), np.float32(_Q**8 / 40320)
 _ONE, _TWO, _TO_HALF_TURNS = np.float32(1), np.float32(2), np.float32(2.0**-31)
 
 
-@kernel
+@bare_kernel
 def _sum_waves(phase: U32, step: U32, n: np.uint32, re: F32, im: F32) -> None:
     """Sum over the waves of every lane, shape [SINUSOIDS, n_lane] to [n_lane]; written so that lanes become vectors."""
     re[:] = np.float32(0)
@@ -156,13 +156,12 @@ def _sum_waves(phase: U32, step: U32, n: np.uint32, re: F32, im: F32) -> None:
             im[lane] += _TWO * sine * cosine
 
 
-@kernel
-def _power(process: int, n_process: int, fading: Fading, turn_re: F32, turn_im: F32) -> None:
-    """Power of one process on every RBG into `fading.power`, from the sums of its four taps.
+@bare_kernel
+def _power(process: int, n_process: int, re: F32, im: F32, turn_re: F32, turn_im: F32, power: F32) -> None:
+    """Power of one process on every RBG into `power`, from the sums of its four taps.
 
     The taps are written out: as a loop they keep the compiler from making vectors of RBGs (3 times slower).
     """
-    re, im, power = fading.sum_re, fading.sum_im, fading.power
     p0, p1, p2, p3 = process, n_process + process, 2 * n_process + process, 3 * n_process + process
     re0, re1, re2, re3 = re[p0], re[p1], re[p2], re[p3]
     im0, im1, im2, im3 = im[p0], im[p1], im[p2], im[p3]
@@ -174,16 +173,15 @@ def _power(process: int, n_process: int, fading: Fading, turn_re: F32, turn_im: 
         power[b] = h_re * h_re + h_im * h_im
 
 
-@kernel
+@bare_kernel
 def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
     """Power gain of all links of one UE at one grid step into `gain`, shape [1 + K, n_rbg]; 0 for links to nobody."""
-    _sum_waves(
-        fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF), fading.sum_re, fading.sum_im
-    )
+    re, im, power = fading.sum_re, fading.sum_im, fading.power
+    turn_re, turn_im = fading.turn_re[u], fading.turn_im[u]
+    _sum_waves(fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF), re, im)
     n_process = fading.cell.shape[1]
-    power = fading.power
     for process in range(n_process):
-        _power(process, n_process, fading, fading.turn_re[u], fading.turn_im[u])
+        _power(process, n_process, re, im, turn_re, turn_im, power)
         rank = max(0, process - fading.n_branch + 1)
         if fading.cell[u, process] < 0:
             gain[rank, :] = np.float32(0)

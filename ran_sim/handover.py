@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.random import MEASUREMENT, normal
 from ran_sim.scenario import Scenario
 from ran_sim.state import F32, F64, I32, I64, Ues
@@ -89,7 +89,7 @@ def l3_filter_share(k: int, sample_ms: float) -> float:
     return float(1.0 - (1.0 - share) ** (sample_ms / _L3_SAMPLE_MS)) if k > 0 else 1.0
 
 
-@kernel
+@bare_kernel
 def measure(
     seed: int,
     ue_id: int,
@@ -115,7 +115,7 @@ def measure(
             l3_rsrp_dbm[cell] += handover.filter_share * (sample_dbm - l3_rsrp_dbm[cell])
 
 
-@kernel
+@bare_kernel
 def reset_handover(u: int, slot: int, handover: Handover) -> None:
     """Forget the measurements' history of UE slot `u`: a new UE, or a new serving cell."""
     handover.held_ticks[u, :] = -1
@@ -123,7 +123,7 @@ def reset_handover(u: int, slot: int, handover: Handover) -> None:
     handover.changed_slot[u] = slot
 
 
-@kernel
+@bare_kernel
 def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Handover) -> int:
     """Advance event A3 of one UE by one tick; the best cell that has triggered, -1 if none has.
 
@@ -142,7 +142,7 @@ def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Han
     return best
 
 
-@kernel
+@bare_kernel
 def execute_handover(
     slot: int, u: int, target: int, sinr_db: float, l3_rsrp_dbm: F32, ues: Ues, handover: Handover
 ) -> None:
@@ -164,7 +164,7 @@ def execute_handover(
     reset_handover(u, slot, handover)
 
 
-@kernel
+@bare_kernel
 def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover) -> int:
     """The cell that UE slot `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
     triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.propagation import indoor_height_m, penetration_loss_db
 from ran_sim.random import MOBILITY, SESSION, exponential, uniform
 from ran_sim.scenario import Scenario
@@ -88,12 +88,12 @@ def build_motion(scenario: Scenario) -> Motion:
     )
 
 
-@kernel
+@bare_kernel
 def _in_slots(duration_s: float, sessions: Sessions) -> int:
     return math.ceil(duration_s * sessions.ticks_per_s) * sessions.tick_slots
 
 
-@kernel
+@bare_kernel
 def first_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
     """Draw whether UE slot `u` is in a session at slot 0, and when its first session starts and ends.
 
@@ -115,7 +115,7 @@ def first_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
         _schedule(seed, u, first_id, 0, ues, sessions)
 
 
-@kernel
+@bare_kernel
 def next_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
     """End the session of UE slot `u` and draw its next one, which starts after a pause."""
     ues.connected[u] = 0
@@ -124,7 +124,7 @@ def next_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
     _schedule(seed, u, sessions.number[u] * ues.id.size + u, ues.end_slot[u], ues, sessions)
 
 
-@kernel
+@bare_kernel
 def _schedule(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, sessions: Sessions) -> None:
     pause_s = sessions.mean_pause_s[u] * exponential(seed, SESSION, ue_id, _PAUSE)
     length_s = sessions.shortest_s[u] + uniform(seed, SESSION, ue_id, _LENGTH) * (
@@ -134,7 +134,7 @@ def _schedule(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, sessions:
     ues.end_slot[u] = ues.start_slot[u] + _in_slots(length_s, sessions)
 
 
-@kernel
+@bare_kernel
 def place_ue(
     seed: int, u: int, ue_id: int, home_cell: int, ues: Ues, motion: Motion, topology: Topology
 ) -> None:
@@ -160,13 +160,13 @@ def place_ue(
     _next_waypoint(seed, u, ue_id, ues, motion, topology)
 
 
-@kernel
+@bare_kernel
 def doppler_speed_mps(u: int, motion: Motion) -> float:
     """Speed that spreads the Doppler spectrum: the UE's own, or that of people around one in a building."""
     return motion.indoor_speed_mps if motion.indoor[u] else motion.speed_mps[u]
 
 
-@kernel
+@bare_kernel
 def _next_waypoint(seed: int, u: int, ue_id: int, ues: Ues, motion: Motion, topology: Topology) -> None:
     motion.waypoints[u] += 1
     index = motion.waypoints[u]
@@ -176,7 +176,7 @@ def _next_waypoint(seed: int, u: int, ue_id: int, ues: Ues, motion: Motion, topo
     _head_for_goal(u, ues, motion, topology)
 
 
-@kernel
+@bare_kernel
 def _head_for_goal(u: int, ues: Ues, motion: Motion, topology: Topology) -> float:
     """Set the velocity towards the waypoint; the distance to it in metres."""
     dx_m, dy_m = nearest_copy(motion.goal_x_m[u] - ues.x_m[u], motion.goal_y_m[u] - ues.y_m[u], topology)
@@ -187,7 +187,7 @@ def _head_for_goal(u: int, ues: Ues, motion: Motion, topology: Topology) -> floa
     return distance_m
 
 
-@kernel
+@bare_kernel
 def move_ue(seed: int, u: int, dt_s: float, ues: Ues, motion: Motion, topology: Topology) -> None:
     """Move a UE on for `dt_s` seconds, through as many waypoints as lie within its reach."""
     left_m = motion.speed_mps[u] * dt_s

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel, kernel
 from ran_sim.random import LOS, PENETRATION, SHADOWING, normal, uniform
 from ran_sim.state import F32, F64
 
@@ -40,7 +40,7 @@ MAP_GRID_M: Final = 3.2
 MAP_POINTS: Final = 512  # a map is a torus of 1638 m: displacements beyond it meet the same shadows again
 
 
-@kernel
+@bare_kernel
 def los_probability(d_2d_m: float, h_ut_m: float) -> float:
     """Probability of line of sight, TR 38.901 Table 7.4.2-1, UMa; `d_2d_m` is the outdoor part of the distance."""
     if d_2d_m <= 18.0:
@@ -52,7 +52,7 @@ def los_probability(d_2d_m: float, h_ut_m: float) -> float:
     return base * (1.0 + height * 1.25 * (d_2d_m / 100.0) ** 3 * math.exp(-d_2d_m / 150.0))
 
 
-@kernel
+@bare_kernel
 def los_path_loss_db(d_2d_m: float, frequency_ghz: float, h_bs_m: float, h_ut_m: float) -> float:
     """Path loss with line of sight, TR 38.901 Table 7.4.1-1, UMa LOS, 10 m to 5 km, without shadowing."""
     d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
@@ -70,7 +70,7 @@ def los_path_loss_db(d_2d_m: float, frequency_ghz: float, h_bs_m: float, h_ut_m:
     return common_db + 40.0 * math.log10(d_3d_m) - 9.0 * math.log10(breakpoint_m**2 + (h_bs_m - h_ut_m) ** 2)
 
 
-@kernel
+@bare_kernel
 def nlos_path_loss_db(d_2d_m: float, frequency_ghz: float, h_bs_m: float, h_ut_m: float) -> float:
     """Path loss without line of sight, TR 38.901 Table 7.4.1-1, UMa NLOS: never below that with line of sight."""
     d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
@@ -78,7 +78,7 @@ def nlos_path_loss_db(d_2d_m: float, frequency_ghz: float, h_bs_m: float, h_ut_m
     return max(los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m), nlos_db)
 
 
-@kernel
+@bare_kernel
 def wall_loss_db(frequency_ghz: float, high_loss: bool) -> float:
     """Mean loss through a building's outer wall, TR 38.901 Tables 7.4.3-1 and 7.4.3-2 (V17: IRR glass 23 + 0.3 f)."""
     concrete_db = 5.0 + 4.0 * frequency_ghz
@@ -88,7 +88,7 @@ def wall_loss_db(frequency_ghz: float, high_loss: bool) -> float:
     return 5.0 - 10.0 * math.log10(passed)
 
 
-@kernel
+@bare_kernel
 def penetration_loss_db(seed: int, ue_id: int, frequency_ghz: float, high_loss_share: float) -> float:
     """Loss into the building that one UE sits in, towards all sites: wall, way inside and the building's own spread.
 
@@ -104,7 +104,7 @@ def penetration_loss_db(seed: int, ue_id: int, frequency_ghz: float, high_loss_s
     )
 
 
-@kernel
+@bare_kernel
 def indoor_height_m(seed: int, ue_id: int) -> float:
     """Height of a UE in a building: floor U{1..U{4..8}} of 3 m each, 1.5 m above it (TR 38.901 Table 7.2-1, note)."""
     floors = 4 + math.floor(5.0 * uniform(seed, PENETRATION, ue_id, 4))
@@ -179,7 +179,7 @@ _LOS_SIDE, _LOS_DIAGONAL = grid_correlations(DECORRELATION_LOS_M, SHADOW_EXPONEN
 _NLOS_SIDE, _NLOS_DIAGONAL = grid_correlations(DECORRELATION_NLOS_M, SHADOW_EXPONENT)
 
 
-@kernel
+@bare_kernel
 def field_at(field: F32, x_m: float, y_m: float, side: float, diagonal: float) -> float:
     """A map's value at a displacement from its site: bilinear, scaled back to variance 1 everywhere.
 
@@ -206,7 +206,7 @@ def field_at(field: F32, x_m: float, y_m: float, side: float, diagonal: float) -
     return float(value / math.sqrt(variance))
 
 
-@kernel
+@bare_kernel
 def los_share(field: float, probability: float) -> float:
     """How much of a link is in line of sight, 0..1: above one half where a standard normal `field` lies below the
     quantile of `probability`.
@@ -221,7 +221,7 @@ def los_share(field: float, probability: float) -> float:
     return min(max(0.5 + 0.5 * distance / STATE_RAMP, 0.0), 1.0)
 
 
-@kernel
+@bare_kernel
 def site_loss_db(
     seed: int,
     ue_id: int,

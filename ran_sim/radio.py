@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.fading import Fading, assign_links, build_fading, fade_ue, start_fading
 from ran_sim.handover import (
     Handover,
@@ -64,6 +64,7 @@ class RadioState(NamedTuple):
     ho_failures: I64
     ho_ping_pong: I64
     ho_forced: I64  # those attempts that `request_handover` asked for
+    power_mw: F64  # [n_cell] scratch of one UE's links
     seed: int
     tick_slots: int
     grid_slots: int
@@ -98,6 +99,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
         ho_failures=handover.failures,
         ho_ping_pong=handover.ping_pong,
         ho_forced=np.zeros(scenario.n_cell, np.int64),
+        power_mw=np.zeros(scenario.n_cell),
         seed=seed,
         tick_slots=scenario.slots(radio.tick_ms),
         grid_slots=scenario.slots(radio.fading_grid_ms),
@@ -166,14 +168,13 @@ def _no_links(scenario: Scenario) -> Links:
     )
 
 
-@kernel
+@bare_kernel
 def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Bring sessions, places, path gains, measurements and serving cells to `slot`, a multiple of `tick_slots`.
 
     Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
     measures as strongest.
     """
-    power_mw = np.empty(cells.x_m.size)
     for u in range(ues.id.size):
         if ues.connected[u] and slot >= ues.end_slot[u]:
             next_session(radio.seed, u, ues, radio.sessions)
@@ -205,14 +206,14 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             target = due_target(u, slot, rsrp_dbm, cells.cio_db, ues, radio.handover)
             if target >= 0:
                 # The command meets the links as they are now, so they are renewed before and after it.
-                _renew_links(u, power_mw, cells, ues, links, radio)
+                _renew_links(u, cells, ues, links, radio)
                 execute_handover(
                     slot, u, target, serving_sinr_db(u, cells, links), rsrp_dbm, ues, radio.handover
                 )
-        _renew_links(u, power_mw, cells, ues, links, radio)
+        _renew_links(u, cells, ues, links, radio)
 
 
-@kernel
+@bare_kernel
 def advance_fading(slot: int, ues: Ues, links: Links, radio: RadioState) -> None:
     """Write the fast fading of all connected UEs at `slot`, a multiple of `grid_slots`, after that slot's tick."""
     fading = radio.fading
@@ -223,17 +224,16 @@ def advance_fading(slot: int, ues: Ues, links: Links, radio: RadioState) -> None
             fade_ue(u, grid_step, fading, links.fading[u])
 
 
-@kernel
+@bare_kernel
 def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
-    power_mw = np.empty(cells.x_m.size)
     for u in range(ues.id.size):
         if ues.connected[u]:
-            _renew_links(u, power_mw, cells, ues, links, radio)
+            _renew_links(u, cells, ues, links, radio)
     advance_fading(radio.fading.grid_step[0] * radio.grid_slots, ues, links, radio)
 
 
-@kernel
+@bare_kernel
 def request_handover(
     slot: int, u: int, cell: int, cells: Cells, ues: Ues, links: Links, radio: RadioState
 ) -> bool:
@@ -250,12 +250,12 @@ def request_handover(
     execute_handover(
         slot, u, cell, serving_sinr_db(u, cells, links), links.rsrp_l3_dbm[u], ues, radio.handover
     )
-    _renew_links(u, np.empty(cells.x_m.size), cells, ues, links, radio)
+    _renew_links(u, cells, ues, links, radio)
     fade_ue(u, radio.fading.grid_step[0], radio.fading, links.fading[u])
     return True
 
 
-@kernel
+@bare_kernel
 def serving_sinr_db(u: int, cells: Cells, links: Links) -> float:
     """Mean SINR of one branch on the serving cell without fast fading, interferers weighted with their load."""
     other_mw = links.noise_mw[0] + links.rest_mw[u]
@@ -265,7 +265,7 @@ def serving_sinr_db(u: int, cells: Cells, links: Links) -> float:
     return 10.0 * math.log10(links.rx_mw[u, 0] / other_mw)
 
 
-@kernel
+@bare_kernel
 def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     """Let a new UE into slot `u`; whatever was set on the one before is back at its default."""
     n_ue, n_cell = ues.id.size, radio.topology.azimuth_rad.size
@@ -283,7 +283,7 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     radio.handover.previous_cell[u] = -1
 
 
-@kernel
+@bare_kernel
 def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
     """Path gain of one UE to every cell into `gain_db`: path loss, shadowing and height once per site, then sectors."""
     topology, motion = radio.topology, radio.motion
@@ -320,9 +320,10 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
             sector += 1
 
 
-@kernel
-def _renew_links(u: int, power_mw: F64, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
-    """Sort one UE's cells into serving, K strongest others and the rest; `power_mw` is scratch [n_cell]."""
+@bare_kernel
+def _renew_links(u: int, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Sort one UE's cells into serving, K strongest others and the rest."""
+    power_mw = radio.power_mw
     rest_mw = 0.0
     for cell in range(power_mw.size):
         power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 
 # One constant per use. The numbers are part of what a seed means: append, never renumber.
 TOPOLOGY: Final = 1
@@ -42,14 +42,14 @@ _ONE = np.uint64(1)
 _TO_UNIT = 2.0**-53
 
 
-@kernel
+@bare_kernel
 def _mix(word: np.uint64) -> np.uint64:
     word = (word ^ (word >> _S30)) * _MIX_1
     word = (word ^ (word >> _S27)) * _MIX_2
     return word ^ (word >> _S31)
 
 
-@kernel
+@bare_kernel
 def bits(seed: int, purpose: int, entity: int, index: int) -> np.uint64:
     """64 random bits of one counter; the arguments may be any int64."""
     word = _mix(np.uint64(seed) + _GOLDEN)
@@ -58,19 +58,19 @@ def bits(seed: int, purpose: int, entity: int, index: int) -> np.uint64:
     return _mix((word ^ np.uint64(index)) + _GOLDEN)
 
 
-@kernel
+@bare_kernel
 def uniform(seed: int, purpose: int, entity: int, index: int) -> float:
     """Uniform in [0, 1) with 53 bits."""
     return float(bits(seed, purpose, entity, index) >> _S11) * _TO_UNIT
 
 
-@kernel
+@bare_kernel
 def exponential(seed: int, purpose: int, entity: int, index: int) -> float:
     """Exponential with mean 1, by inversion; at most 36.7 (53 bits)."""
     return -math.log1p(-uniform(seed, purpose, entity, index))
 
 
-@kernel
+@bare_kernel
 def normal(seed: int, purpose: int, entity: int, index: int) -> float:
     """Standard normal by Box and Muller; both of its uniforms come from this one counter, none is wasted on a neighbour."""
     first = bits(seed, purpose, entity, index)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ran_sim._jit import kernel
+from ran_sim._jit import bare_kernel
 from ran_sim.random import PLACEMENT, uniform
 from ran_sim.scenario import Layout
 from ran_sim.state import F64, I32
@@ -75,7 +75,7 @@ def build_topology(layout: Layout) -> Topology:
     )
 
 
-@kernel
+@bare_kernel
 def nearest_copy(dx_m: float, dy_m: float, topology: Topology) -> tuple[float, float]:
     """The shortest of a displacement's copies under wrap-around; as it is without.
 
@@ -89,7 +89,7 @@ def nearest_copy(dx_m: float, dy_m: float, topology: Topology) -> tuple[float, f
     return best_x, best_y
 
 
-@kernel
+@bare_kernel
 def drop_point(seed: int, entity: int, index: int, cell: int, topology: Topology) -> tuple[float, float]:
     """A point uniform in the home area of `cell`, at least `min_distance_m` from its site.
 
@@ -113,7 +113,7 @@ def drop_point(seed: int, entity: int, index: int, cell: int, topology: Topology
     return nearest_copy(x + topology.site_x_m[site], y + topology.site_y_m[site], topology)
 
 
-@kernel
+@bare_kernel
 def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirectional: bool) -> float:
     """Attenuation of one element against its maximum, TR 38.901 Table 7.3-1; both cuts together at most 30 dB.
 
@@ -126,7 +126,7 @@ def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirect
     return min(vertical_db + horizontal_db, MAX_ATTENUATION_DB)
 
 
-@kernel
+@bare_kernel
 def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
     """Gain over one element of a column of 10 elements, steered `tilt_deg` below the horizon; 10 dB in that direction.
 
@@ -142,7 +142,7 @@ def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
     return 10.0 * math.log10(max(factor, _NULL_FLOOR))
 
 
-@kernel
+@bare_kernel
 def antenna_gain_dbi(
     zenith_deg: float, azimuth_off_deg: float, tilt_deg: float, omnidirectional: bool
 ) -> float:
