@@ -213,10 +213,8 @@ class MqttBus:
     def _come_back(self, timeout_s: float) -> None:
         """Try to reconnect, for at most `timeout_s`."""
         now_s = time.monotonic()
-        if self._client.socket() is not None:  # CONNECT is sent, CONNACK is not here yet
-            self._exchange(timeout_s)
-            if not self._connected and time.monotonic() > self._retry_at_s + KEEPALIVE_S:
-                self._try_again_later()
+        if self._client.socket() is not None:
+            self._exchange(timeout_s)  # CONNECT is sent; paho gives up after KEEPALIVE_S without a CONNACK
         elif self._knock.under_way:
             answer = self._knock.answered(now_s, timeout_s)
             if answer:
@@ -233,7 +231,6 @@ class MqttBus:
 
     def _reconnect(self) -> None:
         """Connect where the knock was answered. A TLS handshake that stalls may take the first connection's timeout."""
-        self._retry_at_s = time.monotonic()
         try:
             self._client.reconnect()
         except OSError:  # it went away between the knock and the call
