@@ -1,6 +1,7 @@
 """The engine: same bits however it is run, paired worlds, nothing lost, figures that a closed form gives."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -50,6 +51,17 @@ def test_engines_in_one_process_are_independent() -> None:
         b.run_until(slot)
     assert same(alone.snapshot(), a.snapshot())
     assert not same(a.snapshot(), b.snapshot())
+
+
+def test_engines_in_threads_give_the_bits_of_engines_in_turn() -> None:
+    def run(seed: int) -> Snapshot:
+        engine = Engine(ONE_CELL, seed=seed)
+        engine.run_until(2000)
+        return engine.snapshot()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        threaded = list(pool.map(run, (1, 2, 3, 4)))
+    assert all(same(snapshot, run(seed)) for seed, snapshot in enumerate(threaded, start=1))
 
 
 def test_schedulers_and_weights_face_the_same_world() -> None:

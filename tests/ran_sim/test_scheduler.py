@@ -99,6 +99,29 @@ def test_pf_airtime_is_in_proportion_to_the_weights() -> None:
     assert cell.airtime(8000) == pytest.approx(np.array([1, 2, 5]) / 8, abs=0.01)
 
 
+@pytest.mark.parametrize(("n", "gain"), [(2, 1.5), (5, 2.2833)])
+def test_pf_gains_the_harmonic_number_over_round_robin_on_rayleigh_rates(n: int, gain: float) -> None:
+    # N UEs with i.i.d. exponential rates of mean 1: the largest of N has mean 1 + 1/2 + ... + 1/N; RR gets 1.
+    rng, slots = np.random.default_rng(n), 2500
+    cell = Cell([9] * n, [FREE] * n, policy=PF, max_dci=n)
+    cell.fill_buffers()
+    # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
+    cell.mac.average_bits[:] = average = np.full(n, 1e6 * N_RBG * gain / n)
+    total = 0.0
+    for slot in range(slots):
+        rate = rng.exponential(1.0, (n, N_RBG))
+        cell.csi.efficiency[:n] = rate
+        served = np.zeros(n)
+        for u, rbgs in cell.schedule(slot).items():
+            served[u] = rate[u, rbgs].sum()
+        cell.harq.state[:] = 0
+        cell.harq.n_busy[:] = 0
+        average = average + (1e6 * served - average) / 1000
+        cell.mac.average_bits[:] = average
+        total += served.sum()
+    assert total / (slots * N_RBG) == pytest.approx(gain, rel=0.02)
+
+
 def test_weight_of_a_ue_and_of_its_class_multiply() -> None:
     cell = Cell([7, 7], [FREE, BOUND], policy=PF)
     cell.weight[0] = 2.0
