@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from ranloop.guard.grants import Grant, Permit
-from ranloop.guard.leases import I64, Mask, pack
+from ranloop.guard.leases import I64, Mask, unpack
 from ranloop.guard.results import Verdicts
 from ranloop.guard.rights import ActionRight
-from ranloop.vocabulary import Kind, in_range, row_invariant
-from ranloop.wire.messages import Catalogue, Cause, Status
+from ranloop.vocabulary import Kind, action_type, in_range, row_invariant
+from ranloop.wire.messages import F32, Catalogue, Cause, Status
 
 MAX_LEASE_MS = 60_000  # a forgotten setting is gone after a minute at the latest
 MAX_VALIDITY_NS = 60_000_000_000  # bounds how long an id must be remembered
@@ -33,12 +33,12 @@ def check_envelope(verdicts: Verdicts, catalogue: Catalogue) -> None:
         text = f"a lease of {batch.lease_ms} ms holds nothing"
         verdicts.decide_all(Status.REFUSED, Cause.MALFORMED, text)
     elif len(verdicts) > 1:
-        keys = pack(verdicts.targets)
-        in_order = np.sort(keys)
-        twice = in_order[1:][in_order[1:] == in_order[:-1]]
-        if len(twice):
-            text = f"the target stands in this batch more than once: {_some(twice)}"
-            verdicts.decide(np.isin(keys, twice), Status.REFUSED, Cause.MALFORMED, text)
+        in_order = np.sort(verdicts.keys)
+        alike = in_order[1:] == in_order[:-1]
+        if alike.any():
+            twice = in_order[1:][alike]
+            text = f"the target stands in this batch more than once: {_some(unpack(twice, verdicts.targets.shape[1]))}"
+            verdicts.decide(np.isin(verdicts.keys, twice), Status.REFUSED, Cause.MALFORMED, text)
 
 
 def check_rights(verdicts: Verdicts, grant: Grant, now_ns: int) -> Permit | None:
@@ -76,31 +76,36 @@ def _check_cells(verdicts: Verdicts, permitted: I64, right: ActionRight, grant: 
 def check_values(verdicts: Verdicts, permit: Permit, grant: Grant) -> None:
     """Every value is in the manifest's range and the catalogue's, and a row agrees with itself."""
     action, values = type(verdicts.batch.action), verdicts.parameters
-    spec = action.spec
-    finite: Mask = np.asarray(np.isfinite(values).all(axis=1))
-    if not finite.all():
-        text = "a parameter is not a number"
-        verdicts.decide(~finite, Status.REFUSED, Cause.RANGE, text)
-    outside = (values < permit.low) | (values > permit.high)  # [n, p]; NaN is dealt with above
-    for column in np.flatnonzero(outside.any(axis=0)) if outside.any() else ():
-        parameter, low, high = spec.parameters[column], permit.low[column], permit.high[column]
-        narrowed = parameter.name in permit.right.ranges
-        whose = f"the manifest of {grant.xapp} allows" if narrowed else f"{spec.name} takes"
-        worst = _worst(values[:, column][outside[:, column]], low, high)
-        text = f"{parameter.name} {worst:g} {parameter.unit}; {whose} {low:g} to {high:g}"
-        verdicts.decide(outside[:, column], Status.REFUSED, Cause.RANGE, text)
+    inside = (values >= permit.low) & (values <= permit.high)  # [n, p]; False for NaN
+    if not inside.all():
+        finite: Mask = np.asarray(np.isfinite(values).all(axis=1))
+        verdicts.decide(~finite, Status.REFUSED, Cause.RANGE, "a parameter is not a number")
+        for column in np.flatnonzero(~inside.all(axis=0)):
+            outside = finite & ~inside[:, column]
+            if outside.any():
+                text = _range_text(values[outside, column], int(column), permit, grant)
+                verdicts.decide(outside, Status.REFUSED, Cause.RANGE, text)
     # The manifest may be wider than the catalogue, and knows nothing of whole numbers.
-    if permit.right.ranges or any(parameter.integer for parameter in spec.parameters):
+    if permit.right.ranges or any(parameter.integer for parameter in action.spec.parameters):
         ok, text = in_range(action, values)
         verdicts.decide(~ok, Status.REFUSED, Cause.RANGE, text)
-    ok, text = row_invariant(action, values)
-    if not ok.all():
+    if len(permit.low) > 1:  # a single parameter always agrees with itself
+        ok, text = row_invariant(action, values)
         verdicts.decide(~ok, Status.REFUSED, Cause.INVARIANT, text)
 
 
-def _worst(values: np.ndarray[tuple[int], np.dtype[np.float32]], low: float, high: float) -> float:
-    below, above = float(values.min()), float(values.max())
-    return below if low - below > above - high else above
+def _range_text(outside: F32, column: int, permit: Permit, grant: Grant) -> str:
+    """Names the value that is furthest out, the limits, and who set them."""
+    spec = action_type(permit.right.name).spec
+    parameter, low, high = spec.parameters[column], permit.low[column], permit.high[column]
+    below, above = float(outside.min()), float(outside.max())
+    worst = below if low - below > above - high else above
+    whose = (
+        f"the manifest of {grant.xapp} allows"
+        if parameter.name in permit.right.ranges
+        else f"{spec.name} takes"
+    )
+    return f"{parameter.name} {worst:g} {parameter.unit}; {whose} {low:g} to {high:g}"
 
 
 def check_targets(verdicts: Verdicts, catalogue: Catalogue) -> None:
@@ -131,6 +136,7 @@ def check_freshness(verdicts: Verdicts, *, now_ns: int, effect_ns: int) -> None:
         verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
 
 
-def _some(ids: np.ndarray[tuple[int], np.dtype[np.integer]], most: int = 5) -> str:
-    """The first few ids, for a text."""
-    return ", ".join(map(str, ids[:most].tolist())) + (", …" if len(ids) > most else "")
+def _some(targets: np.ndarray[tuple[int, ...], np.dtype[np.integer]], most: int = 5) -> str:
+    """The first few targets, for a text: 4, 7 or, with several ids each, 0/1, 0/2."""
+    rows = targets.reshape(len(targets), -1)[:most].tolist()
+    return ", ".join("/".join(map(str, row)) for row in rows) + (", …" if len(targets) > most else "")

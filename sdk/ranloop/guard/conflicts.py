@@ -22,11 +22,13 @@ def check_conflicts(
     verdicts: Verdicts, keys: I64, table: SettingTable, grant: Grant, others: Mapping[int, Grant]
 ) -> None:
     """Refuse targets that another xApp of the same or a higher priority holds."""
-    index, found = table.find(keys)
-    if not found.any():
+    if not len(table):
         return
-    holder = np.where(found, table.rows["owner"][index] if len(table) else 0, grant.number)
-    foreign = holder != grant.number
+    index, found = table.find(keys)
+    holder = table.rows["owner"][index]
+    foreign = found & (holder != grant.number)
+    if not foreign.any():
+        return
     for number in np.unique(holder[foreign]).tolist():
         other = others[number]
         if other.priority >= grant.priority:

@@ -22,10 +22,10 @@ from ranloop.guard.audit import AuditLog, AuditRecord
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.grants import Grant, permit
 from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
-from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, pack
+from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
-from ranloop.vocabulary import Action, Kind
+from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
 
@@ -48,6 +48,16 @@ class Change:
     action: Action
     xapp: str = ""
     atomic: bool = False
+
+
+# Each action type on no target: most renewals leave the node nothing to do.
+_NOTHING = {
+    name: action.from_columns(
+        np.zeros((0, len(action.spec.targets)), np.int32),
+        np.zeros((0, len(action.spec.parameters)), np.float32),
+    )
+    for name, action in ACTIONS.items()
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -200,7 +210,7 @@ class Guard:
         checks.check_values(verdicts, allowed, grant)
         checks.check_targets(verdicts, self.catalogue)
         table = self._held.table(type(verdicts.batch.action))
-        keys = pack(verdicts.targets)
+        keys = verdicts.keys
         conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
         conflicts.check_state(verdicts, keys, table)
         checks.check_freshness(verdicts, now_ns=now_ns, effect_ns=effect_ns)
@@ -259,14 +269,18 @@ class Guard:
         At one instant settings that end come first, then batches in the order in which they were accepted.
         """
         self._tick(now_ns)
-        while (event_ns := self.next_event_ns()) is not None and event_ns <= now_ns:
-            over = self._held.lapse(event_ns)
-            if over:
+        while True:
+            lapse_ns = self._held.next_lapse_ns()
+            effect_ns = self._pending[0].effect_ns if self._pending else None
+            if lapse_ns is not None and lapse_ns <= now_ns and (effect_ns is None or lapse_ns <= effect_ns):
+                over = self._held.lapse(lapse_ns)
+                if not over:
+                    continue  # claims that never took effect
                 self._open = Change(action=over.defaults()), over
-            elif self._pending and self._pending[0].effect_ns <= event_ns:
+            elif effect_ns is not None and effect_ns <= now_ns:
                 self._open = self._take_effect(self._pending.popleft())
             else:
-                continue  # a claim that never took effect was taken back
+                return
             yield self._open[0]
             if self._open is not None:
                 raise RuntimeError("settle each change before asking for the next")
@@ -305,8 +319,10 @@ class Guard:
             same = (rows["held"][index] == verdicts.parameters).all(axis=1)
             to_apply &= ~(same & (rows["force"][index] != NO_TICKET))
         work.apply = to_apply
-        action = batch.action
-        if not to_apply.all():
+        action, n_to_apply = batch.action, int(np.count_nonzero(to_apply))
+        if n_to_apply == 0:
+            action = _NOTHING[action.spec.name]
+        elif n_to_apply < len(verdicts):
             action = type(action).from_columns(verdicts.targets[to_apply], verdicts.parameters[to_apply])
         return Change(action=action, xapp=work.grant.xapp, atomic=batch.atomic), work
 
@@ -338,19 +354,22 @@ class Guard:
             table.give_back(work.ticket, work.before, {w.ticket for w in self._pending}, now_ns)
             return [self._answer(work.grant.xapp, verdicts, now_ns)]
         index, _ = table.find(work.keys)
-        verdicts.applied[handed] = applied
-        if len(applied) < verdicts.n_open:
+        if len(applied) == len(verdicts):
+            verdicts.applied = np.array(applied, np.float32)  # a copy: the node may reuse its array
+        else:
             kept = verdicts.open & ~handed  # in force already with these values
             verdicts.applied[kept] = table.rows["applied"][index[kept]]
-        missing = handed.copy()
-        missing[handed] = gone
+            verdicts.applied[handed] = applied
+        any_gone = bool(gone.any())
         is_setting = verdicts.batch.action.spec.kind is Kind.SETTING
         results: list[Result] = []
-        if gone.any():
+        if any_gone:
+            missing = handed.copy()
+            missing[handed] = gone
             verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, self._not_here())
         if is_setting:
             results = self._put_in_force(work, index, now_ns)
-        if is_setting and gone.any():
+        if is_setting and any_gone:
             left = self._held.take_keys(type(verdicts.batch.action), work.keys[missing])
             results += self._ended_unasked(left, (Cause.NO_TARGET, self._not_here()), now_ns)
         elif not is_setting:

@@ -74,8 +74,9 @@ class HeldSettings:
         return ticket
 
     def next_lapse_ns(self) -> int | None:
-        times = [table.next_lapse_ns() for table in self._tables.values() if len(table)]
-        return min([time for time in times if time is not None], default=None)
+        """When the first lease of all is over; None if nothing is held."""
+        times = [time for table in self._tables.values() if (time := table.next_lapse_ns()) is not None]
+        return min(times, default=None)
 
     def lapse(self, until_ns: int) -> Ended | None:
         """Take out settings that are over, of the first action type (by name) that has some."""
@@ -104,11 +105,10 @@ class HeldSettings:
         for table in self._tables.values():
             rows = table.rows
             hit = np.ones(len(rows), np.bool_) if owner is None else rows["owner"] == owner
-            rows["expires_ns"][hit] = now_ns
-            rows["ending"][hit] = ending
+            table.end(hit, ending, now_ns)
             if owner is not None:
                 # It had claimed what another xApp still has in force: that one's claim is gone.
-                rows["ending"][hit & (rows["force_owner"] != owner)] = ORPHANED
+                table.end(hit & (rows["force_owner"] != owner), ORPHANED, now_ns)
 
     def sweep(self, waiting: Iterable[int]) -> None:
         """Now and then, let go of batches that neither a row nor a `waiting` ticket names any more."""

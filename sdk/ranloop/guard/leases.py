@@ -54,7 +54,7 @@ class SettingTable:
         applied: Values that the node then had in force.
     """
 
-    __slots__ = ("_asked", "_found", "n_ids", "rows")
+    __slots__ = ("_asked", "_found", "_next_lapse_ns", "n_ids", "rows")
 
     def __init__(self, n_ids: int, n_parameters: int) -> None:
         values = (np.float32, (n_parameters,))
@@ -74,6 +74,7 @@ class SettingTable:
         self.rows: Rows = np.zeros(0, dtype=fields)
         # A batch asks for the same keys three times on its way; usually no row came or went in between.
         self._asked: I64 | None = None
+        self._next_lapse_ns: int | None = None  # None: not known
         self._found: tuple[I64, Mask] = (np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
     def __len__(self) -> int:
@@ -95,7 +96,7 @@ class SettingTable:
     def _replace(self, rows: Rows) -> None:
         """Have other rows; every index that was found before is void."""
         self.rows = rows[np.argsort(rows["key"])]
-        self._asked = None
+        self._asked = self._next_lapse_ns = None
 
     def claim(self, keys: I64, wanted: F32, *, owner: int, ticket: int, expires_ns: int) -> None:
         """Give the targets to `owner`; what is in force stays so until `enforce`. Keys are distinct."""
@@ -112,6 +113,7 @@ class SettingTable:
         rows["expires_ns"][index] = expires_ns
         rows["ending"][index] = 0
         rows["wanted"][index] = wanted
+        self._next_lapse_ns = None
 
     def enforce(self, index: I64, wanted: F32, applied: F32, *, owner: int, ticket: int) -> None:
         """Note what the node has in force now at rows `index`."""
@@ -145,6 +147,16 @@ class SettingTable:
             rows[name][index[known]] = before[name][at[known]]
         orphan = (rows["claim"] != rows["force"]) & ~np.isin(rows["claim"], list(waiting))
         rows["expires_ns"][index[orphan[index]]] = now_ns
+        self._next_lapse_ns = None
+
+    def end(self, mask: Mask, ending: int, now_ns: int) -> None:
+        """Let the leases of the masked rows be over now, for the reason `ending`."""
+        self.rows["expires_ns"][mask] = now_ns
+        self.rows["ending"][mask] = ending
+        self._next_lapse_ns = None
 
     def next_lapse_ns(self) -> int | None:
-        return int(self.rows["expires_ns"].min()) if len(self.rows) else None
+        """When the first lease is over; None if there is none."""
+        if self._next_lapse_ns is None and len(self.rows):
+            self._next_lapse_ns = int(self.rows["expires_ns"].min())
+        return self._next_lapse_ns

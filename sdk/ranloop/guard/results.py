@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.guard.leases import Mask
+from ranloop.guard.leases import I64, Mask, pack
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
 
 _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
@@ -14,12 +14,16 @@ _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
 class Verdicts:
     """The fate of each target of one batch while the checks go by: the first check that objects decides."""
 
-    __slots__ = ("applied", "batch", "cause", "causes", "n_open", "parameters", "status", "targets")
+    __slots__ = ("applied", "batch", "cause", "causes", "keys", "n_open", "parameters", "status", "targets")
 
     def __init__(self, batch: ActionBatch) -> None:
         self.batch = batch
-        self.targets: I32 = batch.action.targets()
-        self.parameters: F32 = batch.action.parameters()
+        action = batch.action
+        # A single column is a view; stacking columns costs as much as a check.
+        ids, names = action.spec.targets, action.spec.parameter_names
+        self.targets: I32 = getattr(action, ids[0])[:, None] if len(ids) == 1 else action.targets()
+        self.parameters: F32 = getattr(action, names[0])[:, None] if len(names) == 1 else action.parameters()
+        self.keys: I64 = pack(self.targets)
         n = len(self.targets)
         self.status: NDArray[np.uint8] = np.full(n, _UNDECIDED, np.uint8)
         self.cause: NDArray[np.uint8] = np.zeros(n, np.uint8)
