@@ -141,6 +141,13 @@ def test_periods_end_where_they_should_and_are_reported_once() -> None:
     assert [(r.seq, r.ran_time_ns) for r in second] == [(0, 1000 * MS)]
 
 
+def test_reports_that_nobody_asked_for_are_gone() -> None:
+    world = small_world(VOICE)
+    world.advance(100 * MS)
+    world.advance(200 * MS)
+    assert {r.seq for r in world.reports(everything(world))} == {1}
+
+
 def test_world_ends_after_its_duration() -> None:
     world = small_world(VOICE, run={"duration_s": 0.25, "warmup_s": 0.0})
     assert world.end_ns == 250 * MS
@@ -286,18 +293,23 @@ TB_SUMS = ("TB.TotNbrDl", "TB.ErrTotNbrDl", "TB.TotNbrDlInitial", "TB.IntialErrN
 
 
 def test_sums_over_ues_flows_and_slices_are_the_cells() -> None:
-    reports = [r for r in run_to(small_world(FILES, GAMING, VOICE), 500) if r.ran_time_ns == 500 * MS]
-    cell, ue, part, flow = (pick(reports, level)[0] for level in ("cell", "ue", "slice", "qos_flow"))
-    assert (len(cell), len(ue), len(part), len(flow)) == (1, 9, 2, 9)
-    for name in SUMS:
-        for other in (ue, part, flow):
-            assert other[name].sum() == pytest.approx(cell[name][0], rel=1e-5)
-    for name in TB_SUMS:
-        assert ue[name].sum() == cell[name][0]
-    assert cell["TB.TotNbrDl"][0] > 0
-    gaming = flow.slice == 1
-    assert flow.five_qi[gaming].tolist() == [3] * 4
-    assert flow["RRU.PrbUsedDl"][gaming].sum() == pytest.approx(part["RRU.PrbUsedDl"][1], rel=1e-5)
+    world = small_world({**FILES, "ues": 9}, {**GAMING, "ues": 9, "rate_mbps": 40.0}, VOICE, sectors=3)
+    world.advance(100 * MS)
+    cell, ue, part, flow = world.reports(everything(world))
+    assert (len(cell), len(ue), len(part), len(flow)) == (3, 19, 3 * 2, 19)
+    for row, c in enumerate(cell.cell.tolist()):
+        for name in SUMS:
+            for other in (ue, part, flow):
+                assert other[name][other.cell == c].sum() == pytest.approx(cell[name][row], rel=1e-5)
+        for name in TB_SUMS:
+            assert ue[name][ue.cell == c].sum() == cell[name][row]
+        for slice_id in (0, 1):
+            flows, slices = ((r.cell == c) & (r.slice == slice_id) for r in (flow, part))
+            for name in SUMS:
+                assert flow[name][flows].sum() == pytest.approx(part[name][slices].sum(), rel=1e-5)
+    assert (cell["TB.TotNbrDl"] > 0).all()
+    assert np.count_nonzero(part["X.DRB.BufferedVolDl"]) >= 3
+    assert sorted(flow.five_qi[flow.slice == 1].tolist()) == [3] * 9
 
 
 def test_ten_reports_of_100_ms_add_up_to_one_of_1_s() -> None:
@@ -340,7 +352,9 @@ def test_cqi_has_no_value_before_the_first_report_and_four_bits_after() -> None:
 
 
 def test_budget_columns_have_no_value_for_best_effort() -> None:
-    report = last(small_world({**FILES, "ues": 2}, {**GAMING, "ues": 2}), 1000, "qos_flow", 1000)
+    world = small_world({**FILES, "ues": 2, "rate_mbps": 8.0}, {**GAMING, "ues": 2})
+    report = last(world, 1000, "qos_flow", 1000)
+    assert (world.engine.snapshot().ue[:2, count.PACKETS_IN_BUDGET] > 0).all()
     best_effort = report.five_qi == 9
     assert np.isnan(report["X.DRB.RadioBudgetDl"][best_effort]).all()
     assert np.isnan(report["X.DRB.BudgetMissRateDl"][best_effort]).all()
@@ -441,10 +455,13 @@ def test_targets_elsewhere_are_left_alone_and_have_no_value() -> None:
 
 def test_a_handover_to_another_node_takes_the_ue_along_and_counts_it_from_then() -> None:
     world = open_world("seven-sites", overrides={"reports.rounding": False})
+    run_to(world, 100)
+    before = world.engine.snapshot()
     run_to(world, 160)
     ues, site = world.engine.ues, world.engine.cells.site
-    rate = world.engine.snapshot().ue[:, count.OFFERED_BYTES] * (ues.connected > 0)
-    u = int(np.argmax(np.where(site[ues.cell] == 0, rate, -1)))  # the busiest UE of site0
+    offered_bytes = world.engine.snapshot().since(before).ue[:, count.OFFERED_BYTES]
+    u = int(np.argmax(np.where(site[ues.cell] == 0, offered_bytes, -1)))  # the busiest UE of site0
+    assert offered_bytes[u] > 0
     ue = int(ues.id[u])
     assert np.isnan(world.apply("site0", Handover(ue=[ue], target_cell=[21]))).all()  # cells are 0..20
     source = int(ues.cell[u])
