@@ -128,14 +128,14 @@ def run_tasks(
     """Run tasks on several processes (default: all cores this process may use); results in the order of `tasks`."""
     count = min(processes or len(os.sched_getaffinity(0)), len(tasks))
     context = multiprocessing.get_context("spawn")
-    news: multiprocessing.Queue[Progress] = context.Queue()
+    news: multiprocessing.Queue[Progress] | None = context.Queue() if on_progress else None
     results: dict[int, DropResult] = {}
     with ProcessPoolExecutor(count, mp_context=context, initializer=_remember, initargs=(news,)) as pool:
         futures = {pool.submit(_run_reporting, task): index for index, task in enumerate(tasks)}
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            if on_progress:
+            if news and on_progress:
                 for progress in _drain(news):
                     on_progress(progress)
             for future in done:
@@ -148,9 +148,11 @@ def run_tasks(
 _news: multiprocessing.Queue[Progress] | None = None  # of a worker process, set by its initializer
 
 
-def _remember(news: multiprocessing.Queue[Progress]) -> None:
+def _remember(news: multiprocessing.Queue[Progress] | None) -> None:
     global _news
     _news = news
+    if news:
+        news.cancel_join_thread()  # progress that nobody reads any more must not hold the process up at its end
 
 
 def _run_reporting(task: Task) -> DropResult:
