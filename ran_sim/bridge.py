@@ -18,10 +18,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim import kpm
+from ran_sim.engine import Engine
+from ran_sim.periods import Period, PeriodMeter
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.score import score
 from ran_sim.state import F64, I64
-from ranloop.errors import MissingExtraError, NodeError, VocabularyError
+from ran_sim.tables import Tables
+from ranloop.errors import NodeError, VocabularyError
 from ranloop.vocabulary import (
     ID_COLUMNS,
     LEVELS,
@@ -36,15 +39,6 @@ from ranloop.vocabulary import (
     measurement,
 )
 from ranloop.wire.messages import F32, Catalogue, Report
-
-try:
-    from ran_sim.engine import Engine
-    from ran_sim.periods import Period, PeriodMeter
-    from ran_sim.tables import Tables
-except ModuleNotFoundError as error:
-    if error.name != "numba":
-        raise
-    raise MissingExtraError("the simulator", "sim") from error
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
