@@ -437,3 +437,24 @@ def test_an_atomic_batch_that_fails_keeps_what_took_effect_meanwhile(
     (action,), (over,) = carry_out(guard, LAPSE_NS)
     assert action == SetUeWeight(ue=[4], weight=1)
     assert over.id == "plain"
+
+
+def test_atomic_batches_that_fail_leave_no_claim_behind(guard: Guard, batch: BatchFactory) -> None:
+    for _ in range(2):
+        judge(guard, batch(SetUeWeight(ue=[4, 9], weight=3), xapp="a", atomic=True))  # UE 9 will not be there
+    for change in guard.due(EFFECT_NS):
+        guard.settle(change, np.full((2, 1), np.nan, np.float32), EFFECT_NS)
+    assert judge(guard, batch(SetUeWeight(ue=[4], weight=2), xapp="b"), EFFECT_NS) is None
+
+
+def test_a_setting_renewed_after_the_kill_switch_lapses_like_any_other(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2)))
+    carry_out(guard, EFFECT_NS)
+    guard.kill(20 * MS)
+    guard.revive(20 * MS)
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2)), 20 * MS)
+    carry_out(guard, 30 * MS)
+    _, (over,) = carry_out(guard, 330 * MS)
+    assert over.causes[1][0] is Cause.LEASE_LAPSED
