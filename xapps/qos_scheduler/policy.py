@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ranloop import Report
+
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -31,6 +33,20 @@ class Flows(NamedTuple):
     miss_rate: F32  # share of the period's packets late or dropped
 
 
+    @classmethod
+    def of(cls, report: Report) -> Flows:
+        """The flows of one QoS flow report."""
+        return cls(
+            ue=report.ue,
+            cell=report.cell,
+            offered_kbps=report["X.DRB.OfferedVolDl"] * np.float32(1e3 / report.period_ms),
+            bits_per_prb=report["X.UE.SpectralEffDl"],
+            cqi=report["CQI"],
+            budget_ms=report["X.DRB.RadioBudgetDl"],
+            miss_rate=report["X.DRB.BudgetMissRateDl"],
+        )
+
+
 class Memory(NamedTuple):
     """What is known of each UE from earlier reports; rows sorted by `ue`."""
 
@@ -46,7 +62,6 @@ class Tuning(NamedTuple):
 
     boost: float
     cap: float
-    headroom: float
     give_up_miss_rate: float
     give_up_s: float
     rest_weight: float
@@ -87,14 +102,14 @@ def recent_rate(flows: Flows, memory: Memory) -> F32:
     return np.where(np.isnan(smoothed), promised, smoothed).astype(np.float32)
 
 
-def needed_share(demand_kbps: F32, bits_per_prb: F32, prb_per_s: F32, headroom: float) -> F32:
+def needed_share(demand_kbps: F32, bits_per_prb: F32, prb_per_s: F32) -> F32:
     """Share of the cell's PRBs each flow needs to keep up with what arrives; inf where nothing gets through.
 
-    `headroom` is for bursts and retransmissions: a budget is met by being faster than the mean rate.
+    On the mean only: bursts and retransmissions need headroom, which is what a cap below 1 leaves.
     """
     rate_kbps = bits_per_prb * prb_per_s / 1e3
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = headroom * demand_kbps / rate_kbps
+        share = demand_kbps / rate_kbps
     return np.where(rate_kbps > 0, share, np.inf).astype(np.float32)
 
 
@@ -131,7 +146,7 @@ def decide(
     """
     bound = ~np.isnan(flows.budget_ms)
     row = np.searchsorted(memory.ue, flows.ue)
-    share = needed_share(memory.demand_kbps[row], bits_per_prb, prb_per_s, tuning.headroom)
+    share = needed_share(memory.demand_kbps[row], bits_per_prb, prb_per_s)
     hopeless = np.nan_to_num(memory.miss_rate[row]) > tuning.give_up_miss_rate
     resting = memory.given_up_s[row] > 0
     boosted = admitted(flows.cell, share, bound & ~resting & ~hopeless, tuning.cap)
