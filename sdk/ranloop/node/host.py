@@ -14,11 +14,12 @@ import structlog
 from ranloop.bus import Bus
 from ranloop.errors import NodeError
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights, StreamRight
+from ranloop.guard.results import Verdicts
 from ranloop.node.world import World
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import F32, ActionBatch, Catalogue, Presence, Report, Result
+from ranloop.wire.messages import F32, ActionBatch, Catalogue, Cause, Presence, Report, Result, Status
 
 log = structlog.get_logger(__name__)
 
@@ -101,13 +102,14 @@ class NodeHost:
         return min(times, default=None)
 
     def submit(self, batch: ActionBatch, *, sender: str, now_ns: int) -> Result | None:
-        """Hand a batch to the guard of its node; a node that is not here is dropped and counted."""
+        """Hand a batch to the guard of its node; see `Guard.submit`. A node that is not here refuses every target."""
         guard = self.guards.get(batch.node)
-        if guard is None:
-            near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
-            self.drop(sender, now_ns, f"no node {batch.node!r} here; there is {near}")
-            return None
-        return guard.submit(batch, sender=sender, now_ns=now_ns)
+        if guard is not None:
+            return guard.submit(batch, sender=sender, now_ns=now_ns)
+        near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
+        verdicts = Verdicts(batch)
+        verdicts.decide_all(Status.REFUSED, Cause.NO_TARGET, f"no node {batch.node!r} here; there is {near}")
+        return verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
 
     def drop(self, sender: str, now_ns: int, reason: str) -> None:
         """Count and note a message that cannot even be refused; a flood of them is logged ever more rarely."""

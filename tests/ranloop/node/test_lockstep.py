@@ -265,12 +265,13 @@ def test_garbage_and_answers_in_a_foreign_name_are_counted_and_change_nothing(co
     assert (noisy.n_dropped, clean.n_dropped) == (9, 0)  # three for each of two steps and the last
 
 
-def test_a_batch_for_a_node_that_is_not_here_is_dropped_with_near_names(connect: Connect) -> None:
+def test_a_batch_for_a_node_that_is_not_here_is_refused_with_near_names(connect: Connect) -> None:
     xapp = ScriptedXApp("lost", connect("lost"), lambda _: [("toy-3", SetUeWeight(ue=[0], weight=2))])
-    host = lockstep(connect("host"), xapp)
-    assert host.run(100 * MS).n_dropped == 1
-    (record,) = [record for record in host.host.audit if record.event == "dropped"]
-    assert record.facts["reason"].startswith("no node 'toy-3' here; there is toy-")
+    lockstep(connect("host"), xapp).run(100 * MS)
+    (result,) = results_of(xapp)
+    cause, text = result.causes[result.cause[0]]
+    assert cause is Cause.NO_TARGET
+    assert text.startswith("no node 'toy-3' here; there is toy-")
 
 
 @pytest.mark.parametrize(
