@@ -312,6 +312,7 @@ class Guard:
             verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, self._not_here())
         if batch.action.spec.kind is Kind.ONE_SHOT:
             self._yield_one_shots(work, index)
+        self._seal(verdicts)
         # A setting is put in force even where a higher priority has claimed the target meanwhile: the invariants
         # were judged in this order, and the other one's slot comes next.
         to_apply = verdicts.open
@@ -334,7 +335,6 @@ class Guard:
             text = f"taken over by {other.xapp} (priority {other.priority}) before its slot"
             lost = work.table.rows["owner"][index] == number
             work.verdicts.decide(lost, Status.REFUSED, Cause.CONFLICT, text)
-        self._seal(work.verdicts)
 
     def _settle_batch(self, work: _Accepted, applied: F32, now_ns: int) -> list[Result]:
         verdicts, table, handed = work.verdicts, work.table, work.apply

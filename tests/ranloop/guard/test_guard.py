@@ -458,3 +458,15 @@ def test_a_setting_renewed_after_the_kill_switch_lapses_like_any_other(
     carry_out(guard, 30 * MS)
     _, (over,) = carry_out(guard, 330 * MS)
     assert over.causes[1][0] is Cause.LEASE_LAPSED
+
+
+def test_what_was_about_to_be_taken_over_ends_with_the_one_that_claimed_it(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2), xapp="a", id="low"))
+    carry_out(guard, EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[4], weight=3), xapp="boss"), 20 * MS)
+    guard.set_autonomy("boss", Autonomy.OBSERVE, 25 * MS)
+    (action,), (over,) = carry_out(guard, 25 * MS)
+    assert action == SetUeWeight(ue=[4], weight=1)
+    assert (over.id, over.causes[1][0]) == ("low", Cause.SUPERSEDED)

@@ -73,6 +73,8 @@ class AnyTraffic(RuleBasedStateMachine):
                 assert result.id not in self.verdict, "a second terminal result"
                 assert set(result.status.tolist()) <= TERMINAL
                 self.verdict[result.id] = result
+                if self.sent[int(result.id)].atomic:
+                    assert result.count(Status.APPLIED) in (0, len(result)), "half of an atomic batch"
 
     # What can happen
 

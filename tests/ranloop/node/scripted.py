@@ -29,9 +29,11 @@ class ScriptedXApp:
         *,
         timers: Mapping[str, int] | None = None,
         lease_ms: int | None = None,
+        atomic: bool = False,
         run: str = "1",
     ) -> None:
         self.name, self.bus, self.decide, self.lease_ms = name, bus, decide, lease_ms
+        self.atomic = atomic
         self.steps: list[Step] = []
         self._seq = 0
         bus.subscribe(topics.step("host", name), self._on_step, qos=1)
@@ -58,6 +60,7 @@ class ScriptedXApp:
             action=action,
             valid_until_ns=step.ran_time_ns + 200 * MS,
             lease_ms=self.lease_ms,
+            atomic=self.atomic,
         )
 
     def answer(self, answer: Answer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,31 @@ def test_batches_are_judged_by_xapp_then_sequence_whoever_answers_first(connect:
     LockstepHost(host, poll_others=[early.bus.poll, late.bus.poll]).run(200 * MS)
     assert {r.status[0] for r in results_of(late)} == {Status.APPLIED, Status.EXPIRED}
     assert {r.causes[1][0] for r in results_of(early)} == {Cause.CONFLICT}
+
+
+def test_batches_of_one_xapp_are_judged_in_the_order_of_their_sequence(connect: Connect) -> None:
+    class Backwards(ScriptedXApp):
+        def answer(self, answer: Answer) -> None:
+            super().answer(replace(answer, batches=answer.batches[::-1]))
+
+    def twice(step: Step) -> Wants:
+        return [("toy-1", SetUeWeight(ue=[0], weight=weight)) for weight in (2, 3)] if step.reports else []
+
+    world = ToyWorld()
+    xapp = Backwards("weigher", connect("weigher"), twice)
+    lockstep(connect("host"), xapp, world=world).run(150 * MS)
+    assert world.weight("toy-1", 0) == 3
+
+
+def test_an_atomic_batch_with_a_ue_that_is_not_there_touches_nobody(connect: Connect) -> None:
+    def with_a_ghost(step: Step) -> Wants:
+        return [("toy-1", SetUeWeight(ue=[0, 999], weight=2))] if step.reports else []
+
+    world = ToyWorld()
+    xapp = ScriptedXApp("weigher", connect("weigher"), with_a_ghost, atomic=True)
+    summary = lockstep(connect("host"), xapp, world=world).run(150 * MS)
+    assert summary.outcomes == {"refused/atomic": 1, "refused/no-target": 1}
+    assert world.weight("toy-1", 0) == 1
 
 
 def test_a_ue_that_leaves_ends_its_setting_and_silence_ends_all(connect: Connect) -> None:
