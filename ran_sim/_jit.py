@@ -1,8 +1,8 @@
 """`kernel` and `bare_kernel`, the decorators of everything that numba compiles, and where machine code is kept.
 
-Compiled kernels are cached in `<cache>/ranloop/numba-<hash of every .py file of ran_sim>`: numba itself looks only at
-the file that a function stands in, so a changed callee in another module would go unseen; with the hash in the path a
-changed source gets a fresh folder. `<cache>` is `$XDG_CACHE_HOME`, then `~/.cache`, then the temporary folder, the
+Compiled kernels are cached in `<cache>/ranloop/numba-<hash of all kernel sources>`: numba itself looks only at the file
+that a function stands in, so a changed callee in another module would go unseen; with the hash in the path a changed
+source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is `$XDG_CACHE_HOME`, then `~/.cache`, then the temporary folder, the
 first that can be written. Where none can, kernels are compiled anew in each process, and a warning says so.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,12 +22,39 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+KEPT_FOLDERS = 4  # of the versions used last: a few MB each, and a worker of another version may still be running
+_IMPORT = re.compile(r"^\s*from ran_sim(?:\.(\w+))? import ([\w, ]*)", re.MULTILINE)
+
+
+def kernel_sources(folder: Path) -> list[Path]:
+    """The Python files in `folder` that define kernels, and those they import from here, transitively."""
+    texts = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
+    found: set[str] = set()
+    todo = [stem for stem, text in texts.items() if re.search(r"^@(bare_)?kernel\b", text, re.MULTILINE)]
+    while todo:
+        stem = todo.pop()
+        if stem in found or stem not in texts:
+            continue
+        found.add(stem)
+        for module, names in _IMPORT.findall(texts[stem]):
+            todo += [module] if module else [name.strip() for name in names.split(",")]
+    return [folder / f"{stem}.py" for stem in sorted(found)]
+
+
 def sources_digest(folder: Path) -> str:
-    """Hash of the names and contents of the Python files in `folder`, 12 hexadecimal digits."""
+    """Hash of the names and contents of the kernel sources in `folder`, 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    for source in sorted(folder.glob("*.py")):
+    for source in kernel_sources(folder):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
+
+
+def remove_old(folder: Path) -> None:
+    """Of the cache folders beside `folder`, keep the `KEPT_FOLDERS` used last; `folder` counts as used now."""
+    os.utime(folder)
+    siblings = sorted(folder.parent.glob("numba-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in siblings[KEPT_FOLDERS:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _roots() -> Iterator[Path]:
@@ -56,7 +85,9 @@ def writable_cache_folder(roots: Iterator[Path], digest: str) -> Path | None:
 
 def _prepare() -> Path | None:
     folder = writable_cache_folder(_roots(), sources_digest(Path(__file__).parent))
-    if folder is None:
+    if folder is not None:
+        remove_old(folder)
+    else:
         warnings.warn(
             "ran_sim: no folder for compiled kernels can be written, each process compiles them anew "
             "(about 40 s); point XDG_CACHE_HOME at one that can.",

@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import structlog
 
 from ran_sim import kpm
+from ran_sim._jit import compiled_before
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
@@ -48,6 +50,9 @@ _DEFAULT_OLLA_TARGET: Final = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 %
 _Put = Callable[[I64, F64], None]
 
 
+log = structlog.get_logger(__name__)
+
+
 def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> SimWorld:
     """The simulated network of a scenario; the entry point `sim` of `ranloop.nodes`.
 
@@ -59,6 +64,8 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
     Raises:
         NodeError: No such scenario, or one with a field that does not fit.
     """
+    if not compiled_before():
+        log.warning("first_use", doing="compiling the simulator's kernels", takes="about 40 s, once per version")
     try:
         return SimWorld(load_scenario(target).with_overrides(overrides or {}), seed)
     except ScenarioError as error:

@@ -1,18 +1,44 @@
 """Where compiled kernels are kept: a folder per version of the sources, the first that can be written."""
 
+import os
 from pathlib import Path
 
-from ran_sim._jit import bare_kernel, kernel, sources_digest, writable_cache_folder
+from ran_sim._jit import (
+    KEPT_FOLDERS,
+    bare_kernel,
+    kernel,
+    remove_old,
+    sources_digest,
+    writable_cache_folder,
+)
 
 
-def test_digest_changes_with_any_source(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n")
-    first = sources_digest(tmp_path)
-    assert sources_digest(tmp_path) == first
-    (tmp_path / "b.py").write_text("y = 1\n")
-    second = sources_digest(tmp_path)
-    (tmp_path / "b.py").write_text("y = 2\n")
-    assert len({first, second, sources_digest(tmp_path)}) == 3
+def test_digest_changes_with_a_kernel_and_with_what_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from ran_sim.constants import (\n    X,\n)\n\n@kernel\ndef f(): ...\n")
+    (tmp_path / "constants.py").write_text("X = 1\n")
+    (tmp_path / "report.py").write_text("from ran_sim.a import f\n")
+    digests = [sources_digest(tmp_path)]
+    for name, text in (("constants.py", "X = 2\n"), ("a.py", "@bare_kernel\ndef f(): return 1\n")):
+        (tmp_path / name).write_text(text)
+        digests.append(sources_digest(tmp_path))
+    assert len(set(digests)) == 3
+
+
+def test_digest_does_not_change_with_a_module_that_no_kernel_imports(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("@kernel\ndef f(): ...\n")
+    before = sources_digest(tmp_path)
+    (tmp_path / "report.py").write_text("from ran_sim.a import f\n")
+    assert sources_digest(tmp_path) == before
+
+
+def test_the_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
+    for age in range(KEPT_FOLDERS + 2):
+        (tmp_path / f"numba-{age}").mkdir()
+        os.utime(tmp_path / f"numba-{age}", (1000 - age, 1000 - age))
+    (current := tmp_path / "numba-new").mkdir()
+    remove_old(current)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"numba-new", *(f"numba-{age}" for age in range(KEPT_FOLDERS - 1))}
 
 
 def test_cache_goes_to_the_first_folder_that_can_be_written(tmp_path: Path) -> None:

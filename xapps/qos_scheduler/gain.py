@@ -36,8 +36,12 @@ XAPP_GRID = {"cap": (0.5, 0.75, 1.0, 1.5), "rest_weight": (0.2, 1.0), "give_up_m
 
 def static_arm(weight: float, short_budget_factor: float = 1.0) -> Arm:
     """Proportional fair with one weight for all delay-bound classes, more for the shortest budget."""
-    weights = {str(five_qi): weight for five_qi in DELAY_BOUND_5QI} | {"80": weight * short_budget_factor}
-    return Arm(name=f"static {weight:g}/{weight * short_budget_factor:g}", overrides={"scheduler.class_weight": weights})
+    overrides = {"scheduler.class_weight": class_weight(weight, short_budget_factor)}
+    return Arm(name=f"static {weight:g}/{weight * short_budget_factor:g}", overrides=overrides)
+
+
+def class_weight(weight: float, short_budget_factor: float = 1.0) -> dict[str, float]:
+    return {str(five_qi): weight for five_qi in DELAY_BOUND_5QI} | {"80": weight * short_budget_factor}
 
 
 def xapp_arm(predictor: str, **settings: float) -> Arm:
@@ -89,6 +93,7 @@ def tune(measured_s: float, processes: int | None) -> None:
     statics = {static_arm(w, f).name: (w, f) for w in STATIC_WEIGHTS for f in SHORT_BUDGET_FACTORS}
     best = pick([static_arm(*pair) for pair in statics.values()], measured_s, processes)
     chosen["static"] = dict(zip(("weight", "short_budget_factor"), statics[best], strict=True))
+    chosen["static"]["class_weight"] = class_weight(*statics[best])
     for predictor in ("model", "rule"):
         grid = [dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())]
         by_name = {xapp_arm(predictor, **point).name: point for point in grid}

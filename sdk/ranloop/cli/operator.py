@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 from ranloop.bus import open_bus
 from ranloop.bus.broker import Broker
+from ranloop.cli.values import parse_autonomy
 from ranloop.errors import RanloopError
-from ranloop.guard.autonomy import Autonomy
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, encode
 from ranloop.wire.messages import Order
 
-__all__ = ("parse_autonomy", "run_broker", "send_order", "stop_on_signals")
-
-
-def parse_autonomy(text: str) -> Autonomy:
-    """An autonomy level from the command line.
-
-    Raises:
-        RanloopError: Not one of the three.
-    """
-    try:
-        return Autonomy(text)
-    except ValueError:
-        raise RanloopError(f"--autonomy {text!r}: want one of {', '.join(Autonomy)}") from None
+__all__ = ("run_broker", "send_order", "stop_on_signals")
 
 
 def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str) -> int:
@@ -54,6 +43,8 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
 
 def run_broker(*, port: int, kind: str) -> int:
     """Run a broker in the foreground until it is stopped."""
+    if kind not in ("auto", "mosquitto", "nats"):
+        raise RanloopError(f"--kind {kind!r}: want one of auto, mosquitto, nats")
     stop = stop_on_signals()
     with Broker.start(kind, port=port) as broker:
         print(f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C", flush=True)
@@ -61,9 +52,15 @@ def run_broker(*, port: int, kind: str) -> int:
     return 0
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set, so that a run drains instead of breaking off."""
+def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.Event:
+    """An event that SIGTERM and SIGINT set (and call `stop_now`), so that a run drains instead of breaking off."""
     stop = threading.Event()
+
+    def on_signal(*_: object) -> None:
+        stop.set()
+        if stop_now:
+            stop_now()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     return stop

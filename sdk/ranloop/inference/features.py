@@ -114,7 +114,7 @@ def _aligned(past: Sequence[_Past], seq: int, targets: I32, history: int, n_meas
 def _statistic(feature: Feature, history: F32) -> F32:
     """One feature column out of a measurement's history [history, n]."""
     if feature.stat == "last":
-        return history[feature.lag]
+        return np.asarray(history[feature.lag])
     span = history[feature.lag : feature.lag + feature.window]
     known = ~np.isnan(span)
     count = known.sum(axis=0)
@@ -129,4 +129,4 @@ def _statistic(feature: Feature, history: F32) -> F32:
             result = np.where(count > 0, np.where(known, span, np.inf).min(axis=0), np.nan)
         else:
             result = np.where(count > 0, np.where(known, span, -np.inf).max(axis=0), np.nan)
-    return result.astype(np.float32)
+    return np.asarray(result, np.float32)

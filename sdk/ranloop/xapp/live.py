@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import structlog
@@ -40,6 +40,11 @@ class LiveStats:
     failures: int = 0  # times the user's code raised
     skipped: int = 0  # events not handed over while it was in quarantine
     results: Counter[Status] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data, statuses by name."""
+        results = {status.name.lower(): count for status, count in self.results.items() if count}
+        return {**asdict(self), "results": results}
 
 
 @dataclass(slots=True)

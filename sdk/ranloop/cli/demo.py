@@ -1,0 +1,255 @@
+"""`ranloop demo`: a closed loop on the simulator, and what it gained over a tuned baseline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+import ranloop
+from ranloop.errors import NodeError
+from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
+from ranloop.statistics import Difference, paired_difference
+
+__all__ = ("run_demo",)
+
+NODE = "sim:seven-sites"
+LOAD = 1.0
+WARMUP_S = 2.0
+XAPP = Path("xapps/qos_scheduler")
+STAGES = {
+    "advance": "simulate up to the next event",
+    "report": "build the reports",
+    "step": "publish, policy and model, answer",
+    "guard": "judge the actions",
+    "apply": "apply what is due",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figure:
+    """One row of the table: a score of the world, and which way is good."""
+
+    key: str
+    label: str
+    unit: str
+    digits: int = 1
+
+
+FIGURES = (
+    _Figure(key="satisfied", label="satisfied users (>= 99 % of packets in budget)", unit="UE"),
+    _Figure(key="users", label="delay-bound users", unit="UE"),
+    _Figure(key="best_effort_mbps", label="best-effort throughput, whole network", unit="Mb/s"),
+    _Figure(key="prb_use_pct", label="PRBs in use", unit="%"),
+)
+
+
+def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
+    """Run the paired experiment and print it.
+
+    Raises:
+        NodeError: Not called where the bundled xApps are.
+    """
+    started = time.monotonic()
+    folder = find_xapp()
+    baseline, xapp = arms(folder)
+    console = Console(stderr=json_output)
+    overrides = {"load": LOAD, "run.duration_s": WARMUP_S + duration_s, "run.warmup_s": WARMUP_S}
+    tasks = [Task(arm=arm, seed=seed, node=NODE, overrides=overrides) for seed in range(1, drops + 1) for arm in (baseline, xapp)]
+    console.print(
+        f"Seven sites, 21 cells, 210 UE slots, load {LOAD:g}. {drops} held-out drops of {duration_s:g} s (after {WARMUP_S:g} s of "
+        f"warm-up), each run twice in lockstep: with tuned static class weights, and with the xApp behind its guard."
+    )
+    run_drop(Task(arm=xapp, seed=0, node=NODE, overrides={**overrides, "run.duration_s": 0.3, "run.warmup_s": 0.0}))
+    results = _watch(tasks, console)
+    pairs = (_of(results, baseline), _of(results, xapp))
+    if json_output:
+        print(json.dumps(_facts(*pairs, wall_s=time.monotonic() - started), indent=2))
+    else:
+        _show(console, baseline, xapp, *pairs)
+        console.print(f"{time.monotonic() - started:.0f} s in all")
+    return 0
+
+
+def find_xapp() -> Path:
+    """The bundled xApp: below the working folder, or beside the checkout that this package runs from."""
+    for root in (Path.cwd(), Path(ranloop.__file__).resolve().parents[2]):
+        if (root / XAPP / "tuned.json").is_file():
+            return root / XAPP
+    raise NodeError(f"the demo runs {XAPP}, which is not here; call it from a checkout of ranloop")
+
+
+def arms(folder: Path) -> tuple[Arm, Arm]:
+    """The tuned baseline and the xApp, both as `gain.py tune` left them on the training drops."""
+    tuned = json.loads((folder / "tuned.json").read_text("utf-8"))
+    weights = tuned["static"]["class_weight"]
+    baseline = Arm(name="tuned baseline", overrides={"scheduler.class_weight": weights})
+    settings = {"predictor": "model", **tuned["model"]}
+    xapp = Arm(
+        name="qos_scheduler",
+        overrides={"scheduler.class_weight": dict.fromkeys(weights, 1.0)},
+        xapps=(folder,),
+        settings={"qos_scheduler": settings},
+    )
+    return baseline, xapp
+
+
+def _of(results: Sequence[DropResult], arm: Arm) -> list[DropResult]:
+    return [result for result in results if result.arm == arm.name]
+
+
+def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
+    """Run the tasks under a live view: how far, what is running now, and the tally so far."""
+    bar = Bar(
+        TextColumn("drops"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, auto_refresh=False
+    )
+    job = bar.add_task("runs", total=len(tasks))
+    running: dict[tuple[str, int], Progress] = {}
+    done: list[DropResult] = []
+
+    def view() -> Group:
+        return Group(bar, _running_table(running), _tally_table(done))
+
+    with Live(view(), console=console, refresh_per_second=4, transient=True) as live:
+
+        def on_progress(progress: Progress) -> None:
+            running[progress.arm, progress.seed] = progress
+            live.update(view())
+
+        def on_done(result: DropResult) -> None:
+            running.pop((result.arm, result.seed), None)
+            done.append(result)
+            bar.advance(job)
+            live.update(view())
+            if not console.is_terminal:
+                score = result.score
+                console.print(
+                    f"  {len(done):2d}/{len(tasks)} drop {result.seed:2d} {result.arm:15s} satisfied {score['satisfied']:3.0f} of "
+                    f"{score['users']:3.0f}, best effort {score['best_effort_mbps']:5.1f} Mb/s"
+                )
+
+        return run_tasks(tasks, on_done=on_done, on_progress=on_progress)
+
+
+def _running_table(running: dict[tuple[str, int], Progress]) -> Table:
+    table = Table("now running", "RAN time", "targets applied", "refused", box=None, pad_edge=False)
+    for (arm, seed), progress in sorted(running.items()):
+        refused = sum(count for name, count in progress.outcomes.items() if name.startswith("refused"))
+        table.add_row(
+            f"{arm}, drop {seed}",
+            f"{progress.ran_time_s:.1f} of {progress.end_s:.0f} s",
+            str(progress.outcomes.get("applied", 0)),
+            str(refused),
+        )
+    return table
+
+
+def _tally_table(done: Sequence[DropResult]) -> Table:
+    table = Table("so far", "drops", "satisfied", "best effort Mb/s", box=None, pad_edge=False)
+    for arm in sorted({result.arm for result in done}):
+        scores = [result.score for result in done if result.arm == arm]
+        means = [np.mean([score[key] for score in scores]) for key in ("satisfied", "best_effort_mbps")]
+        table.add_row(arm, str(len(scores)), f"{means[0]:.1f}", f"{means[1]:.1f}")
+    return table
+
+
+def _show(console: Console, baseline: Arm, xapp: Arm, old: Sequence[DropResult], new: Sequence[DropResult]) -> None:
+    table = Table(title="mean over drops; difference per drop, 95 % interval over drops")
+    for heading in ("", baseline.name, xapp.name, "difference"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for figure in FIGURES:
+        difference = _difference(figure.key, old, new)
+        table.add_row(
+            f"{figure.label}, {figure.unit}",
+            f"{np.mean(_scores(figure.key, old)):.{figure.digits}f}",
+            f"{np.mean(_scores(figure.key, new)):.{figure.digits}f}",
+            f"{difference.mean:+.{figure.digits}f} [{difference.low:+.{figure.digits}f}, {difference.high:+.{figure.digits}f}]",
+        )
+    console.print(table)
+    console.print(verdict(_difference("satisfied", old, new), _difference("best_effort_mbps", old, new), old))
+    console.print(_outcomes_table(new))
+    console.print(_latency_table(new))
+
+
+def verdict(satisfied: Difference, best_effort: Difference, old: Sequence[DropResult]) -> str:
+    """The outcome in one sentence, plain when there is no gain."""
+    percent = 100 * best_effort.mean / float(np.mean(_scores("best_effort_mbps", old)))
+    if satisfied.high < 0:
+        return f"No gain: {-satisfied.mean:.1f} fewer users are satisfied, whatever best effort gets ({percent:+.0f} %)."
+    if best_effort.low > 0:
+        users = f"{satisfied.mean:.1f} more satisfied users" if satisfied.low > 0 else "no fewer satisfied users shown"
+        return f"Gain: {percent:+.0f} % best-effort throughput with {users}."
+    if satisfied.low > 0 and best_effort.high >= 0:
+        return f"Gain: {satisfied.mean:.1f} more satisfied users; best effort {best_effort.verdict} ({percent:+.0f} %)."
+    return f"No gain shown: satisfied users {satisfied.verdict}, best effort {best_effort.verdict} ({percent:+.0f} %)."
+
+
+def _outcomes_table(results: Sequence[DropResult]) -> Table:
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result.outcomes)
+    table = Table(title="what became of the xApp's actions (targets, all drops)", box=None)
+    table.add_column("outcome / cause")
+    table.add_column("targets", justify="right")
+    for name, count in total.most_common():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def _latency_table(results: Sequence[DropResult]) -> Table:
+    table = Table(title="where the time went, per step of the loop (7 nodes)", box=None)
+    for heading in ("stage", "what", "p50 µs", "p99 µs"):
+        table.add_column(heading, justify="right" if "µs" in heading else "left")
+    for stage, p50, p99 in _latencies_us(results):
+        table.add_row(stage, STAGES.get(stage, ""), f"{p50:,.0f}", f"{p99:,.0f}")
+    return table
+
+
+def _latencies_us(results: Sequence[DropResult]) -> list[tuple[str, float, float]]:
+    rows = []
+    for stage in STAGES:
+        passes = [result.latencies_ns[stage] for result in results if stage in result.latencies_ns]
+        if passes:
+            p50, p99 = np.percentile(np.concatenate(passes), (50, 99)) / 1e3
+            rows.append((stage, float(p50), float(p99)))
+    return rows
+
+
+def _scores(key: str, results: Sequence[DropResult]) -> list[float]:
+    return [result.score[key] for result in results]
+
+
+def _difference(key: str, old: Sequence[DropResult], new: Sequence[DropResult]) -> Difference:
+    return paired_difference(_scores(key, new), _scores(key, old))
+
+
+def _facts(old: Sequence[DropResult], new: Sequence[DropResult], *, wall_s: float) -> dict[str, Any]:
+    differences = {figure.key: _difference(figure.key, old, new) for figure in FIGURES}
+    return {
+        "drops": [result.seed for result in new],
+        "figures": {
+            key: {
+                "baseline": _scores(key, old),
+                "xapp": _scores(key, new),
+                "difference": d.mean,
+                "low": d.low,
+                "high": d.high,
+            }
+            for key, d in differences.items()
+        },
+        "verdict": verdict(differences["satisfied"], differences["best_effort_mbps"], old),
+        "outcomes": dict(sum((Counter(result.outcomes) for result in new), Counter())),
+        "latency_us": {stage: {"p50": p50, "p99": p99} for stage, p50, p99 in _latencies_us(new)},
+        "wall_s": round(wall_s, 1),
+    }

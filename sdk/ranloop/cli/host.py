@@ -1,0 +1,81 @@
+"""`ranloop host`: RAN nodes with their guards on a bus, for xApps that run elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ranloop.bus import Will, open_bus
+from ranloop.cli.operator import stop_on_signals
+from ranloop.cli.values import parse_autonomy, parse_pairs
+from ranloop.guard import AuditLog
+from ranloop.node import (
+    LiveHost,
+    LiveSummary,
+    LockstepHost,
+    NodeHost,
+    Observer,
+    Recorder,
+    Registration,
+    RunSummary,
+    open_world,
+)
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import Presence
+from ranloop.xapp.manifest import load_manifest
+
+__all__ = ("run_host",)
+
+NAME = "host"
+
+
+def run_host(
+    address: str,
+    allow: Sequence[Path],
+    url: str,
+    *,
+    seed: int,
+    duration_s: float | None,
+    overrides: Sequence[str],
+    autonomy: str,
+    lockstep: bool,
+    speed: float,
+    audit: Path | None,
+    record: Path | None,
+    json_output: bool,
+) -> int:
+    """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
+    level = parse_autonomy(autonomy)
+    xapps = {m.name: Registration(rights=m.rights, autonomy=level) for m in map(load_manifest, allow)}
+    will = Will(topic=topics.presence(NAME), payload=encode(Presence(name=NAME, alive=False)))
+    with contextlib.ExitStack() as stack:
+        world = stack.enter_context(
+            contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides)))
+        )
+        bus = stack.enter_context(contextlib.closing(open_bus(url, name=NAME, will=will)))
+        log = stack.enter_context(AuditLog(audit))
+        observers: list[Observer] = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
+        host = NodeHost(world, bus, name=NAME, xapps=xapps, audit=log)
+        print(f"hosting {', '.join(host.guards)} on {url} for {', '.join(xapps) or 'nobody'}", flush=True)
+        summary: RunSummary | LiveSummary
+        facts: dict[str, object]
+        if lockstep:
+            until_ns = None if duration_s is None else round(duration_s * 1e9)
+            summary = done = LockstepHost(host, observers=observers).run(until_ns)
+            facts = {"steps": done.steps, "trace_hash": done.trace_hash}
+        else:
+            live = LiveHost(host, speed=speed, observers=observers)
+            stop_on_signals(live.stop)
+            summary = ended = live.run(duration_s)
+            facts = {"worst_lag_ms": round(ended.worst_lag_ns / 1e6, 1)}
+        facts |= {
+            "ran_time_s": summary.ran_time_ns / 1e9,
+            "reports": summary.n_reports,
+            "targets": dict(summary.outcomes),
+            "messages_dropped": summary.n_dropped,
+        }
+    print(json.dumps(facts, indent=2) if json_output else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    return 0

@@ -1,0 +1,118 @@
+"""`ranloop run`: xApps on a node in this process, or on a bus."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ranloop.bus import Will, open_bus
+from ranloop.cli.operator import stop_on_signals
+from ranloop.cli.values import parse_autonomy, parse_pairs
+from ranloop.embedded import EmbeddedRun, run_embedded
+from ranloop.errors import RanloopError
+from ranloop.node import open_world
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import Presence
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import LiveRunner
+from ranloop.xapp.loader import load_package
+from ranloop.xapp.lockstep import LockstepRunner
+
+__all__ = ("join_bus", "run_on_node")
+
+
+def run_on_node(
+    folders: Sequence[Path],
+    address: str,
+    *,
+    seed: int,
+    duration_s: float | None,
+    settings: Sequence[str],
+    overrides: Sequence[str],
+    autonomy: str,
+    json_output: bool,
+) -> int:
+    """Run in lockstep on a world in this process, then print what came of it."""
+    level = parse_autonomy(autonomy)
+    given = parse_pairs("--set", settings)
+    with contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides))) as world:
+        until_ns = None if duration_s is None else round(duration_s * 1e9)
+        with _prints_to_stderr(json_output):
+            run = run_embedded(
+                world, folders, settings={_name(folder): given for folder in folders}, autonomy=level, until_ns=until_ns
+            )
+    _show(run, json_output=json_output)
+    return 0
+
+
+def join_bus(
+    folders: Sequence[Path],
+    url: str,
+    *,
+    settings: Sequence[str],
+    duration_s: float | None,
+    lockstep: bool,
+    json_output: bool,
+) -> int:
+    """Run one xApp on a broker: live, or answering a lockstep host."""
+    if len(folders) != 1:
+        raise RanloopError(f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders")
+    incarnation = "0" if lockstep else secrets.token_hex(8)
+    instance = Instance(load_package(folders[0]), settings=parse_pairs("--set", settings), incarnation=incarnation)
+    farewell = encode(Presence(name=instance.name, alive=False))
+    will = Will(topic=topics.presence(instance.name), payload=farewell)
+    with contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus, _prints_to_stderr(json_output):
+        if lockstep:
+            runner = LockstepRunner(instance, bus)
+            runner.run()
+            runner.close()
+            facts: dict[str, Any] = {}
+        else:
+            stats = LiveRunner(instance, bus).run(stop_on_signals(), duration_s=duration_s)
+            facts = {"live": stats.as_dict()}
+        bus.poll(0.1)
+    summary = {"xapps": {instance.name: dict(instance.summary())}, **facts}
+    print(json.dumps(summary, indent=2) if json_output else _lines(summary))
+    return 0
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name
+
+
+@contextlib.contextmanager
+def _prints_to_stderr(active: bool) -> Iterator[None]:
+    """With --json, standard output is for the one JSON document; what an xApp prints goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr) if active else contextlib.nullcontext():
+        yield
+
+
+def _show(run: EmbeddedRun, *, json_output: bool) -> None:
+    summary = run.summary
+    facts = {
+        "ran_time_s": summary.ran_time_ns / 1e9,
+        "steps": summary.steps,
+        "reports": summary.n_reports,
+        "targets": dict(summary.outcomes),
+        "trace_hash": summary.trace_hash,
+        "xapps": {name: dict(found) for name, found in run.xapps.items()},
+    }
+    print(json.dumps(facts, indent=2) if json_output else _lines(facts))
+
+
+def _lines(facts: dict[str, Any], indent: str = "") -> str:
+    """Nested facts as indented lines."""
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:" + (" none" if not value else ""))
+            lines += [_lines(value, indent + "  ")] if value else []
+        else:
+            lines.append(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+    return "\n".join(lines)

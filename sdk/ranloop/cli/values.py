@@ -1,0 +1,42 @@
+"""Parses what people type behind `--set` and `--override`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ranloop.errors import RanloopError
+from ranloop.guard.autonomy import Autonomy
+
+__all__ = ("parse_autonomy", "parse_pairs")
+
+
+def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """`["load=1.2", "scheduler=rr"]` as {"load": 1.2, "scheduler": "rr"}: a value is JSON if it reads as JSON, else text.
+
+    Raises:
+        RanloopError: An entry without `=`.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (equals and name):
+            raise RanloopError(f"{option} {pair!r}: want NAME=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
+def parse_autonomy(text: str) -> Autonomy:
+    """An autonomy level from the command line.
+
+    Raises:
+        RanloopError: Not one of the three.
+    """
+    try:
+        return Autonomy(text)
+    except ValueError:
+        raise RanloopError(f"--autonomy {text!r}: want one of {', '.join(Autonomy)}") from None
