@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -133,7 +133,7 @@ def order(
 @app.command()
 def broker(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
-    kind: Annotated[str, typer.Option(help="auto | mosquitto | nats")] = "auto",
+    kind: Annotated[Literal["auto", "mosquitto", "nats"], typer.Option(help="Which broker to start.")] = "auto",
 ) -> None:
     """Start a broker for this machine: mosquitto if it is installed, else nats-server."""
     from ranloop.cli.operator import run_broker

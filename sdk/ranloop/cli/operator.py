@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from ranloop.bus import open_bus
 from ranloop.bus.broker import Broker
@@ -41,10 +42,8 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
     return 0
 
 
-def run_broker(*, port: int, kind: str) -> int:
+def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"]) -> int:
     """Run a broker in the foreground until it is stopped."""
-    if kind not in ("auto", "mosquitto", "nats"):
-        raise RanloopError(f"--kind {kind!r}: want one of auto, mosquitto, nats")
     stop = stop_on_signals()
     with Broker.start(kind, port=port) as broker:
         print(f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C", flush=True)
