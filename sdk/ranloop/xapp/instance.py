@@ -5,6 +5,7 @@ The lockstep runner, the live runner and a unit test drive the same object, whic
 
 from __future__ import annotations
 
+import secrets
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -48,6 +49,7 @@ class Instance:
         self.app = package.app
         self.manifest = package.manifest
         self.name = package.manifest.name
+        self.run = secrets.token_hex(8)  # another one after each start: how a host notices a restart
         self._incarnation = incarnation
         self._seq = 0
         models = {name: load_model(package.folder / place) for name, place in self.manifest.models.items()}

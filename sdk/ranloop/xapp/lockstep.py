@@ -70,6 +70,7 @@ def announce(bus: Bus, instance: Instance, *, alive: bool) -> None:
     facts = {
         "kind": "xapp",
         "version": instance.manifest.version,
+        "run": instance.run,
         "streams": [[stream.level, stream.every_ms] for stream in instance.manifest.streams],
         "timers": instance.timers,
     }
