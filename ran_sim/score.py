@@ -33,7 +33,11 @@ def score(engine: Engine) -> dict[str, float]:
     bound = np.array([c.delay_bound for c in engine.classes])[sessions["traffic_class"]]
     judged = bound & (outcomes > 0)
     happy = judged & (sessions["packets_in_budget"] >= SATISFIED_SHARE * outcomes)
-    result = {"users": float(judged.sum()), "satisfied": float(happy.sum()), "satisfied_pct": _percent(happy, judged)}
+    result = {
+        "users": float(judged.sum()),
+        "satisfied": float(happy.sum()),
+        "satisfied_pct": _percent(happy, judged),
+    }
     for row, traffic_class in enumerate(engine.classes):
         if traffic_class.delay_bound:
             of_class = judged & (sessions["traffic_class"] == row)
@@ -42,7 +46,9 @@ def score(engine: Engine) -> dict[str, float]:
     result["best_effort_mbps"] = _mbps(sessions["delivered_bytes"][~bound], measured_s)
     result["delivered_mbps"] = _mbps(sessions["delivered_bytes"], measured_s)
     available = engine.n_prb * engine.n_cell * measured_s * 1e9 / engine.slot_ns
-    result["prb_use_pct"] = 100.0 * float(sessions["prb_used"].sum()) / available if available else float("nan")
+    result["prb_use_pct"] = (
+        100.0 * float(sessions["prb_used"].sum()) / available if available else float("nan")
+    )
     return result
 
 

@@ -38,7 +38,9 @@ def act(report: Report) -> SetUeWeight:
 """
 
 
-def write_xapp(folder: Path, *, app: str = APP, policy: str = "def weight(cqi): return cqi * 0 + 2.0", **manifest: str) -> Path:
+def write_xapp(
+    folder: Path, *, app: str = APP, policy: str = "def weight(cqi): return cqi * 0 + 2.0", **manifest: str
+) -> Path:
     folder.mkdir(parents=True)
     (folder / "manifest.toml").write_text(manifest.get("text") or MANIFEST.format(name=folder.name))
     (folder / "app.py").write_text(textwrap.dedent(app))

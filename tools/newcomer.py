@@ -14,7 +14,15 @@ import tempfile
 import time
 from pathlib import Path
 
-KEPT = ("PATH", "LANG", "SSL_CERT_FILE", "PIP_INDEX_URL", "PIP_CONFIG_FILE", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
+KEPT = (
+    "PATH",
+    "LANG",
+    "SSL_CERT_FILE",
+    "PIP_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+)
 COMMANDS = ("demo", "test")
 
 
@@ -35,15 +43,25 @@ def main() -> int:
             print(f"$ make {command}", flush=True)
             started = time.monotonic()
             done = subprocess.run(
-                ["make", command], cwd=clone, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                ["make", command],
+                check=False,
+                cwd=clone,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
             seconds = time.monotonic() - started
             print(done.stdout[-6000:])
             if done.returncode:
-                print(f"make {command} failed with {done.returncode} after {seconds:.0f} s in a clean clone of {commit[:10]}")
+                print(
+                    f"make {command} failed with {done.returncode} after {seconds:.0f} s in a clean clone of {commit[:10]}"
+                )
                 return 1
             evidence += [f"$ make {command}   # {seconds:.0f} s", done.stdout]
-    (Path(git(root, "rev-parse", "--absolute-git-dir")) / f"newcomer-{commit}").write_text("\n".join(evidence), "utf-8")
+    (Path(git(root, "rev-parse", "--absolute-git-dir")) / f"newcomer-{commit}").write_text(
+        "\n".join(evidence), "utf-8"
+    )
     print(f"both commands pass in a clean clone of {commit[:10]}")
     return 0
 
@@ -57,7 +75,9 @@ def pip_settings() -> dict[str, str]:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,14 @@ FEATURES = (
 OUTPUTS = (Output(name="bits_per_prb", unit="bit/PRB", low=0.0, high=1200.0),)
 LOADS = (0.5, 1.0, 1.5)
 CLASS_WEIGHTS = (1.0, 16.0)  # what the network is run with while the data is collected
-WANTED = ("CQI", "RSRP", "X.UE.SpectralEffDl", "X.UE.MeanMcsDl", "RRU.PrbUsedDl", "DRB.RlcSduTransmittedVolumeDL")
+WANTED = (
+    "CQI",
+    "RSRP",
+    "X.UE.SpectralEffDl",
+    "X.UE.MeanMcsDl",
+    "RRU.PrbUsedDl",
+    "DRB.RlcSduTransmittedVolumeDL",
+)
 
 
 class Drop(NamedTuple):
@@ -109,7 +116,13 @@ def rows_of(ue: NDArray[np.int32], in_ue: NDArray[np.int32]) -> NDArray[np.intp]
 def probe_card() -> Card:
     """A card that only serves to build features, before there is a model."""
     return Card(
-        name="flow_rate", version="0", summary="", sha256="0" * 64, period_ms=100, features=FEATURES, outputs=OUTPUTS
+        name="flow_rate",
+        version="0",
+        summary="",
+        sha256="0" * 64,
+        period_ms=100,
+        features=FEATURES,
+        outputs=OUTPUTS,
     )
 
 
@@ -155,11 +168,15 @@ def main() -> None:
             "mae_mean_of_last_second_bits_per_prb": round(rule, 2),
         },
     )
-    print(f"MAE {mae:.1f} bit/PRB on held-out drops; the mean of the last second: {rule:.1f}; {card.sha256[:12]}")
+    print(
+        f"MAE {mae:.1f} bit/PRB on held-out drops; the mean of the last second: {rule:.1f}; {card.sha256[:12]}"
+    )
 
 
 def gather(seeds: range, duration_s: float, processes: int) -> Samples:
-    drops = [Drop(seed, load, weight, duration_s) for seed in seeds for load in LOADS for weight in CLASS_WEIGHTS]
+    drops = [
+        Drop(seed, load, weight, duration_s) for seed in seeds for load in LOADS for weight in CLASS_WEIGHTS
+    ]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(collect, drops))
     return Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

@@ -56,9 +56,13 @@ def run_embedded(
         ManifestError: A folder that is no xApp, or wants what no node has.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
-    instances = [Instance(load_package(folder), settings=(settings or {}).get(folder.resolve().name)) for folder in folders]
+    instances = [
+        Instance(load_package(folder), settings=(settings or {}).get(folder.resolve().name))
+        for folder in folders
+    ]
     registrations = {
-        instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy) for instance in instances
+        instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy)
+        for instance in instances
     }
     with ExitStack() as stack:
         bus = open_bus(_private_url(), name="embedded")

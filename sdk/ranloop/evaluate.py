@@ -98,7 +98,9 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
     world = open_world(task.node, seed=task.seed, overrides=overrides)
     try:
         if not isinstance(world, ScoredWorld):
-            raise NodeError(f"{task.node} keeps no score; compare arms on a simulated node such as sim:seven-sites")
+            raise NodeError(
+                f"{task.node} keeps no score; compare arms on a simulated node such as sim:seven-sites"
+            )
         run = run_embedded(
             world,
             task.arm.xapps,

@@ -28,7 +28,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """"higher", "lower", or "no difference shown" when the interval holds 0."""
+        """ "higher", "lower", or "no difference shown" when the interval holds 0."""
         if self.low > 0:
             return "higher"
         return "lower" if self.high < 0 else "no difference shown"

@@ -54,7 +54,9 @@ def xapp_arm(predictor: str, **settings: float) -> Arm:
     )
 
 
-def run(arms: Sequence[Arm], seeds: Iterable[int], measured_s: float, processes: int | None) -> dict[tuple[str, float], list[DropResult]]:
+def run(
+    arms: Sequence[Arm], seeds: Iterable[int], measured_s: float, processes: int | None
+) -> dict[tuple[str, float], list[DropResult]]:
     """All arms on all drops at all loads: (arm, load) -> results in the order of the seeds."""
     seeds = list(seeds)
     keys = [(arm, load) for load in LOADS for arm in arms]
@@ -89,7 +91,10 @@ def mean_over_loads(found: Mapping[tuple[str, float], list[DropResult]], arm: st
 
 def tune(measured_s: float, processes: int | None) -> None:
     """Grid search on the training drops: the most satisfied users; within half a user of that, the most best effort."""
-    chosen: dict[str, Any] = {"training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1], "loads": LOADS}
+    chosen: dict[str, Any] = {
+        "training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1],
+        "loads": LOADS,
+    }
     statics = {static_arm(w, f).name: (w, f) for w in STATIC_WEIGHTS for f in SHORT_BUDGET_FACTORS}
     best = pick([static_arm(*pair) for pair in statics.values()], measured_s, processes)
     chosen["static"] = dict(zip(("weight", "short_budget_factor"), statics[best], strict=True))
@@ -104,7 +109,13 @@ def tune(measured_s: float, processes: int | None) -> None:
 
 def pick(arms: Sequence[Arm], measured_s: float, processes: int | None) -> str:
     found = run(arms, TRAINING_SEEDS, measured_s, processes)
-    points = {arm.name: (mean_over_loads(found, arm.name, "satisfied"), mean_over_loads(found, arm.name, "best_effort_mbps")) for arm in arms}
+    points = {
+        arm.name: (
+            mean_over_loads(found, arm.name, "satisfied"),
+            mean_over_loads(found, arm.name, "best_effort_mbps"),
+        )
+        for arm in arms
+    }
     most = max(satisfied for satisfied, _ in points.values())
     for name, (satisfied, mbps) in sorted(points.items(), key=lambda item: -item[1][0]):
         print(f"{name:60s} satisfied {satisfied:6.2f}  best effort {mbps:6.1f} Mb/s")
@@ -138,11 +149,21 @@ def evaluate(measured_s: float, processes: int | None) -> None:
         for key in ("users", "satisfied", "best_effort_mbps", "prb_use_pct"):
             row[key] = [round(value, 3) for value in column(found[arm.name, load], key)]
         for key in ("satisfied", "best_effort_mbps"):
-            difference = paired_difference(column(found[arm.name, load], key), column(found[baseline, load], key))
-            row[f"{key}_difference"] = [round(x, 3) for x in (difference.mean, difference.low, difference.high)]
+            difference = paired_difference(
+                column(found[arm.name, load], key), column(found[baseline, load], key)
+            )
+            row[f"{key}_difference"] = [
+                round(x, 3) for x in (difference.mean, difference.low, difference.high)
+            ]
         rows.append(row)
     seeds = [HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.stop - 1]
-    evidence = {"node": NODE, "held_out_seeds": seeds, "measured_s": measured_s, "baseline": baseline, "rows": rows}
+    evidence = {
+        "node": NODE,
+        "held_out_seeds": seeds,
+        "measured_s": measured_s,
+        "baseline": baseline,
+        "rows": rows,
+    }
     (FOLDER / "gain.json").write_text(json.dumps(evidence) + "\n", "utf-8")
     show(evidence)
     draw(evidence)
@@ -150,7 +171,9 @@ def evaluate(measured_s: float, processes: int | None) -> None:
 
 def show(evidence: Mapping[str, Any]) -> None:
     """The table of the README."""
-    print("| load | arm | users | satisfied | best effort Mb/s | Δ satisfied [95 %] | Δ best effort Mb/s [95 %] |")
+    print(
+        "| load | arm | users | satisfied | best effort Mb/s | Δ satisfied [95 %] | Δ best effort Mb/s [95 %] |"
+    )
     print("|---|---|---|---|---|---|---|")
     for row in evidence["rows"]:
         name = f"**{row['arm']}** (tuned baseline)" if row["tuned_baseline"] else row["arm"]
@@ -179,8 +202,15 @@ def draw(evidence: Mapping[str, Any]) -> None:
             if name == evidence["baseline"]:
                 panel.plot(*point, "o", color="black", markersize=9, label="tuned baseline")
             elif not name.startswith("static"):
-                panel.plot(*point, {"x": "*", "m": "^", "e": "v"}[name[0]], markersize=11, label=name.split(") ")[0].rstrip(")") + (")" if "(" in name else ""))
-        panel.set(title=f"load {load:g}", xlabel="best effort, Mb/s (whole network)", ylabel="satisfied users")
+                panel.plot(
+                    *point,
+                    {"x": "*", "m": "^", "e": "v"}[name[0]],
+                    markersize=11,
+                    label=name.split(") ")[0].rstrip(")") + (")" if "(" in name else ""),
+                )
+        panel.set(
+            title=f"load {load:g}", xlabel="best effort, Mb/s (whole network)", ylabel="satisfied users"
+        )
         panel.grid(alpha=0.3)
     panels[-1].legend(fontsize=8)
     figure.suptitle(f"seven-sites, mean over {len(rows[0]['users'])} held-out drops")
@@ -188,9 +218,13 @@ def draw(evidence: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("tune", "evaluate", "show"))
-    parser.add_argument("--measured-s", type=float, default=None, help="measured seconds per drop: 10 to tune, 20 to evaluate")
+    parser.add_argument(
+        "--measured-s", type=float, default=None, help="measured seconds per drop: 10 to tune, 20 to evaluate"
+    )
     parser.add_argument("--processes", type=int, default=None)
     arguments = parser.parse_args()
     if arguments.what == "tune":

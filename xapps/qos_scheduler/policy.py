@@ -32,7 +32,6 @@ class Flows(NamedTuple):
     budget_ms: F32  # radio's share of the packet delay budget; NaN for best effort
     miss_rate: F32  # share of the period's packets late or dropped
 
-
     @classmethod
     def of(cls, report: Report) -> Flows:
         """The flows of one QoS flow report."""

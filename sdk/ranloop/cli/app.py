@@ -17,10 +17,16 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
-BusUrl = Annotated[str, typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True)]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")]
+BusUrl = Annotated[
+    str,
+    typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable.")
+    list[str] | None,
+    typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
 ]
 
 
@@ -34,7 +40,9 @@ def configure() -> None:
 
 @app.command()
 def demo(
-    drops: Annotated[int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)] = 10,
+    drops: Annotated[
+        int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
+    ] = 10,
     duration_s: Annotated[float, typer.Option(help="Measured seconds per drop.", min=1)] = 10.0,
     json_output: Json = False,
 ) -> None:
@@ -48,15 +56,24 @@ def demo(
 def run(
     xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", exists=False)],
     node: Annotated[
-        str, typer.Option("--node", help="Run here in lockstep on sim:SCENARIO or replay:PATH instead of joining a bus.")
+        str,
+        typer.Option(
+            "--node", help="Run here in lockstep on sim:SCENARIO or replay:PATH instead of joining a bus."
+        ),
     ] = "",
     bus: BusUrl = "mqtt://localhost:1883",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
-    duration_s: Annotated[float | None, typer.Option(help="Stop after this long; default: the world's end, or never.")] = None,
+    duration_s: Annotated[
+        float | None, typer.Option(help="Stop after this long; default: the world's end, or never.")
+    ] = None,
     settings: Settings = None,
     override: Overrides = None,
-    autonomy: Annotated[str, typer.Option(help="observe | recommend | act; the guard's limit, with --node.")] = "act",
-    lockstep: Annotated[bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")] = False,
+    autonomy: Annotated[
+        str, typer.Option(help="observe | recommend | act; the guard's limit, with --node.")
+    ] = "act",
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
@@ -76,23 +93,40 @@ def run(
             )
         )
     raise typer.Exit(
-        join_bus(xapps, bus, settings=settings or [], duration_s=duration_s, lockstep=lockstep, json_output=json_output)
+        join_bus(
+            xapps,
+            bus,
+            settings=settings or [],
+            duration_s=duration_s,
+            lockstep=lockstep,
+            json_output=json_output,
+        )
     )
 
 
 @app.command()
 def host(
     node: Annotated[str, typer.Argument(help="sim:SCENARIO or replay:PATH")],
-    allow: Annotated[list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")] = None,
+    allow: Annotated[
+        list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")
+    ] = None,
     bus: BusUrl = "mqtt://localhost:1883",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
     override: Overrides = None,
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act, for all xApps.")] = "act",
-    lockstep: Annotated[bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")] = False,
-    speed: Annotated[float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)] = 1.0,
-    audit: Annotated[Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")] = None,
-    record: Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")] = None,
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
+    ] = 1.0,
+    audit: Annotated[
+        Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
@@ -120,7 +154,9 @@ def host(
 def order(
     node: Annotated[str, typer.Argument(help="Node name, or 'all' for every node on the bus.")],
     bus: BusUrl = "mqtt://localhost:1883",
-    kill: Annotated[bool | None, typer.Option("--kill/--revive", help="Return everything to default and refuse actions.")] = None,
+    kill: Annotated[
+        bool | None, typer.Option("--kill/--revive", help="Return everything to default and refuse actions.")
+    ] = None,
     xapp: Annotated[str, typer.Option(help="The xApp whose autonomy to set.")] = "",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "",
 ) -> None:
@@ -133,7 +169,9 @@ def order(
 @app.command()
 def broker(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
-    kind: Annotated[Literal["auto", "mosquitto", "nats"], typer.Option(help="Which broker to start.")] = "auto",
+    kind: Annotated[
+        Literal["auto", "mosquitto", "nats"], typer.Option(help="Which broker to start.")
+    ] = "auto",
 ) -> None:
     """Start a broker for this machine: mosquitto if it is installed, else nats-server."""
     from ranloop.cli.operator import run_broker

@@ -21,7 +21,9 @@ def check_xapps(folders: list[Path], *, json_output: bool) -> int:
             {
                 "name": manifest.name,
                 "version": manifest.version,
-                "reads": [f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams],
+                "reads": [
+                    f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams
+                ],
                 "writes": [f"{a.name} {dict(a.ranges)}" for a in manifest.actions],
                 "models": [handle.model.tag for handle in instance.app.models.values()],
                 "settings": {name: setting.default for name, setting in manifest.settings.items()},

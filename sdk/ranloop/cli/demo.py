@@ -66,12 +66,18 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
     baseline, xapp = arms(folder)
     console = Console(stderr=json_output)
     overrides = {"load": LOAD, "run.duration_s": WARMUP_S + duration_s, "run.warmup_s": WARMUP_S}
-    tasks = [Task(arm=arm, seed=seed, node=NODE, overrides=overrides) for seed in range(1, drops + 1) for arm in (baseline, xapp)]
+    tasks = [
+        Task(arm=arm, seed=seed, node=NODE, overrides=overrides)
+        for seed in range(1, drops + 1)
+        for arm in (baseline, xapp)
+    ]
     console.print(
         f"Seven sites, 21 cells, 210 UE slots, load {LOAD:g}. {drops} held-out drops of {duration_s:g} s (after {WARMUP_S:g} s of "
         f"warm-up), each run twice in lockstep: with tuned static class weights, and with the xApp behind its guard."
     )
-    run_drop(Task(arm=xapp, seed=0, node=NODE, overrides={**overrides, "run.duration_s": 0.3, "run.warmup_s": 0.0}))
+    run_drop(
+        Task(arm=xapp, seed=0, node=NODE, overrides={**overrides, "run.duration_s": 0.3, "run.warmup_s": 0.0})
+    )
     results = _watch(tasks, console)
     pairs = (_of(results, baseline), _of(results, xapp))
     if json_output:
@@ -112,7 +118,12 @@ def _of(results: Sequence[DropResult], arm: Arm) -> list[DropResult]:
 def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
     """Run the tasks under a live view: how far, what is running now, and the tally so far."""
     bar = Bar(
-        TextColumn("drops"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, auto_refresh=False
+        TextColumn("drops"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        auto_refresh=False,
     )
     job = bar.add_task("runs", total=len(tasks))
     running: dict[tuple[str, int], Progress] = {}
@@ -164,7 +175,9 @@ def _tally_table(done: Sequence[DropResult]) -> Table:
     return table
 
 
-def _show(console: Console, baseline: Arm, xapp: Arm, old: Sequence[DropResult], new: Sequence[DropResult]) -> None:
+def _show(
+    console: Console, baseline: Arm, xapp: Arm, old: Sequence[DropResult], new: Sequence[DropResult]
+) -> None:
     table = Table(title="mean over drops; difference per drop, 95 % interval over drops")
     for heading in ("", baseline.name, xapp.name, "difference"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -188,7 +201,11 @@ def verdict(satisfied: Difference, best_effort: Difference, old: Sequence[DropRe
     if satisfied.high < 0:
         return f"No gain: {-satisfied.mean:.1f} fewer users are satisfied, whatever best effort gets ({percent:+.0f} %)."
     if best_effort.low > 0:
-        users = f"{satisfied.mean:.1f} more satisfied users" if satisfied.low > 0 else "no fewer satisfied users shown"
+        users = (
+            f"{satisfied.mean:.1f} more satisfied users"
+            if satisfied.low > 0
+            else "no fewer satisfied users shown"
+        )
         return f"Gain: {percent:+.0f} % best-effort throughput with {users}."
     if satisfied.low > 0 and best_effort.high >= 0:
         return f"Gain: {satisfied.mean:.1f} more satisfied users; best effort {best_effort.verdict} ({percent:+.0f} %)."

@@ -57,7 +57,9 @@ def run_host(
         )
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=NAME, will=will)))
         log = stack.enter_context(AuditLog(audit))
-        observers: list[Observer] = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
+        observers: list[Observer] = (
+            [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
+        )
         host = NodeHost(world, bus, name=NAME, xapps=xapps, audit=log)
         print(f"hosting {', '.join(host.guards)} on {url} for {', '.join(xapps) or 'nobody'}", flush=True)
         summary: RunSummary | LiveSummary
@@ -77,5 +79,9 @@ def run_host(
             "targets": dict(summary.outcomes),
             "messages_dropped": summary.n_dropped,
         }
-    print(json.dumps(facts, indent=2) if json_output else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    print(
+        json.dumps(facts, indent=2)
+        if json_output
+        else "\n".join(f"{key}: {value}" for key, value in facts.items())
+    )
     return 0

@@ -17,7 +17,11 @@ __all__ = ("show_vocabulary",)
 
 def show_vocabulary(name: str, *, json_output: bool) -> int:
     """Print one entry, or the list of all."""
-    entries = [_entry(name)] if name else [*map(asdict, MEASUREMENTS.values()), *(asdict(a.spec) for a in ACTIONS.values())]
+    entries = (
+        [_entry(name)]
+        if name
+        else [*map(asdict, MEASUREMENTS.values()), *(asdict(a.spec) for a in ACTIONS.values())]
+    )
     if json_output:
         print(json.dumps(entries[0] if name else entries, indent=2, default=str))
     elif name:
@@ -27,7 +31,10 @@ def show_vocabulary(name: str, *, json_output: bool) -> int:
         table = Table("name", "unit", "levels or targets", "what", box=None)
         for entry in entries:
             table.add_row(
-                entry["name"], entry.get("unit", ""), _plain(entry.get("levels") or entry.get("targets")), entry["definition"]
+                entry["name"],
+                entry.get("unit", ""),
+                _plain(entry.get("levels") or entry.get("targets")),
+                entry["definition"],
             )
         Console().print(table)
     return 0

@@ -29,7 +29,9 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
     bus = open_bus(bus_url, name="operator")
     nodes = [node] if node != "all" else []
     if node == "all":
-        bus.subscribe(topics.catalogue("+"), lambda _topic, payload: nodes.append(decode_catalogue(payload).node), qos=1)
+        bus.subscribe(
+            topics.catalogue("+"), lambda _topic, payload: nodes.append(decode_catalogue(payload).node), qos=1
+        )
         while bus.poll(1.0):
             pass
         if not nodes:
@@ -46,7 +48,10 @@ def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"]) -> int:
     """Run a broker in the foreground until it is stopped."""
     stop = stop_on_signals()
     with Broker.start(kind, port=port) as broker:
-        print(f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C", flush=True)
+        print(
+            f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
+            flush=True,
+        )
         stop.wait()
     return 0
 

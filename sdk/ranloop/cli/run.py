@@ -41,11 +41,17 @@ def run_on_node(
     """Run in lockstep on a world in this process, then print what came of it."""
     level = parse_autonomy(autonomy)
     given = parse_pairs("--set", settings)
-    with contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides))) as world:
+    with contextlib.closing(
+        open_world(address, seed=seed, overrides=parse_pairs("--override", overrides))
+    ) as world:
         until_ns = None if duration_s is None else round(duration_s * 1e9)
         with _prints_to_stderr(json_output):
             run = run_embedded(
-                world, folders, settings={_name(folder): given for folder in folders}, autonomy=level, until_ns=until_ns
+                world,
+                folders,
+                settings={_name(folder): given for folder in folders},
+                autonomy=level,
+                until_ns=until_ns,
             )
     _show(run, json_output=json_output)
     return 0
@@ -62,12 +68,19 @@ def join_bus(
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
     if len(folders) != 1:
-        raise RanloopError(f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders")
+        raise RanloopError(
+            f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
+        )
     incarnation = "0" if lockstep else secrets.token_hex(8)
-    instance = Instance(load_package(folders[0]), settings=parse_pairs("--set", settings), incarnation=incarnation)
+    instance = Instance(
+        load_package(folders[0]), settings=parse_pairs("--set", settings), incarnation=incarnation
+    )
     farewell = encode(Presence(name=instance.name, alive=False))
     will = Will(topic=topics.presence(instance.name), payload=farewell)
-    with contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus, _prints_to_stderr(json_output):
+    with (
+        contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus,
+        _prints_to_stderr(json_output),
+    ):
         if lockstep:
             runner = LockstepRunner(instance, bus)
             runner.run()
@@ -114,5 +127,7 @@ def _lines(facts: dict[str, Any], indent: str = "") -> str:
             lines.append(f"{indent}{key}:" + (" none" if not value else ""))
             lines += [_lines(value, indent + "  ")] if value else []
         else:
-            lines.append(f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}")
+            lines.append(
+                f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"
+            )
     return "\n".join(lines)

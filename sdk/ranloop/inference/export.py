@@ -25,7 +25,7 @@ __all__ = ("Regressor", "export_package")
 class Regressor(Protocol):
     """What is asked of an estimator: scikit-learn's `predict`."""
 
-    def predict(self, X: Any) -> Any: ...  # noqa: N803 scikit-learn's own name
+    def predict(self, X: Any) -> Any: ...
 
 
 def export_package(
@@ -70,7 +70,9 @@ def export_package(
         )
     off = float(np.abs(got - want).max() / max(float(want.std()), 1e-9))
     if off > tolerance:
-        raise ModelError(f"{name}: the ONNX file differs from the estimator by {off:.2e} of its spread (want <= {tolerance:.0e})")
+        raise ModelError(
+            f"{name}: the ONNX file differs from the estimator by {off:.2e} of its spread (want <= {tolerance:.0e})"
+        )
     card = Card(
         name=name,
         version=version,
@@ -95,7 +97,9 @@ def _convert(estimator: Regressor, width: int, name: str) -> bytes:
     except ModuleNotFoundError as error:
         raise MissingExtraError("exporting a model", "train") from error
     try:
-        proto = to_onnx(estimator, initial_types=[("features", FloatTensorType([None, width]))], target_opset=17)
+        proto = to_onnx(
+            estimator, initial_types=[("features", FloatTensorType([None, width]))], target_opset=17
+        )
     except Exception as error:  # the converter raises whatever it meets
         raise ModelError(f"{name}: {type(estimator).__name__} does not convert to ONNX: {error}") from error
     return bytes(proto.SerializeToString())

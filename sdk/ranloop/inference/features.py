@@ -91,10 +91,14 @@ class FeatureBinder:
         window = _aligned(past, report.seq, targets, self._card.history, len(self._measured))
         for column, feature in enumerate(self._card.features):
             if feature.measurement:
-                matrix[:, column] = _statistic(feature, window[:, :, self._measured.index(feature.measurement)])
+                matrix[:, column] = _statistic(
+                    feature, window[:, :, self._measured.index(feature.measurement)]
+                )
         for column, name in self._named:
             if name not in extra:
-                raise ModelError(f"model {self._card.name} needs the feature {name!r}: pass it as extra={{{name!r}: …}}")
+                raise ModelError(
+                    f"model {self._card.name} needs the feature {name!r}: pass it as extra={{{name!r}: …}}"
+                )
             matrix[:, column] = extra[name]
         return matrix
 

@@ -71,7 +71,9 @@ def load_model(folder: Path) -> Model:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}; make it again with {folder}/train.py") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}; make it again with {folder}/train.py"
+        ) from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != card.sha256:
         raise ModelError(
@@ -110,12 +112,17 @@ def _check_shapes(card: Card, session: ort.InferenceSession, path: Path) -> None
     width = len(card.features)
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or list(inputs[0].shape[1:]) != [width]:
         got = ", ".join(f"{i.name!r} {i.type} {list(i.shape)}" for i in inputs)
-        raise ModelError(f"{path} takes {got} but its card lists {width} features: want one tensor(float) [?, {width}]")
+        raise ModelError(
+            f"{path} takes {got} but its card lists {width} features: want one tensor(float) [?, {width}]"
+        )
     if len(outputs) != 1 or outputs[0].type != "tensor(float)":
         got = ", ".join(f"{o.name!r} {o.type} {list(o.shape)}" for o in outputs)
         raise ModelError(f"{path} gives {got}: want one tensor(float) [?, {len(card.outputs)}]")
     probe = session.run(None, {inputs[0].name: np.zeros((2, width), np.float32)})[0]
-    if probe.shape != (2, len(card.outputs)):  # shapes in the file may be symbolic: look at what it really does
+    if probe.shape != (
+        2,
+        len(card.outputs),
+    ):  # shapes in the file may be symbolic: look at what it really does
         raise ModelError(
             f"{path} turns [2, {width}] into {list(probe.shape)} but its card lists {len(card.outputs)} outputs: "
             f"want [2, {len(card.outputs)}]"

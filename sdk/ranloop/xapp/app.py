@@ -107,7 +107,9 @@ class XApp:
         self.models: dict[str, ModelHandle] = {}
         self._settings: Mapping[str, Any] | None = None
 
-    def on_report(self, *names: MeasurementName, level: Level = "ue", every_ms: int = 100) -> Callable[[R], R]:
+    def on_report(
+        self, *names: MeasurementName, level: Level = "ue", every_ms: int = 100
+    ) -> Callable[[R], R]:
         """Handle each report of one level and granularity period, of every node that offers these measurements.
 
         The function returns the actions it wants held, or None. It sees at least the named measurements.
@@ -122,7 +124,9 @@ class XApp:
         known = [measurement(name) for name in names]
         for entry in known:
             if level not in entry.levels:
-                raise VocabularyError(f"measurement at level {level}", entry.name, tuple(f"level={at}" for at in entry.levels))
+                raise VocabularyError(
+                    f"measurement at level {level}", entry.name, tuple(f"level={at}" for at in entry.levels)
+                )
 
         def register(function: R) -> R:
             _refuse_coroutine(function)

@@ -174,7 +174,9 @@ def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
         elif isinstance(item, Request):
             requests.append(item)
         else:
-            raise TypeError(f"{function.__name__} returned {type(item).__name__}, want actions such as SetUeWeight")
+            raise TypeError(
+                f"{function.__name__} returned {type(item).__name__}, want actions such as SetUeWeight"
+            )
     return requests
 
 

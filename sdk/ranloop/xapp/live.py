@@ -76,7 +76,9 @@ class LiveRunner:
         """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
         end = float("inf") if duration_s is None else self._clock() + duration_s
         while not stop.is_set() and self._clock() < end:
-            self._bus.poll(max(0.0, min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock())))
+            self._bus.poll(
+                max(0.0, min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock()))
+            )
             self._run_timers()
         announce(self._bus, self.instance, alive=False)
         return self.stats
@@ -91,7 +93,9 @@ class LiveRunner:
         if node in self._nodes:
             self._nodes[node] = catalogue
             return
-        lacking = [problem for stream in self.instance.manifest.streams for problem in _lacking(catalogue, stream)]
+        lacking = [
+            problem for stream in self.instance.manifest.streams for problem in _lacking(catalogue, stream)
+        ]
         if lacking:
             log.warning("node_does_not_fit", xapp=self.instance.name, node=node, lacks=lacking)
             return

@@ -83,6 +83,10 @@ def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None
                 "declare; add a [[streams]] entry"
             )
         if lacking := [name for name in handler.names if name not in allowed]:
-            raise ManifestError(f"{where} reads {', '.join(lacking)}, which the manifest's stream does not list")
+            raise ManifestError(
+                f"{where} reads {', '.join(lacking)}, which the manifest's stream does not list"
+            )
     if lacking := [name for name in app.models if name not in manifest.models]:
-        raise ManifestError(f"{folder.name}/app.py uses the model {lacking[0]!r}, which the manifest does not list")
+        raise ManifestError(
+            f"{folder.name}/app.py uses the model {lacking[0]!r}, which the manifest does not list"
+        )

@@ -27,7 +27,9 @@ class LockstepRunner:
         self.malformed = 0
         self._bus = bus
         self._host = host
-        self._subscription: Subscription = bus.subscribe(topics.step(host, instance.name), self._on_step, qos=1)
+        self._subscription: Subscription = bus.subscribe(
+            topics.step(host, instance.name), self._on_step, qos=1
+        )
         announce(bus, instance, alive=True)
 
     def run(self, *, timeout_s: float = 60.0) -> None:

@@ -86,7 +86,9 @@ class Manifest(BaseModel):
     summary: str
     streams: tuple[StreamRight, ...] = ()
     actions: tuple[ActionRight, ...] = ()
-    models: dict[str, str] = Field(default_factory=dict, description="name -> folder, relative to the manifest")
+    models: dict[str, str] = Field(
+        default_factory=dict, description="name -> folder, relative to the manifest"
+    )
     settings: dict[str, Setting] = Field(default_factory=dict)
 
     @property
@@ -99,10 +101,14 @@ class Manifest(BaseModel):
         Raises:
             ManifestError: An unknown name or a value outside the setting's range.
         """
-        values: dict[str, Any] = {name: setting.parse(setting.default) for name, setting in self.settings.items()}
+        values: dict[str, Any] = {
+            name: setting.parse(setting.default) for name, setting in self.settings.items()
+        }
         for name, value in given.items():
             if name not in self.settings:
-                raise ManifestError(f"{self.name} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}")
+                raise ManifestError(
+                    f"{self.name} has no setting {name!r}; it has: {', '.join(self.settings) or 'none'}"
+                )
             try:
                 values[name] = self.settings[name].parse(value)
             except ValueError as error:

@@ -58,7 +58,9 @@ def test_a_lost_report_is_a_hole_and_not_a_shift() -> None:
     [("mean", 30.0), ("std", np.sqrt(800 / 3)), ("min", 10.0), ("max", 50.0)],
 )
 def test_window_statistics_skip_what_is_missing(stat: str, expected: float) -> None:
-    feature = Feature.model_validate({"measurement": "DRB.UEThpDl", "unit": "kbit/s", "window": 4, "stat": stat})
+    feature = Feature.model_validate(
+        {"measurement": "DRB.UEThpDl", "unit": "kbit/s", "window": 4, "stat": stat}
+    )
     binder = FeatureBinder(card(feature))
     for seq, value in ((0, 10.0), (2, 30.0), (3, 50.0)):
         matrix = binder.matrix(make_report({"DRB.UEThpDl": [value]}, seq=seq))

@@ -48,7 +48,9 @@ def package(tmp_path: Path) -> Path:
 def test_the_plane_comes_back_through_onnx(package: Path) -> None:
     model = load_model(package)
     # 2 * 0.5 - 0.25 + 1 = 1.75; 2 * 100 - 3 + 1 = 198 is clipped to the card's high
-    assert model(make_report({"CQI": [0.25, 3], "DRB.UEThpDl": [0.5, 100]})).tolist() == pytest.approx([1.75, 3.0], abs=1e-5)
+    assert model(make_report({"CQI": [0.25, 3], "DRB.UEThpDl": [0.5, 100]})).tolist() == pytest.approx(
+        [1.75, 3.0], abs=1e-5
+    )
 
 
 def test_an_empty_report_gives_an_empty_answer(package: Path) -> None:
@@ -72,7 +74,9 @@ def test_estimators_that_we_offer_convert_and_agree(tmp_path: Path, estimator: R
 
 def test_a_converter_that_flattens_two_outputs_is_caught_and_nothing_is_written(tmp_path: Path) -> None:
     # skl2onnx reshapes a multi-output MLP to (-1, 1)
-    estimator = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2000, random_state=1).fit(X, np.column_stack((Y, -Y)))
+    estimator = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2000, random_state=1).fit(
+        X, np.column_stack((Y, -Y))
+    )
     with pytest.raises(ModelError, match=r"export one model per output"):
         export(tmp_path / "m", estimator, outputs=2)
     assert not (tmp_path / "m").exists()
@@ -89,7 +93,9 @@ def test_a_file_that_disagrees_with_the_estimator_is_caught(tmp_path: Path) -> N
 def test_a_truncated_file_is_one_clear_line(package: Path) -> None:
     content = (package / "model.onnx").read_bytes()[:-40]
     (package / "model.onnx").write_bytes(content)
-    with pytest.raises(ModelError, match=r"model.onnx is not the file its card describes: sha256 .* train again"):
+    with pytest.raises(
+        ModelError, match=r"model.onnx is not the file its card describes: sha256 .* train again"
+    ):
         load_model(package)
 
 
@@ -99,7 +105,9 @@ def test_a_truncated_file_under_its_own_hash_is_still_one_line(package: Path) ->
     content = (package / "model.onnx").read_bytes()[:-40]
     (package / "model.onnx").write_bytes(content)
     card = package / "card.toml"
-    card.write_text(re.sub(r'sha256 = "\w+"', f'sha256 = "{hashlib.sha256(content).hexdigest()}"', card.read_text()))
+    card.write_text(
+        re.sub(r'sha256 = "\w+"', f'sha256 = "{hashlib.sha256(content).hexdigest()}"', card.read_text())
+    )
     with pytest.raises(ModelError, match=r"is not a runnable ONNX model: ") as caught:
         load_model(package)
     assert "\n" not in str(caught.value)
@@ -110,7 +118,9 @@ def test_a_card_with_another_number_of_features_is_refused(package: Path) -> Non
     facts = tomllib.loads(card.read_text())
     facts["features"].append({"measurement": "RSRP", "unit": "dBm"})
     card.write_text(tomli_w.dumps(facts))
-    with pytest.raises(ModelError, match=r"takes 'features' tensor\(float\) \[.*2\] but its card lists 3 features"):
+    with pytest.raises(
+        ModelError, match=r"takes 'features' tensor\(float\) \[.*2\] but its card lists 3 features"
+    ):
         load_model(package)
 
 
@@ -119,7 +129,9 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "reason"), [("name = ", "is not TOML"), ('name = "x"', "version: Field required")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("name = ", "is not TOML"), ('name = "x"', "version: Field required")]
+)
 def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "card.toml").write_text(text)
     with pytest.raises(ModelError, match=reason) as caught:

@@ -9,7 +9,9 @@ from ranloop.errors import ModelError, VocabularyError
 
 
 def test_an_unknown_measurement_is_answered_with_near_matches() -> None:
-    with pytest.raises(VocabularyError, match=r"unknown measurement 'DRB.UEThpDL'; did you mean .*DRB.UEThpDl"):
+    with pytest.raises(
+        VocabularyError, match=r"unknown measurement 'DRB.UEThpDL'; did you mean .*DRB.UEThpDl"
+    ):
         XApp().on_report("DRB.UEThpDL")  # type: ignore[arg-type]  # because the type checker knows it too
 
 
@@ -23,7 +25,7 @@ def test_a_coroutine_handler_is_refused() -> None:
         return None
 
     with pytest.raises(TypeError, match="handler is a coroutine"):
-        XApp().on_report("CQI")(handler)  # type: ignore[arg-type]  # because that is the mistake
+        XApp().on_report("CQI")(handler)  # type: ignore[type-var]  # because that is the mistake
 
 
 @pytest.mark.parametrize("period", ["1", "1h", "0ms", "fast"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ranloop.errors import ManifestError, WireError
 from ranloop.testing import make_report
 from ranloop.wire.messages import Step
@@ -60,7 +61,9 @@ def test_action_ids_never_repeat(instance: Instance) -> None:
 
 
 def test_an_action_without_targets_is_not_sent(instance: Instance) -> None:
-    batches = instance.on_report(make_report({"CQI": np.empty(0)}, ids={"ue": np.empty(0), "cell": np.empty(0)}))
+    batches = instance.on_report(
+        make_report({"CQI": np.empty(0)}, ids={"ue": np.empty(0), "cell": np.empty(0)})
+    )
     assert [batch.action.spec.name for batch in batches] == ["Handover"]
 
 

@@ -11,6 +11,7 @@ from ranloop.testing import XAppHarness, make_report
 from ranloop.xapp.loader import load_package
 from tests.builders import APP, MANIFEST, write_xapp
 
+
 def test_two_xapps_with_a_module_of_the_same_name_keep_their_own(tmp_path: Path) -> None:
     two = XAppHarness(write_xapp(tmp_path / "two"))
     three = XAppHarness(write_xapp(tmp_path / "three", policy="def weight(cqi): return cqi * 0 + 3.0"))
@@ -20,7 +21,10 @@ def test_two_xapps_with_a_module_of_the_same_name_keep_their_own(tmp_path: Path)
 
 
 def test_two_instances_of_one_xapp_share_no_state(tmp_path: Path) -> None:
-    folder = write_xapp(tmp_path / "twice", policy="seen = []\ndef weight(cqi):\n    seen.append(1)\n    return cqi * 0 + len(seen)")
+    folder = write_xapp(
+        tmp_path / "twice",
+        policy="seen = []\ndef weight(cqi):\n    seen.append(1)\n    return cqi * 0 + len(seen)",
+    )
     one, other = XAppHarness(folder), XAppHarness(folder)
     report = make_report({"CQI": [5]})
     one.send(report)
@@ -59,7 +63,9 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object]
         (("[[streams]]", "[[streams]"), r"is not TOML"),
     ],
 )
-def test_a_wrong_manifest_is_one_line_with_the_fields_path(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
+def test_a_wrong_manifest_is_one_line_with_the_fields_path(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
     text = MANIFEST.format(name="x").replace(*change)
     assert text != MANIFEST.format(name="x")
     with pytest.raises(ManifestError, match=reason) as caught:
@@ -71,7 +77,9 @@ def test_a_wrong_manifest_is_one_line_with_the_fields_path(tmp_path: Path, chang
 def test_a_stream_that_the_manifest_does_not_declare_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"act reads RSRP, which the manifest's stream does not list"):
         load_package(write_xapp(tmp_path / "x", app=APP.replace('"CQI")\ndef', '"CQI", "RSRP")\ndef')))
-    with pytest.raises(ManifestError, match=r"reads the ue stream every 1000 ms, which the manifest does not declare"):
+    with pytest.raises(
+        ManifestError, match=r"reads the ue stream every 1000 ms, which the manifest does not declare"
+    ):
         load_package(write_xapp(tmp_path / "y", app=APP.replace('"CQI")\ndef', '"CQI", every_ms=1000)\ndef')))
 
 
@@ -81,7 +89,7 @@ def test_a_model_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> N
 
 
 def test_a_folder_without_manifest_app_or_object_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="it has no manifest.toml"):
+    with pytest.raises(ManifestError, match=r"it has no manifest\.toml"):
         load_package(tmp_path)
     folder = write_xapp(tmp_path / "x", app="nothing = 1")
     with pytest.raises(ManifestError, match=r"has no `app = XApp\(\)`"):
