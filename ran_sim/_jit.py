@@ -22,7 +22,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-KEPT_FOLDERS = 4  # of the versions used last: a few MB each, and a worker of another version may still be running
+KEPT_FOLDERS = (
+    4  # of the versions used last: a few MB each, and a worker of another version may still be running
+)
 _IMPORT = re.compile(r"^\s*from ran_sim(?:\.(\w+))? import ([\w, ]*)", re.MULTILINE)
 
 

@@ -65,7 +65,9 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
         NodeError: No such scenario, or one with a field that does not fit.
     """
     if not compiled_before():
-        log.warning("first_use", doing="compiling the simulator's kernels", takes="about 40 s, once per version")
+        log.warning(
+            "first_use", doing="compiling the simulator's kernels", takes="about 40 s, once per version"
+        )
     try:
         return SimWorld(load_scenario(target).with_overrides(overrides or {}), seed)
     except ScenarioError as error:

@@ -54,10 +54,7 @@ class FeatureBinder:
             ModelError: The report lacks a measurement, has another period, or `extra` lacks a name.
         """
         values = report.block[:, self._column_index(report)]  # [n_rows, n_measured]
-        if self._plain:
-            matrix = values
-        else:
-            matrix = self._assemble(report, values, extra or {})
+        matrix = values if self._plain else self._assemble(report, values, extra or {})
         missing = np.isnan(matrix)
         return np.where(missing, self._fill, matrix) if missing.any() else matrix
 

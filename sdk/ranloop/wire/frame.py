@@ -1,7 +1,7 @@
-"""A frame: JSON header lines that a person can read, then one little-endian float32 block.
+"""A frame: a JSON header line that a person can read, then one little-endian float32 block.
 
-    {"v":1,...}⏎            one or two lines of JSON, the last one padded with spaces
-    <float32 block>         row-major, rows = targets; starts at a multiple of 4 bytes
+    {"v":1,...}⏎            one line of JSON, padded with spaces to a multiple of 8 bytes
+    <float32 block>         row-major, rows = targets (a report has int64 counters in front of it: `reports`)
 
 Everything is bounded here, and everything that is wrong becomes a `WireError` of one line. Blocks come back as
 read-only views of the payload.
@@ -23,7 +23,7 @@ from ranloop.wire.messages import F32, I32, MAX_ID, WIRE_VERSION
 MAX_PAYLOAD_BYTES = 1 << 24
 MAX_HEADER_BYTES = 1 << 20
 MAX_ROWS = 1 << 16
-ALIGN = 4
+ALIGN = 8
 
 LITTLE_F32 = np.dtype("<f4")
 # Bit patterns of non-negative float32 order like the numbers; negatives, infinities and NaN lie above all ids.
@@ -47,14 +47,14 @@ def _plain(value: object) -> object:
     return dict(value)  # type: ignore[call-overload]  # because a TypeError about any other object is the right answer
 
 
-def first_line(payload: bytes, what: str, start: int = 0) -> tuple[bytes, int]:
-    """The header line that begins at `start`, and where the rest begins."""
+def first_line(payload: bytes, what: str) -> tuple[bytes, int]:
+    """The header line, and where the rest begins."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise WireError(f"{what} of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read")
-    end = payload.find(b"\n", start, start + MAX_HEADER_BYTES)
+    end = payload.find(b"\n", 0, MAX_HEADER_BYTES)
     if end < 0:
         raise WireError(f"{what} without a header line within {MAX_HEADER_BYTES} bytes")
-    return payload[start:end], end + 1
+    return payload[:end], end + 1
 
 
 def parse(validator: SchemaValidator, line: bytes, what: str) -> Any:
@@ -108,7 +108,7 @@ def dense_ids(columns: F32, what: str) -> I32:
 
 def none_infinite(values: F32, what: str) -> None:
     """NaN is "no value"; infinity is nothing that a node may say."""
-    if np.count_nonzero(np.isinf(values)):
+    if 1 in np.isinf(values).tobytes():  # a search in bytes: a third of what a NumPy reduction takes
         raise WireError(f"{what}: infinity is not a value; no value is NaN")
 
 

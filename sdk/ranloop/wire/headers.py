@@ -40,26 +40,21 @@ Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Fie
 
 
 @with_config(_HEADER)
-class ReportStatic(TypedDict):
-    """First line of a report: what stays the same from period to period while no target comes or goes."""
+class ReportHeader(TypedDict):
+    """What stays the same from period to period while no target comes or goes; int64 counters follow it.
+
+    `stamps` names the counters behind the sequence number and the RAN time.
+    """
 
     v: Version
     node: Topic
     level: Level
     period_ms: Milliseconds
     rows: Rows
+    stamps: Annotated[list[Name], Field(max_length=64)]
     ids: Names
     names: Names
     labels: Annotated[dict[Name, Labels], Field(max_length=16)]
-
-
-@with_config(_HEADER)
-class ReportDynamic(TypedDict):
-    """Second line of a report."""
-
-    seq: Count
-    ran_time_ns: Count
-    stamps: Stamps
 
 
 @with_config(_HEADER)
@@ -158,8 +153,7 @@ def _validator(header: type) -> SchemaValidator:
     return validator
 
 
-REPORT_STATIC = _validator(ReportStatic)
-REPORT_DYNAMIC = _validator(ReportDynamic)
+REPORT = _validator(ReportHeader)
 ACTION = _validator(ActionHeader)
 RESULT = _validator(ResultHeader)
 CATALOGUE = _validator(CatalogueHeader)

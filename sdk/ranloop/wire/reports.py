@@ -1,102 +1,122 @@
-"""Reports as bytes: a static line, a dynamic line, the block. The hottest path of the wire.
+"""Reports as bytes: a header line, a row of counters, the block. The hottest path of the wire.
 
-The static line (names, ids, labels) changes only when a target comes or goes, so both sides keep what they made of
-it: the encoder by the content that it was made from, the decoder by its bytes. What is left per report is a line of
-counters and one view of the block. Both memories are bounded.
+    {"v":1,"level":"ue",...,"stamps":["counted"],...,"names":["CQI"],...}⏎     the same from period to period
+    <int64> <int64> <int64>...                                             seq, ran_time_ns, each of the stamps
+    <float32 block>                                                        row-major, rows = targets
+
+The header (names, ids, labels) changes only when a target comes or goes, so both sides keep what they made of it: the
+encoder by the content that it was made from, the decoder by its bytes. What is left per report is one `struct` of
+counters and one view of the block. Both memories are bounded. `benchmarks/codec.py` holds it beside its floor;
+docs/decisions/0001-report-counters.md says why the counters are not JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from struct import Struct
+from struct import error as StructError
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
-from pydantic_core import to_json
+import numpy as np
 
 from ranloop.errors import WireError
 from ranloop.vocabulary import ID_COLUMNS, Level
 from ranloop.wire import headers
 from ranloop.wire.frame import (
-    ALIGN,
     LITTLE_F32,
+    MAX_PAYLOAD_BYTES,
     dense_ids,
     first_line,
     json_line,
-    matrix,
     none_infinite,
     parse,
 )
-from ranloop.wire.messages import WIRE_VERSION, Report
+from ranloop.wire.messages import F32, WIRE_VERSION, Report
 
 _STREAMS_KEPT = 256
-# A static line begins with version, level, period, rows and node: enough to guess which known line this one is.
+# A header begins with version, level, period, rows and node: enough to guess which known header this one is.
 _PREFIX_BYTES = 96
+# Width of a row's ids in bytes -> a type that takes them in one go: copying wide items is cheaper than short rows.
+_ROW_OF_IDS = {4: np.dtype("<u4"), 8: np.dtype("<u8"), 16: np.dtype("<c16")}
 
 _Labels = Mapping[str, Mapping[int, str]]
-_Key = tuple[str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...]]
-_PADDING = tuple(b" " * (-n % ALIGN) + b"\n" for n in range(ALIGN))
+_Key = tuple[str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """What a decoder keeps of a static line, and the id columns that it last found to be in order."""
+    """What a decoder keeps of a header, and the id columns that it last found to be in order."""
 
-    line: bytes  # its newline included
+    header: bytes  # its newline included
     node: str
     level: Level
     period_ms: int
     ids: tuple[str, ...]
     names: tuple[str, ...]
+    stamps: tuple[str, ...]
     labels: _Labels
-    rows: int
+    shape: tuple[int, int]
+    counters: Struct
+    id_type: np.dtype[np.generic]
+    row_bytes: int
+    block_at: int
+    payload_bytes: int
     checked_ids: bytes = b""
 
 
-# Key -> (the labels as they were, static line). A plain dict: single operations on it are atomic between threads.
-_static_lines: dict[_Key, tuple[_Labels, bytes]] = {}
+class _Draft:
+    """A report whose fields are being set: what becomes a frozen `Report` by changing its class.
+
+    A frozen dataclass sets each field through `object.__setattr__`: 2 us for the ten of a report, a quarter of what
+    decoding took. Both classes have the same slots, so the interpreter lets an object of one become one of the other.
+    """
+
+    __slots__ = tuple(field.name for field in fields(Report))
+
+
+# Key -> (the labels as they were, header, counters). A plain dict: single operations on it are atomic between threads.
+_headers: dict[_Key, tuple[_Labels, bytes, Struct]] = {}
 # First bytes of a payload -> the stream last seen to begin so. Comparing 10 kB of labels is cheaper than hashing them.
 _streams: dict[bytes, _Stream] = {}
 
 
 def encode_report(report: Report) -> bytes:
-    block = report.block
-    key = (report.node, report.level, report.period_ms, report.ids, report.names, block.shape)
-    known = _static_lines.get(key)
+    block, stamps = report.block, report.stamps
+    key = (report.node, report.level, report.period_ms, report.ids, report.names, block.shape, tuple(stamps))
+    known = _headers.get(key)
     # Compared, not identified: a mapping that its owner changed in place must not be sent as it was.
-    static = known[1] if known is not None and known[0] == report.labels else _remember(key, report.labels)
-    stamps = ",".join([f"{_quoted(stage)}:{at_ns}" for stage, at_ns in report.stamps.items()])
-    dynamic = f'{{"seq":{report.seq},"ran_time_ns":{report.ran_time_ns},"stamps":{{{stamps}}}}}'.encode()
-    padding = _PADDING[(len(static) + len(dynamic) + 1) % ALIGN]
+    if known is None or known[0] != report.labels:
+        known = _remember(key, report.labels)
     if block.dtype != LITTLE_F32:
         raise ValueError(f"a report's block is float32, not {block.dtype}")
-    return b"".join((static, dynamic, padding, block.tobytes()))
+    _, header, counters = known
+    try:
+        packed = counters.pack(report.seq, report.ran_time_ns, *stamps.values())
+    except StructError as error:
+        raise ValueError(f"a counter of this report is no 64-bit whole number: {error}") from error
+    return b"".join((header, packed, block.tobytes()))
 
 
-@lru_cache(256)
-def _quoted(stage: str) -> str:
-    return to_json(stage).decode()
-
-
-def _remember(key: _Key, labels: _Labels) -> bytes:
-    """The static line of a stream, checked once by the decoder's own rules."""
-    node, level, period_ms, ids, names, shape = key
+def _remember(key: _Key, labels: _Labels) -> tuple[_Labels, bytes, Struct]:
+    """The header of a stream, checked once by the decoder's own rules."""
+    node, level, period_ms, ids, names, shape, stamps = key
     if len(shape) != 2 or shape[1] != len(ids) + len(names):
         raise ValueError(
             f"a report with {len(ids)} id columns and {len(names)} measurements has a block {shape}"
         )
     kept = {column: dict(names_of) for column, names_of in labels.items()}
     header = {"v": WIRE_VERSION, "level": level, "period_ms": period_ms, "rows": shape[0], "node": node}
-    line = json_line(header | {"ids": ids, "names": names, "labels": kept})
+    line = json_line(header | {"stamps": stamps, "ids": ids, "names": names, "labels": kept})
     try:
-        _parse_static(line[:-1])
+        stream = _read_header(line)
     except WireError as error:
         raise ValueError(f"this cannot be sent: {error}") from error
-    if len(_static_lines) >= _STREAMS_KEPT:
-        _static_lines.clear()
-    _static_lines[key] = (kept, line)
-    return line
+    if len(_headers) >= _STREAMS_KEPT:
+        _headers.clear()
+    _headers[key] = known = kept, line, stream.counters
+    return known
 
 
 def decode_report(payload: bytes) -> Report:
@@ -106,59 +126,86 @@ def decode_report(payload: bytes) -> Report:
         WireError: Not a report of wire version 1 within bounds.
     """
     stream = _streams.get(payload[:_PREFIX_BYTES])
-    if stream is None or not payload.startswith(stream.line):
+    if stream is None or not payload.startswith(stream.header):
         stream = _learn(payload)
-    line, start = first_line(payload, "report", len(stream.line))
-    dynamic = cast(headers.ReportDynamic, parse(headers.REPORT_DYNAMIC, line, "report"))
-    n_ids = len(stream.ids)
-    block = matrix(payload, start, stream.rows, n_ids + len(stream.names), "report")
+    if len(payload) != stream.payload_bytes:
+        raise WireError(_wrong_length(stream, len(payload)))
+    seq, ran_time_ns, *stamped_ns = stream.counters.unpack_from(payload, len(stream.header))
+    if seq < 0 or ran_time_ns < 0:
+        raise WireError(f"report: seq {seq} and ran_time_ns {ran_time_ns} count from 0")
+    block: F32 = np.ndarray(stream.shape, LITTLE_F32, payload, stream.block_at)
     none_infinite(block, "report")
     # Targets seldom change between two reports: comparing with ids known to be good is cheaper than checking.
-    id_bytes = block[:, :n_ids].tobytes()
+    rows = stream.shape[0]
+    id_bytes = np.ndarray(rows, stream.id_type, payload, stream.block_at, stream.row_bytes).tobytes()
     if id_bytes != stream.checked_ids:
-        dense_ids(block[:, :n_ids], "report")
+        dense_ids(block[:, : len(stream.ids)], "report")
         stream.checked_ids = id_bytes
-    return Report(
-        node=stream.node,
-        level=stream.level,
-        period_ms=stream.period_ms,
-        seq=dynamic["seq"],
-        ran_time_ns=dynamic["ran_time_ns"],
-        ids=stream.ids,
-        names=stream.names,
-        block=block,
-        labels=stream.labels,
-        stamps=MappingProxyType(dynamic["stamps"]),
+    draft: Any = _Draft()
+    draft.node = stream.node
+    draft.level = stream.level
+    draft.period_ms = stream.period_ms
+    draft.seq = seq
+    draft.ran_time_ns = ran_time_ns
+    draft.ids = stream.ids
+    draft.names = stream.names
+    draft.block = block
+    draft.labels = stream.labels
+    draft.stamps = MappingProxyType(dict(zip(stream.stamps, stamped_ns, strict=True)))
+    draft.__class__ = Report
+    report: Report = draft
+    return report
+
+
+def _wrong_length(stream: _Stream, payload_bytes: int) -> str:
+    rows, columns = stream.shape
+    return (
+        f"report: {len(stream.stamps) + 2} counters and {rows} rows of {columns} float32 take "
+        f"{stream.payload_bytes - len(stream.header)} bytes, {payload_bytes - len(stream.header)} follow the header"
     )
 
 
 def _learn(payload: bytes) -> _Stream:
-    """Read a static line that is not known yet, and keep what it says."""
-    line, start = first_line(payload, "report")
-    header = _parse_static(line)
-    stream = _Stream(
-        line=payload[:start],
-        node=header["node"],
-        level=header["level"],
-        period_ms=header["period_ms"],
-        ids=tuple(header["ids"]),
-        names=tuple(header["names"]),
-        labels=MappingProxyType(
-            {column: MappingProxyType(names) for column, names in header["labels"].items()}
-        ),
-        rows=header["rows"],
-    )
+    """Read a header that is not known yet, and keep what it says."""
+    _, end = first_line(payload, "report")
+    stream = _read_header(payload[:end])
     if len(_streams) >= _STREAMS_KEPT:
         _streams.clear()
     _streams[payload[:_PREFIX_BYTES]] = stream
     return stream
 
 
-def _parse_static(line: bytes) -> headers.ReportStatic:
-    header = cast(headers.ReportStatic, parse(headers.REPORT_STATIC, line, "report"))
+def _read_header(line: bytes) -> _Stream:
+    """The stream that a header line with its newline describes."""
+    header = cast(headers.ReportHeader, parse(headers.REPORT, line[:-1], "report"))
     ids, wanted = tuple(header["ids"]), ID_COLUMNS[header["level"]]
     if ids != wanted:
         raise WireError(f"report: the id columns of level {header['level']} are {wanted}, not {ids[:8]}")
-    if len(set(header["names"])) != len(header["names"]):
+    names, stamps = tuple(header["names"]), tuple(header["stamps"])
+    if len(set(names)) != len(names):
         raise WireError("report: a measurement name stands there twice")
-    return header
+    if len(set(stamps)) != len(stamps):
+        raise WireError("report: a stamp's name stands there twice")
+    counters = Struct(f"<{2 + len(stamps)}q")
+    row_bytes, block_at = 4 * (len(ids) + len(names)), len(line) + counters.size
+    payload_bytes = block_at + header["rows"] * row_bytes
+    if payload_bytes > MAX_PAYLOAD_BYTES:
+        raise WireError(f"report of {payload_bytes} bytes; at most {MAX_PAYLOAD_BYTES} are read")
+    return _Stream(
+        header=line,
+        node=header["node"],
+        level=header["level"],
+        period_ms=header["period_ms"],
+        ids=ids,
+        names=names,
+        stamps=stamps,
+        labels=MappingProxyType(
+            {column: MappingProxyType(labels) for column, labels in header["labels"].items()}
+        ),
+        shape=(header["rows"], len(ids) + len(names)),
+        counters=counters,
+        id_type=_ROW_OF_IDS[4 * len(ids)],
+        row_bytes=row_bytes,
+        block_at=block_at,
+        payload_bytes=payload_bytes,
+    )

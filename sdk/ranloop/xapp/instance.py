@@ -97,7 +97,7 @@ class Instance:
                 batches += self.on_timer(name, step.ran_time_ns)
             for report in step.reports:
                 batches += self.on_report(report)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the user's code raises what it likes
             return Answer(xapp=self.name, step=step.step, error=user_traceback(error, self.package.folder))
         return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
 

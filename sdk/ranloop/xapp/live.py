@@ -165,7 +165,7 @@ class LiveRunner:
             return []
         try:
             batches = call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the user's code raises what it likes
             self.stats.failures += 1
             self._failed_in_a_row += 1
             log.error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +72,7 @@ def _as_type(kind: str, value: object) -> float | int | bool | str:
             except ValueError:
                 pass
             else:
-                if number == number and abs(number) != float("inf"):
+                if math.isfinite(number):
                     return number
     raise ValueError(f"got {value!r}, want {kind}")
 

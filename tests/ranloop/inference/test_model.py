@@ -125,7 +125,7 @@ def test_a_card_with_another_number_of_features_is_refused(package: Path) -> Non
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no model package: it has no card.toml"):
+    with pytest.raises(ModelError, match=r"is no model package: it has no card\.toml"):
         load_model(tmp_path)
 
 
