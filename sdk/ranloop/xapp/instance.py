@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ranloop.errors import ManifestError, WireError
 from ranloop.inference import load_model
 from ranloop.vocabulary import Action, Kind
@@ -125,11 +127,10 @@ class Instance:
         used = tuple(handle.model.tag for handle in self.app.models.values() if handle.used)
         for handle in self.app.models.values():
             handle.used = False
-        return [
-            self._batch(request, node, ran_time_ns, period_ms, used, report)
-            for request in _requests(wanted, function)
-            if len(request.action)
-        ]
+        requests = [request for request in _requests(wanted, function) if len(request.action)]
+        for request in requests:
+            _refuse_non_finite(request.action, function)
+        return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
 
     def _batch(
         self,
@@ -178,6 +179,18 @@ def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
                 f"{function.__name__} returned {type(item).__name__}, want actions such as SetUeWeight"
             )
     return requests
+
+
+def _refuse_non_finite(action: Action, function: Callable[..., Wanted]) -> None:
+    """A NaN is "no value" in a report and nothing that a node could hold: it is the handler's mistake, named here."""
+    bad = ~np.isfinite(action.parameters())
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        parameter = action.spec.parameters[column].name
+        raise ValueError(
+            f"{function.__name__} wants {action.spec.name} with {parameter} = {action.parameters()[row, column]} for "
+            f"target {action.targets()[row].tolist()}; leave targets out instead"
+        )
 
 
 def user_traceback(error: BaseException, folder: Path) -> str:

@@ -92,3 +92,10 @@ def test_a_raising_handler_becomes_the_answers_error_with_the_users_own_frames(i
 
 def test_the_summary_is_the_apps_own(instance: Instance) -> None:
     assert instance.summary() == {"results": 0}
+
+
+def test_a_nan_that_a_handler_wants_held_is_its_own_mistake_by_name(tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "nan", policy="def weight(cqi): return cqi / cqi")
+    instance = Instance(load_package(folder))
+    with pytest.raises(ValueError, match=r"act wants SetUeWeight with weight = nan for target \[8\]"):
+        instance.on_report(make_report({"CQI": [5, np.nan]}, ids={"ue": [7, 8]}))
