@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import ActionBatch, Report, decode_action_batch, decode_report, encode
+from ranloop.wire import ActionBatch, Labels, Report, decode_action_batch, decode_report, encode
 
 N_UE = 100
 N_MEASUREMENTS = 12
@@ -27,6 +27,7 @@ _HEADER = struct.Struct("<32sHHIQQQQII")  # node, version, level, period, seq, t
 def _report() -> Report:
     rng = np.random.default_rng(1)
     block = rng.random((N_UE, 2 + N_MEASUREMENTS), np.float32)
+    block[rng.random(block.shape) < 0.05] = np.nan  # some UEs have no value of something
     block[:, 0], block[:, 1] = np.arange(N_UE), np.arange(N_UE) % 3
     return Report(
         node="gnb-1",
@@ -37,10 +38,12 @@ def _report() -> Report:
         ids=("ue", "cell"),
         names=tuple(f"X.UE.Measurement{n}" for n in range(N_MEASUREMENTS)),
         block=block,
-        labels={
-            "ue": {ue: f"ue-{ue}" for ue in range(N_UE)},
-            "cell": {cell: f"cell-{cell}" for cell in range(3)},
-        },
+        labels=Labels(
+            {
+                "ue": {ue: f"ue-{ue}" for ue in range(N_UE)},
+                "cell": {cell: f"cell-{cell}" for cell in range(3)},
+            }
+        ),
         stamps={"counted": 123_456_789_012, "built": 123_456_799_012},
     )
 

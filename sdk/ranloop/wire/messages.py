@@ -6,9 +6,10 @@ ids are dense integers below 2**24, so float32 holds them exactly, and their opa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,31 @@ WIRE_VERSION = 1
 MAX_ID = 1 << 24
 
 
+class Labels(Mapping[str, Mapping[int, str]]):
+    """Id column -> {dense id: the node's own opaque name}, as it was when this was made.
+
+    Any mapping may stand in a report's `labels`. One that cannot change is known to the codec by identity, where it
+    would compare names: a node keeps its `Labels` for as long as no target comes or goes.
+    """
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Mapping[str, Mapping[int, str]]) -> None:
+        self._columns = {column: MappingProxyType(dict(names)) for column, names in columns.items()}
+
+    def __getitem__(self, column: str) -> Mapping[int, str]:
+        return self._columns[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return f"Labels({ {column: dict(names) for column, names in self._columns.items()} })"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Report:
     """One KPM report: all targets of one level of one node, for one granularity period.
@@ -37,7 +63,7 @@ class Report:
         ids: Names of the id columns, `ID_COLUMNS[level]`.
         names: Catalogue names of the measurement columns.
         block: Shape [n_rows, len(ids) + len(names)], float32, catalogue units, NaN = no value.
-        labels: Id column -> {dense id: the node's own opaque name}.
+        labels: Id column -> {dense id: the node's own opaque name}; best a `Labels`.
         stamps: Stage -> monotonic clock in nanoseconds, for latency breakdowns only.
     """
 

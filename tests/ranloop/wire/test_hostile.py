@@ -143,7 +143,7 @@ def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "old", "new", "says"),
     [
-        ("report", b'"rows":2', b'"rows":3', "3 rows of 4 float32 take 48 bytes, 32 follow"),
+        ("report", b'"rows":2', b'"rows":3', "3 counters and 3 rows of 4 float32 take 72 bytes, 56 follow"),
         ("report", b'"rows":2', b'"rows":99999999', "rows: Input should be less than or equal to 65536"),
         (
             "report",
@@ -154,9 +154,9 @@ def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
         ("report", b'["ue","cell"]', b'["ue","bell"]', "id columns of level ue are"),
         ("report", b'"CQI"', b'"DRB.UEThpDl"', "stands there twice"),
         ("report", b'"7":"imsi-7"', b'"16777216":"x"', "Input should be less than 16777216"),
-        ("report", b'"seq":4', b'"seq":-4', "seq: Input should be greater than or equal to 0"),
-        ("report", b'"seq":4', b'"seq":4.0', "seq: Input should be a valid integer"),
-        ("report", b'"seq":4', b'"seq":9223372036854775808', "seq: Input should be less than"),
+        ("report", b'["counted"]', b'["counted","counted"]', "a stamp's name stands there twice"),
+        ("report", b'["counted"]', b"[]", "2 counters and 2 rows of 4 float32 take 48 bytes, 56 follow"),
+        ("report", b'"rows":2', b'"rows":1048576', "rows: Input should be less than or equal to 65536"),
         (
             "action_batch",
             b"SetUeWeight",
@@ -209,6 +209,22 @@ def test_an_id_is_a_whole_number_below_2_to_the_24(wrong_id: float) -> None:
     payload = bytearray(SAMPLES["action_batch"])
     payload[-16:-12] = np.float32(wrong_id).tobytes()
     assert "not a whole number from 0 to 16777215" in refusal("action_batch", bytes(payload))
+
+
+@pytest.mark.parametrize("counter", [0, 1])
+def test_sequence_number_and_ran_time_count_from_0(counter: int) -> None:
+    payload = bytearray(SAMPLES["report"])
+    at = payload.index(b"\n") + 1 + 8 * counter
+    payload[at : at + 8] = (-1).to_bytes(8, "little", signed=True)
+    assert "count from 0" in refusal("report", bytes(payload))
+
+
+def test_a_header_that_announces_more_than_is_ever_read_is_refused() -> None:
+    names = ",".join(f'"n{n}"' for n in range(256)).encode()
+    header = SAMPLES["report"].split(b"\n")[0].replace(b'"DRB.UEThpDl","CQI"', names)
+    # 65536 rows of 2 ids and 256 measurements: 65536 * 258 * 4 bytes and the header.
+    says = refusal("report", header.replace(b'"rows":2', b'"rows":65536') + b"\n")
+    assert f"at most {MAX_PAYLOAD_BYTES} are read" in says
 
 
 def test_infinity_is_not_a_measurement() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,10 @@ from ranloop import wire
 from ranloop.errors import WireError
 from ranloop.wire import (
     Answer,
+    Labels,
     Message,
     Presence,
+    Report,
     Step,
     decode_answer,
     decode_presence,
@@ -61,29 +64,32 @@ def test_every_valid_message_comes_back(kind: str, messages: st.SearchStrategy[M
     comes_back()
 
 
-def test_a_report_is_two_lines_that_a_person_can_read_and_one_block() -> None:
-    static, dynamic, block = encode(samples.report()).split(b"\n", 2)
-    assert json.loads(static) == {
+def test_a_report_is_a_line_that_a_person_can_read_then_counters_and_one_block() -> None:
+    header, rest = encode(samples.report()).split(b"\n", 1)
+    assert json.loads(header) == {
         "v": 1,
         "level": "ue",
         "period_ms": 100,
         "rows": 2,
         "node": "gnb-1",
+        "stamps": ["counted"],
         "ids": ["ue", "cell"],
         "names": ["DRB.UEThpDl", "CQI"],
         "labels": {"ue": {"7": "imsi-7", "9": "imsi-9"}, "cell": {"3": "north"}},
     }
-    assert json.loads(dynamic) == {"seq": 4, "ran_time_ns": 500_000_000, "stamps": {"counted": 123}}
+    counters, block = rest[:24], rest[24:]
+    # int64, little endian: sequence number 4, RAN time 500 000 000 ns = 0x1dcd6500, "counted" at 123 = 0x7b.
+    assert counters == bytes.fromhex("0400000000000000 0065cd1d00000000 7b00000000000000")
     # IEEE 754 single, little endian, row by row: UE 7 in cell 3 at 1200.5, CQI 11; UE 9 at 0, no CQI.
     assert block == bytes.fromhex("0000e040 00004040 00109644 00003041 00001041 00004040 00000000 0000c07f")
 
 
 @pytest.mark.parametrize("node", ["a", "ab", "abc", "abcd"])
-def test_a_block_begins_at_a_multiple_of_four_bytes_and_is_a_view(node: str) -> None:
+def test_a_block_begins_at_a_multiple_of_eight_bytes_and_is_a_view(node: str) -> None:
     payload = encode(samples.report(node=node))
     report = decode_report(payload)
     block_starts_at = len(payload) - report.block.nbytes
-    assert block_starts_at % 4 == 0
+    assert block_starts_at % 8 == 0
     assert report.block.flags.aligned
     assert not report.block.flags.owndata
 
@@ -108,6 +114,34 @@ def test_labels_that_changed_in_place_are_sent_as_they_are_now() -> None:
     assert decode_report(encode(samples.report(labels=labels))).labels == labels
     labels["ue"][9] = "another"
     assert decode_report(encode(samples.report(labels=labels))).labels["ue"][9] == "another"
+
+
+def test_labels_are_as_they_were_when_they_were_made() -> None:
+    names = {7: "first", 9: "second"}
+    labels = Labels({"ue": names})
+    names[9] = "another"
+    assert labels == {"ue": {7: "first", 9: "second"}}
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        labels["ue"][9] = "another"  # type: ignore[index]  # because the wrong use is the point
+
+
+def test_other_labels_of_the_same_stream_are_sent_whatever_they_are() -> None:
+    first, second = Labels({"ue": {7: "first"}}), Labels({"ue": {7: "second"}})
+    for labels in (first, second, first, {"ue": {7: "third"}}, first, {}):
+        assert decode_report(encode(samples.report(labels=labels))).labels == labels
+
+
+def test_a_report_passed_on_takes_its_labels_along() -> None:
+    arrived = decode_report(encode(samples.report()))
+    assert same(arrived, decode_report(encode(arrived)))
+
+
+def test_a_decoded_report_is_a_report_like_any_other() -> None:
+    arrived = decode_report(encode(samples.report()))
+    assert type(arrived) is Report
+    assert dataclasses.replace(arrived, seq=5).seq == 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        arrived.seq = 5  # type: ignore[misc]  # because the wrong use is the point
 
 
 def test_ids_are_checked_again_when_they_change_in_a_known_stream() -> None:
@@ -147,6 +181,10 @@ def test_of_a_long_traceback_the_end_travels() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"seq": 1 << 63},
+        {"seq": 4.0},
+        {"stamps": {"counted": 1.5}},
+        {"stamps": {"two words": 1}},
         {"names": ("CQI",)},
         {"names": ("CQI", "CQI")},
         {"names": ("CQI", "two words")},
