@@ -34,6 +34,7 @@ class Instance:
         package: XAppPackage,
         *,
         settings: Mapping[str, object] | None = None,
+        models: Mapping[str, Path] | None = None,
         incarnation: str = "0",
     ) -> None:
         """Bind a package.
@@ -41,10 +42,11 @@ class Instance:
         Args:
             package: What `load_package` gave.
             settings: The operator's values; the manifest's defaults otherwise.
+            models: Model packages of the operator, by the manifest's model name, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
 
         Raises:
-            ManifestError: A setting that does not exist or is out of range.
+            ManifestError: A setting or model that does not exist, or a setting out of range.
             ModelError: A model package that cannot be used.
         """
         self.package = package
@@ -54,8 +56,9 @@ class Instance:
         self.run = secrets.token_hex(8)  # another one after each start: how a host notices a restart
         self._incarnation = incarnation
         self._seq = 0
-        models = {name: load_model(package.folder / place) for name, place in self.manifest.models.items()}
-        self.app.bind(models, self.manifest.effective_settings(settings or {}))
+        places = self.manifest.model_folders(package.folder, models or {})
+        loaded = {name: load_model(folder) for name, folder in places.items()}
+        self.app.bind(loaded, self.manifest.effective_settings(settings or {}))
 
     @property
     def timers(self) -> dict[str, int]:

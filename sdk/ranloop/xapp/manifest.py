@@ -116,6 +116,16 @@ class Manifest(BaseModel):
                 raise ManifestError(f"{self.name}: setting {name}: {error}") from error
         return values
 
+    def model_folders(self, folder: Path, given: Mapping[str, Path]) -> dict[str, Path]:
+        """Where each model lies: the manifest's places, relative to its own `folder`, with `given` laid over them.
+
+        Raises:
+            ManifestError: `given` names a model that the manifest does not list.
+        """
+        if unknown := [name for name in given if name not in self.models]:
+            raise ManifestError(f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}")
+        return {name: given.get(name, folder / place) for name, place in self.models.items()}
+
 
 def load_manifest(folder: Path) -> Manifest:
     """Read and check `folder/manifest.toml`.
