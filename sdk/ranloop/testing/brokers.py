@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,8 +18,12 @@ _HOW_TO_GET = {
 
 @contextmanager
 def running_broker(kind: BrokerKind, port: int = 0) -> Iterator[Broker]:
-    """A private broker on loopback; the test is skipped where this kind is not installed."""
+    """A private broker on loopback; the test is skipped where this kind is not installed.
+
+    With RANLOOP_REQUIRE_BROKERS in the environment, as in CI, it fails instead: a skip would hide a missing install.
+    """
     if kind not in broker_kinds_available():
-        pytest.skip(f"{kind} is not installed: {_HOW_TO_GET[kind]}")
+        give_up = pytest.fail if os.environ.get("RANLOOP_REQUIRE_BROKERS") else pytest.skip
+        give_up(f"{kind} is not installed: {_HOW_TO_GET[kind]}")
     with Broker.start(kind, port) as broker:
         yield broker
