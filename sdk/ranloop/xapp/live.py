@@ -67,6 +67,7 @@ class LiveRunner:
         self._pending: dict[str, _Pending] = {}
         self._failed_in_a_row = 0
         self._resting_until = float("-inf")
+        self._reconnects = bus.stats.reconnects
         now = clock()
         self._due = {name: now + period_ms / 1e3 for name, period_ms in instance.timers.items()}
         bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
@@ -76,12 +77,29 @@ class LiveRunner:
         """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
         end = float("inf") if duration_s is None else self._clock() + duration_s
         while not stop.is_set() and self._clock() < end:
+            self._stay_known()
             self._bus.poll(
                 max(0.0, min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock()))
             )
             self._run_timers()
-        announce(self._bus, self.instance, alive=False)
+        self._leave()
         return self.stats
+
+    def _stay_known(self) -> None:
+        """Show the life sign again after a reconnection: a broker that was restarted has forgotten it."""
+        if self._bus.stats.reconnects != self._reconnects:
+            self._reconnects = self._bus.stats.reconnects
+            announce(self._bus, self.instance, alive=True)
+
+    def _leave(self) -> None:
+        """Take the answers that are there, end the rest as UNKNOWN, withdraw the life sign."""
+        self._bus.poll(0.0)
+        for pending in list(self._pending.values()):
+            batch = pending.batch
+            self._conclude(
+                _unknown(batch, self._ran_time_ns.get(batch.node, 0), "the xApp left before the answer")
+            )
+        announce(self._bus, self.instance, alive=False)
 
     def _on_catalogue(self, _topic: str, payload: bytes) -> None:
         try:
@@ -106,21 +124,49 @@ class LiveRunner:
         self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
-    def _on_report(self, _topic: str, payload: bytes) -> None:
+    def _on_report(self, topic: str, payload: bytes) -> None:
         try:
             report = decode_report(payload)
+            self._check_stream(report, topic)
         except WireError as error:
             self._malformed("report", error)
             return
         self.stats.reports += 1
         stream = (report.node, report.level, report.period_ms)
         previous = self._seqs.get(stream)
+        if previous is not None and report.seq < previous:
+            self._forget_run(report)
         if previous is not None and report.seq > previous:
             self.stats.missed += report.seq - previous - 1
         self._seqs[stream] = report.seq
         self._ran_time_ns[report.node] = report.ran_time_ns
         self._send(self._guarded(lambda: self.instance.on_report(report)))
         self._settle_pending(report)
+
+    def _check_stream(self, report: Report, topic: str) -> None:
+        """A report is of the stream that its topic names, and has what the manifest reads of it.
+
+        Raises:
+            WireError: It is another one's; the user's code must not be blamed for it.
+        """
+        if topic != topics.report(report.node, report.level, report.period_ms):
+            raise WireError(
+                f"a {report.level} report of {report.node} every {report.period_ms} ms came on {topic}"
+            )
+        for stream in self.instance.manifest.streams:
+            if (stream.level, stream.every_ms) == (report.level, report.period_ms):
+                lacking = [name for name in stream.measurements if name not in report.names]
+                if lacking:
+                    raise WireError(f"a {report.level} report of {report.node} without {', '.join(lacking)}")
+
+    def _forget_run(self, report: Report) -> None:
+        """The node was started anew: RAN time began again, and nobody there knows what was asked before."""
+        log.warning("node_restarted", xapp=self.instance.name, node=report.node, ran_time_s=report.time_s)
+        for pending in [p for p in self._pending.values() if p.batch.node == report.node]:
+            self._deliver(
+                _unknown(pending.batch, report.ran_time_ns, "the node was restarted before it answered")
+            )
+        self._seqs = {stream: seq for stream, seq in self._seqs.items() if stream[0] != report.node}
 
     def _on_result(self, _topic: str, payload: bytes) -> None:
         try:
@@ -134,21 +180,31 @@ class LiveRunner:
         terminal = result.status != Status.ENDED
         if terminal.any() and self._pending.pop(result.id, None) is None:
             return  # answered before: a retry's echo
+        self._send(self._conclude(result))
+
+    def _conclude(self, result: Result) -> list[ActionBatch]:
+        """Count a result and show it to the user's code; what that wants now."""
         for status in Status:
             self.stats.results[status] += result.count(status)
-        self._send(self._guarded(lambda: self.instance.on_result(result)))
+        return self._guarded(lambda: self.instance.on_result(result))
 
     def _settle_pending(self, report: Report) -> None:
         """Ask again once when an answer is overdue, give up as UNKNOWN when it can no longer come."""
         period_ns = report.period_ms * 1_000_000
-        for pending in [p for p in self._pending.values() if p.batch.node == report.node]:
+        for pending in [p for p in self._pending.values() if self._tells_time(report, p.batch.node)]:
             batch = pending.batch
             if report.ran_time_ns > batch.valid_until_ns + 2 * period_ns:
-                self._deliver(_unknown(batch, report.ran_time_ns))
+                self._deliver(
+                    _unknown(batch, report.ran_time_ns, "no answer from the node, also not after a retry")
+                )
             elif report.ran_time_ns >= batch.valid_until_ns and not pending.retried:
                 pending.retried = True
                 self.stats.retried += 1
                 self._publish(batch)
+
+    def _tells_time(self, report: Report, node: str) -> bool:
+        """Whether a report says how late it is at `node`; for one that never joined any report will do."""
+        return report.node == node or node not in self._nodes
 
     def _run_timers(self) -> None:
         now = self._clock()
@@ -204,7 +260,7 @@ def _lacking(catalogue: Catalogue, stream: StreamRight) -> list[str]:
     return [f"{name} at level {stream.level}" for name in stream.measurements if name not in offered]
 
 
-def _unknown(batch: ActionBatch, ran_time_ns: int) -> Result:
+def _unknown(batch: ActionBatch, ran_time_ns: int, reason: str) -> Result:
     n = len(batch.action)
     return Result(
         id=batch.id,
@@ -214,7 +270,7 @@ def _unknown(batch: ActionBatch, ran_time_ns: int) -> Result:
         targets=batch.action.targets(),
         status=np.full(n, Status.UNKNOWN, np.uint8),
         cause=np.ones(n, np.uint8),
-        causes=((Cause.NONE, ""), (Cause.LOST, "no answer from the node, also not after a retry")),
+        causes=((Cause.NONE, ""), (Cause.LOST, reason)),
         applied=np.full((n, len(batch.action.spec.parameters)), np.nan, np.float32),
         ran_time_ns=ran_time_ns,
     )
