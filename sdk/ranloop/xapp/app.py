@@ -15,8 +15,11 @@ from ranloop.inference import Model
 from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result
+from ranloop.wire.topics import is_topic_level
 
 __all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
+
+MAX_MS = 86_400_000  # a day, as on the wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +39,16 @@ class Request:
     lease_ms: int | None = None
     valid_ms: int | None = None
     atomic: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse in the author's own line what no node could read."""
+        if self.node and not is_topic_level(self.node):
+            raise ValueError(f"node {self.node!r} is no node's name: a-z, 0-9, '_' and '-', at most 64")
+        for name, value in (("lease_ms", self.lease_ms), ("valid_ms", self.valid_ms)):
+            if value is not None and not (type(value) is int and 1 <= value <= MAX_MS):
+                raise ValueError(
+                    f"{name} is a whole number of milliseconds from 1 to {MAX_MS} (a day), not {value!r}"
+                )
 
 
 Wanted = Action | Request | Iterable[Action | Request] | None
