@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.bus import open_bus
+from ranloop.errors import ManifestError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.node.host import NodeHost, Registration
@@ -37,6 +38,7 @@ def run_embedded(
     folders: Sequence[Path],
     *,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    models: Mapping[str, Mapping[str, Path]] | None = None,
     autonomy: Autonomy = Autonomy.ACT,
     until_ns: int | None = None,
     audit: AuditLog | None = None,
@@ -48,17 +50,29 @@ def run_embedded(
         world: Stays open; it is the caller's.
         folders: xApp folders; each is loaded as a package of its own and granted what its manifest asks for.
         settings: xApp name -> setting -> value.
+        models: xApp name -> model name -> model package, in place of the manifest's own.
         autonomy: How far the guard lets them go.
         until_ns: RAN time to stop at; default: the world's end.
         observers: See every report and result, after the fact.
 
     Raises:
-        ManifestError: A folder that is no xApp, or wants what no node has.
+        ManifestError: A folder that is no xApp, two of the same name, or a setting or model for an xApp that does not run.
+        NodeError: An xApp reads what no node of this world offers.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
+    packages = [load_package(folder) for folder in folders]
+    names = [package.manifest.name for package in packages]
+    if len(set(names)) < len(names):
+        raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
+    given = settings or {}
+    if strangers := given.keys() - set(names):
+        raise ManifestError(f"settings for {', '.join(sorted(strangers))}, which does not run here")
+    chosen = models or {}
+    if strangers := chosen.keys() - {package.manifest.name for package in packages}:
+        raise ManifestError(f"models for {', '.join(sorted(strangers))}, which does not run here")
     instances = [
-        Instance(load_package(folder), settings=(settings or {}).get(folder.resolve().name))
-        for folder in folders
+        Instance(package, settings=given.get(package.manifest.name), models=chosen.get(package.manifest.name))
+        for package in packages
     ]
     registrations = {
         instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy)

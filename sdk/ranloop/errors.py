@@ -15,6 +15,8 @@ A wrong argument to a function is a `ValueError` as everywhere in Python.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = (
     "BusError",
     "LockstepError",
@@ -39,6 +41,13 @@ class VocabularyError(RanloopError):
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f"unknown {kind} {name!r}{hint}")
         self.kind, self.name, self.near = kind, name, near
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (
+            self.kind,
+            self.name,
+            self.near,
+        )  # so that it comes back whole from another process
 
 
 class WireError(RanloopError):
@@ -71,3 +80,6 @@ class MissingExtraError(RanloopError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part: pip install 'ranloop[{extra}]'")
         self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.extra)

@@ -127,7 +127,13 @@ def run_tasks(
     on_done: Callable[[DropResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[DropResult]:
-    """Run tasks on several processes (default: all cores this process may use); results in the order of `tasks`."""
+    """Run tasks on several processes (default: all cores this process may use); results in the order of `tasks`.
+
+    Raises:
+        Exception: The first that a task raised; tasks that have not begun by then are not run.
+    """
+    if not tasks:
+        return []
     count = min(processes or len(os.sched_getaffinity(0)), len(tasks))
     context = multiprocessing.get_context("spawn")
     news: multiprocessing.Queue[Progress] | None = context.Queue() if on_progress else None
@@ -135,15 +141,19 @@ def run_tasks(
     with ProcessPoolExecutor(count, mp_context=context, initializer=_remember, initargs=(news,)) as pool:
         futures = {pool.submit(_run_reporting, task): index for index, task in enumerate(tasks)}
         waiting = set(futures)
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            if news and on_progress:
-                for progress in _drain(news):
-                    on_progress(progress)
-            for future in done:
-                results[futures[future]] = result = future.result()
-                if on_done:
-                    on_done(result)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                if news and on_progress:
+                    for progress in _drain(news):
+                        on_progress(progress)
+                for future in done:
+                    results[futures[future]] = result = future.result()
+                    if on_done:
+                        on_done(result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun need not run any more
+            raise
     return [results[index] for index in range(len(tasks))]
 
 

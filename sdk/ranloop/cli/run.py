@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
+from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("join_bus", "run_on_node")
 
@@ -40,7 +41,7 @@ def run_on_node(
 ) -> int:
     """Run in lockstep on a world in this process, then print what came of it."""
     level = parse_autonomy(autonomy)
-    given = parse_pairs("--set", settings)
+    given = _settings_by_xapp(folders, parse_pairs("--set", settings))
     with contextlib.closing(
         open_world(address, seed=seed, overrides=parse_pairs("--override", overrides))
     ) as world:
@@ -49,7 +50,7 @@ def run_on_node(
             run = run_embedded(
                 world,
                 folders,
-                settings={_name(folder): given for folder in folders},
+                settings=given,
                 autonomy=level,
                 until_ns=until_ns,
             )
@@ -95,8 +96,18 @@ def join_bus(
     return 0
 
 
-def _name(folder: Path) -> str:
-    return folder.resolve().name
+def _settings_by_xapp(folders: Sequence[Path], given: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Each xApp gets the settings it has; the first one also those that none has, to refuse them."""
+    manifests = [load_manifest(folder) for folder in folders]
+    known = {name for manifest in manifests for name in manifest.settings}
+    return {
+        manifest.name: {
+            name: value
+            for name, value in given.items()
+            if name in manifest.settings or (manifest is manifests[0] and name not in known)
+        }
+        for manifest in manifests
+    }
 
 
 @contextlib.contextmanager
