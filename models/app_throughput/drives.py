@@ -79,16 +79,17 @@ def _report(node: str, second: int, engine: Engine, before: Snapshot, now: Snaps
 def _measured(u: np.ndarray, engine: Engine, before: Snapshot, now: Snapshot) -> F32:
     """Columns as `NAMES`, rounded as a phone's log rounds them, shape [n, 7]."""
     kbit = (now.ue[u, DELIVERED_BYTES] - before.ue[u, DELIVERED_BYTES]) * 8e-3  # in 1 s, so kbit/s
-    waiting = (now.backlog_bytes[u] > 0) | (kbit > 0)  # a full buffer has no backlog to count
+    endless = np.array([traffic.model == "full-buffer" for traffic in engine.classes])  # has no backlog to count
+    busy = endless[engine.class_of[u]] | (now.backlog_bytes[u] > 0) | (kbit > 0)
     ues = engine.ues
     snr_db = [serving_sinr_db(int(k), engine.cells, engine.links) for k in u]
     columns = (
         np.rint(kbit),
         np.rint(engine.links.rsrp_l3_dbm[u, now.cell[u]]),
-        now.cqi[u],
+        np.where(now.cqi[u] < 0, np.nan, now.cqi[u]),  # no report yet
         np.rint(snr_db),
         np.rint(np.hypot(ues.vx_mps[u], ues.vy_mps[u]) * 3.6),
         np.ones(len(u)),
-        waiting,
+        busy,
     )
     return np.stack(columns, axis=1).astype(np.float32)

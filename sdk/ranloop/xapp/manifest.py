@@ -123,7 +123,9 @@ class Manifest(BaseModel):
             ManifestError: `given` names a model that the manifest does not list.
         """
         if unknown := [name for name in given if name not in self.models]:
-            raise ManifestError(f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}")
+            raise ManifestError(
+                f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}"
+            )
         return {name: given.get(name, folder / place) for name, place in self.models.items()}
 
 
