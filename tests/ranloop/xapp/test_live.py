@@ -1,0 +1,352 @@
+"""The live runner: newest report first, one end for every action, the user's failures contained, foreign bytes counted."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from ranloop.bus import Bus, open_bus
+from ranloop.testing import make_report
+from ranloop.testing.worlds import ToyWorld
+from ranloop.wire import decode_action_batch, decode_presence, encode, topics
+from ranloop.wire.messages import ActionBatch, Cause, Report, Result, Status
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import QUARANTINE_AFTER, QUARANTINE_S, LiveRunner
+from ranloop.xapp.loader import load_package
+from tests.builders import MANIFEST, write_xapp
+
+APP = """
+from ranloop import Report, Request, SetUeWeight, XApp
+
+app = XApp()
+seen, ends = [], []
+
+
+@app.on_report("DRB.UEThpDl")
+def act(report):
+    seen.append(report.seq)
+    rate = report["DRB.UEThpDl"][0]
+    if rate == 13:
+        raise RuntimeError("thirteen")
+    if rate == 14:
+        return "more airtime, please"
+    if rate == 15:
+        return Request(action=SetUeWeight(ue=[0], weight=2.0), node="nowhere")
+    return SetUeWeight(ue=[0, 1], weight=2.0) if rate == 1 else None
+
+
+@app.on_result
+def learn(result):
+    ends.append((result.id, [int(status) for status in result.status], result.causes[result.cause[0]]))
+    if result.causes[-1][1] == "raise":
+        raise KeyError("in on_result")
+
+
+@app.every("1s")
+def beat():
+    seen.append("beat")
+"""
+_fresh = itertools.count()
+
+
+class Wall:
+    """The clock on the wall, as far as the test lets it go."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.tick_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += self.tick_s
+        return self.now_s
+
+
+class Setup:
+    """A live runner, and what a node called toy-1 says and hears."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = MANIFEST.format(name="live").replace('"CQI"', '"DRB.UEThpDl"')
+        self.instance = Instance(
+            load_package(write_xapp(folder / "live", app=APP, text=manifest)), incarnation="r"
+        )
+        url = f"memory://live-{next(_fresh)}"
+        self.bus, self.others = open_bus(url, name="live"), open_bus(url, name="node")
+        self.batches: list[ActionBatch] = []
+        self.wall = Wall()
+        self.others.subscribe(
+            topics.act("live", "+"),
+            lambda _, payload: self.batches.append(decode_action_batch(payload)),
+            qos=1,
+        )
+        self.catalogue = ToyWorld().catalogues[0]
+        self.say(topics.catalogue("toy-1"), encode(self.catalogue), retain=True)
+        self.runner = LiveRunner(self.instance, self.bus, clock=self.wall)
+        self.bus.poll()
+
+    def app(self, name: str) -> list[Any]:
+        found: list[Any] = getattr(self.instance.package.module("app"), name)
+        return found
+
+    def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.others.publish(topic, payload, retain=retain)
+
+    def send(self, seq: int, rate: float = 0.0, *, period_ms: int = 100) -> None:
+        """Publish a report; the runner does not look yet."""
+        report = make_report({"DRB.UEThpDl": [rate]}, node="toy-1", seq=seq, period_ms=period_ms)
+        self.say(topics.report("toy-1", "ue", 100), encode(report))
+
+    def hear(self) -> None:
+        self.bus.poll()
+        self.others.poll()
+
+    def report(self, seq: int, rate: float = 0.0) -> None:
+        self.send(seq, rate)
+        self.hear()
+
+    def answer(self, batch: ActionBatch, status: Status = Status.APPLIED, text: str = "") -> None:
+        n = len(batch.action)
+        result = Result(
+            id=batch.id,
+            xapp=batch.xapp,
+            node=batch.node,
+            action=batch.action.spec.name,
+            targets=batch.action.targets(),
+            status=np.full(n, status, np.uint8),
+            cause=np.zeros(n, np.uint8),
+            causes=((Cause.NONE, text),),
+            applied=batch.action.parameters(),
+            ran_time_ns=0,
+        )
+        self.say(topics.result("live", batch.node), encode(result))
+        self.hear()
+
+    def close(self) -> None:
+        self.bus.close()
+        self.others.close()
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Setup]:
+    setup = Setup(tmp_path)
+    yield setup
+    setup.close()
+
+
+# Reports
+
+
+def test_the_newest_report_comes_first_and_the_missed_ones_are_counted(live: Setup) -> None:
+    live.report(0)
+    for seq in (1, 2, 3, 4):
+        live.send(seq)
+    live.hear()
+    assert live.app("seen") == [0, 4]
+    assert (live.runner.stats.reports, live.runner.stats.missed) == (2, 3)
+
+
+def test_a_node_that_lacks_a_measurement_is_not_joined_and_the_log_says_what(live: Setup) -> None:
+    poor = replace(live.catalogue, node="toy-2", measurements={"ue": ("CQI",)})
+    live.say(topics.catalogue("toy-2"), encode(poor))
+    with capture_logs() as logs:
+        live.hear()
+    assert [(line["event"], line["lacks"]) for line in logs] == [
+        ("node_does_not_fit", ["DRB.UEThpDl at level ue"])
+    ]
+    live.say(topics.report("toy-2", "ue", 100), encode(make_report({"DRB.UEThpDl": [0]}, node="toy-2")))
+    live.hear()
+    assert live.app("seen") == []
+
+
+# Answers
+
+
+def test_an_action_is_answered_once_however_often_the_answer_comes(live: Setup) -> None:
+    live.report(0, 1)
+    (batch,) = live.batches
+    live.answer(batch)
+    live.answer(batch)
+    assert live.app("ends") == [(batch.id, [Status.APPLIED] * 2, (Cause.NONE, ""))]
+    assert live.runner.stats.results[Status.APPLIED] == 2  # targets
+
+
+def test_a_setting_that_ends_after_its_answer_is_told_too(live: Setup) -> None:
+    live.report(0, 1)
+    live.answer(live.batches[0])
+    live.answer(live.batches[0], Status.ENDED)
+    assert [statuses for _, statuses, _ in live.app("ends")] == [[Status.APPLIED] * 2, [Status.ENDED] * 2]
+
+
+def test_a_lost_answer_is_asked_for_once_again_and_then_ends_unknown_once(live: Setup) -> None:
+    live.report(0, 1)  # ends at 100 ms, valid for two periods: to 300 ms
+    live.report(1)
+    assert len(live.batches) == 1
+    live.report(2)  # 300 ms
+    assert [batch.id for batch in live.batches] == ["live-r-1", "live-r-1"]
+    live.report(3)
+    live.report(4)  # 500 ms: two periods for the answer to the retry
+    assert (len(live.batches), live.app("ends")) == (2, [])
+    live.report(5)
+    ((id_, statuses, (cause, text)),) = live.app("ends")
+    assert (id_, statuses, cause) == ("live-r-1", [Status.UNKNOWN] * 2, Cause.LOST)
+    assert text == "no answer from the node, also not after a retry"
+    live.answer(live.batches[0])  # too late: it has ended
+    live.report(6)
+    assert len(live.app("ends")) == 1
+    stats = live.runner.stats
+    assert (stats.batches, stats.retried, +stats.results) == (1, 1, {Status.UNKNOWN: 2})
+
+
+def test_an_answer_to_the_retry_is_the_end(live: Setup) -> None:
+    live.report(0, 1)
+    live.report(2)
+    live.answer(live.batches[1])
+    live.report(9)
+    assert [statuses for _, statuses, _ in live.app("ends")] == [[Status.APPLIED] * 2]
+
+
+def test_an_action_for_a_node_that_is_not_there_ends_unknown(live: Setup) -> None:
+    live.report(0, 15)
+    for seq in range(1, 6):
+        live.report(seq)
+    assert [(statuses, cause) for _, statuses, (cause, _) in live.app("ends")] == [
+        ([Status.UNKNOWN], Cause.LOST)
+    ]
+
+
+def test_a_node_that_starts_anew_ends_what_was_asked_before_and_loses_no_report(live: Setup) -> None:
+    live.report(50, 1)
+    with capture_logs() as logs:
+        live.report(0, 1)
+    live.report(1)
+    assert [line["event"] for line in logs] == ["node_restarted"]
+    assert [id_ for id_, _, _ in live.app("ends")] == ["live-r-1"]
+    assert live.app("seen") == [50, 0, 1]
+    assert live.runner.stats.missed == 0
+    live.answer(live.batches[1])
+    assert [statuses[0] for _, statuses, _ in live.app("ends")] == [Status.UNKNOWN, Status.APPLIED]
+
+
+def test_what_is_still_open_when_the_xapp_leaves_ends_unknown(live: Setup) -> None:
+    alive: list[bool] = []
+    live.others.subscribe(topics.presence("live"), lambda _, p: alive.append(decode_presence(p).alive))
+    live.report(0, 1)
+    (stop := threading.Event()).set()
+    stats = live.runner.run(stop)
+    live.others.poll()
+    assert stats.results[Status.UNKNOWN] == 2
+    assert [text for _, _, (_, text) in live.app("ends")] == ["the xApp left before the answer"]
+    assert alive == [True, False]
+
+
+# The user's code
+
+
+def test_a_raising_handler_is_counted_and_its_authors_frames_are_logged(live: Setup) -> None:
+    with capture_logs() as logs:
+        live.report(0, 13)
+    live.report(1, 1)
+    assert (live.runner.stats.failures, len(live.batches)) == (1, 1)
+    (line,) = logs
+    assert (line["event"], line["xapp"], line["in_a_row"]) == ("handler_raised", "live", 1)
+    assert 'raise RuntimeError("thirteen")' in line["traceback"]
+    assert line["traceback"].endswith("RuntimeError: thirteen")
+    assert "sdk/ranloop" not in line["traceback"]
+
+
+def test_a_handler_that_returns_no_action_is_a_failure_of_the_handler(live: Setup) -> None:
+    with capture_logs() as logs:
+        live.report(0, 14)
+    assert live.runner.stats.failures == 1
+    assert "act returned str, want actions such as SetUeWeight" in logs[0]["traceback"]
+
+
+def test_after_five_failures_in_a_row_it_rests_and_is_tried_again(live: Setup) -> None:
+    for seq in range(QUARANTINE_AFTER - 1):
+        live.report(seq, 13)
+    live.report(10)  # a success in between starts the count again
+    with capture_logs() as logs:
+        for seq in range(11, 11 + QUARANTINE_AFTER):
+            live.report(seq, 13)
+    assert [line["event"] for line in logs].count("xapp_quarantined") == 1
+    live.wall.now_s += QUARANTINE_S - 0.001
+    live.report(20, 1)
+    assert live.runner.stats.skipped == 1
+    assert live.app("seen")[-1] == 15
+    live.wall.now_s += 0.001
+    live.report(21, 1)
+    assert live.app("seen")[-1] == 21
+    assert live.runner.stats.failures == 2 * QUARANTINE_AFTER - 1
+
+
+def test_a_raising_result_handler_does_not_lose_the_count(live: Setup) -> None:
+    live.report(0, 1)
+    live.answer(live.batches[0], text="raise")
+    live.report(1)
+    assert (live.runner.stats.failures, live.runner.stats.results[Status.APPLIED]) == (1, 2)
+    assert live.app("seen") == [0, 1]
+
+
+def test_a_timer_fires_once_a_period_and_does_not_catch_up(live: Setup) -> None:
+    live.wall.tick_s = 0.01
+    live.runner.run(threading.Event(), duration_s=3.05)
+    assert live.app("seen") == ["beat"] * 3
+    live.wall.now_s += 50.0
+    live.runner.run(threading.Event(), duration_s=0.05)
+    assert live.app("seen") == ["beat"] * 4
+
+
+# Foreign bytes
+
+
+def test_reports_of_another_stream_or_without_a_column_are_not_the_handlers_fault(live: Setup) -> None:
+    topic = topics.report("toy-1", "ue", 100)
+    strangers: list[Report] = [
+        make_report({"CQI": [1]}, node="toy-1"),
+        make_report({"DRB.UEThpDl": [1]}, node="toy-2"),
+        make_report({"DRB.UEThpDl": [1]}, node="toy-1", period_ms=1000),
+        make_report({"DRB.UEThpDl": [1]}, node="toy-1", level="cell"),
+    ]
+    for stranger in strangers:
+        live.say(topic, encode(stranger))
+        live.hear()
+    stats = live.runner.stats
+    assert (stats.malformed, stats.failures, stats.reports, live.app("seen")) == (4, 0, 0, [])
+    live.report(0)
+    assert live.app("seen") == [0]
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\x00\xff", b"{}\n", b"[" * 100_000, b'{"v": 2}\n', b"9" * 100_000]
+)
+def test_garbage_is_counted_on_each_topic_and_the_loop_goes_on(live: Setup, garbage: bytes) -> None:
+    for topic in (
+        topics.report("toy-1", "ue", 100),
+        topics.catalogue("toy-1"),
+        topics.result("live", "toy-1"),
+    ):
+        live.say(topic, garbage)
+    live.hear()
+    live.report(0, 1)
+    live.answer(live.batches[0])
+    stats = live.runner.stats
+    assert (stats.malformed, stats.reports, stats.results[Status.APPLIED]) == (3, 1, 2)
+
+
+def test_the_life_sign_is_shown_again_after_a_reconnection(live: Setup) -> None:
+    signs: list[bool] = []
+    watcher: Bus = live.others
+    watcher.subscribe(topics.presence("live"), lambda _, p: signs.append(decode_presence(p).alive))
+    watcher.poll()
+    live.bus.stats.reconnects += 1
+    live.wall.tick_s = 0.01
+    live.runner.run(threading.Event(), duration_s=0.05)
+    watcher.poll()
+    assert signs == [True, True, False]  # at the start, after the reconnection, and good-bye
