@@ -1,0 +1,48 @@
+"""The xApp's side of the loop, as a process of its own: `python -m benchmarks.far_end ranloop|bare PORT [BYTES]`.
+
+`ranloop` is what `ranloop run` does with an xApp folder on a bus. `bare` answers each report with BYTES zeros, QoS 1.
+It says READY and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from benchmarks.bare_client import BareClient
+from ranloop.bus import open_bus
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import LiveRunner
+from ranloop.xapp.loader import load_package
+
+XAPP = Path(__file__).parent / "threshold_xapp"
+REPORT, ACT, RESULT = "bare/report", "bare/act", "bare/result"
+
+
+def main(kind: str, port: str, n_bytes: str = "0") -> None:
+    """Answer until standard input ends."""
+    stop = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), name="stdin", daemon=True).start()
+    if kind == "ranloop":
+        with open_bus(f"mqtt://127.0.0.1:{port}", name="threshold") as bus:
+            runner = LiveRunner(Instance(load_package(XAPP), incarnation="1"), bus)
+            print("READY", flush=True)
+            runner.run(stop)
+        return
+    answer = bytes(int(n_bytes))
+
+    def on_message(topic: str, payload: bytes) -> None:
+        if topic == REPORT:
+            client.paho.publish(ACT, answer, qos=1)
+
+    client = BareClient(int(port), "bare-far", on_message)
+    client.paho.subscribe([(REPORT, 0), (RESULT, 1)])
+    client.turn(1.0)
+    print("READY", flush=True)
+    while not stop.is_set():
+        client.turn(0.1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

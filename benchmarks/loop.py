@@ -1,0 +1,177 @@
+"""The closed loop: a report of 100 UEs leaves, 100 targets come back, are judged and applied, their result leaves.
+
+Over mosquitto the host and the xApp are two processes, as in reality; over memory they share one, as in the embedded
+default. The peer of both is a bare paho loop over mosquitto: the same hops, sizes of payload, QoS and TCP options, in
+the caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that
+makes the report to the publish of the result; blocks of rounds take turns.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from benchmarks.bare_client import BareClient
+from benchmarks.far_end import ACT, REPORT, RESULT, XAPP
+from benchmarks.measure import F64, ROUNDS, Row, latency_row
+from benchmarks.still_world import DELAY_NS, N_UE, StillWorld
+from ranloop.bus import Broker, Bus, open_bus
+from ranloop.node.host import NodeHost, Registration
+from ranloop.wire import Status, decode_action_batch, encode, topics
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import LiveRunner
+from ranloop.xapp.loader import load_package
+from ranloop.xapp.manifest import load_manifest
+
+SAMPLES = 20_000
+BAR = 1.3
+_BLOCK = 50  # rounds in a row: what one loop still does after its result must not slow the other
+_GIVE_UP_S = 5.0
+
+
+class Loop:
+    """The host's end of a ranloop loop: what `LiveHost` does between two reports, without waiting for RAN time."""
+
+    def __init__(self, bus: Bus, poll: Callable[[], object]) -> None:
+        self._host = NodeHost(
+            StillWorld(), bus, xapps={"threshold": Registration(rights=load_manifest(XAPP).rights)}
+        )
+        self._bus, self._poll = bus, poll
+        self._done = False
+        self.sizes = [0, 0, 0]  # bytes of report, batch and result
+        for node in self._host.guards:
+            bus.subscribe(topics.act("threshold", node), self._on_action, qos=1, keep=1024)
+        self._host.announce(alive=True)
+
+    def round(self) -> None:
+        """Report out, action in, result out."""
+        world, self._done = self._host.world, False
+        world.advance(world.next_report_ns())
+        for report in world.reports(self._host.wanted()):
+            payload = encode(report)
+            self.sizes[0] = len(payload)
+            self._bus.publish(topics.report(report.node, report.level, report.period_ms), payload)
+        give_up_s = time.monotonic() + _GIVE_UP_S
+        while not self._done:
+            self._poll()
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("the xApp does not answer")
+
+    def _on_action(self, topic: str, payload: bytes) -> None:
+        self.sizes[1] = len(payload)
+        world, host = self._host.world, self._host
+        _, sender, _ = topics.levels(topic)
+        host.submit(decode_action_batch(payload), sender=sender, now_ns=world.now_ns)
+        world.advance(world.now_ns + DELAY_NS)
+        for result in host.carry_out(world.now_ns):
+            if result.count(Status.APPLIED) != N_UE:
+                raise RuntimeError(f"not everything was applied: {result.causes}")
+            packed = encode(result)
+            self.sizes[2] = len(packed)
+            self._bus.publish(topics.result(result.xapp, result.node), packed, qos=1)
+        self._done = True
+
+
+class BareLoop:
+    """The same hops with payloads of zeros."""
+
+    def __init__(self, port: int, report_bytes: int, result_bytes: int) -> None:
+        self._report, self._result = bytes(report_bytes), bytes(result_bytes)
+        self._done = False
+        self._client = BareClient(port, "bare-near", self._on_message)
+        self._client.paho.subscribe(ACT, 1)
+        self._client.turn(1.0)
+
+    def round(self) -> None:
+        """Report out, action in, result out."""
+        self._done = False
+        self._client.paho.publish(REPORT, self._report, qos=0)
+        give_up_s = time.monotonic() + _GIVE_UP_S
+        while not self._done:
+            self._client.turn(0.1)
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("the far end does not answer")
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        self._client.paho.publish(RESULT, self._result, qos=1)
+        self._done = True
+
+
+@contextmanager
+def _far_end(*arguments: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.far_end", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        if process.stdout.readline() != b"READY\n":
+            raise RuntimeError(f"python -m benchmarks.far_end {' '.join(arguments)} did not start")
+        yield
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
+
+
+def _measure(loops: dict[str, Callable[[], None]]) -> dict[str, F64]:
+    """Microseconds per round, shape [ROUNDS, SAMPLES / ROUNDS]; blocks of rounds take turns."""
+    took_us = {name: np.empty(SAMPLES) for name in loops}
+    for loop in loops.values():
+        for _ in range(300):
+            loop()
+    for start in range(0, SAMPLES, _BLOCK):
+        for name, loop in loops.items():
+            for sample in range(start, start + _BLOCK):
+                began_ns = time.perf_counter_ns()
+                loop()
+                took_us[name][sample] = (time.perf_counter_ns() - began_ns) / 1e3
+    return {name: took.reshape(ROUNDS, -1) for name, took in took_us.items()}
+
+
+def run() -> list[Row]:
+    """The loop over memory and over mosquitto, each against the bare loop."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker.start("mosquitto"))
+        memory = stack.enter_context(open_bus("memory://bench", name="host"))
+        xapp_memory = stack.enter_context(open_bus("memory://bench", name="threshold"))
+        LiveRunner(Instance(load_package(XAPP), incarnation="1"), xapp_memory)
+        embedded = Loop(memory, lambda: (xapp_memory.poll(), memory.poll()))
+        xapp_memory.poll()  # reads the catalogue and subscribes
+        embedded.round()
+        report_bytes, batch_bytes, result_bytes = embedded.sizes
+        stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
+        bare = BareLoop(broker.port, report_bytes, result_bytes)
+        stack.enter_context(_far_end("ranloop", str(broker.port)))
+        bus = stack.enter_context(open_bus(broker.url, name="host"))
+        remote = Loop(bus, lambda: bus.poll(0.1))
+        _let_join(bus)
+        took_us = _measure({"memory": embedded.round, "mosquitto": remote.round, "bare": bare.round})
+    note = f"report {report_bytes} B QoS 0, batch {batch_bytes} B and result {result_bytes} B QoS 1"
+    return [
+        latency_row(
+            f"loop over {name}",
+            took_us[name],
+            peer="bare paho loop, mosquitto",
+            peer_took=took_us["bare"],
+            bar=BAR,
+            bar_p99=True,
+            note=note,
+        )
+        for name in ("memory", "mosquitto")
+    ]
+
+
+def _let_join(bus: Bus) -> None:
+    """Poll until the xApp has had time to read the catalogue and subscribe; the first report must not be lost."""
+    end_s = time.monotonic() + 1.0
+    while time.monotonic() < end_s:
+        bus.poll(0.05)

@@ -1,0 +1,112 @@
+"""What every benchmark shares: calls timed in turns with their peer, and the row that comes of it.
+
+The machine is seldom ours alone. What is compared is therefore measured in one run, in rounds that alternate, and
+summed up as the median over the rounds: a neighbour who is busy for a second spoils some rounds of both sides, not
+the ratio.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: What was measured.
+        unit: Of `p50`, `p99` and their peers.
+        p50: Median over rounds of the rounds' medians; of a throughput, the median itself.
+        p99: Median over rounds of the rounds' 99th percentiles; None where there are too few samples.
+        peer: What it is held against, measured in the same run.
+        bar: The most that is allowed: of the ratios to the peer, or of `p50` where there is no peer.
+        bar_p99: Whether the bar holds for the ratio of the 99th percentiles, too.
+        note: What one must know to read the number.
+    """
+
+    name: str
+    unit: str
+    p50: float
+    p99: float | None = None
+    peer: str = ""
+    peer_p50: float | None = None
+    ratio_p50: float | None = None
+    ratio_p99: float | None = None
+    bar: float | None = None
+    bar_p99: bool = False
+    note: str = ""
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the bar is met; None without one."""
+        if self.bar is None:
+            return None
+        measured = self.p50 if self.ratio_p50 is None else self.ratio_p50
+        worst = max(measured, self.ratio_p99) if self.bar_p99 and self.ratio_p99 is not None else measured
+        return worst <= self.bar
+
+
+def in_turns(
+    calls: Mapping[str, Callable[[], object]], *, samples: int, calls_per_sample: int = 1
+) -> dict[str, F64]:
+    """Microseconds per call, shape [ROUNDS, samples / ROUNDS] each; the calls take turns sample by sample.
+
+    Several calls per sample keep the clock's own 50 ns out of the result.
+    """
+    took_us = {name: np.empty((ROUNDS, samples // ROUNDS)) for name in calls}
+    for call in calls.values():
+        for _ in range(200):
+            call()
+    for at in np.ndindex(ROUNDS, samples // ROUNDS):
+        for name, call in calls.items():
+            began_ns = time.perf_counter_ns()
+            for _ in range(calls_per_sample):
+                call()
+            took_us[name][at] = (time.perf_counter_ns() - began_ns) / 1e3 / calls_per_sample
+    return took_us
+
+
+def latency_row(
+    name: str,
+    took: F64,
+    *,
+    unit: str = "us",
+    peer: str = "",
+    peer_took: F64 | None = None,
+    bar: float | None = None,
+    bar_p99: bool = False,
+    note: str = "",
+) -> Row:
+    """The row of samples [round, sample]; ratios are taken round by round, then their median."""
+    p50, p99 = np.percentile(took, [50, 99], axis=1)
+    if peer_took is None:
+        return Row(
+            name=name, unit=unit, p50=_median(p50), p99=_median(p99), bar=bar, bar_p99=bar_p99, note=note
+        )
+    peer_p50, peer_p99 = np.percentile(peer_took, [50, 99], axis=1)
+    return Row(
+        name=name,
+        unit=unit,
+        p50=_median(p50),
+        p99=_median(p99),
+        peer=peer,
+        peer_p50=_median(peer_p50),
+        ratio_p50=_median(p50 / peer_p50),
+        ratio_p99=_median(p99 / peer_p99),
+        bar=bar,
+        bar_p99=bar_p99,
+        note=note,
+    )
+
+
+def _median(values: F64) -> float:
+    return float(np.median(values))
