@@ -80,6 +80,7 @@ class LiveHost:
         self._start_ns = 0  # clock at RAN time 0, moved when the world falls behind
         self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
         self._worst_lag_ns = 0
+        self._reconnects = host.bus.stats.reconnects
         for node in host.guards:
             host.bus.subscribe(topics.order(node), self._on_order, qos=1)
             for xapp in host.xapps:
@@ -141,6 +142,10 @@ class LiveHost:
         self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)
         self._deal_with(self._horizon_ns, is_report=self._horizon_ns == report_ns)
         self.host.bus.poll(0.0)
+        if self.host.bus.stats.reconnects != self._reconnects:
+            # A broker that was restarted has forgotten what was retained; one that lost us has sent our will.
+            self._reconnects = self.host.bus.stats.reconnects
+            self.host.announce(alive=True)
         behind_ns = self._clock.now_ns() - self._start_ns - round(world.now_ns / self._speed)
         if behind_ns > _NS_PER_S:
             # Catching up would mean a burst of reports; the present matters more.
