@@ -1,0 +1,142 @@
+"""The lockstep runner: one answer for each step, garbage on its topic changes nothing, a silent host ends the wait."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ranloop.bus import Bus, open_bus
+from ranloop.errors import LockstepError
+from ranloop.node import LockstepHost, NodeHost, Registration
+from ranloop.testing import make_report
+from ranloop.testing.worlds import ToyWorld
+from ranloop.wire import decode_answer, decode_presence, encode, topics
+from ranloop.wire.messages import Answer, Presence, Step
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
+from ranloop.xapp.lockstep import LockstepRunner
+from tests.builders import APP, MANIFEST, write_xapp
+
+_fresh = itertools.count()
+MANIFEST_OF_TOY = MANIFEST.replace('"CQI"', '"DRB.UEThpDl"')
+APP_OF_TOY = APP.replace('"CQI"', '"DRB.UEThpDl"')
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], Bus]]:
+    url = f"memory://lockstep-{next(_fresh)}"
+    buses: list[Bus] = []
+
+    def open_one(name: str) -> Bus:
+        buses.append(open_bus(url, name=name))
+        return buses[-1]
+
+    yield open_one
+    for bus in buses:
+        bus.close()
+
+
+def instance_of(folder: Path, app: str = APP_OF_TOY) -> Instance:
+    text = MANIFEST_OF_TOY.format(name=folder.name)
+    return Instance(load_package(write_xapp(folder, app=app, text=text)))
+
+
+def test_each_step_has_one_answer_and_the_last_one_ends_the_run(
+    connect: Callable[[str], Bus], tmp_path: Path
+) -> None:
+    host, answers, signs = connect("host"), list[Answer](), list[Presence]()
+    host.subscribe(topics.answer("calm", "host"), lambda _, payload: answers.append(decode_answer(payload)))
+    host.subscribe(topics.presence("calm"), lambda _, payload: signs.append(decode_presence(payload)))
+    instance = instance_of(tmp_path / "calm")
+    runner = LockstepRunner(instance, connect("calm"))
+    report = make_report({"DRB.UEThpDl": [1.0]})
+    host.publish(
+        topics.step("host", "calm"), encode(Step(host="host", step=0, ran_time_ns=0, reports=(report,)))
+    )
+    host.publish(topics.step("host", "calm"), encode(Step(host="host", step=1, ran_time_ns=0, last=True)))
+    runner.run(timeout_s=5.0)
+    runner.close()
+    host.poll()
+    assert [(answer.step, len(answer.batches)) for answer in answers] == [(0, 1), (1, 0)]
+    assert [sign.alive for sign in signs] == [True, False]
+    assert signs[0].facts["streams"] == [["ue", 100]]
+
+
+def test_garbage_on_the_step_topic_is_counted_and_the_run_is_the_same(
+    connect: Callable[[str], Bus], tmp_path: Path
+) -> None:
+    def run(name: str, garbage: list[bytes]) -> tuple[str, int]:
+        instance, bus, vandal = (
+            instance_of(tmp_path / name / "calm"),
+            connect(name),
+            connect(f"{name}-vandal"),
+        )
+        runner = LockstepRunner(instance, bus)
+        registered = {"calm": Registration(rights=instance.manifest.rights)}
+
+        def vandalise() -> None:
+            if garbage:
+                vandal.publish(topics.step("host", "calm"), garbage.pop())
+
+        node_host = NodeHost(ToyWorld(), connect(f"{name}-host"), xapps=registered)
+        host = LockstepHost(node_host, poll_others=[bus.poll, vandalise])
+        summary = host.run(timeout_s=10.0)
+        runner.close()
+        return summary.trace_hash, runner.malformed
+
+    clean, none = run("clean", [])
+    noisy, counted = run(
+        "noisy", [b"", b"\x00", b"{}\n", b"[" * 100_000, encode(Presence(name="x", alive=True))]
+    )
+    assert (none, counted) == (0, 5)
+    assert noisy == clean
+
+
+def test_a_raising_handler_is_answered_with_the_authors_frames_and_ends_the_run(
+    connect: Callable[[str], Bus], tmp_path: Path
+) -> None:
+    app = APP_OF_TOY.replace("return SetUeWeight", "1 / 0; return SetUeWeight")
+    instance, bus = instance_of(tmp_path / "broken", app), connect("broken")
+    runner = LockstepRunner(instance, bus)
+    host = LockstepHost(
+        NodeHost(
+            ToyWorld(), connect("host"), xapps={"broken": Registration(rights=instance.manifest.rights)}
+        ),
+        poll_others=[bus.poll],
+    )
+    with pytest.raises(
+        LockstepError, match=r"(?s)broken failed at 0.1 s:.*app.py.*1 / 0.*ZeroDivisionError"
+    ) as caught:
+        host.run(timeout_s=10.0)
+    assert "sdk/ranloop" not in str(caught.value)
+    assert runner.over
+
+
+def test_a_request_that_no_node_could_read_raises_in_the_authors_line(tmp_path: Path) -> None:
+    for wanted, words in {
+        "lease_ms=0": "lease_ms is a whole number of milliseconds from 1",
+        "valid_ms=2.5": "valid_ms is a whole number of milliseconds from 1",
+        'node="Site 1"': "node 'Site 1' is no node's name",
+    }.items():
+        app = f"""
+        from ranloop import Request, SetUeWeight, XApp
+        app = XApp()
+
+        @app.on_report("DRB.UEThpDl")
+        def act(report):
+            return Request(action=SetUeWeight(ue=report.ue, weight=2.0), {wanted})
+        """
+        instance = instance_of(tmp_path / wanted.partition("=")[0] / "asking", app)
+        step = Step(host="host", step=0, ran_time_ns=0, reports=(make_report({"DRB.UEThpDl": [1.0]}),))
+        error = instance.handle(step).error
+        assert words in error
+        assert "return Request" in error
+
+
+def test_a_host_that_never_speaks_is_given_up(connect: Callable[[str], Bus], tmp_path: Path) -> None:
+    runner = LockstepRunner(instance_of(tmp_path / "calm"), connect("calm"))
+    with pytest.raises(LockstepError, match=r"calm: no step from host 'host' for 0 s; is it running\?"):
+        runner.run(timeout_s=0.05)
