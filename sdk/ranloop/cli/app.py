@@ -24,6 +24,16 @@ BusUrl = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME=FOLDER", help="A model package in place of the manifest's; repeatable."
+    ),
+]
+Audit = Annotated[
+    Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
+]
+Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
@@ -67,10 +77,13 @@ def run(
         float | None, typer.Option(help="Stop after this long; default: the world's end, or never.")
     ] = None,
     settings: Settings = None,
+    model: Models = None,
     override: Overrides = None,
     autonomy: Annotated[
         str, typer.Option(help="observe | recommend | act; the guard's limit, with --node.")
     ] = "act",
+    audit: Audit = None,
+    record: Record = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -87,8 +100,11 @@ def run(
                 seed=seed,
                 duration_s=duration_s,
                 settings=settings or [],
+                models=model or [],
                 overrides=override or [],
                 autonomy=autonomy,
+                audit=audit,
+                record=record,
                 json_output=json_output,
             )
         )
@@ -97,6 +113,7 @@ def run(
             xapps,
             bus,
             settings=settings or [],
+            models=model or [],
             duration_s=duration_s,
             lockstep=lockstep,
             json_output=json_output,
@@ -121,12 +138,8 @@ def host(
     speed: Annotated[
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
-    audit: Annotated[
-        Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")
-    ] = None,
+    audit: Audit = None,
+    record: Record = None,
     json_output: Json = False,
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""

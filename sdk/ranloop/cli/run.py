@@ -6,16 +6,17 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ranloop.bus import Will, open_bus
 from ranloop.cli.operator import stop_on_signals
 from ranloop.cli.values import parse_autonomy, parse_pairs
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import RanloopError
-from ranloop.node import open_world
+from ranloop.guard import AuditLog
+from ranloop.node import Recorder, open_world
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Presence
@@ -23,9 +24,11 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("join_bus", "run_on_node")
+
+T = TypeVar("T")
 
 
 def run_on_node(
@@ -35,25 +38,34 @@ def run_on_node(
     seed: int,
     duration_s: float | None,
     settings: Sequence[str],
+    models: Sequence[str],
     overrides: Sequence[str],
     autonomy: str,
+    audit: Path | None,
+    record: Path | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print what came of it."""
     level = parse_autonomy(autonomy)
-    given = _settings_by_xapp(folders, parse_pairs("--set", settings))
-    with contextlib.closing(
-        open_world(address, seed=seed, overrides=parse_pairs("--override", overrides))
-    ) as world:
-        until_ns = None if duration_s is None else round(duration_s * 1e9)
-        with _prints_to_stderr(json_output):
-            run = run_embedded(
-                world,
-                folders,
-                settings=given,
-                autonomy=level,
-                until_ns=until_ns,
-            )
+    manifests = [load_manifest(folder) for folder in folders]
+    given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
+    chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
+    with contextlib.ExitStack() as stack:
+        changes = parse_pairs("--override", overrides)
+        world = stack.enter_context(contextlib.closing(open_world(address, seed=seed, overrides=changes)))
+        log = stack.enter_context(AuditLog(audit))
+        recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
+        stack.enter_context(_prints_to_stderr(json_output))
+        run = run_embedded(
+            world,
+            folders,
+            settings=given,
+            models=chosen,
+            autonomy=level,
+            until_ns=None if duration_s is None else round(duration_s * 1e9),
+            audit=log,
+            observers=[recorder] if recorder else (),
+        )
     _show(run, json_output=json_output)
     return 0
 
@@ -63,6 +75,7 @@ def join_bus(
     url: str,
     *,
     settings: Sequence[str],
+    models: Sequence[str],
     duration_s: float | None,
     lockstep: bool,
     json_output: bool,
@@ -74,7 +87,10 @@ def join_bus(
         )
     incarnation = "0" if lockstep else secrets.token_hex(8)
     instance = Instance(
-        load_package(folders[0]), settings=parse_pairs("--set", settings), incarnation=incarnation
+        load_package(folders[0]),
+        settings=parse_pairs("--set", settings),
+        models=_model_folders(models),
+        incarnation=incarnation,
     )
     farewell = encode(Presence(name=instance.name, alive=False))
     will = Will(topic=topics.presence(instance.name), payload=farewell)
@@ -96,18 +112,23 @@ def join_bus(
     return 0
 
 
-def _settings_by_xapp(folders: Sequence[Path], given: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """Each xApp gets the settings it has; the first one also those that none has, to refuse them."""
-    manifests = [load_manifest(folder) for folder in folders]
-    known = {name for manifest in manifests for name in manifest.settings}
+def _deal(
+    manifests: Sequence[Manifest], given: Mapping[str, T], names_of: Callable[[Manifest], Collection[str]]
+) -> dict[str, dict[str, T]]:
+    """Each xApp gets what it has a name for; the first one also what none has, to refuse it."""
+    known = {name for manifest in manifests for name in names_of(manifest)}
     return {
         manifest.name: {
             name: value
             for name, value in given.items()
-            if name in manifest.settings or (manifest is manifests[0] and name not in known)
+            if name in names_of(manifest) or (manifest is manifests[0] and name not in known)
         }
         for manifest in manifests
     }
+
+
+def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
+    return {name: Path(str(folder)) for name, folder in parse_pairs("--model", pairs).items()}
 
 
 @contextlib.contextmanager
