@@ -7,27 +7,40 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ranloop.errors import ModelError
 from ranloop.inference.card import Card, Feature
-from ranloop.wire.messages import F32, I32, Report
+from ranloop.vocabulary import Level
+from ranloop.wire.messages import F32, Report
 
 __all__ = ("FeatureBinder",)
+
+I64 = NDArray[np.int64]
+
+# What tells a row from the others of its report and stays with it: a UE and its flows take their past along when they
+# change the cell. 5QIs come first: they are below 2**8 (TS 23.501 clause 5.7.4), so that three ids fit one int64.
+_IDENTITY: dict[Level, tuple[str, ...]] = {
+    "cell": ("cell",),
+    "ue": ("ue",),
+    "slice": ("slice", "cell"),
+    "qos_flow": ("five_qi", "ue", "slice"),
+}
+_ID_BITS = 24
 
 
 class _Past(NamedTuple):
     """One earlier report of a stream, reduced to what the features need."""
 
     seq: int
-    targets: I32  # sorted first id column
+    targets: I64  # sorted, see `_identity`
     values: F32  # [n_target, n_measurement], rows as in `targets`
 
 
 class FeatureBinder:
     """Builds the matrix a card asks for, and remembers as many reports per stream as its features look back.
 
-    A target is followed by its dense id (the report's first id column), so a UE keeps its history when rows move.
+    A target is followed by its dense ids, so a UE keeps its history when rows move.
     What is missing (no value, a lost report, a UE that was not there) becomes the feature's `fill`.
     """
 
@@ -37,7 +50,8 @@ class FeatureBinder:
         self._named = [(column, f.name) for column, f in enumerate(card.features) if f.name]
         self._measured = tuple(dict.fromkeys(f.measurement for f in card.features if f.measurement))
         self._plain = card.history == 1 and not self._named
-        self._columns: dict[tuple[str, ...], np.ndarray] = {}
+        # What a report is made of -> where the card's measurements stand in its block.
+        self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
         self._past: dict[tuple[str, str], deque[_Past]] = {}
 
     def matrix(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
@@ -58,8 +72,9 @@ class FeatureBinder:
         missing = np.isnan(matrix)
         return np.where(missing, self._fill, matrix) if missing.any() else matrix
 
-    def _column_index(self, report: Report) -> np.ndarray:
-        index = self._columns.get(report.names)
+    def _column_index(self, report: Report) -> NDArray[np.intp]:
+        made_of = (report.period_ms, report.ids, report.names)
+        index = self._columns.get(made_of)
         if index is None:
             if report.period_ms != self._card.period_ms:
                 raise ModelError(
@@ -74,11 +89,11 @@ class FeatureBinder:
                 )
             wanted = [f.measurement for f in self._card.features] if self._plain else self._measured
             index = np.array([len(report.ids) + report.names.index(name) for name in wanted], np.intp)
-            self._columns[report.names] = index
+            self._columns[made_of] = index
         return index
 
     def _assemble(self, report: Report, values: F32, extra: Mapping[str, ArrayLike]) -> F32:
-        targets = report.id(report.ids[0])
+        targets = _identity(report)
         past = self._past.setdefault((report.node, report.level), deque(maxlen=self._card.history))
         order = np.argsort(targets, kind="stable")
         if past and past[-1].seq >= report.seq:  # a new run on the same node name
@@ -100,7 +115,15 @@ class FeatureBinder:
         return matrix
 
 
-def _aligned(past: Sequence[_Past], seq: int, targets: I32, history: int, n_measured: int) -> F32:
+def _identity(report: Report) -> I64:
+    """One number per row by which its target is found again in other reports of the stream, shape [n_rows]."""
+    key = np.zeros(len(report), np.int64)
+    for column in _IDENTITY[report.level]:
+        key = (key << _ID_BITS) | report.id(column)
+    return key
+
+
+def _aligned(past: Sequence[_Past], seq: int, targets: I64, history: int, n_measured: int) -> F32:
     """Values of each target over the last `history` periods; index 0 is now; NaN where unknown. [history, n, m]"""
     window = np.full((history, len(targets), n_measured), np.nan, np.float32)
     for earlier in past:

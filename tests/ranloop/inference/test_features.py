@@ -8,6 +8,7 @@ import pytest
 from ranloop.errors import ModelError
 from ranloop.inference import Card, Feature, FeatureBinder, Output
 from ranloop.testing import make_report
+from ranloop.vocabulary import Level
 
 THP = Feature(measurement="DRB.UEThpDl", unit="kbit/s")
 
@@ -67,6 +68,35 @@ def test_window_statistics_skip_what_is_missing(stat: str, expected: float) -> N
     assert matrix[0, 0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("level", "before", "after"),
+    [
+        # One slice in two cells: two rows, told apart by their cell.
+        ("slice", {"slice": [1, 1], "cell": [0, 1]}, {"slice": [1, 1], "cell": [1, 0]}),
+        # Two flows of one UE, told apart by their 5QI; they go along when the UE changes its cell.
+        (
+            "qos_flow",
+            {"ue": [4, 4], "cell": [0, 0], "five_qi": [1, 9]},
+            {"ue": [4, 4], "cell": [1, 1], "five_qi": [9, 1]},
+        ),
+    ],
+)
+def test_a_lag_follows_the_target_of_its_level(
+    level: Level, before: dict[str, list[int]], after: dict[str, list[int]]
+) -> None:
+    binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0)))
+    binder.matrix(make_report({"DRB.UEThpDl": [10.0, 20.0]}, level=level, ids=before, seq=0))
+    second = binder.matrix(make_report({"DRB.UEThpDl": [21.0, 11.0]}, level=level, ids=after, seq=1))
+    assert second.tolist() == [[21.0, 20.0], [11.0, 10.0]]
+
+
+def test_one_model_reads_the_same_names_at_two_levels() -> None:
+    binder = FeatureBinder(card(THP))
+    # A UE's row has two ids before the measurement, a cell's has one.
+    assert binder.matrix(make_report({"DRB.UEThpDl": [5.0]}, level="ue")).tolist() == [[5.0]]
+    assert binder.matrix(make_report({"DRB.UEThpDl": [7.0]}, level="cell")).tolist() == [[7.0]]
+
+
 def test_streams_of_two_nodes_do_not_mix() -> None:
     binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0)))
     binder.matrix(make_report({"DRB.UEThpDl": [10.0]}, node="site0", seq=0))
@@ -89,6 +119,13 @@ def test_a_report_without_a_measurement_is_refused_by_name() -> None:
 def test_a_report_of_another_period_is_refused() -> None:
     with pytest.raises(ModelError, match="trained on 1000 ms reports but got one of 100 ms"):
         FeatureBinder(card(THP, period_ms=1000)).matrix(make_report({"DRB.UEThpDl": [1.0]}))
+
+
+def test_a_report_of_another_period_is_refused_after_one_of_the_right_period() -> None:
+    binder = FeatureBinder(card(THP))
+    binder.matrix(make_report({"DRB.UEThpDl": [1.0]}))
+    with pytest.raises(ModelError, match="trained on 100 ms reports but got one of 1000 ms"):
+        binder.matrix(make_report({"DRB.UEThpDl": [1.0]}, period_ms=1000))
 
 
 def test_a_card_with_the_wrong_unit_is_refused() -> None:
