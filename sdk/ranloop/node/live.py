@@ -178,7 +178,10 @@ class LiveHost:
     def _now_ns(self) -> int:
         """RAN time: what the clock says, but not past an event that has not been dealt with."""
         paced_ns = round((self._clock.now_ns() - self._start_ns) * self._speed)
-        return max(self.host.world.now_ns, min(paced_ns, self._horizon_ns))
+        # Asked anew for each message: the one before it, of the same poll, may take effect before the horizon.
+        guard_ns = self.host.next_event_ns()
+        horizon_ns = self._horizon_ns if guard_ns is None else min(self._horizon_ns, guard_ns)
+        return max(self.host.world.now_ns, min(paced_ns, horizon_ns))
 
     def _publish(self, results: Sequence[Result]) -> None:
         for result in results:
