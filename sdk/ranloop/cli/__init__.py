@@ -10,13 +10,23 @@ __all__ = ("main",)
 
 
 def main() -> None:
-    """Run the command line; every expected problem is one line on standard error."""
+    """Run the command line; every expected problem is one line on standard error.
+
+    Where an xApp's own code raised, that line is followed by the frames of the xApp, none of ours before them.
+    """
     from ranloop.cli.app import app
 
     try:
         app()
     except RanloopError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        from ranloop.cli.crash import authors_frames
+
+        if not (frames := authors_frames(error)):
+            raise  # ours: a report of it needs the whole traceback
+        print(f"error: the xApp raised {type(error).__name__}\n{frames}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

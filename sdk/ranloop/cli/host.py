@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ranloop.bus import Will, open_bus
 from ranloop.cli.operator import stop_on_signals
-from ranloop.cli.values import parse_autonomy, parse_pairs
+from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
@@ -49,6 +49,8 @@ def run_host(
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
     level = parse_autonomy(autonomy)
+    check_positive("--duration-s", duration_s)
+    check_positive("--speed", speed)
     xapps = {m.name: Registration(rights=m.rights, autonomy=level) for m in map(load_manifest, allow)}
     will = Will(topic=topics.presence(NAME), payload=encode(Presence(name=NAME, alive=False)))
     with contextlib.ExitStack() as stack:

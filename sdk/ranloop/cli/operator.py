@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
 from typing import Literal
 
-from ranloop.bus import open_bus
+import structlog
+
+from ranloop.bus import Bus, open_bus
 from ranloop.bus.broker import Broker
 from ranloop.cli.values import parse_autonomy
-from ranloop.errors import RanloopError
+from ranloop.errors import RanloopError, WireError
+from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, encode
 from ranloop.wire.messages import Order
 
 __all__ = ("run_broker", "send_order", "stop_on_signals")
+
+log = structlog.get_logger(__name__)
+
+CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
 
 
 def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str) -> int:
@@ -26,22 +34,34 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
         raise RanloopError("--xapp and --autonomy go together")
     if autonomy:
         parse_autonomy(autonomy)
-    bus = open_bus(bus_url, name="operator")
-    nodes = [node] if node != "all" else []
-    if node == "all":
-        bus.subscribe(
-            topics.catalogue("+"), lambda _topic, payload: nodes.append(decode_catalogue(payload).node), qos=1
-        )
-        while bus.poll(1.0):
-            pass
-        if not nodes:
+    with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
+        known = _nodes_on(bus)
+        if not known:
             raise RanloopError(f"no node has a catalogue on {bus_url}")
-    for name in nodes:
-        bus.publish(topics.order(name), encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
-        print(f"ordered {name}")
-    bus.poll(0.2)
-    bus.close()
+        if node != "all" and node not in known:
+            near = near_matches(node, known) or tuple(known)
+            raise RanloopError(f"no node {node!r} has a catalogue on {bus_url}; there is {', '.join(near)}")
+        for name in known if node == "all" else [node]:
+            bus.publish(topics.order(name), encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
+            print(f"ordered {name}")
+        bus.poll(0.2)
     return 0
+
+
+def _nodes_on(bus: Bus) -> list[str]:
+    """The nodes whose catalogue the bus keeps; what cannot be read is told and does not hold up an order."""
+    nodes: dict[str, None] = {}
+
+    def on_catalogue(topic: str, payload: bytes) -> None:
+        try:
+            nodes[decode_catalogue(payload).node] = None
+        except WireError as error:
+            log.warning("catalogue_ignored", topic=topic, reason=str(error))
+
+    bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
+    while bus.poll(CATALOGUES_S):
+        pass
+    return sorted(nodes)
 
 
 def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"]) -> int:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ranloop.bus import Will, open_bus
 from ranloop.cli.operator import stop_on_signals
-from ranloop.cli.values import parse_autonomy, parse_pairs
+from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog
@@ -47,6 +47,7 @@ def run_on_node(
 ) -> int:
     """Run in lockstep on a world in this process, then print what came of it."""
     level = parse_autonomy(autonomy)
+    check_positive("--duration-s", duration_s)
     manifests = [load_manifest(folder) for folder in folders]
     given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
@@ -81,6 +82,7 @@ def join_bus(
     json_output: bool,
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
+    check_positive("--duration-s", duration_s)
     if len(folders) != 1:
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"

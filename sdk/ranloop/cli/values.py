@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
 
-__all__ = ("parse_autonomy", "parse_pairs")
+__all__ = ("check_positive", "parse_autonomy", "parse_pairs")
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -28,6 +29,17 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
+
+
+def check_positive(option: str, value: float | None) -> float | None:
+    """A length of time or a speed, or None if it was left out.
+
+    Raises:
+        RanloopError: Zero, negative or no finite number.
+    """
+    if value is not None and not 0 < value < math.inf:
+        raise RanloopError(f"{option} {value:g}: want a number above 0")
+    return value
 
 
 def parse_autonomy(text: str) -> Autonomy:

@@ -18,7 +18,9 @@ from ranloop.errors import ManifestError
 from ranloop.xapp.app import XApp
 from ranloop.xapp.manifest import Manifest, load_manifest
 
-__all__ = ("XAppPackage", "load_package")
+__all__ = ("MODULE_PREFIX", "XAppPackage", "load_package")
+
+MODULE_PREFIX = "_ranloop_xapp_"  # of the names of all modules that are an xApp's
 
 _counter = itertools.count()
 
@@ -49,7 +51,7 @@ def load_package(folder: Path) -> XAppPackage:
     manifest = load_manifest(folder)
     if not (folder / "app.py").is_file():
         raise ManifestError(f"{folder} is no xApp: it has no app.py")
-    prefix = f"_ranloop_xapp_{next(_counter)}_{manifest.name.replace('-', '_')}"
+    prefix = f"{MODULE_PREFIX}{next(_counter)}_{manifest.name.replace('-', '_')}"
     package = ModuleType(prefix)
     package.__path__ = [str(folder)]
     package.__spec__ = importlib.machinery.ModuleSpec(prefix, None, is_package=True)
