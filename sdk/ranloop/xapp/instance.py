@@ -16,7 +16,9 @@ import numpy as np
 from ranloop.errors import ManifestError, WireError
 from ranloop.inference import load_model
 from ranloop.vocabulary import Action, Kind
-from ranloop.wire.messages import ActionBatch, Answer, Report, Result, Step
+from ranloop.wire.frame import MAX_ROWS
+from ranloop.wire.headers import MAX_PARTS
+from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
 from ranloop.xapp.app import Request, Timer, Wanted
 from ranloop.xapp.loader import XAppPackage
 
@@ -102,6 +104,10 @@ class Instance:
                 batches += self.on_timer(name, step.ran_time_ns)
             for report in step.reports:
                 batches += self.on_report(report)
+            if len(batches) > MAX_PARTS:
+                raise ValueError(
+                    f"{self.name} wants {len(batches)} actions in one step; at most {MAX_PARTS} are read"
+                )
         except Exception as error:  # noqa: BLE001 the user's code raises what it likes
             return Answer(xapp=self.name, step=step.step, error=user_traceback(error, self.package.folder))
         return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
@@ -132,7 +138,7 @@ class Instance:
             handle.used = False
         requests = [request for request in _requests(wanted, function) if len(request.action)]
         for request in requests:
-            _refuse_non_finite(request.action, function)
+            _refuse_unsendable(request.action, function)
         return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
 
     def _batch(
@@ -184,15 +190,25 @@ def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
     return requests
 
 
-def _refuse_non_finite(action: Action, function: Callable[..., Wanted]) -> None:
-    """A NaN is "no value" in a report and nothing that a node could hold: it is the handler's mistake, named here."""
-    bad = ~np.isfinite(action.parameters())
+def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
+    """What no node could read is the handler's mistake, named here: its author sees the own line, not a lost message."""
+    wants = f"{function.__name__} wants {action.spec.name}"
+    if len(action) > MAX_ROWS:
+        raise ValueError(f"{wants} for {len(action)} targets; at most {MAX_ROWS} fit one action")
+    targets, values = action.targets(), action.parameters()
+    unknown = (targets < 0) | (targets >= MAX_ID)
+    if unknown.any():
+        row, column = np.argwhere(unknown)[0]
+        name = action.spec.targets[column]
+        raise ValueError(
+            f"{wants} for {name} {targets[row, column]}; an id is a whole number from 0 to {MAX_ID - 1}"
+        )
+    bad = ~np.isfinite(values)  # NaN is "no value" in a report and nothing that a node could hold
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        parameter = action.spec.parameters[column].name
         raise ValueError(
-            f"{function.__name__} wants {action.spec.name} with {parameter} = {action.parameters()[row, column]} for "
-            f"target {action.targets()[row].tolist()}; leave targets out instead"
+            f"{wants} with {action.spec.parameters[column].name} = {values[row, column]} for "
+            f"target {targets[row].tolist()}; leave targets out instead"
         )
 
 

@@ -99,3 +99,41 @@ def test_a_nan_that_a_handler_wants_held_is_its_own_mistake_by_name(tmp_path: Pa
     instance = Instance(load_package(folder))
     with pytest.raises(ValueError, match=r"act wants SetUeWeight with weight = nan for target \[8\]"):
         instance.on_report(make_report({"CQI": [5, np.nan]}, ids={"ue": [7, 8]}))
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason"),
+    [
+        ("[3, -1]", "wants SetUeWeight for ue -1; an id is a whole number from 0 to 16777215"),
+        ("[1 << 24]", "wants SetUeWeight for ue 16777216"),
+        ("range(65537)", "wants SetUeWeight for 65537 targets; at most 65536"),
+    ],
+)
+def test_what_no_node_could_read_is_its_authors_mistake_by_name(
+    tmp_path: Path, ids: str, reason: str
+) -> None:
+    app = f"""
+        from ranloop import SetUeWeight, XApp
+        app = XApp()
+
+        @app.on_report("CQI")
+        def act(report):
+            return SetUeWeight(ue=list({ids}), weight=2.0)
+    """
+    instance = Instance(load_package(write_xapp(tmp_path / "wild", app=app)))
+    with pytest.raises(ValueError, match=reason):
+        instance.on_report(make_report({"CQI": [5]}))
+
+
+def test_more_actions_in_one_step_than_an_answer_holds_are_refused_by_number(tmp_path: Path) -> None:
+    app = """
+        from ranloop import SetUeWeight, XApp
+        app = XApp()
+
+        @app.on_report("CQI")
+        def act(report):
+            return [SetUeWeight(ue=[1], weight=2.0)] * 4097
+    """
+    instance = Instance(load_package(write_xapp(tmp_path / "many", app=app)))
+    answer = instance.handle(Step(host="host", step=0, ran_time_ns=0, reports=(make_report({"CQI": [5]}),)))
+    assert "many wants 4097 actions in one step; at most 4096" in answer.error
