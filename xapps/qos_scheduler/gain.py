@@ -4,7 +4,7 @@
     python xapps/qos_scheduler/gain.py evaluate    # held-out drops; writes gain.json, the tables and the picture
 
 Arms: proportional fair with static per-5QI weights (a sweep, its best point is the tuned baseline), the xApp with its
-model, the same triage as a rule without a model, and two schedulers that see every queue in every slot as ceilings.
+model, the same triage with the same settings as a rule without a model, and two schedulers that see every queue in every slot as ceilings.
 """
 
 from __future__ import annotations
@@ -99,10 +99,9 @@ def tune(measured_s: float, processes: int | None) -> None:
     best = pick([static_arm(*pair) for pair in statics.values()], measured_s, processes)
     chosen["static"] = dict(zip(("weight", "short_budget_factor"), statics[best], strict=True))
     chosen["static"]["class_weight"] = class_weight(*statics[best])
-    for predictor in ("model", "rule"):
-        grid = [dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())]
-        by_name = {xapp_arm(predictor, **point).name: point for point in grid}
-        chosen[predictor] = by_name[pick([xapp_arm(predictor, **p) for p in grid], measured_s, processes)]
+    grid = [dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())]
+    by_name = {xapp_arm("model", **point).name: point for point in grid}
+    chosen["xapp"] = by_name[pick([xapp_arm("model", **point) for point in grid], measured_s, processes)]
     (FOLDER / "tuned.json").write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
     print(json.dumps(chosen, indent=2))
 
@@ -129,7 +128,7 @@ def tuned_arms() -> list[Arm]:
     """The arms of the evaluation: the static sweep, the tuned points, the ceilings."""
     tuned = json.loads((FOLDER / "tuned.json").read_text("utf-8"))
     sweep = [static_arm(weight, tuned["static"]["short_budget_factor"]) for weight in STATIC_WEIGHTS]
-    xapps = [xapp_arm(predictor, **tuned[predictor]) for predictor in ("model", "rule")]
+    xapps = [xapp_arm(predictor, **tuned["xapp"]) for predictor in ("model", "rule")]
     ceilings = [Arm(name=name, overrides={"scheduler": name}) for name in ("m-lwdf", "edf")]
     return [*sweep, *xapps, *ceilings]
 

@@ -101,7 +101,7 @@ def arms(folder: Path) -> tuple[Arm, Arm]:
     tuned = json.loads((folder / "tuned.json").read_text("utf-8"))
     weights = tuned["static"]["class_weight"]
     baseline = Arm(name="tuned baseline", overrides={"scheduler.class_weight": weights})
-    settings = {"predictor": "model", **tuned["model"]}
+    settings = {"predictor": "model", **tuned["xapp"]}
     xapp = Arm(
         name="qos_scheduler",
         overrides={"scheduler.class_weight": dict.fromkeys(weights, 1.0)},
