@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,7 +72,12 @@ class Action:
                 f"want [n, {len(spec.targets)}] and [n, {len(spec.parameters)}]"
             )
         built = cls.__new__(cls)
-        built._fill([*ids.T, *values.T])
+        if ids.dtype == np.int32 and values.dtype == np.float32:
+            # What a decoder hands over needs no looking at: one copy of each table, its rows are the columns.
+            for name, column in zip(cls._fields, (*_read_only(ids.T), *_read_only(values.T)), strict=True):
+                object.__setattr__(built, name, column)
+        else:
+            built._fill([*ids.T, *values.T])
         return built
 
     def targets(self) -> NDArray[np.int32]:
@@ -117,6 +122,13 @@ class Action:
             filled = column if column.ndim else column.repeat(shape[0])
             filled.setflags(write=False)
             object.__setattr__(self, name, filled)  # frozen: what dataclass's own __init__ does
+
+
+def _read_only(table: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy that nobody can change, nor any view of it."""
+    copy = np.array(table, order="C")
+    copy.setflags(write=False)
+    return copy
 
 
 def _values(name: str, given: ArrayLike) -> NDArray[np.float32]:

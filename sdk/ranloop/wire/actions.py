@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranloop.errors import VocabularyError, WireError
 from ranloop.vocabulary import ACTIONS, action_type
@@ -19,9 +20,8 @@ from ranloop.wire.frame import (
     matrix,
     none_infinite,
     parse,
-    small_integers,
 )
-from ranloop.wire.messages import WIRE_VERSION, ActionBatch, Result, Status
+from ranloop.wire.messages import I32, WIRE_VERSION, ActionBatch, Result, Status
 
 # Action -> the columns of its block: targets, then parameters.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -132,24 +132,27 @@ def decode_result(payload: bytes) -> Result:
     block = matrix(payload, start, header["rows"], n_keys + 2 + header["values"], "result")
     applied = block[:, n_keys + 2 :]
     none_infinite(applied, "result")
-    arrays = (
-        dense_ids(block[:, :n_keys], "result"),
-        small_integers(block[:, n_keys], len(Status), "result: status"),
-        small_integers(block[:, n_keys + 1], len(causes), "result: cause"),
-    )
-    for array in arrays:
-        array.flags.writeable = False
-    targets, status, cause = arrays
+    whole = dense_ids(block[:, : n_keys + 2], "result")
+    whole.flags.writeable = False
     return Result(
         id=header["id"],
         xapp=header["xapp"],
         node=header["node"],
         action=header["action"],
-        targets=targets,
-        status=status,
-        cause=cause,
+        targets=whole[:, :n_keys],
+        status=_index(whole[:, n_keys], len(Status), "status"),
+        cause=_index(whole[:, n_keys + 1], len(causes), "cause"),
         causes=causes,
         applied=applied,
         ran_time_ns=header["ran_time_ns"],
         stamps=MappingProxyType(header["stamps"]),
     )
+
+
+def _index(column: I32, below: int, what: str) -> NDArray[np.uint8]:
+    """Whole numbers as bytes, each in [0, `below`), `below` at most 256."""
+    narrow = column.astype(np.uint8)
+    if len(column) and np.maximum.reduce(column) >= below:
+        raise WireError(f"result: {what}: {column.max()} is not below {below}")
+    narrow.flags.writeable = False
+    return narrow

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, to_json
 
@@ -103,21 +102,13 @@ def dense_ids(columns: F32, what: str) -> I32:
         ids = columns.astype(np.int32)
         if ids.astype(LITTLE_F32).tobytes() == columns.tobytes():
             return ids
-    raise WireError(f"{what}: an id is not a whole number from 0 to {MAX_ID - 1}")
+    raise WireError(f"{what}: an id or index is not a whole number from 0 to {MAX_ID - 1}")
 
 
 def none_infinite(values: F32, what: str) -> None:
     """NaN is "no value"; infinity is nothing that a node may say."""
     if 1 in np.isinf(values).tobytes():  # a search in bytes: a third of what a NumPy reduction takes
         raise WireError(f"{what}: infinity is not a value; no value is NaN")
-
-
-def small_integers(column: NDArray[np.float32], below: int, what: str) -> NDArray[np.uint8]:
-    """A float32 column as whole numbers in [0, `below`), `below` at most 256."""
-    ids = dense_ids(column, what)
-    if ids.size and int(ids.max()) >= below:
-        raise WireError(f"{what}: {int(ids.max())} is not below {below}")
-    return ids.astype(np.uint8)
 
 
 def split_parts(payload: bytes, start: int, lengths: Sequence[int], what: str) -> list[bytes]:

@@ -7,6 +7,7 @@ access list can enforce is exactly what the topics tell apart.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ranloop.wire.messages import WIRE_VERSION
 
@@ -19,6 +20,7 @@ def is_topic_level(text: str) -> bool:
     return _LEVEL.fullmatch(text) is not None
 
 
+@lru_cache(4096)  # a run has few topics, and asks for one with every message
 def _join(*levels: str) -> str:
     for level in levels:
         if level != "+" and not is_topic_level(level):
