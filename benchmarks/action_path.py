@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import ROUNDS, Row, latency_row
 from ranloop.guard import ActionRight, AuditLog, Guard, Rights
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import ActionBatch, Catalogue, Status, decode_action_batch, decode_result, encode
@@ -82,39 +83,15 @@ def _measure(weights: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, 
     return np.diff(stamps, axis=1) / 1e3
 
 
-def run() -> list[dict[str, Any]]:
-    """Rows {name, p50_us, p99_us, peer, ratio_p50, bar, ok}; the bar is in microseconds."""
+def run() -> list[Row]:
+    """The whole path against its bar, and its stages."""
     rng = np.random.default_rng(1)
     changing = rng.uniform(0.5, 4, (2, N_UE))
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for case, weights in (("changed", changing), ("renewed", changing[:1])):
-        took_us = _measure(weights)
-        columns = {f"{case}: whole path": took_us.sum(axis=1)}
-        columns |= {f"{case}: {stage}": took_us[:, i] for i, stage in enumerate(_STAGES)}
-        for name, column in columns.items():
-            p50_us, p99_us = np.percentile(column, [50, 99])
-            bar = BAR_US if name.endswith("whole path") else None
-            rows.append(
-                {
-                    "name": name,
-                    "p50_us": float(p50_us),
-                    "p99_us": float(p99_us),
-                    "peer": None,
-                    "ratio_p50": None,
-                    "bar": bar,
-                    "ok": bar is None or bool(p50_us <= bar),
-                }
-            )
+        took_us = _measure(weights).reshape(ROUNDS, -1, len(_STAGES))
+        rows.append(latency_row(f"action path, {case}", took_us.sum(axis=2), bar=BAR_US, note="100 targets"))
+        rows += [
+            latency_row(f"action path, {case}: {stage}", took_us[:, :, i]) for i, stage in enumerate(_STAGES)
+        ]
     return rows
-
-
-def main() -> None:
-    print(f"{'':28} {'p50 us':>8} {'p99 us':>8} {'bar':>6}")
-    for row in run():
-        bar = "" if row["bar"] is None else f"{row['bar']:g}"
-        verdict = "" if row["ok"] else "  MISSED"
-        print(f"{row['name']:28} {row['p50_us']:8.1f} {row['p99_us']:8.1f} {bar:>6}{verdict}")
-
-
-if __name__ == "__main__":
-    main()

@@ -21,10 +21,10 @@ class BareClient:
         self.paho.max_inflight_messages_set(1000)
         self._connected = False
         self.paho.on_connect = self._on_connect
-        self.paho.on_message = lambda client, data, message: on_message(message.topic, message.payload)
+        self.paho.on_message = lambda client, data, message: on_message(message.topic, bytes(message.payload))
         self.paho.connect("127.0.0.1", port)
         connection = self.paho.socket()
-        if connection is None:
+        if not isinstance(connection, socket.socket):
             raise ConnectionError(f"no broker on port {port}")
         self._socket = connection
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,12 +7,11 @@ labels, no stamps by name, no checks, no message object. What the codec costs mo
 from __future__ import annotations
 
 import struct
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import Row, in_turns, latency_row
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import ActionBatch, Labels, Report, decode_action_batch, decode_report, encode
 
@@ -73,23 +72,8 @@ def _bare_decode(payload: bytes) -> tuple[Any, ...]:
     return (*header, np.frombuffer(payload, "<f4", offset=_HEADER.size).reshape(header[-2], header[-1]))
 
 
-def _in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """Microseconds per call, `SAMPLES` for each, taken in turns so that a busy machine slows all alike."""
-    took_us = {name: np.empty(SAMPLES) for name in calls}
-    for call in calls.values():
-        for _ in range(1000):
-            call()
-    for sample in range(SAMPLES):
-        for name, call in calls.items():
-            began_ns = time.perf_counter_ns()
-            for _ in range(_BATCH):
-                call()
-            took_us[name][sample] = (time.perf_counter_ns() - began_ns) / 1e3 / _BATCH
-    return took_us
-
-
-def run() -> list[dict[str, Any]]:
-    """Rows {name, p50_us, p99_us, peer, ratio_p50, bar, ok}; a bar is a ratio to the peer, or microseconds."""
+def run() -> list[Row]:
+    """The report against the bare block; a batch of 100 targets beside them."""
     report = _report()
     payload, bare = encode(report), _bare_encode(report)
     batch = ActionBatch(
@@ -104,53 +88,37 @@ def run() -> list[dict[str, Any]]:
         report_seq=4,
     )
     packed_batch = encode(batch)
-    took_us = _in_turns(
+    took_us = in_turns(
         {
-            "report: encode + decode": lambda: decode_report(encode(report)),
-            "bare: encode + decode": lambda: _bare_decode(_bare_encode(report)),
-            "report: encode": lambda: encode(report),
-            "bare: encode": lambda: _bare_encode(report),
-            "report: decode + check": lambda: decode_report(payload),
-            "bare: decode": lambda: _bare_decode(bare),
-            "100 targets: encode": lambda: encode(batch),
-            "100 targets: decode + check": lambda: decode_action_batch(packed_batch),
-        }
+            "report": lambda: decode_report(encode(report)),
+            "bare": lambda: _bare_decode(_bare_encode(report)),
+            "report, encode": lambda: encode(report),
+            "bare, encode": lambda: _bare_encode(report),
+            "report, decode": lambda: decode_report(payload),
+            "bare, decode": lambda: _bare_decode(bare),
+            "batch, encode": lambda: encode(batch),
+            "batch, decode": lambda: decode_action_batch(packed_batch),
+        },
+        samples=SAMPLES,
+        calls_per_sample=_BATCH,
     )
-    peers = {
-        "report: encode + decode": ("bare: encode + decode", 3.0),
-        "report: encode": ("bare: encode", None),
-        "report: decode + check": ("bare: decode", None),
-        "100 targets: encode": (None, 10.0),
-        "100 targets: decode + check": (None, 20.0),
-    }
-    rows: list[dict[str, Any]] = []
-    for name, (peer, bar) in peers.items():
-        p50_us, p99_us = (float(value) for value in np.percentile(took_us[name], [50, 99]))
-        ratio = p50_us / float(np.percentile(took_us[peer], 50)) if peer else None
-        measured = p50_us if ratio is None else ratio
-        rows.append(
-            {
-                "name": name,
-                "p50_us": p50_us,
-                "p99_us": p99_us,
-                "peer": peer,
-                "ratio_p50": ratio,
-                "bar": bar,
-                "ok": None if bar is None else measured <= bar,
-            }
-        )
-    return rows
-
-
-def main() -> None:
-    print(f"{N_UE} UEs x {N_MEASUREMENTS} measurements; {SAMPLES} samples of {_BATCH} calls, in turns")
-    print(f"{'':30}{'p50 us':>9}{'p99 us':>9}{'ratio':>8}{'bar':>7}  ok")
-    for row in run():
-        ratio = "" if row["ratio_p50"] is None else f"{row['ratio_p50']:.2f}"
-        bar = "" if row["bar"] is None else f"{row['bar']:g}" + ("x" if row["ratio_p50"] else "us")
-        ok = {True: "yes", False: "NO", None: ""}[row["ok"]]
-        print(f"{row['name']:30}{row['p50_us']:9.2f}{row['p99_us']:9.2f}{ratio:>8}{bar:>7}  {ok}")
-
-
-if __name__ == "__main__":
-    main()
+    note = f"{N_UE} UEs x {N_MEASUREMENTS} measurements"
+    peer = "bare struct and block"
+    return [
+        latency_row(
+            "codec, report, encode + decode",
+            took_us["report"],
+            peer=peer,
+            peer_took=took_us["bare"],
+            bar=3.0,
+            note=note,
+        ),
+        latency_row(
+            "codec, report, encode", took_us["report, encode"], peer=peer, peer_took=took_us["bare, encode"]
+        ),
+        latency_row(
+            "codec, report, decode", took_us["report, decode"], peer=peer, peer_took=took_us["bare, decode"]
+        ),
+        latency_row("codec, 100 targets, encode", took_us["batch, encode"]),
+        latency_row("codec, 100 targets, decode", took_us["batch, decode"]),
+    ]

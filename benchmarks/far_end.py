@@ -23,7 +23,7 @@ REPORT, ACT, RESULT = "bare/report", "bare/act", "bare/result"
 def main(kind: str, port: str, n_bytes: str = "0") -> None:
     """Answer until standard input ends."""
     stop = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), name="stdin", daemon=True).start()
+    threading.Thread(target=_wait_for_eof, args=(stop,), name="stdin", daemon=True).start()
     if kind == "ranloop":
         with open_bus(f"mqtt://127.0.0.1:{port}", name="threshold") as bus:
             runner = LiveRunner(Instance(load_package(XAPP), incarnation="1"), bus)
@@ -42,6 +42,11 @@ def main(kind: str, port: str, n_bytes: str = "0") -> None:
     print("READY", flush=True)
     while not stop.is_set():
         client.turn(0.1)
+
+
+def _wait_for_eof(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 ROUNDS = 20
+_LEAST_FOR_P99 = 200  # samples a round: two of them lie above the percentile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,23 +89,25 @@ def latency_row(
 ) -> Row:
     """The row of samples [round, sample]; ratios are taken round by round, then their median."""
     p50, p99 = np.percentile(took, [50, 99], axis=1)
-    if peer_took is None:
-        return Row(
-            name=name, unit=unit, p50=_median(p50), p99=_median(p99), bar=bar, bar_p99=bar_p99, note=note
-        )
-    peer_p50, peer_p99 = np.percentile(peer_took, [50, 99], axis=1)
-    return Row(
+    enough = took.shape[1] >= _LEAST_FOR_P99
+    row = Row(
         name=name,
         unit=unit,
         p50=_median(p50),
-        p99=_median(p99),
-        peer=peer,
-        peer_p50=_median(peer_p50),
-        ratio_p50=_median(p50 / peer_p50),
-        ratio_p99=_median(p99 / peer_p99),
+        p99=_median(p99) if enough else None,
         bar=bar,
         bar_p99=bar_p99,
         note=note,
+    )
+    if peer_took is None:
+        return row
+    peer_p50, peer_p99 = np.percentile(peer_took, [50, 99], axis=1)
+    return replace(
+        row,
+        peer=peer,
+        peer_p50=_median(peer_p50),
+        ratio_p50=_median(p50 / peer_p50),
+        ratio_p99=_median(p99 / peer_p99) if enough else None,
     )
 
 

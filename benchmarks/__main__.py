@@ -1,0 +1,109 @@
+"""`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
+
+--only NAME    one of them (repeatable): action_path, codec, first_report, imports, loop, model_call, simulator
+--json         the rows as JSON
+--write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.measure import Row
+
+NAMES = ("codec", "action_path", "model_call", "loop", "simulator", "imports", "first_report")
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
+_HEAD = ("name", "p50", "p99", "unit", "peer", "peer p50", "ratio p50", "ratio p99", "bar", "ok", "note")
+_PAGE = """\
+# Benchmarks
+
+What `python -m benchmarks --write` measured; every number stands beside its peer or floor, taken in the same run and in
+turns with it. A bar is the most that is allowed of the ratio, or of the number itself where there is no peer.
+
+{machine}
+
+{table}
+"""
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Speed, beside peers and floors."
+    )
+    parser.add_argument("--only", action="append", choices=NAMES, help="one of them; repeatable")
+    parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
+    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    for name in arguments.only or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        rows += importlib.import_module(f"benchmarks.{name}").run()
+    if arguments.json:
+        print(json.dumps([asdict(row) | {"ok": row.ok} for row in rows], indent=2))
+    else:
+        print(_aligned([_HEAD, *map(_cells, rows)]))
+    if arguments.write:
+        PAGE.write_text(_PAGE.format(machine=_machine(), table=_markdown(rows)), "utf-8")
+    return int(any(row.ok is False for row in rows))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = {True: "yes", False: "MISSED", None: ""}[row.ok]
+    bar = (
+        ""
+        if row.bar is None
+        else f"{row.bar:g}{'x' if row.peer else ''}{' (p99, too)' if row.bar_p99 else ''}"
+    )
+    numbers = (row.p50, row.p99, row.peer_p50, row.ratio_p50, row.ratio_p99)
+    p50, p99, peer_p50, ratio_p50, ratio_p99 = ("" if n is None else f"{n:.3g}" for n in numbers)
+    return (row.name, p50, p99, row.unit, row.peer, peer_p50, ratio_p50, ratio_p99, bar, verdict, row.note)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    lines = [_HEAD, ["---"] * len(_HEAD), *map(_cells, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _machine() -> str:
+    """Where it was measured, and how busy the machine was: a load above the number of CPUs slows everything."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _DISTRIBUTIONS)
+    load = os.getloadavg()[1]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}; {_cpu()}, {os.cpu_count()} CPUs, load {load:.1f} (5 min); "
+        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {versions}"
+    )
+
+
+def _cpu() -> str:
+    """The processor's own name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.exists() else ())
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""A model called with a report beside `session.run` with a ready matrix: what binding features by name costs.
+
+100 rows, 8 features of a report of 12 measurements in which 5 % have no value; trained on noise, because only the
+shapes matter. The session of the peer has the same options.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+
+from benchmarks.measure import Row, in_turns, latency_row
+from benchmarks.still_world import N_UE, NAMES, PERIOD_MS
+from ranloop.inference import Feature, Output, load_model
+from ranloop.inference.export import Regressor, export_package
+from ranloop.inference.model import open_session
+from ranloop.vocabulary import ID_COLUMNS, measurement
+from ranloop.wire import Report
+from ranloop.wire.messages import F32
+
+SAMPLES = 20_000
+BAR = 2.0
+# Not the report's first eight and not in its order: the model has its own.
+_FEATURES = tuple(reversed(NAMES))[:8]
+
+
+def _estimators() -> dict[str, Any]:
+    return {
+        "gradient boosting, 100 trees of depth 3": GradientBoostingRegressor(n_estimators=100, max_depth=3),
+        "MLP 8-32-32-1": MLPRegressor(hidden_layer_sizes=(32, 32), max_iter=20),
+    }
+
+
+def _report(rng: np.random.Generator) -> Report:
+    block: F32 = rng.random((N_UE, 2 + len(NAMES)), np.float32)
+    block[rng.random(block.shape) < 0.05] = np.nan
+    block[:, 0], block[:, 1] = np.arange(N_UE), 0
+    return Report(
+        node="gnb-1",
+        level="ue",
+        period_ms=PERIOD_MS,
+        seq=0,
+        ran_time_ns=0,
+        ids=ID_COLUMNS["ue"],
+        names=NAMES,
+        block=block,
+    )
+
+
+def _row(name: str, estimator: Regressor, rng: np.random.Generator, folder: Path) -> Row:
+    card = export_package(
+        estimator,
+        folder,
+        name="noise",
+        version="1",
+        summary="Trained on noise.",
+        period_ms=PERIOD_MS,
+        features=[Feature(measurement=name, unit=measurement(name).unit) for name in _FEATURES],
+        outputs=[Output(name="y", unit="1", low=-10.0, high=10.0)],
+        samples=rng.random((N_UE, len(_FEATURES)), np.float32),
+        training={},
+        metrics={},
+    )
+    model, report = load_model(folder), _report(rng)
+    session = open_session((folder / card.file).read_bytes(), "noise")
+    matrix = rng.random((N_UE, len(_FEATURES)), np.float32)
+    inputs = {session.get_inputs()[0].name: matrix}
+    outputs = [session.get_outputs()[0].name]
+    took_us = in_turns(
+        {"model": lambda: model(report), "bare": lambda: session.run(outputs, inputs)}, samples=SAMPLES
+    )
+    return latency_row(
+        f"model call, {name}", took_us["model"], peer="session.run", peer_took=took_us["bare"], bar=BAR
+    )
+
+
+def run() -> list[Row]:
+    """One row per kind of model."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for name, estimator in _estimators().items():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # noise is not learnt, and need not be
+            estimator.fit(rng.random((500, len(_FEATURES)), np.float32), rng.random(500))
+            rows.append(_row(name, estimator, rng, Path(folder)))
+    return rows
