@@ -6,13 +6,13 @@ column to a measurement of the catalogue, so that training and serving build the
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ranloop.errors import ModelError, VocabularyError
+from ranloop.toml import read_toml
 from ranloop.vocabulary import measurement
 
 __all__ = ("CARD_FILE", "Card", "Feature", "Output", "load_card")
@@ -97,23 +97,5 @@ def load_card(folder: Path) -> Card:
     Raises:
         ModelError: There is no card, it is not TOML, or it does not describe a model; one line with the field's path.
     """
-    path = folder / CARD_FILE
-    try:
-        return Card.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise ModelError(f"{folder} is no model package: it has no {CARD_FILE}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is not TOML: {error}") from error
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ModelError(f"{path}: {first_problem(error)}") from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first complaint of a pydantic error as one line: field path, what came, what was wanted."""
-    problem = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "document"
-    got = problem["input"]
-    shown = "" if isinstance(got, dict | list) else f" (got {got!r})"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+    missing = f"{folder} is no model package: it has no {CARD_FILE}"
+    return read_toml(folder / CARD_FILE, Card, missing=missing, error_type=ModelError)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRight, Rights, StreamRight
-from ranloop.inference.card import first_problem
+from ranloop.toml import read_toml
 
 __all__ = ("MANIFEST_FILE", "Manifest", "Setting", "load_manifest")
 
@@ -135,14 +134,5 @@ def load_manifest(folder: Path) -> Manifest:
     Raises:
         ManifestError: Missing, not TOML, or not a manifest; one line with the field's path.
     """
-    path = folder / MANIFEST_FILE
-    try:
-        return Manifest.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise ManifestError(f"{folder} is no xApp: it has no {MANIFEST_FILE}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} is not TOML: {error}") from error
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ManifestError(f"{path}: {first_problem(error)}") from error
+    missing = f"{folder} is no xApp: it has no {MANIFEST_FILE}"
+    return read_toml(folder / MANIFEST_FILE, Manifest, missing=missing, error_type=ManifestError)

@@ -130,7 +130,14 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("name = ", "is not TOML"), ('name = "x"', "version: Field required")]
+    ("text", "reason"),
+    [
+        ("name = ", "is not TOML"),
+        ('name = "x"', "version: Field required"),
+        ("name = " + "[" * 5000, "nested too deeply"),
+        ("#" * 65_537, "larger than 65536 bytes"),
+    ],
+    ids=["not toml", "lacks a field", "deep", "large"],
 )
 def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "card.toml").write_text(text)

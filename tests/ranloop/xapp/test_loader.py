@@ -61,7 +61,10 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object]
         (('version = "0.1.0"', ""), r"version: Field required"),
         (('name = "x"', 'name = "X X"'), r"name: String should match pattern"),
         (("[[streams]]", "[[streams]"), r"is not TOML"),
+        (('name = "x"', "name = " + "[" * 5000), r"nested too deeply"),
+        (('name = "x"', "#" * 65_537), r"larger than 65536 bytes"),
     ],
+    ids=lambda value: value[1][:20] if isinstance(value, tuple) else None,
 )
 def test_a_wrong_manifest_is_one_line_with_the_fields_path(
     tmp_path: Path, change: tuple[str, str], reason: str
