@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from ranloop.errors import ModelError, VocabularyError
 from ranloop.toml import read_toml
@@ -37,7 +37,7 @@ class Feature(_Frozen):
     lag: int = Field(default=0, ge=0, le=600)
     window: int = Field(default=1, ge=1, le=600)
     stat: Literal["last", "mean", "std", "min", "max"] = "last"
-    fill: float = 0.0
+    fill: FiniteFloat = 0.0
 
     @model_validator(mode="after")
     def _one_source(self) -> Feature:
@@ -70,6 +70,12 @@ class Output(_Frozen):
     low: float = float("-inf")
     high: float = float("inf")
 
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Output:
+        if not self.low < self.high:  # NaN, too
+            raise ValueError(f"{self.name} is clipped to {self.low:g} .. {self.high:g}, which is no range")
+        return self
+
 
 class Card(_Frozen):
     """Everything one must know to use a model, and to doubt it."""
@@ -77,7 +83,9 @@ class Card(_Frozen):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     version: str
     summary: str
-    file: str = "model.onnx"
+    file: str = Field(
+        default="model.onnx", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", description="in the card's folder"
+    )
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     period_ms: int = Field(gt=0, description="granularity period of the reports that the features come from")
     features: tuple[Feature, ...] = Field(min_length=1)

@@ -144,3 +144,29 @@ def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: st
     with pytest.raises(ModelError, match=reason) as caught:
         load_model(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"file": "../../etc/passwd"}, "file: String should match pattern"),
+        ({"file": "/dev/zero"}, "file: String should match pattern"),
+        (
+            {"features": [{"measurement": "CQI", "unit": "1", "fill": float("nan")}]},
+            "features.0.fill: .* finite",
+        ),
+        ({"outputs": [{"name": "y", "unit": "1", "low": float("nan")}]}, "outputs.0: y is clipped to nan"),
+        (
+            {"outputs": [{"name": "y", "unit": "1", "low": 1.0, "high": 0.0}]},
+            "outputs.0: y is clipped to 1 .. 0",
+        ),
+        ({"features": [{"measurement": "CQI", "unit": "1", "lag": 10**9}]}, "features.0.lag: .* less than"),
+    ],
+)
+def test_a_card_that_would_lead_elsewhere_or_make_nan_is_refused(
+    package: Path, change: dict[str, object], reason: str
+) -> None:
+    card = package / "card.toml"
+    card.write_text(tomli_w.dumps(tomllib.loads(card.read_text()) | change))
+    with pytest.raises(ModelError, match=reason):
+        load_model(package)
