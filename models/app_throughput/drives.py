@@ -79,7 +79,9 @@ def _report(node: str, second: int, engine: Engine, before: Snapshot, now: Snaps
 def _measured(u: np.ndarray, engine: Engine, before: Snapshot, now: Snapshot) -> F32:
     """Columns as `NAMES`, rounded as a phone's log rounds them, shape [n, 7]."""
     kbit = (now.ue[u, DELIVERED_BYTES] - before.ue[u, DELIVERED_BYTES]) * 8e-3  # in 1 s, so kbit/s
-    endless = np.array([traffic.model == "full-buffer" for traffic in engine.classes])  # has no backlog to count
+    endless = np.array(
+        [traffic.model == "full-buffer" for traffic in engine.classes]
+    )  # has no backlog to count
     busy = endless[engine.class_of[u]] | (now.backlog_bytes[u] > 0) | (kbit > 0)
     ues = engine.ues
     snr_db = [serving_sinr_db(int(k), engine.cells, engine.links) for k in u]
