@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,14 @@ def run_host(
             [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
         )
         host = NodeHost(world, bus, name=NAME, xapps=xapps, audit=log)
-        print(f"hosting {', '.join(host.guards)} on {url} for {', '.join(xapps) or 'nobody'}", flush=True)
+        told = (
+            sys.stderr if json_output else sys.stdout
+        )  # with --json, standard output is for the one document
+        print(
+            f"hosting {', '.join(host.guards)} on {url} for {', '.join(xapps) or 'nobody'}",
+            file=told,
+            flush=True,
+        )
         summary: RunSummary | LiveSummary
         facts: dict[str, object]
         if lockstep:

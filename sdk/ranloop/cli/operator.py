@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,6 +24,7 @@ __all__ = ("run_broker", "send_order", "stop_on_signals")
 
 log = structlog.get_logger(__name__)
 
+CATALOGUES_AT_MOST_S = 5.0
 CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
 
 
@@ -35,21 +37,25 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
     if autonomy:
         parse_autonomy(autonomy)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
-        known = _nodes_on(bus)
-        if not known:
-            raise RanloopError(f"no node has a catalogue on {bus_url}")
-        if node != "all" and node not in known:
-            near = near_matches(node, known) or tuple(known)
-            raise RanloopError(f"no node {node!r} has a catalogue on {bus_url}; there is {', '.join(near)}")
+        known = _nodes_on(bus, until=node)
         for name in known if node == "all" else [node]:
-            bus.publish(topics.order(name), encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
+            try:
+                topic = topics.order(name)
+            except ValueError as error:
+                raise RanloopError(str(error)) from None
+            bus.publish(topic, encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
             print(f"ordered {name}")
         bus.poll(0.2)
+    if node != "all" and node not in known:
+        near = ", ".join(near_matches(node, known) or known) or "no node at all"
+        raise RanloopError(f"the order was sent, but {node!r} has no catalogue on {bus_url}; there is {near}")
+    if not known:
+        raise RanloopError(f"no node has a catalogue on {bus_url}")
     return 0
 
 
-def _nodes_on(bus: Bus) -> list[str]:
-    """The nodes whose catalogue the bus keeps; what cannot be read is told and does not hold up an order."""
+def _nodes_on(bus: Bus, *, until: str) -> list[str]:
+    """The nodes whose catalogue the bus keeps, or those up to `until`; what cannot be read holds up no order."""
     nodes: dict[str, None] = {}
 
     def on_catalogue(topic: str, payload: bytes) -> None:
@@ -59,7 +65,8 @@ def _nodes_on(bus: Bus) -> list[str]:
             log.warning("catalogue_ignored", topic=topic, reason=str(error))
 
     bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
-    while bus.poll(CATALOGUES_S):
+    give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
+    while until not in nodes and time.monotonic() < give_up_s and bus.poll(CATALOGUES_S):
         pass
     return sorted(nodes)
 
