@@ -11,6 +11,7 @@ has the former.
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ class Recorder:
             raise NodeError(f"{folder} holds a recording already; choose another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass  # a folder that cannot be written is told now, not after the run
         except OSError as error:
             raise NodeError(f"{folder}: cannot be written: {error.strerror}") from error
         self._folder = folder
