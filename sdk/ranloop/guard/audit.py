@@ -1,6 +1,6 @@
 """The audit log: which report and which models led to which decision, what the guard said, what the node did.
 
-A bounded ring in memory, and a file of JSON lines if a path is given. A file that cannot be written costs one warning
+The newest records in memory, and a file of JSON lines if a path is given. A file that cannot be written costs one warning
 and is counted; the log goes on in memory, because a full disk must not stop a network.
 """
 
@@ -23,6 +23,8 @@ from ranloop.wire.messages import ActionBatch, Result, Status
 
 log = structlog.get_logger(__name__)
 
+MAX_TARGETS = 1 << 22  # of the records in memory: 14 bytes each where an action has one parameter
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AuditRecord:
@@ -35,6 +37,11 @@ class AuditRecord:
     batch: ActionBatch | None = None
     result: Result | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_targets(self) -> int:
+        """What a record takes: the rows of its batch or its result."""
+        return len(self.batch.action) if self.batch is not None else len(self.result or ())
 
     def to_json(self) -> str:
         """One line, with the decision's targets and values and the verdict per cause."""
@@ -82,10 +89,15 @@ def _json_numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> 
 
 
 class AuditLog:
-    """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager."""
+    """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager.
+
+    Fewer than `capacity` stay in memory where they have more than `MAX_TARGETS` targets together.
+    """
 
     def __init__(self, path: Path | None = None, *, capacity: int = 10_000) -> None:
-        self._ring: deque[AuditRecord] = deque(maxlen=capacity)
+        self._ring: deque[AuditRecord] = deque()
+        self._capacity = capacity
+        self._n_targets = 0  # of the records in the ring
         self._path = path
         self._file: FileIO | None = None
         self.n_records = 0
@@ -98,6 +110,9 @@ class AuditLog:
 
     def add(self, record: AuditRecord) -> None:
         self._ring.append(record)
+        self._n_targets += record.n_targets
+        while len(self._ring) > self._capacity or self._n_targets > MAX_TARGETS:
+            self._n_targets -= self._ring.popleft().n_targets
         self.n_records += 1
         if self._path is None:
             return

@@ -40,11 +40,12 @@ class TokenBucket:
 class IdMemory:
     """The batch ids of one xApp, for as long as a retry of them could arrive, with what was answered."""
 
-    __slots__ = ("_answers", "_forget")
+    __slots__ = ("_answers", "_forget", "n_targets")
 
     def __init__(self) -> None:
         self._answers: dict[str, Result | None] = {}  # None: accepted, waiting for its slot
-        self._forget: list[tuple[int, str]] = []  # heap of (when, id)
+        self._forget: list[tuple[int, str, int]] = []  # heap of (when, id, targets)
+        self.n_targets = 0  # of all the batches: what their answers take
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -55,9 +56,11 @@ class IdMemory:
     def __getitem__(self, batch_id: str) -> Result | None:
         return self._answers[batch_id]
 
-    def remember(self, batch_id: str, answer: Result | None, *, until_ns: int) -> None:
-        self._answers[batch_id] = answer
-        heapq.heappush(self._forget, (until_ns, batch_id))
+    def remember(self, batch_id: str, n_targets: int, *, until_ns: int) -> None:
+        """Keep the id of a batch that waits for its answer."""
+        self._answers[batch_id] = None
+        self.n_targets += n_targets
+        heapq.heappush(self._forget, (until_ns, batch_id, n_targets))
 
     def answer(self, batch_id: str, result: Result) -> None:
         """Fill in the result of an id that was waiting."""
@@ -66,7 +69,9 @@ class IdMemory:
 
     def prune(self, now_ns: int) -> None:
         while self._forget and self._forget[0][0] <= now_ns:
-            self._answers.pop(heapq.heappop(self._forget)[1], None)
+            _, batch_id, n_targets = heapq.heappop(self._forget)
+            del self._answers[batch_id]
+            self.n_targets -= n_targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)

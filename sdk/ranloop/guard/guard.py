@@ -30,7 +30,8 @@ from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
 
 RETRY_GRACE_NS = 10_000_000_000  # an id is remembered this long after its batch could last take effect
-MAX_IDS = 16_384  # ids of one xApp that are remembered at a time
+MAX_IDS = 16_384  # ids of one xApp that are remembered at a time,
+MAX_ANSWERED = 1 << 22  # and the targets of their batches: 14 bytes each for one parameter
 _NS_PER_MS = 1_000_000
 
 
@@ -174,12 +175,15 @@ class Guard:
             return grant.ids[batch.id]
         verdicts = Verdicts(batch)
         effect_ns = self._slot_at_or_after(now_ns + self._control_delay_ns)
-        if len(grant.ids) >= MAX_IDS:
-            text = f"{MAX_IDS} batches of {sender} are remembered; wait until some have run out"
+        if len(grant.ids) >= MAX_IDS or grant.ids.n_targets + len(verdicts) > MAX_ANSWERED:
+            text = (
+                f"{len(grant.ids)} batches of {sender} with {grant.ids.n_targets} targets are remembered; "
+                "wait until some have run out"
+            )
             verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
             return self._answer(sender, verdicts, now_ns)
         last_ns = min(batch.valid_until_ns, now_ns + checks.MAX_VALIDITY_NS)
-        grant.ids.remember(batch.id, None, until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
+        grant.ids.remember(batch.id, len(verdicts), until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
         accepted = self._judge(verdicts, grant, now_ns, effect_ns)
         if accepted is None:
             return self._answer(sender, verdicts, now_ns)

@@ -59,6 +59,14 @@ def test_memory_keeps_the_newest_and_counts_all() -> None:
     assert (len(log), log.n_records) == (3, 5)
 
 
+def test_memory_is_bounded_in_targets_too(batch: BatchFactory) -> None:
+    log, huge = AuditLog(), batch(SetUeWeight(ue=range(1 << 16), weight=2.0))
+    for k in range(70):
+        log.add(AuditRecord(event="result", ran_time_ns=k, node="site-1", xapp="a", batch=huge))
+    # 2**22 targets at most, 2**16 in each: the newest 64 of 70
+    assert (len(log), log.n_records, next(iter(log)).ran_time_ns) == (64, 70, 6)
+
+
 def test_a_file_that_cannot_be_opened_costs_one_warning(tmp_path: Path) -> None:
     with capture_logs() as logs:
         log = AuditLog(tmp_path / "no" / "such" / "folder" / "audit.jsonl")

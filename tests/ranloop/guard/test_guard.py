@@ -328,6 +328,21 @@ def test_a_retry_gets_the_remembered_result_and_does_nothing_again(guard: Guard,
     assert judge(guard, once, once.valid_until_ns + 1) is result
 
 
+def test_a_flood_of_huge_batches_fills_no_memory_and_passes(guard: Guard, batch: BatchFactory) -> None:
+    huge = SetUeWeight(ue=range(1 << 16), weight=2.0)  # 64 times the targets that the manifest allows
+    flood = [refusal(judge(guard, batch(huge))) for _ in range(65)]
+    assert {text.split(";")[0] for _, text in flood[:64]} == {"65536 targets in one batch"}
+    # 64 x 2**16 = 2**22 targets are kept for retries and no more
+    assert flood[64] == (
+        Cause.RATE,
+        "64 batches of a with 4194304 targets are remembered; wait until some have run out",
+    )
+    assert judge(guard, batch(SetUeWeight(ue=[1], weight=2.0), xapp="b")) is None  # the other does not suffer
+    later_ns = 11_001 * MS  # the batches were valid until 1 s, their ids are kept for 10 s longer
+    again = batch(SetUeWeight(ue=[2], weight=2.0), valid_until_ns=12_000 * MS)
+    assert judge(guard, again, later_ns) is None
+
+
 def test_a_target_that_is_gone_when_the_slot_comes_is_refused(guard: Guard, batch: BatchFactory) -> None:
     judge(guard, batch(SetUeWeight(ue=[4, 5], weight=2)))
     (change,) = (change for change in [next(guard.due(EFFECT_NS))])
