@@ -35,8 +35,14 @@ GROUPS = {"all": "all seconds", "on_5g": "on 5G", "downloading": "downloading"}
 
 
 def split_days(days: Sequence[date]) -> tuple[list[date], list[date]]:
-    """Days to train and tune on, and every third day in order to hold out; the logs of a day stay together."""
+    """Days to train and tune on, and every third day in order to hold out; the logs of a day stay together.
+
+    Raises:
+        ValueError: Too few days to hold one out.
+    """
     ordered = sorted(set(days))
+    if len(ordered) < HELD_OUT_EVERY:
+        raise ValueError(f"logs of {len(ordered)} days; want {HELD_OUT_EVERY} or more, to hold one out")
     held_out = ordered[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
     return [day for day in ordered if day not in held_out], held_out
 
@@ -170,7 +176,8 @@ def table(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> str:
                 sim["mae_model_kbps"],
                 *(own[f"mae_{name}_kbps"] for name in ("model", "persistence", "ewma")),
             )
-            lines.append(f"{seconds} s, {label} | {own['n']} | " + " | ".join(f"{mae:.0f}" for mae in maes))
+            shown = " | ".join("-" if mae is None else f"{mae:.0f}" for mae in maes)
+            lines.append(f"{seconds} s, {label} | {own['n']} | {shown}")
     return "\n".join(lines)
 
 

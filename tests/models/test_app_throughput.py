@@ -10,7 +10,7 @@ import pytest
 
 from models.app_throughput.drives import NAMES, Drive, simulate
 from models.app_throughput.samples import FEATURES, MEASURED, THP, Samples, pair_up
-from models.app_throughput.train import HORIZONS_S, MODELS, TIME_CONSTANTS_S, fit, measure, split_days
+from models.app_throughput.train import HORIZONS_S, MODELS, TIME_CONSTANTS_S, fit, measure, split_days, table
 from ranloop.inference import load_card, load_model
 from ranloop.testing import make_report
 from ranloop.wire.messages import Report
@@ -42,6 +42,19 @@ def test_every_third_day_is_held_out_and_the_logs_of_a_day_stay_together() -> No
     assert [(day - min(days)).days for day in held_out] == [9, 31]
     assert sorted(train + held_out) == sorted(set(days))
     assert split_days(days[::-1]) == (train, held_out)
+    with pytest.raises(ValueError, match="logs of 2 days; want 3"):
+        split_days(days[:4])
+
+
+def test_the_table_shows_what_the_xapp_found_and_a_dash_where_it_found_nothing() -> None:
+    phone = policy.Phone({1: 1.0, 5: 1.0})
+    for number, kbps in enumerate((1000.0, 3000.0)):
+        phone.observe(policy.Second(number, kbps, True, False), {1: 500.0, 5: 0.0})
+    found = policy.summary({"log": [phone]})["overall"]
+    lines = table(found, found).splitlines()
+    assert lines[2] == "1 s, all seconds | 1 | 1500 | 1500 | 2000 | 2000"
+    assert lines[4] == "1 s, downloading | 0 | - | - | - | -"
+    assert len(lines) == 2 + 2 * 3
 
 
 def test_look_back_and_truth_count_seconds_across_a_gap() -> None:

@@ -198,6 +198,11 @@ def test_a_model_the_manifest_does_not_name_is_refused(logs: Path, growth: dict[
         replayed(logs, {"app_throughput_2s": growth["app_throughput_1s"]})
 
 
+def test_models_for_an_xapp_that_does_not_run_are_refused(logs: Path, growth: dict[str, Path]) -> None:
+    with pytest.raises(ManifestError, match="models for forecaster, which does not run here"):
+        run_embedded(open_replay(logs), [XAPP], models={"forecaster": growth})
+
+
 def test_shipped_models_find_all_their_measurements_in_the_manifests_stream() -> None:
     manifest = load_manifest(XAPP)
     (stream,) = manifest.streams
