@@ -27,6 +27,8 @@ class LockstepRunner:
         self.malformed = 0
         self._bus = bus
         self._host = host
+        self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
+        self._answer = b""
         self._subscription: Subscription = bus.subscribe(
             topics.step(host, instance.name), self._on_step, qos=1
         )
@@ -59,12 +61,18 @@ class LockstepRunner:
             self.malformed += 1
             log.warning("step_ignored", xapp=self.instance.name, reason=str(error))
             return
-        answer = self.instance.handle(step)
-        self._send(answer)
-        self.over = step.last or bool(answer.error)
-
-    def _send(self, answer: Answer) -> None:
-        self._bus.publish(topics.answer(self.instance.name, self._host), encode(answer), qos=1)
+        last_step, last_payload = self._last
+        if (
+            payload != last_payload
+        ):  # QoS 1 may deliver twice: the same step has the same answer, and no second effect
+            if step.step > last_step:
+                answer = self.instance.handle(step)
+            else:
+                text = f"step {step.step} after step {last_step}: another run has begun, or two hosts have one name"
+                answer = Answer(xapp=self.instance.name, step=step.step, error=text)
+            self._last, self._answer = (step.step, payload), encode(answer)
+            self.over = step.last or bool(answer.error)
+        self._bus.publish(topics.answer(self.instance.name, self._host), self._answer, qos=1)
 
 
 def announce(bus: Bus, instance: Instance, *, alive: bool) -> None:

@@ -65,6 +65,43 @@ def test_each_step_has_one_answer_and_the_last_one_ends_the_run(
     assert signs[0].facts["streams"] == [["ue", 100]]
 
 
+def step_bytes(number: int, *, seq: int = 0) -> bytes:
+    report = make_report({"DRB.UEThpDl": [1.0]}, seq=seq)
+    return encode(Step(host="host", step=number, ran_time_ns=report.ran_time_ns, reports=(report,)))
+
+
+def test_a_step_that_a_broker_delivers_twice_has_one_effect_and_the_same_answer(
+    connect: Callable[[str], Bus], tmp_path: Path
+) -> None:
+    host, bus, answers = connect("host"), connect("calm"), list[bytes]()
+    host.subscribe(topics.answer("calm", "host"), lambda _, payload: answers.append(payload))
+    instance = instance_of(tmp_path / "calm")
+    runner = LockstepRunner(instance, bus)
+    for payload in (step_bytes(0), step_bytes(0), step_bytes(1, seq=1)):
+        host.publish(topics.step("host", "calm"), payload)
+    bus.poll()
+    host.poll()
+    assert answers[0] == answers[1]
+    # The third answer carries the second batch: the repetition made none.
+    assert [batch.id for batch in decode_answer(answers[2]).batches] == ["calm-0-2"]
+    assert not runner.over
+
+
+def test_two_hosts_of_one_name_are_told_so(connect: Callable[[str], Bus], tmp_path: Path) -> None:
+    host, bus, answers = connect("host"), connect("calm"), list[Answer]()
+    host.subscribe(topics.answer("calm", "host"), lambda _, payload: answers.append(decode_answer(payload)))
+    runner = LockstepRunner(instance_of(tmp_path / "calm"), bus)
+    for payload in (step_bytes(0), step_bytes(0, seq=7)):
+        host.publish(topics.step("host", "calm"), payload)
+    bus.poll()
+    host.poll()
+    assert [answer.error for answer in answers] == [
+        "",
+        "step 0 after step 0: another run has begun, or two hosts have one name",
+    ]
+    assert runner.over
+
+
 def test_garbage_on_the_step_topic_is_counted_and_the_run_is_the_same(
     connect: Callable[[str], Bus], tmp_path: Path
 ) -> None:
