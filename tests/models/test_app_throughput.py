@@ -43,7 +43,7 @@ def test_every_third_day_is_held_out_and_the_logs_of_a_day_stay_together() -> No
     assert sorted(train + held_out) == sorted(set(days))
     assert split_days(days[::-1]) == (train, held_out)
     with pytest.raises(ValueError, match="logs of 2 days; want 3"):
-        split_days(days[:4])
+        split_days(days[:3])
 
 
 def test_the_table_shows_what_the_xapp_found_and_a_dash_where_it_found_nothing() -> None:
