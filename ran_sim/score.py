@@ -1,8 +1,8 @@
 """What a run was worth to its users: satisfied delay-bound sessions, and what best effort got meanwhile.
 
 A session is satisfied when at least 99 % of its packets with an outcome arrived inside the radio's share of the delay
-budget of their 5QI (TS 23.501 Table 5.7.4-1); late and dropped packets both count against it. (TR 38.838 7.2 judges an
-XR user the same way, at 99 %.) Packets before the end of the warm-up do not count, and a session without an outcome
+budget of their 5QI (TS 23.501 Table 5.7.4-1); late and dropped packets both count against it. (TR 38.838
+judges an XR user by more than 99 %.) Packets before the end of the warm-up do not count, and a session without an outcome
 after it is no user.
 """
 

@@ -9,6 +9,7 @@ import pytest
 from ran_sim import counters as count
 from ran_sim.counters import Snapshot
 from ran_sim.engine import Engine
+from ran_sim.harq import HARQ_RTT_SLOTS
 from ran_sim.link import RE_PER_PRB, link_tables, transport_block_bits
 from ran_sim.queues import FULL_BUFFER_BYTES
 from ran_sim.scenario import Scenario, load_scenario
@@ -126,27 +127,24 @@ def test_first_transmissions_fail_at_the_olla_target(busy: Engine) -> None:
     assert total[count.TB_LOST] < 0.01 * total[count.TB_INITIAL]
 
 
-def a_lone_ue(snr_db: float) -> Engine:
-    """One UE with a full buffer and a flat channel of constant SNR: the radio's own numbers are overwritten."""
+def a_still_cell(snr_db: float, ues: int = 1, **traffic: object) -> Engine:
+    """UEs with one flat channel of constant SNR, full buffers by default: the radio's own numbers are overwritten."""
     data = ONE_CELL.model_dump()
-    data["traffic"] = [
-        {
-            "name": "full",
-            "five_qi": 9,
-            "model": "full-buffer",
-            "ues": 1,
-            "idle_s": 0.0,
-            "session_s": (1e3, 1e3),
-        }
-    ]
+    always = {"name": "all", "five_qi": 9, "model": "full-buffer", "idle_s": 0.0, "session_s": (1e3, 1e3)}
+    data["traffic"] = [{**always, "ues": ues, **traffic}]
     data["radio"]["tick_ms"] = data["radio"]["fading_grid_ms"] = 3.6e6
-    engine = Engine(Scenario.model_validate(data), seed=1)
+    engine = Engine(Scenario.model_validate(data), seed=1, scheduler="rr" if traffic else None)
     engine.run_until(1)
-    engine.links.rx_mw[0, 0] = engine.links.noise_mw[0] * 10 ** (snr_db / 10)
-    engine.links.fading[0] = 1.0
-    engine._world.csi.next_slot[0] = 1
+    engine.links.rx_mw[:, 0] = engine.links.noise_mw[0] * 10 ** (snr_db / 10)
+    engine.links.fading[:] = 1.0
+    engine._world.csi.next_slot[:] = 1
     engine.run_until(200)
     return engine
+
+
+def a_lone_ue(snr_db: float) -> Engine:
+    """One UE with a full buffer."""
+    return a_still_cell(snr_db)
 
 
 def test_lone_ue_at_high_snr_gets_the_largest_block_in_every_slot() -> None:
@@ -171,6 +169,32 @@ def test_lone_ue_in_the_middle_settles_at_the_olla_target() -> None:
     engine.run_until(22_000)
     row = engine.snapshot().since(before).ue[0]
     assert row[count.TB_INITIAL_ERRORS] / row[count.TB_INITIAL] == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("load", [0.3, 0.5])
+def test_poisson_files_under_round_robin_share_the_cell_as_processor_sharing_does(load: float) -> None:
+    """E[T] = S / R / (1 - rho) and, by Little's law, N = lambda E[T]; the PRBs in use are rho.
+
+    400 UEs, so that two files seldom queue behind each other. A file is 32 full blocks; its UE stays active for another
+    seven slots, until the feedback on the last one.
+    """
+    n_ue, blocks, n_file = 400, 32, 20_000
+    block_bytes = transport_block_bits(51, RE_PER_PRB, 8, 948 / 1024) // 8
+    rate_mbps = load * block_bytes * 8 / 1e6 / 0.5e-3 / n_ue
+    file_kb = blocks * block_bytes / 1e3
+    engine = a_still_cell(40.0, n_ue, model="poisson-file", rate_mbps=rate_mbps, file_kb=file_kb)
+    engine.run_until(2000)
+    before = engine.snapshot()
+    slots = int(n_file * blocks / load)
+    engine.run_until(2000 + slots)
+    row = engine.snapshot().since(before).cell_class[0, 0]
+    files = row[count.PACKETS_OFFERED]
+    assert files == pytest.approx(n_file, rel=0.03)
+    rho = files * blocks / slots
+    assert row[count.PRB_USED] / (slots * 51) == pytest.approx(rho, rel=0.005)
+    time_slots = row[count.ACTIVE_SLOTS] / files - (HARQ_RTT_SLOTS - 1)
+    assert time_slots == pytest.approx(blocks / (1 - rho), rel=0.03)
 
 
 def test_buffer_of_a_full_buffer_is_no_gauge() -> None:

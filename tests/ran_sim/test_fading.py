@@ -65,6 +65,13 @@ def test_power_has_mean_one_and_is_exponential() -> None:
     assert np.mean(power > 2.0) == pytest.approx(math.exp(-2.0), abs=0.02)
 
 
+@pytest.mark.parametrize(("snr_db", "bits_per_hz"), [(0, 0.8603), (10, 2.9065), (20, 5.8840)])
+def test_ergodic_capacity_is_that_of_rayleigh(snr_db: float, bits_per_hz: float) -> None:
+    # E[log2(1 + snr g)], g exponential: exp(1 / snr) E1(1 / snr) / ln 2
+    power = gains(fading_of(4000), [0, 5000, 20_000])
+    assert np.mean(np.log2(1 + 10 ** (snr_db / 10) * power)) == pytest.approx(bits_per_hz, rel=0.02)
+
+
 def test_serving_link_sums_its_branches_and_interferers_have_one() -> None:
     power = gains(fading_of(2000, n_branch=2, k=1), [0, 5000])
     assert power[:, 0].mean() == pytest.approx(2.0, abs=0.1)

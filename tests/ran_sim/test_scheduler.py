@@ -99,27 +99,44 @@ def test_pf_airtime_is_in_proportion_to_the_weights() -> None:
     assert cell.airtime(8000) == pytest.approx(np.array([1, 2, 5]) / 8, abs=0.01)
 
 
-@pytest.mark.parametrize(("n", "gain"), [(2, 1.5), (5, 2.2833)])
-def test_pf_gains_the_harmonic_number_over_round_robin_on_rayleigh_rates(n: int, gain: float) -> None:
-    # N UEs with i.i.d. exponential rates of mean 1: the largest of N has mean 1 + 1/2 + ... + 1/N; RR gets 1.
-    rng, slots = np.random.default_rng(n), 2500
+def rayleigh_pf(mean: NDArray[np.float64], slots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Full buffers under PF, exponential rates of means `mean` on every RBG: (rate per RBG, share of RBGs) by UE."""
+    n = len(mean)
+    harmonic = np.sum(1 / np.arange(1, n + 1))
+    rng = np.random.default_rng(n)
     cell = Cell([9] * n, [FREE] * n, policy=PF, max_dci=n)
     cell.fill_buffers()
     # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
-    cell.mac.average_bits[:] = average = np.full(n, 1e6 * N_RBG * gain / n)
-    total = 0.0
+    cell.mac.average_bits[:] = average = 1e6 * N_RBG * mean * harmonic / n
+    total, rbgs_of = np.zeros(n), np.zeros(n)
     for slot in range(slots):
-        rate = rng.exponential(1.0, (n, N_RBG))
+        rate = rng.exponential(1.0, (n, N_RBG)) * mean[:, None]
         cell.csi.efficiency[:n] = rate
         served = np.zeros(n)
         for u, rbgs in cell.schedule(slot).items():
             served[u] = rate[u, rbgs].sum()
+            rbgs_of[u] += len(rbgs)
         cell.harq.state[:] = 0
         cell.harq.n_busy[:] = 0
         average = average + (1e6 * served - average) / 1000
         cell.mac.average_bits[:] = average
-        total += served.sum()
-    assert total / (slots * N_RBG) == pytest.approx(gain, rel=0.02)
+        total += served
+    return total / (slots * N_RBG), rbgs_of / (slots * N_RBG)
+
+
+@pytest.mark.parametrize(("n", "gain"), [(2, 1.5), (5, 2.2833), (10, 2.9290)])
+def test_pf_gains_the_harmonic_number_over_round_robin_on_rayleigh_rates(n: int, gain: float) -> None:
+    # N UEs with i.i.d. exponential rates of mean 1: the largest of N has mean 1 + 1/2 + ... + 1/N; RR gets 1.
+    rate, _ = rayleigh_pf(np.ones(n), 2500)
+    assert rate.sum() == pytest.approx(gain, rel=0.02)
+
+
+def test_pf_gives_equal_airtime_and_the_same_gain_to_ues_near_and_far() -> None:
+    # Mean rates over 20 dB: relative to its own mean every UE fades alike, so each gets 1 / N and mean x H_N / N.
+    mean = np.array([1.0, 3.0, 10.0, 30.0, 100.0])
+    rate, share = rayleigh_pf(mean, 4000)
+    assert share == pytest.approx(0.2, abs=0.01)
+    assert rate / mean == pytest.approx(2.2833 / 5, rel=0.05)
 
 
 def test_weight_of_a_ue_and_of_its_class_multiply() -> None:
@@ -147,6 +164,67 @@ def test_each_rbg_goes_to_the_largest_metric_as_numpy_says() -> None:
         expected = {int(u): np.flatnonzero(granted == u) for u in set(granted) - {-1}}
         got = cell.schedule(trial)
         assert {u: list(rbgs) for u, rbgs in got.items()} == {u: list(rbgs) for u, rbgs in expected.items()}
+
+
+def numpy_metric(cell: Cell, slot: int) -> NDArray[np.float64]:
+    """Metric of every UE on every RBG as the module's docstring has it, [n, n_rbg]; 0 where nothing may be sent."""
+    traffic, queues = cell.traffic, cell.queues
+    cls = traffic.of_ue[: cell.n]
+    bound = (traffic.delay_bound[cls] == 1)[:, None]
+    budget, level = traffic.budget_slots[cls][:, None], traffic.priority[cls][:, None]
+    weight = (cell.weight * traffic.weight[0, cls])[:, None]
+    age = (slot - queues.arrival[np.arange(cell.n), queues.sending % 256])[:, None]
+    rate = cell.csi.efficiency
+    fair = weight * rate / cell.mac.average_bits[:, None]
+    if cell.policy == RR:
+        value = np.broadcast_to(1.0 + slot - cell.mac.last_served[:, None], rate.shape)
+    elif cell.policy == PF:
+        value = fair
+    elif cell.policy == M_LWDF:
+        value = np.where(bound, fair * -np.log(0.01) / budget * age, fair)
+    else:
+        inside = np.where(bound, weight / (1 + np.maximum(budget - age, 0)), fair)
+        value = -level + inside / (1 + inside)  # levels are whole numbers: they never mix
+        value -= value.min() - 1
+    return np.where((rate > 0) & (queues.backlog_bytes > 0)[:, None], value, 0.0)
+
+
+def numpy_grants(cell: Cell, slot: int) -> dict[int, list[int]]:
+    """RBGs by UE: the `max_dci` UEs with the best metric anywhere, RBG after RBG to the best that still wants some."""
+    value = numpy_metric(cell, slot)
+    chosen = np.argsort(-value.max(axis=1), kind="stable")[: cell.max_dci]
+    wanted_bits = 8.0 * cell.queues.backlog_bytes
+    grants: dict[int, list[int]] = {}
+    for b in range(N_RBG):
+        open_ = [int(u) for u in chosen if wanted_bits[u] > 0 and value[u, b] > 0]
+        if open_:
+            u = max(open_, key=lambda u: value[u, b])
+            grants.setdefault(u, []).append(b)
+            wanted_bits[u] -= cell.csi.efficiency[u, b] * RE_PER_PRB * RBG_PRB[b]
+    return grants
+
+
+@pytest.mark.parametrize("policy", [RR, PF, M_LWDF, EDF])
+def test_every_policy_grants_what_numpy_says(policy: int) -> None:
+    rng = np.random.default_rng(policy)
+    for _ in range(40):
+        n, slot = 7, int(rng.integers(100, 200))
+        cell = Cell([1] * n, rng.integers(0, 3, n).tolist(), policy=policy, max_dci=int(rng.integers(1, 6)))
+        for u in range(n):
+            cell.set_cqi(u, rng.integers(0, 16, N_RBG))
+            if rng.random() < 0.8:
+                enqueue(
+                    cell.queues,
+                    cell.counts[u],
+                    u,
+                    slot - int(rng.integers(1, 80)),
+                    int(rng.integers(1, 9000)),
+                )
+        cell.mac.average_bits[:] = rng.uniform(100, 20000, n)
+        cell.mac.last_served[:] = slot - rng.permutation(90)[:n]  # no ties
+        cell.weight[:] = rng.uniform(0.2, 5, n)
+        expected = numpy_grants(cell, slot)
+        assert {u: rbgs.tolist() for u, rbgs in cell.schedule(slot).items()} == expected
 
 
 def test_grants_stop_when_the_buffer_is_covered() -> None:
