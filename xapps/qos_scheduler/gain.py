@@ -30,6 +30,7 @@ HELD_OUT_SEEDS = range(1, 13)
 WARMUP_S = 2.0
 DELAY_BOUND_5QI = (1, 2, 3, 80)
 STATIC_WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SWEEP = (1.0, 4.0, 16.0, 64.0)  # of them, those that the evaluation shows
 SHORT_BUDGET_FACTORS = (1.0, 4.0)  # 5QI 80 (8 ms on the radio) above the others
 XAPP_GRID = {"cap": (0.5, 0.75, 1.0, 1.5), "rest_weight": (0.2, 1.0), "give_up_miss_rate": (0.05, 0.1, 0.3)}
 
@@ -127,7 +128,9 @@ def pick(arms: Sequence[Arm], measured_s: float, processes: int | None) -> str:
 def tuned_arms() -> list[Arm]:
     """The arms of the evaluation: the static sweep, the tuned points, the ceilings."""
     tuned = json.loads((FOLDER / "tuned.json").read_text("utf-8"))
-    sweep = [static_arm(weight, tuned["static"]["short_budget_factor"]) for weight in STATIC_WEIGHTS]
+    static = tuned["static"]
+    weights = sorted({*SWEEP, static["weight"]})
+    sweep = [static_arm(weight, static["short_budget_factor"]) for weight in weights]
     xapps = [xapp_arm(predictor, **tuned["xapp"]) for predictor in ("model", "rule")]
     ceilings = [Arm(name=name, overrides={"scheduler": name}) for name in ("m-lwdf", "edf")]
     return [*sweep, *xapps, *ceilings]
@@ -221,15 +224,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("tune", "evaluate", "show"))
-    parser.add_argument(
-        "--measured-s", type=float, default=None, help="measured seconds per drop: 10 to tune, 20 to evaluate"
-    )
+    parser.add_argument("--measured-s", type=float, default=10.0, help="measured seconds per drop")
     parser.add_argument("--processes", type=int, default=None)
     arguments = parser.parse_args()
     if arguments.what == "tune":
-        tune(arguments.measured_s or 10.0, arguments.processes)
+        tune(arguments.measured_s, arguments.processes)
     elif arguments.what == "evaluate":
-        evaluate(arguments.measured_s or 20.0, arguments.processes)
+        evaluate(arguments.measured_s, arguments.processes)
     else:
         show(json.loads((FOLDER / "gain.json").read_text("utf-8")))
 
