@@ -135,6 +135,8 @@ def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
     with Live(view(), console=console, refresh_per_second=4, transient=True) as live:
 
         def on_progress(progress: Progress) -> None:
+            if (progress.arm, progress.seed) in {(result.arm, result.seed) for result in done}:
+                return  # it was under way while its result came
             running[progress.arm, progress.seed] = progress
             live.update(view())
 
@@ -197,19 +199,26 @@ def _show(
 
 def verdict(satisfied: Difference, best_effort: Difference, old: Sequence[DropResult]) -> str:
     """The outcome in one sentence, plain when there is no gain."""
-    percent = 100 * best_effort.mean / float(np.mean(_scores("best_effort_mbps", old)))
+    mbps = float(np.mean(_scores("best_effort_mbps", old)))
+    change = f"{100 * best_effort.mean / mbps:+.0f} %" if mbps else f"{best_effort.mean:+.1f} Mb/s"
     if satisfied.high < 0:
-        return f"No gain: {-satisfied.mean:.1f} fewer users are satisfied, whatever best effort gets ({percent:+.0f} %)."
+        return (
+            f"No gain: {-satisfied.mean:.1f} fewer users are satisfied, whatever best effort gets ({change})."
+        )
     if best_effort.low > 0:
         users = (
             f"{satisfied.mean:.1f} more satisfied users"
             if satisfied.low > 0
             else "no fewer satisfied users shown"
         )
-        return f"Gain: {percent:+.0f} % best-effort throughput with {users}."
+        return f"Gain: {change} best-effort throughput with {users}."
     if satisfied.low > 0 and best_effort.high >= 0:
-        return f"Gain: {satisfied.mean:.1f} more satisfied users; best effort {best_effort.verdict} ({percent:+.0f} %)."
-    return f"No gain shown: satisfied users {satisfied.verdict}, best effort {best_effort.verdict} ({percent:+.0f} %)."
+        return (
+            f"Gain: {satisfied.mean:.1f} more satisfied users; best effort {best_effort.verdict} ({change})."
+        )
+    return (
+        f"No gain shown: satisfied users {satisfied.verdict}, best effort {best_effort.verdict} ({change})."
+    )
 
 
 def _outcomes_table(results: Sequence[DropResult]) -> Table:
