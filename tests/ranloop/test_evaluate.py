@@ -1,0 +1,107 @@
+"""Paired drops on several processes: results in the order of the tasks, progress on the way, a failure with its error."""
+
+from __future__ import annotations
+
+import pickle
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ranloop.embedded import run_embedded
+from ranloop.errors import LockstepError, ManifestError, MissingExtraError, NodeError, VocabularyError
+from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
+from ranloop.node import Recorder, open_world
+from tests.builders import APP, write_xapp
+
+SHORT = {"run.duration_s": 0.4, "run.warmup_s": 0.1}
+NOTHING = Arm(name="nothing")
+
+
+def task(arm: Arm, seed: int = 1, duration_s: float = 0.4) -> Task:
+    return Task(arm=arm, seed=seed, node="sim:one-cell", overrides={**SHORT, "run.duration_s": duration_s})
+
+
+def test_results_come_in_the_order_of_the_tasks_and_each_is_told(tmp_path: Path) -> None:
+    weigher = Arm(
+        name="weigher", xapps=(write_xapp(tmp_path / "weigher"),), settings={"weigher": {"gain": 1.0}}
+    )
+    # The first takes longest, so that with two processes it is done after the second.
+    tasks = [task(weigher, 4, duration_s=2.0), task(NOTHING, 5), task(NOTHING, 4), task(weigher, 5)]
+    done: list[DropResult] = []
+    progress: list[Progress] = []
+    results = run_tasks(tasks, processes=2, on_done=done.append, on_progress=progress.append)
+    expected = [("weigher", 4), ("nothing", 5), ("nothing", 4), ("weigher", 5)]
+    assert [(result.arm, result.seed) for result in results] == expected
+    assert sorted((result.arm, result.seed) for result in done) == sorted(expected)
+    assert (done[0].arm, done[0].seed) != ("weigher", 4)
+    assert ("weigher", 4) in {(news.arm, news.seed) for news in progress}
+    assert all(0 < news.ran_time_s <= news.end_s for news in progress)
+    assert results[0].outcomes["applied"] > 0
+    assert results[1].outcomes == {}
+    alone = run_drop(tasks[3])
+    assert (alone.score, alone.outcomes) == (
+        results[3].score,
+        results[3].outcomes,
+    )  # the process does not matter
+
+
+def test_two_arms_of_one_drop_face_the_same_world(tmp_path: Path) -> None:
+    idle = Arm(name="idle", xapps=(write_xapp(tmp_path / "idle"),), settings={"idle": {"gain": 0.1}})
+    one, other = run_drop(task(NOTHING)), run_drop(task(idle))
+    assert set(other.outcomes) == {"refused/range"}  # it asks for what it may not have: nothing changes
+    assert one.score == other.score
+    assert run_drop(task(NOTHING, seed=2)).score != one.score
+
+
+def test_a_task_that_raises_shows_its_error(tmp_path: Path) -> None:
+    broken = write_xapp(
+        tmp_path / "broken", app=APP.replace("return SetUeWeight", "1 / 0; return SetUeWeight")
+    )
+    with pytest.raises(
+        LockstepError, match=r"(?s)broken failed at 0\.\d+ s:.*broken/app.py.*ZeroDivisionError"
+    ):
+        run_drop(task(Arm(name="broken", xapps=(broken,))))
+    unknown = write_xapp(tmp_path / "unknown", app=APP.replace('"CQI"', '"CQY"'))
+    with pytest.raises(VocabularyError, match="unknown measurement 'CQY'; did you mean CQI") as caught:
+        run_tasks([task(Arm(name="unknown", xapps=(unknown,)))], processes=1)
+    assert caught.value.near == ("CQI",)
+
+
+def test_after_a_failure_the_waiting_tasks_are_not_run() -> None:
+    wrong = Arm(name="wrong", overrides={"lod": 1})
+    done: list[DropResult] = []
+    with pytest.raises(NodeError, match="lod"):
+        run_tasks(
+            [task(wrong), *(task(NOTHING, seed) for seed in range(40))], processes=1, on_done=done.append
+        )
+    assert len(done) < 10
+
+
+def test_no_task_is_no_work() -> None:
+    assert run_tasks([]) == []
+
+
+def test_a_setting_for_an_xapp_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    arm = Arm(name="typo", xapps=(write_xapp(tmp_path / "weigher"),), settings={"wieghter": {"gain": 1.0}})
+    with pytest.raises(ManifestError, match="settings for wieghter, which does not run here"):
+        run_drop(task(arm))
+
+
+def test_a_node_without_a_score_cannot_be_compared(tmp_path: Path) -> None:
+    with (
+        closing(open_world("sim:one-cell", overrides=SHORT)) as world,
+        Recorder(tmp_path / "run", world) as recorder,
+    ):
+        run_embedded(world, [write_xapp(tmp_path / "weigher")], observers=[recorder])
+    with pytest.raises(NodeError, match="keeps no score; compare arms on a simulated node"):
+        run_drop(Task(arm=NOTHING, seed=1, node=f"replay:{tmp_path / 'run'}"))
+
+
+def test_an_error_with_facts_comes_back_whole_from_another_process() -> None:
+    for error in (
+        VocabularyError("action", "SetUeWait", ("SetUeWeight",)),
+        MissingExtraError("a broker", "broker"),
+    ):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
