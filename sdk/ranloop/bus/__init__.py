@@ -2,7 +2,7 @@
 
 from ranloop.bus.base import Bus, BusStats, Handler, Subscription, Will
 from ranloop.bus.broker import Broker, broker_kinds_available
-from ranloop.bus.opening import open_bus
+from ranloop.bus.opening import open_bus, without_password
 
 __all__ = (
     "Broker",
@@ -13,4 +13,5 @@ __all__ = (
     "Will",
     "broker_kinds_available",
     "open_bus",
+    "without_password",
 )

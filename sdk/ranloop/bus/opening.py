@@ -28,7 +28,7 @@ def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise BusError(f"{_without_password(url)!r} is not a bus address ({error}); {_POSSIBLE}") from error
+        raise BusError(f"{without_password(url)!r} is not a bus address ({error}); {_POSSIBLE}") from error
     if parts.scheme == "memory":
         return MemoryBus(memory_broker(parts.netloc + parts.path), name=name, will=will)
     if parts.scheme in ("mqtt", "mqtts"):
@@ -36,9 +36,11 @@ def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s
 
         address = MqttAddress.from_url(parts)
         return MqttBus(address, name=name, will=will, connect_timeout_s=connect_timeout_s)
-    raise BusError(f"{_without_password(url)!r} is not a bus address; {_POSSIBLE}")
+    raise BusError(f"{without_password(url)!r} is not a bus address; {_POSSIBLE}")
 
 
-def _without_password(url: str) -> str:
-    credentials, at, host = url.rpartition("@")
-    return f"***@{host}" if at and credentials else url
+def without_password(url: str) -> str:
+    """`url` as it may be shown: whatever stands before an `@` is left out, also where it is no good address."""
+    before, at, host = url.rpartition("@")
+    scheme, slashes, _ = before.rpartition("//")
+    return f"{scheme}{slashes}***@{host}" if at else url

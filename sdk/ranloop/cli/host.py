@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranloop.bus import Will, open_bus
+from ranloop.bus import Will, open_bus, without_password
 from ranloop.cli.operator import stop_on_signals
 from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
 from ranloop.guard import AuditLog
@@ -68,7 +68,7 @@ def run_host(
             sys.stderr if json_output else sys.stdout
         )  # with --json, standard output is for the one document
         print(
-            f"hosting {', '.join(host.guards)} on {url} for {', '.join(xapps) or 'nobody'}",
+            f"hosting {', '.join(host.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}",
             file=told,
             flush=True,
         )

@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from ranloop.bus import Bus, open_bus
+from ranloop.bus import Bus, open_bus, without_password
 from ranloop.bus.broker import Broker
 from ranloop.cli.values import parse_autonomy
 from ranloop.errors import RanloopError, WireError
@@ -37,38 +37,46 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
     if autonomy:
         parse_autonomy(autonomy)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
-        known = _nodes_on(bus, until=node)
-        for name in known if node == "all" else [node]:
+        readable = _nodes_on(bus, until=node)
+        known = [name for name, is_readable in readable.items() if is_readable]
+        for name in readable if node == "all" else [node]:
             try:
                 topic = topics.order(name)
             except ValueError as error:
                 raise RanloopError(str(error)) from None
             bus.publish(topic, encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
-            print(f"ordered {name}")
+            if name in known or node != "all":
+                print(f"ordered {name}")
         bus.poll(0.2)
+    place = without_password(bus_url)
     if node != "all" and node not in known:
         near = ", ".join(near_matches(node, known) or known) or "no node at all"
-        raise RanloopError(f"the order was sent, but {node!r} has no catalogue on {bus_url}; there is {near}")
+        raise RanloopError(f"the order was sent, but {node!r} has no catalogue on {place}; there is {near}")
     if not known:
-        raise RanloopError(f"no node has a catalogue on {bus_url}")
+        raise RanloopError(f"no node has a catalogue on {place}")
     return 0
 
 
-def _nodes_on(bus: Bus, *, until: str) -> list[str]:
-    """The nodes whose catalogue the bus keeps, or those up to `until`; what cannot be read holds up no order."""
-    nodes: dict[str, None] = {}
+def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
+    """The nodes that have a catalogue on the bus, or those up to `until`, and whether it can be read.
+
+    The topic says whose it is: a node whose catalogue somebody spoilt must not be left out of an order to all.
+    """
+    nodes: dict[str, bool] = {}
 
     def on_catalogue(topic: str, payload: bytes) -> None:
+        name = topics.levels(topic)[1]
         try:
-            nodes[decode_catalogue(payload).node] = None
+            nodes[name] = decode_catalogue(payload).node == name
         except WireError as error:
+            nodes[name] = False
             log.warning("catalogue_ignored", topic=topic, reason=str(error))
 
     bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
     give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
     while until not in nodes and time.monotonic() < give_up_s and bus.poll(CATALOGUES_S):
         pass
-    return sorted(nodes)
+    return dict(sorted(nodes.items()))
 
 
 def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"]) -> int:

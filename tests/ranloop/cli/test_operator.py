@@ -1,0 +1,48 @@
+"""What an operator types and sees: no password on a screen, no node that an order to all leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from ranloop.bus import Broker, open_bus
+from ranloop.testing.brokers import running_broker
+from ranloop.wire import decode_order, topics
+from ranloop.wire.messages import Order
+from tests.ranloop.conftest import Outcome
+
+Ranloop = Callable[..., Outcome]
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with running_broker("mosquitto") as running:
+        yield running
+
+
+def test_a_bus_is_shown_without_its_password(ranloop: Ranloop, broker: Broker) -> None:
+    url = broker.url.replace("//", "//me:secret@")
+    shown = broker.url.replace("//", "//***@")
+    hosting = ranloop("host", "sim:one-cell", "--duration-s", "0.1", "--bus", url)
+    nobody = ranloop("order", "nobody", "--kill", "--bus", url)
+    assert (hosting.code, nobody.code) == (0, 2)
+    assert f"on {shown} for nobody" in hosting.out
+    assert f"no catalogue on {shown}" in nobody.err
+    assert "secret" not in hosting.out + hosting.err + nobody.out + nobody.err
+
+
+def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
+    ranloop: Ranloop, broker: Broker
+) -> None:
+    orders: list[tuple[str, Order]] = []
+    with closing(open_bus(broker.url, name="nodes")) as bus:
+        bus.subscribe(topics.order("+"), lambda topic, payload: orders.append((topic, decode_order(payload))))
+        bus.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
+        bus.poll(0.1)
+        ordered = ranloop("order", "all", "--kill", "--bus", broker.url)
+        bus.poll(5.0)
+    assert [(topic, order.kill) for topic, order in orders] == [(topics.order("site0"), True)]
+    assert (ordered.code, "catalogue_ignored" in ordered.err) == (2, True)  # sent, but nobody known to obey
