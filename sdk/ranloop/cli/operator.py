@@ -66,6 +66,8 @@ def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
 
     def on_catalogue(topic: str, payload: bytes) -> None:
         name = topics.levels(topic)[1]
+        if not topics.is_topic_level(name):
+            return  # a stranger on the bus; no node listens there
         try:
             nodes[name] = decode_catalogue(payload).node == name
         except WireError as error:

@@ -41,6 +41,7 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
     with closing(open_bus(broker.url, name="nodes")) as bus:
         bus.subscribe(topics.order("+"), lambda topic, payload: orders.append((topic, decode_order(payload))))
         bus.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
+        bus.publish("ranloop/1/catalogue/No Node", b"garbage", qos=1, retain=True)
         bus.poll(0.1)
         ordered = ranloop("order", "all", "--kill", "--bus", broker.url)
         bus.poll(5.0)
