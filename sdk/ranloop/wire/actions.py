@@ -30,12 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def encode_action_batch(batch: ActionBatch) -> bytes:
-    targets, parameters = batch.action.targets(), batch.action.parameters()
-    spec = batch.action.spec
-    n, n_keys = targets.shape
-    block = np.empty((n, n_keys + parameters.shape[1]), LITTLE_F32)
-    block[:, :n_keys] = targets
-    block[:, n_keys:] = parameters
+    spec, block = batch.action.spec, batch.action.table().astype(LITTLE_F32, copy=False)
     header = {
         "v": WIRE_VERSION,
         "id": batch.id,
@@ -44,7 +39,7 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
         "seq": batch.seq,
         "action": spec.name,
         "columns": COLUMNS[spec.name],
-        "rows": n,
+        "rows": len(block),
         "valid_until_ns": batch.valid_until_ns,
         "lease_ms": batch.lease_ms,
         "atomic": batch.atomic,

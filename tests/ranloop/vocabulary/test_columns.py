@@ -108,6 +108,7 @@ def test_columns_survive_the_way_there_and_back(kind: type[Action]) -> None:
     assert type(action) is kind
     np.testing.assert_array_equal(action.targets(), targets)
     np.testing.assert_array_equal(action.parameters(), parameters)
+    np.testing.assert_array_equal(action.table(), np.hstack([targets, parameters]))
     assert kind.from_columns(action.targets(), action.parameters()) == action
 
 
