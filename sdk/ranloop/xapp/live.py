@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
 QUARANTINE_S = 30.0
+SILENT_S = 30.0  # and three report periods without a report: the node is gone
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class LiveStats:
 @dataclass(slots=True)
 class _Pending:
     batch: ActionBatch
+    sent_at_s: float
     retried: bool = False
 
 
@@ -64,6 +66,9 @@ class LiveRunner:
         self._nodes: dict[str, Catalogue] = {}
         self._seqs: dict[tuple[str, str, int], int] = {}
         self._ran_time_ns: dict[str, int] = {}
+        self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `clock`
+        slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
+        self._silent_after_s = SILENT_S + 3 * slowest_ms / 1e3
         self._pending: dict[str, _Pending] = {}
         self._failed_in_a_row = 0
         self._resting_until = float("-inf")
@@ -76,13 +81,20 @@ class LiveRunner:
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
         """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
         end = float("inf") if duration_s is None else self._clock() + duration_s
-        while not stop.is_set() and self._clock() < end:
-            self._stay_known()
-            self._bus.poll(
-                max(0.0, min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock()))
-            )
-            self._run_timers()
-        self._leave()
+        try:
+            while not stop.is_set() and self._clock() < end:
+                self._stay_known()
+                self._bus.poll(
+                    max(
+                        0.0,
+                        min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock()),
+                    )
+                )
+                self._run_timers()
+                self._give_up_on_silent_nodes()
+            self._end_what_is_open()
+        finally:
+            announce(self._bus, self.instance, alive=False)
         return self.stats
 
     def _stay_known(self) -> None:
@@ -91,19 +103,20 @@ class LiveRunner:
             self._reconnects = self._bus.stats.reconnects
             announce(self._bus, self.instance, alive=True)
 
-    def _leave(self) -> None:
-        """Take the answers that are there, end the rest as UNKNOWN, withdraw the life sign."""
+    def _end_what_is_open(self) -> None:
+        """Take the answers that are there, end the rest as UNKNOWN."""
         self._bus.poll(0.0)
         for pending in list(self._pending.values()):
             batch = pending.batch
             self._conclude(
                 _unknown(batch, self._ran_time_ns.get(batch.node, 0), "the xApp left before the answer")
             )
-        announce(self._bus, self.instance, alive=False)
 
-    def _on_catalogue(self, _topic: str, payload: bytes) -> None:
+    def _on_catalogue(self, topic: str, payload: bytes) -> None:
         try:
             catalogue = decode_catalogue(payload)
+            if topic != topics.catalogue(catalogue.node):
+                raise WireError(f"a catalogue of {catalogue.node} came on {topic}")
         except WireError as error:
             self._malformed("catalogue", error)
             return
@@ -140,6 +153,7 @@ class LiveRunner:
             self.stats.missed += report.seq - previous - 1
         self._seqs[stream] = report.seq
         self._ran_time_ns[report.node] = report.ran_time_ns
+        self._heard_at_s[report.node] = self._clock()
         self._send(self._guarded(lambda: self.instance.on_report(report)))
         self._settle_pending(report)
 
@@ -168,13 +182,33 @@ class LiveRunner:
             )
         self._seqs = {stream: seq for stream, seq in self._seqs.items() if stream[0] != report.node}
 
-    def _on_result(self, _topic: str, payload: bytes) -> None:
+    def _on_result(self, topic: str, payload: bytes) -> None:
         try:
             result = decode_result(payload)
+            self._check_answer(result, topic)
         except WireError as error:
             self._malformed("result", error)
             return
         self._deliver(result)
+
+    def _check_answer(self, result: Result, topic: str) -> None:
+        """A result is of the node that its topic names, and an answer answers what that node was asked.
+
+        Raises:
+            WireError: A node speaks for another one, or of other targets than it was asked about.
+        """
+        if topic != topics.result(result.xapp, result.node):
+            raise WireError(f"a result of {result.node} for {result.xapp} came on {topic}")
+        pending = self._pending.get(result.id)
+        if pending is None:
+            return
+        batch = pending.batch
+        if result.node != batch.node:
+            raise WireError(f"{result.node} answers {result.id}, which went to {batch.node}")
+        if result.action != batch.action.spec.name or not np.array_equal(
+            result.targets, batch.action.targets()
+        ):
+            raise WireError(f"{result.node} answers {result.id} with other targets than it was asked about")
 
     def _deliver(self, result: Result) -> None:
         terminal = result.status != Status.ENDED
@@ -201,6 +235,17 @@ class LiveRunner:
                 pending.retried = True
                 self.stats.retried += 1
                 self._publish(batch)
+
+    def _give_up_on_silent_nodes(self) -> None:
+        """End what was asked of a node that does not report any more: its RAN time cannot say that it is overdue."""
+        if not self._pending:
+            return
+        since_s = self._clock() - self._silent_after_s
+        for pending in list(self._pending.values()):
+            node = pending.batch.node
+            if max(pending.sent_at_s, self._heard_at_s.get(node, 0.0)) < since_s:
+                ran_time_ns = self._ran_time_ns.get(node, 0)
+                self._deliver(_unknown(pending.batch, ran_time_ns, "the node has fallen silent"))
 
     def _tells_time(self, report: Report, node: str) -> bool:
         """Whether a report says how late it is at `node`; for one that never joined any report will do."""
@@ -240,7 +285,7 @@ class LiveRunner:
 
     def _send(self, batches: list[ActionBatch]) -> None:
         for batch in batches:
-            self._pending[batch.id] = _Pending(batch)
+            self._pending[batch.id] = _Pending(batch, self._clock())
             self.stats.batches += 1
             self._publish(batch)
 

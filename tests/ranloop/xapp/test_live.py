@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from ranloop.bus import Bus, open_bus
 from ranloop.testing import make_report
 from ranloop.testing.worlds import ToyWorld
+from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import decode_action_batch, decode_presence, encode, topics
 from ranloop.wire.messages import ActionBatch, Cause, Report, Result, Status
 from ranloop.xapp.instance import Instance
@@ -36,6 +37,8 @@ def act(report):
     rate = report["DRB.UEThpDl"][0]
     if rate == 13:
         raise RuntimeError("thirteen")
+    if rate == 16:
+        raise SystemExit(3)
     if rate == 14:
         return "more airtime, please"
     if rate == 15:
@@ -67,6 +70,22 @@ class Wall:
     def __call__(self) -> float:
         self.now_s += self.tick_s
         return self.now_s
+
+
+def result_of(batch: ActionBatch, status: Status = Status.APPLIED, text: str = "") -> Result:
+    n = len(batch.action)
+    return Result(
+        id=batch.id,
+        xapp=batch.xapp,
+        node=batch.node,
+        action=batch.action.spec.name,
+        targets=batch.action.targets(),
+        status=np.full(n, status, np.uint8),
+        cause=np.zeros(n, np.uint8),
+        causes=((Cause.NONE, text),),
+        applied=batch.action.parameters(),
+        ran_time_ns=0,
+    )
 
 
 class Setup:
@@ -112,20 +131,7 @@ class Setup:
         self.hear()
 
     def answer(self, batch: ActionBatch, status: Status = Status.APPLIED, text: str = "") -> None:
-        n = len(batch.action)
-        result = Result(
-            id=batch.id,
-            xapp=batch.xapp,
-            node=batch.node,
-            action=batch.action.spec.name,
-            targets=batch.action.targets(),
-            status=np.full(n, status, np.uint8),
-            cause=np.zeros(n, np.uint8),
-            causes=((Cause.NONE, text),),
-            applied=batch.action.parameters(),
-            ran_time_ns=0,
-        )
-        self.say(topics.result("live", batch.node), encode(result))
+        self.say(topics.result("live", batch.node), encode(result_of(batch, status, text)))
         self.hear()
 
     def close(self) -> None:
@@ -246,6 +252,33 @@ def test_what_is_still_open_when_the_xapp_leaves_ends_unknown(live: Setup) -> No
     assert alive == [True, False]
 
 
+def test_a_node_that_is_late_is_not_given_up_yet(live: Setup) -> None:
+    live.report(0, 1)
+    live.wall.now_s += 30.0  # the node is silent after 30 s and three periods of 100 ms
+    live.wall.tick_s = 0.001
+    live.runner.run(threading.Event(), duration_s=0.1)
+    assert live.app("ends")[0][2][1] == "the xApp left before the answer"
+
+
+def test_a_silent_node_is_given_up_while_the_xapp_goes_on(live: Setup) -> None:
+    live.report(0, 1)
+    live.wall.now_s += 30.4
+    live.wall.tick_s = 0.001
+    live.runner.run(threading.Event(), duration_s=0.1)
+    ((_, statuses, (cause, text)),) = live.app("ends")
+    assert (statuses, cause, text) == ([Status.UNKNOWN] * 2, Cause.LOST, "the node has fallen silent")
+
+
+def test_the_life_sign_is_withdrawn_when_a_handler_ends_the_process(live: Setup) -> None:
+    alive: list[bool] = []
+    live.others.subscribe(topics.presence("live"), lambda _, p: alive.append(decode_presence(p).alive))
+    live.send(0, 16)
+    with pytest.raises(SystemExit):
+        live.runner.run(threading.Event())
+    live.others.poll()
+    assert alive == [True, False]
+
+
 # The user's code
 
 
@@ -321,6 +354,32 @@ def test_reports_of_another_stream_or_without_a_column_are_not_the_handlers_faul
     assert (stats.malformed, stats.failures, stats.reports, live.app("seen")) == (4, 0, 0, [])
     live.report(0)
     assert live.app("seen") == [0]
+
+
+def test_a_node_that_answers_for_another_or_other_targets_ends_nothing(live: Setup) -> None:
+    live.report(0, 1)
+    (batch,) = live.batches
+    lies = [
+        (replace(batch, node="toy-2"), topics.result("live", "toy-1")),  # on a topic that is not its own
+        (replace(batch, node="toy-2"), topics.result("live", "toy-2")),  # an id that toy-1 was asked with
+        (replace(batch, action=SetUeWeight(ue=[0], weight=2.0)), topics.result("live", "toy-1")),
+    ]
+    live.say(topics.catalogue("toy-2"), encode(ToyWorld().catalogues[1]), retain=True)
+    live.hear()
+    for told, topic in lies:
+        live.say(topic, encode(result_of(told)))
+    live.hear()
+    assert (live.runner.stats.malformed, live.app("ends")) == (3, [])
+    live.answer(batch)
+    assert [statuses for _, statuses, _ in live.app("ends")] == [[Status.APPLIED] * 2]
+
+
+def test_a_catalogue_on_the_topic_of_another_node_changes_nothing(live: Setup) -> None:
+    live.say(topics.catalogue("toy-9"), encode(ToyWorld().catalogues[1]), retain=True)
+    live.hear()
+    live.say(topics.report("toy-2", "ue", 100), encode(make_report({"DRB.UEThpDl": [0.0]}, node="toy-2")))
+    live.hear()
+    assert (live.runner.stats.malformed, live.runner.stats.reports) == (1, 0)
 
 
 @pytest.mark.parametrize(
