@@ -3,8 +3,9 @@
 TS 38.331: layer-3 filter (5.5.3.2), event A3 (5.5.4.4) with a time to trigger and cell individual offsets, one best
 cell per UE. After the trigger the source prepares the target, then the command either arrives (the UE is interrupted
 for the execution time) or, where the serving SINR has fallen below Qout, is lost (the UE re-establishes on its
-strongest cell after a longer interruption). That failure model is the command's half of TR 36.839's; radio link
-failure without a handover under way and failures at the target are left out, and its level is not calibrated.
+strongest cell after a longer interruption; on the same cell its HARQ and CSI survive). That failure model is the
+command's half of TR 36.839's; radio link failure without a handover under way is left out, failures at the target are
+too (a forced handover succeeds even to a cell that the UE cannot receive), and its level is not calibrated.
 
 Everything happens on radio ticks: time to trigger and preparation are rounded up to whole ticks.
 """

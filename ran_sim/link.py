@@ -232,7 +232,7 @@ def highest_mcs(tables: LinkTables, snr_db: float) -> int:
 
 @bare_kernel
 def highest_cqi(tables: LinkTables, snr_db: float) -> int:
-    """Highest CQI whose T10 is not above `snr_db`: 10 % transport block errors, TS 38.214 5.2.2.1; 0 if none is."""
+    """Highest CQI whose T10 is not above `snr_db`, 0 if none is: 10 % errors (TS 38.214 5.2.2.1) of one code block."""
     cqi = 0
     for candidate in range(1, 16):
         if tables.cqi_t10_db[candidate] > snr_db:

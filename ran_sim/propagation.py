@@ -106,7 +106,7 @@ def penetration_loss_db(seed: int, ue_id: int, frequency_ghz: float, high_loss_s
 
 @bare_kernel
 def indoor_height_m(seed: int, ue_id: int) -> float:
-    """Height of a UE in a building: floor U{1..U{4..8}} of 3 m each, 1.5 m above it (TR 38.901 Table 7.2-1, note)."""
+    """Height of a UE in a building: floor U{1..U{4..8}} of 3 m each, 1.5 m above it (3D-UMa of TR 36.873)."""
     floors = 4 + math.floor(5.0 * uniform(seed, PENETRATION, ue_id, 4))
     floor = 1 + math.floor(floors * uniform(seed, PENETRATION, ue_id, 5))
     return 3.0 * (floor - 1) + 1.5
@@ -212,7 +212,9 @@ def los_share(field: float, probability: float) -> float:
     quantile of `probability`.
 
     The distance to the quantile, in standard deviations of the field (as logits, close to the normal's), is spread
-    over +-STATE_RAMP: some 25 m of way, where a switch would throw the path loss by 20 dB within a step.
+    over +-STATE_RAMP: some 25 m of way, where a switch would throw the path loss by 20 dB within a step. That takes
+    from full sight: of UEs at 100 m 22 % have it and 31 % have part of it, where the table gives it to 35 %; the 95th
+    percentile of the coupling gain comes out 1.2 dB below 3GPP's.
     """
     if probability >= 1.0:
         return 1.0
@@ -236,7 +238,8 @@ def site_loss_db(
 ) -> float:
     """Path loss plus shadowing between one UE and one site, without antenna gain and without penetration loss.
 
-    (dx, dy) leads from the site to the UE. A UE in a building has the path loss of its line-of-sight state outside
+    (dx, dy) leads from the site to the UE; its length stands for the distance outdoors too, at most 25 m less. A UE in
+    a building has the path loss of its line-of-sight state outside
     and a shadowing of its own per site, sd 7 dB: it keeps its place, and its correlation distance (7 m) is a room.
     """
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)

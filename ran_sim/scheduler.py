@@ -1,14 +1,16 @@
 """Downlink schedulers: round robin, proportional fair, M-LWDF, strict priority with earliest deadline first.
 
-Per cell and slot: retransmissions first, of each UE the oldest; then the `max_dci` UEs with the best metric on their best RBG
-compete for each free RBG, until their buffer is granted. Rates come from sub-band CQI, so they are as old as it is. A
-UE gets at most one transport block a slot; UEs without CQI or with CQI 0 get none.
+Per cell and slot: retransmissions first, of each UE the oldest; then as many UEs as `max_dci` leaves, those with the
+best metric on their best RBG, compete for each free RBG, until their buffer is granted. Rates come from sub-band CQI,
+so they are as old as it is. A UE gets at most one transport block a slot, without CQI none, with CQI 0 no new one.
 
-Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot that it was served, averaged
-over the PF window; w: the UE's weight times the cell's weight of the class; HOL: age of the oldest unsent packet):
+Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot of its first transmissions,
+padding included, averaged over the PF window, from 1 bit on when it enters a cell: a newcomer goes first; w: the UE's
+weight times the cell's weight of the class; HOL: age of the oldest unsent packet):
 - rr: slots since i was last served. Weights have no effect.
 - pf: w r / R. With equal static channels and full buffers the airtime is in proportion to w.
-- m-lwdf (Andrews et al. 2001): w (-ln 0.01 / budget) HOL r / R for delay-bound flows, as pf for the others.
+- m-lwdf (Andrews et al. 2001): w (-ln 0.01 / budget) HOL r / R for delay-bound flows, as pf for the others. At age 0
+  that is 0: such a flow is not served in the slot of its arrival, and never with a full buffer.
 - edf: the class with the lower priority level (TS 23.501 Table 5.7.4-1) always first; inside it w / (1 + slots left
   until the budget has passed) for delay-bound flows, as pf for the others.
 """

@@ -32,7 +32,7 @@ class Cells(NamedTuple):
     tx_power_dbm: F64  # total over the carrier's PRBs; an action may move it
     cio_db: F64  # cell individual offset added to this cell's measurements in A3; an action may move it
     activity: F32  # [n_cell, n_rbg] share of full power sent per RBG in the current slot, 0 or 1
-    load: F32  # smoothed share of RBGs in use, 0..1, for interferers that are not explicit
+    load: F32  # smoothed share of RBGs in use, 0..1: what CQI and far interferers see
 
 
 class Ues(NamedTuple):

@@ -3,7 +3,7 @@
 A packet is what the application hands over at once and needs as a whole: a file (FTP model 3 of TR 36.889: Poisson
 arrivals of one size), a video frame, an XR PDU set (TR 38.838 5.1: frames at a fixed rate, truncated normal size,
 truncated normal jitter), a voice frame. Every draw is keyed by the UE's id and the packet's number, so a UE is offered
-the same packets whatever the scheduler or an xApp does. Sizes of frames spread by 10.5 % (TR 38.838 Table 5.1.1-1),
+the same packets whatever the scheduler or an xApp does. Sizes of frames spread by 10.5 % (TR 38.838 5.1),
 truncated to 50 .. 150 % of the mean; voice frames do not vary.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, Traffic, load_scenario
 
 SHIPPED = sorted(path.stem for path in SCENARIO_FOLDER.glob("*.toml"))
 
@@ -60,6 +60,13 @@ def test_radio_budget_is_the_5qi_budget_less_the_core(name: str, budget_ms: floa
     traffic = {entry.name: entry for entry in load_scenario("seven-sites").traffic}
     assert traffic[name].delay_bound
     assert traffic[name].budget_ms == budget_ms
+
+
+def test_core_takes_10_ms_of_mission_critical_classes() -> None:
+    # TS 23.501 Table 5.7.4-1, note 7: 5QI 65, 69 and 70 of 75, 60 and 200 ms
+    voice = load_scenario("seven-sites").traffic[-1].model_dump()
+    budgets_ms = {five_qi: Traffic(**{**voice, "five_qi": five_qi}).budget_ms for five_qi in (65, 69, 70)}
+    assert budgets_ms == {65: 65.0, 69: 50.0, 70: 190.0}
 
 
 def test_load_scales_the_busy_share_of_delay_bound_traffic_only() -> None:
