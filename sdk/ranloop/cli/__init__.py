@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from ranloop.errors import RanloopError
@@ -16,6 +17,8 @@ def main() -> None:
     """
     from ranloop.cli.app import app
 
+    # As Ctrl-C: what is open is closed (a recording, a life sign) on the way out. Live runs drain instead.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except RanloopError as error:

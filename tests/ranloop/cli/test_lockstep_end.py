@@ -1,0 +1,55 @@
+"""How lockstep ends over a broker when somebody ends it: life signs are withdrawn, recordings are written."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ranloop.bus import open_bus
+from ranloop.testing.brokers import running_broker
+from ranloop.wire import decode_presence, topics
+from tests.builders import write_xapp
+
+COMMAND = [sys.executable, "-c", "from ranloop.cli import main; main()"]
+pytestmark = pytest.mark.broker
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_xapp_that_is_ended_in_lockstep_withdraws_its_life_sign(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    signs: list[bool] = []
+    with running_broker("mosquitto") as broker, closing(open_bus(broker.url, name="watcher")) as bus:
+        bus.subscribe(topics.presence("calm"), lambda _, p: signs.append(decode_presence(p).alive), qos=1)
+        command = [*COMMAND, "run", str(write_xapp(tmp_path / "calm")), "--bus", broker.url, "--lockstep"]
+        xapp = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(300):
+            if bus.poll(0.1) and signs:
+                break
+        xapp.send_signal(number)
+        _, err = xapp.communicate(timeout=20)
+        bus.poll(5.0)
+    assert (xapp.returncode, signs) == (130, [True, False]), err
+
+
+def test_sigterm_writes_the_recording_of_a_lockstep_host(tmp_path: Path) -> None:
+    signs: list[bool] = []
+    xapp, folder = write_xapp(tmp_path / "calm"), tmp_path / "kept"
+    with running_broker("mosquitto") as broker, closing(open_bus(broker.url, name="watcher")) as bus:
+        bus.subscribe(topics.presence("host"), lambda _, p: signs.append(decode_presence(p).alive), qos=1)
+        ends = ["--bus", broker.url, "--lockstep", "--record", str(folder)]
+        command = [*COMMAND, "host", "sim:one-cell", "--allow", str(xapp), *ends]
+        host = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(300):
+            if bus.poll(0.1) and signs:
+                break
+        host.send_signal(signal.SIGTERM)
+        _, err = host.communicate(timeout=20)
+        bus.poll(5.0)
+    assert (host.returncode, signs) == (130, [True, False]), err
+    assert (folder / "recording.json").is_file()
