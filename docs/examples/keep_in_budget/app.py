@@ -1,0 +1,11 @@
+"""More airtime for the flows whose packets come too late."""
+
+from ranloop import Report, SetUeWeight, XApp
+
+app = XApp()
+
+
+@app.on_report("X.DRB.BudgetMissRateDl", level="qos_flow", every_ms=100)
+def keep_in_budget(report: Report) -> SetUeWeight:
+    late = report["X.DRB.BudgetMissRateDl"] > app.settings["miss_rate"]  # no value (best effort) is not late
+    return SetUeWeight(ue=report.ue[late], weight=app.settings["boost"])  # held; not renewed, it ends
