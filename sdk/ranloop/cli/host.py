@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import Will, open_bus, without_password
-from ranloop.cli.operator import stop_on_signals
+from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
 from ranloop.guard import AuditLog
 from ranloop.node import (
@@ -59,6 +59,7 @@ def run_host(
             contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides)))
         )
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=NAME, will=will)))
+        stack.enter_context(leave_will_on_error(bus))
         log = stack.enter_context(AuditLog(audit))
         observers: list[Observer] = (
             [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []

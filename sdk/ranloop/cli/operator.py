@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import structlog
@@ -20,7 +20,7 @@ from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, encode
 from ranloop.wire.messages import Order
 
-__all__ = ("run_broker", "send_order", "stop_on_signals")
+__all__ = ("leave_will_on_error", "run_broker", "send_order", "stop_on_signals")
 
 log = structlog.get_logger(__name__)
 
@@ -105,3 +105,13 @@ def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.E
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     return stop
+
+
+@contextlib.contextmanager
+def leave_will_on_error(bus: Bus) -> Iterator[None]:
+    """What breaks off inside, at whatever line, leaves no life sign behind: the broker publishes the will."""
+    try:
+        yield
+    except BaseException:
+        bus.kill()
+        raise

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ranloop.bus import Bus, Will, open_bus
-from ranloop.cli.operator import stop_on_signals
+from ranloop.bus import Will, open_bus
+from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import RanloopError
@@ -98,7 +98,7 @@ def join_bus(
     will = Will(topic=topics.presence(instance.name), payload=farewell)
     with (
         contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus,
-        _leaves_its_will(bus),
+        leave_will_on_error(bus),
         _prints_to_stderr(json_output),
     ):
         if lockstep:
@@ -132,16 +132,6 @@ def _deal(
 
 def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
     return {name: Path(str(folder)) for name, folder in parse_pairs("--model", pairs).items()}
-
-
-@contextlib.contextmanager
-def _leaves_its_will(bus: Bus) -> Iterator[None]:
-    """What breaks off here, at whatever line, leaves no life sign behind: the broker publishes the will."""
-    try:
-        yield
-    except BaseException:
-        bus.kill()
-        raise
 
 
 @contextlib.contextmanager
