@@ -109,7 +109,13 @@ class NodeHost:
         near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
         verdicts = Verdicts(batch)
         verdicts.decide_all(Status.REFUSED, Cause.NO_TARGET, f"no node {batch.node!r} here; there is {near}")
-        return verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
+        result = verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
+        self.audit.add(
+            AuditRecord(
+                event="result", ran_time_ns=now_ns, node=batch.node, xapp=sender, batch=batch, result=result
+            )
+        )
+        return result
 
     def drop(self, sender: str, now_ns: int, reason: str) -> None:
         """Count and note a message that cannot even be refused; a flood of them is logged ever more rarely."""

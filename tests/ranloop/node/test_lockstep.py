@@ -300,6 +300,16 @@ def test_a_batch_for_a_node_that_is_not_here_is_refused_with_near_names(connect:
     assert text.startswith("no node 'toy-3' here; there is toy-")
 
 
+def test_a_refusal_for_a_node_that_is_not_here_is_audited(connect: Connect) -> None:
+    def wants(step: Step) -> Wants:
+        return [("toy-9", SetUeWeight(ue=[1], weight=2))] if step.step == 0 else []
+
+    host = lockstep(connect("host"), ScriptedXApp("lost", connect("lost"), wants))
+    host.run(100 * MS)
+    (record,) = host.host.audit
+    assert (record.event, record.node, record.xapp) == ("result", "toy-9", "lost")
+
+
 @pytest.mark.parametrize(
     ("stream", "words"),
     [
