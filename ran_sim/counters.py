@@ -108,7 +108,7 @@ class Snapshot:
     ue: I64  # [n_ue, N] since the session's start
     cell_class: I64  # [n_cell, n_class, N] since slot 0
     backlog_bytes: I64  # [n_ue] RLC buffer, not yet sent; full buffer: 0
-    hol_slots: I64  # [n_ue] age of the oldest packet that is not wholly delivered, -1 if there is none
+    hol_slots: I64  # [n_ue] age of the oldest packet with unsent bytes, -1 if there is none
     cqi: I32  # [n_ue] last wideband CQI at the gNB, -1 before the first
     handover_attempts: I64  # [n_cell] counted at the source cell
     handover_successes: I64

@@ -263,8 +263,8 @@ class Engine:
         world = self._world
         fold_all(world.queues.cell, world.traffic.of_ue, world.counts)
         queues = world.queues
-        held = queues.head < queues.tail
-        oldest = queues.arrival[np.arange(self.n_ue), queues.head % RING]
+        waits = queues.sending < queues.tail
+        oldest = queues.arrival[np.arange(self.n_ue), queues.sending % RING]
         connected = queues.owner >= 0
         return Snapshot(
             slot=self._slot,
@@ -274,7 +274,7 @@ class Engine:
             ue=world.counts.ue.copy(),
             cell_class=world.counts.cell_class.copy(),
             backlog_bytes=np.where(queues.backlog_bytes == FULL_BUFFER_BYTES, 0, queues.backlog_bytes),
-            hol_slots=np.where(held, self._slot - oldest, -1),
+            hol_slots=np.where(waits, self._slot - oldest, -1),
             cqi=world.csi.wideband.copy(),
             handover_attempts=world.radio.ho_attempts.copy(),
             handover_successes=world.radio.ho_successes.copy(),

@@ -104,6 +104,22 @@ def test_cells_account_for_what_their_ues_did(busy: Engine) -> None:
     assert used.max() > 0.9 * snapshot.slot * busy.n_prb  # some cell is overloaded at load 1
 
 
+def test_head_of_line_is_what_waits_to_be_sent_and_never_older_than_its_budget() -> None:
+    # What is unsent of a delay-bound packet is discarded with its budget; blocks in HARQ wait for nothing but feedback.
+    engine = Engine(SEVEN_SITES, seed=4)
+    budget_slots = np.array([c.budget_ms for c in engine.classes])[engine.class_of] * 1e6 / engine.slot_ns
+    bound = np.array([c.delay_bound for c in engine.classes])[engine.class_of]
+    oldest = 0.0
+    for slot in range(1000, 4000, 100):
+        engine.run_until(slot)
+        snapshot = engine.snapshot()
+        assert np.array_equal(snapshot.hol_slots >= 0, snapshot.backlog_bytes > 0)
+        share = snapshot.hol_slots[bound] / budget_slots[bound]
+        assert share.max() <= 1.0
+        oldest = max(oldest, share.max())
+    assert oldest > 0.9  # the network is overloaded: some packets do wait until their end
+
+
 def test_ten_short_periods_add_up_to_the_long_one() -> None:
     engine = Engine(ONE_CELL, seed=2)
     engine.run_until(2000)
