@@ -94,8 +94,9 @@ def encode_report(report: Report) -> bytes:
         packed = counters.pack(report.seq, report.ran_time_ns, *stamps.values())
     except StructError as error:
         raise ValueError(f"a counter of this report is no 64-bit whole number: {error}") from error
-    # Joined as it is where its rows lie one behind the other, which saves a copy.
-    return b"".join((header, packed, block if block.flags.c_contiguous else block.tobytes()))
+    # Joined as it is where its rows lie one behind the other, which saves a copy. Any: NumPy's stubs hide the buffer.
+    rows: Any = block if block.flags.c_contiguous else block.tobytes()
+    return b"".join((header, packed, rows))
 
 
 def _remember(key: _Key, labels: Mapping[str, Mapping[int, str]]) -> tuple[Labels, bytes, Struct]:
