@@ -17,7 +17,7 @@ from ran_sim.scenario import Scenario, load_scenario
 N_UE = 500
 SEEDS = range(
     1, 25
-)  # UEs near one site share its shadows: the 95th percentile spreads by 1.8 dB over networks
+)  # UEs near one site share its shadows: the 95th percentile spreads by some 2 dB over networks
 PERCENTILES = (5, 20, 50, 80, 95)
 # R1-165974: (mean, lowest, highest) in dB at the percentiles
 REFERENCE = {
