@@ -213,8 +213,8 @@ def los_share(field: float, probability: float) -> float:
 
     The distance to the quantile, in standard deviations of the field (as logits, close to the normal's), is spread
     over +-STATE_RAMP: some 25 m of way, where a switch would throw the path loss by 20 dB within a step. That takes
-    from full sight: of UEs at 100 m 22 % have it and 31 % have part of it, where the table gives it to 35 %; the 95th
-    percentile of the coupling gain comes out 1.2 dB below 3GPP's.
+    from full sight: of UEs at 100 m 22 % have it and 31 % have part of it, where the table gives it to 35 %. It is
+    the likely reason why the 95th percentile of the coupling gain comes out 1 dB below 3GPP's.
     """
     if probability >= 1.0:
         return 1.0

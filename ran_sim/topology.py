@@ -3,7 +3,7 @@
 Sites form a hexagonal grid with the first in the origin; with wrap-around the seven-site cluster tiles the plane, so
 that every cell has a full ring of neighbours: geometry is always taken to the nearest of the copies. A sector's home
 area is the rhombus between its site and the corner of the site's hexagon that it looks at. So sectors look between
-neighbouring sites; in 3GPP's calibration layout they look at them, which gives 0.3 to 0.9 dB more SIR.
+neighbouring sites; QuaDRiGa's calibration layout has them look at the sites, which gives up to 1 dB more SIR.
 
 Where another copy of a site becomes the nearest one, half the cluster's width away, a moving UE meets that site from
 the other side: the link's gain jumps, mostly far below the strongest cell's.

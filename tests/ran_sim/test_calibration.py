@@ -2,9 +2,9 @@
 
 The reference is R1-165974: for each percentile the mean, the lowest and the highest of 21 companies' results. What is
 tested is the simulator's own drop: sites, wrap-around, antennas, line of sight, path loss, shadowing, penetration, the
-choice of the serving cell and noise. It differs from the calibration's set-up in 7 sites for 19, sectors that look
-between neighbouring sites rather than at them (0.3 to 0.9 dB less SIR), antenna nulls that are filled (1 dB more
-coupling gain at the 5th percentile) and soft edges of sight (1.2 dB less at the 95th, see `los_share`).
+choice of the serving cell and noise. It differs from common calibration set-ups in 7 sites for 19, sectors that look
+between neighbouring sites rather than at them (up to 1 dB less SIR), antenna nulls that are filled (1 dB more coupling
+gain at the 5th percentile) and soft edges of sight (likely the 1 dB less at the 95th, see `los_share`).
 """
 
 import numpy as np
