@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ranloop.errors import ModelError
-from ranloop.inference.card import Card, Feature
+from ranloop.inference.card import Card
 from ranloop.vocabulary import Level
 from ranloop.wire.messages import F32, Report
 
@@ -29,18 +28,18 @@ _IDENTITY: dict[Level, tuple[str, ...]] = {
 _ID_BITS = 24
 
 
-class _Past(NamedTuple):
-    """One earlier report of a stream, reduced to what the features need."""
+class _Window(NamedTuple):
+    """What a stream's targets showed lately."""
 
     seq: int
     targets: I64  # sorted, see `_identity`
-    values: F32  # [n_target, n_measurement], rows as in `targets`
+    values: F32  # [history, n_target, n_measurement], index 0 is the report `seq`, NaN where unknown
 
 
 class FeatureBinder:
     """Builds the matrix a card asks for, and remembers as many reports per stream as its features look back.
 
-    A target is followed by its dense ids, so a UE keeps its history when rows move.
+    A target is followed by its dense ids, so a UE keeps its history when rows move, for as long as it is reported.
     What is missing (no value, a lost report, a UE that was not there) becomes the feature's `fill`.
     """
 
@@ -52,7 +51,13 @@ class FeatureBinder:
         self._plain = card.history == 1 and not self._named
         # What a report is made of -> where the card's measurements stand in its block.
         self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
-        self._past: dict[tuple[str, str], deque[_Past]] = {}
+        self._windows: dict[tuple[str, str], _Window] = {}
+        place = {name: at for at, name in enumerate(self._measured)}
+        features = [(column, f) for column, f in enumerate(card.features) if f.measurement]
+        last = [(column, f.lag, place[f.measurement]) for column, f in features if f.stat == "last"]
+        # Columns, lags and measurements of the features that are a plain earlier value, taken in one go.
+        self._last = np.array(last, np.intp).reshape(-1, 3).T
+        self._statistics = [(column, f, place[f.measurement]) for column, f in features if f.stat != "last"]
 
     def matrix(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
         """Input matrix for one report.
@@ -94,18 +99,18 @@ class FeatureBinder:
 
     def _assemble(self, report: Report, values: F32, extra: Mapping[str, ArrayLike]) -> F32:
         targets = _identity(report)
-        past = self._past.setdefault((report.node, report.level), deque(maxlen=self._card.history))
         order = np.argsort(targets, kind="stable")
-        if past and past[-1].seq >= report.seq:  # a new run on the same node name
-            past.clear()
-        past.append(_Past(report.seq, targets[order], values[order]))
+        stream = (report.node, report.level)
+        window = _advance(
+            self._windows.get(stream), report.seq, targets[order], values[order], self._card.history
+        )
+        self._windows[stream] = window
         matrix = np.full((len(report), len(self._card.features)), np.nan, np.float32)
-        window = _aligned(past, report.seq, targets, self._card.history, len(self._measured))
-        for column, feature in enumerate(self._card.features):
-            if feature.measurement:
-                matrix[:, column] = _statistic(
-                    feature, window[:, :, self._measured.index(feature.measurement)]
-                )
+        columns, lags, places = self._last
+        matrix[order[:, None], columns] = window.values[lags, :, places].T
+        for column, feature, place in self._statistics:
+            span = window.values[feature.lag : feature.lag + feature.window, :, place]
+            matrix[order, column] = _STATISTICS[feature.stat](span)
         for column, name in self._named:
             if name not in extra:
                 raise ModelError(
@@ -123,34 +128,32 @@ def _identity(report: Report) -> I64:
     return key
 
 
-def _aligned(past: Sequence[_Past], seq: int, targets: I64, history: int, n_measured: int) -> F32:
-    """Values of each target over the last `history` periods; index 0 is now; NaN where unknown. [history, n, m]"""
-    window = np.full((history, len(targets), n_measured), np.nan, np.float32)
-    for earlier in past:
-        age = seq - earlier.seq
-        if 0 <= age < history and len(earlier.targets):
-            place = np.searchsorted(earlier.targets, targets).clip(max=len(earlier.targets) - 1)
-            known = earlier.targets[place] == targets
-            window[age, known] = earlier.values[place[known]]
-    return window
+def _advance(before: _Window | None, seq: int, targets: I64, values: F32, history: int) -> _Window:
+    """The window with one more report, rows sorted by target; what lies between two reports is unknown."""
+    window = np.full((history, *values.shape), np.nan, np.float32)
+    if before is not None and before.seq < seq < before.seq + history and len(before.targets):
+        gap = seq - before.seq
+        place = np.searchsorted(before.targets, targets).clip(max=len(before.targets) - 1)
+        known = before.targets[place] == targets
+        window[gap:, known] = before.values[: history - gap, place[known]]
+    window[0] = values
+    return _Window(seq, targets, window)
 
 
-def _statistic(feature: Feature, history: F32) -> F32:
-    """One feature column out of a measurement's history [history, n]."""
-    if feature.stat == "last":
-        return np.asarray(history[feature.lag])
-    span = history[feature.lag : feature.lag + feature.window]
-    known = ~np.isnan(span)
-    count = known.sum(axis=0)
-    filled = np.where(known, span, 0.0)
+def _mean(span: F32) -> F32:
+    """Mean over the periods of what is known, NaN where nothing is. [window, n] -> [n]"""
+    unknown = np.isnan(span)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = filled.sum(axis=0) / count  # NaN where nothing is known
-        if feature.stat == "mean":
-            result = mean
-        elif feature.stat == "std":
-            result = np.sqrt((np.where(known, span - mean, 0.0) ** 2).sum(axis=0) / count)
-        elif feature.stat == "min":
-            result = np.where(count > 0, np.where(known, span, np.inf).min(axis=0), np.nan)
-        else:
-            result = np.where(count > 0, np.where(known, span, -np.inf).max(axis=0), np.nan)
-    return np.asarray(result, np.float32)
+        return np.asarray(np.where(unknown, 0.0, span).sum(axis=0) / (~unknown).sum(axis=0), np.float32)
+
+
+def _std(span: F32) -> F32:
+    return np.sqrt(_mean((span - _mean(span)) ** 2))
+
+
+_STATISTICS: dict[str, Callable[[F32], F32]] = {
+    "mean": _mean,
+    "std": _std,
+    "min": np.fmin.reduce,  # fmin and fmax pass over NaN
+    "max": np.fmax.reduce,
+}

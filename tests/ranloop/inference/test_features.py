@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ranloop.errors import ModelError
 from ranloop.inference import Card, Feature, FeatureBinder, Output
@@ -136,3 +140,44 @@ def test_a_card_with_the_wrong_unit_is_refused() -> None:
 def test_a_card_with_an_unknown_name_is_answered_with_near_ones() -> None:
     with pytest.raises(ValueError, match=r"did you mean .*DRB.UEThpDl"):
         Feature(measurement="DRB.UEThpDL", unit="kbit/s")
+
+
+def test_a_ue_that_was_away_comes_back_without_a_past() -> None:
+    binder = FeatureBinder(card(THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=2, fill=-1.0)))
+    for seq, ues in enumerate(([1, 2], [2], [1, 2])):
+        matrix = binder.matrix(
+            make_report({"DRB.UEThpDl": [10.0 * u + seq for u in ues]}, ids={"ue": ues}, seq=seq)
+        )
+    assert matrix.tolist() == [[12.0, -1.0], [22.0, 20.0]]
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(0, 1e4, width=32) | st.just(float("nan")), min_size=3, max_size=3),
+        min_size=1,
+        max_size=9,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_any_history_gives_what_a_plain_loop_over_it_gives(rows: list[list[float]], shuffler: Random) -> None:
+    binder = FeatureBinder(
+        card(
+            Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=3, fill=-1.0),
+            Feature(measurement="DRB.UEThpDl", unit="kbit/s", window=4, stat="mean", fill=-1.0),
+            Feature(measurement="DRB.UEThpDl", unit="kbit/s", window=2, lag=1, stat="max", fill=-1.0),
+        )
+    )
+    ues = [7, 3, 5]
+    for seq, values in enumerate(rows):
+        order = shuffler.sample(range(3), 3)  # rows move from report to report
+        report = make_report(
+            {"DRB.UEThpDl": [values[i] for i in order]}, ids={"ue": [ues[i] for i in order]}, seq=seq
+        )
+        matrix = binder.matrix(report)
+        for row, i in enumerate(order):
+            past = [rows[k][i] for k in range(seq, -1, -1)]  # newest first
+            known = [v for v in past[:4] if v == v]
+            recent = [v for v in past[1:3] if v == v]
+            lagged = past[3] if len(past) > 3 and past[3] == past[3] else -1.0
+            expected = [lagged, sum(known) / len(known) if known else -1.0, max(recent, default=-1.0)]
+            assert matrix[row].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
