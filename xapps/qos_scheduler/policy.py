@@ -107,7 +107,7 @@ def needed_share(demand_kbps: F32, bits_per_prb: F32, prb_per_s: F32) -> F32:
     On the mean only: bursts and retransmissions need headroom, which is what a cap below 1 leaves.
     """
     rate_kbps = bits_per_prb * prb_per_s / 1e3
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = demand_kbps / rate_kbps
     return np.where(rate_kbps > 0, share, np.inf).astype(np.float32)
 
@@ -117,14 +117,14 @@ def admitted(cell: I32, share: F32, eligible: Mask, cap: float) -> Mask:
 
     Cheapest first serves the most users with the same airtime.
     """
+    eligible = eligible & np.isfinite(share)
     order = np.lexsort((share, cell))
-    cost = np.where(eligible, share, 0.0)[order]
-    finite = np.where(np.isfinite(cost), cost, 1e9)
-    running = np.cumsum(finite)
+    cost = np.where(eligible, share, 0.0)[order].astype(np.float64)
+    spent = np.cumsum(cost)
     first = np.r_[True, cell[order][1:] != cell[order][:-1]]
-    before = np.maximum.accumulate(np.where(first, running - finite, -np.inf))
+    spent_before_cell = np.maximum.accumulate(np.where(first, spent - cost, 0.0))
     fits = np.empty(len(cell), bool)
-    fits[order] = running - before <= cap
+    fits[order] = spent - spent_before_cell <= cap
     return fits & eligible
 
 
@@ -152,7 +152,7 @@ def decide(
     given_up_s, miss_rate = memory.given_up_s.copy(), memory.miss_rate.copy()
     newly = row[bound & hopeless & ~resting]
     given_up_s[newly] = tuning.give_up_s
-    miss_rate[newly] = 0.0  # a clean slate for when it is tried again
+    miss_rate[newly] = 0.0  # from here on only what it misses without a boost counts
     weight = np.where(boosted, tuning.boost, tuning.rest_weight).astype(np.float32)
     return flows.ue[bound], weight[bound], memory._replace(given_up_s=given_up_s, miss_rate=miss_rate)
 
