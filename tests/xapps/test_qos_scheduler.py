@@ -1,0 +1,261 @@
+"""qos_scheduler: the cheapest flows that fit are boosted, the hopeless ones rest, best effort is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ranloop.testing import XAppHarness, make_report
+from ranloop.vocabulary import Action
+from ranloop.wire.messages import Report
+from xapps.qos_scheduler import policy
+from xapps.qos_scheduler.policy import EMPTY, Flows, Memory, Tuning
+
+XAPP = Path(policy.__file__).parent
+NAN, INF = float("nan"), float("inf")
+TUNING = Tuning(boost=64.0, cap=0.5, give_up_miss_rate=0.3, give_up_s=1.0, rest_weight=0.5)
+F32 = NDArray[np.float32]
+
+
+def f32(*values: float) -> F32:
+    return np.array(values, np.float32)
+
+
+def flows(
+    ue: list[int],
+    *,
+    offered_kbps: list[float],
+    budget_ms: list[float] | None = None,
+    miss_rate: list[float] | None = None,
+    bits_per_prb: list[float] | None = None,
+    cqi: list[float] | None = None,
+    cell: list[int] | None = None,
+) -> Flows:
+    n = len(ue)
+    return Flows(
+        ue=np.array(ue, np.int32),
+        cell=np.array(cell or [0] * n, np.int32),
+        offered_kbps=f32(*offered_kbps),
+        bits_per_prb=f32(*(bits_per_prb or [100.0] * n)),
+        cqi=f32(*(cqi or [10.0] * n)),
+        budget_ms=f32(*(budget_ms or [100.0] * n)),
+        miss_rate=f32(*(miss_rate or [0.0] * n)),
+    )
+
+
+# Which flows are admitted
+
+cells = st.lists(
+    st.tuples(
+        st.integers(0, 3),  # cell
+        st.one_of(st.floats(0.0, 2.0, width=32), st.sampled_from([INF, NAN])),  # share of the cell needed
+        st.booleans(),  # eligible
+    ),
+    max_size=40,
+)
+
+
+@given(rows=cells, cap=st.floats(0.1, 4.0))
+def test_per_cell_the_admitted_are_the_longest_run_of_cheapest_flows_under_the_cap(
+    rows: list[tuple[int, float, bool]], cap: float
+) -> None:
+    cell = np.array([row[0] for row in rows], np.int32)
+    share, eligible = f32(*(row[1] for row in rows)), np.array([row[2] for row in rows], bool)
+    boosted = policy.admitted(cell, share, eligible, cap)
+    assert not (boosted & ~eligible).any()
+    for here in np.unique(cell):
+        mine = eligible & (cell == here)
+        taken, left = share[mine & boosted].astype(float), share[mine & ~boosted].astype(float)
+        left = np.nan_to_num(left, nan=INF)
+        slack = 1e-6 * (1 + len(rows))
+        assert taken.sum() <= cap + slack
+        if len(left):
+            assert taken.max(initial=0.0) <= left.min()  # cheapest first
+            assert taken.sum() + left.min() > cap - slack  # and not one fewer than fit
+        alone = policy.admitted(cell[cell == here], share[cell == here], eligible[cell == here], cap)
+        np.testing.assert_array_equal(boosted[cell == here], alone)  # no cell sees another
+
+
+def test_by_hand_two_cells() -> None:
+    cell = np.array([0, 1, 0, 1, 0, 1], np.int32)
+    share = f32(0.3, 0.6, 0.1, 0.2, 0.2, 0.2)
+    boosted = policy.admitted(cell, share, np.ones(6, bool), 0.45)
+    # cell 0: 0.1 + 0.2 fit, with 0.3 it would be 0.6; cell 1: 0.2 + 0.2 fit, 0.6 does not
+    assert boosted.tolist() == [False, False, True, True, True, True]
+
+
+def test_what_does_not_count_takes_no_room() -> None:
+    boosted = policy.admitted(np.zeros(3, np.int32), f32(0.1, 0.4, 0.4), np.array([False, True, True]), 0.85)
+    assert boosted.tolist() == [False, True, True]
+
+
+def test_a_flow_that_nothing_gets_through_to_leaves_the_next_cell_as_it_is() -> None:
+    cell, share = np.array([0, 1, 1], np.int32), f32(INF, 0.4, 0.4)
+    assert policy.admitted(cell, share, np.ones(3, bool), 0.5).tolist().count(True) == 1
+
+
+def test_the_needed_share_is_demand_over_what_the_cell_carries() -> None:
+    # 51 PRB at 2000 slots/s and 100 bit/PRB carry 10 200 kbit/s: 1020 kbit/s are a tenth.
+    share = policy.needed_share(
+        f32(1020, 1020, 0, NAN), f32(100, 0, 100, 100), f32(102_000, 102_000, 102_000, 0)
+    )
+    assert share.tolist() == [pytest.approx(0.1), INF, 0.0, INF]
+
+
+# Weights
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.0, 5000.0, width=32),
+            st.one_of(st.just(NAN), st.floats(8.0, 130.0, width=32)),
+            st.one_of(st.just(NAN), st.floats(0.0, 1.0, width=32)),
+            st.one_of(st.just(NAN), st.floats(0.0, 900.0, width=32)),
+        ),
+        max_size=20,
+    )
+)
+def test_only_delay_bound_ues_get_a_weight_and_it_is_one_of_two(
+    rows: list[tuple[float, float, float, float]],
+) -> None:
+    offered, budget, miss, bits = ([row[i] for row in rows] for i in range(4))
+    seen = flows(
+        list(range(len(rows))), offered_kbps=offered, budget_ms=budget, miss_rate=miss, bits_per_prb=bits
+    )
+    memory = policy.update(EMPTY, seen, 0.1)
+    rate = policy.recent_rate(seen, memory)
+    ue, weight, after = policy.decide(seen, memory, rate, np.full(len(rows), 102_000, np.float32), TUNING)
+    assert ue.tolist() == [i for i, ms in enumerate(budget) if not np.isnan(ms)]
+    assert set(weight.tolist()) <= {TUNING.boost, TUNING.rest_weight}
+    np.testing.assert_array_equal(after.ue, memory.ue)
+
+
+def test_by_hand_three_calls_and_a_download() -> None:
+    # 10 200 kbit/s fit at 100 bit/PRB: shares 0.1, 0.3, 0.2; the cap is 0.5, so 0.1 and 0.2, not 0.3.
+    seen = flows([7, 3, 9, 5], offered_kbps=[1020, 3060, 2040, 9000], budget_ms=[100, 100, 30, NAN])
+    memory = policy.update(EMPTY, seen, 0.1)
+    ue, weight, _ = policy.decide(
+        seen, memory, f32(100, 100, 100, 100), np.full(4, 102_000, np.float32), TUNING
+    )
+    assert dict(zip(ue.tolist(), weight.tolist(), strict=True)) == {7: 64.0, 3: 0.5, 9: 64.0}
+
+
+# Memory
+
+
+def test_a_ue_that_left_is_forgotten_and_a_new_one_starts_from_what_it_shows() -> None:
+    memory = policy.update(EMPTY, flows([8, 2], offered_kbps=[800, 200]), 0.1)
+    memory = policy.update(memory, flows([5, 2], offered_kbps=[500, 400]), 0.1)
+    gain = 1 - np.exp(-0.1 / policy.SMOOTHING_S)
+    assert memory.ue.tolist() == [2, 5]
+    assert memory.demand_kbps.tolist() == [pytest.approx(200 + gain * 200), 500]
+    assert policy.update(memory, flows([8], offered_kbps=[10]), 0.1).demand_kbps.tolist() == [10]
+
+
+def test_a_period_without_a_value_leaves_the_memory_as_it_was() -> None:
+    memory = policy.update(EMPTY, flows([1], offered_kbps=[100], bits_per_prb=[300]), 0.1)
+    memory = policy.update(memory, flows([1], offered_kbps=[100], bits_per_prb=[NAN]), 0.1)
+    assert memory.bits_per_prb.tolist() == [300]
+
+
+def test_the_rule_takes_the_recent_rate_and_the_cqi_where_there_is_none() -> None:
+    seen = flows([1, 2, 3], offered_kbps=[1, 1, 1], bits_per_prb=[300, NAN, NAN], cqi=[2, 15, NAN])
+    rate = policy.recent_rate(seen, policy.update(EMPTY, seen, 0.1))
+    # TS 38.214 Table 5.2.2.1-3, CQI 15: 7.4063 bit per resource element, 144 of which a PRB has for data
+    assert rate.tolist() == [300, pytest.approx(7.4063 * 144), 0]
+
+
+def boosted_over(n_periods: int, miss_rate: list[float]) -> list[bool]:
+    """Whether one UE is boosted at each report, 100 ms apart, missing this share of its packets in each."""
+    memory: Memory = EMPTY
+    boosts = []
+    for k in range(n_periods):
+        seen = flows([1], offered_kbps=[1020], miss_rate=[miss_rate[k]])
+        memory = policy.update(memory, seen, 0.1)
+        _, weight, memory = policy.decide(seen, memory, f32(100), f32(102_000), TUNING)
+        boosts.append(bool(weight[0] == TUNING.boost))
+    return boosts
+
+
+@given(st.lists(st.floats(0.0, 0.25, width=32), min_size=5, max_size=30))
+def test_a_ue_that_stays_below_the_miss_rate_is_never_given_up(miss_rate: list[float]) -> None:
+    assert all(boosted_over(len(miss_rate), miss_rate))
+
+
+def test_a_ue_above_the_miss_rate_rests_for_as_long_as_was_set() -> None:
+    boosts = boosted_over(20, [0.0] * 3 + [1.0] * 5 + [0.0] * 12)
+    first = boosts.index(False)
+    gain = 1 - np.exp(-0.1 / policy.SMOOTHING_S)
+    n_over = int(np.ceil(np.log(1 - TUNING.give_up_miss_rate) / np.log(1 - gain)))  # 1 - (1 - gain)^n > 0.3
+    assert first == 3 + n_over - 1
+    resting = round(TUNING.give_up_s / 0.1)
+    assert not any(boosts[first : first + resting])
+    assert all(boosts[first + resting + 1 :])  # a sum of float32 periods may come out one longer
+
+
+def test_a_ue_that_still_misses_after_its_rest_goes_on_resting_until_it_does_better() -> None:
+    boosts = boosted_over(60, [1.0] * 25 + [0.0] * 35)
+    assert not any(boosts[:26])
+    # Given up a third time at 2 s; what it misses from then on has faded by the end of that rest at 3 s.
+    assert boosts.index(True) in (30, 31, 32)
+    assert all(boosts[32:])
+
+
+# The whole xApp
+
+
+def report() -> Report:
+    return make_report(
+        {
+            "CQI": [12, 11, 1, 9],
+            "RSRP": [-80, -85, -120, -90],
+            "X.UE.SpectralEffDl": [500, 450, 0, 400],
+            "X.UE.MeanMcsDl": [18, 16, 0, 14],
+            "X.DRB.OfferedVolDl": [100, 100, 100, 2000],  # kbit in 100 ms
+            "X.DRB.RadioBudgetDl": [100, 30, 30, NAN],
+            "X.DRB.BudgetMissRateDl": [0.0, 0.0, 1.0, NAN],
+        },
+        level="qos_flow",
+        ids={"ue": [11, 12, 13, 14]},
+        node="site0",
+    )
+
+
+def capacity(prbs: float = 51.0, node: str = "site0") -> Report:
+    return make_report({"RRU.PrbAvailDl": [prbs]}, level="cell", ids={"cell": [0]}, node=node)
+
+
+def weights(actions: list[Action]) -> dict[int, float]:
+    (action,) = actions
+    return dict(zip(action.targets().ravel().tolist(), action.parameters().ravel().tolist(), strict=True))
+
+
+@pytest.mark.parametrize("predictor", ["model", "rule"])
+def test_good_channels_are_boosted_and_a_hopeless_one_and_best_effort_are_not(predictor: str) -> None:
+    xapp = XAppHarness(XAPP, predictor=predictor, rest_weight=0.5)
+    assert xapp.send(capacity()) == []
+    assert weights(xapp.send(report())) == {11: 64.0, 12: 64.0, 13: 0.5}
+
+
+def test_before_the_capacity_of_a_cell_is_known_nobody_is_boosted() -> None:
+    assert set(weights(XAppHarness(XAPP).send(report())).values()) == {1.0}
+
+
+def test_the_cell_of_another_node_with_the_same_number_is_another_cell() -> None:
+    xapp = XAppHarness(XAPP, predictor="rule")
+    xapp.send(capacity())
+    xapp.send(capacity(0.1, node="site1"))
+    assert weights(xapp.send(report()))[11] == 64.0
+
+
+@pytest.mark.parametrize(("predictor", "asked"), [("model", 1), ("rule", 0)])
+def test_the_audit_log_can_tell_whether_the_model_had_a_part(predictor: str, asked: int) -> None:
+    xapp = XAppHarness(XAPP, predictor=predictor)
+    (batch,) = xapp.instance.on_report(report())
+    assert [tag.partition("@")[0] for tag in batch.models] == ["flow_rate"] * asked
