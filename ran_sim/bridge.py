@@ -40,7 +40,7 @@ from ranloop.vocabulary import (
     SetUeWeight,
     measurement,
 )
-from ranloop.wire.messages import F32, Catalogue, Report
+from ranloop.wire.messages import F32, Catalogue, Labels, Report
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
@@ -111,6 +111,9 @@ class SimWorld:
             scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights
         )
         self._scenario = scenario
+        self._known_labels: dict[
+            tuple[int, Level], tuple[bytes, Labels]
+        ] = {}  # (site, level) -> UE ids, names
         self._tables = Tables(engine)
         self._meter = PeriodMeter(engine, scenario.reports.periods_ms, scenario.slots(scenario.radio.tick_ms))
         self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
@@ -274,14 +277,20 @@ class SimWorld:
             )
         return out
 
-    def _labels(self, site: int, level: Level, block: F32) -> dict[str, Mapping[int, str]]:
-        catalogue = self._catalogues[site]
-        labels: dict[str, Mapping[int, str]] = {"cell": catalogue.cells}
-        if "ue" in ID_COLUMNS[level]:
-            labels["ue"] = {ue: f"ue-{ue:06d}" for ue in block[:, 0].astype(np.int64).tolist()}
-        if "slice" in ID_COLUMNS[level]:
-            labels["slice"] = catalogue.slices
-        return labels
+    def _labels(self, site: int, level: Level, block: F32) -> Labels:
+        """Names of the ids in a report; the same object until a UE comes or goes, by which the codec knows them."""
+        with_ues = "ue" in ID_COLUMNS[level]
+        ues = block[:, 0].tobytes() if with_ues else b""
+        known = self._known_labels.get((site, level))
+        if known is None or known[0] != ues:
+            catalogue = self._catalogues[site]
+            names: dict[str, Mapping[int, str]] = {"cell": catalogue.cells}
+            if with_ues:
+                names["ue"] = {ue: f"ue-{ue:06d}" for ue in block[:, 0].astype(np.int64).tolist()}
+            if "slice" in ID_COLUMNS[level]:
+                names["slice"] = catalogue.slices
+            known = self._known_labels[site, level] = ues, Labels(names)
+        return known[1]
 
     # -- actions --------------------------------------------------------------------------------------------------
 

@@ -72,10 +72,10 @@ class FeatureBinder:
         Raises:
             ModelError: The report lacks a measurement, has another period, or `extra` lacks a name.
         """
-        values = report.block[:, self._column_index(report)]  # [n_rows, n_measured]
+        values = report.block.take(self._column_index(report), axis=1)  # [n_rows, n_measured]
         matrix = values if self._plain else self._assemble(report, values, extra or {})
-        missing = np.isnan(matrix)
-        return np.where(missing, self._fill, matrix) if missing.any() else matrix
+        np.copyto(matrix, self._fill, where=np.isnan(matrix))
+        return matrix
 
     def _column_index(self, report: Report) -> NDArray[np.intp]:
         made_of = (report.period_ms, report.ids, report.names)

@@ -56,7 +56,7 @@ class Model:
             matrix = np.ascontiguousarray(matrix, np.float32)
         out = cast(F32, self._session.run(self._outputs, {self._input: matrix})[0])
         if self._bounded:
-            out = np.clip(out, self._low, self._high)
+            out = np.minimum(np.maximum(out, self._low), self._high)  # half the time of np.clip
         return out[:, 0] if len(self._low) == 1 else out
 
 
