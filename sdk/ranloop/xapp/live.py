@@ -255,7 +255,8 @@ class LiveRunner:
         now = self._clock()
         for name, due in self._due.items():
             if now >= due:
-                self._due[name] = max(due + self.instance.timers[name] / 1e3, now)
+                period_s = self.instance.timers[name] / 1e3
+                self._due[name] = due + period_s if due + period_s > now else now + period_s
                 ran_time_ns = max(self._ran_time_ns.values(), default=0)
                 self._send(self._guarded(lambda name=name, at=ran_time_ns: self.instance.on_timer(name, at)))  # type: ignore[misc]  # because mypy cannot infer a lambda's defaults
 
