@@ -24,7 +24,7 @@ from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.score import score
-from ran_sim.state import F64, I64
+from ran_sim.state import DEFAULT_OLLA_TARGET, F64, I64
 from ran_sim.tables import Tables
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.vocabulary import (
@@ -44,7 +44,6 @@ from ranloop.wire.messages import F32, Catalogue, Labels, Report
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
-_DEFAULT_OLLA_TARGET: Final = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
 
 # Puts settings in force: targets (UE slots or cells), values; both [n].
 _Put = Callable[[I64, F64], None]
@@ -123,11 +122,13 @@ class SimWorld:
         self._site = self._tables.site
         self._nodes = tuple(f"site{site}" for site in range(self._tables.n_site))
         self._catalogues = tuple(self._catalogue(site) for site in range(self._tables.n_site))
+        power_dbm = scenario.layout.tx_power_dbm
         self._appliers: dict[type[Action], Callable[[int, Action], F32]] = {
             SetUeWeight: self._on_ues(engine.set_ue_weight, 1.0),
-            SetOllaTarget: self._on_ues(engine.set_olla_target, _DEFAULT_OLLA_TARGET),
+            SetOllaTarget: self._on_ues(engine.set_olla_target, DEFAULT_OLLA_TARGET),
             SetCellOffset: self._on_cells(engine.set_cio, 0.0),
-            SetTxPower: self._on_cells(engine.set_tx_power, scenario.layout.tx_power_dbm),
+            # An amplifier gives what it was built for and no more: the value in force says so.
+            SetTxPower: self._on_cells(engine.set_tx_power, power_dbm, most=power_dbm),
             SetClassWeight: self._set_class_weight,
             Handover: self._hand_over,
         }
@@ -327,12 +328,16 @@ class SimWorld:
     def _on_ues(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
         return lambda site, action: _put_in_force(put, self._ue_slots(site, _ids(action)), action, default)
 
-    def _on_cells(self, put: Callable[[int, float], None], default: float) -> Callable[[int, Action], F32]:
+    def _on_cells(
+        self, put: Callable[[int, float], None], default: float, most: float = math.inf
+    ) -> Callable[[int, Action], F32]:
         def put_each(cells: I64, values: F64) -> None:
             for cell, value in zip(cells.tolist(), values.tolist(), strict=True):
                 put(cell, value)
 
-        return lambda site, action: _put_in_force(put_each, self._cells(site, _ids(action)), action, default)
+        return lambda site, action: _put_in_force(
+            put_each, self._cells(site, _ids(action)), action, default, most
+        )
 
     def _set_class_weight(self, site: int, action: Action) -> F32:
         targets, values = action.targets().astype(np.int64), action.parameters()
@@ -365,10 +370,11 @@ def _ids(action: Action) -> I64:
     return action.targets()[:, 0].astype(np.int64)
 
 
-def _put_in_force(put: _Put, targets: I64, action: Action, default: float) -> F32:
-    """Put an action of one parameter in force: `default` where it is NaN, nothing for the target -1."""
+def _put_in_force(put: _Put, targets: I64, action: Action, default: float, most: float = math.inf) -> F32:
+    """Put an action of one parameter in force: `default` where it is NaN, at most `most`, nothing for the target -1."""
     values, here = action.parameters(), targets >= 0
     values[np.isnan(values)] = default
+    np.minimum(values, np.float32(most), out=values)
     put(targets[here], values[here, 0].astype(np.float64))
     values[~here] = np.nan
     return values

@@ -192,6 +192,7 @@ class Engine:
         n_ended = sync_sessions(
             self._slot,
             self.seed,
+            world.cells.site,
             world.ues,
             world.traffic,
             world.queues,
@@ -230,9 +231,14 @@ class Engine:
         self._world.ues.olla_target[self._ues(u)] = targets
 
     def set_tx_power(self, cell: int, dbm: float) -> None:
-        """Total transmit power of a cell over its carrier."""
-        _check(np.isfinite(dbm) and dbm <= 60.0, "dbm", dbm, "at most 60")
-        world = self._world
+        """Total transmit power of a cell over its carrier; at most what it was configured with, its amplifier's limit."""
+        world, most = self._world, self.scenario.layout.tx_power_dbm
+        _check(
+            np.isfinite(dbm) and dbm <= most,
+            "dbm",
+            dbm,
+            f"at most {most:g}, what the cells are configured with",
+        )
         world.cells.tx_power_dbm[self._cell(cell)] = dbm
         radio.refresh_links(world.cells, world.ues, world.links, world.radio)
 

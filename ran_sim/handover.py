@@ -3,9 +3,9 @@
 TS 38.331: layer-3 filter (5.5.3.2), event A3 (5.5.4.4) with a time to trigger and cell individual offsets, one best
 cell per UE. After the trigger the source prepares the target, then the command either arrives (the UE is interrupted
 for the execution time) or, where the serving SINR has fallen below Qout, is lost (the UE re-establishes on its
-strongest cell after a longer interruption; on the same cell its HARQ and CSI survive). That failure model is the
-command's half of TR 36.839's; radio link failure without a handover under way is left out, failures at the target are
-too (a forced handover succeeds even to a cell that the UE cannot receive), and its level is not calibrated.
+strongest cell after a longer interruption; on the same cell its HARQ and CSI survive). A target that is weaker than the
+strongest cell by more than Qout cannot be received and fails in the same way. That is TR 36.839's failure model without
+its timers and filtered SINR; radio link failure without a handover under way is left out, and its level is not calibrated.
 
 Everything happens on radio ticks: time to trigger and preparation are rounded up to whole ticks.
 """
@@ -47,6 +47,7 @@ class Handover(NamedTuple):
     reestablishment_slots: int
     ping_pong_slots: int
     qout_db: float
+    combining_db: float  # what maximum ratio combining of the receive branches adds to the SINR of one
 
 
 def build_handover(scenario: Scenario) -> Handover:
@@ -81,6 +82,7 @@ def build_handover(scenario: Scenario) -> Handover:
         reestablishment_slots=scenario.slots(settings.reestablishment_ms),
         ping_pong_slots=scenario.slots(settings.ping_pong_s * 1e3),
         qout_db=settings.qout_db,
+        combining_db=10.0 * math.log10(scenario.radio.rx_branches),
     )
 
 
@@ -147,10 +149,15 @@ def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Han
 def execute_handover(
     slot: int, u: int, target: int, sinr_db: float, l3_rsrp_dbm: F32, ues: Ues, handover: Handover
 ) -> None:
-    """Send the command at `slot` with the serving SINR that it meets: the UE is on its new cell, and blocked, from now."""
+    """Send the command at `slot` with the serving SINR of one branch that it meets: the UE is on its new cell, and
+    blocked, from now.
+    """
     source = ues.cell[u]
     handover.attempts[source] += 1
-    if sinr_db < handover.qout_db:
+    command_lost = sinr_db + handover.combining_db < handover.qout_db
+    # The strongest cell alone keeps the SINR of a weaker one below their ratio.
+    target_lost = l3_rsrp_dbm[target] - l3_rsrp_dbm[np.argmax(l3_rsrp_dbm)] < handover.qout_db
+    if command_lost or target_lost:
         handover.failures[source] += 1
         ues.cell[u] = np.argmax(l3_rsrp_dbm)
         ues.blocked_until[u] = slot + handover.reestablishment_slots

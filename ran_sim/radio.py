@@ -34,7 +34,7 @@ from ran_sim.mobility import (
 )
 from ran_sim.propagation import Maps, build_maps, site_loss_db
 from ran_sim.scenario import Scenario
-from ran_sim.state import F32, F64, I64, Cells, Links, Ues
+from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I64, Cells, Links, Ues
 from ran_sim.topology import (
     ELEMENT_GAIN_DBI,
     Topology,
@@ -47,7 +47,6 @@ from ran_sim.topology import (
 _SPEED_OF_LIGHT_MPS = 299_792_458.0
 _THERMAL_NOISE_DBM_HZ = -174.0
 _INITIAL_LOAD = 0.5  # of cells, until the engine has measured it
-_OLLA_TARGET = 0.1
 
 
 class RadioState(NamedTuple):
@@ -145,7 +144,7 @@ def _no_ues(n_ue: int) -> Ues:
         vx_mps=np.zeros(n_ue),
         vy_mps=np.zeros(n_ue),
         weight=np.ones(n_ue),
-        olla_target=np.full(n_ue, _OLLA_TARGET),
+        olla_target=np.full(n_ue, DEFAULT_OLLA_TARGET),
         start_slot=slots(),
         end_slot=slots(),
         blocked_until=slots(),
@@ -272,8 +271,8 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     ue_id = radio.sessions.number[u] * n_ue + u
     ues.id[u] = ue_id
     ues.connected[u] = 1
-    ues.weight[u] = 1.0
-    ues.olla_target[u] = _OLLA_TARGET
+    ues.weight[u] = DEFAULT_WEIGHT
+    ues.olla_target[u] = DEFAULT_OLLA_TARGET
     ues.blocked_until[u] = slot
     place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
     speed_mps = doppler_speed_mps(u, radio.motion)

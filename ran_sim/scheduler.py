@@ -105,7 +105,8 @@ def metric_terms(
     if policy == PF or (policy == M_LWDF and not delay_bound):
         return 0.0, fair
     if policy == M_LWDF:
-        return 0.0, fair * MISS_LOG / budget * age
+        # By the end of this slot the packet is one slot older: a metric of 0 would let an idle cell wait.
+        return 0.0, fair * MISS_LOG / budget * (age + 1)
     base = LEVEL * (128.0 - level)
     if delay_bound:
         return base, weight / (1.0 + max(budget - age, 0.0))

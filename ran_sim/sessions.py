@@ -13,7 +13,7 @@ from ran_sim.csi import Csi, forget_csi
 from ran_sim.harq import Harq, flush
 from ran_sim.queues import NEVER, Queues, reset_queue, start_flow
 from ran_sim.scheduler import Mac
-from ran_sim.state import I32, I64, Ues
+from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, I32, I64, Ues
 from ran_sim.traffic import Traffic
 
 
@@ -50,6 +50,7 @@ def init_counts(n_ue: int, n_cell: int, n_class: int) -> Counts:
 def sync_sessions(
     slot: int,
     seed: int,
+    site_of: I32,
     ues: Ues,
     traffic: Traffic,
     queues: Queues,
@@ -61,7 +62,8 @@ def sync_sessions(
     """Bring MAC and queues in line with `Ues` after a radio tick or a handover, at the start of `slot`.
 
     Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
-    HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report.
+    HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. What
+    was set on a UE stays with it inside a node; another node knows nothing of it and starts from the defaults.
 
     Returns:
         Number of sessions that ended.
@@ -89,6 +91,10 @@ def sync_sessions(
                 counts.start_slot[u] = slot
                 harq.olla_db[u] = 0.0
                 start_flow(queues, traffic, seed, u, present, slot)
+            elif site_of[queues.cell[u]] != site_of[ues.cell[u]]:
+                ues.weight[u] = DEFAULT_WEIGHT
+                ues.olla_target[u] = DEFAULT_OLLA_TARGET
+                harq.olla_db[u] = 0.0
             # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
             queues.cell[u] = ues.cell[u]
             forget_csi(csi, u, max(slot, ues.blocked_until[u]))

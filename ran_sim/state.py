@@ -22,6 +22,10 @@ I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
 
+DEFAULT_WEIGHT = 1.0  # of a UE's scheduling weight
+DEFAULT_OLLA_TARGET = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
+
+
 class Cells(NamedTuple):
     """Per cell; shape [n_cell] unless said otherwise."""
 

@@ -460,7 +460,10 @@ def test_a_handover_to_another_node_takes_the_ue_along_and_counts_it_from_then()
     run_to(world, 160)
     ues, site = world.engine.ues, world.engine.cells.site
     offered_bytes = world.engine.snapshot().since(before).ue[:, count.OFFERED_BYTES]
-    u = int(np.argmax(np.where(site[ues.cell] == 0, offered_bytes, -1)))  # the busiest UE of site0
+    rsrp_dbm = world.engine.links.rsrp_l3_dbm
+    reachable = np.where(site != 0, rsrp_dbm, -np.inf).max(axis=1) > rsrp_dbm.max(axis=1) - 6.0
+    # The busiest UE of site0 that can receive another site.
+    u = int(np.argmax(np.where((site[ues.cell] == 0) & reachable, offered_bytes, -1)))
     assert offered_bytes[u] > 0
     ue = int(ues.id[u])
     assert np.isnan(world.apply("site0", Handover(ue=[ue], target_cell=[21]))).all()  # cells are 0..20

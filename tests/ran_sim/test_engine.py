@@ -265,12 +265,54 @@ def test_weight_moves_airtime_to_its_ue() -> None:
     assert moved[1] > 2 * moved[0]
 
 
-def test_handover_moves_the_ue_and_asks_for_new_channel_state() -> None:
+def ue_between_two_cells(engine: Engine, *, other_site: bool = False) -> tuple[int, int]:
+    """A UE slot and a cell it is not served by but receives almost as well, so that no command is lost."""
+    rsrp_dbm, site = engine.links.rsrp_l3_dbm, engine.cells.site
+    for u in np.flatnonzero(engine.ues.connected).tolist():
+        serving = int(engine.ues.cell[u])
+        others = np.where(
+            site != site[serving] if other_site else np.arange(engine.n_cell) != serving, rsrp_dbm[u], -999
+        )
+        target = int(np.argmax(others))
+        if others[target] > rsrp_dbm[u].max() - 3.0:
+            return u, target
+    raise AssertionError("nobody is between two cells")
+
+
+def test_what_was_set_on_a_ue_stays_with_it_inside_a_node_and_ends_at_the_next() -> None:
+    for other_site in (False, True):
+        engine = Engine(SEVEN_SITES, seed=1)
+        engine.run_until(400)
+        u, target = ue_between_two_cells(engine, other_site=other_site)
+        same_site = engine.cells.site[target] == engine.cells.site[engine.ues.cell[u]]
+        engine.set_ue_weight(u, 50.0)
+        engine.set_olla_target(u, 0.01)
+        assert engine.request_handover(u, target)
+        kept = (float(engine.ues.weight[u]), float(engine.ues.olla_target[u]))
+        assert kept == ((50.0, 0.01) if same_site else (1.0, 0.1))
+
+
+def test_a_command_to_a_cell_that_the_ue_cannot_receive_fails() -> None:
     engine = Engine(SEVEN_SITES, seed=1)
     engine.run_until(400)
     u = int(np.flatnonzero(engine.ues.connected)[0])
+    source, weakest = int(engine.ues.cell[u]), int(np.argmin(engine.links.rsrp_l3_dbm[u]))
+    engine.request_handover(u, weakest)
+    assert engine.ues.cell[u] == np.argmax(engine.links.rsrp_l3_dbm[u])
+    assert engine.snapshot().handover_successes[source] == 0
+
+
+def test_no_cell_sends_more_than_it_was_configured_with() -> None:
+    engine = Engine(SEVEN_SITES, seed=1)
+    with pytest.raises(ValueError, match="at most 44, what the cells are configured with"):
+        engine.set_tx_power(0, 44.5)
+
+
+def test_handover_moves_the_ue_and_asks_for_new_channel_state() -> None:
+    engine = Engine(SEVEN_SITES, seed=1)
+    engine.run_until(400)
+    u, target = ue_between_two_cells(engine)
     source = int(engine.ues.cell[u])
-    target = int(engine.links.cell[u, 1])
     assert engine.request_handover(u, target)
     snapshot = engine.snapshot()
     assert (snapshot.cell[u], snapshot.cqi[u]) == (target, -1)

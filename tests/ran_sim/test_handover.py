@@ -132,9 +132,26 @@ def test_command_below_qout_is_lost_and_the_ue_re_establishes_on_its_strongest_c
     ues, handover = state(reestablishment_ms=200.0)
     rsrp = two_cells(-90, -85)
     rsrp[7] = -84
-    execute_handover(1000, 0, 1, -8.1, rsrp, ues, handover)
+    # Two branches add 3.01 dB: Qout of -8 dB is -11.01 dB on one of them.
+    execute_handover(1000, 0, 1, -11.1, rsrp, ues, handover)
     assert (ues.cell[0], ues.blocked_until[0]) == (7, 1000 + 400)
     assert (handover.attempts[0], handover.successes[0], handover.failures[0]) == (1, 0, 1)
+
+
+def test_command_just_above_qout_arrives() -> None:
+    ues, handover = state()
+    execute_handover(1000, 0, 1, -10.9, two_cells(-90, -85), ues, handover)
+    assert (ues.cell[0], handover.successes[0]) == (1, 1)
+
+
+@pytest.mark.parametrize(("below_db", "succeeds"), [(7.9, 1), (8.1, 0)])
+def test_a_target_weaker_than_the_strongest_cell_by_more_than_qout_cannot_be_reached(
+    below_db: float, succeeds: int
+) -> None:
+    ues, handover = state()
+    execute_handover(1000, 0, 1, 20.0, two_cells(-80, -80 - below_db), ues, handover)
+    assert handover.successes[0] == succeeds
+    assert ues.cell[0] == (1 if succeeds else 0)
 
 
 @pytest.mark.parametrize(("stay_slots", "ping_pong"), [(1999, 1), (2000, 0)])  # 1 s of 0.5 ms

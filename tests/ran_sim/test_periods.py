@@ -95,7 +95,7 @@ def test_a_ue_counts_from_its_arrival_at_the_node_that_serves_it(
         same = first.ue_id[u] == last.ue_id[u]
         moved += int(np.count_nonzero(same & (first.site[u] != last.site[u]) & (first.site[u] >= 0)))
         renewed += int(np.count_nonzero(~same & (first.ue_id[u] >= 0)))
-    assert moved > 20  # else nothing was tested
+    assert moved > 10  # else nothing was tested
     assert renewed > 20
 
 

@@ -173,8 +173,13 @@ def test_forced_handover_moves_the_ue_and_its_links() -> None:
     made = world()
     run(made, 0, 2000)
     _, ues, links, radio = made
-    # A UE on whose links no command is lost.
-    u = next(u for u in np.flatnonzero(ues.connected).tolist() if serving_sinr_db(u, made[0], links) > 0)
+    # A UE on whose links no command is lost, and that can receive the target.
+    u = next(
+        u
+        for u in np.flatnonzero(ues.connected).tolist()
+        if serving_sinr_db(u, made[0], links) > -5
+        and links.rsrp_l3_dbm[u, links.cell[u, 1]] > links.rsrp_l3_dbm[u].max() - 5
+    )
     source, target = int(ues.cell[u]), int(links.cell[u, 1])
     attempts = int(radio.ho_attempts[source])
     fading_of_target = links.fading[u, 1].copy()

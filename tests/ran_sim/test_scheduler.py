@@ -181,7 +181,7 @@ def numpy_metric(cell: Cell, slot: int) -> NDArray[np.float64]:
     elif cell.policy == PF:
         value = fair
     elif cell.policy == M_LWDF:
-        value = np.where(bound, fair * -np.log(0.01) / budget * age, fair)
+        value = np.where(bound, fair * -np.log(0.01) / budget * (age + 1), fair)
     else:
         inside = np.where(bound, weight / (1 + np.maximum(budget - age, 0)), fair)
         value = -level + inside / (1 + inside)  # levels are whole numbers: they never mix
@@ -277,16 +277,24 @@ def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
     cell.mac.average_bits[:] = 1000.0, 1500.0
     enqueue(cell.queues, cell.counts[0], 0, 80, 100_000)
     enqueue(cell.queues, cell.counts[1], 1, 70, 100_000)
-    # Ages 21 and 31 against averages 1000 and 1500: 0.0210 > 0.0207; with the second 41 slots old the other way round.
+    # Delays of 22 and 32 slots by the end of this one, against averages 1000 and 1500: 0.0220 > 0.0213; with the second
+    # 43 slots old the other way round.
     assert set(cell.schedule(101)) == {0}
     cell.queues.arrival[1, 0] = 60
     assert set(cell.schedule(102)) == {1}
 
 
 def test_m_lwdf_metric_is_the_published_formula() -> None:
-    base, factor = metric_terms(M_LWDF, 2.0, 5000.0, 30, 0, True, 260.0, 40.0)
+    # 29 slots old at the start of the slot: 30 by its end
+    base, factor = metric_terms(M_LWDF, 2.0, 5000.0, 29, 0, True, 260.0, 40.0)
     expected = 2.0 * (-np.log(0.01) / 260.0) * 30 * 3.9 / 5000.0
     assert metric(M_LWDF, base, factor, 3.9, True) == pytest.approx(expected)
+
+
+def test_m_lwdf_sends_a_packet_in_the_slot_it_arrives_in_when_the_cell_is_idle() -> None:
+    cell = Cell([9], [BOUND], policy=M_LWDF, max_dci=1)
+    enqueue(cell.queues, cell.counts[0], 0, 100, 100)
+    assert set(cell.schedule(100)) == {0}
 
 
 def test_edf_metrics_of_two_priority_levels_never_mix() -> None:
