@@ -1,4 +1,4 @@
-"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription."""
+"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription in messages and in bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ranloop.bus.base import BusStats, Handler
 from ranloop.bus.filters import check_filter, matches
 
 _ROUTES_KEPT = 4096
+MAX_WAITING_BYTES = 1 << 25  # of one subscription: two of the largest messages that decode
 
 
 class InboxSubscription:
@@ -24,6 +25,7 @@ class InboxSubscription:
         "qos",
         "topic_filter",
         "waiting",
+        "waiting_bytes",
     )
 
     def __init__(
@@ -45,6 +47,7 @@ class InboxSubscription:
         self.dropped = self.conflated = 0
         # Key -> arrival number; the key is the topic where only the newest is kept, else the number itself.
         self.waiting: OrderedDict[str | int, int] = OrderedDict()
+        self.waiting_bytes = 0
         self._forget = forget
 
     def cancel(self) -> None:
@@ -77,6 +80,7 @@ class Inbox:
         for arrival in subscription.waiting.values():
             del self._pending[arrival]
         subscription.waiting.clear()
+        subscription.waiting_bytes = 0
 
     def clear(self) -> None:
         for subscription in tuple(self.subscriptions):
@@ -97,18 +101,22 @@ class Inbox:
         arrival = self._arrived = self._arrived + 1
         waiting = subscription.waiting
         key = topic if subscription.latest else arrival
-        older = waiting.pop(key, None)
-        if older is not None:
-            del self._pending[older]
+        if key in waiting:
+            self._let_go(subscription, key)
             subscription.conflated += 1
             self._stats.conflated += 1
-        elif len(waiting) >= subscription.keep:
-            _, oldest = waiting.popitem(last=False)
-            del self._pending[oldest]
+        room_bytes = MAX_WAITING_BYTES - len(payload)
+        while waiting and (len(waiting) >= subscription.keep or subscription.waiting_bytes > room_bytes):
+            self._let_go(subscription, next(iter(waiting)))
             subscription.dropped += 1
             self._stats.dropped += 1
         waiting[key] = arrival
+        subscription.waiting_bytes += len(payload)
         self._pending[arrival] = (subscription, key, topic, payload)
+
+    def _let_go(self, subscription: InboxSubscription, key: str | int) -> None:
+        _, _, _, payload = self._pending.pop(subscription.waiting.pop(key))
+        subscription.waiting_bytes -= len(payload)
 
     def last_arrival(self) -> int:
         return self._arrived
@@ -119,5 +127,6 @@ class Inbox:
             return None
         _, (subscription, key, topic, payload) = self._pending.popitem(last=False)
         del subscription.waiting[key]
+        subscription.waiting_bytes -= len(payload)
         self._stats.delivered += 1
         return subscription.handler, topic, payload

@@ -87,6 +87,7 @@ def run(
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
+    host: Annotated[str, typer.Option(help="With --lockstep: name of the host to answer.")] = "host",
     json_output: Json = False,
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
@@ -116,6 +117,7 @@ def run(
             models=model or [],
             duration_s=duration_s,
             lockstep=lockstep,
+            host=host,
             json_output=json_output,
         )
     )
@@ -127,6 +129,7 @@ def host(
     allow: Annotated[
         list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")
     ] = None,
+    name: Annotated[str, typer.Option(help="Of this host; hosts on one bus need different ones.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
@@ -150,6 +153,7 @@ def host(
             node,
             allow or [],
             bus,
+            name=name,
             seed=seed,
             duration_s=duration_s,
             overrides=override or [],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ranloop.bus import Will, open_bus, without_password
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
+from ranloop.cli.values import check_host_name, check_positive, parse_autonomy, parse_pairs
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
@@ -30,14 +30,13 @@ from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("run_host",)
 
-NAME = "host"
-
 
 def run_host(
     address: str,
     allow: Sequence[Path],
     url: str,
     *,
+    name: str,
     seed: int,
     duration_s: float | None,
     overrides: Sequence[str],
@@ -50,21 +49,22 @@ def run_host(
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
     level = parse_autonomy(autonomy)
+    check_host_name(name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     xapps = {m.name: Registration(rights=m.rights, autonomy=level) for m in map(load_manifest, allow)}
-    will = Will(topic=topics.presence(NAME), payload=encode(Presence(name=NAME, alive=False)))
+    will = Will(topic=topics.presence(name), payload=encode(Presence(name=name, alive=False)))
     with contextlib.ExitStack() as stack:
         world = stack.enter_context(
             contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides)))
         )
-        bus = stack.enter_context(contextlib.closing(open_bus(url, name=NAME, will=will)))
+        bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will)))
         stack.enter_context(leave_will_on_error(bus))
         log = stack.enter_context(AuditLog(audit))
         observers: list[Observer] = (
             [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
         )
-        host = NodeHost(world, bus, name=NAME, xapps=xapps, audit=log)
+        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log)
         told = (
             sys.stderr if json_output else sys.stdout
         )  # with --json, standard output is for the one document

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ranloop.bus import Will, open_bus
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_positive, parse_autonomy, parse_pairs
+from ranloop.cli.values import check_host_name, check_positive, parse_autonomy, parse_pairs
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog
@@ -79,10 +79,12 @@ def join_bus(
     models: Sequence[str],
     duration_s: float | None,
     lockstep: bool,
+    host: str,
     json_output: bool,
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
+    check_host_name(host)
     if len(folders) != 1:
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
@@ -102,7 +104,7 @@ def join_bus(
         _prints_to_stderr(json_output),
     ):
         if lockstep:
-            runner = LockstepRunner(instance, bus)
+            runner = LockstepRunner(instance, bus, host=host)
             runner.run()
             runner.close()
             facts: dict[str, Any] = {}

@@ -9,8 +9,9 @@ from typing import Any
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
+from ranloop.wire.topics import is_topic_level
 
-__all__ = ("check_positive", "parse_autonomy", "parse_pairs")
+__all__ = ("check_host_name", "check_positive", "parse_autonomy", "parse_pairs")
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -52,3 +53,13 @@ def parse_autonomy(text: str) -> Autonomy:
         return Autonomy(text)
     except ValueError:
         raise RanloopError(f"--autonomy {text!r}: want one of {', '.join(Autonomy)}") from None
+
+
+def check_host_name(name: str) -> None:
+    """Refuse a host name that cannot stand in a topic.
+
+    Raises:
+        RanloopError: Not one level of a topic.
+    """
+    if not is_topic_level(name):
+        raise RanloopError(f"host name {name!r}: want lower-case letters, digits, '_' and '-', at most 64")

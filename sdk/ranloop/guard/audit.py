@@ -23,6 +23,10 @@ from ranloop.wire.messages import ActionBatch, Result, Status
 
 log = structlog.get_logger(__name__)
 
+MAX_LISTED = (
+    1024  # targets of one batch that a line spells out: what a manifest grants by default, and no megabytes
+)
+
 MAX_TARGETS = 1 << 22  # of the records in memory: 14 bytes each where an action has one parameter
 
 
@@ -61,14 +65,15 @@ class AuditRecord:
                 "action": action.spec.name,
             }
             if self.event == "result":
-                line["targets"] = action.targets().tolist()
-                line["parameters"] = _json_numbers(action.parameters())
+                line["n_targets"] = len(action)
+                line["targets"] = action.targets()[:MAX_LISTED].tolist()
+                line["parameters"] = _json_numbers(action.parameters()[:MAX_LISTED])
         if self.result is not None:
             line["verdict"] = verdict_counts(self.result)
             line["causes"] = {cause: text for cause, text in self.result.causes if text}
-            line["applied"] = _json_numbers(self.result.applied)
+            line["applied"] = _json_numbers(self.result.applied[:MAX_LISTED])
             if self.event == "ended":
-                line["targets"] = self.result.targets.tolist()
+                line["targets"] = self.result.targets[:MAX_LISTED].tolist()
         return json.dumps(line, separators=(",", ":"))
 
 

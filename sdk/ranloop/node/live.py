@@ -13,9 +13,11 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from ranloop.bus import Subscription
 from ranloop.errors import VocabularyError, WireError
 from ranloop.guard import Autonomy
 from ranloop.node.clock import Clock, RealClock
+from ranloop.node.flood import FloodMeter
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import Observer
 from ranloop.node.summary import Trace
@@ -81,11 +83,12 @@ class LiveHost:
         self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
         self._worst_lag_ns = 0
         self._reconnects = host.bus.stats.reconnects
+        self._flood = FloodMeter(host.xapps, len(host.guards))
+        self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         for node in host.guards:
             host.bus.subscribe(topics.order(node), self._on_order, qos=1)
-            for xapp in host.xapps:
-                # One subscription per xApp: one that floods fills its own queue and nobody else's.
-                host.bus.subscribe(topics.act(xapp, node), self._on_action, qos=1, keep=_KEEP)
+        for xapp in host.xapps:
+            self._listen_to(xapp)
 
     def stop(self) -> None:
         """Ask the run to end; safe in a signal handler and from another thread."""
@@ -194,9 +197,32 @@ class LiveHost:
 
     # What comes in
 
+    def _listen_to(self, xapp: str) -> None:
+        """One subscription per xApp and node: one that floods fills its own queues, and can be dropped alone."""
+        if not self._heard.get(xapp):
+            self._heard[xapp] = [
+                self.host.bus.subscribe(topics.act(xapp, node), self._on_action, qos=1, keep=_KEEP)
+                for node in self.host.guards
+            ]
+
+    def _shut_out(self, xapp: str, now_ns: int) -> None:
+        """Stop listening to an xApp that floods and end what it holds, until an operator lets it act again."""
+        for subscription in self._heard.pop(xapp):
+            subscription.cancel()
+        limit = self._flood.limits[xapp]
+        self.host.drop(xapp, now_ns, f"more than {limit:g} messages in a second: no longer listened to")
+        log.error(
+            "xapp_shut_out", xapp=xapp, messages_per_s=limit, back_with="order --xapp NAME --autonomy act"
+        )
+        for guard in self.host.guards.values():
+            self._publish(guard.set_autonomy(xapp, Autonomy.OBSERVE, now_ns))
+
     def _on_action(self, topic: str, payload: bytes) -> None:
         _, sender, node = topics.levels(topic)
         started_ns, now_ns = self._clock.now_ns(), self._now_ns()
+        if self._flood.floods(sender, started_ns):
+            self._shut_out(sender, now_ns)
+            return
         try:
             batch = decode_action_batch(payload)
         except WireError as error:
@@ -219,6 +245,7 @@ class LiveHost:
                 guard.revive(now_ns)
             if order.xapp or order.autonomy:
                 self._publish(guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns))
+                self._listen_to(order.xapp)
         except (WireError, VocabularyError, ValueError) as error:
             self.host.drop(OPERATOR, now_ns, f"order to {node}: {error}")
             return

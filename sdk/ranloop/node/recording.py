@@ -105,7 +105,10 @@ class Recorder:
                     "level": level,
                     "period_ms": period_ms,
                     "names": list(columns.first.names),
-                    "labels": columns.label_states,
+                    "labels": [
+                        {column: dict(names) for column, names in state.items()}
+                        for state in columns.label_states
+                    ],
                 }
             )
         manifest = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import structlog
@@ -257,8 +258,12 @@ class LiveRunner:
             if now >= due:
                 period_s = self.instance.timers[name] / 1e3
                 self._due[name] = due + period_s if due + period_s > now else now + period_s
-                ran_time_ns = max(self._ran_time_ns.values(), default=0)
-                self._send(self._guarded(lambda name=name, at=ran_time_ns: self.instance.on_timer(name, at)))  # type: ignore[misc]  # because mypy cannot infer a lambda's defaults
+                # A timer of no node's clock: each batch becomes valid by the RAN time of the node it goes to.
+                batches = self._guarded(functools.partial(self.instance.on_timer, name, 0))
+                self._send([self._on_the_nodes_clock(batch) for batch in batches])
+
+    def _on_the_nodes_clock(self, batch: ActionBatch) -> ActionBatch:
+        return replace(batch, valid_until_ns=batch.valid_until_ns + self._ran_time_ns.get(batch.node, 0))
 
     def _guarded(self, call: Callable[[], list[ActionBatch]]) -> list[ActionBatch]:
         """Run the user's code; count and show what it raises, and let it rest when it keeps raising."""

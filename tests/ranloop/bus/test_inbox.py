@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ranloop.bus.base import BusStats
-from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.bus.inbox import MAX_WAITING_BYTES, Inbox, InboxSubscription
 
 
 def subscribed(inbox: Inbox, topic_filter: str, *, keep: int = 3, latest: bool = False) -> InboxSubscription:
@@ -89,3 +89,18 @@ def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
 def test_a_subscription_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="keep is at least 1, not 0"):
         subscribed(Inbox(BusStats()), "t", keep=0)
+
+
+def test_what_waits_is_bounded_in_bytes_as_well() -> None:
+    stats = BusStats()
+    inbox = Inbox(stats)
+    one = InboxSubscription("a", lambda _t, _p: None, qos=0, keep=1000, latest=False, forget=inbox.remove)
+    inbox.add(one)
+    big = bytes(MAX_WAITING_BYTES // 2)
+    for _ in range(3):
+        inbox.put(one, "a", big)
+    assert (len(one.waiting), one.waiting_bytes, one.dropped, stats.dropped) == (2, MAX_WAITING_BYTES, 1, 1)
+    inbox.take(inbox.last_arrival())
+    assert one.waiting_bytes == MAX_WAITING_BYTES // 2
+    inbox.remove(one)
+    assert (one.waiting_bytes, len(inbox)) == (0, 0)

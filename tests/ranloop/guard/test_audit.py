@@ -41,6 +41,7 @@ def test_a_decision_can_be_followed_from_report_to_effect(tmp_path: Path, batch:
         "report_seq": -1,
         "models": [],
         "action": "SetUeWeight",
+        "n_targets": 2,
         "targets": [[4], [5]],
         "parameters": [[2.0], [101.0]],
         "verdict": {"applied": 1, "refused/range": 1},

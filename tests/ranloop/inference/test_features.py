@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from random import Random
 
 import numpy as np
@@ -176,8 +177,8 @@ def test_any_history_gives_what_a_plain_loop_over_it_gives(rows: list[list[float
         matrix = binder.matrix(report)
         for row, i in enumerate(order):
             past = [rows[k][i] for k in range(seq, -1, -1)]  # newest first
-            known = [v for v in past[:4] if v == v]
-            recent = [v for v in past[1:3] if v == v]
-            lagged = past[3] if len(past) > 3 and past[3] == past[3] else -1.0
+            known = [v for v in past[:4] if not isnan(v)]
+            recent = [v for v in past[1:3] if not isnan(v)]
+            lagged = past[3] if len(past) > 3 and not isnan(past[3]) else -1.0
             expected = [lagged, sum(known) / len(known) if known else -1.0, max(recent, default=-1.0)]
             assert matrix[row].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)

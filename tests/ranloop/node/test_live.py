@@ -11,6 +11,7 @@ import pytest
 from ranloop.bus import Bus
 from ranloop.guard import Autonomy
 from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registration, VirtualClock
+from ranloop.node.flood import FloodMeter
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import decode_presence, decode_report, decode_result, encode, topics
@@ -173,3 +174,35 @@ def test_a_world_slower_than_time_is_not_made_to_catch_up(connect: Connect) -> N
 def test_time_that_stands_still_is_refused(connect: Connect) -> None:
     with pytest.raises(ValueError, match="go forward"):
         LiveHost(NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER), speed=0)
+
+
+def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_again(connect: Connect) -> None:
+    flooder, calm = connect("flooder"), LiveXApp(connect("weigher"))
+    host_bus = connect("host")
+    xapps = {**WEIGHER, "flooder": Registration(rights=rights("SetUeWeight"))}
+    host = NodeHost(ToyWorld(), host_bus, xapps=xapps)
+    live = LiveHost(host, clock=Room(calm.bus))
+    # 100 to spare and ten times its 20 batches a second at each of the two nodes.
+    assert FloodMeter(xapps, 2).limits["flooder"] == 500
+    for number in range(501):
+        batch = ActionBatch(
+            id=f"flood-{number}",
+            xapp="flooder",
+            node="toy-1",
+            seq=number,
+            action=SetUeWeight(ue=[1], weight=2),
+            valid_until_ns=200 * MS,
+        )
+        flooder.publish(topics.act("flooder", "toy-1"), encode(batch), qos=1)
+    summary = live.run(0.35)
+    assert summary.outcomes["applied"] >= 3  # the other one's loop went on
+    records = [record for record in host.audit if record.xapp == "flooder" and record.event == "dropped"]
+    assert "no longer listened to" in str(records[-1].facts)
+    assert host.guards["toy-1"].submit(batch, sender="flooder", now_ns=host.world.now_ns) is not None
+
+
+def test_messages_at_the_limit_are_heard_and_counted_anew_each_second() -> None:
+    meter = FloodMeter({"x": Registration(rights=rights("SetUeWeight"))}, 1)
+    assert not any(meter.floods("x", 0) for _ in range(300))  # 100 + 10 * 20
+    assert meter.floods("x", 999_999_999)
+    assert not meter.floods("x", 1_000_000_000)
