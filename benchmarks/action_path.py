@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.measure import ROUNDS, Row, latency_row
 from ranloop.guard import ActionRight, AuditLog, Guard, Rights
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import ActionBatch, Catalogue, Status, decode_action_batch, decode_result, encode
+from ranloop.wire import ActionBatch, Catalogue, Status
+from ranloop.wire.codec import decode_action_batch, decode_result, encode
 
 N_UE = 100
 SAMPLES = 20_000

@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.measure import Row, in_turns, latency_row
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import ActionBatch, Labels, Report, decode_action_batch, decode_report, encode
+from ranloop.wire import ActionBatch, Labels, Report
+from ranloop.wire.codec import decode_action_batch, decode_report, encode
 
 N_UE = 100
 N_MEASUREMENTS = 12

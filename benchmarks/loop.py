@@ -23,7 +23,8 @@ from benchmarks.measure import F64, ROUNDS, Row, latency_row
 from benchmarks.still_world import DELAY_NS, N_UE, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
 from ranloop.node.host import NodeHost, Registration
-from ranloop.wire import Status, decode_action_batch, encode, topics
+from ranloop.wire import Status, topics
+from ranloop.wire.codec import decode_action_batch, encode
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package

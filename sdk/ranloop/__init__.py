@@ -6,7 +6,6 @@ and `ranloop.bus` (what travels), `ranloop.guard` and `ranloop.node` (the side o
 """
 
 from ranloop.errors import RanloopError
-from ranloop.inference import Model
 from ranloop.vocabulary import (
     Action,
     CellState,
@@ -28,7 +27,6 @@ __all__ = (
     "Action",
     "CellState",
     "Handover",
-    "Model",
     "RanloopError",
     "Report",
     "Request",

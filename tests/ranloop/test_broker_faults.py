@@ -17,7 +17,8 @@ from ranloop.bus.mqtt import MqttBus
 from ranloop.node import LiveHost, LiveSummary, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
-from ranloop.wire import decode_catalogue, decode_presence, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_catalogue, decode_presence
 from ranloop.wire.messages import Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner

@@ -10,7 +10,8 @@ from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import decode_result, encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_result, encode
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 MS = 1_000_000

@@ -24,7 +24,7 @@ import numpy as np
 from ranloop.errors import NodeError, WireError
 from ranloop.node.world import World
 from ranloop.vocabulary import ID_COLUMNS, LEVELS, Level
-from ranloop.wire import decode_catalogue, encode
+from ranloop.wire.codec import decode_catalogue, encode
 from ranloop.wire.messages import F32, Catalogue, Report, Result
 
 MANIFEST = "recording.json"

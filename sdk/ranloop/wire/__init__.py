@@ -1,16 +1,5 @@
-"""The wire: what travels between nodes, xApps and coordinator, where, and as which bytes."""
+"""The wire: what travels between nodes, xApps and operators (here), where (`topics`), and as which bytes (`codec`)."""
 
-from ranloop.wire.codec import (
-    decode_action_batch,
-    decode_answer,
-    decode_catalogue,
-    decode_order,
-    decode_presence,
-    decode_report,
-    decode_result,
-    decode_step,
-    encode,
-)
 from ranloop.wire.messages import (
     MAX_ID,
     WIRE_VERSION,
@@ -43,13 +32,4 @@ __all__ = (
     "Result",
     "Status",
     "Step",
-    "decode_action_batch",
-    "decode_answer",
-    "decode_catalogue",
-    "decode_order",
-    "decode_presence",
-    "decode_report",
-    "decode_result",
-    "decode_step",
-    "encode",
 )

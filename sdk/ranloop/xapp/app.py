@@ -6,16 +6,18 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
 
 from ranloop.errors import ModelError, VocabularyError
-from ranloop.inference import Model
 from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result
 from ranloop.wire.topics import is_topic_level
+
+if TYPE_CHECKING:
+    from ranloop.inference import Model  # its cards are pydantic models: who has no model pays for none
 
 __all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
 

@@ -12,7 +12,8 @@ import pytest
 
 from ranloop.bus import open_bus
 from ranloop.testing.brokers import running_broker
-from ranloop.wire import decode_presence, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_presence
 from tests.builders import write_xapp
 
 COMMAND = [sys.executable, "-c", "from ranloop.cli import main; main()"]

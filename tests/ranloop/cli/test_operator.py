@@ -9,7 +9,8 @@ import pytest
 
 from ranloop.bus import Broker, open_bus
 from ranloop.testing.brokers import running_broker
-from ranloop.wire import decode_order, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_order
 from ranloop.wire.messages import Order
 from tests.ranloop.conftest import Outcome
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ranloop.bus import Bus
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.vocabulary import Action
-from ranloop.wire import decode_step, encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_step, encode
 from ranloop.wire.messages import ActionBatch, Answer, Presence, Step
 
 READS_UES = StreamRight(level="ue", every_ms=100, measurements=("DRB.UEThpDl",))

@@ -14,7 +14,8 @@ from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registratio
 from ranloop.node.flood import FloodMeter
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import decode_presence, decode_report, decode_result, encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_presence, decode_report, decode_result, encode
 from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Status
 from tests.ranloop.node.scripted import MS, rights
 

@@ -16,7 +16,8 @@ from ranloop.node import LockstepHost, NodeHost, Registration, RunSummary
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import CELL_RATE_KBITS, ToyWorld
 from ranloop.vocabulary import Action, SetUeWeight
-from ranloop.wire import encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
 from ranloop.wire.messages import Answer, Cause, Result, Status, Step
 from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
 

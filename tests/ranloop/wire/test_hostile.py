@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranloop import wire
 from ranloop.errors import WireError
-from ranloop.wire import encode
+from ranloop.wire import codec
+from ranloop.wire.codec import encode
 from ranloop.wire.frame import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
 from tests.ranloop.wire import samples
 
@@ -23,7 +23,7 @@ KINDS = sorted(SAMPLES)
 
 
 def decoder(kind: str) -> Callable[[bytes], Any]:
-    decode: Callable[[bytes], Any] = getattr(wire, f"decode_{kind}")
+    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{kind}")
     return decode
 
 

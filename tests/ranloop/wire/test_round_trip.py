@@ -12,20 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranloop import wire
 from ranloop.errors import WireError
-from ranloop.wire import (
-    Answer,
-    Labels,
-    Message,
-    Presence,
-    Report,
-    Step,
-    decode_answer,
-    decode_presence,
-    decode_report,
-    encode,
-)
+from ranloop.wire import Answer, Labels, Message, Presence, Report, Step, codec
+from ranloop.wire.codec import decode_answer, decode_presence, decode_report, decode_step, encode
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.samples import same
 
@@ -33,7 +22,7 @@ KINDS = sorted(samples.one_of_each())
 
 
 def decoder(kind: str) -> Callable[[bytes], Any]:
-    decode: Callable[[bytes], Any] = getattr(wire, f"decode_{kind}")
+    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{kind}")
     return decode
 
 
@@ -169,7 +158,7 @@ def test_numpy_numbers_travel_as_numbers() -> None:
     presence = Presence(name="qos", alive=True, facts={"pid": np.int64(17), "load": np.float32(0.5)})
     assert decode_presence(encode(presence)).facts == {"pid": 17, "load": 0.5}
     step = Step(host="sim", step=int(np.int64(3)), ran_time_ns=5, reports=(samples.report(seq=np.int64(8)),))
-    assert wire.decode_step(encode(step)).reports[0].seq == 8
+    assert decode_step(encode(step)).reports[0].seq == 8
 
 
 def test_of_a_long_traceback_the_end_travels() -> None:

@@ -17,7 +17,8 @@ from ranloop.bus import Bus, open_bus
 from ranloop.testing import make_report
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import decode_action_batch, decode_presence, encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_action_batch, decode_presence, encode
 from ranloop.wire.messages import ActionBatch, Cause, Report, Result, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import QUARANTINE_AFTER, QUARANTINE_S, LiveRunner

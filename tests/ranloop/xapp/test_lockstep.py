@@ -13,7 +13,8 @@ from ranloop.errors import LockstepError
 from ranloop.node import LockstepHost, NodeHost, Registration
 from ranloop.testing import make_report
 from ranloop.testing.worlds import ToyWorld
-from ranloop.wire import decode_answer, decode_presence, encode, topics
+from ranloop.wire import topics
+from ranloop.wire.codec import decode_answer, decode_presence, encode
 from ranloop.wire.messages import Answer, Presence, Step
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
