@@ -93,6 +93,7 @@ class Guard:
         self.catalogue = catalogue
         self.audit = audit
         self.killed = False
+        self._stopped = False
         self._control_delay_ns = control_delay_ns
         self._slot_ns = slot_ns
         self._now_ns = 0
@@ -149,7 +150,7 @@ class Guard:
 
     def stop(self, now_ns: int) -> list[Result]:
         """The host goes down: as `kill`, under another cause."""
-        self.killed = True
+        self._stopped = True
         return self._end_all(now_ns, STOPPED)
 
     # Judging
@@ -202,8 +203,8 @@ class Guard:
 
     def _judge(self, verdicts: Verdicts, grant: Grant, now_ns: int, effect_ns: int) -> _Accepted | None:
         """Run the checks in their order; None if no target is left to apply."""
-        if self.killed:
-            verdicts.decide_all(Status.REFUSED, *ENDINGS[KILLED])
+        if self.killed or self._stopped:
+            verdicts.decide_all(Status.REFUSED, *ENDINGS[KILLED if self.killed else STOPPED])
         elif grant.autonomy is Autonomy.OBSERVE:
             verdicts.decide_all(Status.REFUSED, Cause.AUTONOMY, f"{grant.xapp} may only observe")
         if verdicts.n_open:

@@ -58,13 +58,12 @@ def load_package(folder: Path) -> XAppPackage:
     sys.modules[prefix] = package
     try:
         app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
+        if not isinstance(app, XApp):
+            raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
+        _check_against_manifest(app, manifest, folder)
     except BaseException:
         unload(prefix)
         raise
-    if not isinstance(app, XApp):
-        unload(prefix)
-        raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
-    _check_against_manifest(app, manifest, folder)
     return XAppPackage(folder=folder, manifest=manifest, app=app, module_prefix=prefix)
 
 

@@ -485,3 +485,13 @@ def test_what_was_about_to_be_taken_over_ends_with_the_one_that_claimed_it(
     (action,), (over,) = carry_out(guard, 25 * MS)
     assert action == SetUeWeight(ue=[4], weight=1)
     assert (over.id, over.causes[1][0]) == ("low", Cause.SUPERSEDED)
+
+
+def test_what_comes_after_the_host_stopped_is_refused_for_that_and_not_for_the_kill_switch(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    guard.stop(20 * MS)
+    result = guard.submit(batch(SetUeWeight(ue=[4], weight=2)), sender="a", now_ns=21 * MS)
+    assert result is not None
+    assert result.causes[result.cause[0]] == (Cause.LOST, "the node host stopped")
+    assert not guard.killed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_a_folder_without_manifest_app_or_object_is_refused(tmp_path: Path) -> N
 def test_what_the_users_module_raises_comes_through(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         load_package(write_xapp(tmp_path / "x", policy="1 / 0"))
+
+
+@pytest.mark.parametrize("app", ["nothing = 1", APP.replace('"CQI")\ndef', '"CQI", "RSRP")\ndef')])
+def test_a_refused_package_leaves_no_modules_behind(tmp_path: Path, app: str) -> None:
+    before = set(sys.modules)
+    with pytest.raises(ManifestError):
+        load_package(write_xapp(tmp_path / "x", app=app))
+    assert not {
+        name for name in set(sys.modules) - before if "_x" in name and name.endswith((".app", ".policy"))
+    }
