@@ -6,7 +6,8 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import structlog
@@ -17,7 +18,7 @@ from ranloop.cli.values import parse_autonomy
 from ranloop.errors import RanloopError, WireError
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_catalogue, encode
+from ranloop.wire.codec import decode_catalogue, decode_standing, encode
 from ranloop.wire.messages import Order
 
 __all__ = ("leave_will_on_error", "run_broker", "send_order", "stop_on_signals")
@@ -26,10 +27,14 @@ log = structlog.get_logger(__name__)
 
 CATALOGUES_AT_MOST_S = 5.0
 CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
+CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 
 
 def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str) -> int:
-    """Publish one order to one node, or to every node that has a catalogue on the bus."""
+    """Publish one order to one node, or to every node that has a catalogue on the bus; 0 when all of them obeyed.
+
+    The order is retained: a node that does not answer now obeys when it is back.
+    """
     if kill is None and not autonomy:
         raise RanloopError("nothing to order: give --kill, --revive, or --xapp with --autonomy")
     if bool(autonomy) != bool(xapp):
@@ -39,22 +44,47 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
         readable = _nodes_on(bus, until=node)
         known = [name for name, is_readable in readable.items() if is_readable]
-        for name in readable if node == "all" else [node]:
-            try:
-                topic = topics.order(name)
-            except ValueError as error:
-                raise RanloopError(str(error)) from None
-            bus.publish(topic, encode(Order(kill=kill, xapp=xapp, autonomy=autonomy)), qos=1)
-            if name in known or node != "all":
-                print(f"ordered {name}")
-        bus.poll(0.2)
-    place = without_password(bus_url)
-    if node != "all" and node not in known:
-        near = ", ".join(near_matches(node, known) or known) or "no node at all"
-        raise RanloopError(f"the order was sent, but {node!r} has no catalogue on {place}; there is {near}")
-    if not known:
-        raise RanloopError(f"no node has a catalogue on {place}")
+        place = without_password(bus_url)
+        if node != "all" and node not in readable:
+            near = ", ".join(near_matches(node, known) or known) or "no node at all"
+            raise RanloopError(f"{node!r} has no catalogue on {place}; there is {near}; nothing was ordered")
+        names = list(readable) if node == "all" else [node]
+        if not names:
+            raise RanloopError(f"no node has a catalogue on {place}; nothing was ordered")
+        obeyed = _order(bus, names, kill=kill, xapp=xapp, autonomy=autonomy)
+    for name in names:
+        print(f"{name} obeys" if name in obeyed else f"{name} does not answer")
+    if silent := [name for name in names if name not in obeyed]:
+        raise RanloopError(
+            f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
+            f"the order stands on {place} and holds as soon as the node is back"
+        )
     return 0
+
+
+def _order(bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, autonomy: str) -> set[str]:
+    """Publish the order, one for the kill switch and one for the xApp; the nodes that confirmed all of it."""
+    orders = []
+    if kill is not None:
+        orders.append(Order(id=uuid.uuid4().hex, kill=kill))
+    if xapp:
+        orders.append(Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy))
+    open_orders = {(node, order.id) for node in nodes for order in orders}
+
+    def on_standing(topic: str, payload: bytes) -> None:
+        try:
+            open_orders.discard((topics.levels(topic)[1], decode_standing(payload).order))
+        except WireError as error:
+            log.warning("answer_ignored", topic=topic, reason=str(error))
+
+    bus.subscribe(topics.standing("+"), on_standing, qos=1)
+    for node in nodes:
+        for order in orders:
+            bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
+    give_up_s = time.monotonic() + CONFIRMED_S
+    while open_orders and (left_s := give_up_s - time.monotonic()) > 0:
+        bus.poll(left_s)
+    return set(nodes) - {node for node, _ in open_orders}
 
 
 def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:

@@ -137,6 +137,11 @@ class Guard:
         self._record("order", now_ns, xapp, autonomy=str(autonomy))
         return self._end_all(now_ns, DEMOTED, grant) if autonomy is not Autonomy.ACT else []
 
+    @property
+    def autonomy(self) -> dict[str, str]:
+        """Level of every registered xApp."""
+        return {xapp: str(grant.autonomy) for xapp, grant in self._grants.items()}
+
     def kill(self, now_ns: int) -> list[Result]:
         """Refuse everything from now on, and return every setting to its default at this slot boundary or the next."""
         self.killed = True

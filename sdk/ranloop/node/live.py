@@ -23,7 +23,7 @@ from ranloop.node.lockstep import Observer
 from ranloop.node.summary import Trace
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_action_batch, decode_order, encode
-from ranloop.wire.messages import Result
+from ranloop.wire.messages import Result, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,9 @@ class LiveHost:
         self._flood = FloodMeter(host.xapps, len(host.guards))
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         for node in host.guards:
+            # Orders are retained: the kill switch of an earlier run still holds.
             host.bus.subscribe(topics.order(node), self._on_order, qos=1)
+            host.bus.subscribe(topics.order(node, "+"), self._on_order, qos=1)
         for xapp in host.xapps:
             self._listen_to(xapp)
 
@@ -235,18 +237,22 @@ class LiveHost:
 
     def _on_order(self, topic: str, payload: bytes) -> None:
         """The operator's kill switch and autonomy; who may publish here is the broker's to enforce."""
-        node = topics.levels(topic)[1]
+        _, node, *xapp = topics.levels(topic)
         guard, now_ns = self.host.guards[node], self._now_ns()
         try:
             order = decode_order(payload)
+            if [order.xapp] != (xapp or [""]):
+                raise WireError(f"an order about xApp {order.xapp!r} belongs on its own topic")
             if order.kill is True:
                 self._publish(guard.kill(now_ns))
             elif order.kill is False:
                 guard.revive(now_ns)
-            if order.xapp or order.autonomy:
+            if order.xapp:
                 self._publish(guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns))
                 self._listen_to(order.xapp)
         except (WireError, VocabularyError, ValueError) as error:
             self.host.drop(OPERATOR, now_ns, f"order to {node}: {error}")
             return
         log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)
+        standing = Standing(node=node, order=order.id, killed=guard.killed, autonomy=guard.autonomy)
+        self.host.bus.publish(topics.standing(node), encode(standing), qos=1, retain=True)

@@ -13,6 +13,7 @@ from ranloop.wire.messages import (
     Presence,
     Report,
     Result,
+    Standing,
     Status,
     Step,
 )
@@ -30,6 +31,7 @@ __all__ = (
     "Presence",
     "Report",
     "Result",
+    "Standing",
     "Status",
     "Step",
 )

@@ -24,6 +24,7 @@ from ranloop.wire.messages import (
     Presence,
     Report,
     Result,
+    Standing,
     Step,
 )
 from ranloop.wire.reports import decode_report, encode_report
@@ -36,6 +37,7 @@ __all__ = (
     "decode_presence",
     "decode_report",
     "decode_result",
+    "decode_standing",
     "decode_step",
     "encode",
 )
@@ -132,7 +134,8 @@ def _check_plain(value: object, error: type[Exception], depth: int = 0) -> None:
 
 
 def encode_order(order: Order) -> bytes:
-    return json_line({"v": WIRE_VERSION, "kill": order.kill, "xapp": order.xapp, "autonomy": order.autonomy})
+    header = {"id": order.id, "kill": order.kill, "xapp": order.xapp, "autonomy": order.autonomy}
+    return json_line({"v": WIRE_VERSION, **header})
 
 
 def decode_order(payload: bytes) -> Order:
@@ -142,7 +145,33 @@ def decode_order(payload: bytes) -> Order:
         WireError: Not an order of wire version 1 within bounds.
     """
     header = cast(headers.OrderHeader, parse(headers.ORDER, _header_only(payload, "order"), "order"))
-    return Order(kill=header["kill"], xapp=header["xapp"], autonomy=header["autonomy"])
+    return Order(id=header["id"], kill=header["kill"], xapp=header["xapp"], autonomy=header["autonomy"])
+
+
+def encode_standing(standing: Standing) -> bytes:
+    header = {
+        "node": standing.node,
+        "order": standing.order,
+        "killed": standing.killed,
+        "autonomy": dict(standing.autonomy),
+    }
+    return json_line({"v": WIRE_VERSION, **header})
+
+
+def decode_standing(payload: bytes) -> Standing:
+    """The orders that a guard says it obeys.
+
+    Raises:
+        WireError: Not such a message of wire version 1 within bounds.
+    """
+    line = _header_only(payload, "standing")
+    header = cast(headers.StandingHeader, parse(headers.STANDING, line, "standing"))
+    return Standing(
+        node=header["node"],
+        order=header["order"],
+        killed=header["killed"],
+        autonomy=MappingProxyType(header["autonomy"]),
+    )
 
 
 def encode_step(step: Step) -> bytes:
@@ -220,5 +249,6 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Presence: encode_presence,
     Report: encode_report,
     Result: encode_result,
+    Standing: encode_standing,
     Step: encode_step,
 }

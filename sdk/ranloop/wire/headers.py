@@ -117,9 +117,19 @@ class PresenceHeader(TypedDict):
 @with_config(_HEADER)
 class OrderHeader(TypedDict):
     v: Version
+    id: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
     kill: bool | None
     xapp: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
     autonomy: Literal["", "observe", "recommend", "act"]
+
+
+@with_config(_HEADER)
+class StandingHeader(TypedDict):
+    v: Version
+    node: Topic
+    order: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
+    killed: bool
+    autonomy: Annotated[dict[Topic, Literal["observe", "recommend", "act"]], Field(max_length=256)]
 
 
 @with_config(_HEADER)
@@ -159,5 +169,6 @@ RESULT = _validator(ResultHeader)
 CATALOGUE = _validator(CatalogueHeader)
 PRESENCE = _validator(PresenceHeader)
 ORDER = _validator(OrderHeader)
+STANDING = _validator(StandingHeader)
 STEP = _validator(StepHeader)
 ANSWER = _validator(AnswerHeader)

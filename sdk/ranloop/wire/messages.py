@@ -276,11 +276,25 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An operator's order to a node's guard: the kill switch, or the autonomy of one xApp."""
+    """An operator's order to a node's guard: the kill switch, or the autonomy of one xApp.
 
+    Orders are retained: a node that is started again still obeys them. The guard confirms one by its `id`.
+    """
+
+    id: str = ""
     kill: bool | None = None
     xapp: str = ""
     autonomy: str = ""
 
 
-Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Which orders a node's guard obeys, published whenever it has obeyed one."""
+
+    node: str
+    order: str  # id of the order obeyed last
+    killed: bool
+    autonomy: Mapping[str, str]  # of every registered xApp
+
+
+Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order | Standing

@@ -60,9 +60,14 @@ def presence(name: str) -> str:
     return _join("presence", name)
 
 
-def order(node: str) -> str:
-    """Writable by the operator alone."""
-    return _join("order", node)
+def order(node: str, xapp: str = "") -> str:
+    """The kill switch of a node, or the autonomy of one xApp there; retained, writable by the operator alone."""
+    return _join("order", node, xapp) if xapp else _join("order", node)
+
+
+def standing(node: str) -> str:
+    """Which orders a node's guard obeys; retained."""
+    return _join("standing", node)
 
 
 def levels(topic: str) -> list[str]:

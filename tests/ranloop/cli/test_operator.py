@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
 from ranloop.bus import Broker, open_bus
+from ranloop.node import LiveHost, NodeHost
 from ranloop.testing.brokers import running_broker
+from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_order
 from ranloop.wire.messages import Order
@@ -47,4 +50,21 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
         ordered = ranloop("order", "all", "--kill", "--bus", broker.url)
         bus.poll(5.0)
     assert [(topic, order.kill) for topic, order in orders] == [(topics.order("site0"), True)]
-    assert (ordered.code, "catalogue_ignored" in ordered.err) == (2, True)  # sent, but nobody known to obey
+    assert (ordered.code, "catalogue_ignored" in ordered.err) == (2, True)
+    assert "site0 did not confirm within" in ordered.err
+
+
+def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Ranloop, broker: Broker) -> None:
+    with closing(open_bus(broker.url, name="host")) as bus:
+        live = LiveHost(NodeHost(ToyWorld(duration_s=3600), bus, name="host", xapps={}))
+        thread = threading.Thread(target=live.run, name="live-host")
+        thread.start()
+        try:
+            killed = ranloop("order", "all", "--kill", "--bus", broker.url)
+            stranger = ranloop("order", "toy-1", "--xapp", "nobody", "--autonomy", "act", "--bus", broker.url)
+        finally:
+            live.stop()
+            thread.join()
+    assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
+    assert all(guard.killed for guard in live.host.guards.values())
+    assert (stranger.code, stranger.out) == (2, "toy-1 does not answer\n")

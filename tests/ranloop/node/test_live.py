@@ -15,8 +15,8 @@ from ranloop.node.flood import FloodMeter
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_presence, decode_report, decode_result, encode
-from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Status
+from ranloop.wire.codec import decode_presence, decode_report, decode_result, decode_standing, encode
+from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Standing, Status
 from tests.ranloop.node.scripted import MS, rights
 
 Connect = Callable[[str], Bus]
@@ -134,16 +134,38 @@ def test_the_kill_switch_ends_what_is_held_and_refuses_what_comes(connect: Conne
     assert world.weight("toy-1", 0) == 1
 
 
+def test_a_node_that_is_started_again_still_obeys_the_orders_of_before(connect: Connect) -> None:
+    operator, told = connect("operator"), list[Standing]()
+    for order in (Order(id="1", kill=True), Order(id="2", xapp="weigher", autonomy="observe")):
+        operator.publish(topics.order("toy-1", order.xapp), encode(order), qos=1, retain=True)
+    operator.subscribe(topics.standing("+"), lambda _, payload: told.append(decode_standing(payload)), qos=1)
+    xapp = LiveXApp(connect("weigher"))
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    summary = LiveHost(host, clock=Room(xapp.bus)).run(0.25)
+    assert summary.outcomes == {f"refused/{Cause.KILLED}": 2}
+    while len(told) < 2 and operator.poll(1.0):
+        pass
+    assert {standing.order for standing in told} == {"1", "2"}
+    assert told[-1] == Standing(
+        node="toy-1", order=told[-1].order, killed=True, autonomy={"weigher": "observe"}
+    )
+
+
 def test_autonomy_is_the_operators_and_bad_orders_are_counted(connect: Connect) -> None:
     xapp, operator = LiveXApp(connect("weigher")), connect("operator")
     host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
     live = LiveHost(host, clock=Room(xapp.bus))
-    for order in (Order(xapp="nobody", autonomy="act"), Order(xapp="weigher", autonomy="dictate")):
-        operator.publish(topics.order("toy-1"), encode(order), qos=1)
-    operator.publish(topics.order("toy-1"), b"?", qos=1)
-    operator.publish(topics.order("toy-1"), encode(Order(xapp="weigher", autonomy=Autonomy.OBSERVE)), qos=1)
+    observe = encode(Order(xapp="weigher", autonomy=Autonomy.OBSERVE))
+    for topic, payload in (
+        (topics.order("toy-1", "nobody"), encode(Order(xapp="nobody", autonomy="act"))),
+        (topics.order("toy-1", "weigher"), encode(Order(xapp="weigher", autonomy="dictate"))),
+        (topics.order("toy-1"), b"?"),
+        (topics.order("toy-1"), observe),  # on the kill switch's topic
+        (topics.order("toy-1", "weigher"), observe),
+    ):
+        operator.publish(topic, payload, qos=1)
     summary = live.run(0.25)
-    assert summary.n_dropped == 3
+    assert summary.n_dropped == 4
     assert summary.outcomes == {f"refused/{Cause.AUTONOMY}": 2}
 
 

@@ -20,6 +20,7 @@ from ranloop.wire import (
     Presence,
     Report,
     Result,
+    Standing,
     Status,
     Step,
 )
@@ -127,9 +128,17 @@ presences = st.builds(
 )
 orders = st.builds(
     Order,
+    id=st.just("") | topics,
     kill=st.none() | st.booleans(),
     xapp=st.just("") | topics,
     autonomy=st.sampled_from(["", "observe", "recommend", "act"]),
+)
+standings = st.builds(
+    Standing,
+    node=topics,
+    order=st.just("") | topics,
+    killed=st.booleans(),
+    autonomy=st.dictionaries(topics, st.sampled_from(["observe", "recommend", "act"]), max_size=3),
 )
 steps = st.builds(
     Step,
@@ -225,7 +234,8 @@ def one_of_each() -> dict[str, Message]:
         "presence": Presence(
             name="qos", alive=True, facts={"version": "1.2", "pid": 17, "models": ["a", "b"]}
         ),
-        "order": Order(kill=True, xapp="qos", autonomy="observe"),
+        "order": Order(id="0f", kill=True, xapp="qos", autonomy="observe"),
+        "standing": Standing(node="gnb-1", order="0f", killed=True, autonomy={"qos": "observe"}),
         "step": Step(
             host="sim",
             step=3,

@@ -258,7 +258,7 @@ def test_the_parts_of_a_step_fill_it_exactly() -> None:
     assert "announced" in refusal("step", longer)
 
 
-@pytest.mark.parametrize("kind", ["catalogue", "presence", "order"])
+@pytest.mark.parametrize("kind", ["catalogue", "presence", "order", "standing"])
 def test_bytes_after_a_header_only_message_are_refused(kind: str) -> None:
     assert "1 bytes follow the header" in refusal(kind, SAMPLES[kind] + b"x")
 

@@ -41,6 +41,7 @@ def test_one_of_each_comes_back(kind: str) -> None:
         ("catalogue", samples.catalogues),
         ("presence", samples.presences),
         ("order", samples.orders),
+        ("standing", samples.standings),
         ("step", samples.steps),
         ("answer", samples.answers),
     ],
