@@ -80,7 +80,9 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
     radio = scenario.radio
     state = RadioState(
         topology=topology,
-        maps=build_maps(seed, scenario.layout.sites),
+        maps=build_maps(
+            seed, scenario.layout.sites, shadowing=radio.shadowing, line_of_sight=radio.line_of_sight
+        ),
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),
         fading=build_fading(

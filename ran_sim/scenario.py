@@ -94,6 +94,8 @@ class Radio(_Section):
     k_interferers: int = Field(default=4, ge=0, le=20)  # with fading of their own; the rest is flat
     rx_branches: int = Field(default=2, ge=1, le=4)  # maximum ratio combining of the serving cell
     delay_spread_ns: NotNegative = 100.0
+    shadowing: bool = True  # off: the mean path loss, for tests against closed forms
+    line_of_sight: Literal["drawn", "always", "never"] = "drawn"  # the last two hold for every link
     min_doppler_hz: NotNegative = 1.0  # things move around a UE that stands still
     indoor_share: Share = 0.5
     high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss

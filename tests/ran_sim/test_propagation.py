@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -175,3 +176,20 @@ def test_shadow_of_a_ue_indoors_is_its_own_per_site() -> None:
     )
     assert losses.std(axis=0) == pytest.approx([7.0, 7.0], rel=0.05)  # TR 38.901 Table 7.4.1-1, O2I
     assert abs(np.corrcoef(losses.T)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("line_of_sight", "loss_db"),
+    # TR 38.901 Table 7.4.1-1, UMa at 3.5 GHz: worked out at 200 m in the tests of the path loss
+    [
+        ("always", los_path_loss_db(200.0, GHZ, H_BS_M, H_UT_M)),
+        ("never", nlos_path_loss_db(200.0, GHZ, H_BS_M, H_UT_M)),
+    ],
+)
+@pytest.mark.parametrize("indoor", [False, True])
+def test_without_shadowing_and_with_a_fixed_sight_a_link_has_the_formula_s_loss(
+    line_of_sight: Literal["always", "never"], loss_db: float, indoor: bool
+) -> None:
+    maps = build_maps(3, 1, shadowing=False, line_of_sight=line_of_sight)
+    losses = [site_loss_db(3, ue, 0, 120.0, 160.0, indoor, H_UT_M, H_BS_M, GHZ, maps) for ue in range(5)]
+    assert losses == pytest.approx([loss_db] * 5, abs=1e-6)
