@@ -34,7 +34,7 @@ MAX_TARGETS = 1 << 22  # of the records in memory: 14 bytes each where an action
 class AuditRecord:
     """One event. `batch` is what was decided on, `result` what became of it."""
 
-    event: str  # "result", "ended", "dropped", "order"
+    event: str  # "result", "ended", "dropped", "shut_out", "order"
     ran_time_ns: int
     node: str
     xapp: str

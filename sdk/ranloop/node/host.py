@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 Stream = tuple[str, str, int]  # (node, level, granularity period in ms)
 _NS_PER_MS = 1_000_000
+_NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
 _MORTAL = ("ue", "cell")  # id columns that a world can say of whether they live at a node
 
 
@@ -64,6 +65,7 @@ class NodeHost:
         self.xapps = dict(sorted(xapps.items()))
         self.audit = AuditLog() if audit is None else audit
         self.n_dropped = 0  # messages that were not ours, not for us or not valid
+        self._dropped: dict[str, int] = {}  # the same by sender
         self.guards: dict[str, Guard] = {}
         # Per xApp, the columns of each stream in the order of its manifest.
         self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
@@ -118,12 +120,17 @@ class NodeHost:
         return result
 
     def drop(self, sender: str, now_ns: int, reason: str) -> None:
-        """Count and note a message that cannot even be refused; a flood of them is logged ever more rarely."""
+        """Count a message that cannot even be refused, and note it: of a flood from one sender ever fewer.
+
+        Who sends garbage must fill neither a disk nor the memory that the verdicts are kept in.
+        """
         self.n_dropped += 1
-        facts = {"reason": reason}
+        so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
+        if so_far > _NOTED_ONE_BY_ONE and so_far & (so_far - 1):  # then the 32nd, 64th, 128th …
+            return
+        facts = {"reason": reason, "dropped_so_far": so_far}
         self.audit.add(AuditRecord(event="dropped", ran_time_ns=now_ns, node="", xapp=sender, facts=facts))
-        if self.n_dropped & (self.n_dropped - 1) == 0:  # the 1st, 2nd, 4th, 8th …
-            log.warning("message_dropped", sender=sender, reason=reason, dropped_so_far=self.n_dropped)
+        log.warning("message_dropped", sender=sender, **facts)
 
     def carry_out(self, now_ns: int) -> list[Result]:
         """Forget UEs that left, then do what the guards say is due, node by node."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ranloop.bus import Subscription
 from ranloop.errors import VocabularyError, WireError
-from ranloop.guard import Autonomy
+from ranloop.guard import AuditRecord, Autonomy
 from ranloop.node.clock import Clock, RealClock
 from ranloop.node.flood import FloodMeter
 from ranloop.node.host import NodeHost
@@ -212,7 +212,10 @@ class LiveHost:
         for subscription in self._heard.pop(xapp):
             subscription.cancel()
         limit = self._flood.limits[xapp]
-        self.host.drop(xapp, now_ns, f"more than {limit:g} messages in a second: no longer listened to")
+        facts = {"messages_per_s": limit}
+        self.host.audit.add(
+            AuditRecord(event="shut_out", ran_time_ns=now_ns, node="", xapp=xapp, facts=facts)
+        )
         log.error(
             "xapp_shut_out", xapp=xapp, messages_per_s=limit, back_with="order --xapp NAME --autonomy act"
         )

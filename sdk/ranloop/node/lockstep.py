@@ -289,6 +289,8 @@ class LockstepHost:
             self.host.drop(sender, now_ns, f"an answer in the name of {answer.xapp}")
         elif sender not in self._taking_part or answer.step != self._step:
             self.host.drop(sender, now_ns, f"an answer to step {answer.step}, this is step {self._step}")
+        elif sender in self._answers:
+            self.host.drop(sender, now_ns, f"a second answer to step {answer.step}")
         elif answer.error:
             raise LockstepError(f"{sender} failed at {now_ns / 1e9:g} s:\n{answer.error}")
         else:
