@@ -81,7 +81,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
     state = RadioState(
         topology=topology,
         maps=build_maps(
-            seed, scenario.layout.sites, shadowing=radio.shadowing, line_of_sight=radio.line_of_sight
+            seed, scenario.layout.n_site, shadowing=radio.shadowing, line_of_sight=radio.line_of_sight
         ),
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),

@@ -7,10 +7,11 @@ a seed, nothing else. Fields carry their units; what a field means is said besid
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
-from itertools import chain, repeat
+from itertools import chain, combinations, repeat
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -72,18 +73,34 @@ class Carrier(_Section):
 
 
 class Layout(_Section):
-    """Sites on a hexagonal grid; sectors look to 30, 150 and 270 degrees."""
+    """Sites on a hexagonal grid, or wherever `positions_m` says; sectors look to 30, 150 and 270 degrees."""
 
-    sites: Literal[1, 7] = 7
+    sites: Literal[1, 7, 19] = 7
+    positions_m: Annotated[tuple[tuple[float, float], ...], Field(min_length=1, max_length=100)] | None = (
+        None  # [x, y] of every site in place of the grid, without wrap-around; `isd_m` is the width of a home area
+    )
     sectors: Literal[1, 3] = 3  # 1 = one omnidirectional cell per site
     isd_m: float = Field(default=500.0, ge=100.0, le=5000.0)
-    wrap_around: bool = True  # with 7 sites only; one site has no neighbours to wrap to
+    wrap_around: bool = True  # of a grid; one site has no neighbours to wrap to
     bs_height_m: float = Field(default=25.0, ge=13.0, le=150.0)
     tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier
     tilt_deg: float = Field(default=12.0, ge=0.0, le=45.0)  # electrical, below the horizon
     min_distance_m: float = Field(
         default=35.0, ge=10.0, le=50.0
     )  # TR 38.901 Table 7.2-1, at the start of a session
+
+    @model_validator(mode="after")
+    def _sites_do_not_overlap(self) -> Self:
+        for (i, one), (j, other) in combinations(enumerate(self.positions_m or ()), 2):
+            if math.dist(one, other) < self.min_distance_m:
+                raise ValueError(
+                    f"positions_m at least min_distance_m = {self.min_distance_m:g} m apart, not sites {i} and {j}"
+                )
+        return self
+
+    @property
+    def n_site(self) -> int:
+        return self.sites if self.positions_m is None else len(self.positions_m)
 
 
 class Radio(_Section):
@@ -253,7 +270,7 @@ class Scenario(_Section):
 
     @property
     def n_cell(self) -> int:
-        return self.layout.sites * self.layout.sectors
+        return self.layout.n_site * self.layout.sectors
 
     @property
     def n_ue(self) -> int:

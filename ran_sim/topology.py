@@ -1,9 +1,10 @@
 """Where cells stand, which way they look, and where UEs are dropped.
 
-Sites form a hexagonal grid with the first in the origin; with wrap-around the seven-site cluster tiles the plane, so
-that every cell has a full ring of neighbours: geometry is always taken to the nearest of the copies. A sector's home
-area is the rhombus between its site and the corner of the site's hexagon that it looks at. So sectors look between
-neighbouring sites; QuaDRiGa's calibration layout has them look at the sites, which gives up to 1 dB more SIR.
+Sites form a hexagonal grid of rings around the first, whose neighbours lie 30, 90, … degrees from it, so that sectors
+look at sites, as in the layout of 3GPP's calibrations. With wrap-around the cluster tiles the plane and every cell has
+full rings of neighbours: geometry is always taken to the nearest of the copies. Sites can also stand freely, on a map
+without copies. A cell's home area is its share of its site's hexagon: all of it with one sector, else the third that
+lies within 60 degrees of the boresight.
 
 Where another copy of a site becomes the nearest one, half the cluster's width away, a moving UE meets that site from
 the other side: the link's gain jumps, mostly far below the strongest cell's.
@@ -22,6 +23,7 @@ from ran_sim.scenario import Layout
 from ran_sim.state import F64, I32
 
 SECTOR_AZIMUTHS_DEG: Final = (30.0, 150.0, 270.0)
+_FIRST_NEIGHBOUR_DEG: Final = 30.0
 
 # TR 38.901 Table 7.3-1
 ELEMENT_GAIN_DBI: Final = 8.0
@@ -54,28 +56,50 @@ class Topology(NamedTuple):
 
 def build_topology(layout: Layout) -> Topology:
     """Sites, sectors and translations of a layout."""
-    ring = np.deg2rad(np.arange(0.0, 360.0, 60.0))
-    neighbours = layout.isd_m * np.stack([np.cos(ring), np.sin(ring)])  # [2, 6]
-    sites = np.concatenate([np.zeros((2, 1)), neighbours], axis=1)[:, : layout.sites]
-    copies = np.zeros((2, 1))
-    if layout.wrap_around and layout.sites == 7:
-        # The clusters' own hexagonal lattice: 2 a + b and its rotations, length sqrt(7) ISD.
-        shifts = 2 * neighbours + np.roll(neighbours, -1, axis=1)
-        copies = np.concatenate([copies, shifts], axis=1)
+    sites = _hexagonal_grid(layout.sites, layout.isd_m)
+    copies = np.zeros((1, 2))
+    if layout.positions_m is not None:
+        sites = np.array(layout.positions_m)
+    elif layout.wrap_around and layout.sites > 1:
+        # Translations of a cluster with r rings: (r + 1) a + r b and its rotations, of length sqrt(n_site) ISD.
+        rings = _rings(layout.sites)
+        a = _neighbours(layout.isd_m)
+        copies = np.concatenate([copies, (rings + 1) * a + rings * np.roll(a, -1, axis=0)])
     azimuths_deg = SECTOR_AZIMUTHS_DEG[: layout.sectors]
     return Topology(
-        site_x_m=sites[0].copy(),
-        site_y_m=sites[1].copy(),
-        azimuth_rad=np.deg2rad(np.tile(azimuths_deg, layout.sites)),
-        cell_site=np.repeat(np.arange(layout.sites, dtype=np.int32), layout.sectors),
-        wrap_x_m=copies[0].copy(),
-        wrap_y_m=copies[1].copy(),
+        site_x_m=sites[:, 0].copy(),
+        site_y_m=sites[:, 1].copy(),
+        azimuth_rad=np.deg2rad(np.tile(azimuths_deg, layout.n_site)),
+        cell_site=np.repeat(np.arange(layout.n_site, dtype=np.int32), layout.sectors),
+        wrap_x_m=copies[:, 0].copy(),
+        wrap_y_m=copies[:, 1].copy(),
         isd_m=layout.isd_m,
         min_distance_m=layout.min_distance_m,
         bs_height_m=layout.bs_height_m,
         tilt_deg=layout.tilt_deg,
         omnidirectional=layout.sectors == 1,
     )
+
+
+def _neighbours(isd_m: float) -> F64:
+    """The six sites around one in the origin, counter-clockwise, shape [6, 2]."""
+    angles = np.deg2rad(_FIRST_NEIGHBOUR_DEG + 60.0 * np.arange(6))
+    return isd_m * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _rings(n_site: int) -> int:
+    """Rings of a full cluster: 1 + 3 r (r + 1) sites are 1, 7, 19."""
+    return {1: 0, 7: 1, 19: 2}[n_site]
+
+
+def _hexagonal_grid(n_site: int, isd_m: float) -> F64:
+    """Site positions ring by ring, each counter-clockwise from `_FIRST_NEIGHBOUR_DEG`, shape [n_site, 2]."""
+    corners = _neighbours(isd_m)
+    sites = [np.zeros(2)]
+    for ring in range(1, _rings(n_site) + 1):
+        for corner, following in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            sites += [(ring - step) * corner + step * following for step in range(ring)]
+    return np.stack(sites)
 
 
 @bare_kernel
@@ -99,21 +123,26 @@ def drop_point(seed: int, entity: int, index: int, cell: int, topology: Topology
     `entity` and `index` (any number from 0) are the counter: the same arguments give the same point.
     """
     side_m = topology.isd_m / math.sqrt(3.0)
-    x, y = 0.0, 0.0
-    for attempt in range(64):  # one of about 30 points falls too close: never exhausted in practice
+    third_rad = 2.0 * math.pi / 3.0
+    radius_m, angle = 0.0, 0.0
+    for attempt in range(64):  # UMa: one point of 56 falls too close
+        # The hexagon is three rhombi from its centre to its corners at 0, 120 and 240 degrees: a point of the first …
         counter = (index * 64 + attempt) * 3
-        azimuth = topology.azimuth_rad[cell]
-        if topology.omnidirectional:  # the hexagon is three rhombi; choose one
-            third = math.floor(3.0 * uniform(seed, PLACEMENT, entity, counter + 2))
-            azimuth += third * 2.0 * math.pi / 3.0
         along_a = side_m * uniform(seed, PLACEMENT, entity, counter)
         along_b = side_m * uniform(seed, PLACEMENT, entity, counter + 1)
-        x = along_a * math.cos(azimuth - math.pi / 3.0) + along_b * math.cos(azimuth + math.pi / 3.0)
-        y = along_a * math.sin(azimuth - math.pi / 3.0) + along_b * math.sin(azimuth + math.pi / 3.0)
-        if x * x + y * y >= topology.min_distance_m**2:
+        x, y = along_a - 0.5 * along_b, math.sqrt(0.75) * along_b
+        radius_m, angle = math.hypot(x, y), math.atan2(y, x)
+        # … goes to any of them, or to that of the three equivalent points that lies before the sector.
+        if topology.omnidirectional:
+            angle += third_rad * math.floor(3.0 * uniform(seed, PLACEMENT, entity, counter + 2))
+        else:
+            angle -= third_rad * math.floor((angle - topology.azimuth_rad[cell]) / third_rad + 0.5)
+        if radius_m >= topology.min_distance_m:
             break
     site = topology.cell_site[cell]
-    return nearest_copy(x + topology.site_x_m[site], y + topology.site_y_m[site], topology)
+    x_m = topology.site_x_m[site] + radius_m * math.cos(angle)
+    y_m = topology.site_y_m[site] + radius_m * math.sin(angle)
+    return nearest_copy(x_m, y_m, topology)
 
 
 @bare_kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_two_traffic_classes_of_one_name_are_refused() -> None:
 def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text((SCENARIO_FOLDER / "one-cell.toml").read_text().replace("sites = 1", "sites = 5"))
-    with pytest.raises(ScenarioError, match=r"mine\.toml: layout\.sites: got 5, want 1 or 7"):
+    with pytest.raises(ScenarioError, match=r"mine\.toml: layout\.sites: got 5, want 1, 7 or 19"):
         load_scenario(path)
     path.write_text("name = ")
     with pytest.raises(ScenarioError, match=r"mine\.toml: got no TOML"):
@@ -159,3 +160,23 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
         load_scenario(tmp_path / "gone.toml")
     with pytest.raises(ScenarioError, match="one of one-cell, seven-sites"):
         load_scenario("two-cells")
+
+
+def test_sites_can_stand_freely() -> None:
+    scenario = load_scenario("one-cell").with_overrides(
+        {"layout.positions_m": [[0, 0], [300, 40], [-500, 7]]}
+    )
+    assert (scenario.layout.n_site, scenario.n_cell) == (3, 3 * scenario.layout.sectors)
+
+
+@pytest.mark.parametrize(
+    ("positions_m", "reason"),
+    [
+        ([[0, 0], [500, 0], [20, 28]], "min_distance_m = 35 m apart, not sites 0 and 2"),
+        ([], "at least 1 item"),
+        ([[0, 0, 25]], "positions_m.0"),
+    ],
+)
+def test_sites_that_cannot_be_are_refused(positions_m: object, reason: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(reason)):
+        load_scenario("one-cell").with_overrides({"layout.positions_m": positions_m})
