@@ -91,7 +91,7 @@ class SimWorld:
     Args:
         scenario: The world.
         seed: Which of the worlds that the scenario describes, 0 and up.
-        scheduler: "pf", "rr", "m-lwdf" or "edf" in place of the scenario's.
+        scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,9 +15,11 @@ from ran_sim.csi import init_csi
 from ran_sim.harq import init_harq, init_sent
 from ran_sim.kernels import Settings, World, run_slots
 from ran_sim.link import link_tables
+from ran_sim.metrics import PLUGIN, POLICIES, SIGNATURE, Rule, no_plugin
+from ran_sim.plugins import Plugin, as_plugin
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
 from ran_sim.scenario import Scenario
-from ran_sim.scheduler import POLICIES, init_mac
+from ran_sim.scheduler import init_mac
 from ran_sim.sessions import fold_all, init_counts, sync_sessions
 from ran_sim.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import init_traffic
@@ -58,11 +61,13 @@ class Engine:
     Args:
         scenario: The world; see `load_scenario`.
         seed: Which of the worlds that the scenario describes, 0 and up.
-        scheduler: "pf", "rr", "m-lwdf" or "edf" in place of the scenario's.
+        scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
+        metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Raises:
         ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
+        PluginError: a metric that cannot be loaded or compiled.
     """
 
     def __init__(
@@ -71,16 +76,15 @@ class Engine:
         seed: int,
         *,
         scheduler: str | None = None,
+        metric: str | Callable[..., float] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed {seed} is negative; take 0 or more")
-        name = scheduler or scenario.scheduler.name
-        if name not in POLICIES:
-            raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
+        name, rule = _rule(scenario, scheduler, metric)
         settings = Settings(
             seed=seed,
-            policy=POLICIES[name],
+            rule=rule,
             max_dci=scenario.scheduler.max_dci,
             pf_window_slots=max(1.0, scenario.scheduler.pf_window_ms * 1e6 / scenario.slot_ns),
             cqi_period_slots=max(1, scenario.slots(scenario.radio.cqi_period_ms)),
@@ -327,6 +331,23 @@ class Engine:
     def _cell(self, cell: int) -> int:
         _check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
         return int(cell)
+
+
+def _rule(
+    scenario: Scenario, scheduler: str | None, metric: str | Callable[..., float] | Plugin | None
+) -> tuple[str, Rule]:
+    """Name of the scheduler and its rule; an argument goes before what the scenario says."""
+    if scheduler is not None and metric is not None:
+        raise ValueError(f"got scheduler {scheduler!r} and a metric; want one of the two")
+    if metric is None and scheduler is None:
+        metric = scenario.scheduler.metric
+    if metric is not None:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
+        return name, Rule(PLUGIN, as_plugin(metric, SIGNATURE))
+    name = scheduler or scenario.scheduler.name
+    if name not in POLICIES:
+        raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
+    return name, Rule(POLICIES[name], no_plugin())
 
 
 def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:

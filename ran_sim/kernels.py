@@ -18,6 +18,7 @@ from ran_sim.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.csi import Csi, apply_report, measure
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
+from ran_sim.metrics import Rule
 from ran_sim.queues import Queues, arrive, discard_expired
 from ran_sim.radio import RadioState, advance_fading
 from ran_sim.scheduler import Mac, schedule_cell
@@ -32,7 +33,7 @@ class Settings(NamedTuple):
     """Constants of a run."""
 
     seed: int
-    policy: int
+    rule: Rule
     max_dci: int
     pf_window_slots: float
     cqi_period_slots: int
@@ -80,7 +81,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         for cell in range(cells.load.shape[0]):
             schedule_cell(
-                cell, slot, settings.policy, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
+                cell, slot, settings.rule, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
                 traffic, queues, harq, csi, mac, tables, sent, counts,
             )  # fmt: skip
         _receive(slot, settings.seed, sent, harq, links, cells.activity, tables, queues.owner, world.sinr)

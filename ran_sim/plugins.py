@@ -11,7 +11,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
+
+from ran_sim._jit import CACHE_FOLDER
 
 # numba's CFunc; it ships no types.
 Plugin: TypeAlias = Any
@@ -21,22 +23,25 @@ class PluginError(ValueError):
     """A plug-in that cannot be used: one line with where it was looked for, what is there and what should be."""
 
 
-def compiled(signature: str) -> Callable[[Callable[..., Any]], Plugin]:
-    """Decorator: compile a function of scalars to numba `signature`, such as "float64(float64, int64)"."""
+def compiled(signature: str, *, cache: bool = False) -> Callable[[Callable[..., Any]], Plugin]:
+    """Decorator: compile a function of scalars to numba `signature`, such as "float64(float64, int64)".
+
+    With `cache` the machine code is kept on disk: for functions of this package, whose sources name the cache folder.
+    """
     import numba
 
-    return lambda function: numba.cfunc(signature, error_model="numpy")(function)
+    keep = cache and CACHE_FOLDER is not None
+    return lambda function: numba.cfunc(signature, error_model="numpy", cache=keep)(function)
 
 
 def load_plugin(reference: str, signature: str) -> Plugin:
     """The function that "path/to/file.py:name" refers to, compiled to `signature` unless it is already.
 
+    A relative path starts at the working directory.
+
     Raises:
         PluginError: no such file, the file raises, it has no such name, or the function does not compile.
     """
-    from numba.core.ccallback import CFunc
-    from numba.core.errors import NumbaError
-
     path, _, name = reference.rpartition(":")
     file = Path(path)
     if not path or not name.isidentifier() or file.suffix != ".py":
@@ -54,10 +59,44 @@ def load_plugin(reference: str, signature: str) -> Plugin:
     function = getattr(module, name, None)
     if function is None:
         raise PluginError(f"{reference}: got no {name!r} in it, want a function of {signature}")
+    return as_plugin(function, signature, source=reference)
+
+
+def as_plugin(function: object, signature: str, *, source: str | None = None) -> Plugin:
+    """`function` as a plug-in: compiled to `signature`, or checked against it if it is compiled already.
+
+    Args:
+        function: A Python function, one that `compiled` or numba has compiled, or "path/to/file.py:name".
+        signature: Of numba, scalars only.
+        source: What an error calls it; its name by default.
+
+    Raises:
+        PluginError: it is no function, or does not fit the signature.
+    """
+    from numba.core.ccallback import CFunc
+    from numba.core.errors import NumbaError
+    from numba.core.sigutils import normalize_signature
+
+    if isinstance(function, str) and source is None:
+        return load_plugin(function, signature)
+    source = source or getattr(function, "__name__", repr(function))
     if isinstance(function, CFunc):
+        own = cast(Any, function)._sig
+        # because numba leaves this function without types
+        if normalize_signature(own) != normalize_signature(signature):  # type: ignore[no-untyped-call]
+            raise PluginError(f"{source}: got a function of {own}, want one of {signature}")
         return function
+    function = getattr(function, "py_func", function)  # of a function that numba.njit has compiled
+    if not callable(function):
+        raise PluginError(f"{source}: got {type(function).__name__}, want a function of {signature}")
     try:
         return compiled(signature)(function)
     except (NumbaError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise PluginError(f"{reference}: does not compile to {signature}: {first}") from error
+        raise PluginError(f"{source}: does not compile to {signature}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line of a compiler's message that says what is wrong; its first only names a stage of the compiler."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith("Failed in ")]
+    return (telling or lines or [type(error).__name__])[0]

@@ -151,7 +151,10 @@ class Handover(_Section):
 
 
 class Scheduler(_Section):
-    name: Literal["rr", "pf", "m-lwdf", "edf"] = "pf"
+    name: Literal["rr", "pf", "max-ci", "m-lwdf", "exp", "log", "edf"] = "pf"  # see `metrics`
+    metric: str | None = Field(
+        default=None, pattern=r"^.+\.py:\w+$"
+    )  # path/to/file.py:function in place of `name`
     pf_window_ms: Positive = 100.0
     max_dci: int = Field(default=4, ge=1, le=16)  # per cell and slot
     class_weight: dict[int, Positive] = {}  # default weight by 5QI; 1 where missing

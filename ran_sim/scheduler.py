@@ -1,24 +1,13 @@
-"""Downlink schedulers: round robin, proportional fair, M-LWDF, strict priority with earliest deadline first.
+"""Downlink scheduling of one cell and slot: who sends new data and retransmissions, on which RBGs.
 
-Per cell and slot: retransmissions first, of each UE the oldest; then as many UEs as `max_dci` leaves, those with the
-best metric on their best RBG, compete for each free RBG, until their buffer is granted. Rates come from sub-band CQI,
-so they are as old as it is. A UE gets at most one transport block a slot, without CQI none, with CQI 0 no new one.
-
-Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot of its first transmissions,
-padding included, averaged over the PF window, from 1 bit on when it enters a cell: a newcomer goes first; w: the UE's
-weight times the cell's weight of the class; HOL: age of the oldest unsent packet):
-- rr: slots since i was last served. Weights have no effect.
-- pf: w r / R. With equal static channels and full buffers the airtime is in proportion to w.
-- m-lwdf (Andrews et al. 2001): w (-ln 0.01 / budget) HOL r / R for delay-bound flows, as pf for the others. At age 0
-  that is 0: such a flow is not served in the slot of its arrival, and never with a full buffer.
-- edf: the class with the lower priority level (TS 23.501 Table 5.7.4-1) always first; inside it w / (1 + slots left
-  until the budget has passed) for delay-bound flows, as pf for the others.
+Retransmissions first, of each UE the oldest; then as many UEs as `max_dci` leaves, those with the best metric on their
+best RBG (see `metrics`), compete for each free RBG, until their buffer is granted. Rates come from sub-band CQI, so they
+are as old as it is. A UE gets at most one transport block a slot, without CQI none, with CQI 0 no new one.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,18 +16,10 @@ from ran_sim._jit import bare_kernel
 from ran_sim.csi import Csi
 from ran_sim.harq import N_PROCESS, SENT, Harq, Sent, free_process, oldest_waiting
 from ran_sim.link import RE_PER_PRB, LinkTables, highest_mcs
+from ran_sim.metrics import EXP, N_TERMS, PLUGIN, Rule, metric, metric_terms, plugin_metric, urgency
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, Queues, take
 from ran_sim.state import F32, F64, I32, I64
 from ran_sim.traffic import Traffic
-
-RR: Final = 0
-PF: Final = 1
-M_LWDF: Final = 2
-EDF: Final = 3
-POLICIES: Final = {"rr": RR, "pf": PF, "m-lwdf": M_LWDF, "edf": EDF}
-
-MISS_LOG: Final = -math.log(0.01)  # M-LWDF: 1 % of packets may miss their budget
-LEVEL: Final = 1000.0  # EDF: distance of two priority levels; metrics inside a level stay below it
 
 
 class Mac(NamedTuple):
@@ -54,6 +35,7 @@ class Mac(NamedTuple):
     candidate: I64
     base: F64  # by candidate
     factor: F64
+    terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
     best: F64
     granted_bits: F64
     chosen: I64
@@ -72,6 +54,7 @@ def init_mac(n_ue: int, n_cell: int, rbg_prb: I64) -> Mac:
         candidate=np.zeros(n_ue, np.int64),
         base=np.zeros(n_ue),
         factor=np.zeros(n_ue),
+        terms=np.zeros((n_ue, N_TERMS)),
         best=np.zeros(n_ue),
         granted_bits=np.zeros(n_ue),
         chosen=np.zeros(n_ue, np.int64),
@@ -88,49 +71,10 @@ def head_age_slots(queues: Queues, u: int, slot: int) -> int:
 
 
 @bare_kernel
-def metric_terms(
-    policy: int,
-    weight: float,
-    average_bits: float,
-    age: int,
-    idle_slots: int,
-    delay_bound: bool,
-    budget: float,
-    level: float,
-) -> tuple[float, float]:
-    """(base, factor) of a UE's metric, which is `metric(policy, base, factor, rate, delay_bound)`."""
-    if policy == RR:
-        return 0.0, 1.0 + idle_slots
-    fair = weight / max(average_bits, 1.0)
-    if policy == PF or (policy == M_LWDF and not delay_bound):
-        return 0.0, fair
-    if policy == M_LWDF:
-        # By the end of this slot the packet is one slot older: a metric of 0 would let an idle cell wait.
-        return 0.0, fair * MISS_LOG / budget * (age + 1)
-    base = LEVEL * (128.0 - level)
-    if delay_bound:
-        return base, weight / (1.0 + max(budget - age, 0.0))
-    return base, fair
-
-
-@bare_kernel
-def metric(policy: int, base: float, factor: float, rate: float, delay_bound: bool) -> float:
-    """A UE's metric on an RBG; 0 where its rate is 0: no grant."""
-    if rate <= 0.0:
-        return 0.0
-    if policy == RR:
-        return factor
-    if policy != EDF:
-        return factor * rate
-    inside = factor if delay_bound else factor * rate
-    return base + (LEVEL - 1.0) * inside / (1.0 + inside)
-
-
-@bare_kernel
 def schedule_cell(
     cell: int,
     slot: int,
-    policy: int,
+    rule: Rule,
     max_dci: int,
     activity: F32,
     blocked_until: I64,
@@ -166,27 +110,81 @@ def schedule_cell(
             n += 1
     if n == 0 or dci == max_dci:
         return
+    _claims(cell, slot, rule, n, ue_weight, traffic, queues, csi, mac)
+    n_chosen = _choose(mac, n, max_dci - dci)
+    _share_rbgs(rule, n_chosen, traffic, queues, csi, mac)
+    for k in range(n_chosen):
+        _transmit(
+            slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
+        )
+
+
+@bare_kernel
+def _claims(
+    cell: int,
+    slot: int,
+    rule: Rule,
+    n: int,
+    ue_weight: F64,
+    traffic: Traffic,
+    queues: Queues,
+    csi: Csi,
+    mac: Mac,
+) -> None:
+    """What each of the `n` candidates brings to its metric, and the metric on its best free RBG."""
+    mean_urgency = 0.0
+    if rule.policy == EXP or rule.policy == PLUGIN:
+        mean_urgency = _mean_urgency(slot, n, traffic, queues, mac)
     for j in range(n):
         u = mac.candidate[j]
         cls = traffic.of_ue[u]
         bound = traffic.delay_bound[cls] == 1
         weight = ue_weight[u] * traffic.weight[cell, cls]
-        mac.base[j], mac.factor[j] = metric_terms(
-            policy, weight, mac.average_bits[u], head_age_slots(queues, u, slot), slot - mac.last_served[u],
-            bound, traffic.budget_slots[cls], traffic.priority[cls],
-        )  # fmt: skip
+        age = head_age_slots(queues, u, slot)
+        idle = slot - mac.last_served[u]
+        if rule.policy == PLUGIN:
+            terms = mac.terms[j]
+            terms[0], terms[1], terms[2], terms[3] = (
+                weight,
+                mac.average_bits[u],
+                age,
+                traffic.budget_slots[cls],
+            )
+            terms[4], terms[5] = traffic.delay_bound[cls], traffic.priority[cls]
+            terms[6], terms[7], terms[8], terms[9] = queues.backlog_bytes[u], idle, 0.0, mean_urgency
+        else:
+            mac.base[j], mac.factor[j] = metric_terms(
+                rule.policy, weight, mac.average_bits[u], age, idle,
+                bound, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
+            )  # fmt: skip
         best_rate = 0.0
-        for b in range(n_rbg):
+        for b in range(mac.rbg_prb.shape[0]):
             if mac.owner[b] == -1:
                 best_rate = max(best_rate, csi.efficiency[u, b])
-        mac.best[j] = metric(policy, mac.base[j], mac.factor[j], best_rate, bound)
+        mac.best[j] = _claim(rule, j, best_rate, bound, mac)
         mac.granted_bits[j] = 0.0
-    n_chosen = _choose(mac, n, max_dci - dci)
-    _share_rbgs(policy, n_chosen, traffic, queues, csi, mac)
-    for k in range(n_chosen):
-        _transmit(
-            slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
-        )
+
+
+@bare_kernel
+def _mean_urgency(slot: int, n: int, traffic: Traffic, queues: Queues, mac: Mac) -> float:
+    """Over the delay-bound ones of the `n` candidates, 0 without any."""
+    total = 0.0
+    n_bound = 0
+    for j in range(n):
+        u = mac.candidate[j]
+        cls = traffic.of_ue[u]
+        if traffic.delay_bound[cls] == 1:
+            total += urgency(head_age_slots(queues, u, slot), traffic.budget_slots[cls])
+            n_bound += 1
+    return total / n_bound if n_bound > 0 else 0.0
+
+
+@bare_kernel
+def _claim(rule: Rule, j: int, rate: float, bound: bool, mac: Mac) -> float:
+    """Metric of candidate `j` on an RBG of `rate`."""
+    if rule.policy == PLUGIN:
+        return plugin_metric(rule, mac.terms[j], rate)
+    return metric(rule.policy, mac.base[j], mac.factor[j], rate, bound)
 
 
 @bare_kernel
@@ -207,7 +205,7 @@ def _choose(mac: Mac, n: int, most: int) -> int:
 
 
 @bare_kernel
-def _share_rbgs(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
+def _share_rbgs(rule: Rule, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
     """Give each free RBG to the chosen UE with the largest metric among those whose buffer is not granted yet."""
     for b in range(mac.rbg_prb.shape[0]):
         if mac.owner[b] != -1:
@@ -220,7 +218,7 @@ def _share_rbgs(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, cs
             if mac.granted_bits[j] >= 8.0 * queues.backlog_bytes[u]:
                 continue
             bound = traffic.delay_bound[traffic.of_ue[u]] == 1
-            value = metric(policy, mac.base[j], mac.factor[j], csi.efficiency[u, b], bound)
+            value = _claim(rule, j, csi.efficiency[u, b], bound, mac)
             if value > largest:
                 largest = value
                 winner = k

@@ -336,8 +336,8 @@ def test_half_the_power_halves_the_interference_at_once() -> None:
 
 def test_wrong_arguments_are_told_what_is_wanted() -> None:
     engine = Engine(ONE_CELL, seed=1)
-    with pytest.raises(ValueError, match=r"scheduler 'max-ci'.*pf"):
-        Engine(ONE_CELL, seed=1, scheduler="max-ci")
+    with pytest.raises(ValueError, match=r"scheduler 'fifo'.*pf"):
+        Engine(ONE_CELL, seed=1, scheduler="fifo")
     with pytest.raises(ValueError, match="negative"):
         Engine(ONE_CELL, seed=-1)
     with pytest.raises(ValueError, match=r"weight 0.0: want a positive number"):

@@ -10,20 +10,25 @@ from ran_sim import counters as count
 from ran_sim.csi import init_csi
 from ran_sim.harq import HARQ_RTT_SLOTS, WAITING, init_harq, init_sent
 from ran_sim.link import RE_PER_PRB, link_tables
-from ran_sim.queues import FULL_BUFFER_BYTES, enqueue, init_queues
-from ran_sim.scenario import load_scenario
-from ran_sim.scheduler import (
+from ran_sim.metrics import (
     EDF,
+    EXP,
     LEVEL,
+    LOG,
     M_LWDF,
+    MAX_CI,
+    MISS_LOG,
     PF,
     POLICIES,
     RR,
-    init_mac,
+    Rule,
     metric,
     metric_terms,
-    schedule_cell,
+    no_plugin,
 )
+from ran_sim.queues import FULL_BUFFER_BYTES, enqueue, init_queues
+from ran_sim.scenario import load_scenario
+from ran_sim.scheduler import init_mac, schedule_cell
 from ran_sim.traffic import init_traffic
 
 N_RBG = 13
@@ -65,7 +70,7 @@ class Cell:
         row = slot % HARQ_RTT_SLOTS
         self.sent.n[row] = 0
         schedule_cell(
-            0, slot, self.policy, self.max_dci, self.activity, self.blocked_until, self.weight, self.traffic,
+            0, slot, Rule(self.policy, no_plugin()), self.max_dci, self.activity, self.blocked_until, self.weight, self.traffic,
             self.queues, self.harq, self.csi, self.mac, self.tables, self.sent, self.counts,
         )  # fmt: skip
         n = int(self.sent.n[row])
@@ -176,12 +181,21 @@ def numpy_metric(cell: Cell, slot: int) -> NDArray[np.float64]:
     age = (slot - queues.arrival[np.arange(cell.n), queues.sending % 256])[:, None]
     rate = cell.csi.efficiency
     fair = weight * rate / cell.mac.average_bits[:, None]
+    due = MISS_LOG / budget * (age + 1)
+    has_data = (queues.backlog_bytes > 0)[:, None] & (cell.csi.wideband > 0)[:, None]
+    mean = due[bound & has_data].mean() if (bound & has_data).any() else 0.0
     if cell.policy == RR:
         value = np.broadcast_to(1.0 + slot - cell.mac.last_served[:, None], rate.shape)
     elif cell.policy == PF:
         value = fair
     elif cell.policy == M_LWDF:
-        value = np.where(bound, fair * -np.log(0.01) / budget * (age + 1), fair)
+        value = np.where(bound, fair * due, fair)
+    elif cell.policy == EXP:
+        value = np.where(bound, fair * np.exp((due - mean) / (1 + np.sqrt(mean))), fair)
+    elif cell.policy == LOG:
+        value = np.where(bound, fair * np.log(1.1 + due), fair)
+    elif cell.policy == MAX_CI:
+        value = weight * rate
     else:
         inside = np.where(bound, weight / (1 + np.maximum(budget - age, 0)), fair)
         value = -level + inside / (1 + inside)  # levels are whole numbers: they never mix
@@ -204,7 +218,7 @@ def numpy_grants(cell: Cell, slot: int) -> dict[int, list[int]]:
     return grants
 
 
-@pytest.mark.parametrize("policy", [RR, PF, M_LWDF, EDF])
+@pytest.mark.parametrize("policy", [RR, PF, M_LWDF, EXP, LOG, EDF])
 def test_every_policy_grants_what_numpy_says(policy: int) -> None:
     rng = np.random.default_rng(policy)
     for _ in range(40):
@@ -286,9 +300,26 @@ def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
 
 def test_m_lwdf_metric_is_the_published_formula() -> None:
     # 29 slots old at the start of the slot: 30 by its end
-    base, factor = metric_terms(M_LWDF, 2.0, 5000.0, 29, 0, True, 260.0, 40.0)
+    base, factor = metric_terms(M_LWDF, 2.0, 5000.0, 29, 0, True, 260.0, 40.0, 0.0)
     expected = 2.0 * (-np.log(0.01) / 260.0) * 30 * 3.9 / 5000.0
     assert metric(M_LWDF, base, factor, 3.9, True) == pytest.approx(expected)
+
+
+def test_exp_metric_is_the_published_formula() -> None:
+    # a W = 4.605 / 260 * 30 = 0.5314 against a mean of 0.25: exp((0.5314 - 0.25) / (1 + 0.5)) = 1.2064
+    base, factor = metric_terms(EXP, 2.0, 5000.0, 29, 0, True, 260.0, 40.0, 0.25)
+    assert metric(EXP, base, factor, 3.9, True) == pytest.approx(2.0 * 3.9 / 5000.0 * 1.2064, rel=1e-4)
+
+
+def test_log_metric_is_the_published_formula() -> None:
+    # ln(1.1 + 0.5314) = 0.4894
+    base, factor = metric_terms(LOG, 2.0, 5000.0, 29, 0, True, 260.0, 40.0, 0.25)
+    assert metric(LOG, base, factor, 3.9, True) == pytest.approx(2.0 * 3.9 / 5000.0 * 0.4894, rel=1e-4)
+
+
+def test_max_ci_serves_the_best_channel_only() -> None:
+    share = Cell([4, 12, 7], [FREE] * 3, policy=MAX_CI, max_dci=1).airtime(200)
+    assert share.tolist() == [0.0, 1.0, 0.0]
 
 
 def test_m_lwdf_sends_a_packet_in_the_slot_it_arrives_in_when_the_cell_is_idle() -> None:
@@ -299,10 +330,10 @@ def test_m_lwdf_sends_a_packet_in_the_slot_it_arrives_in_when_the_cell_is_idle()
 
 def test_edf_metrics_of_two_priority_levels_never_mix() -> None:
     for weight, average in ((1e6, 1.0), (1e-6, 1e9)):
-        low = metric(EDF, *metric_terms(EDF, weight, average, 0, 0, False, 1.0, 90.0), 7.4, False)
-        high = metric(EDF, *metric_terms(EDF, 1.0, 1.0, 0, 0, True, 1e6, 89.0), 0.1, True)
+        low = metric(EDF, *metric_terms(EDF, weight, average, 0, 0, False, 1.0, 90.0, 0.0), 7.4, False)
+        high = metric(EDF, *metric_terms(EDF, 1.0, 1.0, 0, 0, True, 1e6, 89.0, 0.0), 0.1, True)
         assert LEVEL * 38 <= low < high
 
 
 def test_policies_have_their_names() -> None:
-    assert set(POLICIES) == {"rr", "pf", "m-lwdf", "edf"}
+    assert set(POLICIES) == {"rr", "pf", "max-ci", "m-lwdf", "exp", "log", "edf"}

@@ -1,0 +1,150 @@
+"""Plug-ins: a metric of one's own schedules as a built-in one does, without another compilation of the kernels."""
+
+import os
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from ran_sim import counters as count
+from ran_sim.engine import Engine
+from ran_sim.kernels import run_slots
+from ran_sim.metrics import SIGNATURE
+from ran_sim.plugins import PluginError, as_plugin, compiled, load_plugin
+from ran_sim.scenario import ScenarioError, load_scenario
+
+ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.1, "traffic.best-effort.rate_mbps": 40.0})
+ARGUMENTS = (
+    "weight, rate, average_bits, age_slots, budget_slots, delay_bound, priority_level, backlog_bytes,"
+    " idle_slots, gbr_deficit_bits, mean_urgency"
+)
+RULES = f"""
+import math
+
+CHUNK = "not a function"
+
+
+def fair({ARGUMENTS}):
+    return weight / max(average_bits, 1.0) * rate
+
+
+def m_lwdf({ARGUMENTS}):
+    fair = weight / max(average_bits, 1.0)
+    if delay_bound == 0.0:
+        return fair * rate
+    return fair * (-math.log(0.01) / budget_slots * (age_slots + 1)) * rate
+
+
+def exponential({ARGUMENTS}):
+    fair = weight / max(average_bits, 1.0)
+    if delay_bound == 0.0:
+        return fair * rate
+    urgency = -math.log(0.01) / budget_slots * (age_slots + 1)
+    return fair * math.exp((urgency - mean_urgency) / (1.0 + math.sqrt(mean_urgency))) * rate
+
+
+def level_first({ARGUMENTS}):
+    return 1.0 / priority_level
+
+
+def nobody({ARGUMENTS}):
+    return math.nan
+
+
+def short(weight, rate):
+    return weight * rate
+
+
+def misspelt({ARGUMENTS}):
+    return wieght * rate
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    file = tmp_path / "rules.py"
+    file.write_text(RULES)
+    return file
+
+
+def served(engine: Engine) -> object:
+    engine.run_until(1500)
+    return engine.snapshot().ue.tolist()
+
+
+@pytest.mark.parametrize(("name", "built_in"), [("fair", "pf"), ("m_lwdf", "m-lwdf"), ("exponential", "exp")])
+def test_a_built_in_rule_written_as_a_plug_in_gives_the_same_bits(
+    rules: Path, name: str, built_in: str
+) -> None:
+    own = Engine(ONE_CELL, seed=3, metric=f"{rules}:{name}")
+    assert served(own) == served(Engine(ONE_CELL, seed=3, scheduler=built_in))
+    assert own.scheduler == f"{rules}:{name}"
+
+
+def test_a_second_plug_in_runs_on_the_kernels_that_are_compiled(rules: Path) -> None:
+    if os.environ.get("NUMBA_DISABLE_JIT"):
+        pytest.skip("nothing is compiled")
+    first = served(Engine(ONE_CELL, seed=3, metric=f"{rules}:fair"))
+    signatures = list(run_slots.signatures)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
+    second = served(Engine(ONE_CELL, seed=3, metric=f"{rules}:level_first"))
+    assert first != second
+    assert list(run_slots.signatures) == signatures  # type: ignore[attr-defined]
+    assert len(signatures) == 1
+
+
+def test_a_metric_in_the_scenario_is_the_run_s_and_an_argument_goes_before_it(rules: Path) -> None:
+    scenario = ONE_CELL.with_overrides({"scheduler.metric": f"{rules}:fair"})
+    assert Engine(scenario, seed=1).scheduler == f"{rules}:fair"
+    assert Engine(scenario, seed=1, scheduler="rr").scheduler == "rr"
+    assert Engine(scenario, seed=1, metric=f"{rules}:m_lwdf").scheduler == f"{rules}:m_lwdf"
+    with pytest.raises(ValueError, match="one of the two"):
+        Engine(ONE_CELL, seed=1, scheduler="rr", metric=f"{rules}:fair")
+    with pytest.raises(ScenarioError, match=r"scheduler.metric: got 'rules', want .*"):
+        ONE_CELL.with_overrides({"scheduler.metric": "rules"})
+
+
+def test_nan_is_no_claim(rules: Path) -> None:
+    engine = Engine(ONE_CELL, seed=3, metric=f"{rules}:nobody")
+    engine.run_until(600)
+    total = engine.snapshot().ue.sum(axis=0)
+    assert total[count.PRB_USED] == 0
+    assert total[count.OFFERED_BYTES] > 0
+
+
+def test_functions_are_taken_plain_jitted_and_compiled(rules: Path) -> None:
+    def product(a: float, b: float) -> float:
+        return a * b
+
+    signature = "float64(float64, float64)"
+    for function in (product, numba.njit(product), compiled(signature)(product)):
+        assert as_plugin(function, signature).ctypes(3.0, 4.0) == 12.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("rules.py", "rules.py: got no plug-in, want path/to/file.py:function"),
+        ("{folder}/none.py:fair", "got no file"),
+        ("{folder}/rules.py:unfair", "got no 'unfair' in it, want a function of float64"),
+        ("{folder}/rules.py:short", "11 argument types given, but function takes 2"),
+        ("{folder}/rules.py:misspelt", "name 'wieght' is not defined"),
+        ("{folder}/rules.py:CHUNK", "got str, want a function of float64"),
+        ("{folder}/broken.py:fair", "the file raises SyntaxError"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(rules: Path, reference: str, message: str) -> None:
+    (rules.parent / "broken.py").write_text("def fair(:")
+    with pytest.raises(PluginError, match=r"^[^\n]*$") as error:
+        load_plugin(reference.format(folder=rules.parent), SIGNATURE)
+    assert message in str(error.value)
+
+
+def test_a_function_compiled_to_another_signature_is_refused() -> None:
+    @compiled("float64(float64, float64)")
+    def product(a: float, b: float) -> float:
+        return a * b
+
+    with pytest.raises(PluginError, match=r"got a function of \(float64, float64\) -> float64, want one of"):
+        as_plugin(product, SIGNATURE)
+    assert np.isclose(as_plugin(product, "float64(float64, float64)").ctypes(2.0, 5.0), 10.0)
