@@ -10,6 +10,7 @@ dense id is the engine's and never reused. Every cell has one dense id in the wh
 
 from __future__ import annotations
 
+import copy
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -106,15 +107,13 @@ class SimWorld:
         scheduler: str | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
-        self.engine = engine = Engine(
-            scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights
-        )
+        engine = Engine(scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights)
         self._scenario = scenario
         self._known_labels: dict[
             tuple[int, Level], tuple[bytes, Labels]
         ] = {}  # (site, level) -> UE ids, names
-        self._tables = Tables(engine)
         self._meter = PeriodMeter(engine, scenario.reports.periods_ms, scenario.slots(scenario.radio.tick_ms))
+        self._drive(engine)
         self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
         # A report leaves in the first slot that begins after its delay.
         self._delay_slots = math.ceil(scenario.reports.delay_ms * 1e6 / scenario.slot_ns - 1e-9)
@@ -122,7 +121,12 @@ class SimWorld:
         self._site = self._tables.site
         self._nodes = tuple(f"site{site}" for site in range(self._tables.n_site))
         self._catalogues = tuple(self._catalogue(site) for site in range(self._tables.n_site))
-        power_dbm = scenario.layout.tx_power_dbm
+
+    def _drive(self, engine: Engine) -> None:
+        """Read and act on `engine` from now on."""
+        self.engine = engine
+        self._tables = Tables(engine)
+        power_dbm = self._scenario.layout.tx_power_dbm
         self._appliers: dict[type[Action], Callable[[int, Action], F32]] = {
             SetUeWeight: self._on_ues(engine.set_ue_weight, 1.0),
             SetOllaTarget: self._on_ues(engine.set_olla_target, DEFAULT_OLLA_TARGET),
@@ -132,6 +136,15 @@ class SimWorld:
             SetClassWeight: self._set_class_weight,
             Handover: self._hand_over,
         }
+
+    def fork(self) -> SimWorld:
+        """A second world in the same state, reports that are on their way included; the two go on independently."""
+        twin = copy.copy(self)
+        twin._drive(self.engine.fork())
+        twin._meter = self._meter.fork(twin.engine)
+        twin._due = list(self._due)
+        twin._known_labels = dict(self._known_labels)
+        return twin
 
     # -- what it is -----------------------------------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim import counters, radio
+from ran_sim import counters, radio, saved
 from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
 from ran_sim.harq import init_harq, init_sent
@@ -17,6 +19,7 @@ from ran_sim.kernels import Settings, World, run_slots
 from ran_sim.link import link_tables
 from ran_sim.metrics import PLUGIN, POLICIES, SIGNATURE, Rule, no_plugin
 from ran_sim.plugins import Plugin, as_plugin
+from ran_sim.provenance import platform_provenance, scenario_hash
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
 from ran_sim.scenario import Scenario
 from ran_sim.scheduler import init_mac
@@ -175,8 +178,6 @@ class Engine:
         if slot < self._slot:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
         while self._slot < slot:
-            if self._slot == self._warmup_slot:
-                np.copyto(self._world.counts.before, self._world.counts.ue)
             if self._slot == self._next_tick:
                 self._tick()
             stop = min(slot, self._next_tick)
@@ -184,6 +185,8 @@ class Engine:
                 stop = min(stop, self._warmup_slot)
             run_slots(self._slot, stop, self._world)
             self._slot = stop
+            if stop == self._warmup_slot:
+                self.count_from_now()
 
     def _tick(self) -> None:
         world = self._world
@@ -210,6 +213,77 @@ class Engine:
             self._ended.append(
                 self._session_rows(counts.ended_ue[:n_ended].copy(), counts.ended[:n_ended].copy())
             )
+
+    def count_from_now(self) -> None:
+        """Let `sessions`, and with it the score, count from `slot` on, as if the warm-up ended now."""
+        self._warmup_slot = self._slot
+        self._ended = [rows.copy() for rows in self._ended]
+        for rows in self._ended:
+            for name in counters.NAMES:
+                rows[name] = 0
+        np.copyto(self._world.counts.before, self._world.counts.ue)
+
+    # Copies ------------------------------------------------------------------------------------------------------
+
+    def fork(self) -> Self:
+        """A second engine in the same state; the two run on independently, with the same settings to the same bits.
+
+        All randomness is in counters keyed by who it belongs to, so a fork that is treated differently still meets the
+        same arrivals, positions and fading: what differs between the two is what the treatment did.
+        """
+        twin = copy.copy(self)
+        twin._world = saved.copy_tree(self._world)
+        twin._ended = list(self._ended)
+        return twin
+
+    def save(self, path: str | Path) -> None:
+        """Keep the state in a file, from which `load` continues; an old file is replaced in one step.
+
+        Raises:
+            SavedStateError: The world has a plug-in of the user, which a file cannot hold, or `path` cannot be written.
+        """
+        header = saved.Header(
+            scenario=self.scenario,
+            seed=self.seed,
+            scheduler=self.scheduler,
+            default_weights=tuple(cls.weight for cls in self.classes),
+            slot=self._slot,
+            next_tick=self._next_tick,
+            warmup_slot=self._warmup_slot,
+            provenance=self.provenance(),
+        )
+        ended = np.concatenate([np.zeros(0, SESSION_DTYPE), *self._ended])
+        saved.write(Path(path), self._world, header, ended)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The engine that `save` kept; it runs on to the same bits on the same machine and versions, else it warns.
+
+        Raises:
+            SavedStateError: `path` is no whole saved state, or one of another version of the simulator.
+        """
+        path = Path(path)
+        header = saved.read_header(path)
+        try:
+            engine = cls(header.scenario, header.seed, scheduler=header.scheduler)
+            weights = zip(engine.classes, header.default_weights, strict=True)
+            engine.classes = tuple(replace(known, weight=weight) for known, weight in weights)
+        except ValueError as error:
+            raise saved.SavedStateError(f"{path}: its header describes no run: {error}") from error
+        engine._slot, engine._next_tick = header.slot, header.next_tick
+        engine._warmup_slot = header.warmup_slot
+        engine._ended = [saved.read_into(path, engine._world, header, SESSION_DTYPE)]
+        return engine
+
+    def provenance(self) -> dict[str, str | int]:
+        """Everything that the bits of this run depend on, for the results to carry along; see `provenance`."""
+        return {
+            **platform_provenance(),
+            "scenario": self.scenario.name,
+            "scenario_hash": scenario_hash(self.scenario),
+            "scheduler": self.scheduler,
+            "seed": self.seed,
+        }
 
     # Settings ----------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ and go, and at every end of a period.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,6 +66,18 @@ class PeriodMeter:
         start = engine.snapshot()
         self._bases = {ms: self._base(start, ms * 1_000_000 // engine.slot_ns) for ms in sorted(periods_ms)}
         self._delay_bound = np.array([cls.delay_bound for cls in engine.classes])
+
+    def fork(self, engine: Engine) -> PeriodMeter:
+        """The meter of a fork of its engine, in the middle of the same periods."""
+        twin = copy.copy(self)
+        twin._engine = engine
+        twin._bases = {
+            ms: replace(
+                base, ue_id=base.ue_id.copy(), ue=base.ue.copy(), connected_max=base.connected_max.copy()
+            )
+            for ms, base in self._bases.items()
+        }
+        return twin
 
     def run_until(self, slot: int) -> list[Period]:
         """Simulate up to, not including, `slot`; the periods that ended by then, in order of their end and length."""

@@ -28,7 +28,7 @@ def score(engine: Engine) -> dict[str, float]:
         (all classes), and `prb_use_pct`; NaN where there was nothing to judge.
     """
     sessions = engine.sessions()
-    measured_s = max(engine.now_ns / 1e9 - engine.scenario.run.warmup_s, 0.0)
+    measured_s = max(engine.slot - engine.warmup_slot, 0) * engine.slot_ns / 1e9
     outcomes = sum(sessions[name] for name in _OUTCOMES)
     bound = np.array([c.delay_bound for c in engine.classes])[sessions["traffic_class"]]
     judged = bound & (outcomes > 0)

@@ -494,3 +494,29 @@ def test_an_action_that_the_node_does_not_take_is_refused() -> None:
         world.apply("site0", quota)
     with pytest.raises(NodeError, match="site9"):
         world.apply("site9", SetCellOffset(cell=[0], cio_db=[0.0]))
+
+
+# -- copies -------------------------------------------------------------------------------------------------------
+
+
+def test_a_fork_in_the_middle_of_a_period_sends_the_reports_of_the_unbroken_run() -> None:
+    def open_it() -> SimWorld:
+        world = open_world("seven-sites", overrides={"reports.delay_ms": 30.0})
+        run_to(world, 1020.0)  # reports of the period that ended at 1 s are on their way
+        world.apply("site0", SetCellOffset(cell=[0], cio_db=[6.0]))
+        world.apply("site0", Handover(ue=[int(world.engine.ues.id[0])], target_cell=[20]))
+        return world
+
+    unbroken, origin = open_it(), open_it()
+    fork = origin.fork()
+    expected = [encode(report) for report in run_to(unbroken, 2100.0)]
+    for world in (fork, origin):  # one after the other: neither disturbs the other
+        assert [encode(report) for report in run_to(world, 2100.0)] == expected
+    assert len(expected) > 300
+
+
+def test_actions_on_a_fork_stay_there() -> None:
+    world = open_world("one-cell")
+    fork = world.fork()
+    fork.apply("site0", SetCellOffset(cell=[0], cio_db=[6.0]))
+    assert (world.engine.cells.cio_db[0], fork.engine.cells.cio_db[0]) == (0.0, 6.0)

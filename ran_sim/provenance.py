@@ -1,0 +1,68 @@
+"""What a result came from: versions, the processor that kernels were compiled for, and the scenario's hash.
+
+The same scenario, seed and settings give the same bits on one machine with one set of versions; everything that may
+change a bit is listed here, so that two results can be told to be comparable before they are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from ran_sim._jit import kernel_sources
+from ran_sim.scenario import Scenario
+
+__all__ = ("CODE_KEYS", "platform_provenance", "scenario_hash")
+
+CODE_KEYS: Final = ("ran_sim", "code")  # what must agree for a saved state to mean the same
+
+
+def scenario_hash(scenario: Scenario) -> str:
+    """Of all fields' values, defaults included; 16 hexadecimal digits."""
+    return hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:16]
+
+
+@cache
+def platform_provenance() -> dict[str, str]:
+    """Versions and processor, the same for every run of this process.
+
+    Returns:
+        `ran_sim` (version), `code` (hash of the sources that results depend on), `python`, `numpy`, `numba`,
+        `llvmlite`, `cpu` and `cpu_features` (that numba compiles for).
+    """
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numba
+    import numpy
+
+    config = numba.config
+    return {
+        "ran_sim": _own_version(),
+        "code": _code_hash(Path(__file__).parent),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        # NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override what the machine says.
+        "cpu": config.CPU_NAME or llvm.get_host_cpu_name(),  # type: ignore[attr-defined]  # because numba sets its options at run time
+        "cpu_features": config.CPU_FEATURES or llvm.get_host_cpu_features().flatten(),  # type: ignore[attr-defined]
+    }
+
+
+def _code_hash(folder: Path) -> str:
+    """Of the kernels, of what they are built from, and of what drives and judges them; 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for source in [*kernel_sources(folder), folder / "engine.py", folder / "score.py"]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _own_version() -> str:
+    try:
+        return version("ranloop")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"

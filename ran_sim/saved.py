@@ -1,0 +1,263 @@
+"""A world in mid-run, copied in memory or kept in a file, from which a run continues with the same bits.
+
+All that decides the future of a run is in the arrays of `kernels.World` and the slot number. `copy_tree` copies such a
+tree of NamedTuples: arrays that are one and the same stay one and the same, numbers and compiled functions are kept.
+
+The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds
+the world anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
+world asks for, so a file claims no more memory than it is long, and nothing in it is executed. The digest tells
+damage, not ill will: kernels trust the indices in the arrays, so load what you or your own machines saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import os
+import tokenize
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ran_sim.provenance import CODE_KEYS, platform_provenance
+from ran_sim.queues import RING
+from ran_sim.scenario import Scenario
+
+__all__ = ("Header", "SavedStateError", "copy_tree", "leaves", "read_header", "read_into", "write")
+
+HEADER: Final = "header.json"
+MAX_HEADER_BYTES: Final = 1 << 20
+_NPY_PREAMBLE_BYTES: Final = 4096  # more than any preamble of a plain array takes
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same state gives the same file
+
+Tree = TypeVar("Tree")
+NotNegative = Annotated[int, Field(ge=0, lt=2**62)]
+
+
+class SavedStateError(ValueError):
+    """A state that cannot be saved, or a file that holds none: one line with the file and what is wrong with it."""
+
+
+class Leaf(NamedTuple):
+    """One field of a tree of NamedTuples."""
+
+    path: str  # e.g. "radio.handover.attempts"
+    value: Any  # array, number or compiled function
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[Leaf]:
+    """All fields of a NamedTuple, those of NamedTuples in it included, in order."""
+    for name, value in zip(tree._fields, tree, strict=True):
+        if hasattr(value, "_fields"):
+            yield from leaves(value, f"{path}{name}.")
+        else:
+            yield Leaf(path + name, value)
+
+
+def copy_tree(tree: Tree) -> Tree:
+    """A copy that shares no array with `tree`; what is one array in `tree` is one array in the copy."""
+    copy: Tree = _copy(tree, {})
+    return copy
+
+
+def _copy(value: Any, known: dict[tuple[Any, ...], NDArray[Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        memory = _memory(value)
+        if memory not in known:
+            known[memory] = value.copy(order="K")  # a kernel is compiled for the memory order
+        return known[memory]
+    if hasattr(value, "_fields"):
+        return type(value)(*(_copy(field, known) for field in value))
+    return value
+
+
+def _memory(array: NDArray[Any]) -> tuple[Any, ...]:
+    """The same for two arrays exactly if they are views of the same numbers; an empty array is its own."""
+    if not array.size:
+        return (id(array),)
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
+
+
+class Header(BaseModel):
+    """What a saved state says about itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["ran_sim state 1"] = "ran_sim state 1"
+    scenario: Scenario
+    seed: NotNegative
+    scheduler: str
+    default_weights: tuple[float, ...]  # of the traffic classes
+    slot: NotNegative
+    next_tick: NotNegative
+    warmup_slot: NotNegative
+    provenance: dict[str, str | int]
+    scalars: dict[str, bool | int | float | str] = {}  # of the world: constants of its scenario and seed
+    digest: str = ""  # over all else here and the arrays
+
+
+def write(path: Path, world: Any, header: Header, ended: NDArray[Any]) -> None:
+    """Write `world` and the rows of sessions that ended to `path`, which holds the old or the whole new file at any time.
+
+    Raises:
+        SavedStateError: The world has a plug-in of the user, which a file cannot hold, or `path` cannot be written.
+    """
+    arrays, scalars = _parts(world)
+    arrays["ended"] = ended
+    header = header.model_copy(update={"scalars": scalars})
+    header = header.model_copy(update={"digest": _digest(header, arrays)})
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(zipfile.ZipInfo(HEADER, _EPOCH), header.model_dump_json(indent=1))
+            for name, array in arrays.items():
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), buffer.getbuffer())
+        os.replace(part, path)
+    except OSError as error:
+        raise SavedStateError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _parts(world: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Each array once, under the first of its paths; everything else as what JSON can hold."""
+    arrays: dict[str, NDArray[Any]] = {}
+    scalars: dict[str, Any] = {}
+    seen = set()
+    for path, value in leaves(world):
+        if isinstance(value, np.ndarray):
+            if (memory := _memory(value)) not in seen:
+                seen.add(memory)
+                arrays[path] = value
+        elif isinstance(value, (bool, int, float, str, np.generic)):
+            scalars[path] = value.item() if isinstance(value, np.generic) else value
+        else:
+            scalars[path] = _own_function(path, value)
+    return arrays, scalars
+
+
+def _own_function(path: str, value: Any) -> str:
+    function = getattr(value, "__wrapped__", value)
+    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(value).__name__)}"
+    if not name.startswith("ran_sim."):
+        raise SavedStateError(
+            f"{path} is the plug-in {name}, which no file can hold: keep the state in memory with fork()"
+        )
+    return name
+
+
+def _digest(header: Header, arrays: dict[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(header.model_copy(update={"digest": ""}).model_dump_json().encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def read_header(path: Path) -> Header:
+    """The header of a saved state that this version of the simulator wrote; warns where the last bits may differ.
+
+    Raises:
+        SavedStateError: No such file, not a whole saved state, or one of another version.
+    """
+    with _opened(path) as archive:
+        info = archive.NameToInfo.get(HEADER)
+        if info is None or info.file_size > MAX_HEADER_BYTES:
+            raise SavedStateError(f"{path}: is no saved state: it has no {HEADER} of at most 1 MiB")
+        text = archive.read(info)
+    try:
+        header = Header.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "all of it"
+        raise SavedStateError(f"{path}: is no saved state: {HEADER}: {where}: {first['msg']}") from error
+    now = platform_provenance()
+    changed = [name for name in now if header.provenance.get(name) != now[name]]
+    if any(name in changed for name in CODE_KEYS):
+        raise SavedStateError(
+            f"{path}: was saved by another version of the simulator, which alone can read it"
+        )
+    # The world is about to be built. A few of its arrays bound its size by that of the file.
+    scenario = header.scenario
+    if scenario.n_ue * (8 * RING + 4 * scenario.n_cell + 4 * scenario.n_rbg) > path.stat().st_size:
+        raise SavedStateError(f"{path}: is shorter than a state of its scenario")
+    if changed:
+        warnings.warn(
+            f"{path}: was saved with another {', '.join(changed)}: the last bits may differ",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return header
+
+
+def read_into(path: Path, world: Any, header: Header, ended: np.dtype[Any]) -> NDArray[Any]:
+    """Fill the arrays of `world`, built for the header's scenario, and give the rows of ended sessions.
+
+    Raises:
+        SavedStateError: The file's arrays are not those of this world, or damaged.
+    """
+    arrays, scalars = _parts(world)
+    if header.scalars != scalars:
+        raise SavedStateError(f"{path}: its constants are not those of its scenario and seed")
+    with _opened(path) as archive:
+        wanted = {HEADER, "ended.npy", *(f"{name}.npy" for name in arrays)}
+        found = [info.filename for info in archive.infolist()]
+        if set(found) != wanted or len(found) != len(wanted):
+            odd = sorted(set(found) ^ wanted) or ["a name twice"]
+            raise SavedStateError(f"{path}: its arrays are not those of its scenario: {odd[0]}")
+        read = {
+            name: _read_array(path, archive, name, array.dtype, array.shape) for name, array in arrays.items()
+        }
+        read["ended"] = _read_array(path, archive, "ended", ended, None)
+    if header.digest != _digest(header, read):
+        raise SavedStateError(f"{path}: is damaged: its digest is another")
+    for name, array in arrays.items():
+        np.copyto(array, read[name])
+    return read["ended"]
+
+
+def _read_array(
+    path: Path, archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None
+) -> NDArray[Any]:
+    """One array of known type and shape; None stands for one axis of any length."""
+    file = io.BytesIO(archive.read(f"{name}.npy"))
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("a later form")
+        preamble = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_PREAMBLE_BYTES)
+    except (ValueError, SyntaxError, TypeError, tokenize.TokenError) as error:
+        raise SavedStateError(f"{path}: {name} is no plain array") from error
+    its_shape, by_columns, its_dtype = preamble
+    values = file.read()
+    fits = its_shape == shape if shape is not None else len(its_shape) == 1
+    if its_dtype != dtype or not fits or by_columns or len(values) != math.prod(its_shape) * dtype.itemsize:
+        wanted = "of one axis" if shape is None else str(shape)
+        raise SavedStateError(f"{path}: {name} is {its_dtype} {its_shape}, want {dtype} {wanted}, whole")
+    return np.frombuffer(values, dtype).reshape(its_shape)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip archive that is as long as what it holds; every way in which it is none is a `SavedStateError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise SavedStateError(f"{path}: is no saved state: it is compressed")
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                raise SavedStateError(f"{path}: is no saved state: it claims more than it holds")
+            yield archive
+    except OSError as error:
+        raise SavedStateError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise SavedStateError(f"{path}: is no whole saved state ({error})") from error
