@@ -45,6 +45,10 @@ NAMES: Final = (
     "sdus_dropped",  # ... discarded or overflown before any part of them was sent
     "sdus_sent",  # ... whose last part was sent for the first time
     "sdu_wait_slots",  # SDU x slot, from arrival to the start of the slot that sent that part
+    "startup_slots",  # UE x slot in which a player waited for its first content, see `playout`
+    "playing_slots",  # ... showed content
+    "stalled_slots",  # ... waited for more
+    "stalls",  # times that a player ran out of content
 )
 N: Final = len(NAMES)
 (
@@ -75,6 +79,10 @@ N: Final = len(NAMES)
     SDUS_DROPPED,
     SDUS_SENT,
     SDU_WAIT_SLOTS,
+    STARTUP_SLOTS,
+    PLAYING_SLOTS,
+    STALLED_SLOTS,
+    STALLS,
 ) = range(N)
 
 SDU_BYTES: Final = 1500

@@ -19,6 +19,7 @@ from ran_sim.csi import Csi, apply_report, measure
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
 from ran_sim.metrics import Rule
+from ran_sim.playout import run_player
 from ran_sim.queues import Queues, arrive, discard_expired
 from ran_sim.radio import RadioState, advance_fading
 from ran_sim.scheduler import Mac, schedule_cell
@@ -89,6 +90,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
         )
         _average(settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, cells, counts)
+    _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
 
 
 @bare_kernel
@@ -182,6 +184,13 @@ def _measure(
                 settings.cqi_error_db, settings.cqi_delay_slots,
             )  # fmt: skip
             csi.next_slot[u] = slot + period - (slot - u) % period
+
+
+@bare_kernel
+def _play(stop: int, members: I64, player: F64, counts: I64) -> None:
+    """Count the time of the streams' players up to where the feedback on all that was sent is known."""
+    for i in range(members.shape[0]):
+        run_player(player[members[i]], counts[members[i]], stop - HARQ_RTT_SLOTS)
 
 
 @bare_kernel

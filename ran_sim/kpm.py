@@ -149,6 +149,26 @@ def budget_miss_rate(rows: Rows) -> F64:
     return _ratio(missed, missed + rows.counts[:, count.PACKETS_IN_BUDGET])
 
 
+def pdcp_volume_kbit(rows: Rows) -> F64:
+    """DRB.PdcpSduVolumeDL, TS 28.552 5.1.2.1.1.1: what was delivered to PDCP; there is none here, so what came to RLC."""
+    return rows.total(count.OFFERED_BYTES) * KBIT_PER_BYTE
+
+
+def stall_ms(rows: Rows) -> F64:
+    """X.UE.StallTime: time that players stood still for lack of content after they had begun. NaN without a stream."""
+    return np.where(_streams(rows), rows.total(count.STALLED_SLOTS) * rows.slot_ms, np.nan)
+
+
+def stalls(rows: Rows) -> F64:
+    """X.UE.Stalls: times that a player ran out of content. NaN without a stream."""
+    return np.where(_streams(rows), rows.total(count.STALLS), np.nan)
+
+
+def _streams(rows: Rows) -> NDArray[np.bool_]:
+    """Whether a row had a stream in the period."""
+    return rows.counts[:, [count.STARTUP_SLOTS, count.PLAYING_SLOTS, count.STALLED_SLOTS]].any(axis=1)
+
+
 # -- cells, slices, UEs -------------------------------------------------------------------------------------------
 
 
@@ -191,6 +211,7 @@ _ALL_LEVELS: Final[Mapping[str, Column]] = {
     "DRB.RlcSduDelayDl": sdu_delay_tenth_ms,
     "DRB.RlcPacketDropRateDl": drop_rate_ppm,
     "DRB.RlcSduTransmittedVolumeDL": transmitted_volume_kbit,
+    "DRB.PdcpSduVolumeDL": pdcp_volume_kbit,
     "RRU.PrbUsedDl": prb_used,
     "X.DRB.OfferedVolDl": offered_volume_kbit,
     "X.DRB.BufferedVolDl": buffered_volume_kbit,
@@ -213,6 +234,8 @@ _FLOW: Final[Mapping[str, Column]] = {
     "X.UE.MeanMcsDl": mean_mcs,
     "X.UE.SpectralEffDl": bits_per_prb,
     "X.UE.Weight": _state("weight"),
+    "X.UE.StallTime": stall_ms,
+    "X.UE.Stalls": stalls,
 }
 _SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": active_mean}
 _CELL: Final[Mapping[str, Column]] = {

@@ -19,8 +19,9 @@ import numpy as np
 
 from ran_sim import counters as count
 from ran_sim._jit import bare_kernel
-from ran_sim.state import F64, I32, I64
-from ran_sim.traffic import FULL_BUFFER, Traffic, arrival_slot, nominal_slot, packet_bytes
+from ran_sim.playout import N_PLAYER, start_player, take_segment
+from ran_sim.state import F64, I32, I64, U8
+from ran_sim.traffic import FULL_BUFFER, RESUME_SLOTS, START_SLOTS, Traffic, arrival_slot, next_packet
 
 RING: Final = 256  # packets a queue can hold; more are dropped and counted
 _MASK: Final = RING - 1
@@ -36,6 +37,8 @@ class Queues(NamedTuple):
     next_packet: I64  # number of the packet that arrives next
     next_slot: I64  # when it does, NEVER if none will
     nominal: F64  # when it is due, before jitter
+    next_bytes: I64  # its size
+    talking: U8  # whether it is a frame of speech
     head: I64
     sending: I64
     tail: I64
@@ -53,6 +56,7 @@ class Queues(NamedTuple):
     burst_mark: I64  # slot up to which the burst's time is counted, -1 while the buffer is empty
     piece_bytes: I64  # last piece sent; counted once another piece follows
     piece_end: I64  # first slot after it
+    player: F64  # [n_ue, N_PLAYER] see `playout`
 
 
 def init_queues(n_ue: int) -> Queues:
@@ -67,6 +71,8 @@ def init_queues(n_ue: int) -> Queues:
         next_packet=zeros(),
         next_slot=zeros() + NEVER,
         nominal=np.zeros(n_ue),
+        next_bytes=zeros(),
+        talking=np.zeros(n_ue, np.uint8),
         head=zeros(),
         sending=zeros(),
         tail=zeros(),
@@ -83,6 +89,7 @@ def init_queues(n_ue: int) -> Queues:
         burst_mark=zeros() - 1,
         piece_bytes=zeros(),
         piece_end=zeros(),
+        player=np.zeros((n_ue, N_PLAYER)),
     )
 
 
@@ -103,25 +110,33 @@ def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, 
     reset_queue(queues, u)
     queues.owner[u] = ue_id
     cls = traffic.of_ue[u]
+    start_player(queues.player[u], slot, traffic.shape[cls, START_SLOTS] > 0.0)
     if traffic.model[cls] == FULL_BUFFER:
         queues.backlog_bytes[u] = FULL_BUFFER_BYTES
         return
-    queues.nominal[u] = nominal_slot(traffic, seed, cls, ue_id, 0, float(slot))
-    queues.next_slot[u] = arrival_slot(traffic, seed, cls, ue_id, 0, queues.nominal[u])
+    queues.nominal[u] = slot
+    queues.next_slot[u] = slot
+    _await_packet(queues, traffic, seed, u, 0)
+
+
+@bare_kernel
+def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, number: int) -> None:
+    """Make packet `number` the UE's next one."""
+    cls, owner = traffic.of_ue[u], queues.owner[u]
+    queues.next_packet[u] = number
+    queues.nominal[u], queues.next_bytes[u], queues.talking[u] = next_packet(
+        traffic, seed, cls, owner, number, queues.nominal[u], queues.talking[u]
+    )
+    due = arrival_slot(traffic, seed, cls, owner, number, queues.nominal[u])
+    queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
 
 
 @bare_kernel
 def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
     """Take in all packets that are there by `slot`; `counts` is the UE's row."""
-    cls = traffic.of_ue[u]
-    owner = queues.owner[u]
     while queues.next_slot[u] <= slot:
-        number = queues.next_packet[u]
-        enqueue(queues, counts, u, slot, packet_bytes(traffic, seed, cls, owner, number))
-        queues.nominal[u] = nominal_slot(traffic, seed, cls, owner, number + 1, queues.nominal[u])
-        due = arrival_slot(traffic, seed, cls, owner, number + 1, queues.nominal[u])
-        queues.next_packet[u] = number + 1
-        queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
+        enqueue(queues, counts, u, slot, queues.next_bytes[u])
+        _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
 
 
 @bare_kernel
@@ -281,8 +296,9 @@ def _sdus_ended(before: int, after: int, size: int) -> int:
 
 @bare_kernel
 def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
-    """Count the outcome of packets at the head that are wholly settled."""
-    budget = traffic.budget_slots[traffic.of_ue[u]]
+    """Count the outcome of packets at the head that are wholly settled; a stream's player gets them, lost bytes or not."""
+    cls = traffic.of_ue[u]
+    budget, start = traffic.budget_slots[cls], traffic.shape[cls, START_SLOTS]
     while queues.head[u] < queues.sending[u]:
         i = queues.head[u] & _MASK
         if queues.settled[u, i] < queues.size[u, i]:
@@ -293,4 +309,7 @@ def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
             counts[count.PACKETS_IN_BUDGET] += 1
         else:
             counts[count.PACKETS_LATE] += 1
+        if start > 0.0:
+            content, resume = traffic.interval_slots[cls], traffic.shape[cls, RESUME_SLOTS]
+            take_segment(queues.player[u], counts, queues.done[u, i], content, start, resume)
         queues.head[u] += 1

@@ -15,7 +15,7 @@ from itertools import chain, combinations, repeat
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
 
@@ -44,11 +44,13 @@ CORE_DELAY_MS: Final[Mapping[int, float]] = {
     90: 1,
 }
 DEFAULT_CORE_DELAY_MS: Final = 20.0
+VOICE_FRAME_S: Final = 0.02  # of the speech codec
 DELAY_BOUND_5QI: Final = frozenset({1, 2, 3, 4, 7, 65, 66, 67, 71, 72, 73, 74, 76, 79, 80, *range(82, 91)})
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
 Range = tuple[NotNegative, NotNegative]
 SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
 
@@ -160,19 +162,60 @@ class Scheduler(_Section):
     class_weight: dict[int, Positive] = {}  # default weight by 5QI; 1 where missing
 
 
+# What `model` may be called by, and the fields it takes beside those that every class has: needed, then possible.
+_MODEL_FIELDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
+    "full-buffer": (frozenset(), frozenset()),
+    "poisson-file": (frozenset({"rate_mbps", "file_kb"}), frozenset()),
+    "video": (frozenset({"rate_mbps", "fps"}), frozenset()),
+    "xr": (frozenset({"rate_mbps", "fps", "jitter_ms"}), frozenset()),
+    "voip": (frozenset(), frozenset({"packet_bytes", "sid_bytes", "voice_activity", "talk_spurt_s"})),
+    "streaming": (frozenset({"rate_mbps", "segment_s", "start_s"}), frozenset({"resume_s"})),
+    "urllc": (frozenset({"packet_bytes", "interval_ms", "arrivals"}), frozenset({"jitter_ms"})),
+    "cbr": (frozenset({"rate_mbps", "packet_bytes"}), frozenset()),
+}
+_MODEL_ALIASES: Final[Mapping[str, str]] = {"ftp3": "poisson-file"}  # FTP model 3 of TR 36.889 A.1.1
+_OPTIONAL_FIELDS: Final = frozenset().union(
+    *(needed | possible for needed, possible in _MODEL_FIELDS.values())
+)
+
+
+def _model_name(name: str) -> str:
+    name = _MODEL_ALIASES.get(name, name)
+    if name not in _MODEL_FIELDS:
+        raise ValueError(f"one of {', '.join(sorted({*_MODEL_FIELDS, *_MODEL_ALIASES}))}")
+    return name
+
+
+Model = Annotated[str, AfterValidator(_model_name)]
+
+
 class Traffic(_Section):
     """One class of traffic and the UE slots that carry it; every session in such a slot is of this class."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     five_qi: int
-    model: Literal["full-buffer", "poisson-file", "video", "xr"]
+    model: Model
     ues: int = Field(ge=1, le=10_000)  # UE slots
     slice: SliceId = "1-000001"
-    rate_mbps: Positive | None = None  # mean offered rate while a session lasts; not for full-buffer
+    # What a model needs of the following is in `_MODEL_FIELDS`; what the models do, in `traffic`.
+    rate_mbps: Positive | None = None  # mean offered rate while a session lasts
     file_kb: Positive | None = None  # poisson-file: size of one file, 10^3 bytes
     fps: Positive | None = None  # video and xr: frames per second
     jitter_ms: NotNegative | None = (
-        None  # xr: standard deviation of the arrival time, truncated at +-2 (TR 38.838)
+        None  # xr, urllc: standard deviation of the arrival time, truncated at +-2
+    )
+    packet_bytes: PacketBytes | None = None  # urllc, cbr: of every packet; voip: of a voice frame, else 40
+    interval_ms: Positive | None = None  # urllc: between packets, their mean if `arrivals` is "poisson"
+    arrivals: Literal["periodic", "poisson"] | None = None  # urllc
+    sid_bytes: PacketBytes | None = None  # voip: of a silence descriptor, else 15
+    voice_activity: float | None = Field(default=None, gt=0, le=1)  # voip: share of the time, else 0.5
+    talk_spurt_s: float | None = Field(default=None, ge=VOICE_FRAME_S)  # voip: mean, else 2
+    segment_s: Positive | None = None  # streaming: content in one segment, which arrives as a whole
+    start_s: Positive | None = (
+        None  # streaming: content that playing starts with; the server sends it at once
+    )
+    resume_s: Positive | None = (
+        None  # streaming: content that playing goes on with after a stall, else start_s
     )
     session_s: Range = (10.0, 60.0)  # uniform
     idle_s: NotNegative = (
@@ -184,25 +227,45 @@ class Traffic(_Section):
     def _fields_match_model(self) -> Self:
         if self.five_qi not in PACKET_DELAY_BUDGET_MS:
             raise ValueError(f"five_qi one of {sorted(PACKET_DELAY_BUDGET_MS)} (TS 23.501 Table 5.7.4-1)")
-        needed = {
-            "full-buffer": set[str](),
-            "poisson-file": {"rate_mbps", "file_kb"},
-            "video": {"rate_mbps", "fps"},
-            "xr": {"rate_mbps", "fps", "jitter_ms"},
-        }[self.model]
-        present = {
-            key for key in ("rate_mbps", "file_kb", "fps", "jitter_ms") if getattr(self, key) is not None
-        }
-        if needed != present:
-            raise ValueError(f"exactly {sorted(needed)} with model {self.model!r}, not {sorted(present)}")
+        needed, possible = _MODEL_FIELDS[self.model]
+        present = {key for key in _OPTIONAL_FIELDS if getattr(self, key) is not None}
+        if not needed <= present <= needed | possible:
+            also = f", perhaps {sorted(possible)}," if possible else ""
+            raise ValueError(
+                f"exactly {sorted(needed)}{also} with model {self.model!r}, not {sorted(present)}"
+            )
+        if self.arrivals == "poisson" and self.jitter_ms is not None:
+            raise ValueError("no jitter_ms with Poisson arrivals, which have no rhythm to miss")
+        if self.model == "voip" and self.silence_s < VOICE_FRAME_S and self.activity < 1:
+            raise ValueError(
+                f"silences of {VOICE_FRAME_S:g} s or more: a longer talk_spurt_s, a lower voice_activity"
+            )
         if not 0 < self.session_s[0] <= self.session_s[1]:
             raise ValueError("session_s = [shortest > 0, longest]")
         return self
 
     @property
     def delay_bound(self) -> bool:
-        """Whether the class has a delay budget that its packets are worthless after; `load` scales these."""
-        return self.five_qi in DELAY_BOUND_5QI
+        """Whether the class has a delay budget that its packets are worthless after; `load` scales these.
+
+        A stream that is played from a buffer has none, whatever its 5QI: a late segment is still shown.
+        """
+        return self.five_qi in DELAY_BOUND_5QI and self.model != "streaming"
+
+    @property
+    def activity(self) -> float:
+        """voip: share of the time with speech; NGMN's evaluation methodology, Annex B: 0.5."""
+        return 0.5 if self.voice_activity is None else self.voice_activity
+
+    @property
+    def talk_s(self) -> float:
+        """voip: mean talk spurt; NGMN's evaluation methodology, Annex B: 2 s."""
+        return 2.0 if self.talk_spurt_s is None else self.talk_spurt_s
+
+    @property
+    def silence_s(self) -> float:
+        """voip: mean silence."""
+        return self.talk_s * (1 - self.activity) / self.activity
 
     @property
     def budget_ms(self) -> float:
@@ -364,9 +427,8 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
         where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
         want = re.sub(r"^(Value error, |Input should be )", "", first["msg"])
         got = "nothing" if first["type"] == "missing" else repr(first["input"])
-        if (
-            first["type"] == "value_error"
-        ):  # about several fields together: the whole section as "got" would help nobody
+        if first["type"] == "value_error" and isinstance(first["input"], Mapping):
+            # about several fields together: the whole section as "got" would help nobody
             got = "fields that do not fit together"
         if first["type"] == "extra_forbidden":
             want = "no such field"

@@ -1,12 +1,15 @@
-"""What a run was worth to its users: satisfied delay-bound sessions, and what best effort got meanwhile.
+"""What a run was worth to its users: satisfied delay-bound sessions, streams that did not stall, and best effort.
 
 A session is satisfied when at least 99 % of its packets with an outcome arrived inside the radio's share of the delay
 budget of their 5QI (TS 23.501 Table 5.7.4-1); late and dropped packets both count against it. (TR 38.838
-judges an XR user by more than 99 %.) Packets before the end of the warm-up do not count, and a session without an outcome
+judges an XR user by more than 99 %.) A stream's stall ratio is the time it stood still over the time since it first played.
+Packets before the end of the warm-up do not count, and a session without an outcome
 after it is no user.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +28,9 @@ def score(engine: Engine) -> dict[str, float]:
     Returns:
         `users` and `satisfied` (delay-bound sessions), `satisfied_pct`, the same per traffic class as
         `satisfied_pct.<class>` and `users.<class>`, `best_effort_mbps` (delivered, whole network), `delivered_mbps`
-        (all classes), and `prb_use_pct`; NaN where there was nothing to judge.
+        (all classes), and `prb_use_pct`; NaN where there was nothing to judge. With classes of streams also `streams` (those
+        that have played), `stall_pct` (stalled time / stalled and playing time of all of them) and `stalled_streams_pct`
+        (those that stalled at all).
     """
     sessions = engine.sessions()
     measured_s = max(engine.slot - engine.warmup_slot, 0) * engine.slot_ns / 1e9
@@ -49,7 +54,21 @@ def score(engine: Engine) -> dict[str, float]:
     result["prb_use_pct"] = (
         100.0 * float(sessions["prb_used"].sum()) / available if available else float("nan")
     )
+    if any(c.model == "streaming" for c in engine.classes):
+        result |= _streams(sessions)
     return result
+
+
+def _streams(sessions: NDArray[Any]) -> dict[str, float]:
+    stalled, playing = sessions["stalled_slots"], sessions["playing_slots"]
+    played = stalled + playing > 0
+    return {
+        "streams": float(played.sum()),
+        "stall_pct": 100.0 * float(stalled.sum()) / float((stalled + playing).sum())
+        if played.any()
+        else float("nan"),
+        "stalled_streams_pct": _percent(played & (sessions["stalls"] > 0), played),
+    }
 
 
 def _percent(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:

@@ -1,32 +1,57 @@
 """Traffic models: when a flow's next packet arrives and how many bytes it has.
 
-A packet is what the application hands over at once and needs as a whole: a file (FTP model 3 of TR 36.889: Poisson
-arrivals of one size), a video frame, an XR PDU set (TR 38.838 5.1: frames at a fixed rate, truncated normal size,
-truncated normal jitter), a voice frame. Every draw is keyed by the UE's id and the packet's number, so a UE is offered
-the same packets whatever the scheduler or an xApp does. Sizes of frames spread by 10.5 % (TR 38.838 5.1),
-truncated to 50 .. 150 % of the mean; voice frames do not vary.
+A packet is what the application hands over at once and needs as a whole:
+- full-buffer: no packets, there is always something to send.
+- poisson-file (ftp3): files of one size, Poisson arrivals; FTP model 3 of TR 36.889 A.1.1.
+- video: frames at a fixed rate. Sizes spread as those of xr, but for 5QI 1: voice without pauses.
+- xr: PDU sets of TR 38.838 5.1.1.1: frames at a fixed rate; sizes truncated normal with a deviation of 10.5 %, within 50 and
+  150 % of the mean; arrivals shifted by a truncated normal jitter. (The table's deviation is 2 ms, cut at +-4 ms.)
+- voip: the two states of NGMN's evaluation methodology (Annex B; the same numbers as 3GPP R1-070674): talk spurts and
+  silences of geometric length, 50 % talk in spurts of 2 s on average; 40 bytes every 20 ms of talk, a silence descriptor
+  of 15 bytes at the start of a silence and every 160 ms of it.
+- streaming: segments of constant size, each `segment_s` of content. The first `start_s` of content is sent at once, the
+  rest as it is shown, so the player of `playout` has something in hand.
+- urllc: small packets, at fixed intervals with or without truncated normal jitter, or as a Poisson process.
+- cbr: packets of one size at fixed intervals.
+
+Every draw is keyed by the UE's id and the packet's number, so a UE is offered the same packets whatever the scheduler or
+an xApp does.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ran_sim import random
 from ran_sim._jit import bare_kernel
-from ran_sim.scenario import Scenario
+from ran_sim.scenario import VOICE_FRAME_S, Scenario
+from ran_sim.scenario import Traffic as TrafficClass
 from ran_sim.state import F64, I32, U8
 
 FULL_BUFFER: Final = 0
-POISSON_FILE: Final = 1
-FRAMES: Final = 2  # video, XR and voice differ in their numbers only
-_MODELS: Final = {"full-buffer": FULL_BUFFER, "poisson-file": POISSON_FILE, "video": FRAMES, "xr": FRAMES}
+POISSON: Final = 1
+FRAMES: Final = 2  # video, XR, CBR, periodic URLLC and streams differ in their numbers only
+VOICE: Final = 3
 
 SIZE_SD: Final = 0.105  # of the mean frame size
 SIZE_RANGE: Final = 0.5  # truncation, of the mean
 JITTER_RANGE: Final = 2.0  # truncation, in standard deviations
 VOICE_5QI: Final = 1
+VOICE_BYTES: Final = 40
+SID_BYTES: Final = 15
+SID_FRAMES: Final = 8  # a silence descriptor every 160 ms
+
+# Columns of `Traffic.shape`: what only some models have
+AT_ONCE: Final = 0  # packets that come with the first: the content that a stream starts with
+START_SLOTS: Final = 1  # content that a player starts with, 0 = no stream
+RESUME_SLOTS: Final = 2  # content that it goes on with after a stall
+TALK_ENDS: Final = 3  # probability that the frame after one of speech is silent
+TALK_BEGINS: Final = 4  # probability that the frame after a silent one is speech
+QUIET_BYTES: Final = 5  # of a silence descriptor
+N_SHAPE: Final = 6
 
 # TS 23.501 V17 Table 5.7.4-1, default priority level: lower is served first.
 PRIORITY_LEVEL: Final = {
@@ -49,27 +74,19 @@ class Traffic(NamedTuple):
     delay_bound: U8  # late packets are worthless: what is left of them is discarded
     priority: F64  # TS 23.501 priority level
     weight: F64  # [n_cell, n_class] scheduling weight; an action may move it
+    shape: F64  # [n_class, N_SHAPE] what only some models have, see the columns above
 
 
 def init_traffic(scenario: Scenario) -> Traffic:
     """Arrays of the scenario's traffic classes; one interval or budget need not be a whole number of slots."""
     slots_per_s = 1e9 / scenario.slot_ns
     classes = scenario.traffic
-    interval_s = np.full(len(classes), np.inf)
-    size_bytes = np.zeros(len(classes))
-    for i, traffic in enumerate(classes):
-        bytes_per_s = (traffic.rate_mbps or 0.0) * 1e6 / 8
-        if traffic.file_kb is not None:
-            size_bytes[i] = traffic.file_kb * 1e3
-            interval_s[i] = size_bytes[i] / bytes_per_s
-        elif traffic.fps is not None:
-            interval_s[i] = 1.0 / traffic.fps
-            size_bytes[i] = bytes_per_s * interval_s[i]
-    varies = [_MODELS[t.model] == FRAMES and t.five_qi != VOICE_5QI for t in classes]
+    interval_s, size_bytes = np.array([_interval_and_size(traffic) for traffic in classes]).T
+    varies = [t.model in ("video", "xr") and t.five_qi != VOICE_5QI for t in classes]
     weight = np.array([scenario.scheduler.class_weight.get(t.five_qi, 1.0) for t in classes])
     return Traffic(
         of_ue=np.array(scenario.traffic_of_ue, np.int32),
-        model=np.array([_MODELS[t.model] for t in classes], np.int32),
+        model=np.array([_kind(t) for t in classes], np.int32),
         interval_slots=interval_s * slots_per_s,
         size_bytes=size_bytes,
         size_sd=np.where(varies, SIZE_SD, 0.0),
@@ -78,7 +95,45 @@ def init_traffic(scenario: Scenario) -> Traffic:
         delay_bound=np.array([t.delay_bound for t in classes], np.uint8),
         priority=np.array([PRIORITY_LEVEL[t.five_qi] for t in classes], np.float64),
         weight=np.tile(weight, (scenario.n_cell, 1)),
+        shape=np.array([_shape(t, slots_per_s) for t in classes]),
     )
+
+
+def _kind(traffic: TrafficClass) -> int:
+    if traffic.model == "full-buffer":
+        return FULL_BUFFER
+    if traffic.model == "voip":
+        return VOICE
+    return POISSON if traffic.model == "poisson-file" or traffic.arrivals == "poisson" else FRAMES
+
+
+def _interval_and_size(traffic: TrafficClass) -> tuple[float, float]:
+    """Interval between two packets in s, or its mean, and the mean size of one in bytes."""
+    bytes_per_s = (traffic.rate_mbps or 0.0) * 1e6 / 8
+    if traffic.model == "voip":
+        return VOICE_FRAME_S, traffic.packet_bytes or VOICE_BYTES
+    if traffic.interval_ms is not None and traffic.packet_bytes is not None:
+        return traffic.interval_ms / 1e3, traffic.packet_bytes
+    if traffic.fps is not None:
+        return 1.0 / traffic.fps, bytes_per_s * (1.0 / traffic.fps)
+    if traffic.segment_s is not None:
+        return traffic.segment_s, bytes_per_s * traffic.segment_s
+    size_bytes = traffic.packet_bytes or (traffic.file_kb or 0.0) * 1e3
+    return (size_bytes / bytes_per_s if size_bytes else math.inf), size_bytes
+
+
+def _shape(traffic: TrafficClass, slots_per_s: float) -> list[float]:
+    shape = [0.0] * N_SHAPE
+    if traffic.segment_s is not None and traffic.start_s is not None:
+        shape[AT_ONCE] = math.ceil(traffic.start_s / traffic.segment_s - 1e-9) - 1
+        shape[START_SLOTS] = traffic.start_s * slots_per_s
+        shape[RESUME_SLOTS] = (traffic.resume_s or traffic.start_s) * slots_per_s
+    if traffic.model == "voip":
+        silent = traffic.activity < 1
+        shape[TALK_ENDS] = VOICE_FRAME_S / traffic.talk_s if silent else 0.0
+        shape[TALK_BEGINS] = VOICE_FRAME_S / traffic.silence_s if silent else 1.0
+        shape[QUIET_BYTES] = traffic.sid_bytes or SID_BYTES
+    return shape
 
 
 @bare_kernel
@@ -120,8 +175,56 @@ def nominal_slot(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, 
     The first frame falls anywhere in a frame interval: sessions start on radio ticks, their frames must not.
     """
     interval = float(traffic.interval_slots[cls])
-    if traffic.model[cls] == POISSON_FILE:
+    if traffic.model[cls] == POISSON:
         return previous + interval * random.exponential(seed, random.TRAFFIC, ue_id, -1 - index)
     if index == 0:
         return previous + interval * random.uniform(seed, random.TRAFFIC, ue_id, -1)
+    if index <= traffic.shape[cls, AT_ONCE]:
+        return previous
     return previous + interval
+
+
+@bare_kernel
+def next_packet(
+    traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float, talking: int
+) -> tuple[float, int, int]:
+    """When packet `index` is due and its size, given the one before.
+
+    Args:
+        traffic: The classes.
+        seed: Of the run.
+        cls: The flow's class.
+        ue_id: Id of the UE.
+        index: Number of the packet in its session, from 0.
+        previous: When the packet before was due, in slots; the session's start for the first.
+        talking: Whether that packet was a frame of speech; voip only.
+
+    Returns:
+        When it is due in slots, its bytes, and whether it is a frame of speech.
+    """
+    if traffic.model[cls] == VOICE:
+        return _voice_packet(traffic, seed, cls, ue_id, index, previous, talking)
+    due = nominal_slot(traffic, seed, cls, ue_id, index, previous)
+    return due, packet_bytes(traffic, seed, cls, ue_id, index), 0
+
+
+@bare_kernel
+def _voice_packet(
+    traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float, talking: int
+) -> tuple[float, int, int]:
+    """The two states of speech, one draw per packet: silence has no memory, so it can be drawn anew at every SID."""
+    frame = float(traffic.interval_slots[cls])
+    ends, begins = traffic.shape[cls, TALK_ENDS], traffic.shape[cls, TALK_BEGINS]
+    draw = random.uniform(seed, random.VOICE, ue_id, index)
+    frames = 1.0
+    if index == 0:
+        frames = random.uniform(seed, random.VOICE, ue_id, -1)  # sessions start on radio ticks, frames do not
+        talks = draw * (ends + begins) < begins
+    elif talking:
+        talks = draw >= ends
+    else:
+        silent = 1.0 if begins >= 1.0 else math.floor(math.log1p(-draw) / math.log1p(-begins)) + 1.0
+        talks = silent <= SID_FRAMES
+        frames = min(silent, float(SID_FRAMES))
+    size = traffic.size_bytes[cls] if talks else traffic.shape[cls, QUIET_BYTES]
+    return previous + frames * frame, int(size), 1 if talks else 0

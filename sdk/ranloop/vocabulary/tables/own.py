@@ -129,6 +129,35 @@ OWN: tuple[Measurement, ...] = (
         carrier=NONE_KNOWN,
     ),
     Measurement(
+        name="X.UE.StallTime",
+        unit="ms",
+        levels=("ue", "qos_flow"),
+        collection=Collection.COUNTER,
+        integer=False,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "time in the period in which the playing of a stream stood still because its buffer had run dry; "
+            "the wait before it first plays is not in it"
+        ),
+        clause="own definition",
+        no_value="the row has no stream that is played from a buffer",
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="X.UE.Stalls",
+        unit="stall",
+        levels=("ue", "qos_flow"),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition="times in the period that the playing of a stream came to a stand because its buffer ran dry",
+        clause="own definition",
+        no_value="the row has no stream that is played from a buffer",
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
         name="X.UE.OllaTarget",
         unit="1",
         levels=("ue",),
