@@ -166,7 +166,8 @@ def stalls(rows: Rows) -> F64:
 
 def _streams(rows: Rows) -> NDArray[np.bool_]:
     """Whether a row had a stream in the period."""
-    return rows.counts[:, [count.STARTUP_SLOTS, count.PLAYING_SLOTS, count.STALLED_SLOTS]].any(axis=1)
+    time = rows.counts[:, [count.STARTUP_SLOTS, count.PLAYING_SLOTS, count.STALLED_SLOTS]]
+    return np.asarray(time.any(axis=1))
 
 
 # -- cells, slices, UEs -------------------------------------------------------------------------------------------

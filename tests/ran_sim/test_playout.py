@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.bridge import SimWorld
@@ -143,7 +144,8 @@ def test_reports_of_stalls_add_up_and_say_nothing_of_other_traffic() -> None:
     world = SimWorld(scenario.with_overrides({"traffic": both, "traffic.film.session_s": [1e3, 1e3]}), seed=2)
     names = frozenset({"X.UE.StallTime", "X.UE.Stalls"})
     wanted = {("site0", "ue", 100): names, ("site0", "ue", 1000): names}
-    short, long = [], []
+    short: list[NDArray[np.float32]] = []
+    long: list[NDArray[np.float32]] = []
     while world.now_ns < 3_000_000_000:
         world.advance(3_000_000_000)
         for report in world.reports(wanted):
