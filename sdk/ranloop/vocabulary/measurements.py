@@ -69,6 +69,8 @@ MeasurementName = Literal[
     "X.UE.MeanMcsDl",
     "X.UE.SpectralEffDl",
     "X.UE.Weight",
+    "X.UE.StallTime",
+    "X.UE.Stalls",
     "X.UE.OllaTarget",
     "X.Cell.TxPower",
     "X.Cell.Offset",
