@@ -118,9 +118,7 @@ class Snapshot:
     backlog_bytes: I64  # [n_ue] RLC buffer, not yet sent; full buffer: 0
     hol_slots: I64  # [n_ue] age of the oldest packet with unsent bytes, -1 if there is none
     cqi: I32  # [n_ue] last wideband CQI at the gNB, -1 before the first
-    handover_attempts: I64  # [n_cell] counted at the source cell
-    handover_successes: I64
-    handover_ping_pongs: I64
+    handover: I64  # [len(handover.COUNTERS), n_cell] since slot 0
 
     def since(self, earlier: Snapshot) -> Period:
         """The period from `earlier`, a snapshot of the same engine, to this one."""

@@ -288,10 +288,10 @@ class Engine:
     # Settings ----------------------------------------------------------------------------------------------------
 
     def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
-        """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves."""
+        """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves its node."""
         weights = np.asarray(weight)
         _check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
-        self._world.ues.weight[self._ues(u)] = weights
+        self._world.ues.weight[self._present(u)] = weights
 
     def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
         """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
@@ -306,7 +306,7 @@ class Engine:
         low, high = OLLA_TARGET_RANGE
         targets = np.asarray(bler)
         _check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
-        self._world.ues.olla_target[self._ues(u)] = targets
+        self._world.ues.olla_target[self._present(u)] = targets
 
     def set_tx_power(self, cell: int, dbm: float) -> None:
         """Total transmit power of a cell over its carrier; at most what it was configured with, its amplifier's limit."""
@@ -326,7 +326,11 @@ class Engine:
         self._world.cells.cio_db[self._cell(cell)] = db
 
     def request_handover(self, u: int, cell: int) -> bool:
-        """Hand the UE in slot `u` over to `cell` now; False if it is not connected, there already or in a handover."""
+        """Command the UE in slot `u` to `cell` now.
+
+        False if it is not connected, there already, in a handover or without a link; where the command is lost, the UE
+        stays where it is.
+        """
         world = self._world
         # Links of slot 0 exist only after its radio tick.
         if self._slot == 0:
@@ -360,9 +364,7 @@ class Engine:
             backlog_bytes=np.where(queues.backlog_bytes == FULL_BUFFER_BYTES, 0, queues.backlog_bytes),
             hol_slots=np.where(waits, self._slot - oldest, -1),
             cqi=world.csi.wideband.copy(),
-            handover_attempts=world.radio.ho_attempts.copy(),
-            handover_successes=world.radio.ho_successes.copy(),
-            handover_ping_pongs=world.radio.ho_ping_pong.copy(),
+            handover=world.radio.handover.counts.copy(),
         )
 
     def sessions(self) -> NDArray[Any]:
@@ -400,6 +402,19 @@ class Engine:
     def _ues(self, u: int | I64) -> I64:
         slots = np.asarray(u)
         _check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
+        return slots
+
+    def _present(self, u: int | I64) -> I64:
+        """UE slots that hold a UE: what is set on an empty one would be lost with the next UE."""
+        slots = self._ues(u)
+        empty = np.unique(slots[self._world.queues.owner[slots] < 0])
+        if len(empty):
+            when = (
+                "nobody is connected before the first slot has run" if self._slot == 0 else "nobody is in it"
+            )
+            raise ValueError(
+                f"UE slot {empty[0]}: {when}; want a slot whose UE is connected (`ues.connected`)"
+            )
         return slots
 
     def _cell(self, cell: int) -> int:

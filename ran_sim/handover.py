@@ -1,42 +1,90 @@
-"""Measurements, event A3, and what a handover does to a UE.
+"""Mobility of a connected UE: measurements, event A3, handover, radio link monitoring, re-establishment.
 
-TS 38.331: layer-3 filter (5.5.3.2), event A3 (5.5.4.4) with a time to trigger and cell individual offsets, one best
-cell per UE. After the trigger the source prepares the target, then the command either arrives (the UE is interrupted
-for the execution time) or, where the serving SINR has fallen below Qout, is lost (the UE re-establishes on its
-strongest cell after a longer interruption; on the same cell its HARQ and CSI survive). A target that is weaker than the
-strongest cell by more than Qout cannot be received and fails in the same way. That is TR 36.839's failure model without
-its timers and filtered SINR; radio link failure without a handover under way is left out, and its level is not calibrated.
+TS 38.331: layer-3 filter (5.5.3.2), event A3 (5.5.4.4) with a time to trigger and cell individual offsets, radio link
+failure by N310, T310 and N311 (5.3.10). The failure model is TR 36.839's: a handover fails if T310 runs, or the link
+has failed, when its command should arrive (state 2), or if the target lies below Qout at the end of execution (state 3).
+A UE without a link searches until it receives its strongest cell above Qin and re-establishes there (no T311 ends it).
 
-Everything happens on radio ticks: time to trigger and preparation are rounded up to whole ticks.
+Link quality is the serving cell's SINR without fast fading, averaged over Qout's and Qin's windows. The network has one
+prepared target per UE, and sends the command even where the target falls back meanwhile (no report on leaving, A3-2).
+A lost command is not repeated while T310 runs. Uplink, random access and their failures are left out, conditional and
+DAPS handover too. The level of failures is not calibrated.
+
+Everything is decided on radio ticks: time to trigger and the ends of preparation, execution, T310 and search are rounded
+up to them, only a requested handover starts in between; `radio.tick_ms = 10` makes the grid that fine.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from ran_sim._jit import bare_kernel
 from ran_sim.random import MEASUREMENT, normal
 from ran_sim.scenario import Scenario
-from ran_sim.state import F32, F64, I32, I64, Ues
+from ran_sim.state import F32, F64, I32, I64, U8, Ues
 
 _L3_SAMPLE_MS = 200.0  # the measurement period that TS 38.331 5.5.3.2 defines filterCoefficient for
+_NOT_RUNNING: Final = -1
+_NEVER: Final = np.iinfo(np.int64).max
+
+# Phases of a UE
+CONNECTED: Final = 0
+PREPARING: Final = 1  # a target; the command is sent in `due_slot`
+COMMAND_LOST: Final = 2  # ... it was lost, T310 runs
+EXECUTING: Final = 3  # on the target, interrupted until `due_slot`
+SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
+
+# Counters, cumulative per cell: rows of `Handover.counts`
+COUNTERS: Final = (
+    "attempts",  # at the source: commands sent; a session may end before the outcome
+    "successes",  # at the source
+    "commands_lost",  # at the source: state 2
+    "targets_lost",  # at the source: state 3
+    "ping_pongs",  # successes out of the cell, back to the one that the UE came from, after a short stay
+    "short_stays",  # successes out of the cell after a short stay, ping-pongs included
+    "link_failures",  # T310 expired in the cell
+    "reestablishments",  # in the cell that the UE returned to
+    "too_early",  # at the source of the handover that was too early
+    "too_late",  # at the cell that should have handed over
+    "wrong_cell",  # at the source of the handover that led to the wrong cell
+    "requested",  # those attempts that `request_handover` asked for
+)
+(
+    ATTEMPTS,
+    SUCCESSES,
+    COMMANDS_LOST,
+    TARGETS_LOST,
+    PING_PONGS,
+    SHORT_STAYS,
+    LINK_FAILURES,
+    REESTABLISHMENTS,
+    TOO_EARLY,
+    TOO_LATE,
+    WRONG_CELL,
+    REQUESTED,
+) = range(len(COUNTERS))
 
 
 class Handover(NamedTuple):
-    """State per UE slot, counters per source cell (cumulative), parameters."""
+    """State per UE slot, counters per cell, parameters."""
 
     held_ticks: I32  # [n_ue, n_cell] ticks since the entering condition became true, -1 while it is not
-    target: I32  # [n_ue] cell being prepared, -1 for none
-    command_slot: I64  # [n_ue] when the command of a prepared handover is sent
-    previous_cell: I32  # [n_ue] cell before the last handover of this UE, -1 before the first
-    changed_slot: I64  # [n_ue] of that handover
-    attempts: I64  # [n_cell] commands sent; every one becomes a success or a failure
-    successes: I64
-    failures: I64
-    ping_pong: I64  # successes that return to the previous cell within the ping-pong time
+    phase: U8  # [n_ue]
+    target: I32  # [n_ue] cell being prepared
+    source: (
+        I32  # [n_ue] executing: the cell left; searching: that of the handover to blame for it, -1 for none
+    )
+    due_slot: I64  # [n_ue] see the phases
+    previous_cell: I32  # [n_ue] source of the handover into the present cell, -1 if the UE came otherwise
+    changed_slot: I64  # [n_ue] when the UE came into the present cell
+    sinr: F32  # [n_ue, window] serving cell's in the latest ticks, linear, of one receive branch; a ring
+    samples: I32  # [n_ue] taken in the present cell
+    in_a_row: I32  # [n_ue] indications: out of sync, while T310 runs in sync
+    t310_end: I64  # [n_ue] when T310 expires
+    counts: I64  # [len(COUNTERS), n_cell]
     margin_db: float  # A3 offset plus hysteresis
     filter_share: float  # weight of the newest sample in the layer-3 filter
     error_db: float  # standard deviation of one sample
@@ -45,9 +93,15 @@ class Handover(NamedTuple):
     preparation_slots: int
     execution_slots: int
     reestablishment_slots: int
-    ping_pong_slots: int
-    qout_db: float
-    combining_db: float  # what maximum ratio combining of the receive branches adds to the SINR of one
+    short_stay_slots: int
+    recent_slots: int
+    qout: float  # linear, of one receive branch
+    qin: float
+    qout_ticks: int
+    qin_ticks: int
+    n310: int
+    n311: int
+    t310_slots: int
 
 
 def build_handover(scenario: Scenario) -> Handover:
@@ -58,32 +112,52 @@ def build_handover(scenario: Scenario) -> Handover:
         scenario.n_ue,
         scenario.n_cell,
     )
+    qout_ticks, qin_ticks = (
+        _ticks(window_ms, tick_ms) for window_ms in (settings.qout_window_ms, settings.qin_window_ms)
+    )
 
-    def counter() -> I64:
-        return np.zeros(n_cell, np.int64)
+    def slots() -> I64:
+        return np.zeros(n_ue, np.int64)
+
+    def numbers() -> I32:
+        return np.zeros(n_ue, np.int32)
 
     return Handover(
         held_ticks=np.full((n_ue, n_cell), -1, np.int32),
-        target=np.full(n_ue, -1, np.int32),
-        command_slot=np.zeros(n_ue, np.int64),
-        previous_cell=np.full(n_ue, -1, np.int32),
-        changed_slot=np.zeros(n_ue, np.int64),
-        attempts=counter(),
-        successes=counter(),
-        failures=counter(),
-        ping_pong=counter(),
+        phase=np.full(n_ue, CONNECTED, np.uint8),
+        target=numbers() - 1,
+        source=numbers() - 1,
+        due_slot=slots(),
+        previous_cell=numbers() - 1,
+        changed_slot=slots(),
+        sinr=np.zeros((n_ue, max(qout_ticks, qin_ticks)), np.float32),
+        samples=numbers(),
+        in_a_row=numbers(),
+        t310_end=slots() + _NOT_RUNNING,
+        counts=np.zeros((len(COUNTERS), n_cell), np.int64),
         margin_db=settings.a3_offset_db + settings.hysteresis_db,
         filter_share=l3_filter_share(settings.l3_filter_k, tick_ms),
         error_db=scenario.radio.measurement_error_db,
         re_share_db=-10.0 * math.log10(12 * scenario.carrier.bandwidth_prb),
-        ttt_ticks=math.ceil(settings.ttt_ms / tick_ms - 1e-9),
+        ttt_ticks=_ticks(settings.ttt_ms, tick_ms),
         preparation_slots=scenario.slots(settings.preparation_ms),
         execution_slots=scenario.slots(settings.execution_ms),
         reestablishment_slots=scenario.slots(settings.reestablishment_ms),
-        ping_pong_slots=scenario.slots(settings.ping_pong_s * 1e3),
-        qout_db=settings.qout_db,
-        combining_db=10.0 * math.log10(scenario.radio.rx_branches),
+        short_stay_slots=scenario.slots(settings.ping_pong_s * 1e3),
+        recent_slots=scenario.slots(settings.mro_recent_s * 1e3),
+        # Maximum ratio combining adds the branches' SINRs, which are alike without fast fading.
+        qout=10.0 ** (settings.qout_db / 10.0) / scenario.radio.rx_branches,
+        qin=10.0 ** (settings.qin_db / 10.0) / scenario.radio.rx_branches,
+        qout_ticks=qout_ticks,
+        qin_ticks=qin_ticks,
+        n310=settings.n310,
+        n311=settings.n311,
+        t310_slots=scenario.slots(settings.t310_ms),
     )
+
+
+def _ticks(time_ms: float, tick_ms: float) -> int:
+    return math.ceil(time_ms / tick_ms - 1e-9)
 
 
 def l3_filter_share(k: int, sample_ms: float) -> float:
@@ -120,10 +194,113 @@ def measure(
 
 @bare_kernel
 def reset_handover(u: int, slot: int, handover: Handover) -> None:
-    """Forget the measurements' history of UE slot `u`: a new UE, or a new serving cell."""
-    handover.held_ticks[u, :] = -1
-    handover.target[u] = -1
+    """A new UE in slot `u`, or one that has found a cell again: connected, and nothing is known of its link."""
+    _enter_phase(u, CONNECTED, slot, handover)
+    handover.previous_cell[u] = -1
     handover.changed_slot[u] = slot
+
+
+@bare_kernel
+def _enter_phase(u: int, phase: int, due_slot: int, handover: Handover) -> None:
+    """Begin a phase with another cell or none: A3, radio link monitoring and a preparation start anew."""
+    handover.phase[u] = phase
+    handover.due_slot[u] = due_slot
+    handover.target[u] = -1
+    handover.held_ticks[u, :] = -1
+    handover.samples[u] = 0
+    handover.in_a_row[u] = 0
+    handover.t310_end[u] = _NOT_RUNNING
+
+
+# -- radio link monitoring ----------------------------------------------------------------------------------------
+
+
+@bare_kernel
+def _sample_link(u: int, sinr: float, handover: Handover) -> None:
+    handover.sinr[u, handover.samples[u] % handover.sinr.shape[1]] = sinr
+    handover.samples[u] += 1
+
+
+@bare_kernel
+def _mean_sinr(u: int, ticks: int, handover: Handover) -> float:
+    """Mean over the latest `ticks` samples, or over all of the present cell if there are fewer."""
+    n = min(ticks, handover.samples[u])
+    total = 0.0
+    for i in range(handover.samples[u] - n, handover.samples[u]):
+        total += handover.sinr[u, i % handover.sinr.shape[1]]
+    return float(total / n)
+
+
+@bare_kernel
+def link_fails(u: int, slot: int, sinr: float, handover: Handover) -> bool:
+    """Take in the serving cell's SINR (one branch, linear) of this tick; whether T310 expires: radio link failure.
+
+    TS 38.331 5.3.10, one indication per tick: out of sync once Qout's whole window lies below Qout on average, in sync
+    once Qin's lies above Qin. N310 of the first in a row start T310, N311 of the second stop it.
+    """
+    _sample_link(u, sinr, handover)
+    if handover.t310_end[u] == _NOT_RUNNING:
+        full = handover.samples[u] >= handover.qout_ticks
+        out_of_sync = full and _mean_sinr(u, handover.qout_ticks, handover) < handover.qout
+        handover.in_a_row[u] = handover.in_a_row[u] + 1 if out_of_sync else 0
+        if handover.in_a_row[u] < handover.n310:
+            return False
+        handover.t310_end[u] = slot + handover.t310_slots
+    else:
+        in_sync = _mean_sinr(u, handover.qin_ticks, handover) > handover.qin
+        handover.in_a_row[u] = handover.in_a_row[u] + 1 if in_sync else 0
+        if handover.in_a_row[u] < handover.n311:
+            return bool(slot >= handover.t310_end[u])
+        handover.t310_end[u] = _NOT_RUNNING
+    handover.in_a_row[u] = 0
+    return False
+
+
+@bare_kernel
+def _lose_link(u: int, slot: int, ues: Ues, handover: Handover) -> None:
+    """Radio link failure in the serving cell; a command that was being prepared comes too late for it."""
+    cell = ues.cell[u]
+    handover.counts[LINK_FAILURES, cell] += 1
+    if handover.phase[u] == PREPARING:
+        handover.counts[ATTEMPTS, cell] += 1
+        handover.counts[COMMANDS_LOST, cell] += 1
+    recent = slot - handover.changed_slot[u] < handover.recent_slots
+    _search(u, slot, handover.previous_cell[u] if recent else -1, ues, handover)
+
+
+@bare_kernel
+def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: Handover) -> None:
+    """Leave the serving cell's air; it keeps the UE's context until another cell asks for it."""
+    _enter_phase(u, SEARCHING, slot + handover.reestablishment_slots, handover)
+    handover.source[u] = blamed_source
+    ues.blocked_until[u] = _NEVER
+
+
+@bare_kernel
+def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: Handover) -> bool:
+    """A searching UE returns to `cell`, its strongest, if it receives it above Qin; whether it does.
+
+    What went wrong before is told by where it returns to, TS 38.300 15.5.2: after a recent handover to its source (too
+    early) or to a third cell (wrong cell), without one to another cell (too late). Else the coverage is to blame.
+    """
+    if sinr <= handover.qin:
+        return False
+    failed, source = ues.cell[u], handover.source[u]
+    if source < 0 and cell != failed:
+        handover.counts[TOO_LATE, failed] += 1
+    elif source >= 0 and cell == source:
+        handover.counts[TOO_EARLY, source] += 1
+    elif source >= 0 and cell != failed:
+        handover.counts[WRONG_CELL, source] += 1
+    handover.counts[REESTABLISHMENTS, cell] += 1
+    reset_handover(u, slot, handover)
+    ues.cell[u] = cell
+    ues.blocked_until[u] = slot
+    ues.reestablished[u] = 1
+    return True
+
+
+# -- event A3 and handover ----------------------------------------------------------------------------------------
 
 
 @bare_kernel
@@ -146,39 +323,76 @@ def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Han
 
 
 @bare_kernel
-def execute_handover(
-    slot: int, u: int, target: int, sinr_db: float, l3_rsrp_dbm: F32, ues: Ues, handover: Handover
-) -> None:
-    """Send the command at `slot` with the serving SINR of one branch that it meets: the UE is on its new cell, and
-    blocked, from now.
-    """
-    source = ues.cell[u]
-    handover.attempts[source] += 1
-    command_lost = sinr_db + handover.combining_db < handover.qout_db
-    # The strongest cell alone keeps the SINR of a weaker one below their ratio.
-    target_lost = l3_rsrp_dbm[target] - l3_rsrp_dbm[np.argmax(l3_rsrp_dbm)] < handover.qout_db
-    if command_lost or target_lost:
-        handover.failures[source] += 1
-        ues.cell[u] = np.argmax(l3_rsrp_dbm)
-        ues.blocked_until[u] = slot + handover.reestablishment_slots
-    else:
-        handover.successes[source] += 1
-        stay_slots = slot - handover.changed_slot[u]
-        if target == handover.previous_cell[u] and stay_slots < handover.ping_pong_slots:
-            handover.ping_pong[source] += 1
-        ues.cell[u] = target
-        ues.blocked_until[u] = slot + handover.execution_slots
-    handover.previous_cell[u] = source
-    reset_handover(u, slot, handover)
+def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover) -> int:
+    """The cell that UE slot `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
+    if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == _NOT_RUNNING:
+        handover.phase[u] = CONNECTED
+        handover.held_ticks[u, :] = -1  # the link is back: measured anew, reported anew
+    triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)
+    if handover.phase[u] == CONNECTED and triggered >= 0:
+        handover.phase[u] = PREPARING
+        handover.target[u] = triggered
+        handover.due_slot[u] = slot + handover.preparation_slots
+    if handover.phase[u] == PREPARING and slot >= handover.due_slot[u]:
+        return int(handover.target[u])
+    return -1
 
 
 @bare_kernel
-def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover) -> int:
-    """The cell that UE slot `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
-    triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)
-    if handover.target[u] < 0 and triggered >= 0:
-        handover.target[u] = triggered
-        handover.command_slot[u] = slot + handover.preparation_slots
-    if handover.target[u] >= 0 and slot >= handover.command_slot[u]:
-        return int(handover.target[u])
-    return -1
+def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -> bool:
+    """Command UE slot `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now."""
+    source = ues.cell[u]
+    handover.counts[ATTEMPTS, source] += 1
+    if handover.t310_end[u] != _NOT_RUNNING:
+        handover.counts[COMMANDS_LOST, source] += 1
+        handover.phase[u] = COMMAND_LOST
+        handover.target[u] = -1
+        return False
+    _enter_phase(u, EXECUTING, slot + handover.execution_slots, handover)
+    handover.source[u] = source
+    ues.cell[u] = target
+    ues.blocked_until[u] = handover.due_slot[u]
+    return True
+
+
+@bare_kernel
+def _complete(u: int, slot: int, ues: Ues, handover: Handover) -> bool:
+    """End the execution of a handover: the UE is connected to the target, or searches; whether it is connected."""
+    source = handover.source[u]
+    if _mean_sinr(u, handover.qout_ticks, handover) < handover.qout:
+        handover.counts[TARGETS_LOST, source] += 1
+        _search(u, slot, source, ues, handover)
+        return False
+    handover.counts[SUCCESSES, source] += 1
+    stay_slots = handover.due_slot[u] - handover.changed_slot[u]
+    if handover.previous_cell[u] >= 0 and stay_slots < handover.short_stay_slots:
+        handover.counts[SHORT_STAYS, source] += 1
+        if ues.cell[u] == handover.previous_cell[u]:
+            handover.counts[PING_PONGS, source] += 1
+    handover.phase[u] = CONNECTED
+    handover.previous_cell[u] = source
+    handover.changed_slot[u] = handover.due_slot[u]
+    return True
+
+
+@bare_kernel
+def advance_mobility(
+    u: int, slot: int, sinr: float, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover
+) -> bool:
+    """Bring a UE's link monitoring and handover to this tick, with the serving cell's SINR (one branch, linear).
+
+    Returns:
+        Whether the UE has another serving cell now.
+    """
+    phase = handover.phase[u]
+    if phase == SEARCHING:
+        return False
+    if phase == EXECUTING:
+        _sample_link(u, sinr, handover)
+        if slot < handover.due_slot[u] or not _complete(u, slot, ues, handover):
+            return False
+    elif link_fails(u, slot, sinr, handover):
+        _lose_link(u, slot, ues, handover)
+        return False
+    target = due_target(u, slot, l3_rsrp_dbm, cio_db, ues, handover)
+    return target >= 0 and send_command(u, slot, target, ues, handover)

@@ -5,7 +5,8 @@ period, and its state at the period's end. Names and units are those of TS 28.55
 ranloop's own. NaN means that the period has no meaningful value, which is not 0.
 
 Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); RSRQ and SINR (no layer-1 reports but
-CQI); handovers by kind of target (all are intra-frequency, and counted at the source cell only).
+CQI); handovers by kind of target (all are intra-frequency, and counted at the source cell only). A UE asks only a cell
+that it can receive for re-establishment, and every node can fetch its context: each attempt succeeds with it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,16 @@ from numpy.typing import NDArray
 from ran_sim import counters as count
 from ran_sim.state import F64, I64
 
+# Handovers and radio links of a cell over the period, in the order of `handover.COUNTERS`.
+HandoverState = Literal[
+    "handover_attempts", "handover_successes", "commands_lost", "targets_lost", "ping_pongs", "short_stays",
+    "link_failures", "reestablishments", "too_early", "too_late", "wrong_cell", "requested_handovers",
+]  # fmt: skip
+HANDOVER_STATES: Final[tuple[HandoverState, ...]] = get_args(HandoverState)
 # What a row knows beside its counters, float64 [n_rows] each, NaN = unknown; at the end of the period.
-StateName = Literal[
+StateName = HandoverState | Literal[
     "backlog_bytes",  # all levels
-    "connected_max", "handover_attempts", "handover_successes", "handover_ping_pongs",  # cell: over the period
+    "connected_max",  # cell: over the period
     "tx_power_dbm", "cio_db",  # cell
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
 ]  # fmt: skip
@@ -245,7 +252,16 @@ _CELL: Final[Mapping[str, Column]] = {
     "RRC.ConnMax": _state("connected_max"),
     "MM.HoExeIntraFreqReq": _state("handover_attempts"),
     "MM.HoExeIntraFreqSucc": _state("handover_successes"),
-    "X.MM.HoPingPong": _state("handover_ping_pongs"),
+    "HO.IntraSys.TooEarly": _state("too_early"),
+    "HO.IntraSys.TooLate": _state("too_late"),
+    "HO.IntraSys.ToWrongCell": _state("wrong_cell"),
+    "RRC.ReEstabAtt": _state("reestablishments"),
+    "RRC.ReEstabSuccWithUeContext": _state("reestablishments"),
+    "X.MM.HoCommandLost": _state("commands_lost"),
+    "X.MM.HoTargetLost": _state("targets_lost"),
+    "X.MM.HoPingPong": _state("ping_pongs"),
+    "X.MM.HoShortStay": _state("short_stays"),
+    "X.MM.RadioLinkFailures": _state("link_failures"),
     "X.Cell.TxPower": _state("tx_power_dbm"),
     "X.Cell.Offset": _state("cio_db"),
 }

@@ -31,7 +31,7 @@ class Period:
     end: Snapshot
     ue: I64  # [n_ue, counters.N] counts of the UE that is in the slot at the end, at its present node
     cell_class: I64  # [n_cell, n_class, counters.N]
-    handovers: I64  # [3, n_cell] attempts, successes, ping-pongs, at the source cell
+    handover: I64  # [len(handover.COUNTERS), n_cell]
     connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
     rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter
     weight: F64  # [n_ue]
@@ -150,13 +150,7 @@ class PeriodMeter:
             end=end,
             ue=ue,
             cell_class=cell_class,
-            handovers=np.stack(
-                (
-                    end.handover_attempts - begin.handover_attempts,
-                    end.handover_successes - begin.handover_successes,
-                    end.handover_ping_pongs - begin.handover_ping_pongs,
-                )
-            ),
+            handover=end.handover - begin.handover,
             connected_max=base.connected_max,
             rsrp_dbm=engine.links.rsrp_l3_dbm[np.arange(engine.n_ue), serving].astype(np.float64),
             weight=engine.ues.weight.copy(),

@@ -14,12 +14,16 @@ import numpy as np
 from ran_sim._jit import bare_kernel
 from ran_sim.fading import Fading, assign_links, build_fading, fade_ue, start_fading
 from ran_sim.handover import (
+    EXECUTING,
+    REQUESTED,
+    SEARCHING,
     Handover,
+    advance_mobility,
     build_handover,
-    due_target,
-    execute_handover,
     measure,
+    reestablish,
     reset_handover,
+    send_command,
 )
 from ran_sim.mobility import (
     Motion,
@@ -58,11 +62,6 @@ class RadioState(NamedTuple):
     motion: Motion
     fading: Fading
     handover: Handover
-    ho_attempts: I64  # [n_cell] cumulative, by source cell; the same arrays as in `handover`
-    ho_successes: I64
-    ho_failures: I64
-    ho_ping_pong: I64
-    ho_forced: I64  # those attempts that `request_handover` asked for
     power_mw: F64  # [n_cell] scratch of one UE's links
     seed: int
     tick_slots: int
@@ -76,7 +75,6 @@ class RadioState(NamedTuple):
 def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioState]:
     """The state at slot 0, before its tick: cells stand, maps are drawn, nobody is connected."""
     topology = build_topology(scenario.layout)
-    handover = build_handover(scenario)
     radio = scenario.radio
     state = RadioState(
         topology=topology,
@@ -94,12 +92,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
             delay_spread_s=radio.delay_spread_ns * 1e-9,
             rbg_hz=_rbg_hz(scenario),
         ),
-        handover=handover,
-        ho_attempts=handover.attempts,
-        ho_successes=handover.successes,
-        ho_failures=handover.failures,
-        ho_ping_pong=handover.ping_pong,
-        ho_forced=np.zeros(scenario.n_cell, np.int64),
+        handover=build_handover(scenario),
         power_mw=np.zeros(scenario.n_cell),
         seed=seed,
         tick_slots=scenario.slots(radio.tick_ms),
@@ -109,7 +102,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
         min_doppler_hz=radio.min_doppler_hz,
         rbg_share_db=10.0 * math.log10(scenario.rbg_prb / scenario.carrier.bandwidth_prb),
     )
-    ues = _no_ues(scenario.n_ue)
+    ues = no_ues(scenario.n_ue)
     for u in range(scenario.n_ue):
         first_session(seed, u, ues, state.sessions)
     return _cells(scenario, topology), ues, _no_links(scenario), state
@@ -133,7 +126,9 @@ def _cells(scenario: Scenario, topology: Topology) -> Cells:
     )
 
 
-def _no_ues(n_ue: int) -> Ues:
+def no_ues(n_ue: int) -> Ues:
+    """Empty UE slots."""
+
     def slots() -> I64:
         return np.zeros(n_ue, np.int64)
 
@@ -150,6 +145,7 @@ def _no_ues(n_ue: int) -> Ues:
         start_slot=slots(),
         end_slot=slots(),
         blocked_until=slots(),
+        reestablished=np.zeros(n_ue, np.uint8),
     )
 
 
@@ -201,17 +197,17 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             rsrp_dbm,
             radio.handover,
         )
+        handover = radio.handover
         if starts:
             ues.cell[u] = np.argmax(rsrp_dbm)
-        else:
-            target = due_target(u, slot, rsrp_dbm, cells.cio_db, ues, radio.handover)
-            if target >= 0:
-                # The command meets the links as they are now, so they are renewed before and after it.
-                _renew_links(u, cells, ues, links, radio)
-                execute_handover(
-                    slot, u, target, serving_sinr_db(u, cells, links), rsrp_dbm, ues, radio.handover
-                )
+        elif handover.phase[u] == SEARCHING and slot >= handover.due_slot[u]:
+            best = int(np.argmax(rsrp_dbm))
+            reestablish(u, slot, best, _sinr_of(u, best, cells, links, radio), ues, handover)
         _renew_links(u, cells, ues, links, radio)
+        if not starts and advance_mobility(
+            u, slot, serving_sinr(u, cells, links), rsrp_dbm, cells.cio_db, ues, handover
+        ):
+            _renew_links(u, cells, ues, links, radio)
 
 
 @bare_kernel
@@ -240,30 +236,43 @@ def request_handover(
 ) -> bool:
     """Hand UE slot `u` over to `cell` at `slot`, without A3 and preparation; False, and nothing done, if it cannot be.
 
-    It cannot while the slot is empty, while an earlier handover is executed, or towards the serving or no cell. The
-    command can be lost like any other.
+    It cannot while the slot is empty, while an earlier handover is executed, while the UE searches for a cell, or towards
+    the serving or no cell. The command can be lost like any other: the UE stays where it is then.
     """
+    handover = radio.handover
     if not 0 <= u < ues.id.size or not 0 <= cell < cells.x_m.size:
         return False
-    if not ues.connected[u] or ues.cell[u] == cell or slot < ues.blocked_until[u]:
+    if not ues.connected[u] or ues.cell[u] == cell or handover.phase[u] >= EXECUTING:
         return False
-    radio.ho_forced[ues.cell[u]] += 1
-    execute_handover(
-        slot, u, cell, serving_sinr_db(u, cells, links), links.rsrp_l3_dbm[u], ues, radio.handover
-    )
-    _renew_links(u, cells, ues, links, radio)
-    fade_ue(u, radio.fading.grid_step[0], radio.fading, links.fading[u])
+    handover.counts[REQUESTED, ues.cell[u]] += 1
+    if send_command(u, slot, cell, ues, handover):
+        _renew_links(u, cells, ues, links, radio)
+        fade_ue(u, radio.fading.grid_step[0], radio.fading, links.fading[u])
     return True
 
 
 @bare_kernel
-def serving_sinr_db(u: int, cells: Cells, links: Links) -> float:
-    """Mean SINR of one branch on the serving cell without fast fading, interferers weighted with their load."""
+def serving_sinr(u: int, cells: Cells, links: Links) -> float:
+    """Mean SINR of one branch on the serving cell, linear, without fast fading, interferers weighted with their load."""
     other_mw = links.noise_mw[0] + links.rest_mw[u]
     for k in range(1, links.cell.shape[1]):
         if links.cell[u, k] >= 0:
             other_mw += cells.load[links.cell[u, k]] * links.rx_mw[u, k]
-    return 10.0 * math.log10(links.rx_mw[u, 0] / other_mw)
+    return float(links.rx_mw[u, 0] / other_mw)
+
+
+@bare_kernel
+def _sinr_of(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -> float:
+    """What `serving_sinr` would be on any cell."""
+    wanted_mw, other_mw = 0.0, float(links.noise_mw[0])
+    for i in range(cells.tx_power_dbm.size):
+        power_dbm = cells.tx_power_dbm[i] + radio.rbg_share_db + links.gain_db[u, i]
+        power_mw = 10.0 ** (power_dbm / 10.0)
+        if i == cell:
+            wanted_mw = power_mw
+        else:
+            other_mw += power_mw * cells.load[i]
+    return wanted_mw / other_mw
 
 
 @bare_kernel
@@ -276,12 +285,12 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     ues.weight[u] = DEFAULT_WEIGHT
     ues.olla_target[u] = DEFAULT_OLLA_TARGET
     ues.blocked_until[u] = slot
+    ues.reestablished[u] = 0
     place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
     speed_mps = doppler_speed_mps(u, radio.motion)
     doppler_hz = max(speed_mps * radio.frequency_ghz * 1e9 / _SPEED_OF_LIGHT_MPS, radio.min_doppler_hz)
     start_fading(radio.seed, u, ue_id, doppler_hz, radio.fading)
     reset_handover(u, slot, radio.handover)
-    radio.handover.previous_cell[u] = -1
 
 
 @bare_kernel

@@ -139,17 +139,36 @@ class Mobility(_Section):
 
 
 class Handover(_Section):
-    """TS 38.331 5.5.4.4 event A3 and what a handover costs."""
+    """TS 38.331: event A3 (5.5.4.4), radio link failure (5.3.10), and what a handover costs; thresholds of TR 36.839."""
 
     a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)
     hysteresis_db: float = Field(default=1.0, ge=0.0, le=15.0)
     ttt_ms: NotNegative = 100.0
     preparation_ms: NotNegative = 50.0
     execution_ms: NotNegative = 40.0  # nothing is scheduled to the UE
-    reestablishment_ms: NotNegative = 200.0  # interruption after a failed handover
+    reestablishment_ms: NotNegative = 200.0  # interruption after a failure, if a cell is found at once
     l3_filter_k: int = Field(default=1, ge=0, le=19)
-    qout_db: float = Field(default=-8.0, ge=-20.0, le=10.0)  # below it the command is lost (TR 36.839)
-    ping_pong_s: Positive = 1.0  # a return within this time of stay counts as ping-pong
+    qout_db: float = Field(
+        default=-8.0, ge=-20.0, le=10.0
+    )  # SINR after combining; below it a link is out of sync
+    qin_db: float = Field(default=-6.0, ge=-20.0, le=10.0)  # above it a link is in sync, and a cell is found
+    qout_window_ms: Positive = 200.0  # that the SINR is averaged over
+    qin_window_ms: Positive = 100.0
+    n310: int = Field(
+        default=1, ge=1, le=20
+    )  # out-of-sync indications in a row that start T310, one per tick
+    n311: int = Field(default=1, ge=1, le=10)  # in-sync ones that stop it
+    t310_ms: NotNegative = 1000.0
+    ping_pong_s: Positive = 1.0  # a shorter stay is short; a return after it counts as ping-pong
+    mro_recent_s: Positive = (
+        5.0  # a failure is blamed on a handover for this long; TS 38.300 leaves the time open
+    )
+
+    @model_validator(mode="after")
+    def _in_sync_is_better_than_out(self) -> Self:
+        if self.qin_db < self.qout_db:
+            raise ValueError(f"qin_db at least qout_db, {self.qout_db:g}")
+        return self
 
 
 class Scheduler(_Section):

@@ -63,8 +63,9 @@ def sync_sessions(
     """Bring MAC and queues in line with `Ues` after a radio tick or a handover, at the start of `slot`.
 
     Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
-    HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. What
-    was set on a UE stays with it inside a node; another node knows nothing of it and starts from the defaults.
+    HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. So
+    does a re-establishment, in the same cell too. What was set on a UE stays with it inside a node; another node knows
+    nothing of it and starts from the defaults.
 
     Returns:
         Number of sessions that ended.
@@ -73,8 +74,10 @@ def sync_sessions(
     for u in range(ues.id.shape[0]):
         present = ues.id[u] if ues.connected[u] == 1 else -1
         owner = queues.owner[u]
-        if owner == present and (owner < 0 or queues.cell[u] == ues.cell[u]):
+        same_link = queues.cell[u] == ues.cell[u] and ues.reestablished[u] == 0
+        if owner == present and (owner < 0 or same_link):
             continue
+        ues.reestablished[u] = 0
         if owner >= 0:
             stays = owner == present
             flush(harq, queues, traffic, counts.ue[u], u, slot, stays)

@@ -53,7 +53,8 @@ class Ues(NamedTuple):
     olla_target: F64  # first-transmission BLER target, default 0.1
     start_slot: I64  # session start and end, drawn from the session's own random stream
     end_slot: I64
-    blocked_until: I64  # not schedulable before this slot (handover execution)
+    blocked_until: I64  # not schedulable before this slot (handover execution, search for a cell)
+    reestablished: U8  # 1 from a re-establishment until the MAC has followed it
 
 
 class Links(NamedTuple):

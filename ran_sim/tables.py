@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim.engine import Engine
-from ran_sim.kpm import Rows, StateName
+from ran_sim.kpm import HANDOVER_STATES, Rows, StateName
 from ran_sim.periods import Period
 from ran_sim.state import F64, I64
 
@@ -80,16 +80,13 @@ class Tables:
     def _cells(self, period: Period) -> Table:
         cell = self._cells_by_site
         one_kind = np.zeros(self._engine.n_ue, np.int64)
-        attempts, successes, ping_pongs = period.handovers[:, cell].astype(np.float64)
         state: dict[StateName, F64] = {
             "backlog_bytes": self._backlog_bytes(period, one_kind, 1)[cell, 0],
             "connected_max": period.connected_max[cell].astype(np.float64),
-            "handover_attempts": attempts,
-            "handover_successes": successes,
-            "handover_ping_pongs": ping_pongs,
             "tx_power_dbm": period.tx_power_dbm[cell],
             "cio_db": period.cio_db[cell],
         }
+        state.update(zip(HANDOVER_STATES, period.handover[:, cell].astype(np.float64), strict=True))
         counts = period.cell_class[cell].sum(axis=1)
         return self._table(cell[:, None], period, counts, state, self._first_of_site(self.site[cell]))
 

@@ -22,9 +22,7 @@ def snapshot(slot: int, ue_id: list[int], delivered: list[int]) -> Snapshot:
         backlog_bytes=gauges,
         hol_slots=gauges,
         cqi=np.zeros(n, np.int32),
-        handover_attempts=np.zeros(1, np.int64),
-        handover_successes=np.zeros(1, np.int64),
-        handover_ping_pongs=np.zeros(1, np.int64),
+        handover=np.zeros((1, 1), np.int64),
     )
 
 

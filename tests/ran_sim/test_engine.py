@@ -9,6 +9,7 @@ import pytest
 from ran_sim import counters as count
 from ran_sim.counters import Snapshot
 from ran_sim.engine import Engine
+from ran_sim.handover import ATTEMPTS, REESTABLISHMENTS, TARGETS_LOST, TOO_EARLY
 from ran_sim.harq import HARQ_RTT_SLOTS
 from ran_sim.link import RE_PER_PRB, link_tables, transport_block_bits
 from ran_sim.queues import FULL_BUFFER_BYTES
@@ -292,14 +293,17 @@ def test_what_was_set_on_a_ue_stays_with_it_inside_a_node_and_ends_at_the_next()
         assert kept == ((50.0, 0.01) if same_site else (1.0, 0.1))
 
 
-def test_a_command_to_a_cell_that_the_ue_cannot_receive_fails() -> None:
+def test_a_command_to_a_cell_that_the_ue_cannot_receive_fails_and_the_ue_returns() -> None:
     engine = Engine(SEVEN_SITES, seed=1)
     engine.run_until(400)
     u = int(np.flatnonzero(engine.ues.connected)[0])
     source, weakest = int(engine.ues.cell[u]), int(np.argmin(engine.links.rsrp_l3_dbm[u]))
-    engine.request_handover(u, weakest)
-    assert engine.ues.cell[u] == np.argmax(engine.links.rsrp_l3_dbm[u])
-    assert engine.snapshot().handover_successes[source] == 0
+    assert engine.request_handover(u, weakest)
+    assert engine.ues.cell[u] == weakest
+    engine.run_until(1100)  # 40 ms of execution, 200 ms of search, ticks of 50 ms
+    assert engine.ues.cell[u] == np.argmax(engine.links.rsrp_l3_dbm[u]) == source
+    counts = engine.snapshot().handover[:, source]
+    assert counts[[TARGETS_LOST, TOO_EARLY, REESTABLISHMENTS]].tolist() == [1, 1, 1]
 
 
 def test_no_cell_sends_more_than_it_was_configured_with() -> None:
@@ -316,7 +320,7 @@ def test_handover_moves_the_ue_and_asks_for_new_channel_state() -> None:
     assert engine.request_handover(u, target)
     snapshot = engine.snapshot()
     assert (snapshot.cell[u], snapshot.cqi[u]) == (target, -1)
-    assert snapshot.handover_attempts[source] >= 1
+    assert snapshot.handover[ATTEMPTS, source] >= 1
     before = snapshot.ue[u, count.PRB_USED]
     engine.run_until(int(engine.ues.blocked_until[u]))
     assert engine.snapshot().ue[u, count.PRB_USED] == before  # interrupted
@@ -353,6 +357,20 @@ def test_wrong_arguments_are_told_what_is_wanted() -> None:
     engine.run_until(10)
     with pytest.raises(ValueError, match="engine is at slot 10"):
         engine.run_until(9)
+
+
+@pytest.mark.parametrize("setting", ["set_ue_weight", "set_olla_target"])
+def test_a_setting_on_an_empty_slot_is_refused_rather_than_lost(setting: str) -> None:
+    engine = Engine(ONE_CELL.with_overrides({"load": 0.2}), seed=1)
+    put = getattr(engine, setting)
+    with pytest.raises(ValueError, match="nobody is connected before the first slot"):
+        put(0, 0.3)
+    engine.run_until(1)
+    connected = engine.ues.connected > 0
+    empty, present = int(np.argmin(connected)), int(np.argmax(connected))
+    with pytest.raises(ValueError, match=f"UE slot {empty}: nobody is in it"):
+        put(np.array([present, empty]), 0.3)
+    put(present, 0.3)
 
 
 def test_tables_fit_the_carrier() -> None:

@@ -1,23 +1,38 @@
-"""Event A3 against closed forms, the layer-3 filter, and what a command does."""
+"""Event A3 against closed forms, the layer-3 filter, what a command does, when a link fails and where a UE returns to."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ran_sim.handover import (
+    COMMAND_LOST,
+    CONNECTED,
+    COUNTERS,
+    EXECUTING,
+    PING_PONGS,
+    PREPARING,
+    SEARCHING,
+    SHORT_STAYS,
+    SUCCESSES,
     Handover,
     a3_target,
+    advance_mobility,
     build_handover,
     due_target,
-    execute_handover,
     l3_filter_share,
+    link_fails,
     measure,
+    reestablish,
     reset_handover,
+    send_command,
 )
-from ran_sim.radio import init_radio
+from ran_sim.radio import no_ues
 from ran_sim.scenario import load_scenario
 from ran_sim.state import F32, Ues
 
@@ -29,7 +44,7 @@ def state(**overrides: float) -> tuple[Ues, Handover]:
     scenario = load_scenario("seven-sites").with_overrides(
         {**QUIET, **{f"handover.{key}": value for key, value in overrides.items()}}
     )
-    _, ues, _, _ = init_radio(scenario, 1)
+    ues = no_ues(scenario.n_ue)
     ues.connected[0], ues.cell[0] = 1, 0
     return ues, build_handover(scenario)
 
@@ -71,6 +86,18 @@ def test_time_to_trigger_starts_again_when_the_condition_breaks() -> None:
     strong, weak = two_cells(-90, -86), two_cells(-90, -88)
     pattern = [strong, strong, weak, strong, strong, strong]
     assert [a3_target(0, 0, rsrp, cio, handover) for rsrp in pattern] == [-1, -1, -1, -1, -1, 1]
+
+
+def test_a_neighbour_between_entering_and_leaving_condition_starts_anew() -> None:
+    # A3-2 (leaving) would need Mn + Hys < Mp + Off: -88.5 is 1.5 dB above serving, neither entering nor leaving.
+    _, handover = state(ttt_ms=100.0)
+    for rsrp in (two_cells(-90, -86), two_cells(-90, -86), two_cells(-90, -88.5)):
+        a3_target(0, 0, rsrp, np.zeros(21), handover)
+    assert handover.held_ticks[0, 1] == -1
+
+
+def test_time_to_trigger_is_rounded_up_to_ticks() -> None:
+    assert [state(ttt_ms=ttt)[1].ttt_ticks for ttt in (0.0, 40.0, 50.0, 51.0, 160.0)] == [0, 1, 1, 2, 4]
 
 
 def test_entering_condition_is_strict() -> None:
@@ -121,44 +148,232 @@ def test_measurement_error_has_its_standard_deviation() -> None:
     assert samples.std() == pytest.approx(2.0, rel=4 / math.sqrt(2 * samples.size))
 
 
-def test_success_moves_the_ue_and_blocks_it_for_the_execution_time() -> None:
+# -- the command and its execution --------------------------------------------------------------------------------
+
+GOOD, BAD = 1.0, 0.01  # serving SINR of one branch: 0 and -20 dB
+QUIET_RSRP = two_cells(-90, -90)
+
+
+def ticks(ues: Ues, handover: Handover, sinrs: Sequence[float], *, first: int = 0) -> None:
+    """One tick after another with these serving SINRs and nothing to hand over to."""
+    for tick, sinr in enumerate(sinrs, start=first):
+        advance_mobility(0, tick * TICK_SLOTS, sinr, QUIET_RSRP, np.zeros(21), ues, handover)
+
+
+def count(handover: Handover) -> dict[str, dict[int, int]]:
+    """Counters that are not zero, by name and cell."""
+    return {
+        name: {int(cell): int(row[cell]) for cell in np.flatnonzero(row)}
+        for name, row in zip(COUNTERS, handover.counts, strict=True)
+        if row.any()
+    }
+
+
+def test_a_command_moves_the_ue_and_blocks_it_for_the_execution_time() -> None:
     ues, handover = state(execution_ms=40.0)
-    execute_handover(1000, 0, 1, 0.0, two_cells(-90, -85), ues, handover)
-    assert (ues.cell[0], ues.blocked_until[0]) == (1, 1000 + 80)
-    assert (handover.attempts[0], handover.successes[0], handover.failures[0]) == (1, 1, 0)
+    assert send_command(0, 1000, 1, ues, handover)
+    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0]) == (1, 1000 + 80, EXECUTING)
+    assert count(handover) == {"attempts": {0: 1}}
 
 
-def test_command_below_qout_is_lost_and_the_ue_re_establishes_on_its_strongest_cell() -> None:
-    ues, handover = state(reestablishment_ms=200.0)
-    rsrp = two_cells(-90, -85)
-    rsrp[7] = -84
+def test_success_is_counted_at_the_source_on_the_tick_after_the_execution() -> None:
+    ues, handover = state(execution_ms=60.0)
+    send_command(0, 0, 1, ues, handover)
+    ticks(ues, handover, [GOOD], first=1)  # 50 ms
+    assert count(handover) == {"attempts": {0: 1}}
+    ticks(ues, handover, [GOOD], first=2)
+    assert count(handover) == {"attempts": {0: 1}, "successes": {0: 1}}
+    assert (handover.phase[0], handover.previous_cell[0], handover.changed_slot[0]) == (CONNECTED, 0, 120)
+
+
+@pytest.mark.parametrize(("sinr_db", "arrived"), [(-10.9, True), (-11.1, False)])
+def test_a_target_below_qout_at_the_end_of_execution_is_lost(sinr_db: float, arrived: bool) -> None:
     # Two branches add 3.01 dB: Qout of -8 dB is -11.01 dB on one of them.
-    execute_handover(1000, 0, 1, -11.1, rsrp, ues, handover)
-    assert (ues.cell[0], ues.blocked_until[0]) == (7, 1000 + 400)
-    assert (handover.attempts[0], handover.successes[0], handover.failures[0]) == (1, 0, 1)
+    ues, handover = state(execution_ms=40.0)
+    send_command(0, 0, 1, ues, handover)
+    ticks(ues, handover, [10 ** (sinr_db / 10)], first=1)
+    assert count(handover) == {"attempts": {0: 1}, "successes" if arrived else "targets_lost": {0: 1}}
+    assert handover.phase[0] == (CONNECTED if arrived else SEARCHING)
 
 
-def test_command_just_above_qout_arrives() -> None:
-    ues, handover = state()
-    execute_handover(1000, 0, 1, -10.9, two_cells(-90, -85), ues, handover)
-    assert (ues.cell[0], handover.successes[0]) == (1, 1)
+def test_a_command_is_lost_while_t310_runs_and_not_repeated_until_it_stops() -> None:
+    ues, handover = state(ttt_ms=0.0, preparation_ms=0.0)
+    better = two_cells(-90, -80)
+    handover.t310_end[0] = 10_000
+    for tick in range(3):
+        advance_mobility(0, tick * TICK_SLOTS, BAD, better, np.zeros(21), ues, handover)
+    assert (ues.cell[0], handover.phase[0]) == (0, COMMAND_LOST)
+    assert count(handover) == {"attempts": {0: 1}, "commands_lost": {0: 1}}
+    # In sync on average over 100 ms, two ticks: T310 stops, and the event is measured anew.
+    advance_mobility(0, 3 * TICK_SLOTS, GOOD, better, np.zeros(21), ues, handover)
+    assert (ues.cell[0], handover.phase[0]) == (1, EXECUTING)
 
 
-@pytest.mark.parametrize(("below_db", "succeeds"), [(7.9, 1), (8.1, 0)])
-def test_a_target_weaker_than_the_strongest_cell_by_more_than_qout_cannot_be_reached(
-    below_db: float, succeeds: int
+@pytest.mark.parametrize(("stay_slots", "short"), [(1999, 1), (2000, 0)])  # 1 s of 0.5 ms
+@pytest.mark.parametrize("third_cell", [False, True])
+def test_a_short_stay_is_counted_and_is_ping_pong_if_it_leads_back(
+    stay_slots: int, short: int, third_cell: bool
+) -> None:
+    ues, handover = state(execution_ms=0.0)
+    reset_handover(0, 0, handover)
+    for slot, target in ((5000, 1), (5000 + stay_slots, 2 if third_cell else 0)):
+        send_command(0, slot, target, ues, handover)
+        advance_mobility(0, slot, GOOD, QUIET_RSRP, np.zeros(21), ues, handover)
+    assert handover.counts[SUCCESSES].tolist()[:2] == [1, 1]
+    assert handover.counts[SHORT_STAYS].sum() == handover.counts[SHORT_STAYS, 1] == short
+    assert handover.counts[PING_PONGS].sum() == handover.counts[PING_PONGS, 1] == short * (not third_cell)
+
+
+def test_the_first_handover_of_a_session_ends_no_short_stay() -> None:
+    ues, handover = state(execution_ms=0.0)
+    send_command(0, 100, 1, ues, handover)
+    ticks(ues, handover, [GOOD], first=1)
+    assert count(handover) == {"attempts": {0: 1}, "successes": {0: 1}}
+
+
+# -- radio link monitoring ----------------------------------------------------------------------------------------
+
+
+def failure_tick(handover: Handover, sinrs: Sequence[float]) -> int | None:
+    """First tick on which T310 expires."""
+    return next(
+        (tick for tick, sinr in enumerate(sinrs) if link_fails(0, tick * TICK_SLOTS, sinr, handover)), None
+    )
+
+
+def test_a_link_fails_after_the_window_and_t310() -> None:
+    # Four samples of 50 ms fill Qout's window on tick 3; T310 of 1 s are 20 ticks more.
+    _, handover = state()
+    assert failure_tick(handover, [BAD] * 30) == 23
+
+
+def test_a_faster_tick_samples_the_same_times() -> None:
+    scenario = load_scenario("seven-sites").with_overrides({"radio.tick_ms": 10.0})
+    handover = build_handover(scenario)
+    assert (handover.qout_ticks, handover.qin_ticks, handover.sinr.shape[1]) == (20, 10, 20)
+    failed = [slot for slot in range(0, 4000, 20) if link_fails(0, slot, BAD, handover)]
+    assert failed[0] * 0.5 == 190 + 1000  # ms: the window is full with the 20th sample, at 190 ms
+
+
+def test_n310_indications_in_a_row_start_t310() -> None:
+    _, handover = state(n310=3)
+    assert failure_tick(handover, [BAD] * 40) == 25
+    _, handover = state(n310=3)
+    # A good sample lifts the mean over Qout for as long as the window holds it: the row starts again after it.
+    assert failure_tick(handover, [*[BAD] * 5, GOOD, *[BAD] * 40]) == 5 + 4 + 2 + 20
+
+
+def test_n311_indications_in_a_row_stop_t310() -> None:
+    # T310 runs from tick 3. Two samples are Qin's window: each good one keeps it in sync for two ticks.
+    for n311, fails in ((2, False), (3, True)):
+        _, handover = state(n311=n311, qout_window_ms=50.0)
+        outcome = failure_tick(handover, [*[BAD] * 10, GOOD, *[BAD] * 12])
+        # Without a stop it fails 20 ticks after tick 0; a new T310 runs from tick 12 on.
+        assert (outcome == 20) == fails
+
+
+def test_qin_above_qout_keeps_a_link_between_them_from_recovering() -> None:
+    between = 10 ** (-7 / 10) / 2  # -7 dB after combining
+    _, handover = state()
+    assert failure_tick(handover, [between] * 60) is None
+    _, handover = state()
+    assert failure_tick(handover, [*[BAD] * 4, *[between] * 60]) == 23
+
+
+def test_sinr_is_averaged_linearly_over_the_window() -> None:
+    # One sample in four of twice Qout's value and three of two thirds of it: the mean is Qout itself.
+    _, handover = state()
+    above, below = handover.qout * (2.0 + 0.1), handover.qout * (2.0 / 3.0)
+    assert failure_tick(handover, [above, below, below, below] * 15) is None
+    _, handover = state()
+    above = handover.qout * (2.0 - 0.1)
+    assert failure_tick(handover, [above, below, below, below] * 15) == 23
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.lists(st.sampled_from([GOOD, BAD, 0.1]), max_size=80))
+def test_a_link_that_fails_was_bad_for_the_window_before_t310_and_never_recovered(sinrs: list[float]) -> None:
+    _, handover = state()
+    tick = failure_tick(handover, sinrs)
+    if tick is not None:
+        started = tick - 20
+        assert np.mean(sinrs[started - 3 : started + 1]) < handover.qout
+        assert all(np.mean(sinrs[i - 1 : i + 1]) <= handover.qin for i in range(started + 1, tick + 1))
+
+
+# -- re-establishment ---------------------------------------------------------------------------------------------
+
+
+def lost(*, preparing: bool = False, **overrides: float) -> tuple[Ues, Handover]:
+    """A UE whose link has failed in cell 0 at tick 23."""
+    ues, handover = state(**overrides)
+    ticks(ues, handover, [BAD] * 23)
+    if preparing:
+        handover.phase[0], handover.target[0], handover.due_slot[0] = PREPARING, 1, 23 * TICK_SLOTS + 1
+    ticks(ues, handover, [BAD], first=23)
+    return ues, handover
+
+
+def test_a_lost_link_leaves_the_ue_in_its_cell_and_blocked() -> None:
+    ues, handover = lost()
+    assert count(handover) == {"link_failures": {0: 1}}
+    assert (ues.cell[0], handover.phase[0], handover.due_slot[0]) == (0, SEARCHING, 23 * TICK_SLOTS + 400)
+    assert ues.blocked_until[0] > 1 << 60
+
+
+def test_a_link_that_fails_under_preparation_fails_the_handover_too() -> None:
+    _, handover = lost(preparing=True)
+    assert count(handover) == {"attempts": {0: 1}, "commands_lost": {0: 1}, "link_failures": {0: 1}}
+
+
+def test_nothing_is_found_up_to_qin() -> None:
+    ues, handover = lost()
+    assert not reestablish(0, 3000, 1, handover.qin, ues, handover)
+    assert (ues.cell[0], handover.phase[0], ues.reestablished[0]) == (0, SEARCHING, 0)
+    assert reestablish(0, 3100, 1, handover.qin * 1.001, ues, handover)
+    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0], ues.reestablished[0]) == (
+        1,
+        3100,
+        CONNECTED,
+        1,
+    )
+    assert count(handover)["reestablishments"] == {1: 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "found", "blamed"),
+    # The link failed in cell 0; `source` is where a recent handover came from, -1 without one. TS 38.300 15.5.2.
+    [
+        (-1, 1, {"too_late": {0: 1}}),
+        (-1, 0, {}),
+        (5, 5, {"too_early": {5: 1}}),
+        (5, 1, {"wrong_cell": {5: 1}}),
+        (5, 0, {}),
+    ],
+)
+def test_where_the_ue_returns_to_tells_what_was_wrong(
+    source: int, found: int, blamed: dict[str, dict[int, int]]
 ) -> None:
     ues, handover = state()
-    execute_handover(1000, 0, 1, 20.0, two_cells(-80, -80 - below_db), ues, handover)
-    assert handover.successes[0] == succeeds
-    assert ues.cell[0] == (1 if succeeds else 0)
+    handover.previous_cell[0] = source
+    ticks(ues, handover, [BAD] * 24)
+    reestablish(0, 4000, found, GOOD, ues, handover)
+    assert count(handover) == {"link_failures": {0: 1}, "reestablishments": {found: 1}, **blamed}
 
 
-@pytest.mark.parametrize(("stay_slots", "ping_pong"), [(1999, 1), (2000, 0)])  # 1 s of 0.5 ms
-def test_a_quick_return_is_ping_pong(stay_slots: int, ping_pong: int) -> None:
+def test_an_old_handover_is_not_to_blame() -> None:
+    ues, handover = state(mro_recent_s=1.0)
+    handover.previous_cell[0] = 5  # 1.15 s before T310 expires
+    ticks(ues, handover, [BAD] * 24)
+    reestablish(0, 4000, 5, GOOD, ues, handover)
+    assert count(handover) == {"link_failures": {0: 1}, "reestablishments": {5: 1}, "too_late": {0: 1}}
+
+
+def test_a_handover_whose_target_is_lost_was_too_early_if_the_ue_returns() -> None:
     ues, handover = state()
-    reset_handover(0, 0, handover)
-    execute_handover(5000, 0, 1, 0.0, two_cells(-90, -85), ues, handover)
-    execute_handover(5000 + stay_slots, 0, 0, 0.0, two_cells(-85, -90), ues, handover)
-    assert handover.ping_pong[1] == ping_pong
-    assert handover.ping_pong.sum() == ping_pong
+    send_command(0, 0, 1, ues, handover)
+    ticks(ues, handover, [BAD], first=1)
+    reestablish(0, 1000, 0, GOOD, ues, handover)
+    assert count(handover) == {
+        "attempts": {0: 1}, "targets_lost": {0: 1}, "reestablishments": {0: 1}, "too_early": {0: 1},
+    }  # fmt: skip

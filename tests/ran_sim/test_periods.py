@@ -114,7 +114,7 @@ def test_short_periods_add_up_to_the_long_one(periods: list[Period]) -> None:
         ]
         assert len(parts) == 10
         np.testing.assert_array_equal(sum(part.cell_class for part in parts), second.cell_class)
-        np.testing.assert_array_equal(sum(part.handovers for part in parts), second.handovers)
+        np.testing.assert_array_equal(sum(part.handover for part in parts), second.handover)
 
 
 def test_cells_keep_what_ues_take_to_another_node(periods: list[Period], ticks: list[Tick]) -> None:

@@ -1,4 +1,4 @@
-"""Connections and handovers: who is here, who moves on (TS 28.552 5.1.1.4, .6, .10, .15)."""
+"""Connections and handovers: who is here, who moves on and who was lost (TS 28.552 5.1.1.4, .6, .10, .15, .17, .25)."""
 
 from __future__ import annotations
 
@@ -168,5 +168,82 @@ MOBILITY: tuple[Measurement, ...] = (
         clause="TS 28.552 5.1.1.6.5.2",
         no_value=NEVER,
         carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="HO.IntraSys.TooEarly",
+        unit="failure",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "failures soon after a handover out of the cell, or in it, after which the UE re-established in "
+            "the cell; TS 38.300 15.5.2"
+        ),
+        clause="TS 28.552 5.1.1.25.1",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="HO.IntraSys.TooLate",
+        unit="failure",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "radio link failures in the cell, no handover shortly before, after which the UE re-established "
+            "in another cell; TS 38.300 15.5.2"
+        ),
+        clause="TS 28.552 5.1.1.25.1",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="HO.IntraSys.ToWrongCell",
+        unit="failure",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "failures soon after a handover out of the cell, or in it, after which the UE re-established in "
+            "neither its source nor its target; TS 38.300 15.5.2"
+        ),
+        clause="TS 28.552 5.1.1.25.1",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="RRC.ReEstabAtt",
+        unit="attempt",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition="RRC connection re-establishments attempted in the cell, wherever the UE was before",
+        clause="TS 28.552 5.1.1.17.1",
+        no_value=NEVER,
+        carrier="ocudu CU-CP: node level",
+    ),
+    Measurement(
+        name="RRC.ReEstabSuccWithUeContext",
+        unit="re-establishment",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "RRC connection re-establishments in the cell that succeeded because the UE's context could be "
+            "retrieved"
+        ),
+        clause="TS 28.552 5.1.1.17.2",
+        no_value=NEVER,
+        carrier="ocudu CU-CP: node level",
     ),
 )

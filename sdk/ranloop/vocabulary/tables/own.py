@@ -235,6 +235,67 @@ OWN: tuple[Measurement, ...] = (
         carrier=NONE_KNOWN,
     ),
     Measurement(
+        name="X.MM.HoShortStay",
+        unit="handover",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "handovers out of the cell after a stay below the ping-pong time that the node states, ping-"
+            "pongs included"
+        ),
+        clause="own definition",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="X.MM.HoCommandLost",
+        unit="handover",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "handovers out of the cell that failed because T310 ran or the radio link had failed when the "
+            "command should arrive (TR 36.839, state 2)"
+        ),
+        clause="own definition",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="X.MM.HoTargetLost",
+        unit="handover",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition=(
+            "handovers out of the cell that failed because the target lay below Qout at the end of "
+            "execution (TR 36.839, state 3)"
+        ),
+        clause="own definition",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
+        name="X.MM.RadioLinkFailures",
+        unit="failure",
+        levels=("cell",),
+        collection=Collection.COUNTER,
+        integer=True,
+        low=0,
+        high=NO_BOUND,
+        definition="radio links that failed in the cell: T310 expired (TS 38.331 5.3.10.3)",
+        clause="own definition",
+        no_value=NEVER,
+        carrier=NONE_KNOWN,
+    ),
+    Measurement(
         name="X.Slice.MinQuota",
         unit="%",
         levels=("slice",),
