@@ -180,3 +180,10 @@ def test_sites_can_stand_freely() -> None:
 def test_sites_that_cannot_be_are_refused(positions_m: object, reason: str) -> None:
     with pytest.raises(ScenarioError, match=re.escape(reason)):
         load_scenario("one-cell").with_overrides({"layout.positions_m": positions_m})
+
+
+def test_qin_below_qout_is_refused() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"handover: got fields that do not fit.*qin_db at least qout_db, -8"
+    ):
+        load_scenario("one-cell").with_overrides({"handover.qin_db": -9})
