@@ -7,7 +7,7 @@ delayed ACKs together stall a QoS 1 hop for 40 ms; both are off on our side what
 from __future__ import annotations
 
 import secrets
-import selectors
+import select
 import socket
 import ssl
 import time
@@ -40,20 +40,44 @@ FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.05, 5.0
 STABLE_S = 5.0  # a connection that lived so long starts the next backoff from its beginning
 _DRAIN = 10_000  # reads in one poll, so that a flood cannot keep the handlers waiting for ever
 _LINGER_S = 0.5
-_TICK_S = 1.0  # keepalive is looked at this often in a long poll
+_TICK_S = 1.0  # keepalive is looked at this often
+_READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
+_WITHHELD = 8  # acknowledgements that wait for the handlers; mosquitto stops sending after 20
 
+_READ_OR_WRITE = select.POLLIN | select.POLLOUT
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
 class _Client(paho.Client):
-    """paho's client that acknowledges at once: the kernel falls back to delayed ACKs after each read."""
+    """paho's client that reads ahead: paho asks for a byte, for the next ones, then for the rest of each packet.
 
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        code = super().loop_read(max_packets)
-        connection = self.socket()
-        if connection is not None and _QUICKACK is not None and isinstance(connection, socket.socket):
-            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        return code
+    Should a later paho read by another way, nothing is ever ahead and each packet costs its system calls again.
+    """
+
+    _ahead, _at = b"", 0
+    readable = False  # the socket may have more; its owner sets it after waiting for input
+
+    @property
+    def has_ahead(self) -> bool:
+        """Whether input is here that paho has not asked for yet."""
+        return self._at < len(self._ahead)
+
+    def forget_ahead(self) -> None:
+        """A new connection begins with nothing read."""
+        self._ahead, self._at, self.readable = b"", 0, False
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        at = self._at
+        if at == len(self._ahead):
+            if not self.readable:
+                raise BlockingIOError
+            most = max(bufsize, _READ_AHEAD)
+            self._ahead, at = super()._sock_recv(most), 0
+            # What came short was all; a TLS socket gives one record at a time and is asked again.
+            self.readable = len(self._ahead) == most or isinstance(self.socket(), ssl.SSLSocket)
+        self._at = at + bufsize
+        self._at = min(len(self._ahead), self._at)
+        return self._ahead[at : self._at]
 
 
 class MqttBus:
@@ -78,13 +102,16 @@ class MqttBus:
         self.client_id = client_id or f"ranloop-{name}-{secrets.token_hex(16)}"
         self._address = address
         self._inbox = Inbox(self.stats)
-        self._selector = selectors.DefaultSelector()
+        self._poller = select.poll()  # knows one socket at most
+        self._events = 0  # what it waits for there
         self._knock = Knock(address.host, address.port)
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
         self._unflushed = 0
+        self._unacknowledged: list[int] = []  # ids of QoS 1 messages whose PUBACK is still to be sent
+        self._has_read = False  # since TCP was last told to acknowledge at once
         self._connected = self._closed = self._leaving = False
         self._refusal: ReasonCode | None = None
-        self._connected_at_s = self._retry_at_s = 0.0
+        self._connected_at_s = self._retry_at_s = self._ticked_at_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
         self._client = self._make_client(will)
         self._interest = Interest(self._client)
@@ -129,7 +156,9 @@ class MqttBus:
             else:
                 self._come_back(left_s)
             if self._inbox or time.monotonic() >= deadline_s:
-                return self._dispatch()
+                handled = self._dispatch()
+                self._acknowledge()
+                return handled
 
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""
@@ -163,7 +192,9 @@ class MqttBus:
     # --- connection --------------------------------------------------------------------------------------------
 
     def _make_client(self, will: Will | None) -> _Client:
-        client = _Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, reconnect_on_failure=False)
+        client = _Client(
+            CallbackAPIVersion.VERSION2, client_id=self.client_id, reconnect_on_failure=False, manual_ack=True
+        )
         client.max_inflight_messages_set(IN_FLIGHT)
         client.max_queued_messages_set(IN_FLIGHT + OUTBOX)
         if self._address.user is not None:
@@ -249,7 +280,6 @@ class MqttBus:
             connection.close()
         self._inbox.clear()
         self._knock.stop()
-        self._selector.close()
 
     def _still_open(self) -> None:
         if self._closed:
@@ -259,32 +289,59 @@ class MqttBus:
 
     def _exchange(self, timeout_s: float) -> None:
         """Write what waits, wait up to `timeout_s` for input, read all of it."""
+        self._acknowledge()
         client = self._client
         connection = client.socket()
         if connection is None:
             return
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.want_write() else 0)
-        if self._selector.get_key(connection).events != events:
-            self._selector.modify(connection, events)
-        buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        events = _READ_OR_WRITE if client.want_write() else select.POLLIN
+        if self._events != events:
+            self._events = events
+            self._poller.modify(connection, events)
         for _ in range(_DRAIN):
-            ready = self._selector.select(0.0 if buffered else timeout_s)
-            timeout_s = 0.0
-            readable = buffered or any(mask & selectors.EVENT_READ for _, mask in ready)
+            if not client.has_ahead:
+                pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+                ready = self._poller.poll(0.0 if pending else timeout_s * 1e3)
+                timeout_s = 0.0
+                # Writable is the only event that is not for reading: errors and hang-ups show when one reads.
+                client.readable = pending or any(mask != select.POLLOUT for _, mask in ready)
+            readable = client.readable or client.has_ahead
             if readable:
+                self._has_read = True
                 client.loop_read()
             if client.want_write():
                 client.loop_write()
             connection = client.socket()
-            if connection is None or not readable:
-                break
-            buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-        client.loop_misc()
-        while (
-            self._outbox and self._connected
-        ):  # after what paho itself sends again: in the order of publishing
+            if connection is None or not (client.has_ahead or client.readable):
+                # Short reads drain the socket. With many messages under way the broker may wait for our word to go on.
+                if connection is None or len(self._unacknowledged) < _WITHHELD:
+                    break
+                self._acknowledge()
+        now_s = time.monotonic()
+        if now_s - self._ticked_at_s >= _TICK_S / 2:
+            self._ticked_at_s = now_s
+            client.loop_misc()
+        # After what paho itself sends again: in the order of publishing.
+        while self._outbox and self._connected:
             topic, payload, retain = self._outbox.popleft()
             self._send(topic, payload, 1, retain)
+
+    def _acknowledge(self) -> None:
+        """Tell the broker and TCP what we have read; after the handlers, because what they publish is waited for.
+
+        The kernel falls back to delayed ACKs after each read, so TCP is told each time.
+        """
+        if self._closed:  # by a handler
+            return
+        if self._unacknowledged:
+            messages, self._unacknowledged = self._unacknowledged, []
+            for message in messages:
+                self._client.ack(message, 1)
+        if self._has_read:
+            self._has_read = False
+            connection = self._client.socket()
+            if _QUICKACK is not None and isinstance(connection, socket.socket):
+                connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _send(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         if self._client.want_write():  # the socket is full: the broker does not keep up
@@ -343,6 +400,8 @@ class MqttBus:
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         topic, payload = message.topic, bytes(message.payload)
+        if message.qos:
+            self._unacknowledged.append(message.mid)
         route = self._inbox.wanted_by(topic)
         if message.retain:
             # Sent because somebody subscribed; who had it from an earlier subscription does not get it again.
@@ -354,11 +413,14 @@ class MqttBus:
 
     def _on_socket_open(self, client: paho.Client, data: Any, connection: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(connection, selectors.EVENT_READ)
+        self._events = select.POLLIN
+        self._poller.register(connection, self._events)
+        self._client.forget_ahead()
+        self._unacknowledged.clear()
 
     def _on_socket_close(self, client: paho.Client, data: Any, connection: Any) -> None:
         if not self._closed:
-            self._selector.unregister(connection)
+            self._poller.unregister(connection)
         if self._leaving and not isinstance(connection, ssl.SSLSocket):
             # Closing over unread input resets the connection: what is still on its way to the broker would be lost.
             with suppress(OSError):  # the broker is gone or silent: there is nobody to wait for
