@@ -5,7 +5,7 @@ It moves no time of its own: its owner advances the world, then asks here for wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,6 +77,7 @@ class NodeHost:
             self.guards[catalogue.node] = self._guard(catalogue)
         for xapp, registration in self.xapps.items():
             self.streams[xapp] = _readable(xapp, registration.rights, world.catalogues)
+        self._wanted = _merged(self.streams.values())
 
     def _guard(self, catalogue: Catalogue) -> Guard:
         delay_ns = round(catalogue.control_delay_ms * _NS_PER_MS)
@@ -156,13 +157,9 @@ class NodeHost:
                     return nothing
         return self.world.apply(node, action)
 
-    def wanted(self) -> dict[Stream, frozenset[str]]:
+    def wanted(self) -> Mapping[Stream, frozenset[str]]:
         """What the xApps read together: stream -> merged measurement names."""
-        merged: dict[Stream, set[str]] = {}
-        for streams in self.streams.values():
-            for stream, names in streams.items():
-                merged.setdefault(stream, set()).update(names)
-        return {stream: frozenset(names) for stream, names in sorted(merged.items())}
+        return self._wanted
 
     def reports_for(self, xapp: str, reports: Sequence[Report]) -> tuple[Report, ...]:
         """Of these reports, the streams and columns that `xapp` has the right to read."""
@@ -181,6 +178,14 @@ def select(report: Report, names: tuple[str, ...]) -> Report:
     n_ids = len(report.ids)
     columns = [*range(n_ids), *(n_ids + report.names.index(name) for name in names)]
     return replace(report, names=names, block=np.ascontiguousarray(report.block[:, columns]))
+
+
+def _merged(streams_of_xapps: Iterable[Mapping[Stream, tuple[str, ...]]]) -> dict[Stream, frozenset[str]]:
+    merged: dict[Stream, set[str]] = {}
+    for streams in streams_of_xapps:
+        for stream, names in streams.items():
+            merged.setdefault(stream, set()).update(names)
+    return {stream: frozenset(names) for stream, names in sorted(merged.items())}
 
 
 def _readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict[Stream, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,12 +73,18 @@ class Action:
                 f"want [n, {len(spec.targets)}] and [n, {len(spec.parameters)}]"
             )
         built = cls.__new__(cls)
-        if ids.dtype == np.int32 and values.dtype == np.float32:
-            # What a decoder hands over needs no looking at: one copy of each table, its rows are the columns.
-            for name, column in zip(cls._fields, (*_read_only(ids.T), *_read_only(values.T)), strict=True):
-                object.__setattr__(built, name, column)
-        else:
-            built._fill([*ids.T, *values.T])
+        built._fill([*ids.T, *values.T])
+        return built
+
+    @classmethod
+    def adopt(cls, columns: Sequence[Column]) -> Self:
+        """Build the action of `columns` as they are, targets first; what a decoder calls.
+
+        They must be one-dimensional, of one length, int32 and then float32, and nobody may be able to change them.
+        """
+        built = cls.__new__(cls)
+        for name, column in zip(cls._fields, columns, strict=True):
+            object.__setattr__(built, name, column)
         return built
 
     def targets(self) -> NDArray[np.int32]:
@@ -92,6 +98,16 @@ class Action:
     def table(self) -> NDArray[np.float32]:
         """Targets, then parameters, [n, n_keys + n_params]; float32 holds ids below 2**24 exactly."""
         return self._table(self._fields, np.float32)
+
+    def is_sendable(self, above_ids: int) -> bool:
+        """Whether all ids lie in [0, `above_ids`) and all parameters are finite."""
+        n_keys = len(self.spec.targets)
+        for name in self._fields[:n_keys]:
+            ids: NDArray[np.int32] = getattr(self, name)
+            # As unsigned numbers the negative ones lie above all others.
+            if len(ids) and np.maximum.reduce(ids.view(np.uint32)) >= above_ids:
+                return False
+        return all(0 not in np.isfinite(getattr(self, name)).tobytes() for name in self._fields[n_keys:])
 
     def __len__(self) -> int:
         """Count the targets."""
@@ -113,9 +129,28 @@ class Action:
             table[:, i] = getattr(self, name)
         return table
 
+    def _fill_from_columns(self, given: Sequence[ArrayLike], n_keys: int) -> bool:
+        """The short way of what most handlers return: arrays of one length, ids as a report gives them."""
+        first = given[0]
+        shape = first.shape if isinstance(first, np.ndarray) else ()
+        if len(shape) != 1:
+            return False
+        for i, column in enumerate(given):
+            if type(column) is not np.ndarray or column.shape != shape:
+                return False
+            if column.dtype != np.int32 if i < n_keys else column.dtype.kind != "f":
+                return False
+        for i, (name, column) in enumerate(zip(self._fields, given, strict=True)):
+            filled = np.array(column, np.int32 if i < n_keys else np.float32)
+            filled.setflags(write=False)
+            object.__setattr__(self, name, filled)
+        return True
+
     def _fill(self, given: Sequence[ArrayLike]) -> None:
         """Set the fields, targets first, to read-only arrays of one length."""
         n_keys = len(self.spec.targets)
+        if self._fill_from_columns(given, n_keys):
+            return
         columns: list[Column] = [
             *map(_ids, self._fields[:n_keys], given[:n_keys]),
             *map(_values, self._fields[n_keys:], given[n_keys:]),
@@ -132,13 +167,6 @@ class Action:
             filled = column if column.ndim else column.repeat(shape[0])
             filled.setflags(write=False)
             object.__setattr__(self, name, filled)  # frozen: what dataclass's own __init__ does
-
-
-def _read_only(table: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous copy that nobody can change, nor any view of it."""
-    copy = np.array(table, order="C")
-    copy.setflags(write=False)
-    return copy
 
 
 def _values(name: str, given: ArrayLike) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,22 @@ from ranloop.wire.frame import (
     none_infinite,
     parse,
 )
-from ranloop.wire.messages import I32, WIRE_VERSION, ActionBatch, Result, Status
+from ranloop.wire.messages import F32, I32, WIRE_VERSION, ActionBatch, Result, Status
 
 # Action -> the columns of its block: targets, then parameters.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: kind.spec.targets + kind.spec.parameter_names for name, kind in ACTIONS.items()}
 )
+
+
+_BLOCKS_KEPT = 64
+_BYTES_KEPT = 1 << 14  # of one block: the ids of 4096 UEs
+_T = TypeVar("_T")
+_Seen = tuple[tuple[int, ...], bytes]  # what else matters, and the bytes of columns of small whole numbers
+_Fates = tuple[I32, NDArray[np.uint8], NDArray[np.uint8]]
+# What was found in columns that have been seen lately. Plain dicts: single operations on them are atomic between threads.
+_known_targets: dict[_Seen, tuple[I32, ...]] = {}
+_known_fates: dict[_Seen, _Fates] = {}
 
 
 def encode_action_batch(batch: ActionBatch) -> bytes:
@@ -45,7 +55,7 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
         "atomic": batch.atomic,
         "models": batch.models,
         "report_seq": batch.report_seq,
-        "stamps": batch.stamps,
+        "stamps": dict(batch.stamps),
     }
     return json_line(header) + block.tobytes()
 
@@ -69,11 +79,11 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
         )
     block = matrix(payload, start, header["rows"], len(wanted), "action batch")
     n_keys = len(kind.spec.targets)
-    targets = dense_ids(block[:, :n_keys], "action batch")
+    targets = _targets(block[:, :n_keys])
     # The ids are good by now, so what is not finite is a parameter; a whole block is faster to look at than columns.
     if np.count_nonzero(np.isfinite(block)) != block.size:
         raise WireError(f"action batch: a parameter of {kind.spec.name} is not a finite number")
-    action = kind.from_columns(targets, block[:, n_keys:])
+    action = kind.adopt((*targets, *block.T[n_keys:]))  # views of the payload, which nobody can change
     return ActionBatch(
         id=header["id"],
         xapp=header["xapp"],
@@ -87,6 +97,30 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
         report_seq=header["report_seq"],
         stamps=MappingProxyType(header["stamps"]),
     )
+
+
+def _targets(ids: F32) -> tuple[I32, ...]:
+    """The id columns of an action, read-only.
+
+    An xApp that renews what it holds names the same targets each time. They are then the same arrays as before, and
+    what somebody found out about them still holds.
+    """
+    seen = ids.shape, ids.tobytes()
+    known = _known_targets.get(seen)
+    if known is None:
+        columns = np.ascontiguousarray(dense_ids(ids, "action batch").T)
+        columns.flags.writeable = False
+        known = tuple(columns)
+        _keep(_known_targets, seen, known)
+    return known
+
+
+def _keep(memory: dict[_Seen, _T], seen: _Seen, found: _T) -> None:
+    if len(seen[1]) > _BYTES_KEPT:
+        return
+    if len(memory) >= _BLOCKS_KEPT:
+        memory.clear()
+    memory[seen] = found
 
 
 def encode_result(result: Result) -> bytes:
@@ -108,7 +142,7 @@ def encode_result(result: Result) -> bytes:
         "values": n_values,
         "causes": result.causes,
         "ran_time_ns": result.ran_time_ns,
-        "stamps": result.stamps,
+        "stamps": dict(result.stamps),
     }
     return json_line(header) + block.tobytes()
 
@@ -127,21 +161,33 @@ def decode_result(payload: bytes) -> Result:
     block = matrix(payload, start, header["rows"], n_keys + 2 + header["values"], "result")
     applied = block[:, n_keys + 2 :]
     none_infinite(applied, "result")
-    whole = dense_ids(block[:, : n_keys + 2], "result")
-    whole.flags.writeable = False
+    targets, status, cause = _fates(block[:, : n_keys + 2], len(causes))
     return Result(
         id=header["id"],
         xapp=header["xapp"],
         node=header["node"],
         action=header["action"],
-        targets=whole[:, :n_keys],
-        status=_index(whole[:, n_keys], len(Status), "status"),
-        cause=_index(whole[:, n_keys + 1], len(causes), "cause"),
+        targets=targets,
+        status=status,
+        cause=cause,
         causes=causes,
         applied=applied,
         ran_time_ns=header["ran_time_ns"],
         stamps=MappingProxyType(header["stamps"]),
     )
+
+
+def _fates(columns: F32, n_causes: int) -> _Fates:
+    """Targets, status and cause of a result; where all goes well they are as they were in the one before."""
+    seen = (*columns.shape, n_causes), columns.tobytes()
+    known = _known_fates.get(seen)
+    if known is None:
+        whole = dense_ids(columns, "result")
+        whole.flags.writeable = False
+        status = _index(whole[:, -2], len(Status), "status")
+        known = whole[:, :-2], status, _index(whole[:, -1], n_causes, "cause")
+        _keep(_known_fates, seen, known)
+    return known
 
 
 def _index(column: I32, below: int, what: str) -> NDArray[np.uint8]:

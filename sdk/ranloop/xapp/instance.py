@@ -176,7 +176,7 @@ class Instance:
 
 
 def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
-    items: Iterable[object] = [wanted] if isinstance(wanted, Action | Request) else wanted or ()
+    items: Iterable[object] = [wanted] if isinstance(wanted, (Action, Request)) else wanted or ()
     requests = []
     for item in items:
         if isinstance(item, Action):
@@ -192,6 +192,8 @@ def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
 
 def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
     """What no node could read is the handler's mistake, named here: its author sees the own line, not a lost message."""
+    if len(action) <= MAX_ROWS and action.is_sendable(MAX_ID):
+        return
     wants = f"{function.__name__} wants {action.spec.name}"
     if len(action) > MAX_ROWS:
         raise ValueError(f"{wants} for {len(action)} targets; at most {MAX_ROWS} fit one action")
