@@ -1,4 +1,4 @@
-"""The xApp's side of the loop, as a process of its own: `python -m benchmarks.far_end ranloop|bare PORT [BYTES]`.
+"""The xApp's side of the loop, as a process of its own: `python -m benchmarks.far_end ranloop PORT XAPP | bare PORT BYTES`.
 
 `ranloop` is what `ranloop run` does with an xApp folder on a bus. `bare` answers each report with BYTES zeros, QoS 1.
 It says READY and ends when its standard input does.
@@ -16,21 +16,22 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 
-XAPP = Path(__file__).parent / "threshold_xapp"
+THRESHOLD, TRIVIAL = (Path(__file__).parent / name for name in ("threshold_xapp", "trivial_xapp"))
 REPORT, ACT, RESULT = "bare/report", "bare/act", "bare/result"
 
 
-def main(kind: str, port: str, n_bytes: str = "0") -> None:
+def main(kind: str, port: str, what: str) -> None:
     """Answer until standard input ends."""
     stop = threading.Event()
     threading.Thread(target=_wait_for_eof, args=(stop,), name="stdin", daemon=True).start()
     if kind == "ranloop":
-        with open_bus(f"mqtt://127.0.0.1:{port}", name="threshold") as bus:
-            runner = LiveRunner(Instance(load_package(XAPP), incarnation="1"), bus)
+        package = load_package(Path(__file__).parent / what)
+        with open_bus(f"mqtt://127.0.0.1:{port}", name=package.manifest.name) as bus:
+            runner = LiveRunner(Instance(package, incarnation="1"), bus)
             print("READY", flush=True)
             runner.run(stop)
         return
-    answer = bytes(int(n_bytes))
+    answer = bytes(int(what))
 
     def on_message(topic: str, payload: bytes) -> None:
         if topic == REPORT:

@@ -1,10 +1,13 @@
-"""The closed loop: a report of 100 UEs leaves, 100 targets come back, are judged and applied, their result leaves.
+"""The closed loop: a report of 100 UEs leaves, 100 targets come back, their result leaves.
 
-Over mosquitto the host and the xApp are two processes, as in reality; over memory they share one, as in the embedded
-default. The peer of both is a bare paho loop over mosquitto: the same hops, sizes of payload, QoS and TCP options, in
-the caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that
-makes the report to the publish of the result. Between two rounds there is a pause, as there is between two reports: what
-the xApp does with a result is then not in the way of the next report. Blocks of rounds take turns.
+Two loops. *Transport*: bus, codec and the xApp's runner around a handler that decides nothing; the host takes the decoded
+action for applied. *Guarded*: a policy at the xApp, at the host the guard, leases, results and the audit. Over mosquitto
+host and xApp are two processes, as in reality; over memory they share one, as in the embedded default.
+
+The peer of all four is a bare paho loop over mosquitto: the same hops, sizes of payload, QoS and TCP options, in the
+caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that makes
+the report to the return from the poll that published the result. Between two rounds there is a pause, as there is between
+two reports: what the xApp does with a result is then not in the way of the next report. Blocks of rounds take turns.
 """
 
 from __future__ import annotations
@@ -14,16 +17,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.bare_client import BareClient
-from benchmarks.far_end import ACT, REPORT, RESULT, XAPP
+from benchmarks.far_end import ACT, REPORT, RESULT, THRESHOLD, TRIVIAL
 from benchmarks.measure import F64, ROUNDS, Row, latency_row
 from benchmarks.still_world import DELAY_NS, N_UE, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
 from ranloop.node.host import NodeHost, Registration
-from ranloop.wire import Status, topics
+from ranloop.wire import ActionBatch, Cause, Result, Status, topics
 from ranloop.wire.codec import decode_action_batch, encode
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -38,17 +42,16 @@ _GIVE_UP_S = 5.0
 
 
 class Loop:
-    """The host's end of a ranloop loop: what `LiveHost` does between two reports, without waiting for RAN time."""
+    """The host's end of a ranloop loop, without waiting for RAN time: reports out, actions in, results out."""
 
-    def __init__(self, bus: Bus, poll: Callable[[float], object]) -> None:
-        self._host = NodeHost(
-            StillWorld(), bus, xapps={"threshold": Registration(rights=load_manifest(XAPP).rights)}
-        )
+    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
+        manifest = load_manifest(xapp)
+        self._host = NodeHost(StillWorld(), bus, xapps={manifest.name: Registration(rights=manifest.rights)})
         self._bus, self.poll = bus, poll
         self._done = False
         self.sizes = [0, 0, 0]  # bytes of report, batch and result
         for node in self._host.guards:
-            bus.subscribe(topics.act("threshold", node), self._on_action, qos=1, keep=1024)
+            bus.subscribe(topics.act(manifest.name, node), self._on_action, qos=1, keep=1024)
         self._host.announce(alive=True)
 
     def round(self) -> None:
@@ -67,17 +70,50 @@ class Loop:
 
     def _on_action(self, topic: str, payload: bytes) -> None:
         self.sizes[1] = len(payload)
-        world, host = self._host.world, self._host
-        _, sender, _ = topics.levels(topic)
-        host.submit(decode_action_batch(payload), sender=sender, now_ns=world.now_ns)
-        world.advance(world.now_ns + DELAY_NS)
-        for result in host.carry_out(world.now_ns):
+        batch = decode_action_batch(payload)
+        for result in self._results(batch, topic):
             if result.count(Status.APPLIED) != N_UE:
                 raise RuntimeError(f"not everything was applied: {result.causes}")
             packed = encode(result)
             self.sizes[2] = len(packed)
             self._bus.publish(topics.result(result.xapp, result.node), packed, qos=1)
         self._done = True
+
+    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
+        raise NotImplementedError
+
+
+class TransportLoop(Loop):
+    """Nobody judges and nothing is applied: the result says that what came is in force."""
+
+    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
+        all_well = np.zeros(len(batch.action), np.uint8)
+        return [
+            Result(
+                id=batch.id,
+                xapp=batch.xapp,
+                node=batch.node,
+                action=batch.action.spec.name,
+                targets=batch.action.targets(),
+                status=all_well,
+                cause=all_well,
+                causes=((Cause.NONE, ""),),
+                applied=batch.action.parameters(),
+                ran_time_ns=self._host.world.now_ns,
+                stamps=batch.stamps,
+            )
+        ]
+
+
+class GuardedLoop(Loop):
+    """What `LiveHost` does between two reports."""
+
+    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
+        world, host = self._host.world, self._host
+        _, sender, _ = topics.levels(topic)
+        host.submit(batch, sender=sender, now_ns=world.now_ns)
+        world.advance(world.now_ns + DELAY_NS)
+        return host.carry_out(world.now_ns)
 
 
 class BareLoop:
@@ -151,36 +187,47 @@ def _pause(loop: Loop | BareLoop) -> None:
 
 
 def run() -> list[Row]:
-    """The loop over memory and over mosquitto, each against the bare loop."""
+    """Both loops over memory and over mosquitto, each against the bare loop."""
+    kinds = {"transport": (TransportLoop, TRIVIAL), "guarded": (GuardedLoop, THRESHOLD)}
     with ExitStack() as stack:
-        broker = stack.enter_context(Broker.start("mosquitto"))
-        memory = stack.enter_context(open_bus("memory://bench", name="host"))
-        xapp_memory = stack.enter_context(open_bus("memory://bench", name="threshold"))
-        LiveRunner(Instance(load_package(XAPP), incarnation="1"), xapp_memory)
-        embedded = Loop(memory, lambda _: (xapp_memory.poll(), memory.poll()))
-        xapp_memory.poll()  # reads the catalogue and subscribes
+        loops: dict[str, Loop | BareLoop] = {}
+        for kind, (make, xapp) in kinds.items():
+            loops[f"{kind}, over memory"] = embedded = _embedded(stack, make, xapp)
+            broker = stack.enter_context(Broker.start("mosquitto"))
+            stack.enter_context(_far_end("ranloop", str(broker.port), xapp.name))
+            bus = stack.enter_context(open_bus(broker.url, name="host"))
+            loops[f"{kind}, over mosquitto"] = make(bus, bus.poll, xapp)
+            _let_join(bus)
         embedded.round()
         report_bytes, batch_bytes, result_bytes = embedded.sizes
         stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
-        bare = BareLoop(broker.port, report_bytes, result_bytes)
-        stack.enter_context(_far_end("ranloop", str(broker.port)))
-        bus = stack.enter_context(open_bus(broker.url, name="host"))
-        remote = Loop(bus, bus.poll)
-        _let_join(bus)
-        took_us = _measure({"memory": embedded, "mosquitto": remote, "bare": bare})
+        loops["bare"] = BareLoop(broker.port, report_bytes, result_bytes)
+        took_us = _measure(loops)
     note = f"report {report_bytes} B QoS 0, batch {batch_bytes} B and result {result_bytes} B QoS 1"
     return [
         latency_row(
-            f"loop over {name}",
+            f"loop, {name}",
             took_us[name],
             peer="bare paho loop, mosquitto",
             peer_took=took_us["bare"],
-            bar=BAR,
+            bar=BAR if name.startswith("transport") else None,
             bar_p99=True,
             note=note,
         )
-        for name in ("memory", "mosquitto")
+        for name in loops
+        if name != "bare"
     ]
+
+
+def _embedded(stack: ExitStack, make: type[Loop], xapp: Path) -> Loop:
+    """A loop with its xApp in this process."""
+    address = f"memory://{xapp.name}"
+    memory = stack.enter_context(open_bus(address, name="host"))
+    xapp_memory = stack.enter_context(open_bus(address, name=xapp.name))
+    LiveRunner(Instance(load_package(xapp), incarnation="1"), xapp_memory)
+    loop = make(memory, lambda _: (xapp_memory.poll(), memory.poll()), xapp)
+    xapp_memory.poll()  # reads the catalogue and subscribes
+    return loop
 
 
 def _let_join(bus: Bus) -> None:
