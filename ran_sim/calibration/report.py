@@ -1,0 +1,185 @@
+"""Runs the calibration's subjects and writes down what they found: a table, a page of Markdown, pictures.
+
+A subject is a module of this package with a function `run(quick) -> Section`; one more module is one more subject.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ran_sim import calibration
+from ran_sim.calibration.check import Check, Plot, Section
+from ran_sim.provenance import platform_provenance
+
+__all__ = ("as_json", "draw", "markdown", "run_subject", "subjects", "verdict", "write_report")
+
+_PICTURE_INCHES: Final = (6.4, 4.0)
+_PICTURE_DPI: Final = 110
+
+
+def subjects() -> tuple[str, ...]:
+    """Names of all subjects, sorted."""
+    modules = (info.name for info in pkgutil.iter_modules(calibration.__path__))
+    return tuple(sorted(name for name in modules if hasattr(_module(name), "run")))
+
+
+def run_subject(name: str, *, quick: bool = False) -> Section:
+    """What one subject finds; `quick` takes less time and fewer draws."""
+    section: Section = _module(name).run(quick)
+    return section
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{calibration.__name__}.{name}")
+
+
+def verdict(sections: Sequence[Section]) -> str:
+    """The outcome in one sentence."""
+    checks = [check for section in sections for check in section.checks]
+    if not checks:
+        return "Nothing was checked."
+    failed = [check.what for check in checks if not check.passes]
+    count = f"{len(checks) - len(failed)} of {len(checks)} figures lie within their range"
+    return f"{count}; outside: {'; '.join(failed)}." if failed else f"{count}."
+
+
+def as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
+    """All checks and what is left out, for programs; a figure that is no number is None."""
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        "provenance": platform_provenance(),
+        "subjects": {
+            name: {
+                "title": section.title,
+                "checks": [
+                    {
+                        "what": check.what,
+                        "unit": check.unit,
+                        "measured": number(check.measured),
+                        "wanted": number(check.wanted),
+                        "low": number(check.low),
+                        "high": number(check.high),
+                        "source": check.source,
+                        "passes": check.passes,
+                    }
+                    for check in section.checks
+                ],
+                "left_out": list(section.left_out),
+            }
+            for name, section in sections.items()
+        },
+    }
+
+
+def markdown(sections: Mapping[str, Section], *, pictures: str) -> str:
+    """The report as a page.
+
+    Args:
+        sections: By subject.
+        pictures: Where the pictures lie, as seen from the page, with a slash at its end unless it is beside them.
+    """
+    origin = platform_provenance()
+    lines = [
+        "# Calibration",
+        "",
+        "The simulator held against closed forms, tables of specifications and published calibrations, figure by figure.",
+        (
+            f"Written by `ran_sim calibrate`; ran_sim {origin['ran_sim']} ({origin['code']}), NumPy {origin['numpy']}, "
+            f"numba {origin['numba']}, compiled for {origin['cpu']}."
+        ),
+        "",
+        verdict(list(sections.values())),
+    ]
+    for name, section in sections.items():
+        lines += ["", f"## {section.title}"]
+        if section.checks:
+            lines += ["", "| figure | measured | wanted | passes in | unit | fits | source |"]
+            lines += ["|---|---:|---:|---:|---|---|---|"]
+            lines += [_row(check) for check in section.checks]
+        for plot in section.plots:
+            lines += ["", f"![{plot.title}]({pictures}{_picture(name, plot)})"]
+        if section.left_out:
+            lines += ["", "Left out:", "", *(f"- {sentence}" for sentence in section.left_out)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(check: Check) -> str:
+    fits = "yes" if check.passes else "**no**"
+    cells = (
+        check.what,
+        number_text(check.measured),
+        number_text(check.wanted),
+        range_text(check),
+        check.unit,
+        fits,
+        check.source,
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def number_text(value: float) -> str:
+    """Four digits; a minus sign that is one."""
+    return "none" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
+
+
+def range_text(check: Check) -> str:
+    """What passes."""
+    if math.isinf(check.high):
+        return f"≥ {number_text(check.low)}"
+    if math.isinf(check.low):
+        return f"≤ {number_text(check.high)}"
+    return f"{number_text(check.low)} … {number_text(check.high)}"
+
+
+def _picture(subject: str, plot: Plot) -> str:
+    return f"{subject.replace('_', '-')}-{plot.name}.png"
+
+
+def write_report(sections: Mapping[str, Section], page: Path, pictures: Path) -> None:
+    """Write the page, and its pictures into the folder `pictures`, which is the page's own or one below it.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        OSError: One of the files cannot be written.
+    """
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, section in sections.items():
+        for plot in section.plots:
+            draw(plot, pictures / _picture(name, plot))
+    below = pictures.relative_to(page.parent).as_posix()
+    page.write_text(markdown(sections, pictures="" if below == "." else f"{below}/"), encoding="utf-8")
+
+
+def draw(plot: Plot, file: Path) -> None:
+    """One picture, PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # not pyplot: no global state, no display
+
+    figure = Figure(figsize=_PICTURE_INCHES, dpi=_PICTURE_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for series in plot.series:
+        if series.upper is not None:
+            axes.fill_between(series.x, series.y, series.upper, alpha=0.3, label=series.name, linewidth=0)
+        elif series.style == "points":
+            axes.plot(series.x, series.y, "o", markersize=4, label=series.name)
+        else:
+            axes.plot(series.x, series.y, linewidth=1.4, label=series.name)
+    if plot.log_y:
+        axes.set_yscale("log")
+    axes.set_title(plot.title, fontsize="medium")
+    axes.set_xlabel(plot.x_label)
+    axes.set_ylabel(plot.y_label)
+    axes.grid(alpha=0.3)
+    if len(plot.series) > 1:
+        axes.legend(fontsize="small")
+    # Without the version of matplotlib in it, the same data give the same file.
+    figure.savefig(file, metadata={"Software": None})

@@ -1,0 +1,287 @@
+"""The `ran_sim` command: run and sweep scenarios, calibrate the simulator. It needs no SDK.
+
+Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong input, 130 interrupted. Every expected problem is one line on
+standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ran_sim.plugins import PluginError
+from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+from ran_sim.toml_text import to_toml
+
+if TYPE_CHECKING:
+    from ran_sim.calibration.check import Section
+    from ran_sim.engine import Engine
+
+__all__ = ("UsageError", "app", "main")
+
+
+class UsageError(ValueError):
+    """What was typed cannot be done: one line with what it was and what is wanted."""
+
+
+app = typer.Typer(
+    name="ran_sim",
+    help="A calibrated, seeded simulator of a mobile network's downlink.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the scenario, e.g. load=1.2; repeatable."),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    from ran_sim.saved import SavedStateError
+
+    try:
+        app()
+    except (UsageError, ScenarioError, PluginError, SavedStateError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+# -- run ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario that ships, or a TOML file.")],
+    seed: Annotated[int, typer.Option(help="Which of the worlds that the scenario describes.")] = 1,
+    duration_s: Annotated[
+        float | None, typer.Option("--duration-s", help="RAN time to end at; default: the scenario's.")
+    ] = None,
+    settings: Settings = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the state at the end in this file.")] = None,
+    start: Annotated[
+        bool, typer.Option("--continue", help="SCENARIO is a file of --save: run on from there.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Run a scenario and print its score."""
+    from ran_sim.score import score
+
+    changes = parse_settings(settings or [])
+    engine = _continued(scenario, changes) if start else _started(scenario, seed, changes)
+    end_s = engine.scenario.run.duration_s if duration_s is None else duration_s
+    if not 0 < end_s < math.inf:
+        raise UsageError(f"--duration-s {end_s:g}: want a number above 0")
+    end_slot = engine.scenario.slots(end_s * 1e3)
+    if end_slot <= engine.slot:
+        raise UsageError(f"--duration-s {end_s:g}: the run is at {engine.now_ns / 1e9:g} s already")
+    started = time.perf_counter()
+    engine.run_until(end_slot)
+    wall_s = time.perf_counter() - started
+    if save is not None:
+        engine.save(save)
+    figures = score(engine)
+    if json_output:
+        facts = {
+            "ran_time_s": engine.now_ns / 1e9,
+            "score": _finite(figures),
+            "provenance": engine.provenance(),
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    _print_facts({"ran time, s": engine.now_ns / 1e9, "wall time, s": wall_s, **figures})
+
+
+def _started(name: str, seed: int, changes: Mapping[str, object]) -> Engine:
+    from ran_sim.engine import Engine
+
+    scenario = load_scenario(name).with_overrides(changes)
+    _tell_compilation()
+    try:
+        return Engine(scenario, seed)
+    except ValueError as error:  # a seed, or fields that do not fit together
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _continued(path: str, changes: Mapping[str, object]) -> Engine:
+    from ran_sim.engine import Engine
+
+    if changes:
+        raise UsageError(
+            "--set: a run that is continued keeps its scenario; leave one of --continue and --set out"
+        )
+    _tell_compilation()
+    return Engine.load(path)
+
+
+def _tell_compilation() -> None:
+    from ran_sim import compiled_before
+
+    if not compiled_before():
+        print("compiling the kernels, once per version: about 40 s", file=sys.stderr)
+
+
+# -- scenario -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def scenario(
+    name: Annotated[
+        str, typer.Argument(help="Name of a scenario that ships, or a TOML file; none lists.")
+    ] = "",
+    settings: Settings = None,
+    json_output: Json = False,
+) -> None:
+    """Check a scenario and print it with all defaults filled in, or list those that ship."""
+    if not name:
+        shipped = sorted(file.stem for file in SCENARIO_FOLDER.glob("*.toml"))
+        print(json.dumps(shipped) if json_output else "\n".join(shipped))
+        return
+    checked = load_scenario(name).with_overrides(parse_settings(settings or []))
+    print(
+        checked.model_dump_json(indent=2) if json_output else to_toml(checked),
+        end="\n" if json_output else "",
+    )
+
+
+# -- calibrate ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def calibrate(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer draws: a look, not the report.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="A subject; repeatable.", metavar="NAME")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.md and its pictures.")] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="A page such as docs/calibration.md; pictures go into a folder beside it."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Hold the simulator against closed forms, specifications and published figures."""
+    from ran_sim.calibration import report
+
+    known = report.subjects()
+    if unknown := sorted(set(only or []) - set(known)):
+        raise UsageError(f"--only {unknown[0]}: want one of {', '.join(known)}")
+    pages = [(page, folder) for page, folder in _pages(out, write)]
+    if pages:
+        require("matplotlib", "plot", "pictures")
+    _tell_compilation()
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    sections: dict[str, Section] = {}
+    for name in only or known:
+        started = time.perf_counter()
+        sections[name] = report.run_subject(name, quick=quick)
+        if not json_output:
+            _print_section(console, sections[name], time.perf_counter() - started)
+    for page, folder in pages:
+        try:
+            report.write_report(sections, page, folder)
+        except OSError as error:
+            raise UsageError(f"{error.filename or page}: cannot be written ({error.strerror})") from error
+    if json_output:
+        print(json.dumps(report.as_json(sections), indent=2))
+    else:
+        console.print(report.verdict(list(sections.values())), highlight=False)
+    fits = all(check.passes for section in sections.values() for check in section.checks)
+    raise typer.Exit(0 if fits else 1)
+
+
+def _pages(out: Path | None, write: Path | None) -> Sequence[tuple[Path, Path]]:
+    """Page and folder of pictures of each report to be written."""
+    if write is not None and write.suffix != ".md":
+        raise UsageError(f"--write {write}: want a file that ends in .md")
+    return ([(out / "report.md", out)] if out else []) + ([(write, write.with_suffix(""))] if write else [])
+
+
+def _print_section(console: Console, section: Section, wall_s: float) -> None:
+    from ran_sim.calibration.report import number_text, range_text
+
+    table = Table(title=f"{section.title}, {wall_s:.0f} s", title_justify="left", box=None, pad_edge=False)
+    for heading in ("figure", "measured", "wanted", "passes in", "unit", "fits", "source"):
+        is_number = heading in ("measured", "wanted", "passes in")
+        table.add_column(
+            heading, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number
+        )
+    for check in section.checks:
+        fits = "yes" if check.passes else "[bold red]no[/]"
+        table.add_row(
+            escape(check.what), number_text(check.measured), number_text(check.wanted), range_text(check),
+            escape(check.unit), fits, escape(check.source),
+        )  # fmt: skip
+    if section.checks:
+        console.print(table, highlight=False)
+    else:
+        console.print(f"{section.title}, {wall_s:.0f} s: nothing is checked", highlight=False)
+    for sentence in section.left_out:
+        console.print(f"left out: {sentence}", highlight=False, markup=False)
+    console.print()
+
+
+# -- what people type and read ------------------------------------------------------------------------------------
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["load=1.2", "scheduler=rr"]` as {"load": 1.2, "scheduler": "rr"}: JSON where it reads as JSON, else text.
+
+    Raises:
+        UsageError: An entry without `=`, or a field twice.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (equals and name):
+            raise UsageError(f"--set {pair!r}: want FIELD=VALUE")
+        if name in values:
+            raise UsageError(f"--set {name}: is given twice")
+        values[name] = parse_value(text)
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """JSON where it reads as JSON, else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def require(module: str, extra: str, what: str) -> None:
+    """Refuse to begin without an optional package.
+
+    Raises:
+        UsageError: It is missing; with the line that installs it.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise UsageError(f"{what} need {module}: pip install 'ranloop[{extra}]'")
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
+
+
+def _print_facts(facts: Mapping[str, float]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {'none' if math.isnan(value) else f'{value:.6g}'}")

@@ -1,0 +1,244 @@
+"""The `ran_sim` command, run in this process as a user would type it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ran_sim.calibration import report
+from ran_sim.calibration.check import Check, Plot, Section, Series, near
+from ran_sim.cli import main
+from ran_sim.engine import Engine
+from ran_sim.scenario import Scenario, load_scenario
+from ran_sim.score import score
+from ran_sim.toml_text import to_toml
+
+RanSim = Callable[..., "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line of wrong input; anything beside it on standard error is a failure of the test."""
+        assert self.code == 2, self
+        assert self.err.startswith("error: ")
+        assert self.err.count("\n") == 1, self.err
+        return self.err.removeprefix("error: ").rstrip()
+
+
+@pytest.fixture
+def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RanSim:
+    """`ran_sim("run", "one-cell")`."""
+    monkeypatch.setattr("ran_sim.compiled_before", lambda: True)
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["ran_sim", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        seen = capsys.readouterr()
+        return Outcome(int(exit_.value.code or 0), seen.out, seen.err)
+
+    return run
+
+
+# -- run ----------------------------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_score_of_the_run(ran_sim: RanSim) -> None:
+    told = json.loads(
+        ran_sim("run", "one-cell", "--seed", 3, "--duration-s", 1, "--set", "warmup_s=0.5", "--json").out
+    )
+    engine = Engine(load_scenario("one-cell").with_overrides({"warmup_s": 0.5}), seed=3)
+    engine.run_until(2000)
+    assert told["score"] == {k: None if np.isnan(v) else v for k, v in score(engine).items()}
+    assert told["provenance"] == engine.provenance()
+    assert told["ran_time_s"] == 1.0
+
+
+def test_a_run_that_is_saved_and_continued_is_one_run(ran_sim: RanSim, tmp_path: Path) -> None:
+    whole = ran_sim("run", "one-cell", "--duration-s", 3, "--json").out
+    ran_sim("run", "one-cell", "--duration-s", 1, "--save", tmp_path / "state")
+    assert ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 3, "--json").out == whole
+
+
+def test_run_without_json_is_a_table_for_people(ran_sim: RanSim) -> None:
+    out = ran_sim("run", "one-cell", "--duration-s", 0.1).out
+    assert [line.split()[0] for line in out.splitlines()][:3] == ["ran", "wall", "users"]
+    assert "satisfied_pct             none" in out  # within the warm-up there is nothing to judge
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("two-cells",), "two-cells: got no scenario, want a .toml file or one of"),
+        (("no.toml",), "no.toml: got no readable file"),
+        (("one-cell", "--seed", -1), "one-cell: seed -1 is negative"),
+        (("one-cell", "--duration-s", "nan"), "--duration-s nan: want a number above 0"),
+        (("one-cell", "--duration-s", 0), "--duration-s 0: want a number above 0"),
+        (("one-cell", "--set", "load"), "--set 'load': want FIELD=VALUE"),
+        (("one-cell", "--set", "lod=1"), "lod: got 1, want no such field"),
+        (("one-cell", "--set", "load=1", "--set", "load=2"), "--set load: is given twice"),
+        (("one-cell", "--set", "load=" + "[" * 100_000), "load: got "),
+        (("one-cell", "--set", "radio.cqi_delay_ms=20"), "is longer than radio.cqi_period_ms"),
+        (("nothing", "--continue"), "nothing: cannot be read"),
+        (("x", "--continue", "--set", "load=1"), "leave one of --continue and --set out"),
+        (("one-cell", "--duration-s", 0.01, "--save", "no/where"), "no/where: cannot be written"),
+    ],
+)
+def test_a_wrong_run_is_one_line(ran_sim: RanSim, arguments: tuple[object, ...], words: str) -> None:
+    assert words in ran_sim("run", *arguments).complaint
+
+
+def test_a_run_does_not_go_back(ran_sim: RanSim, tmp_path: Path) -> None:
+    ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
+    again = ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 0.05)
+    assert again.complaint == "--duration-s 0.05: the run is at 0.1 s already"
+
+
+# -- scenario -----------------------------------------------------------------------------------------------------
+
+
+def test_scenario_lists_what_ships(ran_sim: RanSim) -> None:
+    assert {"one-cell", "seven-sites"} <= set(ran_sim("scenario").out.split())
+    assert {"one-cell", "seven-sites"} <= set(json.loads(ran_sim("scenario", "--json").out))
+
+
+@pytest.mark.parametrize("name", ["one-cell", "seven-sites"])
+def test_a_printed_scenario_is_the_scenario(ran_sim: RanSim, tmp_path: Path, name: str) -> None:
+    changed = ("--set", 'scheduler.class_weight={"2": 3.0}', "--set", "load=0.25")
+    (path := tmp_path / "printed.toml").write_text(ran_sim("scenario", name, *changed).out)
+    expected = load_scenario(name).with_overrides({"scheduler.class_weight": {2: 3.0}, "load": 0.25})
+    assert load_scenario(path) == expected
+    assert Scenario.model_validate_json(ran_sim("scenario", name, *changed, "--json").out) == expected
+
+
+def test_text_with_quotes_survives() -> None:
+    scenario = load_scenario("one-cell")
+    odd = scenario.model_copy(update={"name": 'a "b" \\ ü\n'})
+    assert tomllib.loads(to_toml(odd))["name"] == odd.name
+
+
+# -- calibrate ----------------------------------------------------------------------------------------------------
+
+FITS = near("mean gain", 1.01, 1.0, unit="dB", within=0.1, source="closed form a|b")
+FAILS = replace(FITS, what="tail", measured=float("nan"))
+CURVE = Plot(
+    name="gain-cdf",
+    title="Gain",
+    x_label="gain, dB",
+    y_label="share",
+    series=(
+        Series(name="published", x=np.arange(3.0), y=np.zeros(3), upper=np.ones(3)),
+        Series(name="here", x=np.arange(3.0), y=np.full(3, 0.5)),
+        Series(name="drops", x=np.arange(3.0), y=np.full(3, 0.4), style="points"),
+    ),
+)
+
+
+def section(*checks: Check) -> Section:
+    return Section(title="Large scale", checks=checks, plots=(CURVE,), left_out=("Trees.",))
+
+
+@pytest.fixture
+def subjects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Section]:
+    """Two made-up subjects in place of the real ones."""
+    found = {"large_scale": section(FITS), "link": section(FITS, FAILS)}
+    monkeypatch.setattr(report, "subjects", lambda: tuple(found))
+    monkeypatch.setattr(report, "run_subject", lambda name, quick: found[name])
+    return found
+
+
+def test_calibrate_says_no_where_a_figure_is_outside_its_range(ran_sim: RanSim, subjects: object) -> None:
+    good, all_ = ran_sim("calibrate", "--only", "large_scale"), ran_sim("calibrate")
+    assert (good.code, all_.code) == (0, 1)
+    assert "1 of 1 figures lie within their range." in good.out
+    assert "2 of 3 figures lie within their range; outside: tail." in all_.out
+    row = next(line for line in good.out.splitlines() if "mean gain" in line)
+    assert row.split()[2:] == ["1.01", "1", "0.9", "…", "1.1", "dB", "yes", "closed", "form", "a|b"]
+
+
+def test_calibrate_as_json_holds_every_figure(ran_sim: RanSim, subjects: object) -> None:
+    told = json.loads(ran_sim("calibrate", "--json").out)
+    assert {"numpy", "cpu", "code"} <= set(told["provenance"])
+    tail = told["subjects"]["link"]["checks"][1]
+    assert (tail["what"], tail["measured"], tail["wanted"], tail["passes"]) == ("tail", None, 1.0, False)
+    assert told["subjects"]["large_scale"]["left_out"] == ["Trees."]
+
+
+@pytest.mark.parametrize("option", ["--out", "--write"])
+def test_the_report_is_a_page_with_pictures(
+    ran_sim: RanSim, subjects: object, tmp_path: Path, option: str
+) -> None:
+    target = tmp_path / "new" if option == "--out" else tmp_path / "calibration.md"
+    assert ran_sim("calibrate", option, target).code == 1
+    page = target / "report.md" if option == "--out" else target
+    pictures = target if option == "--out" else tmp_path / "calibration"
+    text = page.read_text("utf-8")
+    assert "| mean gain | 1.01 | 1 | 0.9 … 1.1 | dB | yes | closed form a\\|b |" in text
+    assert "| tail | none | 1 | 0.9 … 1.1 | dB | **no** |" in text
+    assert "- Trees." in text
+    for name in ("large-scale-gain-cdf.png", "link-gain-cdf.png"):
+        assert (pictures / name).read_bytes().startswith(b"\x89PNG")
+        link = f"]({'' if option == '--out' else 'calibration/'}{name})"
+        assert link in text
+
+
+def test_the_same_figures_give_the_same_files(subjects: dict[str, Section], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        report.write_report(subjects, tmp_path / name / "report.md", tmp_path / name)
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--only", "weather"), "--only weather: want one of large_scale, link"),
+        (("--write", "page.txt"), "--write page.txt: want a file that ends in .md"),
+        (("--out", "/dev/null/x"), "/dev/null/x: cannot be written"),
+    ],
+)
+def test_a_wrong_calibrate_is_one_line(
+    ran_sim: RanSim, subjects: dict[str, Section], arguments: tuple[str, ...], words: str
+) -> None:
+    subjects.clear() if "/dev" in words else None
+    subjects.update({"large_scale": Section(title="x", checks=()), "link": Section(title="y", checks=())})
+    assert ran_sim("calibrate", *arguments).complaint.startswith(words)
+
+
+def test_pictures_without_matplotlib_are_told_how_to_get_it(
+    ran_sim: RanSim, subjects: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert ran_sim("calibrate", "--out", tmp_path).complaint == (
+        "pictures need matplotlib: pip install 'ranloop[plot]'"
+    )
+
+
+def test_every_module_with_a_run_is_a_subject() -> None:
+    found = report.subjects()
+    assert "example_run" in found
+    assert not {"check", "report"} & set(found)
+
+
+def test_the_example_run_shows_what_it_says() -> None:
+    found = report.run_subject("example_run", quick=True)
+    assert [plot.name for plot in found.plots] == ["throughput", "prb-use", "delay", "users", "handovers"]
+    use_pct = found.plots[1].series[0].y
+    assert (use_pct >= 0).all()
+    assert (use_pct <= 100).all()
+    assert use_pct.max() > 50
+    assert found.plots[0].series[0].x.tolist() == pytest.approx(np.arange(1, 21) / 10)
