@@ -30,7 +30,7 @@ class Csi(NamedTuple):
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
     next_slot: I64  # when the UE measures next
-    sinr: F64  # [n_rbg] scratch, linear
+    sinr: F32  # [n_rbg] scratch, linear
 
 
 def init_csi(n_ue: int, n_rbg: int) -> Csi:
@@ -43,7 +43,7 @@ def init_csi(n_ue: int, n_rbg: int) -> Csi:
         pending=np.zeros((n_ue, n_rbg), np.int32),
         due_slot=np.full(n_ue, NEVER, np.int64),
         next_slot=np.full(n_ue, NEVER, np.int64),
-        sinr=np.zeros(n_rbg),
+        sinr=np.zeros(n_rbg, np.float32),
     )
 
 
@@ -69,24 +69,28 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
 
 
 @bare_kernel
-def sinr_into(out: F64, links: Links, u: int, share: F32, per_rbg: bool) -> None:
-    """SINR of every RBG, linear, written to `out`, shape [n_rbg].
+def sinr_into(out: F32, links: Links, u: int, share: F32, per_rbg: bool) -> None:
+    """SINR of every RBG, linear, written to `out`, shape [n_rbg]; loops over RBGs are innermost, to become vectors.
 
     `share` is the share of full power that each cell sends: [n_cell, n_rbg] with `per_rbg`, else [n_cell, 1].
     """
-    n_rbg = out.shape[0]
-    floor_mw = links.noise_mw[0] + links.rest_mw[u]
-    for b in range(n_rbg):
-        out[b] = floor_mw
-    for k in range(1, links.cell.shape[1]):
+    fading = links.fading[u]
+    out[:] = links.noise_mw[0] + links.rest_mw[u]
+    for k in range(1, fading.shape[0]):
         cell = links.cell[u, k]
         if cell < 0:
             continue
         rx_mw = links.rx_mw[u, k]
-        for b in range(n_rbg):
-            out[b] += share[cell, b if per_rbg else 0] * rx_mw * links.fading[u, k, b]
-    for b in range(n_rbg):
-        out[b] = links.rx_mw[u, 0] * links.fading[u, 0, b] / out[b]
+        if per_rbg:
+            for b in range(out.size):
+                out[b] += share[cell, b] * (rx_mw * fading[k, b])
+        else:
+            rx_mw *= share[cell, 0]
+            for b in range(out.size):
+                out[b] += rx_mw * fading[k, b]
+    rx_mw = links.rx_mw[u, 0]
+    for b in range(out.size):
+        out[b] = rx_mw * fading[0, b] / out[b]
 
 
 @bare_kernel
@@ -104,21 +108,34 @@ def measure(
 ) -> None:
     """Put a report of this slot's channel on its way.
 
-    The wideband CQI is that of the flat channel with the RBGs' mean capacity log2(1 + SINR). One error per report.
+    The wideband CQI is that of the flat channel with the RBGs' mean capacity log2(1 + SINR): 1 + its SINR is the
+    geometric mean of theirs. One error per report.
     """
     sinr_into(csi.sinr, links, u, load.reshape(-1, 1), False)
-    off = 0.0
+    error = 1.0
     if error_db > 0.0:
-        off = error_db * random.normal(seed, random.CQI_ERROR, ue_id, slot)
-    n_rbg = csi.sinr.shape[0]
-    capacity = 0.0
+        error = 10.0 ** (0.1 * error_db * random.normal(seed, random.CQI_ERROR, ue_id, slot))
+    n_rbg = csi.sinr.size
+    product = 1.0
+    for b in range(n_rbg):  # at most 18 factors: no overflow below 170 dB
+        product *= 1.0 + csi.sinr[b]
+        csi.sinr[b] *= np.float32(error)
+    mean_sinr = product ** (1.0 / n_rbg) - 1.0
+    wideband = highest_cqi(tables, 10.0 * math.log10(max(mean_sinr * error, 1e-9)))
+    subband = csi.pending[u]
+    _highest_cqis(tables, csi.sinr, subband)
     for b in range(n_rbg):
-        capacity += math.log2(1.0 + csi.sinr[b])
-    mean_sinr = 2.0 ** (capacity / n_rbg) - 1.0
-    wideband = highest_cqi(tables, 10.0 * math.log10(max(mean_sinr, 1e-9)) + off)
-    for b in range(n_rbg):
-        subband = highest_cqi(tables, 10.0 * math.log10(max(csi.sinr[b], 1e-9)) + off)
         # TS 38.214 Table 5.2.2.1-1: 0, +1, at least +2, at most -1
-        csi.pending[u, b] = min(max(wideband + min(max(subband - wideband, -1), 2), 0), 15)
+        subband[b] = min(max(wideband + min(max(subband[b] - wideband, -1), 2), 0), 15)
     csi.pending_wideband[u] = wideband
     csi.due_slot[u] = slot + delay_slots
+
+
+@bare_kernel
+def _highest_cqis(tables: LinkTables, sinr: F32, cqi: I32) -> None:
+    """`highest_cqi` of every RBG into `cqi`: thresholds outside, so that RBGs become vectors."""
+    cqi[:] = 0
+    for candidate in range(1, 16):
+        threshold = tables.cqi_sinr[candidate]
+        for b in range(cqi.size):
+            cqi[b] += sinr[b] >= threshold

@@ -463,5 +463,5 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         mac=init_mac(n_ue, n_cell, rbg_prb),
         tables=link_tables(scenario.carrier.bandwidth_prb),
         counts=init_counts(n_ue, n_cell, n_class),
-        sinr=np.zeros(scenario.n_rbg),
+        sinr=np.zeros(scenario.n_rbg, np.float32),
     )

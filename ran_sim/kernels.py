@@ -15,7 +15,7 @@ import numpy as np
 from ran_sim import random
 from ran_sim._jit import bare_kernel
 from ran_sim.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
-from ran_sim.csi import Csi, apply_report, measure
+from ran_sim.csi import Csi, apply_report, measure, sinr_into
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
 from ran_sim.metrics import Rule
@@ -58,7 +58,7 @@ class World(NamedTuple):
     mac: Mac
     tables: LinkTables
     counts: Counts
-    sinr: F64  # [n_rbg] scratch
+    sinr: F32  # [n_rbg] scratch
 
 
 @bare_kernel
@@ -137,25 +137,18 @@ def _receive(
     activity: F32,
     tables: LinkTables,
     owner: I64,
-    sinr: F64,
+    sinr: F32,
 ) -> None:
     """Effective SINR of every block sent in `slot`, combined with its earlier attempts, and whether it is decoded."""
     row = slot % HARQ_RTT_SLOTS
     for i in range(sent.n[row]):
         u = sent.ue[row, i]
         p = sent.process[row, i]
+        sinr_into(sinr, links, u, activity, True)
         n = 0
-        floor_mw = float(links.noise_mw[0] + links.rest_mw[u])
-        for b in range(activity.shape[1]):
-            if (sent.rbgs[row, i] >> b) & 1 == 0:
-                continue
-            interference_mw = floor_mw
-            for k in range(1, links.cell.shape[1]):
-                cell = links.cell[u, k]
-                if cell >= 0 and activity[cell, b] > 0.0:
-                    interference_mw += activity[cell, b] * links.rx_mw[u, k] * links.fading[u, k, b]
-            sinr[n] = links.rx_mw[u, 0] * links.fading[u, 0, b] / interference_mw
-            n += 1
+        for b in range(sinr.size):  # the block's own RBGs to the front
+            sinr[n] = sinr[b]
+            n += (sent.rbgs[row, i] >> b) & 1
         mcs = harq.mcs[u, p]
         harq.sinr[u, p] += effective_sinr(sinr, n, tables.beta[mcs])
         snr_db = 10.0 * math.log10(max(harq.sinr[u, p], 1e-9))

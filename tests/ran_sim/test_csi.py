@@ -40,7 +40,7 @@ def numpy_sinr(links: Links, u: int, share: F32) -> np.ndarray:
 @pytest.mark.parametrize("u", [0, 1, 2])
 def test_sinr_is_that_of_numpy(u: int) -> None:
     rng = np.random.default_rng(u)
-    links, out = some_links(rng), np.zeros(N_RBG)
+    links, out = some_links(rng), np.zeros(N_RBG, np.float32)
     activity = rng.integers(0, 2, (7, N_RBG)).astype(np.float32)
     sinr_into(out, links, u, activity, True)
     assert out == pytest.approx(numpy_sinr(links, u, activity), rel=1e-5)

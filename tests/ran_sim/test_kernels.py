@@ -40,7 +40,7 @@ def test_reception_is_chase_combined_eesm_and_one_draw_per_block(seed: int) -> N
     harq.sinr[:, 3] = before = rng.choice([0.0, 1.5], N_UE)  # some blocks were sent before
     sent.n[row] = N_UE
     sent.ue[row], sent.process[row], sent.rbgs[row] = np.arange(N_UE), 3, masks
-    _receive(slot, seed, sent, harq, links, activity, TABLES, owner, np.zeros(N_RBG))
+    _receive(slot, seed, sent, harq, links, activity, TABLES, owner, np.zeros(N_RBG, np.float32))
     for u in range(N_UE):
         rbgs = np.flatnonzero((int(masks[u]) >> np.arange(N_RBG)) & 1)
         interference = float(links.noise_mw[0] + links.rest_mw[u])
@@ -71,7 +71,7 @@ def test_draws_lose_blocks_as_often_as_the_curve_says() -> None:
         row = slot % HARQ_RTT_SLOTS
         sent.n[row], sent.rbgs[row, 0], harq.sinr[0, 0] = 1, 1, 0.0
         activity = np.zeros((N_CELL, N_RBG), np.float32)
-        _receive(slot, 1, sent, harq, links, activity, TABLES, np.arange(N_UE), np.zeros(N_RBG))
+        _receive(slot, 1, sent, harq, links, activity, TABLES, np.arange(N_UE), np.zeros(N_RBG, np.float32))
         lost += 1 - int(harq.decoded[0, 0])
     assert lost / 4000 == pytest.approx(0.1, abs=4 * np.sqrt(0.1 * 0.9 / 4000))
 

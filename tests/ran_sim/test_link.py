@@ -114,21 +114,35 @@ def test_block_errors_fall_with_sinr_to_exactly_zero_and_one() -> None:
 
 def test_effective_sinr_of_a_flat_channel_is_its_sinr() -> None:
     for sinr in (0.01, 3.0, 5000.0):
-        assert link.effective_sinr(np.full(13, sinr), 13, 1.6) == pytest.approx(sinr, rel=1e-12)
+        assert link.effective_sinr(np.full(13, sinr, np.float32), 13, 1.6) == np.float32(sinr)
 
 
 def test_effective_sinr_is_the_exponential_mean() -> None:
     rng = np.random.default_rng(1)
     for beta in (1.6, 6.5, 132.54):
-        sinr = rng.exponential(beta, 13)
-        expected = -beta * np.log(np.mean(np.exp(-sinr[:7] / beta)))
-        assert link.effective_sinr(sinr, 7, beta) == pytest.approx(expected, rel=1e-9)
+        sinr = rng.exponential(beta, 13).astype(np.float32)
+        expected = -beta * np.log(np.mean(np.exp(-sinr[:7].astype(float) / beta)))
+        assert link.effective_sinr(sinr, 7, beta) == pytest.approx(expected, rel=1e-6)
 
 
 def test_effective_sinr_survives_values_that_underflow_the_formula() -> None:
     # exp(-10^6 / 1.6) is 0 in double precision; the limit is min + beta ln n.
-    sinr = np.array([1e6, 1e9])
+    sinr = np.array([1e6, 1e9], np.float32)
     assert link.effective_sinr(sinr, 2, 1.6) == pytest.approx(1e6 + 1.6 * math.log(2))
+
+
+def test_powers_of_two_are_those_of_numpy_down_to_the_smallest_number() -> None:
+    x = np.concatenate([np.linspace(-126, 0, 50_001), [-0.0, -1.0, -2.0]]).astype(np.float32)
+    out = x.copy()
+    link.exp2_into(out, x.size)
+    # float32 has 24 bits; seven rounded steps of Horner's scheme keep 21 of them.
+    assert out == pytest.approx(np.exp2(x.astype(float)), rel=5e-7)
+
+
+def test_powers_below_the_smallest_number_are_as_good_as_zero() -> None:
+    out = np.array([-127, -1e4, -1e30], np.float32)
+    link.exp2_into(out, 2)
+    assert out.tolist() == [2.0**-126, 2.0**-126, np.float32(-1e30)]  # what is beyond `n` stays
 
 
 def test_highest_mcs_and_cqi_are_the_last_thresholds_not_above() -> None:
