@@ -51,7 +51,7 @@ class Fading(NamedTuple):
     doppler_hz: F64  # [n_ue]
     owner: I64  # [n_ue] UE id that the processes were drawn for, -1 for none
     cell: I32  # [n_ue, n_process] cell they were drawn for
-    grid_step: I64  # [1] last step that was evaluated
+    grid_step: I64  # [n_ue] step that the UE's `Links.fading` is of, -1 for none
     sum_re: F32  # [n_lane] scratch of one UE's evaluation
     sum_im: F32
     power: F32  # [n_rbg + padding] scratch
@@ -76,7 +76,7 @@ def build_fading(
         doppler_hz=np.zeros(n_ue),
         owner=np.full(n_ue, -1, np.int64),
         cell=np.full((n_ue, n_process), -1, np.int32),
-        grid_step=np.zeros(1, np.int64),
+        grid_step=np.full(n_ue, -1, np.int64),
         sum_re=np.zeros(n_process * TAPS, np.float32),
         sum_im=np.zeros(n_process * TAPS, np.float32),
         power=np.zeros(padded_rbg, np.float32),
@@ -92,6 +92,7 @@ def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fadin
     """Give UE slot `u` to a new UE: its Doppler spread and its taps' delays."""
     fading.owner[u] = ue_id
     fading.cell[u, :] = -1
+    fading.grid_step[u] = -1
     fading.doppler_hz[u] = doppler_hz
     amplitude = math.sqrt(1.0 / (TAPS * SINUSOIDS))
     n_rbg = fading.turn_re.shape[2]
@@ -111,6 +112,7 @@ def assign_links(seed: int, u: int, cells: I32, fading: Fading) -> None:
         branch = process if rank == 0 else 0
         if fading.cell[u, process] != cells[rank]:
             fading.cell[u, process] = cells[rank]
+            fading.grid_step[u] = -1
             if cells[rank] >= 0:
                 _draw_waves(seed, u, process, cells[rank] * _MAX_BRANCHES + branch, fading)
 
@@ -191,3 +193,14 @@ def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
         else:
             for b in range(gain.shape[1]):
                 gain[rank, b] = power[b]
+
+
+@bare_kernel
+def fade_to(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
+    """Bring `gain`, one UE's row of `Links.fading`, to a grid step, unless it is there already.
+
+    Fading is a pure function of time: steps at which nobody looks at a UE's channel are never evaluated.
+    """
+    if fading.grid_step[u] != grid_step:
+        fading.grid_step[u] = grid_step
+        fade_ue(u, grid_step, fading, gain)

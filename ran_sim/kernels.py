@@ -16,12 +16,13 @@ from ran_sim import random
 from ran_sim._jit import bare_kernel
 from ran_sim.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.csi import Csi, apply_report, measure, sinr_into
+from ran_sim.fading import Fading, fade_to
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
 from ran_sim.metrics import Rule
 from ran_sim.playout import run_player
 from ran_sim.queues import Queues, arrive, discard_expired
-from ran_sim.radio import RadioState, advance_fading
+from ran_sim.radio import RadioState
 from ran_sim.scheduler import Mac, schedule_cell
 from ran_sim.sessions import Counts
 from ran_sim.state import F32, F64, I32, I64, Cells, Links, Ues
@@ -73,8 +74,6 @@ def run_slots(first: int, stop: int, world: World) -> None:
     )  # fmt: skip
     tables, counts = world.tables, world.counts.ue
     for slot in range(first, stop):
-        if slot % radio.grid_slots == 0:
-            advance_fading(slot, ues, links, radio)
         _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
         )
@@ -85,6 +84,15 @@ def run_slots(first: int, stop: int, world: World) -> None:
                 cell, slot, settings.rule, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
                 traffic, queues, harq, csi, mac, tables, sent, counts,
             )  # fmt: skip
+        _fade(
+            slot,
+            slot // radio.grid_slots,
+            sent,
+            csi.next_slot,
+            mac.members[: mac.member_start[-1]],
+            links,
+            radio.fading,
+        )
         _receive(slot, settings.seed, sent, harq, links, cells.activity, tables, queues.owner, world.sinr)
         _measure(
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
@@ -125,6 +133,21 @@ def _feedback(
         p = sent.process[row, i]
         if harq.state[u, p] == SENT and harq.sent_slot[u, p] == slot - HARQ_RTT_SLOTS:
             feedback(harq, queues, traffic, counts[u], u, p, olla_target[u])
+
+
+@bare_kernel
+def _fade(
+    slot: int, grid_step: int, sent: Sent, measure_slot: I64, members: I64, links: Links, fading: Fading
+) -> None:
+    """Fast fading of the UEs that receive or measure in `slot`."""
+    row = slot % HARQ_RTT_SLOTS
+    for i in range(sent.n[row]):
+        u = sent.ue[row, i]
+        fade_to(u, grid_step, fading, links.fading[u])
+    for i in range(members.shape[0]):
+        u = members[i]
+        if measure_slot[u] <= slot:
+            fade_to(u, grid_step, fading, links.fading[u])
 
 
 @bare_kernel

@@ -1,7 +1,7 @@
 """The slow radio as the engine sees it: who is connected, to which cell, and how strongly every cell is received.
 
-`radio_tick` runs on every radio tick (50 ms), `advance_fading` on every step of the fading grid (2 ms). Both are pure
-functions of the state and the slot, so a run can be split anywhere.
+`radio_tick` runs on every radio tick (50 ms); fast fading is evaluated where a slot needs it (`fading.fade_to`). Both are
+pure functions of the state and the slot, so a run can be split anywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ran_sim._jit import bare_kernel
-from ran_sim.fading import Fading, assign_links, build_fading, fade_ue, start_fading
+from ran_sim.fading import Fading, assign_links, build_fading, start_fading
 from ran_sim.handover import (
     EXECUTING,
     REQUESTED,
@@ -211,23 +211,11 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
 
 
 @bare_kernel
-def advance_fading(slot: int, ues: Ues, links: Links, radio: RadioState) -> None:
-    """Write the fast fading of all connected UEs at `slot`, a multiple of `grid_slots`, after that slot's tick."""
-    fading = radio.fading
-    grid_step = slot // radio.grid_slots
-    fading.grid_step[0] = grid_step
-    for u in range(ues.id.size):
-        if ues.connected[u]:
-            fade_ue(u, grid_step, fading, links.fading[u])
-
-
-@bare_kernel
 def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
     for u in range(ues.id.size):
         if ues.connected[u]:
             _renew_links(u, cells, ues, links, radio)
-    advance_fading(radio.fading.grid_step[0] * radio.grid_slots, ues, links, radio)
 
 
 @bare_kernel
@@ -247,7 +235,6 @@ def request_handover(
     handover.counts[REQUESTED, ues.cell[u]] += 1
     if send_command(u, slot, cell, ues, handover):
         _renew_links(u, cells, ues, links, radio)
-        fade_ue(u, radio.fading.grid_step[0], radio.fading, links.fading[u])
     return True
 
 

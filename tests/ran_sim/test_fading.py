@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ran_sim.fading import TAPS, Fading, assign_links, build_fading, fade_ue, start_fading
+from ran_sim.fading import TAPS, Fading, assign_links, build_fading, fade_to, fade_ue, start_fading
 from ran_sim.state import F64
 
 GRID_S = 0.002
@@ -167,3 +167,25 @@ def test_a_link_to_nobody_has_no_gain() -> None:
     fading = fading_of(1, k=1)
     assign_links(1, 0, np.array([0, -1], np.int32), fading)
     assert gains(fading, [3])[0, 1, 0] == 0.0
+
+
+def test_fading_is_evaluated_once_per_step_and_anew_when_a_link_changes() -> None:
+    fading, gain, expected = fading_of(1, k=1), np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
+    fade_to(0, 50, fading, gain)
+    fade_ue(0, 50, fading, expected)
+    assert np.array_equal(gain, expected)
+    gain[:] = 7.0
+    fade_to(0, 50, fading, gain)
+    assert (gain == 7.0).all()  # it was there already
+    assign_links(1, 0, np.array([0, 1], np.int32), fading)
+    fade_to(0, 50, fading, gain)
+    assert (gain == 7.0).all()  # the same links
+    assign_links(1, 0, np.array([0, 2], np.int32), fading)
+    fade_to(0, 50, fading, gain)
+    fade_ue(0, 50, fading, expected)
+    assert np.array_equal(gain, expected)
+    start_fading(1, 0, 1, DOPPLER_HZ, fading)
+    assign_links(1, 0, np.array([0, 1], np.int32), fading)
+    fade_to(0, 50, fading, gain)
+    fade_ue(0, 50, fading, expected)
+    assert np.array_equal(gain, expected)  # another UE
