@@ -50,6 +50,7 @@ from ran_sim.topology import (
 
 _SPEED_OF_LIGHT_MPS = 299_792_458.0
 _THERMAL_NOISE_DBM_HZ = -174.0
+_NEPER_PER_DB = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 _INITIAL_LOAD = 0.5  # of cells, until the engine has measured it
 
 
@@ -62,6 +63,8 @@ class RadioState(NamedTuple):
     motion: Motion
     fading: Fading
     handover: Handover
+    gain_x_m: F64  # [n_ue] the place that the UE's `Links.gain_db` is of
+    gain_y_m: F64
     power_mw: F64  # [n_cell] scratch of one UE's links
     seed: int
     tick_slots: int
@@ -93,6 +96,8 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
             rbg_hz=_rbg_hz(scenario),
         ),
         handover=build_handover(scenario),
+        gain_x_m=np.full(scenario.n_ue, np.nan),
+        gain_y_m=np.full(scenario.n_ue, np.nan),
         power_mw=np.zeros(scenario.n_cell),
         seed=seed,
         tick_slots=scenario.slots(radio.tick_ms),
@@ -185,7 +190,10 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             move_ue(radio.seed, u, radio.tick_s, ues, radio.motion, radio.topology)
         if not ues.connected[u]:
             continue
-        _path_gains(u, ues, links.gain_db[u], radio)
+        # Half of the UEs, those in buildings, keep their place, and with it their path gains.
+        if starts or ues.x_m[u] != radio.gain_x_m[u] or ues.y_m[u] != radio.gain_y_m[u]:
+            _path_gains(u, ues, links.gain_db[u], radio)
+            radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
         rsrp_dbm = links.rsrp_l3_dbm[u]
         measure(
             radio.seed,
@@ -324,7 +332,7 @@ def _renew_links(u: int, cells: Cells, ues: Ues, links: Links, radio: RadioState
     rest_mw = 0.0
     for cell in range(power_mw.size):
         power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]
-        power_mw[cell] = 10.0 ** (power_dbm / 10.0)
+        power_mw[cell] = math.exp(_NEPER_PER_DB * power_dbm)
         rest_mw += power_mw[cell] * cells.load[cell]
     for rank in range(links.cell.shape[1]):
         cell = int(ues.cell[u]) if rank == 0 else int(np.argmax(power_mw))

@@ -262,3 +262,22 @@ def test_one_cell_has_no_interference() -> None:
     assert (links.rest_mw[ues.connected > 0] == 0.0).all()
     assert links.cell.shape == (30, 1)
     assert links.fading[ues.connected > 0].mean() == pytest.approx(2.0, abs=0.5)
+
+
+def test_a_ue_that_keeps_its_place_keeps_its_path_gains_and_one_that_moves_does_not() -> None:
+    made = world()
+    run(made, 0, 200)
+    _, ues, links, radio = made
+    still = (ues.connected > 0) & (radio.motion.indoor > 0)
+    moving = (ues.connected > 0) & (radio.motion.speed_mps > 5.0)
+    before = links.gain_db.copy()
+    started = ues.start_slot == 200
+    links.gain_db[:] = 0.0  # what is not evaluated again stays as it is
+    run(made, 200, 300)
+    assert (links.gain_db[still & ~started] == 0.0).all()
+    assert (links.gain_db[moving & ~started] != 0.0).all()
+    assert np.abs(links.gain_db - before)[moving & ~started].max() > 0.0
+    u = int(np.flatnonzero(still)[0])
+    ues.x_m[u] += 1.0
+    run(made, 300, 400)
+    assert (links.gain_db[u] != 0.0).all()
