@@ -14,13 +14,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim._jit import bare_kernel
-from ran_sim.propagation import indoor_height_m, penetration_loss_db
+from ran_sim.propagation import car_loss_db, indoor_height_m, penetration_loss_db, way_inside_m
 from ran_sim.random import MOBILITY, SESSION, exponential, uniform
 from ran_sim.scenario import Scenario
 from ran_sim.state import F64, I64, U8, Ues
 from ran_sim.topology import Topology, drop_point, nearest_copy
 
 OUTDOOR_HEIGHT_M: Final = 1.5
+_NOBODY_KMH: Final = 1e9
 # Indices of the draws of one session
 _LENGTH, _PAUSE, _STARTS_BUSY, _AGE = 0, 1, 2, 3
 _INDOOR, _SPEED, _FIRST_WAYPOINT = 0, 1, 16
@@ -50,6 +51,7 @@ class Motion(NamedTuple):
     speeds_mps: F64  # [n_speed] of the scenario
     speed_limits: F64  # [n_speed] cumulative shares
     indoor_speed_mps: float
+    car_from_mps: float  # UEs this fast sit in cars
     indoor_share: float
     high_loss_share: float
     frequency_ghz: float
@@ -82,6 +84,7 @@ def build_motion(scenario: Scenario) -> Motion:
         speeds_mps=np.array(scenario.mobility.speeds_kmh) / 3.6,
         speed_limits=np.cumsum(scenario.mobility.speed_shares),
         indoor_speed_mps=scenario.mobility.indoor_speed_kmh / 3.6,
+        car_from_mps=(scenario.mobility.car_from_kmh or _NOBODY_KMH) / 3.6,
         indoor_share=scenario.radio.indoor_share,
         high_loss_share=scenario.radio.high_loss_share,
         frequency_ghz=scenario.carrier.frequency_ghz,
@@ -139,9 +142,10 @@ def place_ue(
     seed: int, u: int, ue_id: int, home_cell: int, ues: Ues, motion: Motion, topology: Topology
 ) -> None:
     """Draw a new UE's place in the home area of `home_cell`, its building or speed, and its first waypoint."""
-    ues.x_m[u], ues.y_m[u] = drop_point(seed, ue_id, 0, home_cell, topology)
     motion.waypoints[u] = 0
+    inside_m = 0.0
     if uniform(seed, MOBILITY, ue_id, _INDOOR) < motion.indoor_share:
+        inside_m = way_inside_m(seed, ue_id)
         motion.indoor[u] = 1
         motion.speed_mps[u] = 0.0
         motion.height_m[u] = indoor_height_m(seed, ue_id)
@@ -157,6 +161,9 @@ def place_ue(
         while kind < motion.speeds_mps.size - 1 and draw >= motion.speed_limits[kind]:
             kind += 1
         motion.speed_mps[u] = motion.speeds_mps[kind]
+        if motion.speed_mps[u] >= motion.car_from_mps:
+            motion.penetration_db[u] = car_loss_db(seed, ue_id)
+    ues.x_m[u], ues.y_m[u] = drop_point(seed, ue_id, 0, home_cell, topology, inside_m)
     _next_waypoint(seed, u, ue_id, ues, motion, topology)
 
 

@@ -36,7 +36,7 @@ from ran_sim.mobility import (
     next_session,
     place_ue,
 )
-from ran_sim.propagation import Maps, build_maps, site_loss_db
+from ran_sim.propagation import Propagation, build_propagation, site_loss_db
 from ran_sim.scenario import Scenario
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I64, Cells, Links, Ues
 from ran_sim.topology import (
@@ -58,7 +58,7 @@ class RadioState(NamedTuple):
     """Everything that the slow radio keeps between ticks; private but for the steps and the counters."""
 
     topology: Topology
-    maps: Maps
+    propagation: Propagation
     sessions: Sessions
     motion: Motion
     fading: Fading
@@ -81,9 +81,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
     radio = scenario.radio
     state = RadioState(
         topology=topology,
-        maps=build_maps(
-            seed, scenario.layout.n_site, shadowing=radio.shadowing, line_of_sight=radio.line_of_sight
-        ),
+        propagation=build_propagation(scenario, seed),
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),
         fading=build_fading(
@@ -190,10 +188,15 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             move_ue(radio.seed, u, radio.tick_s, ues, radio.motion, radio.topology)
         if not ues.connected[u]:
             continue
+<<<<<<< HEAD
         # Half of the UEs, those in buildings, keep their place, and with it their path gains.
         if starts or ues.x_m[u] != radio.gain_x_m[u] or ues.y_m[u] != radio.gain_y_m[u]:
             _path_gains(u, ues, links.gain_db[u], radio)
             radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
+=======
+        if starts or radio.motion.speed_mps[u] > 0.0:
+            _path_gains(u, ues, links.gain_db[u], radio)
+>>>>>>> ab41fdb (Micro cells, soft sight as TR 38.901 has it, deep nulls: large-scale calibration of UMa and UMi)
         rsrp_dbm = links.rsrp_l3_dbm[u]
         measure(
             radio.seed,
@@ -308,9 +311,7 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
             dy_m,
             motion.indoor[u] > 0,
             height_m,
-            topology.bs_height_m,
-            radio.frequency_ghz,
-            radio.maps,
+            radio.propagation,
         )
         bearing = math.atan2(dy_m, dx_m)
         below = math.atan2(topology.bs_height_m - height_m, max(math.hypot(dx_m, dy_m), 1e-3))

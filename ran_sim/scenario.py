@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain, combinations, repeat
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -74,22 +74,31 @@ class Carrier(_Section):
     noise_figure_db: NotNegative = 9.0
 
 
-class Layout(_Section):
-    """Sites on a hexagonal grid, or wherever `positions_m` says; sectors look to 30, 150 and 270 degrees."""
+def _of_environment(uma: float, umi: float) -> Callable[[dict[str, Any]], float]:
+    """Default of a field of `Layout` that depends on its environment."""
+    return lambda fields: umi if fields.get("environment") == "umi" else uma
 
+
+class Layout(_Section):
+    """Sites on a hexagonal grid, or wherever `positions_m` says; sectors look to 30, 150 and 270 degrees.
+
+    What depends on the environment has its value of TR 38.901 Table 7.2-1, unless it is given.
+    """
+
+    environment: Literal["uma", "umi"] = "uma"  # urban macro, or micro in street canyons
     sites: Literal[1, 7, 19] = 7
     positions_m: Annotated[tuple[tuple[float, float], ...], Field(min_length=1, max_length=100)] | None = (
         None  # [x, y] of every site in place of the grid, without wrap-around; `isd_m` is the width of a home area
     )
     sectors: Literal[1, 3] = 3  # 1 = one omnidirectional cell per site
-    isd_m: float = Field(default=500.0, ge=100.0, le=5000.0)
+    isd_m: float = Field(default_factory=_of_environment(500.0, 200.0), ge=100.0, le=5000.0)
     wrap_around: bool = True  # of a grid; one site has no neighbours to wrap to
-    bs_height_m: float = Field(default=25.0, ge=13.0, le=150.0)
+    bs_height_m: float = Field(default_factory=_of_environment(25.0, 10.0), ge=3.0, le=150.0)
     tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier
     tilt_deg: float = Field(default=12.0, ge=0.0, le=45.0)  # electrical, below the horizon
-    min_distance_m: float = Field(
-        default=35.0, ge=10.0, le=50.0
-    )  # TR 38.901 Table 7.2-1, at the start of a session
+    min_distance_m: float = Field(  # between a site and a UE that starts a session
+        default_factory=_of_environment(35.0, 10.0), ge=10.0, le=50.0
+    )
 
     @model_validator(mode="after")
     def _sites_do_not_overlap(self) -> Self:
@@ -115,6 +124,9 @@ class Radio(_Section):
     delay_spread_ns: NotNegative = 100.0
     shadowing: bool = True  # off: the mean path loss, for tests against closed forms
     line_of_sight: Literal["drawn", "always", "never"] = "drawn"  # the last two hold for every link
+    soft_line_of_sight: bool = (
+        True  # TR 38.901 7.6.3.3 at its edges; off: sight or none, as in 3GPP's calibrations
+    )
     min_doppler_hz: NotNegative = 1.0  # things move around a UE that stands still
     indoor_share: Share = 0.5
     high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss
@@ -130,6 +142,7 @@ class Mobility(_Section):
     speeds_kmh: tuple[NotNegative, ...] = (3.0, 30.0)
     speed_shares: tuple[Share, ...] = (0.7, 0.3)  # of the outdoor UEs
     indoor_speed_kmh: NotNegative = 3.0  # for the Doppler spread only
+    car_from_kmh: Positive | None = None  # UEs this fast sit in cars, with the loss of TR 38.901 7.4.3.2
 
     @model_validator(mode="after")
     def _shares_match_speeds(self) -> Self:
@@ -405,6 +418,8 @@ class Scenario(_Section):
             ScenarioError: a path leads nowhere or a value does not fit.
         """
         data: dict[str, Any] = self.model_dump(mode="python")
+        # Another environment brings its own layout, where that was not given.
+        data["layout"] = self.layout.model_dump(mode="python", exclude_unset=True)
         for path, value in overrides.items():
             _set(data, _SHORT.get(path, path), value)
         return _checked(data, source=f"{self.name} with overrides")

@@ -31,9 +31,8 @@ BEAMWIDTH_DEG: Final = 65.0
 MAX_ATTENUATION_DB: Final = 30.0
 # TR 38.901 Table 7.8-1: one column of elements half a wavelength apart
 ELEMENTS: Final = 10
-# Nulls are filled to 20 dB below the maximum: the zenith spread of arrivals, which a single gain per link leaves out,
-# and the null fill of built antennas both do so.
-_NULL_FLOOR: Final = 1.0 / ELEMENTS
+# Nulls are as deep as the formula has them, down to where a logarithm would end: 50 dB below the maximum.
+_NULL_FLOOR: Final = 1e-4
 
 
 class Topology(NamedTuple):
@@ -117,9 +116,12 @@ def nearest_copy(dx_m: float, dy_m: float, topology: Topology) -> tuple[float, f
 
 
 @bare_kernel
-def drop_point(seed: int, entity: int, index: int, cell: int, topology: Topology) -> tuple[float, float]:
+def drop_point(
+    seed: int, entity: int, index: int, cell: int, topology: Topology, inside_m: float = 0.0
+) -> tuple[float, float]:
     """A point uniform in the home area of `cell`, at least `min_distance_m` from its site.
 
+    A UE that sits `inside_m` behind a building's wall stays further away by that, so that the wall keeps the distance.
     `entity` and `index` (any number from 0) are the counter: the same arguments give the same point.
     """
     side_m = topology.isd_m / math.sqrt(3.0)
@@ -137,7 +139,7 @@ def drop_point(seed: int, entity: int, index: int, cell: int, topology: Topology
             angle += third_rad * math.floor(3.0 * uniform(seed, PLACEMENT, entity, counter + 2))
         else:
             angle -= third_rad * math.floor((angle - topology.azimuth_rad[cell]) / third_rad + 0.5)
-        if radius_m >= topology.min_distance_m:
+        if radius_m >= topology.min_distance_m + inside_m:
             break
     site = topology.cell_site[cell]
     x_m = topology.site_x_m[site] + radius_m * math.cos(angle)
@@ -162,8 +164,7 @@ def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirect
 def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
     """Gain over one element of a column of 10 elements, steered `tilt_deg` below the horizon; 10 dB in that direction.
 
-    TR 38.901 7.3 with d_V = 0.5 wavelengths and one TXRU per column, weights as in TR 36.897 5.2.2. Never
-    below -10 dB (see `_NULL_FLOOR`).
+    TR 38.901 7.3 with d_V = 0.5 wavelengths and one TXRU per column, weights as in TR 36.897 5.2.2.
     """
     half_phase = (
         0.5 * math.pi * (math.cos(math.radians(zenith_deg)) - math.cos(math.radians(90.0 + tilt_deg)))

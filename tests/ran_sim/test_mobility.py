@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ran_sim.mobility import doppler_speed_mps, first_session, move_ue, next_session, place_ue
+from ran_sim.propagation import way_inside_m
 from ran_sim.radio import RadioState, init_radio
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.state import Ues
@@ -140,3 +141,25 @@ def test_half_of_the_ues_sit_in_buildings_and_keep_their_place() -> None:
             fast.append(radio.motion.speed_mps[0] > 5.0)
     assert np.mean(indoor) == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(4000))
     assert np.mean(fast) == pytest.approx(0.3, abs=4 * 0.46 / math.sqrt(2000))
+
+
+def test_fast_ues_sit_in_cars_where_the_scenario_says_so() -> None:
+    _, ues, radio = world(radio__indoor_share=0.0, mobility__car_from_kmh=30.0)
+    losses = {True: list[float](), False: list[float]()}
+    for ue_id in range(2000):
+        ues.id[0] = ue_id
+        place_ue(1, 0, ue_id, 0, ues, radio.motion, radio.topology)
+        losses[bool(radio.motion.speed_mps[0] > 5.0)].append(float(radio.motion.penetration_db[0]))
+    assert set(losses[False]) == {0.0}
+    assert np.mean(losses[True]) == pytest.approx(9.0, abs=4 * 5 / math.sqrt(600))  # TR 38.901 7.4.3.2
+
+
+def test_walls_of_ues_indoors_keep_the_minimum_distance() -> None:
+    _, ues, radio = world(radio__indoor_share=1.0)
+    nearest_m, inside_m = [], []
+    for ue_id in range(4000):
+        ues.id[0] = ue_id
+        place_ue(1, 0, ue_id, 0, ues, radio.motion, radio.topology)
+        inside_m.append(way_inside_m(1, ue_id))
+        nearest_m.append(math.hypot(ues.x_m[0], ues.y_m[0]))
+    assert np.min(np.subtract(nearest_m, inside_m)) >= 35.0

@@ -78,11 +78,15 @@ def test_noise_is_thermal_plus_noise_figure(seven: World) -> None:
 
 def test_path_gain_of_one_ue_by_hand() -> None:
     """A UE in the street 200 m in front of a lone sector, no shadow: path loss, element, column, and nothing else."""
-    made = world(layout__sites=1, radio__k_interferers=2, radio__indoor_share=0.0)
+    made = world(
+        layout__sites=1,
+        radio__k_interferers=2,
+        radio__indoor_share=0.0,
+        radio__shadowing=False,
+        radio__line_of_sight="always",
+    )
     _, ues, links, radio = made
-    radio.maps.los[:] = 0.0
-    radio.maps.state[:] = -5.0  # line of sight everywhere
-    radio.motion.speeds_mps[:] = 0.0
+    radio.motion.speeds_mps[:] = 1e-9
     radio_tick(0, *made)
     ues.x_m[0], ues.y_m[0] = 200 * math.cos(math.radians(30)), 200 * math.sin(math.radians(30))
     radio_tick(TICK_SLOTS, *made)

@@ -167,5 +167,5 @@ def test_array_factor_equals_the_sum_over_its_elements() -> None:
     weights = np.exp(-1j * math.pi * np.arange(10) * math.cos(math.radians(102.0))) / math.sqrt(10)
     for zenith_deg in (60.0, 95.0, 99.0, 106.0, 120.0):
         steering = np.exp(1j * math.pi * np.arange(10) * math.cos(math.radians(zenith_deg)))
-        expected_db = max(20 * math.log10(abs(np.sum(weights * steering))), -10.0)
+        expected_db = max(20 * math.log10(abs(np.sum(weights * steering))), -40.0)
         assert array_factor_db(zenith_deg, 12.0) == pytest.approx(expected_db, abs=1e-6)
