@@ -188,15 +188,10 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             move_ue(radio.seed, u, radio.tick_s, ues, radio.motion, radio.topology)
         if not ues.connected[u]:
             continue
-<<<<<<< HEAD
         # Half of the UEs, those in buildings, keep their place, and with it their path gains.
         if starts or ues.x_m[u] != radio.gain_x_m[u] or ues.y_m[u] != radio.gain_y_m[u]:
             _path_gains(u, ues, links.gain_db[u], radio)
             radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
-=======
-        if starts or radio.motion.speed_mps[u] > 0.0:
-            _path_gains(u, ues, links.gain_db[u], radio)
->>>>>>> ab41fdb (Micro cells, soft sight as TR 38.901 has it, deep nulls: large-scale calibration of UMa and UMi)
         rsrp_dbm = links.rsrp_l3_dbm[u]
         measure(
             radio.seed,

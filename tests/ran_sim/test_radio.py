@@ -86,7 +86,7 @@ def test_path_gain_of_one_ue_by_hand() -> None:
         radio__line_of_sight="always",
     )
     _, ues, links, radio = made
-    radio.motion.speeds_mps[:] = 1e-9
+    radio.motion.speeds_mps[:] = 0.0
     radio_tick(0, *made)
     ues.x_m[0], ues.y_m[0] = 200 * math.cos(math.radians(30)), 200 * math.sin(math.radians(30))
     radio_tick(TICK_SLOTS, *made)
