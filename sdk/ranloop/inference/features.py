@@ -26,6 +26,7 @@ _IDENTITY: dict[Level, tuple[str, ...]] = {
     "qos_flow": ("five_qi", "ue", "slice"),
 }
 _ID_BITS = 24
+_NO_COLUMNS = np.zeros(0, np.intp)
 
 
 class _Window(NamedTuple):
@@ -45,12 +46,15 @@ class FeatureBinder:
 
     def __init__(self, card: Card) -> None:
         self._card = card
-        self._fill = np.array([feature.fill for feature in card.features], np.float32)
+        fill = np.array([feature.fill for feature in card.features], np.float32)
+        # One number where it is the same for all, as it mostly is: half the time.
+        self._fill = fill[0] if (fill == fill[0]).all() else fill
         self._named = [(column, f.name) for column, f in enumerate(card.features) if f.name]
         self._measured = tuple(dict.fromkeys(f.measurement for f in card.features if f.measurement))
         self._plain = card.history == 1 and not self._named
         # What a report is made of -> where the card's measurements stand in its block.
         self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
+        self._last_found: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.intp]] = ((), (), _NO_COLUMNS)
         self._windows: dict[tuple[str, str], _Window] = {}
         place = {name: at for at, name in enumerate(self._measured)}
         features = [(column, f) for column, f in enumerate(card.features) if f.measurement]
@@ -78,9 +82,13 @@ class FeatureBinder:
         return matrix
 
     def _column_index(self, report: Report) -> NDArray[np.intp]:
+        # A decoder gives the names of a stream as one object, whose hash would have to be worked out each time.
+        names, ids, index = self._last_found
+        if report.names is names and report.ids == ids and report.period_ms == self._card.period_ms:
+            return index
         made_of = (report.period_ms, report.ids, report.names)
-        index = self._columns.get(made_of)
-        if index is None:
+        known = self._columns.get(made_of)
+        if known is None:
             if report.period_ms != self._card.period_ms:
                 raise ModelError(
                     f"model {self._card.name} was trained on {self._card.period_ms} ms reports but got one of "
@@ -93,9 +101,10 @@ class FeatureBinder:
                     f"{report.node} does not carry; add it to on_report and to the manifest"
                 )
             wanted = [f.measurement for f in self._card.features] if self._plain else self._measured
-            index = np.array([len(report.ids) + report.names.index(name) for name in wanted], np.intp)
-            self._columns[made_of] = index
-        return index
+            known = np.array([len(report.ids) + report.names.index(name) for name in wanted], np.intp)
+            self._columns[made_of] = known
+        self._last_found = report.names, report.ids, known
+        return known
 
     def _assemble(self, report: Report, values: F32, extra: Mapping[str, ArrayLike]) -> F32:
         targets = _identity(report)

@@ -30,9 +30,13 @@ class Model:
         self._binder = FeatureBinder(card)
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
-        self._low = np.array([output.low for output in card.outputs], np.float32)
-        self._high = np.array([output.high for output in card.outputs], np.float32)
-        self._bounded = bool(np.isfinite(self._low).any() or np.isfinite(self._high).any())
+        low = np.array([output.low for output in card.outputs], np.float32)
+        high = np.array([output.high for output in card.outputs], np.float32)
+        self._bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
+        self._n_outputs = len(card.outputs)
+        # A single output is a column of its own, and a number is compared faster than an array of one.
+        self._low: F32 | np.float32 = low if self._n_outputs > 1 else low[0]
+        self._high: F32 | np.float32 = high if self._n_outputs > 1 else high[0]
 
     @property
     def tag(self) -> str:
@@ -50,14 +54,15 @@ class Model:
     def predict(self, matrix: F32) -> F32:
         """Outputs for a ready matrix [n, n_features] in the card's column order."""
         if not len(matrix):
-            empty = (0,) if len(self._low) == 1 else (0, len(self._low))
-            return np.empty(empty, np.float32)
+            return np.empty((0,) if self._n_outputs == 1 else (0, self._n_outputs), np.float32)
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             matrix = np.ascontiguousarray(matrix, np.float32)
         out = cast(F32, self._session.run(self._outputs, {self._input: matrix})[0])
+        if self._n_outputs == 1:
+            out = out[:, 0]
         if self._bounded:
             out = np.minimum(np.maximum(out, self._low), self._high)  # half the time of np.clip
-        return out[:, 0] if len(self._low) == 1 else out
+        return out
 
 
 def load_model(folder: Path) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
 from random import Random
 
@@ -42,6 +43,13 @@ def test_columns_come_by_name_whatever_their_order_in_the_report() -> None:
 def test_no_value_becomes_the_cards_fill() -> None:
     binder = FeatureBinder(card(Feature(measurement="DRB.UEThpDl", unit="kbit/s", fill=-1.0)))
     assert binder.matrix(make_report({"DRB.UEThpDl": [np.nan, 5.0]})).tolist() == [[-1.0], [5.0]]
+
+
+def test_each_feature_has_its_own_fill() -> None:
+    features = [Feature(measurement="CQI", unit="1", fill=1.0), THP]
+    binder = FeatureBinder(card(*features))
+    report = make_report({"CQI": [np.nan, 5.0], "DRB.UEThpDl": [np.nan, np.nan]})
+    assert binder.matrix(report).tolist() == [[1.0, 0.0], [5.0, 0.0]]
 
 
 def test_a_lag_follows_the_ue_and_not_its_row() -> None:
@@ -100,6 +108,14 @@ def test_one_model_reads_the_same_names_at_two_levels() -> None:
     # A UE's row has two ids before the measurement, a cell's has one.
     assert binder.matrix(make_report({"DRB.UEThpDl": [5.0]}, level="ue")).tolist() == [[5.0]]
     assert binder.matrix(make_report({"DRB.UEThpDl": [7.0]}, level="cell")).tolist() == [[7.0]]
+
+
+def test_names_that_are_one_object_at_two_levels_do_not_share_columns() -> None:
+    binder = FeatureBinder(card(THP))
+    ue = make_report({"DRB.UEThpDl": [1.0]})
+    flow = replace(make_report({"DRB.UEThpDl": [2.0]}, level="qos_flow"), names=ue.names)
+    assert len(flow.ids) != len(ue.ids)
+    assert [float(binder.matrix(report)[0, 0]) for report in (ue, flow, ue)] == [1.0, 2.0, 1.0]
 
 
 def test_streams_of_two_nodes_do_not_mix() -> None:
