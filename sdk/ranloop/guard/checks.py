@@ -32,13 +32,11 @@ def check_envelope(verdicts: Verdicts, catalogue: Catalogue) -> None:
     elif batch.action.spec.kind is Kind.SETTING and batch.lease_ms is not None and batch.lease_ms <= 0:
         text = f"a lease of {batch.lease_ms} ms holds nothing"
         verdicts.decide_all(Status.REFUSED, Cause.MALFORMED, text)
-    elif len(verdicts) > 1:
+    elif not verdicts.distinct:
         in_order = np.sort(verdicts.keys)
-        alike = in_order[1:] == in_order[:-1]
-        if alike.any():
-            twice = in_order[1:][alike]
-            text = f"the target stands in this batch more than once: {_some(unpack(twice, verdicts.targets.shape[1]))}"
-            verdicts.decide(np.isin(verdicts.keys, twice), Status.REFUSED, Cause.MALFORMED, text)
+        twice = in_order[1:][in_order[1:] == in_order[:-1]]
+        text = f"the target stands in this batch more than once: {_some(unpack(twice, verdicts.targets.shape[1]))}"
+        verdicts.decide(np.isin(verdicts.keys, twice), Status.REFUSED, Cause.MALFORMED, text)
 
 
 def check_rights(verdicts: Verdicts, grant: Grant, now_ns: int) -> Permit | None:
@@ -77,7 +75,7 @@ def check_values(verdicts: Verdicts, permit: Permit, grant: Grant) -> None:
     """Every value is in the manifest's range and the catalogue's, and a row agrees with itself."""
     action, values = type(verdicts.batch.action), verdicts.parameters
     inside = (values >= permit.low) & (values <= permit.high)  # [n, p]; False for NaN
-    if not inside.all():
+    if np.count_nonzero(inside) < inside.size:
         finite: Mask = np.asarray(np.isfinite(values).all(axis=1))
         verdicts.decide(~finite, Status.REFUSED, Cause.RANGE, "a parameter is not a number")
         for column in np.flatnonzero(~inside.all(axis=0)):
@@ -85,8 +83,7 @@ def check_values(verdicts: Verdicts, permit: Permit, grant: Grant) -> None:
             if outside.any():
                 text = _range_text(values[outside, column], int(column), permit, grant)
                 verdicts.decide(outside, Status.REFUSED, Cause.RANGE, text)
-    # The manifest may be wider than the catalogue, and knows nothing of whole numbers.
-    if permit.right.ranges or any(parameter.integer for parameter in action.spec.parameters):
+    if permit.is_wider:
         ok, text = in_range(action, values)
         verdicts.decide(~ok, Status.REFUSED, Cause.RANGE, text)
     if len(permit.low) > 1:  # a single parameter always agrees with itself

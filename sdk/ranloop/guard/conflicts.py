@@ -27,7 +27,7 @@ def check_conflicts(
     index, found = table.find(keys)
     holder = table.rows["owner"][index]
     foreign = found & (holder != grant.number)
-    if not foreign.any():
+    if not np.count_nonzero(foreign):
         return
     for number in np.unique(holder[foreign]).tolist():
         other = others[number]

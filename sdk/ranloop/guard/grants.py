@@ -9,6 +9,7 @@ import numpy as np
 
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.leases import I64
+from ranloop.guard.results import KnownTargets
 from ranloop.guard.rights import ActionRight, Rights
 from ranloop.vocabulary import action_type
 from ranloop.wire.messages import F32, Catalogue, Result
@@ -78,15 +79,18 @@ class IdMemory:
 class Permit:
     """One `ActionRight` at one node, ready to be compared with arrays.
 
-    `low` and `high` [n_parameters] are the rights' ranges; `cells` the dense ids of the permitted cells, None
-    for all.
+    `low` and `high` [n_parameters] are the rights' ranges; `is_wider` tells that they let through what the catalogue
+    does not, because they are wider or know nothing of whole numbers; `cells` are the dense ids of the permitted cells,
+    None for all.
     """
 
     right: ActionRight
     low: F32
     high: F32
+    is_wider: bool
     cells: I64 | None
     bucket: TokenBucket
+    renewed: KnownTargets = field(default_factory=KnownTargets)
 
 
 @dataclass(slots=True, eq=False)
@@ -113,6 +117,10 @@ def permit(right: ActionRight, catalogue: Catalogue) -> Permit:
         right=right,
         low=np.array([low for low, _ in bounds], np.float32),
         high=np.array([high for _, high in bounds], np.float32),
+        is_wider=any(
+            low < p.low or high > p.high or p.integer
+            for p, (low, high) in zip(spec.parameters, bounds, strict=True)
+        ),
         cells=cells,
         bucket=TokenBucket(right.rate_per_s),
     )

@@ -22,7 +22,7 @@ from ranloop.guard.audit import AuditLog, AuditRecord
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.grants import Grant, permit
 from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
-from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable
+from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, rowwise_all
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
 from ranloop.vocabulary import ACTIONS, Action, Kind
@@ -179,7 +179,8 @@ class Guard:
         grant.ids.prune(now_ns)
         if batch.id in grant.ids:
             return grant.ids[batch.id]
-        verdicts = Verdicts(batch)
+        permit = grant.permits.get(batch.action.spec.name)
+        verdicts = Verdicts(batch, None if permit is None else permit.renewed)
         effect_ns = self._slot_at_or_after(now_ns + self._control_delay_ns)
         if len(grant.ids) >= MAX_IDS or grant.ids.n_targets + len(verdicts) > MAX_ANSWERED:
             text = (
@@ -318,7 +319,7 @@ class Guard:
         """What of an accepted batch still has to be handed to the node, now that its slot has come."""
         verdicts, rows, batch = work.verdicts, work.table.rows, work.verdicts.batch
         index, found = work.table.find(work.keys)
-        if not found.all():
+        if np.count_nonzero(found) < len(found):
             verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, self._not_here())
         if batch.action.spec.kind is Kind.ONE_SHOT:
             self._yield_one_shots(work, index)
@@ -327,7 +328,7 @@ class Guard:
         # were judged in this order, and the other one's slot comes next.
         to_apply = verdicts.open
         if batch.action.spec.kind is Kind.SETTING and verdicts.n_open:
-            same = (rows["held"][index] == verdicts.parameters).all(axis=1)
+            same = rowwise_all(rows["held"][index] == verdicts.parameters)
             to_apply &= ~(same & (rows["force"][index] != NO_TICKET))
         work.apply = to_apply
         action, n_to_apply = batch.action, int(np.count_nonzero(to_apply))
@@ -353,7 +354,7 @@ class Guard:
             raise ValueError(
                 f"applied has shape {list(applied.shape)}; want one row per target of the change"
             )
-        gone: Mask = np.asarray(np.isnan(applied).all(axis=1))  # of the targets handed over
+        gone = rowwise_all(np.isnan(applied))  # of the targets handed over
         if verdicts.batch.atomic and len(gone) and gone.all():
             text = (
                 f"a target of this atomic batch is not at {self.catalogue.node} (any more); none was applied"
@@ -370,7 +371,7 @@ class Guard:
             kept = verdicts.open & ~handed  # in force already with these values
             verdicts.applied[kept] = table.rows["applied"][index[kept]]
             verdicts.applied[handed] = applied
-        any_gone = bool(gone.any())
+        any_gone = np.count_nonzero(gone) > 0
         is_setting = verdicts.batch.action.spec.kind is Kind.SETTING
         results: list[Result] = []
         if any_gone:
@@ -394,7 +395,7 @@ class Guard:
         still, table = verdicts.still, work.table
         at, applied = index[still], verdicts.applied[still]
         theirs = (table.rows["force_owner"][at] != me.number) & (table.rows["force"][at] != NO_TICKET)
-        displaced = table.rows[at[theirs]]
+        displaced = table.rows[at[theirs]] if np.count_nonzero(theirs) else table.rows[:0]
         table.enforce(at, verdicts.parameters[still], applied, owner=me.number, ticket=work.ticket)
         if not len(displaced):
             return []

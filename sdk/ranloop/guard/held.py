@@ -52,6 +52,8 @@ class HeldSettings:
     def __init__(self) -> None:
         self._tables: dict[str, SettingTable] = {}  # action name -> its rows
         self._batches: dict[int, ActionBatch] = {}  # ticket -> batch, as long as a row may name it
+        # Column -> (which rows there were, the ids they name): the host asks for it whenever it acts.
+        self._named: dict[str, tuple[list[tuple[str, int]], I32]] = {}
         self._next_ticket = 0
         self._sweep_at = 256
 
@@ -88,9 +90,14 @@ class HeldSettings:
         return None
 
     def targets(self, column: str) -> I32:
-        """Ids of this column that any row names, sorted, each once."""
-        ids = [ids for _, ids in self._ids(column)]
-        return np.unique(np.concatenate(ids)) if ids else np.zeros(0, np.int32)
+        """Ids of this column that any row names, sorted, each once; found anew only when rows came or went."""
+        state = [(name, table.n_changes) for name, table in self._tables.items()]
+        known = self._named.get(column)
+        if known is None or known[0] != state:
+            ids = [ids for _, ids in self._ids(column)]
+            known = state, np.unique(np.concatenate(ids)) if ids else np.zeros(0, np.int32)
+            self._named[column] = known
+        return known[1]
 
     def forget(self, column: str, ids: I32) -> list[Ended]:
         """Take out all rows that name one of `ids` in `column`."""

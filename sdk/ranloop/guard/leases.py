@@ -38,6 +38,11 @@ def unpack(keys: I64, n_ids: int) -> I32:
     return np.column_stack([keys >> _ID_BITS, keys & _ID_MASK]).astype(np.int32)
 
 
+def rowwise_all(mask: Mask) -> Mask:
+    """Which rows of `mask` [n, p] are true throughout, shape [n]; one column is mostly all there is."""
+    return mask[:, 0] if mask.shape[1] == 1 else np.logical_and.reduce(mask, axis=1)
+
+
 class SettingTable:
     """Rows sorted by key; one structured array, so that a row moves as a whole.
 
@@ -54,7 +59,7 @@ class SettingTable:
         applied: Values that the node then had in force.
     """
 
-    __slots__ = ("_asked", "_found", "_next_lapse_ns", "n_ids", "rows")
+    __slots__ = ("_asked", "_found", "_next_lapse_ns", "n_changes", "n_ids", "rows")
 
     def __init__(self, n_ids: int, n_parameters: int) -> None:
         values = (np.float32, (n_parameters,))
@@ -71,7 +76,10 @@ class SettingTable:
             ("applied", *values),
         ]
         self.n_ids = n_ids
-        self.rows: Rows = np.zeros(0, dtype=fields)
+        self.n_changes = 0  # how often rows came or went
+        self.rows: Rows = np.zeros(
+            0, np.dtype(fields, align=True)
+        )  # NumPy is slow with numbers off their grid
         # A batch asks for the same keys three times on its way; usually no row came or went in between.
         self._asked: I64 | None = None
         self._next_lapse_ns: int | None = None  # None: not known
@@ -84,7 +92,9 @@ class SettingTable:
         """Where each key stands, and whether it does: (index [n], found [n]); an index not found is 0."""
         if keys is not self._asked:
             known = self.rows["key"]
-            if len(known):
+            if len(known) == len(keys) and known.tobytes() == keys.tobytes():
+                self._found = np.arange(len(keys)), np.ones(len(keys), np.bool_)
+            elif len(known):
                 index = np.searchsorted(known, keys)
                 index[index == len(known)] = 0
                 self._found = index, known[index] == keys
@@ -96,12 +106,13 @@ class SettingTable:
     def _replace(self, rows: Rows) -> None:
         """Have other rows; every index that was found before is void."""
         self.rows = rows[np.argsort(rows["key"])]
+        self.n_changes += 1
         self._asked = self._next_lapse_ns = None
 
     def claim(self, keys: I64, wanted: F32, *, owner: int, ticket: int, expires_ns: int) -> None:
         """Give the targets to `owner`; what is in force stays so until `enforce`. Keys are distinct."""
         index, found = self.find(keys)
-        if not found.all():
+        if np.count_nonzero(found) < len(found):
             fresh = np.zeros(len(keys) - np.count_nonzero(found), self.rows.dtype)
             fresh["key"] = keys[~found]
             fresh["force"] = NO_TICKET
@@ -113,7 +124,8 @@ class SettingTable:
         rows["expires_ns"][index] = expires_ns
         rows["ending"][index] = 0
         rows["wanted"][index] = wanted
-        self._next_lapse_ns = None
+        # A renewal of all that is held, the common case, knows the earliest lapse without a look at the rows.
+        self._next_lapse_ns = expires_ns if len(keys) == len(rows) else None
 
     def enforce(self, index: I64, wanted: F32, applied: F32, *, owner: int, ticket: int) -> None:
         """Note what the node has in force now at rows `index`."""

@@ -11,19 +11,55 @@ from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
 _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
 
 
+class KnownTargets:
+    """What was found out about the targets that an xApp named last; mostly it names the very same again.
+
+    A decoder gives targets that come again as the same arrays, which nobody can change: their identity is enough.
+    """
+
+    __slots__ = ("_columns", "_distinct", "_keys")
+
+    def __init__(self) -> None:
+        self._columns: list[I32] = []
+        self._keys: I64 = np.zeros(0, np.int64)
+        self._distinct = True
+
+    def look_up(self, columns: list[I32], targets: I32) -> tuple[I64, bool]:
+        """Their keys, and whether no target stands there twice."""
+        known = self._columns
+        if len(columns) != len(known) or any(a is not b for a, b in zip(columns, known, strict=True)):
+            self._columns, self._keys = columns, pack(targets)
+            in_order = np.sort(self._keys)
+            self._distinct = not np.count_nonzero(in_order[1:] == in_order[:-1])
+        return self._keys, self._distinct
+
+
 class Verdicts:
     """The fate of each target of one batch while the checks go by: the first check that objects decides."""
 
-    __slots__ = ("applied", "batch", "cause", "causes", "keys", "n_open", "parameters", "status", "targets")
+    __slots__ = (
+        "applied",
+        "batch",
+        "cause",
+        "causes",
+        "distinct",
+        "keys",
+        "n_open",
+        "parameters",
+        "status",
+        "targets",
+    )
 
-    def __init__(self, batch: ActionBatch) -> None:
+    def __init__(self, batch: ActionBatch, renewed: KnownTargets | None = None) -> None:
+        """Open verdicts on `batch`; `renewed` remembers the targets that its xApp named last."""
         self.batch = batch
         action = batch.action
         # A single column is a view; stacking columns costs as much as a check.
         ids, names = action.spec.targets, action.spec.parameter_names
         self.targets: I32 = getattr(action, ids[0])[:, None] if len(ids) == 1 else action.targets()
         self.parameters: F32 = getattr(action, names[0])[:, None] if len(names) == 1 else action.parameters()
-        self.keys: I64 = pack(self.targets)
+        found = KnownTargets() if renewed is None else renewed
+        self.keys, self.distinct = found.look_up([getattr(action, name) for name in ids], self.targets)
         n = len(self.targets)
         self.status: NDArray[np.uint8] = np.full(n, _UNDECIDED, np.uint8)
         self.cause: NDArray[np.uint8] = np.zeros(n, np.uint8)
