@@ -354,7 +354,9 @@ def test_reports_of_another_stream_or_without_a_column_are_not_the_handlers_faul
     stats = live.runner.stats
     assert (stats.malformed, stats.failures, stats.reports, live.app("seen")) == (4, 0, 0, [])
     live.report(0)
-    assert live.app("seen") == [0]
+    live.say(topic, encode(strangers[0]))  # also after one that had all
+    live.hear()
+    assert (stats.malformed, live.app("seen")) == (5, [0])
 
 
 def test_a_node_that_answers_for_another_or_other_targets_ends_nothing(live: Setup) -> None:
