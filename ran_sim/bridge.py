@@ -21,6 +21,7 @@ import structlog
 
 from ran_sim import kpm
 from ran_sim._jit import compiled_before
+from ran_sim.energy import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
@@ -35,6 +36,7 @@ from ranloop.vocabulary import (
     Handover,
     Level,
     SetCellOffset,
+    SetCellState,
     SetClassWeight,
     SetOllaTarget,
     SetTxPower,
@@ -133,6 +135,8 @@ class SimWorld:
             SetCellOffset: self._on_cells(engine.set_cio, 0.0),
             # An amplifier gives what it was built for and no more: the value in force says so.
             SetTxPower: self._on_cells(engine.set_tx_power, power_dbm, most=power_dbm),
+            # In force is what was commanded; X.Cell.State follows after the transition.
+            SetCellState: self._set_cell_state,
             SetClassWeight: self._set_class_weight,
             Handover: self._hand_over,
         }
@@ -198,6 +202,7 @@ class SimWorld:
                     Handover,
                     SetCellOffset,
                     SetTxPower,
+                    SetCellState,
                     SetOllaTarget,
                 )
             ),
@@ -364,6 +369,17 @@ class SimWorld:
                 values[i] = default[five_qi]
             self.engine.set_class_weight(int(cells[i]), five_qi, float(values[i, 0]))
         return values
+
+    def _set_cell_state(self, site: int, action: Action) -> F32:
+        ues = self.engine.ues
+        served_at = np.where(ues.connected > 0, self._site[ues.cell], -1)
+        in_force = _put_in_force(
+            self.engine.set_cell_state, self._cells(site, _ids(action)), action, float(ACTIVE)
+        )
+        moved = np.flatnonzero((served_at >= 0) & (served_at != self._site[ues.cell]))
+        if len(moved):
+            self._meter.arrived(moved)
+        return in_force
 
     def _hand_over(self, site: int, action: Action) -> F32:
         engine = self.engine

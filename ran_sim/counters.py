@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from ran_sim._jit import bare_kernel
-from ran_sim.state import I32, I64, U8
+from ran_sim.state import F64, I32, I64, U8
 
 NAMES: Final = (
     "prb_used",  # PRB x slot, retransmissions included
@@ -119,6 +119,8 @@ class Snapshot:
     hol_slots: I64  # [n_ue] age of the oldest packet with unsent bytes, -1 if there is none
     cqi: I32  # [n_ue] last wideband CQI at the gNB, -1 before the first
     handover: I64  # [len(handover.COUNTERS), n_cell] since slot 0
+    energy_j: F64  # [n_cell] drawn since slot 0
+    active_slots: I64  # [n_cell] since slot 0, in which the cell was active: neither asleep nor on its way
 
     def since(self, earlier: Snapshot) -> Period:
         """The period from `earlier`, a snapshot of the same engine, to this one."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ran_sim import counters, radio, saved
 from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
+from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
 from ran_sim.harq import init_harq, init_sent
 from ran_sim.kernels import Settings, World, run_slots
 from ran_sim.link import link_tables
@@ -120,6 +121,7 @@ class Engine:
             )
             for i, t in enumerate(scenario.traffic)
         )
+        self._joule_per_unit_ms = scenario.energy.unit_w * 1e-3
         self._slot = 0
         self._next_tick = 0
         self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
@@ -215,13 +217,14 @@ class Engine:
             )
 
     def count_from_now(self) -> None:
-        """Let `sessions`, and with it the score, count from `slot` on, as if the warm-up ended now."""
+        """Let `sessions`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
         self._warmup_slot = self._slot
         self._ended = [rows.copy() for rows in self._ended]
         for rows in self._ended:
             for name in counters.NAMES:
                 rows[name] = 0
         np.copyto(self._world.counts.before, self._world.counts.ue)
+        np.copyto(self._world.energy.used_before, self._world.energy.used)
 
     # Copies ------------------------------------------------------------------------------------------------------
 
@@ -325,6 +328,28 @@ class Engine:
         _check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
         self._world.cells.cio_db[self._cell(cell)] = db
 
+    def set_cell_state(self, cell: int | I64, state: int | I64 | F64) -> None:
+        """Put a cell to sleep or wake it (or many at once: arrays of one length); states are those of `energy`.
+
+        From this slot on a cell that is put to sleep sends nothing: its UEs are commanded to the strongest cell that each
+        still hears; who hears none, or cannot be reached, loses its link and re-establishes where it can. A cell that is
+        woken sends when its transition has ended, and takes UEs from the next radio tick on.
+        """
+        names = ", ".join(f"{i} ({name})" for i, name in enumerate(STATE_NAMES))
+        chosen = np.atleast_1d(np.asarray(cell, np.int64))
+        states = np.broadcast_to(np.asarray(state), chosen.shape)
+        _check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
+        _check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
+        world = self._world
+        sleepy = chosen[(states != ACTIVE) & (world.cells.state[chosen] == ACTIVE)]
+        if len(sleepy):
+            radio.release_cells(self._slot, sleepy, world.ues, world.links, world.radio.handover)
+        for each, wanted in zip(chosen.tolist(), states.tolist(), strict=True):
+            command_state(self._slot, each, int(wanted), world.cells, world.energy)
+        if len(sleepy):
+            radio.refresh_links(world.cells, world.ues, world.links, world.radio)
+            self._sync()
+
     def request_handover(self, u: int, cell: int) -> bool:
         """Command the UE in slot `u` to `cell` now.
 
@@ -365,6 +390,8 @@ class Engine:
             hol_slots=np.where(waits, self._slot - oldest, -1),
             cqi=world.csi.wideband.copy(),
             handover=world.radio.handover.counts.copy(),
+            energy_j=world.energy.used * self._joule_per_unit_ms,
+            active_slots=world.energy.active_slots.copy(),
         )
 
     def sessions(self) -> NDArray[Any]:
@@ -383,6 +410,13 @@ class Engine:
         before = world.counts.before if self._slot > self._warmup_slot else world.counts.ue
         running = self._session_rows(ue, world.counts.ue[u] - before[u])
         return np.concatenate([*self._ended, running])
+
+    def energy_j(self) -> F64:
+        """Energy that each cell has drawn since the end of the scenario's warm-up in joules, shape [n_cell]."""
+        energy = self._world.energy
+        # Until the warm-up is over nothing counts.
+        before = energy.used_before if self._slot > self._warmup_slot else energy.used
+        return (energy.used - before) * self._joule_per_unit_ms
 
     def _session_rows(self, ue: I64, counts: I64) -> NDArray[Any]:
         rows = np.zeros(len(ue), SESSION_DTYPE)
@@ -463,5 +497,6 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         mac=init_mac(n_ue, n_cell, rbg_prb),
         tables=link_tables(scenario.carrier.bandwidth_prb),
         counts=init_counts(n_ue, n_cell, n_class),
+        energy=build_energy(scenario),
         sinr=np.zeros(scenario.n_rbg, np.float32),
     )

@@ -179,14 +179,15 @@ def measure(
 ) -> None:
     """Filter one sample of every cell's RSRP into `l3_rsrp_dbm`; all arrays [n_cell], of one UE.
 
-    A sample is the mean over fast fading (layer 1 averages it out) plus a measurement error.
+    A sample is the mean over fast fading (layer 1 averages it out) plus a measurement error; -inf of a cell that does
+    not send. One that sends again is filtered from its first sample on.
     """
     n_cell = gain_db.size
     for cell in range(n_cell):
         sample_dbm = tx_power_dbm[cell] + handover.re_share_db + gain_db[cell]
         if handover.error_db > 0.0:
             sample_dbm += handover.error_db * normal(seed, MEASUREMENT, ue_id, tick * n_cell + cell)
-        if first:
+        if first or l3_rsrp_dbm[cell] == -math.inf:
             l3_rsrp_dbm[cell] = sample_dbm
         else:
             l3_rsrp_dbm[cell] += handover.filter_share * (sample_dbm - l3_rsrp_dbm[cell])
@@ -339,6 +340,14 @@ def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, hando
 
 
 @bare_kernel
+def forget_target(u: int, cell: int, handover: Handover) -> None:
+    """Give up a handover of UE slot `u` that is being prepared towards `cell`."""
+    if handover.phase[u] == PREPARING and handover.target[u] == cell:
+        handover.phase[u] = CONNECTED
+        handover.target[u] = -1
+
+
+@bare_kernel
 def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -> bool:
     """Command UE slot `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now."""
     source = ues.cell[u]
@@ -394,5 +403,7 @@ def advance_mobility(
     elif link_fails(u, slot, sinr, handover):
         _lose_link(u, slot, ues, handover)
         return False
+    if l3_rsrp_dbm[ues.cell[u]] == -math.inf:
+        return False  # its cell sleeps, and commands nobody
     target = due_target(u, slot, l3_rsrp_dbm, cio_db, ues, handover)
     return target >= 0 and send_command(u, slot, target, ues, handover)

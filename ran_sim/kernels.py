@@ -16,6 +16,7 @@ from ran_sim import random
 from ran_sim._jit import bare_kernel
 from ran_sim.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.csi import Csi, apply_report, measure, sinr_into
+from ran_sim.energy import ACTIVE, Energy, spend_slot
 from ran_sim.fading import Fading, fade_to
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
@@ -59,6 +60,7 @@ class World(NamedTuple):
     mac: Mac
     tables: LinkTables
     counts: Counts
+    energy: Energy
     sinr: F32  # [n_rbg] scratch
 
 
@@ -80,6 +82,8 @@ def run_slots(first: int, stop: int, world: World) -> None:
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         for cell in range(cells.load.shape[0]):
+            if cells.state[cell] != ACTIVE:
+                continue  # it fell silent when it fell asleep
             schedule_cell(
                 cell, slot, settings.rule, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
                 traffic, queues, harq, csi, mac, tables, sent, counts,
@@ -98,6 +102,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
         )
         _average(settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, cells, counts)
+        spend_slot(slot, cells, mac.rbg_prb, world.energy)
     _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
 
 

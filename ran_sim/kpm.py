@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim import counters as count
+from ran_sim.energy import JOULE_PER_KWH, OFF
 from ran_sim.state import F64, I64
 
 # Handovers and radio links of a cell over the period, in the order of `handover.COUNTERS`.
@@ -31,8 +32,9 @@ HANDOVER_STATES: Final[tuple[HandoverState, ...]] = get_args(HandoverState)
 # What a row knows beside its counters, float64 [n_rows] each, NaN = unknown; at the end of the period.
 StateName = HandoverState | Literal[
     "backlog_bytes",  # all levels
-    "connected_max",  # cell: over the period
-    "tx_power_dbm", "cio_db",  # cell
+    "active_share",  # all levels: of the period's slots, in which the serving cell was active
+    "connected_max", "energy_j",  # cell: over the period
+    "tx_power_dbm", "cio_db", "cell_state",  # cell
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
 ]  # fmt: skip
 
@@ -87,6 +89,11 @@ def _count(counter: int) -> Column:
 
 def _state(name: StateName) -> Column:
     return lambda rows: rows.state[name]
+
+
+def _unless_asleep(column: Column) -> Column:
+    """No value where the cell was not active in any slot of the period."""
+    return lambda rows: np.where(rows.state["active_share"] > 0.0, column(rows), np.nan)
 
 
 # -- all levels ---------------------------------------------------------------------------------------------------
@@ -181,13 +188,17 @@ def _streams(rows: Rows) -> NDArray[np.bool_]:
 
 
 def prb_share_pct(rows: Rows) -> F64:
-    """RRU.PrbTotDl, TS 28.552 5.1.1.2.1: 100 x PRBs used / PRBs available; of a UE, its share of its cell."""
-    return rows.per_slot(count.PRB_USED) * (100.0 / rows.n_prb)
+    """RRU.PrbTotDl, TS 28.552 5.1.1.2.1: 100 x PRBs used / PRBs available; of a UE, its share of its cell.
+
+    A UE that came from another cell may have used more than its present cell, awake for a part of the period, had.
+    """
+    share = rows.per_slot(count.PRB_USED) / rows.n_prb
+    return np.minimum(100.0 * _ratio(share, rows.state["active_share"]), 100.0)
 
 
 def prb_available(rows: Rows) -> F64:
-    """RRU.PrbAvailDl, TS 28.552 5.1.1.2.6."""
-    return np.full(len(rows.counts), float(rows.n_prb))
+    """RRU.PrbAvailDl, TS 28.552 5.1.1.2.6: mean over the period; a cell that sleeps has none to offer."""
+    return rows.n_prb * rows.state["active_share"]
 
 
 def connected_mean(rows: Rows) -> F64:
@@ -198,6 +209,21 @@ def connected_mean(rows: Rows) -> F64:
 def active_mean(rows: Rows) -> F64:
     """DRB.MeanActiveUeDl, TS 28.552 5.1.1.23.1: UEs with data in the buffer or in HARQ, sampled in every slot."""
     return rows.per_slot(count.ACTIVE_SLOTS)
+
+
+def mean_power_w(rows: Rows) -> F64:
+    """PEE.AvgPower, TS 28.552 5.1.1.19.2.1, of one cell's equipment; see `energy`."""
+    return rows.state["energy_j"] / (rows.slots * rows.slot_ms * 1e-3)
+
+
+def energy_kwh(rows: Rows) -> F64:
+    """PEE.Energy, TS 28.552 5.1.1.19.3, of one cell's equipment; see `energy`."""
+    return rows.state["energy_j"] / JOULE_PER_KWH
+
+
+def tx_power_dbm(rows: Rows) -> F64:
+    """X.Cell.TxPower: the setting in force, also while the cell sleeps. NaN if it is switched off."""
+    return np.where(rows.state["cell_state"] == OFF, np.nan, rows.state["tx_power_dbm"])
 
 
 def mean_mcs(rows: Rows) -> F64:
@@ -220,7 +246,7 @@ _ALL_LEVELS: Final[Mapping[str, Column]] = {
     "DRB.RlcPacketDropRateDl": drop_rate_ppm,
     "DRB.RlcSduTransmittedVolumeDL": transmitted_volume_kbit,
     "DRB.PdcpSduVolumeDL": pdcp_volume_kbit,
-    "RRU.PrbUsedDl": prb_used,
+    "RRU.PrbUsedDl": _unless_asleep(prb_used),
     "X.DRB.OfferedVolDl": offered_volume_kbit,
     "X.DRB.BufferedVolDl": buffered_volume_kbit,
     "X.DRB.BudgetMissRateDl": budget_miss_rate,
@@ -245,11 +271,11 @@ _FLOW: Final[Mapping[str, Column]] = {
     "X.UE.StallTime": stall_ms,
     "X.UE.Stalls": stalls,
 }
-_SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": active_mean}
+_SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": _unless_asleep(active_mean)}
 _CELL: Final[Mapping[str, Column]] = {
-    "RRU.PrbAvailDl": prb_available,
-    "RRC.ConnMean": connected_mean,
-    "RRC.ConnMax": _state("connected_max"),
+    "RRU.PrbAvailDl": _unless_asleep(prb_available),
+    "RRC.ConnMean": _unless_asleep(connected_mean),
+    "RRC.ConnMax": _unless_asleep(_state("connected_max")),
     "MM.HoExeIntraFreqReq": _state("handover_attempts"),
     "MM.HoExeIntraFreqSucc": _state("handover_successes"),
     "HO.IntraSys.TooEarly": _state("too_early"),
@@ -262,8 +288,11 @@ _CELL: Final[Mapping[str, Column]] = {
     "X.MM.HoPingPong": _state("ping_pongs"),
     "X.MM.HoShortStay": _state("short_stays"),
     "X.MM.RadioLinkFailures": _state("link_failures"),
-    "X.Cell.TxPower": _state("tx_power_dbm"),
+    "PEE.AvgPower": mean_power_w,
+    "PEE.Energy": energy_kwh,
+    "X.Cell.TxPower": tx_power_dbm,
     "X.Cell.Offset": _state("cio_db"),
+    "X.Cell.State": _state("cell_state"),
 }
 
 # Level -> measurement -> how it comes about; in this order they stand in a report.

@@ -33,11 +33,14 @@ class Period:
     cell_class: I64  # [n_cell, n_class, counters.N]
     handover: I64  # [len(handover.COUNTERS), n_cell]
     connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
-    rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter
+    rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter; NaN while it sleeps
     weight: F64  # [n_ue]
     olla_target: F64  # [n_ue]
     tx_power_dbm: F64  # [n_cell]
     cio_db: F64  # [n_cell]
+    cell_state: I32  # [n_cell] power state; see `energy`
+    energy_j: F64  # [n_cell] drawn over the period
+    active_share: F64  # [n_cell] of the period's slots, in which the cell was active
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +147,7 @@ class PeriodMeter:
         drop_outcomes_without_budget(ue, self._delay_bound[engine.class_of])
         drop_outcomes_without_budget(cell_class, self._delay_bound)
         serving = np.maximum(end.cell, 0)
+        rsrp_dbm = engine.links.rsrp_l3_dbm[np.arange(engine.n_ue), serving].astype(np.float64)
         return Period(
             period_ms=period_ms,
             slots=base.period_slots,
@@ -152,9 +156,12 @@ class PeriodMeter:
             cell_class=cell_class,
             handover=end.handover - begin.handover,
             connected_max=base.connected_max,
-            rsrp_dbm=engine.links.rsrp_l3_dbm[np.arange(engine.n_ue), serving].astype(np.float64),
+            rsrp_dbm=np.where(np.isfinite(rsrp_dbm), rsrp_dbm, np.nan),
             weight=engine.ues.weight.copy(),
             olla_target=engine.ues.olla_target.copy(),
             tx_power_dbm=engine.cells.tx_power_dbm.copy(),
             cio_db=engine.cells.cio_db.copy(),
+            cell_state=engine.cells.state.copy(),
+            energy_j=end.energy_j - begin.energy_j,
+            active_share=(end.active_slots - begin.active_slots) / base.period_slots,
         )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ran_sim._jit import bare_kernel
+from ran_sim.energy import ACTIVE
 from ran_sim.fading import Fading, assign_links, build_fading, start_fading
 from ran_sim.handover import (
     EXECUTING,
@@ -20,6 +21,7 @@ from ran_sim.handover import (
     Handover,
     advance_mobility,
     build_handover,
+    forget_target,
     measure,
     reestablish,
     reset_handover,
@@ -66,6 +68,7 @@ class RadioState(NamedTuple):
     gain_x_m: F64  # [n_ue] the place that the UE's `Links.gain_db` is of
     gain_y_m: F64
     power_mw: F64  # [n_cell] scratch of one UE's links
+    sent_dbm: F64  # [n_cell] scratch of one tick: transmit power, -inf of a cell that sleeps
     seed: int
     tick_slots: int
     grid_slots: int
@@ -97,6 +100,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
         gain_x_m=np.full(scenario.n_ue, np.nan),
         gain_y_m=np.full(scenario.n_ue, np.nan),
         power_mw=np.zeros(scenario.n_cell),
+        sent_dbm=np.zeros(scenario.n_cell),
         seed=seed,
         tick_slots=scenario.slots(radio.tick_ms),
         grid_slots=scenario.slots(radio.fading_grid_ms),
@@ -126,6 +130,7 @@ def _cells(scenario: Scenario, topology: Topology) -> Cells:
         cio_db=np.zeros(n_cell),
         activity=np.zeros((n_cell, scenario.n_rbg), np.float32),
         load=np.full(n_cell, _INITIAL_LOAD, np.float32),
+        state=np.full(n_cell, ACTIVE, np.int32),
     )
 
 
@@ -173,15 +178,20 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
     """Bring sessions, places, path gains, measurements and serving cells to `slot`, a multiple of `tick_slots`.
 
     Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
-    measures as strongest.
+    measures as strongest; where all cells sleep it waits until one is awake.
     """
+    some_awake = False
+    for cell in range(cells.state.size):
+        awake = cells.state[cell] == ACTIVE
+        radio.sent_dbm[cell] = cells.tx_power_dbm[cell] if awake else -np.inf
+        some_awake |= awake
     for u in range(ues.id.size):
-        if ues.connected[u] and slot >= ues.end_slot[u]:
+        if slot >= ues.end_slot[u]:
             next_session(radio.seed, u, ues, radio.sessions)
             links.cell[u, :] = -1
             links.rx_mw[u, :] = 0.0
             links.fading[u, :, :] = np.float32(0)
-        starts = not ues.connected[u] and slot >= ues.start_slot[u]
+        starts = some_awake and not ues.connected[u] and slot >= ues.start_slot[u]
         if starts:
             _start_ue(slot, u, ues, radio)
         elif ues.connected[u]:
@@ -198,7 +208,7 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             ues.id[u],
             slot // radio.tick_slots,
             links.gain_db[u],
-            cells.tx_power_dbm,
+            radio.sent_dbm,
             starts,
             rsrp_dbm,
             radio.handover,
@@ -230,18 +240,42 @@ def request_handover(
 ) -> bool:
     """Hand UE slot `u` over to `cell` at `slot`, without A3 and preparation; False, and nothing done, if it cannot be.
 
-    It cannot while the slot is empty, while an earlier handover is executed, while the UE searches for a cell, or towards
-    the serving or no cell. The command can be lost like any other: the UE stays where it is then.
+    It cannot while the slot is empty, while an earlier handover is executed, while the UE searches for a cell, towards the
+    serving or no cell, or from or towards one that sleeps. The command can be lost like any other: the UE stays where it
+    is then.
     """
     handover = radio.handover
     if not 0 <= u < ues.id.size or not 0 <= cell < cells.x_m.size:
         return False
     if not ues.connected[u] or ues.cell[u] == cell or handover.phase[u] >= EXECUTING:
         return False
+    if cells.state[cell] != ACTIVE or cells.state[ues.cell[u]] != ACTIVE:
+        return False
     handover.counts[REQUESTED, ues.cell[u]] += 1
     if send_command(u, slot, cell, ues, handover):
         _renew_links(u, cells, ues, links, radio)
     return True
+
+
+@bare_kernel
+def release_cells(slot: int, sleepy: I64, ues: Ues, links: Links, handover: Handover) -> None:
+    """Command all UEs of the cells `sleepy` at `slot`, before these fall asleep, to the strongest other cell they hear.
+
+    Commands can be lost like any other; UEs that they do not reach, and those that hear no other cell, find out by radio
+    link monitoring. Nobody measures the cells any more, and handovers towards them come to nothing.
+    """
+    for u in range(ues.id.size):
+        if not ues.connected[u]:
+            continue
+        rsrp_dbm = links.rsrp_l3_dbm[u]
+        leaves = False
+        for i in range(sleepy.size):
+            rsrp_dbm[sleepy[i]] = -np.inf
+            leaves |= ues.cell[u] == sleepy[i]
+            forget_target(u, sleepy[i], handover)
+        target = int(np.argmax(rsrp_dbm))
+        if leaves and rsrp_dbm[target] > -np.inf and handover.phase[u] < EXECUTING:
+            send_command(u, slot, target, ues, handover)
 
 
 @bare_kernel
@@ -259,13 +293,21 @@ def _sinr_of(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -
     """What `serving_sinr` would be on any cell."""
     wanted_mw, other_mw = 0.0, float(links.noise_mw[0])
     for i in range(cells.tx_power_dbm.size):
-        power_dbm = cells.tx_power_dbm[i] + radio.rbg_share_db + links.gain_db[u, i]
-        power_mw = 10.0 ** (power_dbm / 10.0)
+        power_mw = _heard_mw(u, i, cells, links, radio)
         if i == cell:
             wanted_mw = power_mw
         else:
             other_mw += power_mw * cells.load[i]
     return wanted_mw / other_mw
+
+
+@bare_kernel
+def _heard_mw(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -> float:
+    """Received power of a cell per RBG at full load, mW; 0 while it sleeps."""
+    if cells.state[cell] != ACTIVE:
+        return 0.0
+    power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]
+    return math.exp(_NEPER_PER_DB * power_dbm)
 
 
 @bare_kernel
@@ -327,12 +369,12 @@ def _renew_links(u: int, cells: Cells, ues: Ues, links: Links, radio: RadioState
     power_mw = radio.power_mw
     rest_mw = 0.0
     for cell in range(power_mw.size):
-        power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]
-        power_mw[cell] = math.exp(_NEPER_PER_DB * power_dbm)
+        power_mw[cell] = _heard_mw(u, cell, cells, links, radio)
         rest_mw += power_mw[cell] * cells.load[cell]
     for rank in range(links.cell.shape[1]):
         cell = int(ues.cell[u]) if rank == 0 else int(np.argmax(power_mw))
-        links.cell[u, rank] = cell
+        # Cells that sleep are nobody's interferers; with many asleep there may be fewer than K others.
+        links.cell[u, rank] = cell if rank == 0 or power_mw[cell] > 0.0 else -1
         links.rx_mw[u, rank] = power_mw[cell]
         rest_mw -= power_mw[cell] * cells.load[cell]
         power_mw[cell] = 0.0

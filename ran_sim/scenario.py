@@ -313,6 +313,22 @@ class Traffic(_Section):
         return session_s / (session_s + self.idle_s)
 
 
+class Energy(_Section):
+    """Power model of TR 38.864, category 1; what it is and what is left out: `ran_sim.energy`."""
+
+    reference_set: Literal[1, 2] = (
+        1  # TR 38.864 Table 5.1-1: 1 = 64 TxRU, 100 MHz, 55 dBm; 2 = 32, 20 MHz, 49 dBm
+    )
+    # TR 38.864 knows relative power only. Our own choice, to be replaced by that of one's hardware: full load of set 1,
+    # 280 units, is the 224 W that one 20 W macro transceiver draws in the EARTH model (Auer et al. 2011).
+    unit_w: Positive = 0.8
+    ssb_period_ms: Literal[0, 5, 10, 20, 40, 80, 160] = 20  # TS 38.331 ssb-periodicityServingCell; 0 = no SSB
+    off_units: NotNegative = 1.0  # no source has it: as deep sleep
+    off_transition_ms: NotNegative = (
+        1000.0  # way in plus way out; no source has it: longer than deep sleep's 50 ms
+    )
+
+
 class Reports(_Section):
     periods_ms: tuple[Annotated[int, Field(ge=10)], ...] = (100, 1000)
     delay_ms: NotNegative = 0.0  # from the end of the granularity period until the report leaves the node
@@ -340,6 +356,7 @@ class Scenario(_Section):
     handover: Handover = Handover()
     scheduler: Scheduler = Scheduler()
     traffic: tuple[Traffic, ...] = Field(min_length=1)
+    energy: Energy = Energy()
     reports: Reports = Reports()
     control: Control = Control()
     run: Run = Run()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ran_sim.energy import JOULE_PER_KWH
 from ran_sim.engine import Engine
 
 __all__ = ("SATISFIED_SHARE", "score")
@@ -28,9 +29,9 @@ def score(engine: Engine) -> dict[str, float]:
     Returns:
         `users` and `satisfied` (delay-bound sessions), `satisfied_pct`, the same per traffic class as
         `satisfied_pct.<class>` and `users.<class>`, `best_effort_mbps` (delivered, whole network), `delivered_mbps`
-        (all classes), and `prb_use_pct`; NaN where there was nothing to judge. With classes of streams also `streams` (those
-        that have played), `stall_pct` (stalled time / stalled and playing time of all of them) and `stalled_streams_pct`
-        (those that stalled at all).
+        (all classes), `prb_use_pct`, `energy_kwh` (all cells) and `bits_per_joule` (delivered); NaN where there was nothing
+        to judge. With classes of streams also `streams` (those that have played), `stall_pct` (stalled time / stalled and
+        playing time of all of them) and `stalled_streams_pct` (those that stalled at all).
     """
     sessions = engine.sessions()
     measured_s = max(engine.slot - engine.warmup_slot, 0) * engine.slot_ns / 1e9
@@ -54,6 +55,10 @@ def score(engine: Engine) -> dict[str, float]:
     result["prb_use_pct"] = (
         100.0 * float(sessions["prb_used"].sum()) / available if available else float("nan")
     )
+    energy_j = float(engine.energy_j().sum())
+    result["energy_kwh"] = energy_j / JOULE_PER_KWH
+    delivered_bits = 8.0 * float(sessions["delivered_bytes"].sum())
+    result["bits_per_joule"] = delivered_bits / energy_j if energy_j else float("nan")
     if any(c.model == "streaming" for c in engine.classes):
         result |= _streams(sessions)
     return result

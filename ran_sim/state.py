@@ -37,6 +37,7 @@ class Cells(NamedTuple):
     cio_db: F64  # cell individual offset added to this cell's measurements in A3; an action may move it
     activity: F32  # [n_cell, n_rbg] share of full power sent per RBG in the current slot, 0 or 1
     load: F32  # smoothed share of RBGs in use, 0..1: what CQI and far interferers see
+    state: I32  # power state, see `energy`; a cell sends, and is measured, only while it is 0, active
 
 
 class Ues(NamedTuple):

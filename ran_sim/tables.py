@@ -68,6 +68,7 @@ class Tables:
             ids += [self.five_qi[cls], self._slice_of_class[cls]]
         state: dict[StateName, F64] = {
             "backlog_bytes": end.backlog_bytes[u].astype(np.float64),
+            "active_share": period.active_share[end.cell[u]],
             "cqi": np.where(end.cqi[u] >= 0, end.cqi[u], np.nan),
             "hol_ms": np.where(end.hol_slots[u] >= 0, end.hol_slots[u] * self._slot_ms, np.nan),
             "budget_ms": self._budget_ms[cls],
@@ -82,9 +83,12 @@ class Tables:
         one_kind = np.zeros(self._engine.n_ue, np.int64)
         state: dict[StateName, F64] = {
             "backlog_bytes": self._backlog_bytes(period, one_kind, 1)[cell, 0],
+            "active_share": period.active_share[cell],
             "connected_max": period.connected_max[cell].astype(np.float64),
             "tx_power_dbm": period.tx_power_dbm[cell],
             "cio_db": period.cio_db[cell],
+            "cell_state": period.cell_state[cell].astype(np.float64),
+            "energy_j": period.energy_j[cell],
         }
         state.update(zip(HANDOVER_STATES, period.handover[:, cell].astype(np.float64), strict=True))
         counts = period.cell_class[cell].sum(axis=1)
@@ -99,7 +103,11 @@ class Tables:
         backlog_bytes = self._backlog_bytes(period, slice_of_ue, n_slice)[cell].reshape(-1)
         ids = np.stack((np.tile(np.arange(n_slice), len(cell)), np.repeat(cell, n_slice)), axis=1)
         start = self._first_of_site(self.site[cell]) * n_slice
-        return self._table(ids, period, counts.reshape(len(ids), -1), {"backlog_bytes": backlog_bytes}, start)
+        state: dict[StateName, F64] = {
+            "backlog_bytes": backlog_bytes,
+            "active_share": np.repeat(period.active_share[cell], n_slice),
+        }
+        return self._table(ids, period, counts.reshape(len(ids), -1), state, start)
 
     def _backlog_bytes(self, period: Period, kind_of_ue: I64, n_kinds: int) -> F64:
         """Unsent bytes by cell and kind of UE, shape [n_cell, n_kinds]."""

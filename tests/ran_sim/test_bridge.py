@@ -119,8 +119,8 @@ def test_a_world_that_cannot_be_opened_is_one_line_of_advice(
 def test_a_measurement_that_is_not_offered_is_refused() -> None:
     world = small_world(VOICE)
     world.advance(100 * MS)
-    with pytest.raises(NodeError, match=r"PEE\.Energy"):
-        world.reports({("site0", "cell", 100): frozenset({"PEE.Energy"})})
+    with pytest.raises(NodeError, match=r"CARR\.MaxTxPwr"):
+        world.reports({("site0", "cell", 100): frozenset({"CARR.MaxTxPwr"})})
 
 
 # -- when and what reports are ------------------------------------------------------------------------------------

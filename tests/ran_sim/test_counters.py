@@ -23,6 +23,8 @@ def snapshot(slot: int, ue_id: list[int], delivered: list[int]) -> Snapshot:
         hol_slots=gauges,
         cqi=np.zeros(n, np.int32),
         handover=np.zeros((1, 1), np.int64),
+        energy_j=np.zeros(1),
+        active_slots=np.zeros(1, np.int64),
     )
 
 

@@ -92,6 +92,7 @@ def test_averages_and_load_forget_exponentially() -> None:
         cio_db=np.zeros(2),
         activity=activity,
         load=np.full(2, 0.5, np.float32),
+        state=np.zeros(2, np.int32),
     )
     counts = np.zeros((2, counters.N), np.int64)
     for _ in range(3):

@@ -19,7 +19,8 @@ def one_row(state: dict[StateName, F64] | None = None, **counts: int) -> Rows:
     row = np.zeros((1, count.N), np.int64)
     for name, value in counts.items():
         row[0, count.NAMES.index(name)] = value
-    return Rows(counts=row, slots=SLOTS, slot_ms=0.5, n_prb=N_PRB, state=state or {})
+    awake: dict[StateName, F64] = {"active_share": np.ones(1)}
+    return Rows(counts=row, slots=SLOTS, slot_ms=0.5, n_prb=N_PRB, state=awake | (state or {}))
 
 
 def value(name: str, rows: Rows, level: str = "ue") -> float:
