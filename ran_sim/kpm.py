@@ -33,6 +33,7 @@ StateName = HandoverState | Literal[
     "backlog_bytes",  # all levels
     "connected_max",  # cell: over the period
     "tx_power_dbm", "cio_db",  # cell
+    "min_pct", "max_pct", "dedicated_pct",  # slice
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
 ]  # fmt: skip
 
@@ -246,6 +247,11 @@ _FLOW: Final[Mapping[str, Column]] = {
     "X.UE.Stalls": stalls,
 }
 _SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": active_mean}
+_QUOTA: Final[Mapping[str, Column]] = {
+    "X.Slice.MinQuota": _state("min_pct"),
+    "X.Slice.MaxQuota": _state("max_pct"),
+    "X.Slice.DedicatedQuota": _state("dedicated_pct"),
+}
 _CELL: Final[Mapping[str, Column]] = {
     "RRU.PrbAvailDl": prb_available,
     "RRC.ConnMean": connected_mean,
@@ -271,7 +277,7 @@ LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
     {
         "cell": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_SLICE, **_CELL},
         "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, "X.UE.OllaTarget": _state("olla_target")},
-        "slice": {**_ALL_LEVELS, **_SLICE},
+        "slice": {**_ALL_LEVELS, **_SLICE, **_QUOTA},
         "qos_flow": {**_ALL_LEVELS, **_FLOW},
     }
 )

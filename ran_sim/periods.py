@@ -38,6 +38,7 @@ class Period:
     olla_target: F64  # [n_ue]
     tx_power_dbm: F64  # [n_cell]
     cio_db: F64  # [n_cell]
+    slice_quota_pct: F64  # [3, n_cell, n_slice] minimum, maximum, dedicated
 
 
 @dataclass(slots=True, eq=False)
@@ -157,4 +158,5 @@ class PeriodMeter:
             olla_target=engine.ues.olla_target.copy(),
             tx_power_dbm=engine.cells.tx_power_dbm.copy(),
             cio_db=engine.cells.cio_db.copy(),
+            slice_quota_pct=engine.slice_quota_pct,
         )
