@@ -10,6 +10,7 @@ dense id is the engine's and never reused. Every cell has one dense id in the wh
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import heapq
 import math
@@ -24,7 +25,7 @@ from ran_sim._jit import compiled_before
 from ran_sim.energy import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
-from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ran_sim.scenario import Scenario, ScenarioError, SliceQuota, load_scenario
 from ran_sim.score import score
 from ran_sim.state import DEFAULT_OLLA_TARGET, F64, I64
 from ran_sim.tables import Tables
@@ -39,6 +40,7 @@ from ranloop.vocabulary import (
     SetCellState,
     SetClassWeight,
     SetOllaTarget,
+    SetSliceQuota,
     SetTxPower,
     SetUeWeight,
     measurement,
@@ -129,6 +131,8 @@ class SimWorld:
         self.engine = engine
         self._tables = Tables(engine)
         power_dbm = self._scenario.layout.tx_power_dbm
+        quotas = [self._scenario.slices.get(name, SliceQuota()) for name in engine.slice_names]
+        self._quota_default: F64 = np.array([[q.min_pct, q.max_pct, q.dedicated_pct] for q in quotas])
         self._appliers: dict[type[Action], Callable[[int, Action], F32]] = {
             SetUeWeight: self._on_ues(engine.set_ue_weight, 1.0),
             SetOllaTarget: self._on_ues(engine.set_olla_target, DEFAULT_OLLA_TARGET),
@@ -138,6 +142,7 @@ class SimWorld:
             # In force is what was commanded; X.Cell.State follows after the transition.
             SetCellState: self._set_cell_state,
             SetClassWeight: self._set_class_weight,
+            SetSliceQuota: self._set_slice_quota,
             Handover: self._hand_over,
         }
 
@@ -204,6 +209,7 @@ class SimWorld:
                     SetTxPower,
                     SetCellState,
                     SetOllaTarget,
+                    SetSliceQuota,
                 )
             ),
             periods_ms=tuple(sorted(self._period_slots)),
@@ -380,6 +386,25 @@ class SimWorld:
         if len(moved):
             self._meter.arrived(moved)
         return in_force
+
+    def _set_slice_quota(self, site: int, action: Action) -> F32:
+        """All rows of a cell in one change, so that 60/40 becomes 40/60 without a state between.
+
+        Where the rows of a cell would contradict the quotas that stay, all of them stay: the answer says so.
+        """
+        engine, targets, values = self.engine, action.targets().astype(np.int64), action.parameters()
+        cells, slices = self._cells(site, targets[:, 0]), targets[:, 1]
+        here = (cells >= 0) & (slices >= 0) & (slices < len(self._tables.slices))
+        asked = values.astype(np.float64)
+        own = self._quota_default[np.where(here, slices, 0)]
+        asked = np.where(np.isnan(asked), own, asked)
+        for cell in np.unique(cells[here]).tolist():
+            rows = here & (cells == cell)
+            with contextlib.suppress(ValueError):  # what is in force says that it was refused
+                engine.set_slice_quota(cell, slices[rows].tolist(), *asked[rows].T.tolist())
+        values[~here] = np.nan
+        values[here] = engine.slice_quota_pct[:, cells[here], slices[here]].T
+        return values
 
     def _hand_over(self, site: int, action: Action) -> F32:
         engine = self.engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -23,8 +23,9 @@ from ran_sim.plugins import Plugin, as_plugin
 from ran_sim.provenance import platform_provenance, scenario_hash
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
 from ran_sim.scenario import Scenario
-from ran_sim.scheduler import init_mac
+from ran_sim.scheduler import guaranteed_bits, init_mac
 from ran_sim.sessions import fold_all, init_counts, sync_sessions
+from ran_sim.slices import DEDICATED, MAX, MIN, init_slices, set_quota
 from ran_sim.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import init_traffic
 
@@ -163,6 +164,16 @@ class Engine:
     def class_of(self) -> I32:
         """Row of `classes` of each UE slot, shape [n_ue]; a UE slot carries one QoS flow."""
         return self._world.traffic.of_ue
+
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """S-NSSAI of every slice; the position is its dense id."""
+        return self.scenario.slice_names
+
+    @property
+    def slice_quota_pct(self) -> F64:
+        """Minimum, maximum and dedicated share of each cell's PRBs in force, shape [3, n_cell, n_slice]; a copy."""
+        return np.asarray(np.moveaxis(self._world.slices.quota[:, :, [MIN, MAX, DEDICATED]], -1, 0) * 100.0)
 
     def ue_slot_of(self, ue_id: int) -> int | None:
         """UE slot of a connected UE; None if there is no such UE (any more)."""
@@ -303,6 +314,23 @@ class Engine:
         _check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
         rows = [i for i, value in enumerate(known) if value == five_qi]
         self._world.traffic.weight[self._cell(cell), rows] = weight
+
+    def set_slice_quota(
+        self,
+        cell: int,
+        slices: Sequence[int],
+        min_pct: Sequence[float],
+        max_pct: Sequence[float],
+        dedicated_pct: Sequence[float],
+    ) -> None:
+        """Replace the quotas of some slices (rows of `slice_names`) of a cell, all at once: there is no state between.
+
+        Raises:
+            ValueError: the quotas would contradict each other; none is changed then.
+        """
+        for row in slices:
+            _check(0 <= row < len(self.slice_names), "slice", row, f"0 to {len(self.slice_names) - 1}")
+        set_quota(self._world.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
 
     def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
         """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
@@ -494,7 +522,8 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
         csi=init_csi(n_ue, scenario.n_rbg),
-        mac=init_mac(n_ue, n_cell, rbg_prb),
+        mac=init_mac(n_ue, n_cell, rbg_prb, *guaranteed_bits(scenario)),
+        slices=init_slices(scenario),
         tables=link_tables(scenario.carrier.bandwidth_prb),
         counts=init_counts(n_ue, n_cell, n_class),
         energy=build_energy(scenario),

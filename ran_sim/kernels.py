@@ -26,6 +26,7 @@ from ran_sim.queues import Queues, arrive, discard_expired
 from ran_sim.radio import RadioState
 from ran_sim.scheduler import Mac, schedule_cell
 from ran_sim.sessions import Counts
+from ran_sim.slices import Slices
 from ran_sim.state import F32, F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import Traffic
 
@@ -58,6 +59,7 @@ class World(NamedTuple):
     sent: Sent
     csi: Csi
     mac: Mac
+    slices: Slices
     tables: LinkTables
     counts: Counts
     energy: Energy
@@ -74,7 +76,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
     cells, ues, queues, traffic, csi, mac = (
         world.cells, world.ues, world.queues, world.traffic, world.csi, world.mac,
     )  # fmt: skip
-    tables, counts = world.tables, world.counts.ue
+    slices, tables, counts = world.slices, world.tables, world.counts.ue
     for slot in range(first, stop):
         _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
@@ -86,7 +88,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
                 continue  # it fell silent when it fell asleep
             schedule_cell(
                 cell, slot, settings.rule, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
-                traffic, queues, harq, csi, mac, tables, sent, counts,
+                traffic, queues, harq, csi, mac, slices, tables, sent, counts,
             )  # fmt: skip
         _fade(
             slot,

@@ -35,6 +35,7 @@ StateName = HandoverState | Literal[
     "active_share",  # all levels: of the period's slots, in which the serving cell was active
     "connected_max", "energy_j",  # cell: over the period
     "tx_power_dbm", "cio_db", "cell_state",  # cell
+    "min_pct", "max_pct", "dedicated_pct",  # slice
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
 ]  # fmt: skip
 
@@ -272,6 +273,11 @@ _FLOW: Final[Mapping[str, Column]] = {
     "X.UE.Stalls": stalls,
 }
 _SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": _unless_asleep(active_mean)}
+_QUOTA: Final[Mapping[str, Column]] = {
+    "X.Slice.MinQuota": _state("min_pct"),
+    "X.Slice.MaxQuota": _state("max_pct"),
+    "X.Slice.DedicatedQuota": _state("dedicated_pct"),
+}
 _CELL: Final[Mapping[str, Column]] = {
     "RRU.PrbAvailDl": _unless_asleep(prb_available),
     "RRC.ConnMean": _unless_asleep(connected_mean),
@@ -300,7 +306,7 @@ LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
     {
         "cell": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_SLICE, **_CELL},
         "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, "X.UE.OllaTarget": _state("olla_target")},
-        "slice": {**_ALL_LEVELS, **_SLICE},
+        "slice": {**_ALL_LEVELS, **_SLICE, **_QUOTA},
         "qos_flow": {**_ALL_LEVELS, **_FLOW},
     }
 )

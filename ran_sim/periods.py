@@ -41,6 +41,7 @@ class Period:
     cell_state: I32  # [n_cell] power state; see `energy`
     energy_j: F64  # [n_cell] drawn over the period
     active_share: F64  # [n_cell] of the period's slots, in which the cell was active
+    slice_quota_pct: F64  # [3, n_cell, n_slice] minimum, maximum, dedicated
 
 
 @dataclass(slots=True, eq=False)
@@ -164,4 +165,5 @@ class PeriodMeter:
             cell_state=engine.cells.state.copy(),
             energy_j=end.energy_j - begin.energy_j,
             active_share=(end.active_slots - begin.active_slots) / base.period_slots,
+            slice_quota_pct=engine.slice_quota_pct,
         )

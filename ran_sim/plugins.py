@@ -30,6 +30,8 @@ def compiled(signature: str, *, cache: bool = False) -> Callable[[Callable[..., 
     """
     import numba
 
+    if vars(numba.config)["DISABLE_JIT"]:
+        return lambda function: function
     keep = cache and CACHE_FOLDER is not None
     return lambda function: numba.cfunc(signature, error_model="numpy", cache=keep)(function)
 

@@ -45,6 +45,7 @@ CORE_DELAY_MS: Final[Mapping[int, float]] = {
 }
 DEFAULT_CORE_DELAY_MS: Final = 20.0
 VOICE_FRAME_S: Final = 0.02  # of the speech codec
+GBR_5QI: Final = frozenset({1, 2, 3, 4, 65, 66, 67, 71, 72, 73, 74, 76, *range(82, 91)})
 DELAY_BOUND_5QI: Final = frozenset({1, 2, 3, 4, 7, 65, 66, 67, 71, 72, 73, 74, 76, 79, 80, *range(82, 91)})
 
 Positive = Annotated[float, Field(gt=0)]
@@ -52,6 +53,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
 Range = tuple[NotNegative, NotNegative]
+Percent = Annotated[float, Field(ge=0, le=100)]
 SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
 
 
@@ -229,6 +231,7 @@ class Traffic(_Section):
     model: Model
     ues: int = Field(ge=1, le=10_000)  # UE slots
     slice: SliceId = "1-000001"
+    gbr_mbps: Positive | None = None  # guaranteed flow bit rate of each UE; GBR resource types only
     # What a model needs of the following is in `_MODEL_FIELDS`; what the models do, in `traffic`.
     rate_mbps: Positive | None = None  # mean offered rate while a session lasts
     file_kb: Positive | None = None  # poisson-file: size of one file, 10^3 bytes
@@ -259,6 +262,8 @@ class Traffic(_Section):
     def _fields_match_model(self) -> Self:
         if self.five_qi not in PACKET_DELAY_BUDGET_MS:
             raise ValueError(f"five_qi one of {sorted(PACKET_DELAY_BUDGET_MS)} (TS 23.501 Table 5.7.4-1)")
+        if self.gbr_mbps is not None and self.five_qi not in GBR_5QI:
+            raise ValueError(f"no gbr_mbps with the non-GBR 5QI {self.five_qi} (TS 23.501 Table 5.7.4-1)")
         needed, possible = _MODEL_FIELDS[self.model]
         present = {key for key in _OPTIONAL_FIELDS if getattr(self, key) is not None}
         if not needed <= present <= needed | possible:
@@ -329,6 +334,20 @@ class Energy(_Section):
     )
 
 
+class SliceQuota(_Section):
+    """RRMPolicyRatio of one slice, TS 28.541 4.3.36, in percent of a cell's downlink PRBs."""
+
+    min_pct: Percent = 0.0  # guaranteed when needed, lent when idle
+    max_pct: Percent = 100.0  # cap
+    dedicated_pct: Percent = 0.0  # never lent
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.dedicated_pct <= self.min_pct <= self.max_pct:
+            raise ValueError("dedicated_pct <= min_pct <= max_pct")
+        return self
+
+
 class Reports(_Section):
     periods_ms: tuple[Annotated[int, Field(ge=10)], ...] = (100, 1000)
     delay_ms: NotNegative = 0.0  # from the end of the granularity period until the report leaves the node
@@ -357,6 +376,9 @@ class Scenario(_Section):
     scheduler: Scheduler = Scheduler()
     traffic: tuple[Traffic, ...] = Field(min_length=1)
     energy: Energy = Energy()
+    slices: dict[
+        SliceId, SliceQuota
+    ] = {}  # at the start, in every cell; the whole carrier is shared where missing
     reports: Reports = Reports()
     control: Control = Control()
     run: Run = Run()
@@ -366,6 +388,14 @@ class Scenario(_Section):
         names = [traffic.name for traffic in self.traffic]
         if len(set(names)) != len(names):
             raise ValueError(f"different names in [[traffic]], not {names}")
+        unknown = sorted(set(self.slices) - set(self.slice_names))
+        if unknown:
+            raise ValueError(
+                f"slices among those of the traffic, {', '.join(self.slice_names)}, not {unknown[0]}"
+            )
+        guaranteed_pct = sum(quota.min_pct for quota in self.slices.values())
+        if guaranteed_pct > 100:
+            raise ValueError(f"min_pct of all slices to add up to 100 at most, not {guaranteed_pct:g}")
         busiest = max((t.busy_share for t in self.traffic if t.delay_bound), default=0.0)
         if self.load * busiest > 1:
             raise ValueError(
@@ -391,6 +421,11 @@ class Scenario(_Section):
     def n_ue(self) -> int:
         """UE slots; how many hold a session varies over time."""
         return sum(traffic.ues for traffic in self.traffic)
+
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """S-NSSAI of every slice; the position is its dense id."""
+        return tuple(sorted({traffic.slice for traffic in self.traffic}))
 
     @property
     def rbg_prb(self) -> int:

@@ -1,13 +1,21 @@
 """Downlink scheduling of one cell and slot: who sends new data and retransmissions, on which RBGs.
 
 Retransmissions first, of each UE the oldest; then as many UEs as `max_dci` leaves, those with the best metric on their
-best RBG (see `metrics`), compete for each free RBG, until their buffer is granted. Rates come from sub-band CQI, so they
-are as old as it is. A UE gets at most one transport block a slot, without CQI none, with CQI 0 no new one.
+best RBG (see `metrics`), compete for each free RBG, until their buffer is granted. Slices that are owed their minimum go
+before the others, and slices at their maximum get nothing (see `slices`). Inside that, flows below their guaranteed bit
+rate go before the others. Rates come from sub-band CQI, so they are as old as it is. A UE gets at most one transport
+block a slot, without CQI none, with CQI 0 no new one.
+
+A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the blocks of first transmissions drain
+it, `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes what there is: admission control is left out.
+
+The average of a UE that enters a cell starts at the rate that it would get there if the UEs with data shared the cell by
+their weights. Averages run on while a UE has nothing to receive: who comes back after a pause is served first for a while.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -18,16 +26,36 @@ from ran_sim.harq import N_PROCESS, SENT, Harq, Sent, free_process, oldest_waiti
 from ran_sim.link import RE_PER_PRB, LinkTables, highest_mcs
 from ran_sim.metrics import EXP, N_TERMS, PLUGIN, Rule, metric, metric_terms, plugin_metric, urgency
 from ran_sim.queues import FULL_BUFFER_BYTES, RING, Queues, take
+from ran_sim.scenario import Scenario
+from ran_sim.slices import (
+    OWED,
+    Slices,
+    begin_choice,
+    charge,
+    fill_accounts,
+    forgive_idle,
+    may_resend,
+    may_take,
+    neediest,
+    owed_prb,
+)
 from ran_sim.state import F32, F64, I32, I64
 from ran_sim.traffic import Traffic
+
+GBR_BUCKET_MS: Final = 100.0  # of a guaranteed bit rate that can be claimed later; our choice
+_UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in its cell yet
 
 
 class Mac(NamedTuple):
     """Scheduler state; shape [n_ue] unless said otherwise."""
 
-    average_bits: F64  # served per slot, exponential average
+    average_bits: F64  # served per slot, exponential average; `_UNKNOWN` at first
     served_bits: F64  # first transmissions of the current slot
     last_served: I64  # slot
+    gbr_bits: F64  # in the bucket; below 0 after a block that held more
+    gbr_slot: I64  # slot up to which the guaranteed rate has run in
+    gbr_rate: F64  # [n_class] guaranteed bits per slot, 0 without
+    gbr_most: F64  # [n_class] bits that fit in the bucket
     member_start: I64  # [n_cell + 1] where a cell's UEs begin in `members`
     members: I64  # connected UEs by cell, ascending
     rbg_prb: I64  # [n_rbg] PRBs of each RBG
@@ -38,16 +66,27 @@ class Mac(NamedTuple):
     terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
     best: F64
     granted_bits: F64
+    guaranteed_bits: F64  # claimed before all flows without a guarantee, 0 without one
     chosen: I64
     owner: I32  # [n_rbg] index into `chosen`, -1 free, -2 used by a retransmission
 
 
-def init_mac(n_ue: int, n_cell: int, rbg_prb: I64) -> Mac:
+def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:
+    """Guaranteed bits per slot of each traffic class, 0 without, and what fits in its bucket; [n_class] each."""
+    gbr_bps = np.array([(traffic.gbr_mbps or 0.0) * 1e6 for traffic in scenario.traffic])
+    return gbr_bps * scenario.slot_ns * 1e-9, gbr_bps * GBR_BUCKET_MS * 1e-3
+
+
+def init_mac(n_ue: int, n_cell: int, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -> Mac:
     """Nobody served, no members."""
     return Mac(
-        average_bits=np.ones(n_ue),
+        average_bits=np.full(n_ue, _UNKNOWN),
         served_bits=np.zeros(n_ue),
         last_served=np.zeros(n_ue, np.int64),
+        gbr_bits=np.zeros(n_ue),
+        gbr_slot=np.zeros(n_ue, np.int64),
+        gbr_rate=gbr_rate,
+        gbr_most=gbr_most,
         member_start=np.zeros(n_cell + 1, np.int64),
         members=np.zeros(n_ue, np.int64),
         rbg_prb=rbg_prb,
@@ -57,9 +96,19 @@ def init_mac(n_ue: int, n_cell: int, rbg_prb: I64) -> Mac:
         terms=np.zeros((n_ue, N_TERMS)),
         best=np.zeros(n_ue),
         granted_bits=np.zeros(n_ue),
+        guaranteed_bits=np.zeros(n_ue),
         chosen=np.zeros(n_ue, np.int64),
         owner=np.zeros(rbg_prb.shape[0], np.int32),
     )
+
+
+@bare_kernel
+def enter_cell(mac: Mac, u: int, slot: int) -> None:
+    """The UE's scheduler starts afresh in `slot`."""
+    mac.average_bits[u] = _UNKNOWN
+    mac.last_served[u] = slot
+    mac.gbr_bits[u] = 0.0
+    mac.gbr_slot[u] = slot
 
 
 @bare_kernel
@@ -84,6 +133,7 @@ def schedule_cell(
     harq: Harq,
     csi: Csi,
     mac: Mac,
+    slices: Slices,
     tables: LinkTables,
     sent: Sent,
     counts: I64,
@@ -93,6 +143,9 @@ def schedule_cell(
     for b in range(n_rbg):
         mac.owner[b] = -1
         activity[b] = 0.0
+    limited = slices.limited[cell] == 1
+    if limited:
+        fill_accounts(slices, cell)
     dci = 0
     n = 0
     first = mac.member_start[cell]
@@ -102,21 +155,44 @@ def schedule_cell(
         if slot < blocked_until[u] or csi.wideband[u] < 0:
             continue
         if harq.n_waiting[u] > 0:
-            if dci < max_dci and _retransmit(slot, u, activity, harq, csi, mac, sent, counts):
+            if dci < max_dci and _retransmit(
+                cell, slot, u, limited, activity, traffic.of_ue, harq, csi, mac, slices, sent, counts
+            ):
                 dci += 1
             continue  # also if it found no room: new data would overtake the old
         if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
             mac.candidate[n] = u
             n += 1
+    if limited:
+        n = _keep_allowed(cell, n, traffic.of_ue, mac, slices)
     if n == 0 or dci == max_dci:
         return
     _claims(cell, slot, rule, n, ue_weight, traffic, queues, csi, mac)
-    n_chosen = _choose(mac, n, max_dci - dci)
-    _share_rbgs(rule, n_chosen, traffic, queues, csi, mac)
+    if limited:
+        n_chosen = _choose_by_quota(cell, n, max_dci - dci, traffic.of_ue, queues, csi, mac, slices)
+    else:
+        n_chosen = _choose(mac, n, max_dci - dci)
+    _share_rbgs(cell, rule, n_chosen, limited, traffic, queues, csi, mac, slices)
     for k in range(n_chosen):
         _transmit(
             slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
         )
+
+
+@bare_kernel
+def _keep_allowed(cell: int, n: int, class_of: I32, mac: Mac, slices: Slices) -> int:
+    """Note which slices wait, and drop the candidates of those that may not take another RBG; how many are left."""
+    smallest = float(mac.rbg_prb[-1])
+    kept = 0
+    for j in range(n):
+        u = mac.candidate[j]
+        s = slices.of_class[class_of[u]]
+        slices.waits[s] = 1
+        if may_take(slices, cell, s, smallest):
+            mac.candidate[kept] = u
+            kept += 1
+    forgive_idle(slices, cell)
+    return kept
 
 
 @bare_kernel
@@ -140,6 +216,11 @@ def _claims(
         cls = traffic.of_ue[u]
         bound = traffic.delay_bound[cls] == 1
         weight = ue_weight[u] * traffic.weight[cell, cls]
+        if mac.average_bits[u] == _UNKNOWN:
+            mac.average_bits[u] = _expected_bits(cell, n, j, ue_weight, traffic, csi, mac)
+        mac.guaranteed_bits[j] = 0.0
+        if mac.gbr_rate[cls] > 0.0:
+            mac.guaranteed_bits[j] = _fill_bucket(mac, u, cls, slot)
         age = head_age_slots(queues, u, slot)
         idle = slot - mac.last_served[u]
         if rule.policy == PLUGIN:
@@ -151,18 +232,48 @@ def _claims(
                 traffic.budget_slots[cls],
             )
             terms[4], terms[5] = traffic.delay_bound[cls], traffic.priority[cls]
-            terms[6], terms[7], terms[8], terms[9] = queues.backlog_bytes[u], idle, 0.0, mean_urgency
+            terms[6], terms[7], terms[8] = queues.backlog_bytes[u], idle, mac.guaranteed_bits[j]
+            terms[9] = mean_urgency
         else:
             mac.base[j], mac.factor[j] = metric_terms(
                 rule.policy, weight, mac.average_bits[u], age, idle,
                 bound, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
-        best_rate = 0.0
-        for b in range(mac.rbg_prb.shape[0]):
-            if mac.owner[b] == -1:
-                best_rate = max(best_rate, csi.efficiency[u, b])
-        mac.best[j] = _claim(rule, j, best_rate, bound, mac)
+        mac.best[j] = _claim(rule, j, _best_rate(u, csi, mac), bound, mac)
         mac.granted_bits[j] = 0.0
+
+
+@bare_kernel
+def _best_rate(u: int, csi: Csi, mac: Mac) -> float:
+    """Of the UE on the free RBGs."""
+    best = 0.0
+    for b in range(mac.rbg_prb.shape[0]):
+        if mac.owner[b] == -1:
+            best = max(best, csi.efficiency[u, b])
+    return best
+
+
+@bare_kernel
+def _expected_bits(cell: int, n: int, j: int, ue_weight: F64, traffic: Traffic, csi: Csi, mac: Mac) -> float:
+    """Bits per slot of candidate `j` if all `n` shared the cell's RBGs in proportion to their weights."""
+    total = 0.0
+    for i in range(n):
+        u = mac.candidate[i]
+        total += ue_weight[u] * traffic.weight[cell, traffic.of_ue[u]]
+    u = mac.candidate[j]
+    bits = 0.0
+    for b in range(mac.rbg_prb.shape[0]):
+        bits += csi.efficiency[u, b] * RE_PER_PRB * mac.rbg_prb[b]
+    return float(bits * ue_weight[u] * traffic.weight[cell, traffic.of_ue[u]] / total)
+
+
+@bare_kernel
+def _fill_bucket(mac: Mac, u: int, cls: int, slot: int) -> float:
+    """Let the guaranteed rate run in up to the end of `slot`; bits that the flow may claim."""
+    ran_in = mac.gbr_rate[cls] * (slot + 1 - mac.gbr_slot[u])
+    mac.gbr_bits[u] = min(mac.gbr_bits[u] + ran_in, mac.gbr_most[cls])
+    mac.gbr_slot[u] = slot + 1
+    return float(max(mac.gbr_bits[u], 0.0))
 
 
 @bare_kernel
@@ -188,13 +299,26 @@ def _claim(rule: Rule, j: int, rate: float, bound: bool, mac: Mac) -> float:
 
 
 @bare_kernel
+def _first_in_line(mac: Mac, j: int, top: int) -> bool:
+    """Whether candidate `j` goes before `top` (-1: nobody): guaranteed flows first, then by `best`, which is positive."""
+    if not mac.best[j] > 0.0:  # NaN neither
+        return False
+    if top < 0:
+        return True
+    guaranteed, other = mac.guaranteed_bits[j] > 0.0, mac.guaranteed_bits[top] > 0.0
+    if guaranteed != other:
+        return bool(guaranteed)
+    return bool(mac.best[j] > mac.best[top])
+
+
+@bare_kernel
 def _choose(mac: Mac, n: int, most: int) -> int:
-    """Indices of the `most` candidates with the largest positive `best`, ties to the first, in `mac.chosen`."""
+    """Indices of up to `most` candidates that go first in line, ties to the first, in `mac.chosen`."""
     n_chosen = 0
     while n_chosen < most:
         top = -1
         for j in range(n):
-            if mac.best[j] > 0.0 and (top < 0 or mac.best[j] > mac.best[top]):
+            if _first_in_line(mac, j, top):
                 top = j
         if top < 0:
             break
@@ -205,36 +329,135 @@ def _choose(mac: Mac, n: int, most: int) -> int:
 
 
 @bare_kernel
-def _share_rbgs(rule: Rule, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
-    """Give each free RBG to the chosen UE with the largest metric among those whose buffer is not granted yet."""
+def _choose_by_quota(
+    cell: int, n: int, most: int, class_of: I32, queues: Queues, csi: Csi, mac: Mac, slices: Slices
+) -> int:
+    """As `_choose`, but slices that are owed their minimum send their first in line until it is spoken for.
+
+    Nor does a slice that may use little of the cell take the DCIs that others need for the rest.
+    """
+    begin_choice(slices, cell, most)
+    in_parts = True
+    n_chosen = 0
+    while n_chosen < most:
+        needy = neediest(slices)
+        top = -1
+        for j in range(n):
+            s = slices.of_class[class_of[mac.candidate[j]]]
+            if needy >= 0 and s != needy:
+                continue
+            if in_parts and needy < 0 and slices.dci[s] <= 0:
+                continue
+            if _first_in_line(mac, j, top):
+                top = j
+        if top < 0:
+            if needy >= 0:
+                slices.need[needy] = 0.0  # nobody is left to stand for it
+            elif in_parts:
+                in_parts = False
+            else:
+                break
+            continue
+        u = mac.candidate[top]
+        wanted_prb = 8.0 * queues.backlog_bytes[u] / (_best_rate(u, csi, mac) * RE_PER_PRB)
+        s = slices.of_class[class_of[u]]
+        slices.need[s] -= wanted_prb
+        slices.dci[s] -= 1
+        mac.chosen[n_chosen] = top
+        mac.best[top] = 0.0
+        n_chosen += 1
+    return n_chosen
+
+
+@bare_kernel
+def _share_rbgs(
+    cell: int,
+    rule: Rule,
+    n_chosen: int,
+    limited: bool,
+    traffic: Traffic,
+    queues: Queues,
+    csi: Csi,
+    mac: Mac,
+    slices: Slices,
+) -> None:
+    """Give each free RBG to one of the chosen UEs whose buffers are not granted yet.
+
+    Where quotas hold, owed slices go first as soon as only enough is left for them; then guaranteed flows; then the
+    larger metric.
+    """
+    free_prb = 0.0
+    if limited:
+        for b in range(mac.rbg_prb.shape[0]):
+            if mac.owner[b] == -1:
+                free_prb += mac.rbg_prb[b]
     for b in range(mac.rbg_prb.shape[0]):
         if mac.owner[b] != -1:
             continue
-        winner = -1
-        largest = 0.0
+        n_prb = float(mac.rbg_prb[b])
+        scarce = False
+        if limited:
+            _note_waiting(n_chosen, traffic.of_ue, queues, mac, slices)
+            scarce = free_prb - n_prb < owed_prb(slices, cell)
+            free_prb -= n_prb
+        winner, highest, largest = -1, 0, 0.0
         for k in range(n_chosen):
             j = mac.chosen[k]
             u = mac.candidate[j]
             if mac.granted_bits[j] >= 8.0 * queues.backlog_bytes[u]:
                 continue
-            bound = traffic.delay_bound[traffic.of_ue[u]] == 1
-            value = _claim(rule, j, csi.efficiency[u, b], bound, mac)
-            if value > largest:
-                largest = value
-                winner = k
+            cls = traffic.of_ue[u]
+            rank = 1 if mac.granted_bits[j] < mac.guaranteed_bits[j] else 0
+            if limited:
+                s = slices.of_class[cls]
+                if not may_take(slices, cell, s, n_prb):
+                    continue
+                if scarce and slices.account[cell, s, OWED] > 0.0:
+                    rank += 2
+            value = _claim(rule, j, csi.efficiency[u, b], traffic.delay_bound[cls] == 1, mac)
+            if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
+                winner, highest, largest = k, rank, value
         if winner >= 0:
             mac.owner[b] = winner
             j = mac.chosen[winner]
-            rate = csi.efficiency[mac.candidate[j], b]
-            mac.granted_bits[j] += rate * RE_PER_PRB * mac.rbg_prb[b]
+            u = mac.candidate[j]
+            mac.granted_bits[j] += csi.efficiency[u, b] * RE_PER_PRB * n_prb
+            if limited:
+                charge(slices, cell, slices.of_class[traffic.of_ue[u]], n_prb)
+
+
+@bare_kernel
+def _note_waiting(n_chosen: int, class_of: I32, queues: Queues, mac: Mac, slices: Slices) -> None:
+    """Which slices have a chosen UE whose buffer is not granted yet."""
+    for s in range(slices.waits.shape[0]):
+        slices.waits[s] = 0
+    for k in range(n_chosen):
+        j = mac.chosen[k]
+        u = mac.candidate[j]
+        if mac.granted_bits[j] < 8.0 * queues.backlog_bytes[u]:
+            slices.waits[slices.of_class[class_of[u]]] = 1
 
 
 @bare_kernel
 def _retransmit(
-    slot: int, u: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, sent: Sent, counts: I64
+    cell: int,
+    slot: int,
+    u: int,
+    limited: bool,
+    activity: F32,
+    class_of: I32,
+    harq: Harq,
+    csi: Csi,
+    mac: Mac,
+    slices: Slices,
+    sent: Sent,
+    counts: I64,
 ) -> bool:
     """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones; False without room."""
     p = oldest_waiting(harq, u)
+    s = slices.of_class[class_of[u]]
+    if limited and not may_resend(slices, cell, s, float(harq.n_prb[u, p])):
+        return False
     n_rbg = mac.rbg_prb.shape[0]
     free = 0
     for b in range(n_rbg):
@@ -250,6 +473,8 @@ def _retransmit(
                 best = b
         mac.owner[best] = -2
         rbgs |= 1 << best
+        if limited:
+            charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
     _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
     return True
@@ -294,6 +519,8 @@ def _transmit(
     harq.sinr[u, p] = 0.0
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits
+    # What was sent beyond the guarantee is not held against the flow, but for the last RBG of a claim.
+    mac.gbr_bits[u] = max(mac.gbr_bits[u] - tbs_bits, -tbs_bits / n_rbg)
     mac.last_served[u] = slot
     _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
 

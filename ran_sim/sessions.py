@@ -13,7 +13,7 @@ from ran_sim.csi import Csi, forget_csi
 from ran_sim.harq import Harq, flush
 from ran_sim.playout import run_player
 from ran_sim.queues import NEVER, Queues, reset_queue, start_flow
-from ran_sim.scheduler import Mac
+from ran_sim.scheduler import Mac, enter_cell
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, I32, I64, Ues
 from ran_sim.traffic import Traffic
 
@@ -104,8 +104,7 @@ def sync_sessions(
             # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
             queues.cell[u] = ues.cell[u]
             forget_csi(csi, u, max(slot, ues.blocked_until[u]))
-            mac.average_bits[u] = 1.0
-            mac.last_served[u] = slot
+            enter_cell(mac, u, slot)
     _sort_members(queues.cell, mac)
     return n_ended
 

@@ -39,7 +39,7 @@ class Tables:
         classes = engine.classes
         self.site: I64 = engine.cells.site.astype(np.int64)
         self.n_site = int(self.site.max()) + 1
-        self.slices = tuple(sorted({cls.slice for cls in classes}))
+        self.slices = engine.slice_names
         self.five_qi: I64 = np.array([cls.five_qi for cls in classes])
         self._engine = engine
         self._slot_ms = engine.slot_ns / 1e6
@@ -103,8 +103,12 @@ class Tables:
         backlog_bytes = self._backlog_bytes(period, slice_of_ue, n_slice)[cell].reshape(-1)
         ids = np.stack((np.tile(np.arange(n_slice), len(cell)), np.repeat(cell, n_slice)), axis=1)
         start = self._first_of_site(self.site[cell]) * n_slice
+        low, high, dedicated = period.slice_quota_pct[:, cell].reshape(3, -1)
         state: dict[StateName, F64] = {
             "backlog_bytes": backlog_bytes,
+            "min_pct": low,
+            "max_pct": high,
+            "dedicated_pct": dedicated,
             "active_share": np.repeat(period.active_share[cell], n_slice),
         }
         return self._table(ids, period, counts.reshape(len(ids), -1), state, start)

@@ -88,7 +88,9 @@ def init_traffic(scenario: Scenario) -> Traffic:
         of_ue=np.array(scenario.traffic_of_ue, np.int32),
         model=np.array([_kind(t) for t in classes], np.int32),
         interval_slots=interval_s * slots_per_s,
-        size_bytes=size_bytes,
+        size_bytes=np.ascontiguousarray(
+            size_bytes
+        ),  # of one class it would be, and kernels compile for either
         size_sd=np.where(varies, SIZE_SD, 0.0),
         jitter_slots=np.array([(t.jitter_ms or 0.0) * 1e-3 * slots_per_s for t in classes]),
         budget_slots=np.array([t.budget_ms * 1e-3 * slots_per_s for t in classes]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.bridge import SimWorld, open_world
@@ -18,6 +19,7 @@ from ranloop.vocabulary import (
     Handover,
     Level,
     SetCellOffset,
+    SetCellState,
     SetClassWeight,
     SetOllaTarget,
     SetSliceQuota,
@@ -385,19 +387,20 @@ def test_a_ue_weight_moves_prbs_from_the_next_slot_on() -> None:
     world, twin = (small_world({**FULL_BUFFER, "ues": 4}) for _ in range(2))
     for each in (world, twin):
         run_to(each, 400)
-    favourite = int(world.engine.ues.id[2])
-    applied = world.apply("site0", SetUeWeight(ue=[favourite], weight=[100.0]))
-    assert applied.tolist() == [[100.0]]
     before = world.engine.snapshot()
-    for each in (world, twin):
+
+    def used_in_the_next_slot(each: SimWorld) -> NDArray[np.int64]:
         each.advance(each.now_ns + each.slot_ns)
-    with_weight, without = (
-        each.engine.snapshot().since(before).ue[2, count.PRB_USED] for each in (world, twin)
-    )
-    assert with_weight > without
+        return each.engine.snapshot().since(before).ue[:, count.PRB_USED]
+
+    without = used_in_the_next_slot(twin)
+    u = int(np.argmin(without))
+    applied = world.apply("site0", SetUeWeight(ue=[int(world.engine.ues.id[u])], weight=[100.0]))
+    assert applied.tolist() == [[100.0]]
+    assert used_in_the_next_slot(world)[u] > without[u]
     report = last(world, 500, "ue")
-    assert report["X.UE.Weight"].tolist() == [1.0, 1.0, 100.0, 1.0]
-    assert report["RRU.PrbTotDl"][2] > 80
+    assert report["X.UE.Weight"].tolist() == [100.0 if i == u else 1.0 for i in range(4)]
+    assert report["RRU.PrbTotDl"][u] > 80
 
 
 def test_settings_answer_with_the_values_in_force() -> None:
@@ -414,6 +417,41 @@ def test_settings_answer_with_the_values_in_force() -> None:
     assert cell["X.Cell.Offset"].tolist() == [3.0, 0.0, -3.0]
     assert cell["X.Cell.TxPower"].tolist() == [44.0, 40.0, 44.0]
     assert report["X.UE.OllaTarget"][report.ue == ue].tolist() == [0.25]
+
+
+PCT = ("min_pct", "max_pct", "dedicated_pct")
+QUOTAS = ("X.Slice.MinQuota", "X.Slice.MaxQuota", "X.Slice.DedicatedQuota")
+
+
+def test_slice_quotas_move_prbs_and_stand_in_the_report() -> None:
+    world = small_world(
+        {**FULL_BUFFER, "ues": 3}, {**FULL_BUFFER, "name": "other", "ues": 3, "slice": "1-000002"}
+    )
+    run_to(world, 200)
+    for first, second in ((60.0, 40.0), (40.0, 60.0)):
+        both = SetSliceQuota(cell=0, slice=[0, 1], min_pct=[first, second], max_pct=100, dedicated_pct=0)
+        assert world.apply("site0", both).tolist() == [[first, 100.0, 0.0], [second, 100.0, 0.0]]
+        start = world.now_ns / MS
+        run_to(world, start + 100)
+        report = last(world, start + 600, "slice")
+        assert report["RRU.PrbUsedDl"] == pytest.approx([0.51 * first, 0.51 * second], rel=0.05)
+        assert [report[name].tolist() for name in QUOTAS] == [[first, second], [100.0] * 2, [0.0] * 2]
+    capped = SetSliceQuota(cell=0, slice=[0], min_pct=0, max_pct=20, dedicated_pct=0)
+    assert world.apply("site0", capped).tolist() == [[0.0, 20.0, 0.0]]
+    assert last(world, 2000, "slice")["RRU.PrbUsedDl"] == pytest.approx([0.2 * 51, 0.8 * 51], rel=0.05)
+
+
+def test_quotas_that_contradict_those_in_force_change_nothing_and_the_answer_says_so() -> None:
+    world = small_world(VOICE, GAMING, sectors=3, slices={"1-000001": {"min_pct": 70.0}})
+    world.advance(10 * MS)
+    rows = SetSliceQuota(
+        cell=[1, 2, 7, 1], slice=[1, 1, 1, 5], min_pct=[40, 30, 30, 30], max_pct=90, dedicated_pct=0
+    )
+    applied = world.apply("site0", rows)
+    np.testing.assert_array_equal(applied, [[0, 100, 0], [30, 90, 0], [np.nan] * 3, [np.nan] * 3])
+    # No value: what the scenario says.
+    back = world.apply("site0", SetSliceQuota(cell=2, slice=[0, 1], **dict.fromkeys(PCT, np.nan)))
+    assert back.tolist() == [[70, 100, 0], [0, 100, 0]]
 
 
 def test_no_value_for_a_parameter_goes_back_to_the_node_s_own() -> None:
@@ -489,9 +527,8 @@ def test_a_handover_to_another_node_takes_the_ue_along_and_counts_it_from_then()
 
 def test_an_action_that_the_node_does_not_take_is_refused() -> None:
     world = small_world(VOICE)
-    quota = SetSliceQuota(cell=0, slice=0, min_pct=0, max_pct=100, dedicated_pct=0)
-    with pytest.raises(NodeError, match="SetSliceQuota"):
-        world.apply("site0", quota)
+    with pytest.raises(NodeError, match="SetCellState"):
+        world.apply("site0", SetCellState(cell=0, state=1))
     with pytest.raises(NodeError, match="site9"):
         world.apply("site9", SetCellOffset(cell=[0], cio_db=[0.0]))
 

@@ -1,15 +1,12 @@
 """Schedulers: one cell of static channels, airtime against closed forms, choices against a NumPy reference."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ran_sim import counters as count
-from ran_sim.csi import init_csi
-from ran_sim.harq import HARQ_RTT_SLOTS, WAITING, init_harq, init_sent
-from ran_sim.link import RE_PER_PRB, link_tables
+from ran_sim.calibration.bench import N_RBG, RBG_PRB, Bench
+from ran_sim.harq import WAITING
+from ran_sim.link import RE_PER_PRB
 from ran_sim.metrics import (
     EDF,
     EXP,
@@ -21,85 +18,23 @@ from ran_sim.metrics import (
     PF,
     POLICIES,
     RR,
-    Rule,
     metric,
     metric_terms,
-    no_plugin,
 )
-from ran_sim.queues import FULL_BUFFER_BYTES, enqueue, init_queues
+from ran_sim.queues import enqueue
 from ran_sim.scenario import load_scenario
-from ran_sim.scheduler import init_mac, schedule_cell
-from ran_sim.traffic import init_traffic
 
-N_RBG = 13
-RBG_PRB = np.array([4] * 12 + [3], np.int64)  # 51 PRB
-WINDOW = 200.0
 BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
-
-
-class Cell:
-    """One cell whose UEs have a fixed CQI each and whose blocks all arrive."""
-
-    def __init__(self, cqi: Sequence[int], classes: Sequence[int], *, policy: int, max_dci: int = 4) -> None:
-        n = len(cqi)
-        self.n, self.policy, self.max_dci = n, policy, max_dci
-        self.tables = link_tables(51)
-        self.traffic = init_traffic(load_scenario("one-cell"))
-        self.traffic.of_ue[:n] = classes
-        self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG)
-        self.mac, self.sent = init_mac(n, 1, RBG_PRB), init_sent(max_dci)
-        self.mac.members[:] = np.arange(n)
-        self.mac.member_start[:] = 0, n
-        self.weight = np.ones(n)
-        self.blocked_until = np.zeros(n, np.int64)
-        self.activity = np.zeros(N_RBG, np.float32)
-        self.counts = np.zeros((n, count.N), np.int64)
-        for u in range(n):
-            self.set_cqi(u, np.full(N_RBG, cqi[u]))
-
-    def set_cqi(self, u: int, cqi: NDArray[np.int64]) -> None:
-        self.csi.wideband[u] = cqi.max()
-        self.csi.efficiency[u] = self.tables.cqi_efficiency[cqi]
-        self.csi.snr_db[u] = self.tables.cqi_t10_db[cqi]
-
-    def fill_buffers(self) -> None:
-        self.queues.backlog_bytes[:] = FULL_BUFFER_BYTES
-
-    def schedule(self, slot: int) -> dict[int, NDArray[np.int64]]:
-        """RBGs by UE in this slot."""
-        row = slot % HARQ_RTT_SLOTS
-        self.sent.n[row] = 0
-        schedule_cell(
-            0, slot, Rule(self.policy, no_plugin()), self.max_dci, self.activity, self.blocked_until, self.weight, self.traffic,
-            self.queues, self.harq, self.csi, self.mac, self.tables, self.sent, self.counts,
-        )  # fmt: skip
-        n = int(self.sent.n[row])
-        rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}
-        return {u: np.flatnonzero((int(mask) >> np.arange(N_RBG)) & 1) for u, mask in rbgs.items()}
-
-    def airtime(self, slots: int, *, warmup: int = 2000) -> NDArray[np.float64]:
-        """Share of the PRBs that each UE gets with full buffers."""
-        self.fill_buffers()
-        for slot in range(warmup + slots):
-            if slot == warmup:
-                self.counts[:] = 0
-            self.schedule(slot)
-            self.harq.state[:] = 0
-            self.harq.n_busy[:] = 0
-            self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / WINDOW
-            self.mac.served_bits[:] = 0
-        used = self.counts[:, count.PRB_USED]
-        return np.asarray(used / used.sum())
 
 
 @pytest.mark.parametrize("policy", [RR, PF])
 def test_static_channels_and_full_buffers_share_the_airtime_equally(policy: int) -> None:
-    share = Cell([2, 5, 9, 15], [FREE] * 4, policy=policy).airtime(4000)
+    share = Bench([2, 5, 9, 15], [FREE] * 4, policy=policy).airtime(4000)
     assert share == pytest.approx(0.25, abs=0.005)
 
 
 def test_pf_airtime_is_in_proportion_to_the_weights() -> None:
-    cell = Cell([4, 4, 12], [FREE] * 3, policy=PF)
+    cell = Bench([4, 4, 12], [FREE] * 3, policy=PF)
     cell.weight[:] = 1.0, 2.0, 5.0
     assert cell.airtime(8000) == pytest.approx(np.array([1, 2, 5]) / 8, abs=0.01)
 
@@ -109,7 +44,7 @@ def rayleigh_pf(mean: NDArray[np.float64], slots: int) -> tuple[NDArray[np.float
     n = len(mean)
     harmonic = np.sum(1 / np.arange(1, n + 1))
     rng = np.random.default_rng(n)
-    cell = Cell([9] * n, [FREE] * n, policy=PF, max_dci=n)
+    cell = Bench([9] * n, [FREE] * n, policy=PF, max_dci=n)
     cell.fill_buffers()
     # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
     cell.mac.average_bits[:] = average = 1e6 * N_RBG * mean * harmonic / n
@@ -145,7 +80,7 @@ def test_pf_gives_equal_airtime_and_the_same_gain_to_ues_near_and_far() -> None:
 
 
 def test_weight_of_a_ue_and_of_its_class_multiply() -> None:
-    cell = Cell([7, 7], [FREE, BOUND], policy=PF)
+    cell = Bench([7, 7], [FREE, BOUND], policy=PF)
     cell.weight[0] = 2.0
     cell.traffic.weight[0, BOUND] = 6.0
     assert cell.airtime(8000) == pytest.approx([0.25, 0.75], abs=0.01)
@@ -155,7 +90,7 @@ def test_each_rbg_goes_to_the_largest_metric_as_numpy_says() -> None:
     rng = np.random.default_rng(5)
     for trial in range(30):
         n, max_dci = 6, int(rng.integers(1, 7))
-        cell = Cell([1] * n, [FREE] * n, policy=PF, max_dci=max_dci)
+        cell = Bench([1] * n, [FREE] * n, policy=PF, max_dci=max_dci)
         cell.fill_buffers()
         cqi = rng.integers(0, 16, (n, N_RBG))
         for u in range(n):
@@ -171,7 +106,7 @@ def test_each_rbg_goes_to_the_largest_metric_as_numpy_says() -> None:
         assert {u: list(rbgs) for u, rbgs in got.items()} == {u: list(rbgs) for u, rbgs in expected.items()}
 
 
-def numpy_metric(cell: Cell, slot: int) -> NDArray[np.float64]:
+def numpy_metric(cell: Bench, slot: int) -> NDArray[np.float64]:
     """Metric of every UE on every RBG as the module's docstring has it, [n, n_rbg]; 0 where nothing may be sent."""
     traffic, queues = cell.traffic, cell.queues
     cls = traffic.of_ue[: cell.n]
@@ -203,7 +138,7 @@ def numpy_metric(cell: Cell, slot: int) -> NDArray[np.float64]:
     return np.where((rate > 0) & (queues.backlog_bytes > 0)[:, None], value, 0.0)
 
 
-def numpy_grants(cell: Cell, slot: int) -> dict[int, list[int]]:
+def numpy_grants(cell: Bench, slot: int) -> dict[int, list[int]]:
     """RBGs by UE: the `max_dci` UEs with the best metric anywhere, RBG after RBG to the best that still wants some."""
     value = numpy_metric(cell, slot)
     chosen = np.argsort(-value.max(axis=1), kind="stable")[: cell.max_dci]
@@ -223,7 +158,7 @@ def test_every_policy_grants_what_numpy_says(policy: int) -> None:
     rng = np.random.default_rng(policy)
     for _ in range(40):
         n, slot = 7, int(rng.integers(100, 200))
-        cell = Cell([1] * n, rng.integers(0, 3, n).tolist(), policy=policy, max_dci=int(rng.integers(1, 6)))
+        cell = Bench([1] * n, rng.integers(0, 3, n).tolist(), policy=policy, max_dci=int(rng.integers(1, 6)))
         for u in range(n):
             cell.set_cqi(u, rng.integers(0, 16, N_RBG))
             if rng.random() < 0.8:
@@ -243,7 +178,7 @@ def test_every_policy_grants_what_numpy_says(policy: int) -> None:
 
 def test_grants_stop_when_the_buffer_is_covered() -> None:
     # CQI 9 carries 666/1024 * 6 = 3.902 bits per resource element: an RBG of 4 PRBs 2060 bits, so 500 bytes need two.
-    cell = Cell([9, 9], [FREE, FREE], policy=PF)
+    cell = Bench([9, 9], [FREE, FREE], policy=PF)
     enqueue(cell.queues, cell.counts[0], 0, 0, 500)
     assert cell.tables.cqi_efficiency[9] * RE_PER_PRB * 4 == pytest.approx(2060, abs=1)
     assert {u: len(rbgs) for u, rbgs in cell.schedule(0).items()} == {0: 2}
@@ -251,7 +186,7 @@ def test_grants_stop_when_the_buffer_is_covered() -> None:
 
 
 def test_no_grant_without_data_without_cqi_at_cqi_0_or_while_blocked() -> None:
-    cell = Cell([9, 9, 0, 9, 9], [FREE] * 5, policy=PF)
+    cell = Bench([9, 9, 0, 9, 9], [FREE] * 5, policy=PF)
     cell.fill_buffers()
     cell.queues.backlog_bytes[0] = 0
     cell.csi.wideband[1] = -1
@@ -261,7 +196,7 @@ def test_no_grant_without_data_without_cqi_at_cqi_0_or_while_blocked() -> None:
 
 
 def test_retransmission_comes_first_on_as_many_of_its_best_rbgs() -> None:
-    cell = Cell([9, 9], [FREE, FREE], policy=PF, max_dci=2)
+    cell = Bench([9, 9], [FREE, FREE], policy=PF, max_dci=2)
     cell.fill_buffers()
     cell.set_cqi(1, np.array([5] * 10 + [8, 9, 9]))
     cell.harq.state[1, 4] = WAITING
@@ -276,7 +211,7 @@ def test_retransmission_comes_first_on_as_many_of_its_best_rbgs() -> None:
 
 
 def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
-    cell = Cell([9, 9, 9], [FREE, BOUND, BOUND], policy=EDF, max_dci=1)
+    cell = Bench([9, 9, 9], [FREE, BOUND, BOUND], policy=EDF, max_dci=1)
     cell.fill_buffers()
     cell.queues.backlog_bytes[1:] = 0
     enqueue(cell.queues, cell.counts[1], 1, 40, 100_000)
@@ -287,7 +222,7 @@ def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
 
 
 def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
-    cell = Cell([9, 9], [BOUND, BOUND], policy=M_LWDF, max_dci=1)
+    cell = Bench([9, 9], [BOUND, BOUND], policy=M_LWDF, max_dci=1)
     cell.mac.average_bits[:] = 1000.0, 1500.0
     enqueue(cell.queues, cell.counts[0], 0, 80, 100_000)
     enqueue(cell.queues, cell.counts[1], 1, 70, 100_000)
@@ -318,12 +253,12 @@ def test_log_metric_is_the_published_formula() -> None:
 
 
 def test_max_ci_serves_the_best_channel_only() -> None:
-    share = Cell([4, 12, 7], [FREE] * 3, policy=MAX_CI, max_dci=1).airtime(200)
+    share = Bench([4, 12, 7], [FREE] * 3, policy=MAX_CI, max_dci=1).airtime(200)
     assert share.tolist() == [0.0, 1.0, 0.0]
 
 
 def test_m_lwdf_sends_a_packet_in_the_slot_it_arrives_in_when_the_cell_is_idle() -> None:
-    cell = Cell([9], [BOUND], policy=M_LWDF, max_dci=1)
+    cell = Bench([9], [BOUND], policy=M_LWDF, max_dci=1)
     enqueue(cell.queues, cell.counts[0], 0, 100, 100)
     assert set(cell.schedule(100)) == {0}
 
@@ -337,3 +272,81 @@ def test_edf_metrics_of_two_priority_levels_never_mix() -> None:
 
 def test_policies_have_their_names() -> None:
     assert set(POLICIES) == {"rr", "pf", "max-ci", "m-lwdf", "exp", "log", "edf"}
+
+
+def test_a_newcomer_gets_its_share_and_no_more() -> None:
+    """Eleven full buffers, the last one from slot 2000 on: of its first 100 ms it may take 1.3 times its fair 1 / 11."""
+    cell = Bench([5, 8, 11, 14, 7] * 2 + [10], [FREE] * 11, policy=PF)
+    cell.fill_buffers()
+    cell.mac.member_start[1] = 10
+    cell.prbs(2000)
+    cell.mac.member_start[1] = 11
+    used = cell.prbs(200, first=2000).sum(axis=0)
+    assert used[10] / used.sum() == pytest.approx(1 / 11, rel=0.3)
+
+
+def test_the_first_average_is_the_share_by_weight_of_the_newcomer_s_own_rate() -> None:
+    cell = Bench([9, 9, 9], [FREE] * 3, policy=PF)
+    cell.fill_buffers()
+    cell.weight[:] = 1.0, 1.0, 2.0
+    cell.schedule(0)
+    rate = cell.tables.cqi_efficiency[9] * RE_PER_PRB * 51
+    assert cell.mac.average_bits == pytest.approx(rate * np.array([0.25, 0.25, 0.5]))
+
+
+GUARANTEED = load_scenario("one-cell").with_overrides({"traffic.video-call.gbr_mbps": 12.0})
+
+
+def mbps(cell: Bench, slots: int, first: int) -> NDArray[np.float64]:
+    """First transmissions of each UE in Mb/s; a slot is 0.5 ms."""
+    bits = np.zeros(cell.n)
+    for slot in range(first, first + slots):
+        cell.schedule(slot)
+        bits += cell.mac.served_bits
+        cell.settle()
+    return bits / (slots * 0.5e-3) / 1e6
+
+
+def test_a_guaranteed_flow_keeps_its_rate_in_an_overloaded_cell() -> None:
+    # CQI 9 carries 3.902 x 132 x 51 bits a slot, 52.5 Mb/s: 12 for the first, the others share 40.5.
+    cell = Bench([9] * 6, [BOUND] + [FREE] * 5, policy=PF, scenario=GUARANTEED)
+    cell.fill_buffers()
+    mbps(cell, 1000, 0)
+    rates = mbps(cell, 4000, 1000)
+    assert rates[0] == pytest.approx(12.0, rel=0.02)
+    assert rates[1:] == pytest.approx((rates.sum() - rates[0]) / 5, rel=0.03)
+    plain = Bench([9] * 6, [BOUND] + [FREE] * 5, policy=PF)
+    plain.fill_buffers()
+    assert mbps(plain, 2000, 0)[0] == pytest.approx(rates.sum() / 6, rel=0.03)
+
+
+def test_a_guarantee_is_no_limit() -> None:
+    # Two UEs: half the cell is 26 Mb/s, more than is guaranteed.
+    cell = Bench([9, 9], [BOUND, FREE], policy=PF, scenario=GUARANTEED)
+    cell.fill_buffers()
+    mbps(cell, 1000, 0)
+    rates = mbps(cell, 2000, 1000)
+    assert rates[0] == pytest.approx(rates[1], rel=0.03)
+
+
+def test_a_guarantee_that_could_not_be_given_is_made_up_for_by_its_bucket_only() -> None:
+    # With MCS 0 the whole cell carries 1608 bits a slot, 3.2 of the guaranteed 12 Mb/s. In a second at CQI 9 after that:
+    # 12 Mb/s and the 100 ms in the bucket.
+    cell = Bench([1] + [9] * 5, [BOUND] + [FREE] * 5, policy=PF, scenario=GUARANTEED)
+    cell.fill_buffers()
+    starved = mbps(cell, 2000, 0)
+    assert starved[0] == pytest.approx(3.216)
+    cell.set_cqi(0, np.full(N_RBG, 9))
+    made_up = mbps(cell, 2000, 2000)
+    assert made_up[0] == pytest.approx(12.0 * 1.1, rel=0.03)
+
+
+def test_no_more_ues_are_scheduled_than_there_are_dcis() -> None:
+    for max_dci in (1, 3, 6):
+        cell = Bench([9] * 8, [FREE] * 8, policy=RR, max_dci=max_dci)
+        cell.fill_buffers()
+        for u in range(8):
+            cell.set_cqi(u, np.random.default_rng(u).integers(1, 16, N_RBG))
+        for slot in range(20):
+            assert 1 <= len(cell.schedule(slot)) <= max_dci
+            cell.settle()

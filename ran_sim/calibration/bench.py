@@ -1,0 +1,110 @@
+"""A bench for schedulers: the simulator's own `schedule_cell` on one cell of 51 PRBs, with channels made to order.
+
+Every block arrives at once: what is measured is the schedulers' doing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ran_sim import counters as count
+from ran_sim.csi import init_csi
+from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
+from ran_sim.link import link_tables
+from ran_sim.metrics import Rule, no_plugin
+from ran_sim.queues import FULL_BUFFER_BYTES, init_queues
+from ran_sim.scenario import Scenario, load_scenario
+from ran_sim.scheduler import guaranteed_bits, init_mac, schedule_cell
+from ran_sim.slices import init_slices
+from ran_sim.state import F64, I64
+from ran_sim.traffic import init_traffic
+
+N_RBG = 13
+RBG_PRB: I64 = np.array([4] * 12 + [3], np.int64)  # 51 PRB
+WINDOW_SLOTS = 200.0
+
+
+class Bench:
+    """One cell whose UEs have a CQI that is set by hand.
+
+    Args:
+        cqi: Of each UE on every RBG.
+        classes: Row of the scenario's traffic of each UE.
+        policy: One of `ran_sim.metrics`.
+        max_dci: UEs that can be scheduled in a slot.
+        scenario: Traffic classes, guaranteed rates and slice quotas; `one-cell` if missing.
+    """
+
+    def __init__(
+        self,
+        cqi: Sequence[int],
+        classes: Sequence[int],
+        *,
+        policy: int,
+        max_dci: int = 4,
+        scenario: Scenario | None = None,
+    ) -> None:
+        n = len(cqi)
+        scenario = scenario or load_scenario("one-cell")
+        self.n, self.policy, self.max_dci = n, policy, max_dci
+        self.tables = link_tables(51)
+        self.traffic = init_traffic(scenario)
+        self.traffic.of_ue[:n] = classes
+        self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG)
+        self.mac = init_mac(n, 1, RBG_PRB, *guaranteed_bits(scenario))
+        self.slices, self.sent = init_slices(scenario), init_sent(max_dci)
+        self.mac.members[:] = np.arange(n)
+        self.mac.member_start[:] = 0, n
+        self.weight = np.ones(n)
+        self.blocked_until = np.zeros(n, np.int64)
+        self.activity = np.zeros(N_RBG, np.float32)
+        self.counts = np.zeros((n, count.N), np.int64)
+        for u in range(n):
+            self.set_cqi(u, np.full(N_RBG, cqi[u]))
+
+    def set_cqi(self, u: int, cqi: NDArray[np.int64]) -> None:
+        """CQI of a UE on each RBG, shape [13]."""
+        self.csi.wideband[u] = cqi.max()
+        self.csi.efficiency[u] = self.tables.cqi_efficiency[cqi]
+        self.csi.snr_db[u] = self.tables.cqi_t10_db[cqi]
+
+    def fill_buffers(self) -> None:
+        """Every UE has more to receive than will ever be sent."""
+        self.queues.backlog_bytes[:] = FULL_BUFFER_BYTES
+
+    def schedule(self, slot: int) -> dict[int, NDArray[np.int64]]:
+        """RBGs by UE in this slot."""
+        row = slot % HARQ_RTT_SLOTS
+        self.sent.n[row] = 0
+        schedule_cell(
+            0, slot, Rule(self.policy, no_plugin()), self.max_dci, self.activity, self.blocked_until, self.weight,
+            self.traffic, self.queues, self.harq, self.csi, self.mac, self.slices, self.tables, self.sent, self.counts,
+        )  # fmt: skip
+        n = int(self.sent.n[row])
+        rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}
+        return {u: np.flatnonzero((int(mask) >> np.arange(N_RBG)) & 1) for u, mask in rbgs.items()}
+
+    def settle(self) -> None:
+        """End the slot: all blocks arrived, averages move on."""
+        self.harq.state[:] = 0
+        self.harq.n_busy[:] = 0
+        self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / WINDOW_SLOTS
+        self.mac.served_bits[:] = 0
+
+    def prbs(self, slots: int, *, first: int = 0) -> I64:
+        """PRBs of each UE in each slot from `first` on, shape [slots, n]."""
+        used = np.zeros((slots, self.n), np.int64)
+        for i in range(slots):
+            for u, rbgs in self.schedule(first + i).items():
+                used[i, u] += RBG_PRB[rbgs].sum()
+            self.settle()
+        return used
+
+    def airtime(self, slots: int, *, warmup: int = 2000) -> F64:
+        """Share of the PRBs in use that each UE gets with full buffers, shape [n]."""
+        self.fill_buffers()
+        used = self.prbs(warmup + slots)[warmup:].sum(axis=0)
+        return np.asarray(used / used.sum())
