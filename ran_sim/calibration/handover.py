@@ -7,6 +7,7 @@ TR 36.839. How often handovers fail is uncalibrated: the figures beside ours are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.handover import COUNTERS
-from ran_sim.propagation import los_path_loss_db
+from ran_sim.mobility import OUTDOOR_HEIGHT_M
 from ran_sim.radio import init_radio, radio_tick
 from ran_sim.routes import Routes
 from ran_sim.scenario import Scenario
@@ -117,10 +118,12 @@ def crossing_m(cio_db: float) -> float:
 
 
 def _gain_db(distance_m: float) -> float:
-    layout, ghz = two_cells(0.0).layout, 3.5
-    zenith_deg = 90.0 + np.degrees(np.arctan2(layout.bs_height_m - 1.5, distance_m))
-    antenna_dbi = antenna_gain_dbi(float(zenith_deg), 0.0, layout.tilt_deg, True)
-    return antenna_dbi - los_path_loss_db(distance_m, ghz, layout.bs_height_m, 1.5)
+    """Gain of a link in the street: antenna, and UMa path loss with sight before the breakpoint at 560 m."""
+    layout, frequency_ghz = two_cells(0.0).layout, two_cells(0.0).carrier.frequency_ghz
+    height_m = layout.bs_height_m - OUTDOOR_HEIGHT_M
+    zenith_deg = 90.0 + math.degrees(math.atan2(height_m, distance_m))
+    loss_db = 28.0 + 22.0 * math.log10(math.hypot(distance_m, height_m)) + 20.0 * math.log10(frequency_ghz)
+    return antenna_gain_dbi(zenith_deg, 0.0, layout.tilt_deg, True) - loss_db
 
 
 def _places() -> tuple[list[Check], Plot]:
