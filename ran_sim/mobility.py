@@ -1,9 +1,12 @@
-"""Who is there and where: sessions in every UE slot, and random waypoint motion within a session.
+"""Who is there and where: sessions in every UE slot, random waypoint motion within a session, or a route from a file.
 
 A UE slot alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
 a run. The UE of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is
 approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
 random waypoint does. UEs in buildings keep their place. Every draw is keyed by the UE's id.
+
+A UE slot with a route has its UEs where the route is at that RAN time, outdoors; a session that starts in the middle of
+a route starts in the middle of the way. Doppler follows the route's mean speed.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 from ran_sim._jit import bare_kernel
 from ran_sim.propagation import car_loss_db, indoor_height_m, penetration_loss_db, way_inside_m
 from ran_sim.random import MOBILITY, SESSION, exponential, uniform
+from ran_sim.routes import Routes, load_routes, no_routes
 from ran_sim.scenario import Scenario
 from ran_sim.state import F64, I64, U8, Ues
 from ran_sim.topology import Topology, drop_point, nearest_copy
@@ -50,6 +54,8 @@ class Motion(NamedTuple):
     penetration_db: F64
     speeds_mps: F64  # [n_speed] of the scenario
     speed_limits: F64  # [n_speed] cumulative shares
+    routes: Routes
+    routes_loop: bool
     indoor_speed_mps: float
     car_from_mps: float  # UEs this fast sit in cars
     indoor_share: float
@@ -83,6 +89,12 @@ def build_motion(scenario: Scenario) -> Motion:
         penetration_db=np.zeros(n_ue),
         speeds_mps=np.array(scenario.mobility.speeds_kmh) / 3.6,
         speed_limits=np.cumsum(scenario.mobility.speed_shares),
+        routes=(
+            load_routes(scenario.mobility.routes_file, n_ue)
+            if scenario.mobility.routes_file is not None
+            else no_routes(n_ue)
+        ),
+        routes_loop=scenario.mobility.routes_end == "loop",
         indoor_speed_mps=scenario.mobility.indoor_speed_kmh / 3.6,
         car_from_mps=(scenario.mobility.car_from_kmh or _NOBODY_KMH) / 3.6,
         indoor_share=scenario.radio.indoor_share,
@@ -207,3 +219,50 @@ def move_ue(seed: int, u: int, dt_s: float, ues: Ues, motion: Motion, topology: 
         left_m -= stride_m
         if stride_m == distance_m:
             _next_waypoint(seed, u, ues.id[u], ues, motion, topology)
+
+
+@bare_kernel
+def has_route(u: int, motion: Motion) -> bool:
+    """Whether the UEs of slot `u` follow a route."""
+    return bool(motion.routes.start[u + 1] > motion.routes.start[u])
+
+
+@bare_kernel
+def take_route(u: int, motion: Motion) -> None:
+    """Let the new UE in slot `u`, placed already, be one that follows its slot's route."""
+    motion.indoor[u] = 0
+    motion.height_m[u] = OUTDOOR_HEIGHT_M
+    motion.penetration_db[u] = 0.0
+    motion.speed_mps[u] = motion.routes.speed_mps[u]
+
+
+@bare_kernel
+def follow_route(u: int, time_s: float, ues: Ues, motion: Motion, topology: Topology) -> None:
+    """Put a UE where its slot's route is at RAN time `time_s`, with the velocity of that leg.
+
+    Before its first row a route waits there; after its last it stays, or with `routes_loop` begins again.
+    """
+    routes = motion.routes
+    first, last = routes.start[u], routes.start[u + 1] - 1
+    begin_s, end_s = routes.time_s[first], routes.time_s[last]
+    if motion.routes_loop and time_s > end_s > begin_s:
+        time_s = begin_s + (time_s - begin_s) % (end_s - begin_s)
+    ues.vx_mps[u] = ues.vy_mps[u] = 0.0
+    if time_s <= begin_s or time_s >= end_s:
+        row = first if time_s <= begin_s else last
+        x_m, y_m = routes.x_m[row], routes.y_m[row]
+    else:
+        low, high = first, last  # time_s[low] <= time_s < time_s[high]
+        while high - low > 1:
+            middle = (low + high) // 2
+            if routes.time_s[middle] <= time_s:
+                low = middle
+            else:
+                high = middle
+        leg_s = routes.time_s[high] - routes.time_s[low]
+        ues.vx_mps[u] = (routes.x_m[high] - routes.x_m[low]) / leg_s
+        ues.vy_mps[u] = (routes.y_m[high] - routes.y_m[low]) / leg_s
+        since_s = time_s - routes.time_s[low]
+        x_m = routes.x_m[low] + ues.vx_mps[u] * since_s
+        y_m = routes.y_m[low] + ues.vy_mps[u] * since_s
+    ues.x_m[u], ues.y_m[u] = nearest_copy(x_m, y_m, topology)

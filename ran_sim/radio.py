@@ -34,9 +34,12 @@ from ran_sim.mobility import (
     build_sessions,
     doppler_speed_mps,
     first_session,
+    follow_route,
+    has_route,
     move_ue,
     next_session,
     place_ue,
+    take_route,
 )
 from ran_sim.propagation import Propagation, build_propagation, site_loss_db
 from ran_sim.scenario import Scenario
@@ -194,10 +197,12 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
         starts = some_awake and not ues.connected[u] and slot >= ues.start_slot[u]
         if starts:
             _start_ue(slot, u, ues, radio)
-        elif ues.connected[u]:
+        elif ues.connected[u] and not has_route(u, radio.motion):
             move_ue(radio.seed, u, radio.tick_s, ues, radio.motion, radio.topology)
         if not ues.connected[u]:
             continue
+        if has_route(u, radio.motion):
+            follow_route(u, slot // radio.tick_slots * radio.tick_s, ues, radio.motion, radio.topology)
         # Half of the UEs, those in buildings, keep their place, and with it their path gains.
         if starts or ues.x_m[u] != radio.gain_x_m[u] or ues.y_m[u] != radio.gain_y_m[u]:
             _path_gains(u, ues, links.gain_db[u], radio)
@@ -322,6 +327,8 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     ues.blocked_until[u] = slot
     ues.reestablished[u] = 0
     place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
+    if has_route(u, radio.motion):
+        take_route(u, radio.motion)
     speed_mps = doppler_speed_mps(u, radio.motion)
     doppler_hz = max(speed_mps * radio.frequency_ghz * 1e9 / _SPEED_OF_LIGHT_MPS, radio.min_doppler_hz)
     start_fading(radio.seed, u, ue_id, doppler_hz, radio.fading)

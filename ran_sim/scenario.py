@@ -17,6 +17,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ran_sim.routes import load_routes
+
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
 
 # TS 23.501 V17 Table 5.7.4-1: packet delay budget in ms between the UE and the UPF.
@@ -139,8 +141,11 @@ class Radio(_Section):
 
 
 class Mobility(_Section):
-    """Random waypoint at constant speed within a session; UEs in buildings keep their place."""
+    """Random waypoint at constant speed within a session, where UEs in buildings keep their place; or routes."""
 
+    model: Literal["waypoint", "routes"] = "waypoint"
+    routes_file: str | None = None  # CSV, see `routes`; UE slots that are not in it move by waypoints
+    routes_end: Literal["stay", "loop"] = "stay"  # after a route's last row
     speeds_kmh: tuple[NotNegative, ...] = (3.0, 30.0)
     speed_shares: tuple[Share, ...] = (0.7, 0.3)  # of the outdoor UEs
     indoor_speed_kmh: NotNegative = 3.0  # for the Doppler spread only
@@ -150,6 +155,8 @@ class Mobility(_Section):
     def _shares_match_speeds(self) -> Self:
         if len(self.speeds_kmh) != len(self.speed_shares) or abs(sum(self.speed_shares) - 1) > 1e-9:
             raise ValueError("one share per speed, adding up to 1")
+        if (self.model == "routes") != (self.routes_file is not None):
+            raise ValueError('routes_file with model = "routes", and only with it')
         return self
 
 
@@ -502,12 +509,17 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: got no TOML ({error}), want a scenario in TOML") from error
+    mobility = data.get("mobility")
+    if isinstance(mobility, dict) and isinstance(mobility.get("routes_file"), str):
+        mobility["routes_file"] = str(
+            path.parent / mobility["routes_file"]
+        )  # an absolute path stays as it is
     return _checked(data, source=str(path))
 
 
 def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
     try:
-        return Scenario.model_validate(data)
+        scenario = Scenario.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
@@ -519,6 +531,12 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
         if first["type"] == "extra_forbidden":
             want = "no such field"
         raise ScenarioError(f"{source}: {where}: got {got}, want {want}") from error
+    if scenario.mobility.routes_file is not None:
+        try:
+            load_routes(scenario.mobility.routes_file, scenario.n_ue)
+        except ValueError as error:
+            raise ScenarioError(f"{source}: mobility.routes_file: {error}") from error
+    return scenario
 
 
 def _step(data: Any, location: tuple[int | str, ...], i: int) -> str:

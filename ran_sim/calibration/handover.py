@@ -1,0 +1,304 @@
+"""Handover against closed forms and published trends: where it happens, how often, and how often it fails.
+
+Exact: two cells on a line without shadowing, a UE that drives from one to the other. Trends: a network of 21 cells that
+send half of the time, outdoor UEs by waypoints, the slow radio alone (nothing is scheduled). The parameter sets are those of
+TR 36.839. How often handovers fail is uncalibrated: the figures beside ours are another simulator's street grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ran_sim.calibration.check import Check, Plot, Section, Series, near
+from ran_sim.handover import COUNTERS
+from ran_sim.mobility import OUTDOOR_HEIGHT_M
+from ran_sim.radio import init_radio, radio_tick
+from ran_sim.routes import Routes
+from ran_sim.scenario import Scenario
+from ran_sim.state import F64
+from ran_sim.topology import antenna_gain_dbi
+
+# TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, as the offset stands alone there.
+PARAMETER_SETS: Final[Mapping[int, Mapping[str, float]]] = {
+    number: {
+        "handover.ttt_ms": ttt_ms,
+        "handover.a3_offset_db": offset_db,
+        "handover.hysteresis_db": 0.0,
+        "handover.l3_filter_k": k,
+    }
+    for number, ttt_ms, offset_db, k in (
+        (1, 480.0, 3.0, 4),
+        (2, 160.0, 3.0, 4),
+        (3, 160.0, 2.0, 1),
+        (4, 80.0, 1.0, 1),
+        (5, 40.0, -1.0, 0),
+    )
+}
+SPEEDS_KMH: Final = (3.0, 30.0, 60.0, 120.0)
+
+_STAYS: Final[dict[str, Any]] = {
+    "name": "walker", "five_qi": 9, "model": "full-buffer", "idle_s": 0.0, "session_s": (3600.0, 3600.0)
+}  # fmt: skip
+
+# -- two cells on a line ------------------------------------------------------------------------------------------
+
+_ISD_M: Final = 500.0
+_SPEED_MPS: Final = 20.0
+_TICK_MS: Final = 10.0
+_OFFSET_DB: Final = 2.0
+_HYSTERESIS_DB: Final = 1.0
+_DELAY_MS: Final = 200.0 + 50.0  # time to trigger and preparation, whole ticks
+
+
+def two_cells(cio_db: float) -> Scenario:
+    """Two omnidirectional sites on a line, line of sight, no shadowing, no measurement error, no filter."""
+    return Scenario.model_validate(
+        {
+            "name": "two-cells",
+            "layout": {
+                "positions_m": ((0.0, 0.0), (_ISD_M, 0.0)),
+                "sectors": 1,
+                "isd_m": _ISD_M,
+                "wrap_around": False,
+            },
+            "radio": {
+                "tick_ms": _TICK_MS,
+                "k_interferers": 1,
+                "indoor_share": 0.0,
+                "shadowing": False,
+                "line_of_sight": "always",
+                "measurement_error_db": 0.0,
+            },
+            "handover": {
+                "a3_offset_db": _OFFSET_DB,
+                "hysteresis_db": _HYSTERESIS_DB,
+                "ttt_ms": 200.0,
+                "preparation_ms": 50.0,
+                "l3_filter_k": 0,
+            },
+            "traffic": [{**_STAYS, "ues": 1}],
+        }
+    )
+
+
+def command_place_m(cio_db: float) -> float:
+    """Distance from the first site at which a UE that drives to the second, whose offset is `cio_db`, is commanded."""
+    cells, ues, links, radio = init_radio(two_cells(cio_db), seed=1)
+    cells.cio_db[1] = cio_db
+    start_m, end_m = 120.0, _ISD_M - 20.0
+    way = Routes(
+        start=np.array([0, 2]),
+        time_s=np.array([0.0, (end_m - start_m) / _SPEED_MPS]),
+        x_m=np.array([start_m, end_m]),
+        y_m=np.zeros(2),
+        speed_mps=np.array([_SPEED_MPS]),
+    )
+    radio = radio._replace(motion=radio.motion._replace(routes=way))
+    for slot in range(0, 2000 * radio.tick_slots, radio.tick_slots):
+        radio_tick(slot, cells, ues, links, radio)
+        if ues.cell[0] == 1:
+            return float(ues.x_m[0])
+    return np.nan
+
+
+def crossing_m(cio_db: float) -> float:
+    """Where G2 - G1 = offset + hysteresis - offset of the second cell, by bisection of the formulas of TR 38.901."""
+    low, high = 120.0, _ISD_M - 120.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _gain_db(_ISD_M - middle) - _gain_db(middle) > _OFFSET_DB + _HYSTERESIS_DB - cio_db:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _gain_db(distance_m: float) -> float:
+    """Gain of a link in the street: antenna, and UMa path loss with sight before the breakpoint at 560 m."""
+    layout, frequency_ghz = two_cells(0.0).layout, two_cells(0.0).carrier.frequency_ghz
+    height_m = layout.bs_height_m - OUTDOOR_HEIGHT_M
+    zenith_deg = 90.0 + math.degrees(math.atan2(height_m, distance_m))
+    loss_db = 28.0 + 22.0 * math.log10(math.hypot(distance_m, height_m)) + 20.0 * math.log10(frequency_ghz)
+    return antenna_gain_dbi(zenith_deg, 0.0, layout.tilt_deg, True) - loss_db
+
+
+def _places() -> tuple[list[Check], Plot]:
+    delay_m, tick_m = _SPEED_MPS * _DELAY_MS / 1e3, _SPEED_MPS * _TICK_MS / 1e3
+    cio_db = np.arange(-6.0, 7.0, 3.0)
+    measured = np.array([command_place_m(cio) for cio in cio_db.tolist()])
+    wanted = np.array([crossing_m(cio) + delay_m for cio in cio_db.tolist()])
+    source = "A3-1 of TS 38.331 5.5.4.4 with the formulas of TR 38.901; up to one tick is added"
+    checks = [
+        Check(
+            what=f"command on the way between two cells, cell individual offset {cio:+g} dB",
+            unit="m",
+            measured=float(place),
+            wanted=float(closed),
+            low=float(closed) - 1e-3,
+            high=float(closed) + tick_m + 1e-3,
+            source=source,
+        )
+        for cio, place, closed in zip(cio_db, measured, wanted, strict=True)
+    ]
+    plot = Plot(
+        name="handover-place",
+        title="Where a UE between two cells is commanded",
+        x_label="cell individual offset of the target in dB",
+        y_label="distance from the source in m",
+        series=(
+            Series(name="closed form", x=cio_db, y=wanted),
+            Series(name="simulator", x=cio_db, y=measured, style="points"),
+        ),
+    )
+    return checks, plot
+
+
+# -- trends -------------------------------------------------------------------------------------------------------
+
+
+def mobility_rates(
+    overrides: Mapping[str, object], *, speed_mps: float, seconds: float = 40.0, ues: int = 105, seed: int = 1
+) -> dict[str, float]:
+    """Events per UE and minute, by the names of `handover.COUNTERS`, in 21 cells that all send half of the time.
+
+    All UEs are outdoors and move by waypoints; the same seed gives the same ways, so that settings are compared in pairs.
+    """
+    scenario = Scenario.model_validate(
+        {
+            "name": "streets",
+            "radio": {"indoor_share": 0.0},
+            "mobility": {"speeds_kmh": (3.6 * speed_mps,), "speed_shares": (1.0,)},
+            "traffic": [{**_STAYS, "ues": ues}],
+        }
+    ).with_overrides(overrides)
+    cells, state, links, radio = init_radio(scenario, seed)
+    cells.load[:] = _LOAD
+    for slot in range(0, scenario.slots(seconds * 1e3), radio.tick_slots):
+        radio_tick(slot, cells, state, links, radio)
+    totals = radio.handover.counts.sum(axis=1) / (ues * seconds / 60.0)
+    return dict(zip(COUNTERS, totals.tolist(), strict=True))
+
+
+_LOAD: Final = 0.5
+TTT_MS: Final = (100.0, 300.0, 500.0, 1000.0)
+OFFSETS_DB: Final = (1.0, 3.0, 6.0)
+# ns-3 with 5G-LENA, street grid of TR 37.885, 3.5 GHz, inter-site distance 200 m, 16 m/s: per UE and minute, rows as
+# OFFSETS_DB, columns as TTT_MS; HandoverLab 2.8.0, handoverlab/verify/data/ns3_urban_a3.json.
+NS3_HANDOVERS: Final = np.array([[20.8, 16.0, 13.2, 6.2], [12.8, 11.9, 7.9, 4.7], [9.4, 6.8, 5.2, 4.2]])
+NS3_FAILURES: Final = np.array([[0.0, 0.07, 0.53, 1.43], [0.07, 0.2, 0.83, 1.27], [0.2, 0.37, 1.17, 1.63]])
+
+
+def failures(rates: Mapping[str, float]) -> float:
+    """Links that were lost, however: T310 expired, or the target of a handover was lost."""
+    return rates["link_failures"] + rates["targets_lost"]
+
+
+def _rises(values: F64, axis: int) -> int:
+    """How many neighbours along an axis grow."""
+    return int((np.diff(values, axis=axis) > 0).sum())
+
+
+def _trends() -> tuple[list[Check], list[Plot]]:
+    dense = {"layout.isd_m": 200.0}
+
+    def at(ttt_ms: float, offset_db: float) -> dict[str, float]:
+        a3 = {
+            "handover.ttt_ms": ttt_ms,
+            "handover.a3_offset_db": offset_db,
+            "handover.hysteresis_db": 0.0,
+        }
+        return mobility_rates({**dense, **a3}, speed_mps=16.0)
+
+    grid = [[at(ttt_ms, offset_db) for ttt_ms in TTT_MS] for offset_db in OFFSETS_DB]
+    handovers = np.array([[cell["successes"] for cell in row] for row in grid])
+    ping_pongs = np.array([[cell["ping_pongs"] for cell in row] for row in grid])
+    failed = np.array([[failures(cell) for cell in row] for row in grid])
+    shape = "shape of ns-3's table in HandoverLab 2.8.0"
+
+    def none(what: str, found: int) -> Check:
+        return near(what, found, 0.0, unit="pairs", source=shape)
+
+    slow_report = {**dense, "handover.ttt_ms": 500.0}
+    by_speed = np.array([failures(mobility_rates(slow_report, speed_mps=v)) for v in (1.0, 8.0, 30.0)])
+    near_sites, far_sites = (
+        mobility_rates({"layout.isd_m": isd_m}, speed_mps=16.0)["successes"] for isd_m in (250.0, 500.0)
+    )
+    checks = [
+        none("neighbours whose handover rate rises with the time to trigger", _rises(handovers, 1)),
+        none("neighbours whose handover rate rises with the offset", _rises(handovers, 0)),
+        none("neighbours whose ping-pong rate rises with the time to trigger", _rises(ping_pongs, 1)),
+        none("neighbours whose ping-pong rate rises with the offset", _rises(ping_pongs, 0)),
+        none("neighbours whose failure rate falls with the time to trigger", _rises(-failed, 1)),
+        none("neighbours whose failure rate falls with the speed, 1, 8, 30 m/s", _rises(-by_speed, 0)),
+        near(
+            "handover rate at twice the inter-site distance over that at 250 m",
+            far_sites / near_sites,
+            0.5,
+            within=0.15,
+            unit="1",
+            source="crossings of boundaries scale with their length per area",
+        ),
+    ]
+    x = np.array(TTT_MS)
+    plots = [
+        Plot(
+            name=f"handover-{name}",
+            title=f"{title} at 16 m/s, inter-site distance 200 m; the level is uncalibrated",
+            x_label="time to trigger in ms",
+            y_label="per UE and minute",
+            series=tuple(
+                series
+                for i, offset_db in enumerate(OFFSETS_DB)
+                for series in (
+                    Series(name=f"ours, {offset_db:g} dB", x=x, y=ours[i]),
+                    Series(name=f"ns-3 streets, {offset_db:g} dB", x=x, y=theirs[i], style="points"),
+                )
+            ),
+        )
+        for name, title, ours, theirs in (
+            ("rate", "Handovers", handovers, NS3_HANDOVERS),
+            ("failures", "Failures", failed, NS3_FAILURES),
+        )
+    ]
+    return checks, plots
+
+
+def _sets() -> Plot:
+    speeds = np.array(SPEEDS_KMH)
+    return Plot(
+        name="handover-sets",
+        title="Failures with the parameter sets of TR 36.839, inter-site distance 500 m; the level is uncalibrated",
+        x_label="speed in km/h",
+        y_label="per UE and minute",
+        series=tuple(
+            Series(
+                name=f"set {number}",
+                x=speeds,
+                y=np.array([failures(mobility_rates(settings, speed_mps=v / 3.6)) for v in SPEEDS_KMH]),
+            )
+            for number, settings in PARAMETER_SETS.items()
+        ),
+    )
+
+
+def run(quick: bool = False) -> Section:
+    """All that is checked about handover; `quick` leaves out the trends."""
+    checks, place = _places()
+    plots = [place]
+    if not quick:
+        more_checks, more_plots = _trends()
+        checks += more_checks
+        plots += [*more_plots, _sets()]
+    return Section(
+        title="Handover",
+        checks=tuple(checks),
+        plots=tuple(plots),
+        left_out=(
+            "How often handovers and links fail is uncalibrated: there is no figure of a standard to hold it to.",
+            "Fast fading is left out of measurements and link monitoring, uplink and random access fail never.",
+        ),
+    )
