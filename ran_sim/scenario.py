@@ -292,9 +292,10 @@ class Traffic(_Section):
     def delay_bound(self) -> bool:
         """Whether the class has a delay budget that its packets are worthless after; `load` scales these.
 
-        A stream that is played from a buffer has none, whatever its 5QI: a late segment is still shown.
+        Whatever their 5QI, a full buffer has none, for it has no packets, nor has a stream that is played from a buffer: a
+        late segment is still shown.
         """
-        return self.five_qi in DELAY_BOUND_5QI and self.model != "streaming"
+        return self.five_qi in DELAY_BOUND_5QI and self.model not in ("full-buffer", "streaming")
 
     @property
     def activity(self) -> float:
