@@ -13,7 +13,7 @@ import numpy as np
 
 from ran_sim.counters import DELIVERED_BYTES, Snapshot
 from ran_sim.engine import Engine
-from ran_sim.radio import serving_sinr_db
+from ran_sim.radio import serving_sinr
 from ran_sim.scenario import load_scenario
 from ranloop.wire.messages import F32, Report
 
@@ -84,7 +84,7 @@ def _measured(u: np.ndarray, engine: Engine, before: Snapshot, now: Snapshot) ->
     )  # has no backlog to count
     busy = endless[engine.class_of[u]] | (now.backlog_bytes[u] > 0) | (kbit > 0)
     ues = engine.ues
-    snr_db = [serving_sinr_db(int(k), engine.cells, engine.links) for k in u]
+    snr_db = 10.0 * np.log10([serving_sinr(int(k), engine.cells, engine.links) for k in u])
     columns = (
         np.rint(kbit),
         np.rint(engine.links.rsrp_l3_dbm[u, now.cell[u]]),
