@@ -3,8 +3,9 @@
 Each link between a UE and a cell has `TAPS` equally strong taps; each tap is a sum of `SINUSOIDS` plane waves whose
 angles of arrival cover the circle evenly from a random start (Clarke's ring), so that the complex gain's correlation
 over time is exactly J0(2 pi f_D t) in the mean over links, and Rayleigh in distribution to the accuracy that 32 waves
-give. Delays of the taps are exponential draws per UE with mean `delay_spread_ns`: in the mean over UEs the
-correlation over frequency is that of an exponential power-delay profile, 1 / (1 + 2 pi j f DS).
+give. Delays of the taps are draws per UE from the power-delay profile, so in the mean over UEs the correlation over
+frequency is the profile's: 1 / (1 + 2 pi j f DS) for the exponential one, those of TR 38.901's TDL models (see
+`profiles`) for theirs.
 
 Phases and angles are counter-based and keyed (seed, UE id, cell, branch), so a link's fading is a pure function of
 time that no handover and no controller changes, and links are independent. Phases are counted in 2^-32 turns and
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim._jit import bare_kernel
+from ran_sim.profiles import delay_profile
 from ran_sim.random import DELAY, DOPPLER, FADING, bits, exponential, uniform
 from ran_sim.state import F32, F64, I32, I64
 
@@ -59,12 +61,23 @@ class Fading(NamedTuple):
     grid_s: float
     delay_spread_s: float
     rbg_hz: float
+    profile_delay: F64  # [n_path] of the power-delay profile in delay spreads; none: exponential
+    profile_share: F64  # [n_path] cumulative
 
 
 def build_fading(
-    *, n_ue: int, n_rbg: int, k: int, n_branch: int, grid_s: float, delay_spread_s: float, rbg_hz: float
+    *,
+    n_ue: int,
+    n_rbg: int,
+    k: int,
+    n_branch: int,
+    grid_s: float,
+    delay_spread_s: float,
+    rbg_hz: float,
+    profile: str = "exponential",
 ) -> Fading:
     """Memory for the waves of all links; they are drawn when links are."""
+    profile_delay, profile_share = delay_profile(profile)
     n_process = n_branch + k
     waves = (n_ue, SINUSOIDS, n_process * TAPS)
     padded_rbg = -(-n_rbg // _VECTOR) * _VECTOR
@@ -84,6 +97,8 @@ def build_fading(
         grid_s=grid_s,
         delay_spread_s=delay_spread_s,
         rbg_hz=rbg_hz,
+        profile_delay=profile_delay,
+        profile_share=profile_share,
     )
 
 
@@ -97,11 +112,22 @@ def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fadin
     amplitude = math.sqrt(1.0 / (TAPS * SINUSOIDS))
     n_rbg = fading.turn_re.shape[2]
     for tap in range(TAPS):
-        delay_s = fading.delay_spread_s * exponential(seed, DELAY, ue_id, tap)
+        delay_s = fading.delay_spread_s * _delay(seed, ue_id, tap, fading.profile_delay, fading.profile_share)
         for rbg in range(n_rbg):
             angle = 2.0 * math.pi * delay_s * fading.rbg_hz * rbg
             fading.turn_re[u, tap, rbg] = amplitude * math.cos(angle)
             fading.turn_im[u, tap, rbg] = -amplitude * math.sin(angle)
+
+
+@bare_kernel
+def _delay(seed: int, ue_id: int, tap: int, delay: F64, share: F64) -> float:
+    """Delay of one tap in delay spreads: a draw from the profile, each path as likely as its power is strong."""
+    if share.size == 0:
+        return exponential(seed, DELAY, ue_id, tap)
+    draw, path = uniform(seed, DELAY, ue_id, tap), 0
+    while path < share.size - 1 and draw >= share[path]:
+        path += 1
+    return float(delay[path])
 
 
 @bare_kernel

@@ -98,6 +98,7 @@ def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioS
             grid_s=radio.fading_grid_ms / 1e3,
             delay_spread_s=radio.delay_spread_ns * 1e-9,
             rbg_hz=_rbg_hz(scenario),
+            profile=radio.fading_profile,
         ),
         handover=build_handover(scenario),
         gain_x_m=np.full(scenario.n_ue, np.nan),

@@ -126,6 +126,7 @@ class Radio(_Section):
     k_interferers: int = Field(default=4, ge=0, le=20)  # with fading of their own; the rest is flat
     rx_branches: int = Field(default=2, ge=1, le=4)  # maximum ratio combining of the serving cell
     delay_spread_ns: NotNegative = 100.0
+    fading_profile: Literal["exponential", "tdl-a", "tdl-b", "tdl-c"] = "exponential"  # power over delay
     shadowing: bool = True  # off: the mean path loss, for tests against closed forms
     line_of_sight: Literal["drawn", "always", "never"] = "drawn"  # the last two hold for every link
     soft_line_of_sight: bool = (
