@@ -133,7 +133,8 @@ def test_an_idle_cell_sends_its_ssb_every_20_ms() -> None:
     ssb_units = 4 / 14 * 225 * (0.4 + 0.6 * 20 / 51)
     assert active_units(0.0, 1.0, True, build_energy(ONE_CELL)) == pytest.approx(55 + ssb_units)
     meter = Meter(ONE_CELL.with_overrides({"energy.ssb_period_ms": 20}))
-    assert meter.run(80) == pytest.approx((80 * 55 + 2 * ssb_units) * SLOT_MS)
+    assert meter.run(1) == pytest.approx((55 + ssb_units) * SLOT_MS)
+    assert meter.run(79) == pytest.approx((79 * 55 + ssb_units) * SLOT_MS)
     # Data in the same slot keep the cell up anyway.
     busy = Meter(ONE_CELL.with_overrides({"energy.ssb_period_ms": 20}))
     busy.cells.activity[0] = 1.0
@@ -240,12 +241,15 @@ def test_a_wake_up_that_is_withdrawn_leads_back_to_sleep_without_a_slot_on_air()
     meter.command(DEEP_SLEEP)
     meter.run(200)
     meter.command(ACTIVE)
-    meter.run(10)
+    used = meter.run(10)
     meter.command(DEEP_SLEEP)
-    meter.run(200)
+    used += meter.run(200)
+    # The way out is finished, then comes the way in: 50 ms at 21 units, the rest at one
+    assert used == pytest.approx(50 * 21 + (210 * SLOT_MS - 50))
     assert meter.cells.state[0] == DEEP_SLEEP
     assert meter.energy.active_slots[0] == 0
-    assert meter.run(2) == pytest.approx(1.0)
+    meter.command(ACTIVE)
+    assert meter.slots_until(ACTIVE) == 25 / SLOT_MS
 
 
 def test_a_command_that_is_renewed_changes_nothing() -> None:
