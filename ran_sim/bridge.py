@@ -70,7 +70,7 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
     """
     if not compiled_before():
         log.warning(
-            "first_use", doing="compiling the simulator's kernels", takes="about 40 s, once per version"
+            "first_use", doing="compiling the simulator's kernels", takes="about 30 s, once per version"
         )
     try:
         return SimWorld(load_scenario(target).with_overrides(overrides or {}), seed)

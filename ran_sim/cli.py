@@ -135,7 +135,7 @@ def _tell_compilation() -> None:
     from ran_sim import compiled_before
 
     if not compiled_before():
-        print("compiling the kernels, once per version: about 40 s", file=sys.stderr)
+        print("compiling the kernels, once per version: about 30 s", file=sys.stderr)
 
 
 # -- scenario -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ran_sim import counters, radio, saved
 from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
 from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
+from ran_sim.first_use import compile_kernels
 from ran_sim.harq import init_harq, init_sent
 from ran_sim.kernels import Settings, World, run_slots
 from ran_sim.link import link_tables
@@ -108,6 +109,7 @@ class Engine:
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
         self._world = _build_world(scenario, seed, settings)
+        compile_kernels(self._world)
         if uniform_class_weights:
             self._world.traffic.weight[:] = 1.0
         self.classes = tuple(
