@@ -16,7 +16,7 @@ from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
 from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
 from ran_sim.harq import init_harq, init_sent
-from ran_sim.kernels import Settings, World, run_slots
+from ran_sim.kernels import Settings, World, for_slots, run_slots
 from ran_sim.link import link_tables
 from ran_sim.metrics import PLUGIN, POLICIES, SIGNATURE, Rule, no_plugin
 from ran_sim.plugins import Plugin, as_plugin
@@ -196,7 +196,7 @@ class Engine:
             stop = min(slot, self._next_tick)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
-            run_slots(self._slot, stop, self._world)
+            run_slots(self._slot, stop, for_slots(self._world))
             self._slot = stop
             if stop == self._warmup_slot:
                 self.count_from_now()
