@@ -226,7 +226,7 @@ def effective_sinr(sinr: F32, n: int, beta: float) -> float:
     exp2_into(sinr, n)
     total = 0.0
     for i in range(n):
-        total += sinr[i]
+        total += float(sinr[i])
     return float(smallest - beta * math.log(total / n))
 
 
