@@ -524,7 +524,7 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         csi=init_csi(n_ue, scenario.n_rbg),
         mac=init_mac(n_ue, n_cell, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
-        tables=link_tables(scenario.carrier.bandwidth_prb),
+        tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
         counts=init_counts(n_ue, n_cell, n_class),
         energy=build_energy(scenario),
         sinr=np.zeros(scenario.n_rbg, np.float32),

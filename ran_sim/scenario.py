@@ -75,6 +75,7 @@ class Carrier(_Section):
     )  # the range of TR 38.901's UMa that is used here
     bandwidth_prb: int = Field(default=51, ge=11, le=273)  # 51 = 20 MHz at 30 kHz (TS 38.101-1 Table 5.3.2-1)
     scs_khz: Literal[15, 30, 60] = 30
+    mcs_table: Literal[1, 2] = 2  # and CQI table: up to 64QAM, up to 256QAM (TS 38.214 5.1.3.1, 5.2.2.1)
     noise_figure_db: NotNegative = 9.0
 
 
