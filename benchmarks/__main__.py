@@ -56,7 +56,9 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   purpose, one NumPy call on 100 numbers takes 11 to 18 us instead of 1. Codec and runner are some 260 of the 320 us above
   the bare loop. Over memory nobody sleeps between the steps, and the whole loop takes less than the bare one. To spin
   before the wait might keep the caches warm; it is left out, untried, because it takes a CPU that the broker needs.
-- **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it.
+- **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
+  are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
+  by the cycle counter.
 """
 
 

@@ -8,6 +8,10 @@ and the CPU time is what the engine costs.
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import cast
@@ -16,12 +20,15 @@ import numba
 import numpy as np
 
 from benchmarks.measure import F64, Row
+from benchmarks.stages import stage_us
+from benchmarks.worlds import full_buffer, mixed
 from ran_sim.engine import Engine
-from ran_sim.scenario import load_scenario
+from ran_sim.scenario import Scenario, load_scenario
 
 SCENARIOS = ("one-cell", "seven-sites")
 ROUNDS = 11
 _SLOTS = {"one-cell": 4000, "seven-sites": 1000}
+_SETTLE_SLOTS = 400  # full buffers need no more than their first CQI and averages
 _WARM_UP_SLOTS = 2000  # 1 s of RAN time: UEs have arrived, queues have filled
 
 
@@ -75,6 +82,117 @@ def _rows(name: str) -> list[Row]:
     ]
 
 
+def _bar_rows() -> list[Row]:
+    """S1 to S4: CPU time of a slot, its bar, and where the time goes in S1."""
+    rows = []
+    for name, (scenario, bar_us) in _worlds_with_bars().items():
+        engine = Engine(scenario, 1)
+        engine.run_until(_SETTLE_SLOTS)
+        took = stage_us(engine, ticks=2, rounds=ROUNDS)
+        total = np.sum(list(took.values()), axis=0)
+        slot_us, real_us = float(np.median(total)), engine.slot_ns / 1e3
+        rows.append(
+            Row(
+                name=f"simulator, {name}: {engine.n_cell} cells, {engine.n_ue} UEs, {engine.n_rbg} RBGs",
+                unit="us/slot, CPU",
+                p50=slot_us,
+                bar=bar_us,
+                note=f"{engine.n_ue / slot_us:.2f} M UE·slot/s, {real_us / slot_us:.1f} x real time; "
+                f"fastest round {total.min():.1f}; stages in %: "
+                + ", ".join(f"{stage} {100 * np.median(us / total):.0f}" for stage, us in took.items()),
+            )
+        )
+    return rows
+
+
+def _worlds_with_bars() -> dict[str, tuple[Scenario, float | None]]:
+    return {
+        "S1, full buffer": (full_buffer(19), 190.0),
+        "S2, full buffer": (full_buffer(1), 10.0),
+        "S3, full buffer": (full_buffer(7), None),
+        "S4, QoS flows at load 0.5": (mixed(19, 0.5), 285.0),
+    }
+
+
+_START = """
+import resource, time
+began = time.perf_counter()
+from benchmarks.worlds import full_buffer
+from ran_sim.engine import Engine
+engine = Engine(full_buffer({sites}, {ues}), {seed})
+engine.run_until({settle})
+started = time.perf_counter()
+engine.run_until({settle} + {slots})
+ended = time.perf_counter()
+print(started - began, ended - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+      time.process_time())
+"""
+
+
+def _processes(count: int, *, sites: int, ues: int, slots: int, settle: int = 1, cache: str = "") -> F64:
+    """Runs side by side, one seed each: seconds to the first slot, seconds of the rest, bytes resident, CPU seconds."""
+    environment = os.environ | ({"XDG_CACHE_HOME": cache} if cache else {})
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                _START.format(sites=sites, ues=ues, slots=slots, seed=seed, settle=settle),
+            ],
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        for seed in range(count)
+    ]
+    return np.array([[float(word) for word in process.communicate()[0].split()] for process in started])
+
+
+def _process_rows() -> list[Row]:
+    """What needs a process of its own: the start, warm and cold; two seeds at a time; memory."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold = _processes(1, sites=1, ues=10, slots=1, cache=cache)[0]
+    warm = [_processes(1, sites=1, ues=10, slots=1)[0, 0] for _ in range(3)]
+    turns = [
+        [_processes(n, sites=7, ues=10, slots=8000, settle=200)[:, 1].max() for n in (1, 2)] for _ in range(3)
+    ]
+    one_s, two_s = np.array(turns).T
+    large = _processes(1, sites=19, ues=100, slots=200)[0]
+    return [
+        Row(
+            name="simulator, first start ever, CPU",
+            unit="s",
+            p50=float(cold[3]),
+            bar=30.0,
+            note=f"compiles all kernels; {cold[0]:.0f} s of wall clock",
+        ),
+        Row(
+            name="simulator, import to first slot",
+            unit="s",
+            p50=float(np.median(warm)),
+            bar=3.0,
+            note="3 cells",
+        ),
+        Row(
+            name="simulator, two processes",
+            unit="s",
+            p50=float(np.median(two_s)),
+            peer="one process, one seed",
+            peer_p50=float(np.median(one_s)),
+            ratio_p50=float(np.median(two_s / one_s)),
+            bar=1.25,
+            note="at 1.25 the two get through 1.6 times the seeds a second; S3, 8000 slots",
+        ),
+        Row(
+            name="simulator, 57 cells and 5700 UEs, memory",
+            unit="MB",
+            p50=float(large[2] / 1e6),
+            bar=1000.0,
+            note="largest resident size of the process",
+        ),
+    ]
+
+
 def run() -> list[Row]:
-    """Two rows per scenario that ships."""
-    return [row for name in SCENARIOS for row in _rows(name)]
+    """The scenarios that ship, the four that have a bar, and what takes a process of its own."""
+    return [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + _process_rows()

@@ -15,8 +15,9 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,14 +132,47 @@ def bare_kernel(function: Callable[P, R]) -> Callable[P, R]:
 def _compiled(function: Callable[P, R], *, reference_counts: bool) -> Callable[P, R]:
     import numba  # here, so that `compiled_before` can be asked without paying for the import
 
+    # numba fills its options in at run time, where the type checker cannot see them
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    options = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": reference_counts}
+    return cast(Callable[P, R], _dispatcher(_two_doors(), function, {**options, "no_cpython_wrapper": True}))
+
+
+@cache
+def _two_doors() -> type:
+    """The class of kernels: one compiled function for kernels to call, another, if need be, for Python to call.
+
+    The code that unpacks Python's NamedTuples of arrays costs as much compile time as the kernel itself, and few kernels
+    are ever called from Python outside of tests. So it is left out, and a twin with it is compiled on Python's first call.
+    """
+    from numba.core.registry import CPUDispatcher
+
+    class Kernel(CPUDispatcher):
+        _twin: Any = None
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            if self._twin is None:
+                options = {**self.targetoptions, "no_cpython_wrapper": False}
+                self._twin = _dispatcher(CPUDispatcher, self.py_func, options, "from-python")
+            return self._twin(*args, **kwargs)
+
+        @property
+        def signatures(self) -> list[Any]:
+            """What was compiled so far, for kernels and for Python."""
+            return [*super().signatures, *(self._twin.signatures if self._twin else ())]
+
+    return Kernel
+
+
+def _dispatcher(
+    kind: type, function: Callable[..., Any], options: dict[str, Any], subfolder: str = ""
+) -> Any:
+    """numba's dispatcher of `function`; kept in its own `subfolder`, as numba's index knows nothing of `options`."""
+    import numba
+
+    made = kind(py_func=function, locals={}, targetoptions=options)
     if CACHE_FOLDER is not None:
-        # because numba fills its options in at run time, where the type checker cannot see them
-        numba.config.CACHE_DIR = str(CACHE_FOLDER)  # type: ignore[attr-defined]
-    options = {
-        "cache": CACHE_FOLDER is not None,
-        "nogil": True,
-        "error_model": "numpy",
-        "_nrt": reference_counts,
-    }
-    compile_lazily = numba.njit(**options)  # type: ignore[call-overload]  # because `_nrt` is not in its annotations
-    return cast(Callable[P, R], compile_lazily(function))
+        numba.config.CACHE_DIR = str(CACHE_FOLDER / subfolder)  # type: ignore[attr-defined]
+        made.enable_caching()
+    return made

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ran_sim.cli_values import UsageError, parse_pairs, parse_seeds, parse_settings, parse_values, require
+from ran_sim.errors import InputError
 from ran_sim.plugins import PluginError
 from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
 from ran_sim.toml_text import to_toml
@@ -26,12 +30,9 @@ from ran_sim.toml_text import to_toml
 if TYPE_CHECKING:
     from ran_sim.calibration.check import Section
     from ran_sim.engine import Engine
+    from ran_sim.sweep import Record
 
-__all__ = ("UsageError", "app", "main")
-
-
-class UsageError(ValueError):
-    """What was typed cannot be done: one line with what it was and what is wanted."""
+__all__ = ("app", "main")
 
 
 app = typer.Typer(
@@ -52,11 +53,9 @@ Settings = Annotated[
 
 def main() -> None:
     """Run the command line."""
-    from ran_sim.saved import SavedStateError
-
     try:
         app()
-    except (UsageError, ScenarioError, PluginError, SavedStateError) as error:
+    except (InputError, ScenarioError, PluginError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -161,6 +160,87 @@ def scenario(
     )
 
 
+# -- sweep --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def sweep(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario that ships, or a TOML file.")],
+    out: Annotated[
+        Path, typer.Option(help="FILE.parquet, or a folder for results.parquet; runs are kept beside it.")
+    ],
+    seeds: Annotated[str, typer.Option(help="0..31, or 1,2,5; both ends are in.")] = "0..9",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=A,B", help="Values of a field; all combinations are run. Repeatable."
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; 0 takes one per core.", min=0)] = 0,
+    per_session: Annotated[
+        bool, typer.Option("--per-session", help="A second table with one row per UE session.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Run seeds times settings on several processes into one Parquet file; called again, it goes on where it stopped."""
+    require("pyarrow", "sweep", "Parquet files")
+    from ran_sim import sweep as sweeps
+
+    base = load_scenario(scenario)
+    choices = {name: parse_values(name, text) for name, text in parse_pairs(settings or []).items()}
+    runs = sweeps.plan(base, parse_seeds(seeds), choices)
+    results = out if out.suffix == ".parquet" else out / "results.parquet"
+    folder = results.with_suffix(".runs")
+    sessions = results.with_name(f"{results.stem}.sessions.parquet")
+    _tell_compilation()
+    console = Console(stderr=True)
+    shown = Progress(
+        TextColumn("runs"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    with shown:
+        job = shown.add_task("runs", total=len(runs))
+        records = sweeps.sweep(
+            base,
+            runs,
+            folder,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            per_session=per_session,
+            on_done=lambda _record, _known: shown.advance(job),
+            collect=lambda done: sweeps.write_results(results, done, base),
+        )
+    if per_session:
+        sweeps.write_sessions(sessions, records, runs, folder, base)
+    files = [str(results), *([str(sessions)] if per_session else [])]
+    if json_output:
+        print(json.dumps({"runs": len(records), "files": files}, indent=2))
+        return
+    _print_means(records)
+    print(f"{len(records)} runs in {', '.join(files)}")
+
+
+def _print_means(records: Sequence[Record]) -> None:
+    """Mean over seeds of the main figures, a row per combination of settings."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        label = ", ".join(f"{name}={value}" for name, value in record.settings.items()) or "as it is"
+        groups.setdefault(label, []).append(record)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("settings")
+    figures = ("satisfied_pct", "best_effort_mbps", "delivered_mbps", "prb_use_pct")
+    for heading in ("seeds", *figures):
+        table.add_column(heading, justify="right")
+    for label, group in groups.items():
+        known = [[value for r in group if (value := r.score.get(name)) is not None] for name in figures]
+        means = [f"{sum(values) / len(values):.2f}" if values else "none" for values in known]
+        table.add_row(escape(label), str(len(group)), *means)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
 # -- calibrate ----------------------------------------------------------------------------------------------------
 
 
@@ -236,44 +316,7 @@ def _print_section(console: Console, section: Section, wall_s: float) -> None:
     console.print()
 
 
-# -- what people type and read ------------------------------------------------------------------------------------
-
-
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["load=1.2", "scheduler=rr"]` as {"load": 1.2, "scheduler": "rr"}: JSON where it reads as JSON, else text.
-
-    Raises:
-        UsageError: An entry without `=`, or a field twice.
-    """
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (equals and name):
-            raise UsageError(f"--set {pair!r}: want FIELD=VALUE")
-        if name in values:
-            raise UsageError(f"--set {name}: is given twice")
-        values[name] = parse_value(text)
-    return values
-
-
-def parse_value(text: str) -> Any:
-    """JSON where it reads as JSON, else the text itself."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
-def require(module: str, extra: str, what: str) -> None:
-    """Refuse to begin without an optional package.
-
-    Raises:
-        UsageError: It is missing; with the line that installs it.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise UsageError(f"{what} need {module}: pip install 'ranloop[{extra}]'")
+# -- what people read -------------------------------------------------------------------------------------------
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:

@@ -118,7 +118,7 @@ def measure(
     n_rbg = csi.sinr.size
     product = 1.0
     for b in range(n_rbg):  # at most 18 factors: no overflow below 170 dB
-        product *= 1.0 + csi.sinr[b]
+        product *= 1.0 + float(csi.sinr[b])
         csi.sinr[b] *= np.float32(error)
     mean_sinr = product ** (1.0 / n_rbg) - 1.0
     wideband = highest_cqi(tables, 10.0 * math.log10(max(mean_sinr * error, 1e-9)))

@@ -17,7 +17,7 @@ from ran_sim.csi import init_csi
 from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
 from ran_sim.first_use import compile_kernels
 from ran_sim.harq import init_harq, init_sent
-from ran_sim.kernels import Settings, World, run_slots
+from ran_sim.kernels import Settings, World, for_slots, run_slots
 from ran_sim.link import link_tables
 from ran_sim.metrics import PLUGIN, POLICIES, SIGNATURE, Rule, no_plugin
 from ran_sim.plugins import Plugin, as_plugin
@@ -69,11 +69,12 @@ class Engine:
         seed: Which of the worlds that the scenario describes, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
+        path_loss: A path loss of your own in the same forms, in place of the scenario's, see `propagation`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Raises:
         ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
-        PluginError: a metric that cannot be loaded or compiled.
+        PluginError: a metric or path loss that cannot be loaded or compiled.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Engine:
         *,
         scheduler: str | None = None,
         metric: str | Callable[..., float] | Plugin | None = None,
+        path_loss: str | Callable[..., float] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
         if seed < 0:
@@ -108,7 +110,7 @@ class Engine:
         self.slot_ns = scenario.slot_ns
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
-        self._world = _build_world(scenario, seed, settings)
+        self._world = _build_world(scenario, seed, settings, path_loss)
         compile_kernels(self._world)
         if uniform_class_weights:
             self._world.traffic.weight[:] = 1.0
@@ -198,7 +200,7 @@ class Engine:
             stop = min(slot, self._next_tick)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
-            run_slots(self._slot, stop, self._world)
+            run_slots(self._slot, stop, for_slots(self._world))
             self._slot = stop
             if stop == self._warmup_slot:
                 self.count_from_now()
@@ -508,8 +510,13 @@ def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:
         raise ValueError(f"{what} {got}: want {want}")
 
 
-def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
-    cells, ues, links, radio_state = radio.init_radio(scenario, seed)
+def _build_world(
+    scenario: Scenario,
+    seed: int,
+    settings: Settings,
+    path_loss: str | Callable[..., float] | Plugin | None,
+) -> World:
+    cells, ues, links, radio_state = radio.init_radio(scenario, seed, path_loss)
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
     rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
     rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
@@ -526,7 +533,7 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         csi=init_csi(n_ue, scenario.n_rbg),
         mac=init_mac(n_ue, n_cell, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
-        tables=link_tables(scenario.carrier.bandwidth_prb),
+        tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
         counts=init_counts(n_ue, n_cell, n_class),
         energy=build_energy(scenario),
         sinr=np.zeros(scenario.n_rbg, np.float32),

@@ -16,7 +16,6 @@ import numpy as np
 
 from ran_sim import counters as count
 from ran_sim._jit import bare_kernel
-from ran_sim.link import N_MCS
 from ran_sim.queues import Queues, settle
 from ran_sim.state import F64, I32, I64, U8
 from ran_sim.traffic import Traffic
@@ -135,14 +134,21 @@ def _release(harq: Harq, u: int, p: int) -> None:
 
 @bare_kernel
 def feedback(
-    harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, p: int, olla_target: float
+    harq: Harq,
+    queues: Queues,
+    traffic: Traffic,
+    counts: I64,
+    u: int,
+    p: int,
+    olla_target: float,
+    top_mcs: int,
 ) -> None:
     """The gNB learns what became of the latest attempt of process `p`."""
     _count_attempt(harq, counts, u, p)
     decoded = harq.decoded[u, p] == 1
     if harq.attempts[u, p] == 1:
         mcs = harq.mcs[u, p]
-        if (decoded and mcs < N_MCS - 1) or (not decoded and mcs > 0):
+        if (decoded and mcs < top_mcs) or (not decoded and mcs > 0):
             moved = harq.olla_db[u] + olla_step_db(olla_target, decoded)
             harq.olla_db[u] = min(max(moved, -OLLA_LIMIT_DB), OLLA_LIMIT_DB)
     if decoded or harq.attempts[u, p] == MAX_TRANSMISSIONS:

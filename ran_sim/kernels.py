@@ -66,6 +66,19 @@ class World(NamedTuple):
     sinr: F32  # [n_rbg] scratch
 
 
+class SlotRadio(NamedTuple):
+    """The part of `RadioState` that slots read."""
+
+    fading: Fading
+    grid_slots: int
+
+
+def for_slots(world: World) -> World:
+    """`world` as `run_slots` takes it: without the slow radio's arrays, which cost seconds of compile time."""
+    slim = SlotRadio(fading=world.radio.fading, grid_slots=world.radio.grid_slots)
+    return world._replace(radio=slim)  # type: ignore[arg-type]  # numba compiles for the fields that are there
+
+
 @bare_kernel
 def run_slots(first: int, stop: int, world: World) -> None:
     """Simulate slots `first` .. `stop` - 1, between two radio ticks.
@@ -81,7 +94,7 @@ def run_slots(first: int, stop: int, world: World) -> None:
         _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
         )
-        _feedback(slot, sent, harq, queues, traffic, ues.olla_target, counts)
+        _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         for cell in range(cells.load.shape[0]):
             if cells.state[cell] != ACTIVE:
@@ -131,7 +144,14 @@ def _arrivals_and_reports(
 
 @bare_kernel
 def _feedback(
-    slot: int, sent: Sent, harq: Harq, queues: Queues, traffic: Traffic, olla_target: F64, counts: I64
+    slot: int,
+    sent: Sent,
+    harq: Harq,
+    queues: Queues,
+    traffic: Traffic,
+    olla_target: F64,
+    top_mcs: int,
+    counts: I64,
 ) -> None:
     """What was sent HARQ_RTT_SLOTS ago is now known; blocks flushed since then are not those any more."""
     row = slot % HARQ_RTT_SLOTS
@@ -139,7 +159,7 @@ def _feedback(
         u = sent.ue[row, i]
         p = sent.process[row, i]
         if harq.state[u, p] == SENT and harq.sent_slot[u, p] == slot - HARQ_RTT_SLOTS:
-            feedback(harq, queues, traffic, counts[u], u, p, olla_target[u])
+            feedback(harq, queues, traffic, counts[u], u, p, olla_target[u], top_mcs)
 
 
 @bare_kernel

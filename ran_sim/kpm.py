@@ -228,7 +228,7 @@ def tx_power_dbm(rows: Rows) -> F64:
 
 
 def mean_mcs(rows: Rows) -> F64:
-    """X.UE.MeanMcsDl: mean MCS index (TS 38.214 Table 5.1.3.1-2) of first transmissions. NaN without any."""
+    """X.UE.MeanMcsDl: mean MCS index (TS 38.214 Table 5.1.3.1-1 or -2, as the carrier is configured) of first transmissions. NaN without any."""
     return rows.ratio(count.MCS_SUM, count.TB_INITIAL)
 
 

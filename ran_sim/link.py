@@ -1,6 +1,7 @@
 """The downlink's link model: CQI and MCS tables, transport block size, EESM, block error rate.
 
-TS 38.214 V17: CQI Table 5.2.2.1-3 (4-bit table 2), MCS Table 5.1.3.1-2 (256QAM), TBS clause 5.1.3.2.
+TS 38.214 V17: CQI Tables 5.2.2.1-2 and -3 (4-bit, table 1 up to 64QAM and table 2 up to 256QAM), MCS Tables 5.1.3.1-1
+and -2 likewise, TBS clause 5.1.3.2.
 TS 38.212 V17: clauses 5.2.2 (code block segmentation) and 7.2.2 (LDPC base graph).
 
 Block errors are a curve per MCS and code block size. Its anchor T10, the SNR of 10 % code block errors, is the SNR at
@@ -20,6 +21,15 @@ import numpy as np
 from ran_sim._jit import bare_kernel
 from ran_sim.state import F32, F64, I32, I64
 
+# TS 38.214 Table 5.1.3.1-1: (modulation order, code rate x 1024) of MCS 0..28
+MCS_TABLE_1: Final = (
+    *((2, rate) for rate in (120.0, 157.0, 193.0, 251.0, 308.0, 379.0, 449.0, 526.0, 602.0, 679.0)),
+    *((4, rate) for rate in (340.0, 378.0, 434.0, 490.0, 553.0, 616.0, 658.0)),
+    *(
+        (6, rate)
+        for rate in (438.0, 466.0, 517.0, 567.0, 616.0, 666.0, 719.0, 772.0, 822.0, 873.0, 910.0, 948.0)
+    ),
+)
 # TS 38.214 Table 5.1.3.1-2: (modulation order, code rate x 1024) of MCS 0..27
 MCS_TABLE_2: Final = (
     *((2, rate) for rate in (120.0, 193.0, 308.0, 449.0, 602.0)),
@@ -27,12 +37,24 @@ MCS_TABLE_2: Final = (
     *((6, rate) for rate in (466.0, 517.0, 567.0, 616.0, 666.0, 719.0, 772.0, 822.0, 873.0)),
     *((8, rate) for rate in (682.5, 711.0, 754.0, 797.0, 841.0, 885.0, 916.5, 948.0)),
 )
+# TS 38.214 Table 5.2.2.1-2: (modulation order, code rate x 1024) of CQI 1..15
+CQI_TABLE_1: Final = (
+    *((2, rate) for rate in (78.0, 120.0, 193.0, 308.0, 449.0, 602.0)),
+    *((4, rate) for rate in (378.0, 490.0, 616.0)),
+    *((6, rate) for rate in (466.0, 567.0, 666.0, 772.0, 873.0, 948.0)),
+)
 # TS 38.214 Table 5.2.2.1-3: (modulation order, code rate x 1024) of CQI 1..15; CQI 0 is "out of range"
 CQI_TABLE_2: Final = (
     *((2, rate) for rate in (78.0, 193.0, 449.0)),
     *((4, rate) for rate in (378.0, 490.0, 616.0)),
     *((6, rate) for rate in (466.0, 567.0, 666.0, 772.0, 873.0)),
     *((8, rate) for rate in (711.0, 797.0, 885.0, 948.0)),
+)
+# EESM beta of MCS 0..28 of table 1: the calibration published with 5G-LENA (nr-eesm-t1)
+EESM_BETA_TABLE_1: Final = (
+    *(1.6, 1.61, 1.63, 1.65, 1.67, 1.7, 1.73, 1.76, 1.79, 1.82),
+    *(3.97, 4.27, 4.71, 5.16, 5.66, 6.16, 6.5),
+    *(9.95, 10.97, 12.92, 14.96, 17.06, 19.33, 21.85, 24.51, 27.14, 29.94, 32.05, 34.28),
 )
 # EESM beta of MCS 0..27 of table 2: the calibration published with 5G-LENA (nr-eesm-t2)
 EESM_BETA_TABLE_2: Final = (
@@ -51,7 +73,6 @@ SMALL_TBS_BITS: Final[tuple[int, ...]] = (
     3752, 3824,
 )
 # fmt: on
-N_MCS: Final = len(MCS_TABLE_2)
 # 14 symbols less 2 of PDCCH, 12 subcarriers each, less the 12 RE of one DM-RS symbol; no other overhead
 RE_PER_PRB: Final = 132
 IMPLEMENTATION_LOSS_DB: Final = 1.1
@@ -153,9 +174,8 @@ def waterfall_sd_db(code_block_bits: int) -> float:
 
 
 class LinkTables(NamedTuple):
-    """What the kernels look up; `m` MCS 0..27, `q` CQI 0..15, `n` PRBs 0..n_prb."""
+    """What the kernels look up; `m` MCS 0..28 or 0..27 (table 1, 2), `q` CQI 0..15, `n` PRBs 0..n_prb."""
 
-    qm: I32  # [m] modulation order
     efficiency: F64  # [m] bits per resource element
     t10_db: F64  # [m]
     beta: F64  # [m] EESM, linear
@@ -168,26 +188,30 @@ class LinkTables(NamedTuple):
 
 
 @cache
-def link_tables(n_prb: int) -> LinkTables:
-    """All tables for a carrier of `n_prb` PRBs and one layer."""
-    shape = (N_MCS, n_prb + 1)
+def link_tables(n_prb: int, mcs_table: int = 2) -> LinkTables:
+    """All tables for a carrier of `n_prb` PRBs and one layer; the CQI table is that of the same modulations."""
+    mcs_rows, cqi_rows, beta = (
+        (MCS_TABLE_1, CQI_TABLE_1, EESM_BETA_TABLE_1)
+        if mcs_table == 1
+        else (MCS_TABLE_2, CQI_TABLE_2, EESM_BETA_TABLE_2)
+    )
+    shape = (len(mcs_rows), n_prb + 1)
     tbs, blocks, sd = np.zeros(shape, np.int64), np.ones(shape, np.int32), np.ones(shape)
-    for mcs, (order, rate) in enumerate(MCS_TABLE_2):
+    for mcs, (order, rate) in enumerate(mcs_rows):
         for n in range(1, n_prb + 1):
             tbs[mcs, n] = transport_block_bits(n, RE_PER_PRB, order, rate / 1024)
             blocks[mcs, n], bits = code_blocks(int(tbs[mcs, n]), rate / 1024)
             sd[mcs, n] = waterfall_sd_db(bits)
-    cqi_t10 = np.array([0.0] + [threshold_db(order, rate / 1024) for order, rate in CQI_TABLE_2])
+    cqi_t10 = np.array([0.0] + [threshold_db(order, rate / 1024) for order, rate in cqi_rows])
     cqi_t10[0] = cqi_t10[1] - 2.0
     return LinkTables(
-        qm=np.array([order for order, _ in MCS_TABLE_2], np.int32),
-        efficiency=np.array([order * rate / 1024 for order, rate in MCS_TABLE_2]),
-        t10_db=np.array([threshold_db(order, rate / 1024) for order, rate in MCS_TABLE_2]),
-        beta=np.array(EESM_BETA_TABLE_2),
+        efficiency=np.array([order * rate / 1024 for order, rate in mcs_rows]),
+        t10_db=np.array([threshold_db(order, rate / 1024) for order, rate in mcs_rows]),
+        beta=np.array(beta),
         tbs_bits=tbs,
         blocks=blocks,
         sd_db=sd,
-        cqi_efficiency=np.array([0.0] + [order * rate / 1024 for order, rate in CQI_TABLE_2]),
+        cqi_efficiency=np.array([0.0] + [order * rate / 1024 for order, rate in cqi_rows]),
         cqi_t10_db=cqi_t10,
         cqi_sinr=(10.0 ** (cqi_t10 / 10.0)).astype(np.float32),
     )
@@ -226,7 +250,7 @@ def effective_sinr(sinr: F32, n: int, beta: float) -> float:
     exp2_into(sinr, n)
     total = 0.0
     for i in range(n):
-        total += sinr[i]
+        total += float(sinr[i])
     return float(smallest - beta * math.log(total / n))
 
 
@@ -245,12 +269,14 @@ def block_error_rate(tables: LinkTables, snr_db: float, mcs: int, n_prb: int) ->
 
 @bare_kernel
 def highest_mcs(tables: LinkTables, snr_db: float) -> int:
-    """Highest MCS whose T10 is not above `snr_db`; 0 if none is."""
+    """Highest MCS whose T10 is not above `snr_db`; 0 if none is.
+
+    In table 1 two neighbours of equal rate but different modulation may lie either way round.
+    """
     mcs = 0
-    for candidate in range(1, 28):
-        if tables.t10_db[candidate] > snr_db:
-            break
-        mcs = candidate
+    for candidate in range(1, tables.t10_db.shape[0]):
+        if tables.t10_db[candidate] <= snr_db:
+            mcs = candidate
     return mcs
 
 

@@ -1,17 +1,22 @@
 """Path loss, line of sight, shadowing and penetration of urban macro and micro cells, TR 38.901 V17 clause 7.4.
 
 UEs outdoors read line of sight and shadowing from maps around each site (see `maps`), with the soft state of 7.6.3.3
-between sight and none; a UE in a building keeps its place and has its own draws per site. Left out: ground reflection,
+between sight and none; a UE in a building keeps its place and has its own draws per site. A plug-in can stand in for
+the report's path loss: `path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, line_of_sight)` in dB, with 1.0 for
+line of sight and 0.0 for none; shadowing, penetration and antennas come on top. Left out: ground reflection,
 correlation of shadowing with other large-scale parameters, blockage, RMa and indoor offices.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 from ran_sim._jit import bare_kernel
 from ran_sim.maps import EXPONENTIAL, SMOOTH, Map, build_map, flat_map, value_at
+from ran_sim.plugins import Plugin, as_plugin, compiled
 from ran_sim.random import LOS, PENETRATION, SHADOWING, normal, uniform
 from ran_sim.scenario import Scenario
 
@@ -21,6 +26,7 @@ SIGHT_M: Final = 18.0  # within it there always is line of sight, Table 7.4.2-1
 DECORRELATION_STATE_M: Final = 50.0  # Table 7.6.3.1-2
 _HARD: Final = 1e9  # sharpness of a state without a soft edge
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
+PATH_LOSS_SIGNATURE: Final = "float64(float64, float64, float64, float64, float64, float64)"
 # Of a UE's penetration draws the first belong to its building, then four to each site
 _FIRST_SITE_DRAW: Final = 16
 _SHADOW_DRAW, _STATE_DRAW, _LEVEL_DRAW, _FLOOR_DRAW = 0, 1, 2, 3
@@ -70,10 +76,19 @@ class Propagation(NamedTuple):
     state: Map  # line of sight where the field lies below the quantile of the probability
     los: Map  # shadowing with line of sight
     nlos: Map  # … and without
+    own_path_loss: bool  # whether `path_loss` stands in for the report's
+    path_loss: Plugin
 
 
-def build_propagation(scenario: Scenario, seed: int) -> Propagation:
-    """The maps of a network, and what its links share."""
+def build_propagation(
+    scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
+) -> Propagation:
+    """The maps of a network, and what its links share.
+
+    Raises:
+        PluginError: a path loss that cannot be loaded or compiled.
+    """
+    path_loss = path_loss if path_loss is not None else scenario.layout.path_loss
     radio, frequency_ghz = scenario.radio, scenario.carrier.frequency_ghz
     environment = ENVIRONMENTS[scenario.layout.environment]
     if not radio.shadowing:
@@ -100,7 +115,21 @@ def build_propagation(scenario: Scenario, seed: int) -> Propagation:
         else flat_map(n_site, grid_m),
         los=shadows(0, environment.decorrelation_los_m),
         nlos=shadows(1, environment.decorrelation_nlos_m),
+        own_path_loss=path_loss is not None,
+        path_loss=no_path_loss() if path_loss is None else as_plugin(path_loss, PATH_LOSS_SIGNATURE),
     )
+
+
+@cache
+def no_path_loss() -> Plugin:
+    """What stands in for a plug-in where there is none, so that kernels are the same with and without."""
+    return compiled(PATH_LOSS_SIGNATURE, cache=True)(_no_path_loss)
+
+
+def _no_path_loss(
+    d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
+) -> float:
+    return 0.0
 
 
 @bare_kernel
@@ -268,11 +297,16 @@ def site_loss_db(
         share = los_share(state, probability, propagation.state_sharpness)
         los_shadow_db = environment.sigma_los_db * value_at(propagation.los, site, dx_m, dy_m)
         nlos_shadow_db = environment.sigma_nlos_db * value_at(propagation.nlos, site, dx_m, dy_m)
-    los_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, h_e_m, environment)
-    nlos_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, los_db, environment)
+    if propagation.own_path_loss:
+        d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
+        los_db = propagation.path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, 1.0)
+        nlos_db = propagation.path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, 0.0)
+    else:
+        los_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, h_e_m, environment)
+        nlos_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, los_db, environment)
     nlos_db += nlos_shadow_db
     los_db += los_shadow_db
     # 7.6.3.3: the amplitudes of both states, share and sqrt(1 - share^2), have independent phases: powers add.
     los_power = share * share
     extra = 10.0 ** ((los_db - nlos_db) / 10.0)
-    return los_db - 10.0 * math.log10(los_power + (1.0 - los_power) * extra)
+    return float(los_db - 10.0 * math.log10(los_power + (1.0 - los_power) * extra))

@@ -7,6 +7,7 @@ pure functions of the state and the slot, so a run can be split anywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,7 @@ from ran_sim.mobility import (
     place_ue,
     take_route,
 )
+from ran_sim.plugins import Plugin
 from ran_sim.propagation import Propagation, build_propagation, site_loss_db
 from ran_sim.scenario import Scenario
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I64, Cells, Links, Ues
@@ -81,13 +83,18 @@ class RadioState(NamedTuple):
     rbg_share_db: float  # from the carrier's power to that of one RBG
 
 
-def init_radio(scenario: Scenario, seed: int) -> tuple[Cells, Ues, Links, RadioState]:
-    """The state at slot 0, before its tick: cells stand, maps are drawn, nobody is connected."""
+def init_radio(
+    scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
+) -> tuple[Cells, Ues, Links, RadioState]:
+    """The state at slot 0, before its tick: cells stand, maps are drawn, nobody is connected.
+
+    `path_loss` takes the place of the scenario's, see `propagation`.
+    """
     topology = build_topology(scenario.layout)
     radio = scenario.radio
     state = RadioState(
         topology=topology,
-        propagation=build_propagation(scenario, seed),
+        propagation=build_propagation(scenario, seed, path_loss),
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),
         fading=build_fading(

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ran_sim.errors import InputError
 from ran_sim.provenance import CODE_KEYS, platform_provenance
 from ran_sim.queues import RING
 from ran_sim.scenario import Scenario
@@ -42,7 +43,7 @@ Tree = TypeVar("Tree")
 NotNegative = Annotated[int, Field(ge=0, lt=2**62)]
 
 
-class SavedStateError(ValueError):
+class SavedStateError(InputError):
     """A state that cannot be saved, or a file that holds none: one line with the file and what is wrong with it."""
 
 

@@ -75,6 +75,7 @@ class Carrier(_Section):
     )  # the range of TR 38.901's UMa that is used here
     bandwidth_prb: int = Field(default=51, ge=11, le=273)  # 51 = 20 MHz at 30 kHz (TS 38.101-1 Table 5.3.2-1)
     scs_khz: Literal[15, 30, 60] = 30
+    mcs_table: Literal[1, 2] = 2  # and CQI table: up to 64QAM, up to 256QAM (TS 38.214 5.1.3.1, 5.2.2.1)
     noise_figure_db: NotNegative = 9.0
 
 
@@ -96,6 +97,9 @@ class Layout(_Section):
     )
     sectors: Literal[1, 3] = 3  # 1 = one omnidirectional cell per site
     isd_m: float = Field(default_factory=_of_environment(500.0, 200.0), ge=100.0, le=5000.0)
+    path_loss: str | None = Field(
+        default=None, pattern=r"^.+\.py:\w+$"
+    )  # path/to/file.py:function in place of TR 38.901's, see `propagation`
     wrap_around: bool = True  # of a grid; one site has no neighbours to wrap to
     bs_height_m: float = Field(default_factory=_of_environment(25.0, 10.0), ge=3.0, le=150.0)
     tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier

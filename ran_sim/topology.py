@@ -7,7 +7,8 @@ without copies. A cell's home area is its share of its site's hexagon: all of it
 lies within 60 degrees of the boresight.
 
 Where another copy of a site becomes the nearest one, half the cluster's width away, a moving UE meets that site from
-the other side: the link's gain jumps, mostly far below the strongest cell's.
+the other side and the link's gain jumps, by up to 41 dB in 1900 s of UEs at 30 km/h. That seldom matters: jumps of
+links within 10 dB of the serving one came 0.06 times a UE and minute with 7 sites, and half as often with 19.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from ran_sim.traffic import init_traffic
 
 N_RBG = 13
 RBG_PRB: I64 = np.array([4] * 12 + [3], np.int64)  # 51 PRB
-WINDOW_SLOTS = 200.0
 
 
 class Bench:
@@ -36,6 +35,7 @@ class Bench:
         policy: One of `ran_sim.metrics`.
         max_dci: UEs that can be scheduled in a slot.
         scenario: Traffic classes, guaranteed rates and slice quotas; `one-cell` if missing.
+        window_slots: Of the averages.
     """
 
     def __init__(
@@ -46,10 +46,11 @@ class Bench:
         policy: int,
         max_dci: int = 4,
         scenario: Scenario | None = None,
+        window_slots: float = 200.0,
     ) -> None:
         n = len(cqi)
         scenario = scenario or load_scenario("one-cell")
-        self.n, self.policy, self.max_dci = n, policy, max_dci
+        self.n, self.policy, self.max_dci, self.window_slots = n, policy, max_dci, window_slots
         self.tables = link_tables(51)
         self.traffic = init_traffic(scenario)
         self.traffic.of_ue[:n] = classes
@@ -91,7 +92,7 @@ class Bench:
         """End the slot: all blocks arrived, averages move on."""
         self.harq.state[:] = 0
         self.harq.n_busy[:] = 0
-        self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / WINDOW_SLOTS
+        self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / self.window_slots
         self.mac.served_bits[:] = 0
 
     def prbs(self, slots: int, *, first: int = 0) -> I64:

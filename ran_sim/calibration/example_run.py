@@ -10,6 +10,7 @@ from ran_sim import counters as count
 from ran_sim.calibration.check import Plot, Section, Series
 from ran_sim.counters import Snapshot
 from ran_sim.engine import Engine
+from ran_sim.handover import ATTEMPTS, COUNTERS, PING_PONGS, SUCCESSES
 from ran_sim.scenario import load_scenario
 from ran_sim.state import F64
 
@@ -38,8 +39,8 @@ def run(quick: bool = False) -> Section:
         delay_ms = slot_ms * by_class[:, count.SDU_DELAY_SLOTS] / by_class[:, count.SDUS_DELIVERED]
     connected = np.array([float(snapshot.connected.sum()) for snapshot in snapshots[1:]])
     handovers = {
-        name: np.array([float(getattr(snapshot, f"handover_{name}").sum()) for snapshot in snapshots[1:]])
-        for name in ("attempts", "successes", "ping_pongs")
+        COUNTERS[row]: np.array([float(snapshot.handover[row].sum()) for snapshot in snapshots[1:]])
+        for row in (ATTEMPTS, SUCCESSES, PING_PONGS)
     }
     return Section(
         title="One run of seven-sites",

@@ -56,8 +56,9 @@ def test_report_quantises_mean_capacity_and_offsets_of_sub_bands() -> None:
     rng = np.random.default_rng(9)
     load = rng.uniform(0, 1, 7).astype(np.float32)
     seen = set()
-    for _ in range(20):
+    for i in range(20):
         links = some_links(rng)
+        links.rx_mw[0, 0] *= 10 ** (i / 5)  # up to 38 dB more: all of the table
         sinr = numpy_sinr(links, 0, np.tile(load[:, None], N_RBG))
         mean = 2 ** np.log2(1 + sinr).mean() - 1
         wideband = np.searchsorted(TABLES.cqi_t10_db[1:], 10 * np.log10(mean), side="right")

@@ -388,3 +388,19 @@ def test_tables_fit_the_carrier() -> None:
     engine = Engine(ONE_CELL, seed=1)
     assert engine._world.mac.rbg_prb.sum() == engine.n_prb == 51
     assert link_tables(51).tbs_bits.shape == (28, 52)
+
+
+def test_a_path_loss_of_one_s_own_takes_the_place_of_the_report_s() -> None:
+    def same_everywhere(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
+    ) -> float:
+        return 100.0
+
+    scenario = load_scenario("one-cell").with_overrides(
+        {"radio.shadowing": False, "radio.indoor_share": 0.0, "layout.tilt_deg": 0.0}
+    )
+    engine = Engine(scenario, 1, path_loss=same_everywhere)
+    engine.run_until(1)
+    gain_db = engine.links.gain_db[engine.ues.connected > 0].max(axis=1)
+    assert gain_db.max() < 18.0 - 100.0  # antenna: 8 dBi and 10 dB of the column
+    assert gain_db.max() > 10.0 - 100.0

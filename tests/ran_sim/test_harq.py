@@ -40,7 +40,7 @@ def one_block(mcs: int = 10) -> tuple[Harq, Queues, Traffic, I64]:
 
 def tell(harq: Harq, queues: Queues, traffic: Traffic, counts: I64, *, decoded: bool) -> None:
     harq.decoded[0, 2] = decoded
-    feedback(harq, queues, traffic, counts, 0, 2, TARGET)
+    feedback(harq, queues, traffic, counts, 0, 2, TARGET, 27)
 
 
 def test_acknowledged_block_delivers_its_bytes_and_frees_its_process() -> None:

@@ -73,7 +73,7 @@ def test_what_a_ue_keeps_and_loses_when_it_changes_cell(place: str, after_failur
     assert (world.harq.n_busy[u], world.queues.in_flight_bytes[u]) == (0, 0)
     settled = (world.counts.ue[u] - before)[[count.DELIVERED_BYTES, count.DROPPED_BYTES]].sum()
     assert settled == in_flight_bytes  # decoded already, or lost
-    assert (world.csi.wideband[u], world.mac.average_bits[u]) == (-1, 1.0)
+    assert (world.csi.wideband[u], world.mac.average_bits[u]) == (-1, 0.0)  # nothing known yet
     kept = (world.ues.weight[u], world.ues.olla_target[u], world.harq.olla_db[u])
     assert kept == ((1.0, 0.1, 0.0) if place == "other node" else (5.0, 0.02, -1.5))
     assert world.ues.reestablished[u] == 0

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from ran_sim._jit import (
     KEPT_FOLDERS,
     bare_kernel,
@@ -60,3 +62,32 @@ def test_both_decorators_compile_the_same_function() -> None:
         return result
 
     assert kernel(total)(10) == bare_kernel(total)(10) == 45
+
+
+def test_a_kernel_answers_kernels_and_python_alike() -> None:
+    @bare_kernel
+    def twice(x: int) -> int:
+        return 2 * x
+
+    @bare_kernel
+    def four_times(x: int) -> int:
+        return twice(twice(x))
+
+    assert four_times(3) == 12
+    assert twice(x=3) == 6
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_what_python_never_calls_is_compiled_without_a_door_for_it() -> None:
+    @bare_kernel
+    def inner(x: int) -> int:
+        return x + 1
+
+    @bare_kernel
+    def outer(x: int) -> int:
+        return inner(x)
+
+    assert outer(1) == 2
+    (compiled,) = inner.overloads.values()  # type: ignore[attr-defined]
+    assert "cpython" not in compiled.library.get_llvm_str()
+    assert not outer.overloads  # type: ignore[attr-defined]  # nor one for kernels, which never call it

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ran_sim import link
-from ran_sim.link import MCS_TABLE_2, bicm_capacity_bits, link_tables, transport_block_bits
+from ran_sim.link import MCS_TABLE_1, MCS_TABLE_2, bicm_capacity_bits, link_tables, transport_block_bits
 
 TABLES = link_tables(51)
 
@@ -36,6 +36,41 @@ def test_tables_have_the_specification_s_ends() -> None:
     assert TABLES.efficiency[[0, 27]] == pytest.approx([0.2344, 7.4063], abs=5e-5)
     assert TABLES.cqi_efficiency[[0, 1, 15]] == pytest.approx([0.0, 0.1523, 7.4063], abs=5e-5)
     assert (np.diff(TABLES.cqi_efficiency) > 0).all()
+
+
+TABLES_1 = link_tables(51, 1)
+
+
+def test_table_1_has_the_specification_s_efficiencies() -> None:
+    # TS 38.214 Tables 5.1.3.1-1 and 5.2.2.1-2, last column. MCS 17 lies below MCS 16: 64QAM 438 against 16QAM 658.
+    assert len(TABLES_1.efficiency) == len(TABLES_1.beta) == 29
+    wanted = [0.2344, 1.3262, 1.3281, 2.5703, 2.5664, 5.5547]
+    assert TABLES_1.efficiency[[0, 9, 10, 16, 17, 28]] == pytest.approx(wanted, abs=5e-5)
+    assert TABLES_1.cqi_efficiency[[0, 1, 6, 9, 15]] == pytest.approx(
+        [0, 0.1523, 1.1758, 2.4063, 5.5547], abs=5e-5
+    )
+    assert (np.diff(TABLES_1.cqi_efficiency) > 0).all()
+    assert (np.diff(TABLES_1.cqi_t10_db) > 0).all()
+
+
+def test_equal_modulation_and_rate_have_equal_figures_in_both_tables() -> None:
+    # QPSK 120, 16QAM 490 and 64QAM 873: MCS 0, 13, 26 of table 1 and 0, 7, 19 of table 2.
+    one, two = [0, 13, 26], [0, 7, 19]
+    assert TABLES_1.t10_db[one].tolist() == TABLES.t10_db[two].tolist()
+    assert TABLES_1.beta[one].tolist() == TABLES.beta[two].tolist()
+    assert TABLES_1.tbs_bits[one].tolist() == TABLES.tbs_bits[two].tolist()
+
+
+def test_thresholds_of_a_modulation_rise_with_the_rate() -> None:
+    for order in (2, 4, 6):
+        rows = [i for i, (qm, _) in enumerate(MCS_TABLE_1) if qm == order]
+        assert (np.diff(TABLES_1.t10_db[rows]) > 0).all()
+
+
+def test_highest_mcs_of_table_1_is_the_last_threshold_not_above() -> None:
+    for snr_db in np.random.default_rng(3).uniform(-15, 30, 200):
+        below = np.flatnonzero(TABLES_1.t10_db <= snr_db)
+        assert link.highest_mcs(TABLES_1, snr_db) == (below[-1] if len(below) else 0)
 
 
 def test_transport_blocks_grow_with_prbs_and_mcs() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ran_sim._jit import kernel
 from ran_sim.maps import SMOOTH, gaussian_fields, value_at
+from ran_sim.plugins import PluginError
 from ran_sim.propagation import (
     DECORRELATION_STATE_M,
     UMA,
@@ -30,8 +33,8 @@ from ran_sim.propagation import (
     way_inside_m,
 )
 from ran_sim.random import LOS
-from ran_sim.scenario import load_scenario
-from ran_sim.state import F64
+from ran_sim.scenario import ScenarioError, load_scenario
+from ran_sim.state import F64, I64
 
 H_UT_M, GHZ = 1.5, 3.5
 H_BS_M = {UMA: 25.0, UMI: 10.0}
@@ -200,10 +203,23 @@ def propagation_of(environment: Literal["uma", "umi"] = "uma", **radio: object) 
     return build_propagation(load_scenario("seven-sites").with_overrides(overrides), 3)
 
 
+@kernel
+def losses_of(
+    ue_id: I64, site: int, x_m: F64, y_m: F64, indoor: bool, h_ut_m: float, propagation: Propagation
+) -> F64:
+    """`site_loss_db` of many UEs, in one call: handing over all maps takes longer than a loss."""
+    losses = np.empty(ue_id.size)
+    for i in range(ue_id.size):
+        losses[i] = site_loss_db(3, ue_id[i], site, x_m[i], y_m[i], indoor, h_ut_m, propagation)
+    return losses
+
+
 def test_path_loss_changes_smoothly_along_a_street() -> None:
     propagation = propagation_of()
     way_m = np.arange(100.0, 400.0, 0.4)  # 50 ms at 30 km/h
-    losses = np.array([site_loss_db(3, 0, 0, x, 60.0, False, H_UT_M, propagation) for x in way_m.tolist()])
+    losses = losses_of(
+        np.zeros(way_m.size, np.int64), 0, way_m, np.full(way_m.size, 60.0), False, H_UT_M, propagation
+    )
     assert losses.max() - losses.min() > 10.0  # there is something to pass
     assert np.abs(np.diff(losses)).max() < 3.0
 
@@ -216,26 +232,22 @@ def test_shadowing_outdoors_has_the_spread_of_its_state(
     # TR 38.901 Table 7.4.1-1: 4 dB with line of sight; 6 dB (UMa), 7.82 dB (UMi) without
     propagation = propagation_of(environment, line_of_sight=sight)
     plain = propagation_of(environment, line_of_sight=sight, shadowing=False)
-    angles = np.linspace(0.0, 2 * math.pi, 200, endpoint=False)
-    shadows = []
-    for site in range(7):
-        for radius_m in (100.0, 200.0, 300.0):
-            for angle in angles.tolist():
-                place = (radius_m * math.cos(angle), radius_m * math.sin(angle))
-                loss_db = site_loss_db(3, 0, site, *place, False, H_UT_M, propagation)
-                shadows.append(loss_db - site_loss_db(3, 0, site, *place, False, H_UT_M, plain))
+    angles, radii_m = np.meshgrid(np.linspace(0.0, 2 * math.pi, 200, endpoint=False), [100.0, 200.0, 300.0])
+    x_m, y_m = (radii_m * np.cos(angles)).ravel(), (radii_m * np.sin(angles)).ravel()
+    none = np.zeros(x_m.size, np.int64)
+    shadows = [
+        losses_of(none, site, x_m, y_m, False, H_UT_M, propagation)
+        - losses_of(none, site, x_m, y_m, False, H_UT_M, plain)
+        for site in range(7)
+    ]
     expected = 4.0 if sight == "always" else {"uma": 6.0, "umi": 7.82}[environment]
     assert np.std(shadows) == pytest.approx(expected, rel=0.08)  # some 400 independent places in UMa
 
 
 def drawn_indoors(propagation: Propagation, h_ut_m: float, n_ue: int = 4000) -> F64:
     """Loss towards sites 0 and 1, 300 m away, shape [n_ue, 2]."""
-    return np.array(
-        [
-            [site_loss_db(3, ue, site, 300.0, 0.0, True, h_ut_m, propagation) for site in (0, 1)]
-            for ue in range(n_ue)
-        ]
-    )
+    ues, x_m, y_m = np.arange(n_ue), np.full(n_ue, 300.0), np.zeros(n_ue)
+    return np.stack([losses_of(ues, site, x_m, y_m, True, h_ut_m, propagation) for site in (0, 1)], axis=1)
 
 
 def test_shadow_of_a_ue_indoors_is_its_own_per_site() -> None:
@@ -282,3 +294,40 @@ def test_soft_links_add_the_powers_of_both_states() -> None:
     share = los_share(state, los_probability(d_2d_m, H_UT_M, UMA), SHARPNESS)
     power = share**2 * 10 ** (-los_db(d_2d_m, UMA) / 10) + (1 - share**2) * 10 ** (-nlos_db(d_2d_m, UMA) / 10)
     assert site_loss_db(3, 0, 0, *place, False, H_UT_M, propagation) == pytest.approx(-10 * math.log10(power))
+
+
+def free_space_db(
+    d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
+) -> float:
+    return 32.45 + 20.0 * math.log10(d_3d_m) + 20.0 * math.log10(frequency_ghz) + 10.0 * (1.0 - line_of_sight)
+
+
+@pytest.mark.parametrize("sight", ["always", "never"])
+def test_a_plug_in_stands_in_for_the_path_loss_of_the_report(sight: Literal["always", "never"]) -> None:
+    scenario = load_scenario("one-cell").with_overrides(
+        {"radio.line_of_sight": sight, "radio.shadowing": False}
+    )
+    propagation = build_propagation(scenario, 1, free_space_db)
+    # 120, 160 and 23.5 m: 201.4 m; 32.45 + 20 log10(201.4) + 20 log10(3.5)
+    expected = 32.45 + 46.08 + 10.88 + (0.0 if sight == "always" else 10.0)
+    assert site_loss_db(1, 0, 0, 120.0, 160.0, False, 1.5, propagation) == pytest.approx(expected, abs=0.01)
+
+
+def test_shadowing_comes_on_top_of_a_plug_in() -> None:
+    scenario = load_scenario("one-cell").with_overrides({"radio.line_of_sight": "never"})
+    own, plain = build_propagation(scenario, 1, free_space_db), build_propagation(scenario, 1)
+    place = (120.0, 160.0)
+    shadow_db = site_loss_db(1, 0, 0, *place, False, 1.5, plain) - nlos_db(200.0, UMA)
+    assert site_loss_db(1, 0, 0, *place, False, 1.5, own) == pytest.approx(99.41 + shadow_db, abs=0.01)
+
+
+def test_a_scenario_names_its_path_loss_by_file_and_function(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def loss(d2, d3, hb, hu, f, los):\n    return 77.0\n")
+    overrides = {"layout.path_loss": f"{file}:loss", "radio.shadowing": False}
+    propagation = build_propagation(load_scenario("one-cell").with_overrides(overrides), 1)
+    assert site_loss_db(1, 0, 0, 120.0, 160.0, False, 1.5, propagation) == pytest.approx(77.0)
+    with pytest.raises(PluginError, match="no 'gain' in it"):
+        build_propagation(load_scenario("one-cell").with_overrides({"layout.path_loss": f"{file}:gain"}), 1)
+    with pytest.raises(ScenarioError, match=r"layout\.path_loss"):
+        load_scenario("one-cell").with_overrides({"layout.path_loss": "mine"})

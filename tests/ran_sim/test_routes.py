@@ -33,6 +33,8 @@ def routed(folder: Path, text: str = ROUTE, **overrides: object) -> World:
             "mobility.model": "routes",
             "mobility.routes_file": str(file),
             "radio.indoor_share": 1.0,
+            "radio.shadowing": False,
+            "radio.line_of_sight": "always",
             **{f"mobility.{key}": value for key, value in overrides.items()},
         }
     )
@@ -65,6 +67,10 @@ def test_a_loop_begins_again_with_its_first_row(tmp_path: Path) -> None:
     for time_s in (3.5, 23.5, 203.5):  # rows from 1 to 21 s: every 20 s
         follow_route(2, time_s, ues, radio.motion, radio.topology)
         assert (ues.x_m[2], ues.y_m[2]) == pytest.approx((25, 0))
+    follow_route(
+        2, 40.5, ues, radio.motion, radio.topology
+    )  # its end again, half a second before the next beginning
+    assert (ues.x_m[2], ues.y_m[2]) == pytest.approx((100, 38))
     follow_route(0, 5.0, ues, radio.motion, radio.topology)  # one row alone cannot loop
     assert (ues.x_m[0], ues.y_m[0]) == (-50, 10)
 

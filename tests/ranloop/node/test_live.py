@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -92,6 +92,20 @@ def test_real_time_passes_as_fast_as_it_is_told(connect: Connect) -> None:
     started_s = time.perf_counter()
     LiveHost(host, clock=RealClock(), speed=5.0).run(0.5)
     assert 0.1 <= time.perf_counter() - started_s < 0.5
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 8.0])
+def test_ran_time_is_the_clocks_times_the_speed(connect: Connect, speed: float) -> None:
+    clock, seen = VirtualClock(), list[tuple[int, int]]()
+
+    class Watcher:
+        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
+            seen.extend((clock.now_ns(), report.ran_time_ns) for report in reports if report.node == "toy-1")
+
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    LiveHost(host, clock=clock, speed=speed, observers=[Watcher()]).run(0.5)
+    assert [ran_time_ns // MS for _, ran_time_ns in seen] == [100, 200, 300, 400, 500]
+    assert [at_ns for at_ns, _ in seen] == [round(ran_time_ns / speed) for _, ran_time_ns in seen]
 
 
 def test_a_stop_from_elsewhere_drains(connect: Connect) -> None:

@@ -1,0 +1,143 @@
+"""Schedulers against closed forms: multi-user diversity of PF, airtime by weight, the order of RR, PF and MaxCI.
+
+All run the simulator's own `schedule_cell` on the `bench`, with full buffers and channels made to order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ran_sim.calibration.bench import N_RBG, Bench
+from ran_sim.calibration.check import Check, Section, near
+from ran_sim.metrics import MAX_CI, PF, RR
+from ran_sim.state import F64
+
+_WINDOW_SLOTS = 1000.0
+# E[max over N of log2(1 + SNR)] / E[log2(1 + SNR)] of i.i.d. Rayleigh channels with a mean of 0, 10 and 20 dB, N = 10
+_LOG_GAIN = ((0.0, 2.2181), (10.0, 1.6539), (20.0, 1.3728))
+
+
+def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> tuple[F64, F64]:
+    """Independent Rayleigh fading on every RBG and slot: (mean rate per RBG, share of the RBGs) by UE, [n] each.
+
+    Args:
+        policy: RR, PF or MAX_CI.
+        mean: Mean SNR of each UE, linear.
+        slots: To simulate.
+        log_rate: Rate log2(1 + SNR) in place of the SNR itself.
+    """
+    n = len(mean)
+    rng = np.random.default_rng(n)
+    bench = Bench([9] * n, [0] * n, policy=policy, max_dci=n)
+    bench.fill_buffers()
+
+    def rates() -> F64:
+        snr = rng.exponential(1.0, (n, N_RBG)) * mean[:, None]
+        return np.log2(1.0 + snr) if log_rate else snr
+
+    # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
+    bench.mac.average_bits[:] = average = (
+        1e6 * N_RBG * np.mean([rates() for _ in range(200)], axis=(0, 2)) / n
+    )
+    total, rbgs_of = np.zeros(n), np.zeros(n)
+    for slot in range(slots):
+        bench.csi.efficiency[:n] = rate = rates()
+        served = np.zeros(n)
+        for u, rbgs in bench.schedule(slot).items():
+            served[u] = rate[u, rbgs].sum()
+            rbgs_of[u] += len(rbgs)
+        bench.settle()
+        average = average + (1e6 * served - average) / _WINDOW_SLOTS
+        bench.mac.average_bits[:] = average
+        total += served
+    return total / (slots * N_RBG), rbgs_of / (slots * N_RBG)
+
+
+def run(quick: bool = False) -> Section:
+    """All checks; `quick` shortens the runs and widens what depends on chance accordingly."""
+    slots, share = (1500, 0.03) if quick else (20_000, 0.01)
+    return Section(
+        title="Schedulers",
+        checks=(
+            *_gain_checks(slots, share),
+            *_unequal_means(slots, share),
+            *_static_checks(),
+            *_order_checks(slots),
+        ),
+        left_out=("the averages' reaction to traffic that comes and goes", "uplink"),
+    )
+
+
+def _gain_checks(slots: int, share: float) -> list[Check]:
+    out = []
+    for n in (2, 5, 10, 20):
+        wanted = float(np.sum(1 / np.arange(1, n + 1)))
+        rate, _ = rayleigh(PF, np.ones(n), slots)
+        what = f"PF over RR, {n} UEs, rate in proportion to SNR"
+        source = "largest of N exponentials: 1 + 1/2 + ... + 1/N"
+        out.append(near(what, rate.sum(), wanted, unit="1", source=source, share=share))
+    for mean_db, wanted in _LOG_GAIN:
+        mean = np.full(10, 10 ** (mean_db / 10))
+        rate, _ = rayleigh(PF, mean, slots, log_rate=True)
+        alone = np.log2(1 + np.random.default_rng(1).exponential(mean[0], 400_000)).mean()
+        what = f"PF over RR, 10 UEs, rate log2(1 + SNR), mean {mean_db:g} dB"
+        source = "order statistics, integrated numerically"
+        out.append(near(what, rate.sum() / alone, wanted, unit="1", source=source, share=share))
+    return out
+
+
+def _unequal_means(slots: int, share: float) -> list[Check]:
+    mean = np.array([1.0, 3.0, 10.0, 30.0, 100.0])
+    _, airtime = rayleigh(PF, mean, slots)
+    source = "relative to its own mean every UE fades alike: 1/N each"
+    return [
+        near(f"PF, {which} airtime of 5 UEs over 20 dB", value, 0.2, unit="1", source=source, share=5 * share)
+        for which, value in (("smallest", airtime.min()), ("largest", airtime.max()))
+    ]
+
+
+def _static_checks() -> list[Check]:
+    out = []
+    for name, policy in (("RR", RR), ("PF", PF)):
+        airtime = Bench([2, 5, 9, 15], [0] * 4, policy=policy).airtime(4000)
+        for which, value in (("smallest", airtime.min()), ("largest", airtime.max())):
+            what = f"{name}, static channels, {which} airtime of 4 UEs"
+            out.append(near(what, value, 0.25, unit="1", source="equal airtime", share=0.02))
+    # Who is served every eighth slot has an average that swings by 8 slots / window: of 200 slots, 1 % too much airtime.
+    bench = Bench([7, 7, 7], [0] * 3, policy=PF, window_slots=_WINDOW_SLOTS)
+    bench.weight[:] = 1.0, 2.0, 5.0
+    airtime = bench.airtime(8000)
+    for weight, value in zip(bench.weight, airtime, strict=True):
+        what = f"PF, airtime at weight {weight:g} of 8"
+        out.append(near(what, value, weight / 8, unit="1", source="in proportion to the weights", share=0.01))
+    return out
+
+
+def _order_checks(slots: int) -> list[Check]:
+    mean = 10 ** np.linspace(0.0, 2.0, 10)
+    rate = {
+        name: rayleigh(policy, mean, slots // 2, log_rate=True)[0]
+        for name, policy in (("RR", RR), ("PF", PF), ("MaxCI", MAX_CI))
+    }
+    out = [
+        Check(
+            what=f"Cell rate of {more} over {less}, 10 UEs over 20 dB",
+            unit="1",
+            measured=float(rate[more].sum() / rate[less].sum()),
+            wanted=1.3,
+            low=1.0,
+            high=10.0,
+            source="RR < PF < MaxCI",
+        )
+        for more, less in (("PF", "RR"), ("MaxCI", "PF"))
+    ]
+    out.append(
+        near(
+            "MaxCI, static channels, airtime of all but the best UE",
+            Bench([2, 5, 9, 15], [0] * 4, policy=MAX_CI).airtime(400)[:3].sum(),
+            0.0,
+            unit="1",
+            source="the best takes all",
+        )
+    )
+    return out

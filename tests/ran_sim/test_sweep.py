@@ -1,0 +1,343 @@
+"""A sweep: the same rows on any number of processes, nothing lost when it is killed, nothing mixed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ran_sim import sweep as sweeps
+from ran_sim.cli import main
+from ran_sim.cli_values import UsageError, parse_seeds, parse_values
+from ran_sim.engine import Engine
+from ran_sim.provenance import platform_provenance, scenario_hash
+from ran_sim.scenario import ScenarioError, load_scenario
+from ran_sim.score import score
+from ran_sim.sweep import Run, SweepError
+
+BASE = load_scenario("one-cell").with_overrides({"duration_s": 0.4, "warmup_s": 0.1})
+SETTINGS: dict[str, list[Any]] = {"load": [0.5, 1.0], "scheduler": ["pf", "rr"]}
+
+
+def do(tmp_path: Path, runs: list[Run], name: str = "a", **options: Any) -> Path:
+    """Sweep into `name`.parquet."""
+    path = tmp_path / f"{name}.parquet"
+    records = sweeps.sweep(BASE, runs, path.with_suffix(".runs"), **options)
+    sweeps.write_results(path, records, BASE)
+    return path
+
+
+def test_a_row_is_the_score_of_its_run(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1, 2], SETTINGS)
+    assert [(run.seed, *run.settings.values()) for run in runs] == [
+        (1, 0.5, "pf"), (2, 0.5, "pf"), (1, 0.5, "rr"), (2, 0.5, "rr"), (1, 1.0, "pf"), (2, 1.0, "pf"), (1, 1.0, "rr"), (2, 1.0, "rr")
+    ]  # fmt: skip
+    rows = pq.read_table(do(tmp_path, runs)).to_pylist()
+    assert len(rows) == 8
+    scenario = BASE.with_overrides({"load": 1.0, "scheduler": "rr"})
+    engine = Engine(scenario, seed=2)
+    engine.run_until(800)
+    expected = {k: None if np.isnan(v) else v for k, v in score(engine).items()}
+    assert rows[-1] == {
+        "seed": 2, "load": 1.0, "scheduler": "rr", "scenario_hash": scenario_hash(scenario), **expected
+    }  # fmt: skip
+
+
+def test_the_file_says_where_it_came_from(tmp_path: Path) -> None:
+    metadata = pq.read_schema(do(tmp_path, sweeps.plan(BASE, [1], {}))).metadata
+    origin = json.loads(metadata[b"ran_sim"])
+    assert origin == {**platform_provenance(), "scenario": "one-cell", "base_hash": scenario_hash(BASE)}
+    assert type(BASE).model_validate_json(metadata[b"ran_sim.scenario"]) == BASE
+
+
+def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1, 2, 3], {"load": [0.5, 1.0]})
+    one = do(tmp_path, runs, "one", per_session=True)
+    two = do(tmp_path, runs, "two", per_session=True, jobs=2)
+    assert one.read_bytes() == two.read_bytes()
+    for file in one.with_suffix(".runs").iterdir():
+        assert file.read_bytes() == (two.with_suffix(".runs") / file.name).read_bytes()
+
+
+def test_sessions_of_all_runs_are_one_table(tmp_path: Path) -> None:
+    runs, folder, path = sweeps.plan(BASE, [1, 2], {"load": [1.0]}), tmp_path / "runs", tmp_path / "s.parquet"
+    records = sweeps.sweep(BASE, runs, folder, per_session=True)
+    sweeps.write_sessions(path, records, runs, folder, BASE)
+    table = pq.read_table(path)
+    engine = Engine(BASE, seed=2)
+    engine.run_until(800)
+    expected = engine.sessions()
+    of_two = table.filter(np.array(table["seed"]) == 2)
+    assert table.column_names[:3] == ["seed", "load", "ue_id"]
+    for name in expected.dtype.names or ():
+        assert np.array_equal(np.array(of_two[name]), expected[name])
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    told: list[tuple[int, bool]] = []
+
+    def on_done(record: sweeps.Record, known: bool) -> None:
+        told.append((record.seed, known))
+
+    folder = tmp_path / "runs"
+    sweeps.sweep(BASE, sweeps.plan(BASE, [2], {}), folder)
+    records = sweeps.sweep(BASE, sweeps.plan(BASE, [1, 2, 3], {}), folder, on_done=on_done)
+    assert told == [(2, True), (1, False), (3, False)]
+    assert [record.seed for record in records] == [1, 2, 3]
+    told.clear()
+    sweeps.sweep(BASE, sweeps.plan(BASE, [2], {}), folder, per_session=True, on_done=on_done)
+    assert told == [(2, False)]  # its sessions had not been kept
+
+
+def test_what_was_done_before_an_error_is_collected(tmp_path: Path) -> None:
+    collected: list[int] = []
+    runs = sweeps.plan(BASE, [1, 2], {})
+    bad = BASE.with_overrides({"radio.cqi_delay_ms": 20.0})
+    with pytest.raises(SweepError, match="cqi_delay_ms"):
+        sweeps.sweep(
+            BASE,
+            [*runs, Run(seed=1, settings={}, scenario=bad)],
+            tmp_path,
+            collect=lambda records: collected.append(len(records)),
+        )
+    assert collected == [2]
+
+
+# -- killed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_sweep_that_is_killed_leaves_whole_runs_and_goes_on_from_them(tmp_path: Path, jobs: int) -> None:
+    path, folder = tmp_path / "a.parquet", tmp_path / "a.runs"
+    command = [sys.executable, "-m", "ran_sim", "sweep", "one-cell", "--seeds", "1..200", "--jobs", str(jobs)]
+    settings = ["--set", "duration_s=0.4", "--set", "warmup_s=0.1", "--out", str(path)]
+    with subprocess.Popen(
+        [*command, *settings], stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while len(list(folder.glob("*-*.json"))) < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    group = process.pid
+    while _alive(group):  # the workers end with their parent
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    kept = sorted(file.name for file in folder.glob("*-*.json"))
+    assert 3 <= len(kept) < 200
+    stamps = {name: (folder / name).stat().st_mtime_ns for name in kept}
+    # Seeds 1 to 8 of the same scenario: those that were done are taken as they are.
+    base = load_scenario("one-cell")
+    runs = sweeps.plan(base, list(range(1, 9)), {"duration_s": [0.4], "warmup_s": [0.1]})
+    resumed = sweeps.sweep(base, runs, folder)
+    assert not list(folder.glob("*.part"))
+    assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+    assert resumed == sweeps.sweep(base, runs, tmp_path / "unbroken")
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# -- never mixed --------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_another_scenario_or_version_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = sweeps.plan(BASE, [1], {})
+    sweeps.sweep(BASE, runs, tmp_path)
+    other = BASE.with_overrides({"load": 0.7})
+    with pytest.raises(SweepError, match="holds runs of another scenario; choose another place"):
+        sweeps.sweep(other, sweeps.plan(other, [1], {}), tmp_path)
+    now = platform_provenance()
+    monkeypatch.setattr(sweeps, "platform_provenance", lambda: {**now, "numba": "0.1"})
+    with pytest.raises(SweepError, match="holds runs of another numba"):
+        sweeps.sweep(BASE, runs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is none of a sweep"),
+        (b'{"seed": 1}', "is none of a sweep"),
+        (b"[" * 100_000, "is none of a sweep"),
+        (b" " * (1 << 20) + b"1", "longer than 1 MiB"),
+    ],
+)
+@pytest.mark.parametrize("which", ["sweep.json", "run"])
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path, content: bytes, words: str, which: str) -> None:
+    runs = sweeps.plan(BASE, [1], {})
+    sweeps.sweep(BASE, runs, tmp_path)
+    path = tmp_path / (f"{runs[0].name}.json" if which == "run" else which)
+    path.write_bytes(content)
+    with pytest.raises(SweepError, match=words) as caught:
+        sweeps.sweep(BASE, runs, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_under_another_name_is_refused(tmp_path: Path) -> None:
+    one, two = sweeps.plan(BASE, [1, 2], {})
+    sweeps.sweep(BASE, [one], tmp_path)
+    (tmp_path / f"{one.name}.json").rename(tmp_path / f"{two.name}.json")
+    with pytest.raises(SweepError, match="of another run than its name says"):
+        sweeps.sweep(BASE, [two], tmp_path)
+
+
+def test_sessions_that_are_none_are_refused(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1], {})
+    records = sweeps.sweep(BASE, runs, tmp_path, per_session=True)
+    (tmp_path / f"{runs[0].name}.npy").write_bytes(b"\x80\x04N.")
+    with pytest.raises(SweepError, match="holds no sessions; remove it"):
+        sweeps.write_sessions(tmp_path / "s.parquet", records, runs, tmp_path, BASE)
+
+
+# -- what is asked for --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seeds", "settings", "words"),
+    [
+        ([], {}, "0 runs: want 1 to 100000"),
+        (range(1000), {"load": [i / 1000 for i in range(1, 1001)]}, "1000000 runs"),
+        ([-1, 2], {}, "seed -1 is negative"),
+        ([1, 1], {}, "the same run twice"),
+        ([1], {"load": [0.5, 0.5]}, "the same run twice"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(seeds: Any, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SweepError, match=words):
+        sweeps.plan(BASE, seeds, settings)
+    with pytest.raises(ScenarioError, match="lod: got 1, want no such field"):
+        sweeps.plan(BASE, [1], {"lod": [1]})
+
+
+def test_columns_have_one_type(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1], {"load": [1, 0.5], "scheduler.metric": [None]})
+    rows = pq.read_table(do(tmp_path, runs)).to_pylist()
+    assert [row["load"] for row in rows] == [1.0, 0.5]
+    assert [row["scheduler.metric"] for row in rows] == ["null", "null"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("0.5,1", [0.5, 1]),
+        ("pf,m-lwdf", ["pf", "m-lwdf"]),
+        ("pf,2", ["pf", 2]),
+        ("[3,30],[50]", [[3, 30], [50]]),
+        ("true", [True]),
+    ],
+)
+def test_values_are_read_as_they_are_written(text: str, values: list[Any]) -> None:
+    assert parse_values("x", text) == values
+
+
+@pytest.mark.parametrize("text", ["", ",", "pf,", "1,,2"])
+def test_empty_values_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="want values with commas between them"):
+        parse_values("x", text)
+
+
+def test_seeds_are_a_range_or_a_list() -> None:
+    assert parse_seeds("2..5") == [2, 3, 4, 5]
+    assert parse_seeds("7") == [7]
+    assert parse_seeds("3,1") == [3, 1]
+    for text in ("", "a", "1..", "5..2", "1.5", "0..100000000000", "1...3"):
+        with pytest.raises(UsageError, match="--seeds"):
+            parse_seeds(text)
+
+
+# -- as a command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs `ran_sim sweep`, gives standard output, or standard error where it fails."""
+    monkeypatch.setattr("ran_sim.compiled_before", lambda: True)
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", ["ran_sim", "sweep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        seen = capsys.readouterr()
+        assert exit_.value.code in (0, 2)
+        return seen.err if exit_.value.code else seen.out
+
+    return run
+
+
+SHORT = ("--set", "duration_s=0.3", "--set", "warmup_s=0.1", "--jobs", 1)
+
+
+def test_the_command_writes_one_table_and_says_the_means(ran_sim: Callable[..., str], tmp_path: Path) -> None:
+    arguments = (
+        "one-cell",
+        "--seeds",
+        "1..2",
+        "--set",
+        "scheduler=pf,rr",
+        *SHORT,
+        "--out",
+        tmp_path,
+        "--per-session",
+    )
+    out = ran_sim(*arguments)
+    table = pq.read_table(tmp_path / "results.parquet")
+    assert (table.num_rows, table.column_names[:4]) == (4, ["seed", "scheduler", "duration_s", "warmup_s"])
+    mean = np.mean(np.array(table["delivered_mbps"])[:2])
+    row = next(line for line in out.splitlines() if line.startswith("scheduler=pf"))
+    assert f"{mean:.2f}" in row
+    assert pq.read_table(tmp_path / "results.sessions.parquet").num_rows > 4 * 20
+    assert json.loads(ran_sim(*arguments, "--json"))["runs"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("two-cells",), "two-cells: got no scenario"),
+        (("one-cell", "--seeds", "b"), "--seeds b: want 0..31 or 1,2,5"),
+        (("one-cell", "--seeds=-2..1"), "seed -2 is negative"),
+        (("one-cell", "--set", "load"), "--set 'load': want FIELD=VALUE"),
+        (("one-cell", "--set", "load="), "want values with commas"),
+        (("one-cell", "--set", "lod=1,2"), "lod: got 1, want no such field"),
+    ],
+)
+def test_a_wrong_sweep_is_one_line(
+    ran_sim: Callable[..., str], tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    error = ran_sim(*arguments, "--out", tmp_path / "x")
+    assert words in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(ran_sim: Callable[..., str]) -> None:
+    assert "/dev/null/x.runs: cannot be written" in ran_sim(
+        "one-cell", *SHORT, "--out", "/dev/null/x.parquet"
+    )
+
+
+def test_without_pyarrow_it_says_how_to_get_it(
+    ran_sim: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert (
+        ran_sim("one-cell", "--out", tmp_path)
+        == "error: Parquet files need pyarrow: pip install 'ranloop[sweep]'\n"
+    )
