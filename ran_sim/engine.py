@@ -68,11 +68,12 @@ class Engine:
         seed: Which of the worlds that the scenario describes, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
+        traffic: Packets of the classes with model "plugin": "path/to/file.py:function" or a function, see `traffic`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Raises:
         ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
-        PluginError: a metric that cannot be loaded or compiled.
+        PluginError: a metric or a traffic model that cannot be loaded or compiled.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Engine:
         *,
         scheduler: str | None = None,
         metric: str | Callable[..., float] | Plugin | None = None,
+        traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
         if seed < 0:
@@ -107,7 +109,7 @@ class Engine:
         self.slot_ns = scenario.slot_ns
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
-        self._world = _build_world(scenario, seed, settings)
+        self._world = _build_world(scenario, seed, settings, traffic)
         if uniform_class_weights:
             self._world.traffic.weight[:] = 1.0
         self.classes = tuple(
@@ -506,7 +508,7 @@ def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:
         raise ValueError(f"{what} {got}: want {want}")
 
 
-def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
+def _build_world(scenario: Scenario, seed: int, settings: Settings, traffic: Plugin | None) -> World:
     cells, ues, links, radio_state = radio.init_radio(scenario, seed)
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
     rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
@@ -517,7 +519,7 @@ def _build_world(scenario: Scenario, seed: int, settings: Settings) -> World:
         ues=ues,
         links=links,
         radio=radio_state,
-        traffic=init_traffic(scenario),
+        traffic=init_traffic(scenario, traffic),
         queues=init_queues(n_ue),
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
