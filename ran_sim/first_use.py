@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 from ran_sim._jit import CACHE_FOLDER, COMPILED, compiled_before
-from ran_sim.kernels import World, run_slots
+from ran_sim.kernels import World, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
 
@@ -38,7 +38,7 @@ def compile_kernels(world: World) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            run_slots(0, 0, world)
+            run_slots(0, 0, for_slots(world))
         finally:
             ticks.wait()
         if ticks.returncode == 0:
