@@ -69,11 +69,12 @@ class Engine:
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
         path_loss: A path loss of your own in the same forms, in place of the scenario's, see `propagation`.
+        traffic: Packets of the classes with model "plugin": "path/to/file.py:function" or a function, see `traffic`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Raises:
         ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
-        PluginError: a metric or path loss that cannot be loaded or compiled.
+        PluginError: a metric, path loss or traffic model that cannot be loaded or compiled.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Engine:
         scheduler: str | None = None,
         metric: str | Callable[..., float] | Plugin | None = None,
         path_loss: str | Callable[..., float] | Plugin | None = None,
+        traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
         if seed < 0:
@@ -109,7 +111,7 @@ class Engine:
         self.slot_ns = scenario.slot_ns
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
-        self._world = _build_world(scenario, seed, settings, path_loss)
+        self._world = _build_world(scenario, seed, settings, path_loss, traffic)
         if uniform_class_weights:
             self._world.traffic.weight[:] = 1.0
         self.classes = tuple(
@@ -513,6 +515,7 @@ def _build_world(
     seed: int,
     settings: Settings,
     path_loss: str | Callable[..., float] | Plugin | None,
+    traffic: str | Callable[..., tuple[float, float]] | Plugin | None,
 ) -> World:
     cells, ues, links, radio_state = radio.init_radio(scenario, seed, path_loss)
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
@@ -524,7 +527,7 @@ def _build_world(
         ues=ues,
         links=links,
         radio=radio_state,
-        traffic=init_traffic(scenario),
+        traffic=init_traffic(scenario, traffic),
         queues=init_queues(n_ue),
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),

@@ -1,8 +1,9 @@
 """Who is there and where: sessions in every UE slot, random waypoint motion within a session, or a route from a file.
 
 A UE slot alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
-a run. The UE of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is
-approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
+a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy slots at the
+factor of the moment; candidates for a start are thinned (see `load`), and those within a session are nobody's. The UE
+of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
 random waypoint does. UEs in buildings keep their place. Every draw is keyed by the UE's id.
 
 A UE slot with a route has its UEs where the route is at that RAN time, outdoors; a session that starts in the middle of
@@ -17,17 +18,19 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim._jit import bare_kernel
+from ran_sim.load import day_curve, factor_at
 from ran_sim.propagation import car_loss_db, indoor_height_m, penetration_loss_db, way_inside_m
-from ran_sim.random import MOBILITY, SESSION, exponential, uniform
+from ran_sim.random import LOAD, MOBILITY, SESSION, exponential, uniform
 from ran_sim.routes import Routes, load_routes, no_routes
-from ran_sim.scenario import Scenario
+from ran_sim.scenario import Scenario, Traffic
 from ran_sim.state import F64, I64, U8, Ues
 from ran_sim.topology import Topology, drop_point, nearest_copy
 
+_NEVER_S: Final = 1e12  # later than any run ends
 OUTDOOR_HEIGHT_M: Final = 1.5
 _NOBODY_KMH: Final = 1e9
 # Indices of the draws of one session
-_LENGTH, _PAUSE, _STARTS_BUSY, _AGE = 0, 1, 2, 3
+_LENGTH, _PAUSE, _STARTS_BUSY, _AGE, _TAKEN = 0, 1, 2, 3, 4
 _INDOOR, _SPEED, _FIRST_WAYPOINT = 0, 1, 16
 
 
@@ -40,6 +43,10 @@ class Sessions(NamedTuple):
     mean_pause_s: F64
     ticks_per_s: float
     tick_slots: int
+    curve: F64  # [n_corner, 2] load of the day, time in s, see `load`
+    busy_share: F64  # at factor 1
+    candidates_per_s: F64  # 0 where pauses do not follow the load
+    candidate_s: F64  # when session `number` would start, whether the load lets it or not
 
 
 class Motion(NamedTuple):
@@ -73,7 +80,21 @@ def build_sessions(scenario: Scenario) -> Sessions:
         mean_pause_s=np.array([scenario.mean_idle_s(traffic) for traffic in per_ue]),
         ticks_per_s=1e3 / scenario.radio.tick_ms,
         tick_slots=scenario.slots(scenario.radio.tick_ms),
+        curve=day_curve(scenario.load_profile, 1.0),
+        busy_share=np.array([scenario.busy_share(traffic) for traffic in per_ue]),
+        candidates_per_s=np.array([_candidates_per_s(scenario, traffic) for traffic in per_ue]),
+        candidate_s=np.zeros(scenario.n_ue),
     )
+
+
+def _candidates_per_s(scenario: Scenario, traffic: Traffic) -> float:
+    """Rate of candidates: the day's highest, rounded up to 2^k times that at load 1, so that loads share candidates."""
+    profile, session_s = scenario.load_profile, sum(traffic.session_s) / 2.0
+    if profile is None or profile.peak == 0.0 or traffic.idle_s == 0.0:
+        return 0.0
+    share = scenario.busy_share(traffic) * profile.peak
+    octaves = math.ceil(math.log2(share / (1.0 - share) / session_s * traffic.idle_s) - 1e-9)
+    return float(2.0**octaves / traffic.idle_s)
 
 
 def build_motion(scenario: Scenario) -> Motion:
@@ -118,7 +139,13 @@ def first_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
     shortest_s, longest_s = sessions.shortest_s[u], sessions.longest_s[u]
     mean_s = (shortest_s + longest_s) / 2.0
     first_id = u  # session 0
-    if uniform(seed, SESSION, first_id, _STARTS_BUSY) * (mean_s + sessions.mean_pause_s[u]) < mean_s:
+    busy = uniform(seed, SESSION, first_id, _STARTS_BUSY) * (mean_s + sessions.mean_pause_s[u]) < mean_s
+    if sessions.curve.shape[0] > 0 and sessions.mean_pause_s[u] > 0.0:
+        share = sessions.busy_share[u] * factor_at(sessions.curve, 0.0)
+        busy = uniform(seed, SESSION, first_id, _STARTS_BUSY) < share
+        if busy and sessions.candidates_per_s[u] > 0.0:
+            _next_candidate(seed, u, first_id, sessions)
+    if busy:
         length = uniform(seed, SESSION, first_id, _LENGTH)
         length_s = math.sqrt(shortest_s**2 + length * (longest_s**2 - shortest_s**2))
         ues.start_slot[u] = 0
@@ -141,12 +168,40 @@ def next_session(seed: int, u: int, ues: Ues, sessions: Sessions) -> None:
 
 @bare_kernel
 def _schedule(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, sessions: Sessions) -> None:
-    pause_s = sessions.mean_pause_s[u] * exponential(seed, SESSION, ue_id, _PAUSE)
+    if sessions.curve.shape[0] > 0 and sessions.mean_pause_s[u] > 0.0:
+        ue_id = _await_load(seed, u, ue_id, from_slot, ues, sessions)
+        pause_s = sessions.candidate_s[u] - from_slot / sessions.tick_slots / sessions.ticks_per_s
+    else:
+        pause_s = sessions.mean_pause_s[u] * exponential(seed, SESSION, ue_id, _PAUSE)
     length_s = sessions.shortest_s[u] + uniform(seed, SESSION, ue_id, _LENGTH) * (
         sessions.longest_s[u] - sessions.shortest_s[u]
     )
     ues.start_slot[u] = from_slot + _in_slots(pause_s, sessions)
     ues.end_slot[u] = ues.start_slot[u] + _in_slots(length_s, sessions)
+
+
+@bare_kernel
+def _next_candidate(seed: int, u: int, ue_id: int, sessions: Sessions) -> None:
+    sessions.candidate_s[u] += exponential(seed, LOAD, ue_id, _PAUSE) / sessions.candidates_per_s[u]
+
+
+@bare_kernel
+def _await_load(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, sessions: Sessions) -> int:
+    """Go on from session `ue_id` to the first candidate after `from_slot` that the load lets start; its UE id."""
+    from_s = from_slot / sessions.tick_slots / sessions.ticks_per_s
+    most = sessions.candidates_per_s[u]
+    if most == 0.0:
+        sessions.candidate_s[u] = _NEVER_S
+        return ue_id
+    mean_s = (sessions.shortest_s[u] + sessions.longest_s[u]) / 2.0
+    while True:
+        _next_candidate(seed, u, ue_id, sessions)
+        share = sessions.busy_share[u] * factor_at(sessions.curve, sessions.candidate_s[u])
+        rate = share / (1.0 - share) / mean_s
+        if sessions.candidate_s[u] >= from_s and uniform(seed, LOAD, ue_id, _TAKEN) * most < rate:
+            return ue_id
+        sessions.number[u] += 1
+        ue_id += ues.id.size
 
 
 @bare_kernel

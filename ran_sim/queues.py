@@ -27,6 +27,7 @@ RING: Final = 256  # packets a queue can hold; more are dropped and counted
 _MASK: Final = RING - 1
 FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
 NEVER: Final = np.iinfo(np.int64).max
+LAST_SLOT: Final = 2.0**62  # what is due later never comes
 
 
 class Queues(NamedTuple):
@@ -120,21 +121,29 @@ def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, 
 
 
 @bare_kernel
-def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, number: int) -> None:
-    """Make packet `number` the UE's next one."""
+def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: int) -> None:
+    """Make packet `index`, or the next one that is not thinned out, the UE's next one."""
     cls, owner = traffic.of_ue[u], queues.owner[u]
-    queues.next_packet[u] = number
-    queues.nominal[u], queues.next_bytes[u], queues.talking[u] = next_packet(
-        traffic, seed, cls, owner, number, queues.nominal[u], queues.talking[u]
+    number, queues.nominal[u], queues.next_bytes[u], queues.talking[u] = next_packet(
+        traffic, seed, cls, owner, index, queues.nominal[u], queues.talking[u]
     )
+    queues.next_packet[u] = number
+    if queues.nominal[u] > LAST_SLOT:
+        queues.next_slot[u] = NEVER
+        return
     due = arrival_slot(traffic, seed, cls, owner, number, queues.nominal[u])
     queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
 
 
 @bare_kernel
 def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
-    """Take in all packets that are there by `slot`; `counts` is the UE's row."""
-    while queues.next_slot[u] <= slot:
+    """Take in all packets that are there by `slot`, at most RING; `counts` is the UE's row.
+
+    More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
+    """
+    for _ in range(RING):
+        if queues.next_slot[u] > slot:
+            return
         enqueue(queues, counts, u, slot, queues.next_bytes[u])
         _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
 

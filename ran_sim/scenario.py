@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from itertools import chain, combinations, repeat
+from itertools import chain, combinations, pairwise, repeat
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -218,6 +218,8 @@ _MODEL_FIELDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "streaming": (frozenset({"rate_mbps", "segment_s", "start_s"}), frozenset({"resume_s"})),
     "urllc": (frozenset({"packet_bytes", "interval_ms", "arrivals"}), frozenset({"jitter_ms"})),
     "cbr": (frozenset({"rate_mbps", "packet_bytes"}), frozenset()),
+    "trace": (frozenset({"trace"}), frozenset({"trace_once"})),
+    "plugin": (frozenset(), frozenset({"plugin"})),  # or an argument of `Engine`
 }
 _MODEL_ALIASES: Final[Mapping[str, str]] = {"ftp3": "poisson-file"}  # FTP model 3 of TR 36.889 A.1.1
 _OPTIONAL_FIELDS: Final = frozenset().union(
@@ -264,6 +266,12 @@ class Traffic(_Section):
     resume_s: Positive | None = (
         None  # streaming: content that playing goes on with after a stall, else start_s
     )
+    trace: str | None = Field(default=None, min_length=1)  # trace: CSV file of time_ms,bytes, see `traces`
+    trace_once: bool | None = None  # trace: every packet of the file once instead of again and again
+    plugin: str | None = Field(default=None, pattern=r"^.+\.py:\w+$")  # plugin: path/to/file.py:function
+    follows_load: bool = (
+        False  # poisson-file: the files' rate follows `load_profile`, for classes always in session
+    )
     session_s: Range = (10.0, 60.0)  # uniform
     idle_s: NotNegative = (
         35.0  # mean of the exponential pause between sessions at load 1; 0 = always in session
@@ -282,6 +290,10 @@ class Traffic(_Section):
             also = f", perhaps {sorted(possible)}," if possible else ""
             raise ValueError(
                 f"exactly {sorted(needed)}{also} with model {self.model!r}, not {sorted(present)}"
+            )
+        if self.follows_load and (self.model != "poisson-file" or self.idle_s > 0):
+            raise ValueError(
+                "follows_load with model 'poisson-file' and idle_s = 0: the sessions of others follow"
             )
         if self.arrivals == "poisson" and self.jitter_ms is not None:
             raise ValueError("no jitter_ms with Poisson arrivals, which have no rhythm to miss")
@@ -361,6 +373,26 @@ class SliceQuota(_Section):
         return self
 
 
+class LoadProfile(_Section):
+    """How the number of sessions goes over the day: straight from corner to corner, round the clock."""
+
+    points: tuple[tuple[Annotated[float, Field(ge=0, lt=24)], Annotated[float, Field(ge=0, le=100)]], ...] = (
+        Field(min_length=1, max_length=1000)
+    )  # [hour, factor on the mean number of sessions that `load` and the classes make]
+    day_s: Positive = 86_400.0  # RAN time that a day takes
+
+    @model_validator(mode="after")
+    def _hours_ascend(self) -> Self:
+        hours = [hour for hour, _ in self.points]
+        if any(b <= a for a, b in pairwise(hours)):
+            raise ValueError(f"points in the order of their hours, each hour once, not {hours}")
+        return self
+
+    @property
+    def peak(self) -> float:
+        return max(factor for _, factor in self.points)
+
+
 class Reports(_Section):
     periods_ms: tuple[Annotated[int, Field(ge=10)], ...] = (100, 1000)
     delay_ms: NotNegative = 0.0  # from the end of the granularity period until the report leaves the node
@@ -392,6 +424,7 @@ class Scenario(_Section):
     slices: dict[
         SliceId, SliceQuota
     ] = {}  # at the start, in every cell; the whole carrier is shared where missing
+    load_profile: LoadProfile | None = None
     reports: Reports = Reports()
     control: Control = Control()
     run: Run = Run()
@@ -414,6 +447,14 @@ class Scenario(_Section):
             raise ValueError(
                 f"load at most {1 / busiest:.3g}, where every UE slot is busy; for more load raise rate_mbps or idle_s and ues"
             )
+        if self.load_profile is not None:
+            loads = [self.busy_share(t) for t in self.traffic if t.idle_s > 0]
+            if self.load_profile.peak * max(loads, default=0.0) >= 1:
+                raise ValueError(
+                    f"load_profile.points below {1 / max(loads):.3g}, where every UE slot is busy at this load"
+                )
+        if len({t.plugin for t in self.traffic if t.plugin is not None}) > 1:
+            raise ValueError("one traffic plug-in for all classes; it is told which class it is asked for")
         for field, time_ms in (
             ("tick_ms", self.radio.tick_ms),
             ("fading_grid_ms", self.radio.fading_grid_ms),
@@ -465,6 +506,10 @@ class Scenario(_Section):
     def traffic_of_ue(self) -> tuple[int, ...]:
         """Index into `traffic` of every UE slot; a class fills consecutive slots."""
         return tuple(chain.from_iterable(repeat(i, traffic.ues) for i, traffic in enumerate(self.traffic)))
+
+    def busy_share(self, traffic: Traffic) -> float:
+        """Long-run share of the time in which a UE slot of the class holds a session, at this scenario's load."""
+        return traffic.busy_share * (self.load if traffic.delay_bound else 1.0)
 
     def mean_idle_s(self, traffic: Traffic) -> float:
         """Mean pause between two sessions at this scenario's load: the busy share at load 1 times the load."""
@@ -520,7 +565,20 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         mobility["routes_file"] = str(
             path.parent / mobility["routes_file"]
         )  # an absolute path stays as it is
-    return _checked(data, source=str(path))
+    return _checked(_beside(data, path.parent), source=str(path))
+
+
+def _beside(data: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Files that traffic refers to are looked for beside the scenario's own."""
+
+    def placed(entry: Any) -> Any:
+        if not isinstance(entry, Mapping):
+            return entry
+        names = {key: entry[key] for key in ("trace", "plugin") if isinstance(entry.get(key), str)}
+        return {**entry, **{key: str(folder / name) for key, name in names.items()}}
+
+    classes = data.get("traffic")
+    return {**data, "traffic": [placed(entry) for entry in classes]} if isinstance(classes, list) else data
 
 
 def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:

@@ -13,6 +13,11 @@ A packet is what the application hands over at once and needs as a whole:
   rest as it is shown, so the player of `playout` has something in hand.
 - urllc: small packets, at fixed intervals with or without truncated normal jitter, or as a Poisson process.
 - cbr: packets of one size at fixed intervals.
+- trace: the packets of a recording. A UE enters it at a time of its own and goes round, for good or once; between the
+  last packet and the first lies the mean gap.
+- plugin: a function of your own, see `SIGNATURE`.
+
+Files of a class that follows the load come at a rate in proportion to the factor of `load`.
 
 Every draw is keyed by the UE's id and the packet's number, so a UE is offered the same packets whatever the scheduler or
 an xApp does.
@@ -21,20 +26,39 @@ an xApp does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ran_sim import random
 from ran_sim._jit import bare_kernel
+from ran_sim.load import day_curve, factor_at, peak_of
+from ran_sim.plugins import Plugin, as_plugin, compiled
 from ran_sim.scenario import VOICE_FRAME_S, Scenario
 from ran_sim.scenario import Traffic as TrafficClass
-from ran_sim.state import F64, I32, U8
+from ran_sim.state import F64, I32, I64, U8
+from ran_sim.traces import read_trace
 
 FULL_BUFFER: Final = 0
 POISSON: Final = 1
 FRAMES: Final = 2  # video, XR, CBR, periodic URLLC and streams differ in their numbers only
 VOICE: Final = 3
+TRACE: Final = 4
+PLUGIN: Final = 5
+_MODELS: Final = {
+    "full-buffer": FULL_BUFFER,
+    "poisson-file": POISSON,
+    "voip": VOICE,
+    "trace": TRACE,
+    "plugin": PLUGIN,
+}
+
+# A plug-in is asked for each packet with the seed, the traffic class (its row), the UE's id, the packet's number in the
+# session and the slot that the one before was due in, the session's start for the first. It answers with the gap to
+# that slot, in slots, and the size in bytes. An infinite gap ends the flow; less than 0 slots is 0, less than 1 byte 1.
+SIGNATURE: Final = "UniTuple(float64, 2)(int64, int64, int64, int64, float64)"
+MOST_BYTES: Final = 1 << 31
 
 SIZE_SD: Final = 0.105  # of the mean frame size
 SIZE_RANGE: Final = 0.5  # truncation, of the mean
@@ -51,7 +75,10 @@ RESUME_SLOTS: Final = 2  # content that it goes on with after a stall
 TALK_ENDS: Final = 3  # probability that the frame after one of speech is silent
 TALK_BEGINS: Final = 4  # probability that the frame after a silent one is speech
 QUIET_BYTES: Final = 5  # of a silence descriptor
-N_SHAPE: Final = 6
+LAP_SLOTS: Final = 6  # of a recording
+ONCE: Final = 7  # 1 = its packets come once
+FOLLOWS: Final = 8  # 1 = the rate of files follows the load of the day
+N_SHAPE: Final = 9
 
 # TS 23.501 V17 Table 5.7.4-1, default priority level: lower is served first.
 PRIORITY_LEVEL: Final = {
@@ -75,14 +102,32 @@ class Traffic(NamedTuple):
     priority: F64  # TS 23.501 priority level
     weight: F64  # [n_cell, n_class] scheduling weight; an action may move it
     shape: F64  # [n_class, N_SHAPE] what only some models have, see the columns above
+    trace: F64  # [n_packet, 2] recordings, class after class: slots since its first packet, bytes
+    trace_start: I64  # [n_class + 1] where a class's recording begins
+    curve: F64  # [n_corner, 2] load of the day, time in slots, see `load`
+    plugin: Plugin  # of `SIGNATURE`
 
 
-def init_traffic(scenario: Scenario) -> Traffic:
-    """Arrays of the scenario's traffic classes; one interval or budget need not be a whole number of slots."""
+def init_traffic(scenario: Scenario, plugin: Plugin | None = None) -> Traffic:
+    """Arrays of the scenario's traffic classes; one interval or budget need not be a whole number of slots.
+
+    Args:
+        scenario: The world.
+        plugin: Function of `SIGNATURE` in place of the one that the classes name.
+
+    Raises:
+        ScenarioError: a recording that cannot be used.
+        PluginError: a plug-in that cannot be loaded or compiled.
+    """
     slots_per_s = 1e9 / scenario.slot_ns
     classes = scenario.traffic
     interval_s, size_bytes = np.array([_interval_and_size(traffic) for traffic in classes]).T
     varies = [t.model in ("video", "xr") and t.five_qi != VOICE_5QI for t in classes]
+    traces = [np.zeros((0, 2)) if t.trace is None else read_trace(t.trace) for t in classes]
+    shape = np.array([_shape(t, slots_per_s) for t in classes])
+    for row, trace in zip(shape, traces, strict=True):
+        trace[:, 0] *= slots_per_s / 1e3
+        row[LAP_SLOTS] = trace[-1, 0] * len(trace) / (len(trace) - 1) if len(trace) else 0.0
     weight = np.array([scenario.scheduler.class_weight.get(t.five_qi, 1.0) for t in classes])
     return Traffic(
         of_ue=np.array(scenario.traffic_of_ue, np.int32),
@@ -97,16 +142,28 @@ def init_traffic(scenario: Scenario) -> Traffic:
         delay_bound=np.array([t.delay_bound for t in classes], np.uint8),
         priority=np.array([PRIORITY_LEVEL[t.five_qi] for t in classes], np.float64),
         weight=np.tile(weight, (scenario.n_cell, 1)),
-        shape=np.array([_shape(t, slots_per_s) for t in classes]),
+        shape=shape,
+        trace=np.concatenate(traces),
+        trace_start=np.cumsum([0, *map(len, traces)], dtype=np.int64),
+        curve=day_curve(scenario.load_profile, slots_per_s),
+        plugin=_plugin(classes, plugin),
     )
 
 
+def _plugin(classes: Iterable[TrafficClass], given: Plugin | None) -> Plugin:
+    named = next((t.plugin for t in classes if t.plugin is not None), None)
+    chosen = named if given is None else given
+    return compiled(SIGNATURE, cache=True)(_no_packets) if chosen is None else as_plugin(chosen, SIGNATURE)
+
+
+def _no_packets(
+    seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+) -> tuple[float, float]:
+    return np.inf, 1.0
+
+
 def _kind(traffic: TrafficClass) -> int:
-    if traffic.model == "full-buffer":
-        return FULL_BUFFER
-    if traffic.model == "voip":
-        return VOICE
-    return POISSON if traffic.model == "poisson-file" or traffic.arrivals == "poisson" else FRAMES
+    return POISSON if traffic.arrivals == "poisson" else _MODELS.get(traffic.model, FRAMES)
 
 
 def _interval_and_size(traffic: TrafficClass) -> tuple[float, float]:
@@ -135,6 +192,8 @@ def _shape(traffic: TrafficClass, slots_per_s: float) -> list[float]:
         shape[TALK_ENDS] = VOICE_FRAME_S / traffic.talk_s if silent else 0.0
         shape[TALK_BEGINS] = VOICE_FRAME_S / traffic.silence_s if silent else 1.0
         shape[QUIET_BYTES] = traffic.sid_bytes or SID_BYTES
+    shape[ONCE] = bool(traffic.trace_once)
+    shape[FOLLOWS] = traffic.follows_load
     return shape
 
 
@@ -189,8 +248,8 @@ def nominal_slot(traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, 
 @bare_kernel
 def next_packet(
     traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float, talking: int
-) -> tuple[float, int, int]:
-    """When packet `index` is due and its size, given the one before.
+) -> tuple[int, float, int, int]:
+    """The packet `index`, or the next one that is not thinned out, given the one before.
 
     Args:
         traffic: The classes.
@@ -202,12 +261,69 @@ def next_packet(
         talking: Whether that packet was a frame of speech; voip only.
 
     Returns:
-        When it is due in slots, its bytes, and whether it is a frame of speech.
+        Its number, when it is due in slots (infinity: never), its bytes, and whether it is a frame of speech.
     """
-    if traffic.model[cls] == VOICE:
-        return _voice_packet(traffic, seed, cls, ue_id, index, previous, talking)
-    due = nominal_slot(traffic, seed, cls, ue_id, index, previous)
-    return due, packet_bytes(traffic, seed, cls, ue_id, index), 0
+    model = traffic.model[cls]
+    if model == VOICE:
+        due, n_bytes, talking = _voice_packet(traffic, seed, cls, ue_id, index, previous, talking)
+        return index, due, n_bytes, talking
+    if model == TRACE:
+        due, n_bytes = _recorded_packet(traffic, seed, cls, ue_id, index, previous)
+        return index, due, n_bytes, 0
+    if model == PLUGIN:
+        gap, wanted = traffic.plugin(seed, cls, ue_id, index, previous)
+        due = np.inf if math.isnan(gap) else previous + max(gap, 0.0)
+        size = 1.0 if math.isnan(wanted) else min(max(wanted, 1.0), float(MOST_BYTES))
+        return index, due, int(size), 0
+    if traffic.shape[cls, FOLLOWS] > 0.0 and traffic.curve.shape[0] > 0:
+        index, due = _thinned(traffic, seed, cls, ue_id, index, previous)
+    else:
+        due = nominal_slot(traffic, seed, cls, ue_id, index, previous)
+    return index, due, packet_bytes(traffic, seed, cls, ue_id, index), 0
+
+
+@bare_kernel
+def _thinned(
+    traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float
+) -> tuple[int, float]:
+    """Number and time of the first candidate from `index` on that the load of its time lets through."""
+    peak = peak_of(traffic.curve)
+    if peak == 0.0:
+        return index, np.inf
+    due = previous
+    while True:
+        gap = random.exponential(seed, random.TRAFFIC, ue_id, -1 - index)
+        due += float(traffic.interval_slots[cls]) / peak * gap
+        if random.uniform(seed, random.LOAD, ue_id, index) * peak < factor_at(traffic.curve, due):
+            return index, due
+        index += 1
+
+
+@bare_kernel
+def _recorded_packet(
+    traffic: Traffic, seed: int, cls: int, ue_id: int, index: int, previous: float
+) -> tuple[float, int]:
+    """When packet `index` of a recording is due, entered at the UE's own time, and its size."""
+    begin = traffic.trace_start[cls]
+    n = traffic.trace_start[cls + 1] - begin
+    if traffic.shape[cls, ONCE] > 0.0 and index >= n:
+        return np.inf, 1
+    lap = traffic.shape[cls, LAP_SLOTS]
+    offset = lap * random.uniform(seed, random.TRACE, ue_id, 0)
+    low, first = 0, n  # the first packet at or after `offset` lies in low .. first
+    while low < first:
+        middle = (low + first) // 2
+        if traffic.trace[begin + middle, 0] < offset:
+            low = middle + 1
+        else:
+            first = middle
+    row = (first + index) % n
+    before = offset if index == 0 else traffic.trace[begin + (row - 1) % n, 0]
+    gap = traffic.trace[begin + row, 0] - before
+    # Before the first packet lies the last one, or the entry after it, of the lap before.
+    if row == 0 and (index > 0 or first == n):
+        gap += lap
+    return previous + gap, int(traffic.trace[begin + row, 1])
 
 
 @bare_kernel

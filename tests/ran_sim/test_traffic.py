@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from ran_sim import counters as count
+from ran_sim._jit import bare_kernel
 from ran_sim.queues import arrive, init_queues, start_flow
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ran_sim.state import F64
 from ran_sim.traffic import Traffic, arrival_slot, init_traffic, next_packet
 
 SCENARIO = load_scenario("seven-sites")
@@ -17,12 +19,18 @@ def packets(
     name: str, n: int, *, ue_id: int = 7, seed: int = 1, traffic: Traffic = TRAFFIC
 ) -> tuple[np.ndarray, np.ndarray]:
     """Arrival slots and sizes in bytes of the first `n` packets of a UE whose session starts in slot 0."""
-    cls, nominal, talking = CLASS.get(name, 0), 0.0, 0
     slots, sizes = np.zeros(n), np.zeros(n)
-    for i in range(n):
-        nominal, sizes[i], talking = next_packet(traffic, seed, cls, ue_id, i, nominal, talking)
-        slots[i] = arrival_slot(traffic, seed, cls, ue_id, i, nominal)
+    _draw(traffic, seed, CLASS.get(name, 0), ue_id, slots, sizes)
     return slots, sizes
+
+
+@bare_kernel
+def _draw(traffic: Traffic, seed: int, cls: int, ue_id: int, slots: F64, sizes: F64) -> None:
+    """Compiled, because handing the classes' arrays to a kernel takes longer than a packet does in it."""
+    due, talking = 0.0, 0
+    for i in range(slots.shape[0]):
+        number, due, sizes[i], talking = next_packet(traffic, seed, cls, ue_id, i, due, talking)
+        slots[i] = arrival_slot(traffic, seed, cls, ue_id, number, due)
 
 
 def only(**fields: object) -> Scenario:
