@@ -114,15 +114,15 @@ def a_stream(**fields: object) -> Scenario:
 
 
 def test_times_of_a_session_s_player_add_up_to_the_session() -> None:
-    engine = Engine(a_stream(rate_mbps=12.0), seed=2)
+    engine = Engine(a_stream(rate_mbps=30.0), seed=2)
     engine.run_until(16_000)
     rows = engine.sessions()
     ended = rows[rows["end_slot"] < engine.slot]
     in_session = ended["end_slot"] - ended["start_slot"]
     counted = ended["startup_slots"] + ended["playing_slots"] + ended["stalled_slots"]
     assert len(ended) >= 6
-    assert (counted[1:] == in_session[1:]).all() or (counted == in_session).all()
-    assert ended["stalls"].sum() > 0  # 72 Mb/s are more than the cell can carry to all of them
+    assert np.array_equal(counted, in_session)
+    assert ended["stalls"].sum() > 0  # six times 30 Mb/s, where the largest block in every slot is 100 Mb/s
     figures = score(engine)
     played = rows["playing_slots"].sum() + rows["stalled_slots"].sum()
     assert figures["stall_pct"] == pytest.approx(100 * rows["stalled_slots"].sum() / played)
@@ -139,7 +139,7 @@ def test_stream_that_the_cell_can_carry_never_stalls() -> None:
 
 
 def test_reports_of_stalls_add_up_and_say_nothing_of_other_traffic() -> None:
-    scenario = a_stream(rate_mbps=12.0)
+    scenario = a_stream(rate_mbps=30.0)
     both = [*(t.model_dump() for t in scenario.traffic), load_scenario("one-cell").traffic[0].model_dump()]
     world = SimWorld(scenario.with_overrides({"traffic": both, "traffic.film.session_s": [1e3, 1e3]}), seed=2)
     names = frozenset({"X.UE.StallTime", "X.UE.Stalls"})
