@@ -154,7 +154,10 @@ def test_the_kill_switch_over_a_bus(ranloop: Ranloop, tmp_path: Path) -> None:
                 vandal.poll(0.1)
             killed = ranloop("order", "all", "--kill", "--bus", broker.url)
             # A node that nobody hosts cannot confirm: that is an error, and the others obey all the same.
-            assert (killed.code, killed.out) == (2, "a-broken-one does not answer\ntoy-1 obeys\ntoy-2 obeys\n")
+            assert (killed.code, killed.out) == (
+                2,
+                "a-broken-one does not answer\ntoy-1 obeys\ntoy-2 obeys\n",
+            )
             assert "catalogue_ignored" in killed.err
             live.wait_for(Status.REFUSED)
             assert all(guard.killed for guard in live.host.host.guards.values())
