@@ -144,10 +144,10 @@ def _working(peer: Peer, n_cell: int, n_ue: int) -> Iterator[_Worker]:
         except OSError as error:
             raise PeerError(f"{INTERPRETER}={python}: {error.strerror}") from error
         try:
-            with contextlib.suppress(BrokenPipeError), process:
-                yield _Worker(process, words)
+            yield _Worker(process, words)
         finally:
             process.kill()
+            process.communicate()  # closes its pipes, also to one that has died
 
 
 def _ours_s(engine: Engine, n_slots: int) -> float:
