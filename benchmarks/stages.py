@@ -11,6 +11,7 @@ import inspect
 import textwrap
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -36,6 +37,7 @@ def _cycles(typing_context: Any) -> Any:
     return numba.types.int64(), generate
 
 
+@cache
 def clocked(function: Callable[..., None]) -> tuple[Clocked, list[str]]:
     """`run_slots` with another argument, int64 [n_stage], that each stage's cycles are added to; and their names."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
