@@ -70,6 +70,9 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
   are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
   by the cycle counter.
+- **Floor of a stage.** The least work that a stage of S1 cannot avoid, counted by hand from its kernel, at the rate at which
+  loops that do nothing else do it here (`benchmarks/floors.py`). No stage reaches it: branches, values that wait for
+  another, and rows of 18 RBGs that fill no whole vectors are left out.
 - **Cost by UEs, cells and load.** The ratio is the cost of a slot in slots of S1, measured in turns with it.
 - **Beside other simulators.** Nobody else simulates the same thing, so a UE·step is not the same work: the notes say what a
   peer's step leaves out. As many cells and UEs on both sides; the ratio is our time per UE·step, or per simulated second,

@@ -32,6 +32,11 @@ _N_MCS, _N_CQI = 28, 15
 _SINE_AND_COSINE = 29  # operations a wave: phase 4, square 1, sine 9, cosine 8, double angle and sums 7
 _COMBINE_TAPS = 33  # operations a process and RBG: four complex products, their sum, its power
 _EXPONENTIAL = 20  # operations of 2^x: split 6, polynomial 12, join 2
+_MEASURED_LINK = 3  # functions a UE and cell: two of its measurement error, one of its power
+_PATH_GAIN = (
+    14  # functions a moved UE and site: chance and state of sight 4, path losses 5, directions and antenna 5
+)
+_MAP_VALUES = 12  # three maps, four corners each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,8 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     reports, dcis = ues / world.settings.cqi_period_slots, world.settings.max_dci
     k = world.links.fading.shape[1] - 1
     processes = world.radio.fading.cell.shape[1]
+    links, tick_slots = ues * cells, int(world.radio.tick_slots)
+    moved_to = int((world.radio.motion.indoor == 0).sum()) * world.radio.topology.site_x_m.size
     fade_ops = SINUSOIDS * TAPS * processes * _SINE_AND_COSINE + processes * n_rbg * _COMBINE_TAPS
     return {
         "arrivals_and_reports": Work(read=4 * ues + 3 * reports * n_rbg, touch=3 * reports),
@@ -171,6 +178,11 @@ def stage_work(engine: Engine) -> dict[str, Work]:
         ),
         "average": Work(read=8 * ues, vector_op=cells * n_rbg),
         "spend_slot": Work(vector_op=2 * cells * n_rbg),
+        "radio tick": Work(
+            function=(_MEASURED_LINK * links + _PATH_GAIN * moved_to) / tick_slots,
+            draw=links / tick_slots,
+            touch=_MAP_VALUES * moved_to / tick_slots,
+        ),
     }
 
 

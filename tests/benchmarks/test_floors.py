@@ -10,7 +10,10 @@ from ran_sim import kernels
 
 
 class Still:
-    """The part of an engine that work is counted from: two cells, 40 UEs, 10 RBGs, 4 links a UE and 5 processes."""
+    """The part of an engine that work is counted from.
+
+    Two cells on two sites, 40 UEs of which 30 sit indoors, 10 RBGs, 4 links a UE and 5 processes.
+    """
 
     n_ue, n_cell, n_rbg = 40, 2, 10
 
@@ -24,6 +27,14 @@ class Still:
         class radio:
             class fading:
                 cell = np.zeros((40, 5))
+
+            class motion:
+                indoor = np.repeat([1, 0], [30, 10])
+
+            class topology:
+                site_x_m = np.zeros(2)
+
+            tick_slots = 100
 
 
 @pytest.fixture
@@ -58,9 +69,14 @@ def test_scheduling_compares_ues_once_for_each_dci_and_rbgs_for_each_chosen_ue(w
     assert work["schedule_cell"].claim == pytest.approx(40 * 4 + 2 * 10 * 4 + 8 * np.log2(28))
 
 
+def test_a_tick_is_spread_over_its_slots(work: dict[str, Work]) -> None:
+    # 40 x 2 links measured; 10 UEs outdoors move towards 2 sites.
+    assert work["radio tick"] == Work(function=(80 * 3 + 20 * 14) / 100, draw=0.8, touch=20 * 12 / 100)
+
+
 def test_every_stage_with_a_floor_is_clocked(work: dict[str, Work]) -> None:
     _, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]
-    assert set(work) == set(names)
+    assert set(work) == {*names, "radio tick"}
 
 
 def test_rows_put_the_measured_stage_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
