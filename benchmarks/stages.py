@@ -23,7 +23,7 @@ from benchmarks.measure import F64
 from ran_sim import kernels
 from ran_sim.engine import Engine
 
-Clocked = Callable[[int, int, Any, Any], None]
+Clocked = Any  # numba's dispatcher of (first slot, stop, world, cycles)
 
 
 @intrinsic
@@ -76,7 +76,8 @@ def stage_us(engine: Engine, *, ticks: int, rounds: int) -> dict[str, F64]:
     run, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # numba's dispatchers have no types
     world = kernels.for_slots(engine._world)
     n_slots = int(engine._world.radio.tick_slots)
-    run(engine.slot, engine.slot, world, np.zeros(len(names), np.int64))
+    examples = (engine.slot, engine.slot, world, np.zeros(len(names), np.int64))
+    run = run.compile(tuple(map(run.typeof_pyval, examples)))  # bound to types, as an engine's kernels are
     took = np.zeros((len(names) + 1, rounds))
     for i in range(rounds):
         cycles, slots_s = np.zeros(len(names), np.int64), 0.0
