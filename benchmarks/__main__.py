@@ -1,6 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
---only NAME    one of them (repeatable): action_path, codec, first_report, imports, loop, model_call, simulator
+--only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, model_call, peers,
+               simulator
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -22,7 +23,17 @@ from pathlib import Path
 
 from benchmarks.measure import Row
 
-NAMES = ("codec", "action_path", "model_call", "loop", "simulator", "imports", "first_report")
+NAMES = (
+    "codec",
+    "action_path",
+    "model_call",
+    "loop",
+    "simulator",
+    "curves",
+    "peers",
+    "imports",
+    "first_report",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
 _HEAD = ("name", "p50", "p99", "unit", "peer", "peer p50", "ratio p50", "ratio p99", "bar", "ok", "note")
@@ -59,6 +70,14 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
   are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
   by the cycle counter.
+- **Floor of a stage.** The least work that a stage of S1 cannot avoid, counted by hand from its kernel, at the rate at which
+  loops that do nothing else do it here (`benchmarks/floors.py`). No stage reaches it: branches, values that wait for
+  another, and rows of 18 RBGs that fill no whole vectors are left out.
+- **Cost by UEs, cells and load.** The ratio is the cost of a slot in slots of S1, measured in turns with it.
+- **Beside other simulators.** Nobody else simulates the same thing, so a UE·step is not the same work: the notes say what a
+  peer's step leaves out. As many cells and UEs on both sides; the ratio is our time per UE·step, or per simulated second,
+  in the peer's. They are installed by `pip install --group peers` into an environment of their own, whose interpreter
+  `RANLOOP_PEERS_PYTHON` names.
 """
 
 

@@ -19,6 +19,7 @@ from typing import cast
 import numba
 import numpy as np
 
+from benchmarks import floors
 from benchmarks.measure import F64, Row
 from benchmarks.stages import stage_us
 from benchmarks.worlds import full_buffer, mixed
@@ -28,6 +29,7 @@ from ran_sim.scenario import Scenario, load_scenario
 SCENARIOS = ("one-cell", "seven-sites")
 ROUNDS = 11
 _SLOTS = {"one-cell": 4000, "seven-sites": 1000}
+_WITH_FLOORS = "S1, full buffer"
 _SETTLE_SLOTS = 400  # full buffers need no more than their first CQI and averages
 _WARM_UP_SLOTS = 2000  # 1 s of RAN time: UEs have arrived, queues have filled
 
@@ -83,7 +85,7 @@ def _rows(name: str) -> list[Row]:
 
 
 def _bar_rows() -> list[Row]:
-    """S1 to S4: CPU time of a slot, its bar, and where the time goes in S1."""
+    """S1 to S4: CPU time of a slot, its bar, and where the time goes; in S1 each stage beside its floor."""
     rows = []
     for name, (scenario, bar_us) in _worlds_with_bars().items():
         engine = Engine(scenario, 1)
@@ -102,12 +104,14 @@ def _bar_rows() -> list[Row]:
                 + ", ".join(f"{stage} {100 * np.median(us / total):.0f}" for stage, us in took.items()),
             )
         )
+        if name == _WITH_FLOORS:
+            rows += floors.rows("S1", engine, took)
     return rows
 
 
 def _worlds_with_bars() -> dict[str, tuple[Scenario, float | None]]:
     return {
-        "S1, full buffer": (full_buffer(19), 190.0),
+        _WITH_FLOORS: (full_buffer(19), 190.0),
         "S2, full buffer": (full_buffer(1), 10.0),
         "S3, full buffer": (full_buffer(7), None),
         "S4, QoS flows at load 0.5": (mixed(19, 0.5), 285.0),

@@ -11,6 +11,7 @@ import inspect
 import textwrap
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numba
@@ -22,7 +23,7 @@ from benchmarks.measure import F64
 from ran_sim import kernels
 from ran_sim.engine import Engine
 
-Clocked = Callable[[int, int, Any, Any], None]
+Clocked = Any  # numba's dispatcher of (first slot, stop, world, cycles)
 
 
 @intrinsic
@@ -36,6 +37,7 @@ def _cycles(typing_context: Any) -> Any:
     return numba.types.int64(), generate
 
 
+@cache
 def clocked(function: Callable[..., None]) -> tuple[Clocked, list[str]]:
     """`run_slots` with another argument, int64 [n_stage], that each stage's cycles are added to; and their names."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
@@ -74,7 +76,8 @@ def stage_us(engine: Engine, *, ticks: int, rounds: int) -> dict[str, F64]:
     run, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # numba's dispatchers have no types
     world = kernels.for_slots(engine._world)
     n_slots = int(engine._world.radio.tick_slots)
-    run(engine.slot, engine.slot, world, np.zeros(len(names), np.int64))
+    examples = (engine.slot, engine.slot, world, np.zeros(len(names), np.int64))
+    run = run.compile(tuple(map(run.typeof_pyval, examples)))  # bound to types, as an engine's kernels are
     took = np.zeros((len(names) + 1, rounds))
     for i in range(rounds):
         cycles, slots_s = np.zeros(len(names), np.int64), 0.0

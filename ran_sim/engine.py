@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim import counters, radio, saved
+from ran_sim._jit import bound
 from ran_sim.counters import Snapshot
 from ran_sim.csi import init_csi
 from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
@@ -29,6 +30,9 @@ from ran_sim.sessions import fold_all, init_counts, sync_sessions
 from ran_sim.slices import DEDICATED, MAX, MIN, init_slices, set_quota
 from ran_sim.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.traffic import init_traffic
+
+Arguments = TypeVarTuple("Arguments")
+R = TypeVar("R")
 
 SESSION_DTYPE: Final = np.dtype(
     [
@@ -133,6 +137,7 @@ class Engine:
         self._next_tick = 0
         self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
         self._ended: list[NDArray[Any]] = []
+        self._bound: dict[Callable[..., Any], Callable[..., Any]] = {}  # kernels, to the types of this world
 
     # What is there -----------------------------------------------------------------------------------------------
 
@@ -202,20 +207,21 @@ class Engine:
             stop = min(slot, self._next_tick)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
-            run_slots(self._slot, stop, for_slots(self._world))
+            self._call(run_slots, self._slot, stop, for_slots(self._world))
             self._slot = stop
             if stop == self._warmup_slot:
                 self.count_from_now()
 
     def _tick(self) -> None:
         world = self._world
-        radio.radio_tick(self._slot, world.cells, world.ues, world.links, world.radio)
+        self._call(radio.radio_tick, self._slot, world.cells, world.ues, world.links, world.radio)
         self._sync()
         self._next_tick = self._slot + int(world.radio.tick_slots)
 
     def _sync(self) -> None:
         world = self._world
-        n_ended = sync_sessions(
+        n_ended = self._call(
+            sync_sessions,
             self._slot,
             self.seed,
             world.cells.site,
@@ -232,6 +238,12 @@ class Engine:
             self._ended.append(
                 self._session_rows(counts.ended_ue[:n_ended].copy(), counts.ended[:n_ended].copy())
             )
+
+    def _call(self, kernel: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
+        """Call a kernel whose arguments always have the types that they have the first time."""
+        if kernel not in self._bound:
+            self._bound[kernel] = bound(kernel, *arguments)
+        return cast(R, self._bound[kernel](*arguments))
 
     def count_from_now(self) -> None:
         """Let `sessions`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
@@ -253,7 +265,7 @@ class Engine:
         """
         twin = copy.copy(self)
         twin._world = saved.copy_tree(self._world)
-        twin._ended = list(self._ended)
+        twin._ended, twin._bound = list(self._ended), dict(self._bound)
         return twin
 
     def save(self, path: str | Path) -> None:
@@ -355,7 +367,7 @@ class Engine:
             f"at most {most:g}, what the cells are configured with",
         )
         world.cells.tx_power_dbm[self._cell(cell)] = dbm
-        radio.refresh_links(world.cells, world.ues, world.links, world.radio)
+        self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
 
     def set_cio(self, cell: int, db: float) -> None:
         """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
@@ -381,7 +393,7 @@ class Engine:
         for each, wanted in zip(chosen.tolist(), states.tolist(), strict=True):
             command_state(self._slot, each, int(wanted), world.cells, world.energy)
         if len(sleepy):
-            radio.refresh_links(world.cells, world.ues, world.links, world.radio)
+            self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
             self._sync()
 
     def request_handover(self, u: int, cell: int) -> bool:
@@ -395,8 +407,15 @@ class Engine:
         if self._slot == 0:
             return False
         done = bool(
-            radio.request_handover(
-                self._slot, self._ue(u), self._cell(cell), world.cells, world.ues, world.links, world.radio
+            self._call(
+                radio.request_handover,
+                self._slot,
+                self._ue(u),
+                self._cell(cell),
+                world.cells,
+                world.ues,
+                world.links,
+                world.radio,
             )
         )
         if done:
@@ -408,7 +427,7 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """Copies of all counters and gauges as of the start of `slot`."""
         world = self._world
-        fold_all(world.queues.cell, world.traffic.of_ue, world.counts)
+        self._call(fold_all, world.queues.cell, world.traffic.of_ue, world.counts)
         queues = world.queues
         waits = queues.sending < queues.tail
         oldest = queues.arrival[np.arange(self.n_ue), queues.sending % RING]

@@ -1,6 +1,7 @@
 """The network as a Gymnasium environment: cells are steered by offset and class weights, every 100 ms.
 
-`gymnasium.make("ranloop/Cell-v0")` or `CellEnv(...)`; the extra `gym` brings Gymnasium. What stands between an xApp and
+`gymnasium.make("ran_sim.environment:ranloop/Cell-v0")` or `CellEnv(...)`; the extra `gym` brings Gymnasium. The import
+makes the name known, and what stands before the colon has Gymnasium do it, also in a process of its own. What stands between an xApp and
 a node (guard, leases, report delay, rounding) is left out: a policy that is trained here goes behind the guard later.
 """
 
@@ -244,3 +245,7 @@ def _bounds(scenario: Scenario, n_class: int) -> tuple[F32, F32]:
     low = [0.0] * (_CELL_COLUMNS - 1) + [-CIO_SPAN_DB] + [-log2_span] * n_class + [0.0] * n_class
     high = [1.0, scenario.n_ue, peak_mbps, peak_mbps, 15.0, 1.0, _MOST_BACKLOG_MB, CIO_SPAN_DB]
     return np.array(low, np.float32), np.array(high + [log2_span] * n_class + [1.0] * n_class, np.float32)
+
+
+if "ranloop/Cell-v0" not in gymnasium.registry:
+    gymnasium.register(id="ranloop/Cell-v0", entry_point="ran_sim.environment:CellEnv")

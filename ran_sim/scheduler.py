@@ -46,6 +46,10 @@ GBR_BUCKET_MS: Final = 100.0  # of a guaranteed bit rate that can be claimed lat
 _UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in its cell yet
 
 
+# Columns of `Mac.bids`
+_NEEDED, _GRANTED, _GUARANTEED, _BASE, _FACTOR, _BOUND = range(6)
+
+
 class Mac(NamedTuple):
     """Scheduler state; shape [n_ue] unless said otherwise."""
 
@@ -68,6 +72,8 @@ class Mac(NamedTuple):
     granted_bits: F64
     guaranteed_bits: F64  # claimed before all flows without a guarantee, 0 without one
     chosen: I64
+    bidder: I64  # UE slot by index into `chosen`
+    bids: F64  # [n_ue, 6] what it brings, columns `_NEEDED` ..
     owner: I32  # [n_rbg] index into `chosen`, -1 free, -2 used by a retransmission
 
 
@@ -98,6 +104,8 @@ def init_mac(n_ue: int, n_cell: int, rbg_prb: I64, gbr_rate: F64, gbr_most: F64)
         granted_bits=np.zeros(n_ue),
         guaranteed_bits=np.zeros(n_ue),
         chosen=np.zeros(n_ue, np.int64),
+        bidder=np.zeros(n_ue, np.int64),
+        bids=np.zeros((n_ue, 6)),
         owner=np.zeros(rbg_prb.shape[0], np.int32),
     )
 
@@ -150,8 +158,10 @@ def schedule_cell(
     n = 0
     first = mac.member_start[cell]
     n_member = mac.member_start[cell + 1] - first
-    for i in range(n_member):
-        u = mac.members[first + (i + slot) % n_member]  # the order rotates: nobody is always first at a tie
+    turn = slot % n_member if n_member > 0 else 0  # the order rotates: nobody is always first at a tie
+    for _ in range(n_member):
+        u = mac.members[first + turn]
+        turn = turn + 1 if turn + 1 < n_member else 0
         if slot < blocked_until[u] or csi.wideband[u] < 0:
             continue
         if harq.n_waiting[u] > 0:
@@ -172,7 +182,10 @@ def schedule_cell(
         n_chosen = _choose_by_quota(cell, n, max_dci - dci, traffic.of_ue, queues, csi, mac, slices)
     else:
         n_chosen = _choose(mac, n, max_dci - dci)
-    _share_rbgs(cell, rule, n_chosen, limited, traffic, queues, csi, mac, slices)
+    if limited or rule.policy == PLUGIN:
+        _share_rbgs(cell, rule, n_chosen, limited, traffic, queues, csi, mac, slices)
+    else:
+        _share_freely(rule.policy, n_chosen, traffic, queues, csi, mac)
     for k in range(n_chosen):
         _transmit(
             slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
@@ -424,6 +437,37 @@ def _share_rbgs(
             mac.granted_bits[j] += csi.efficiency[u, b] * RE_PER_PRB * n_prb
             if limited:
                 charge(slices, cell, slices.of_class[traffic.of_ue[u]], n_prb)
+
+
+@bare_kernel
+def _share_freely(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
+    """As `_share_rbgs` by a built-in rule and without quotas, with what a UE brings looked up once and not per RBG."""
+    bids = mac.bids
+    for k in range(n_chosen):
+        j = mac.chosen[k]
+        u = mac.candidate[j]
+        bids[k, _NEEDED], bids[k, _GUARANTEED] = 8.0 * queues.backlog_bytes[u], mac.guaranteed_bits[j]
+        bids[k, _BASE], bids[k, _FACTOR] = mac.base[j], mac.factor[j]
+        bids[k, _BOUND] = traffic.delay_bound[traffic.of_ue[u]]
+        bids[k, _GRANTED] = 0.0
+        mac.bidder[k] = u
+    for b in range(mac.rbg_prb.shape[0]):
+        if mac.owner[b] != -1:
+            continue
+        winner, highest, largest = -1, 0, 0.0
+        for k in range(n_chosen):
+            granted = bids[k, _GRANTED]
+            if granted >= bids[k, _NEEDED]:
+                continue
+            rank = 1 if granted < bids[k, _GUARANTEED] else 0
+            rate = csi.efficiency[mac.bidder[k], b]
+            value = metric(policy, bids[k, _BASE], bids[k, _FACTOR], rate, bids[k, _BOUND] > 0.0)
+            if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
+                winner, highest, largest = k, rank, value
+        if winner >= 0:
+            mac.owner[b] = winner
+            rate = csi.efficiency[mac.bidder[winner], b]
+            bids[winner, _GRANTED] += rate * RE_PER_PRB * float(mac.rbg_prb[b])
 
 
 @bare_kernel

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from gymnasium.utils.env_checker import check_env
 from ran_sim import counters as count
 from ran_sim.engine import Engine
 from ran_sim.environment import CellEnv
-from ran_sim.gym_plugin import register
 from ran_sim.scenario import load_scenario
 from ran_sim.score import score
 
@@ -52,20 +49,14 @@ def test_gymnasium_finds_nothing_to_complain_about(env: CellEnv) -> None:
     check_env(env, skip_render_check=True)  # warnings are errors here
 
 
-def test_it_is_made_by_its_name() -> None:
-    register()
-    register()  # once more does no harm
-    made = gymnasium.make("ranloop/Cell-v0", scenario="one-cell")
-    assert isinstance(made.unwrapped, CellEnv)
-    assert made.action_space.shape == (1, 1 + N_CLASS)
-    assert made.observation_space.shape == (1, 8 + 2 * N_CLASS)
-    made.close()
-
-
-def test_its_entry_point_is_one_that_gymnasium_calls() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    module, _, name = project["entry-points"]["gymnasium.envs"]["ranloop"].partition(":")
-    assert getattr(import_module(module), name) is register
+def test_it_is_made_by_its_name_in_a_process_that_imported_nothing_else() -> None:
+    code = """
+import gymnasium
+made = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario="one-cell")
+print(type(made.unwrapped).__name__, made.action_space.shape, made.observation_space.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "CellEnv (1, 4) (1, 14)\n", done.stderr  # three 5QIs: 1 + 3 settings, 8 + 2 x 3 figures
 
 
 def test_two_rollouts_of_one_seed_are_the_same_and_another_seed_is_another_world(env: CellEnv) -> None:

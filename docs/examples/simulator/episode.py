@@ -2,12 +2,9 @@
 
 import gymnasium
 
-from ran_sim.gym_plugin import register
-
 
 def main(scenario: str = "seven-sites", duration_s: float = 10.0) -> dict[str, float]:
-    register()  # where ranloop is installed, Gymnasium does this by itself
-    env = gymnasium.make("ranloop/Cell-v0", scenario=scenario)
+    env = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario=scenario)
     env.action_space.seed(1)
     env.reset(seed=1, options={"load": 0.8, "run.duration_s": duration_s})
     truncated = False
