@@ -56,7 +56,9 @@ made = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario="one-cell"
 print(type(made.unwrapped).__name__, made.action_space.shape, made.observation_space.shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.stdout == "CellEnv (1, 4) (1, 14)\n", done.stderr  # three 5QIs: 1 + 3 settings, 8 + 2 x 3 figures
+    assert done.stdout == "CellEnv (1, 4) (1, 14)\n", (
+        done.stderr
+    )  # three 5QIs: 1 + 3 settings, 8 + 2 x 3 figures
 
 
 def test_two_rollouts_of_one_seed_are_the_same_and_another_seed_is_another_world(env: CellEnv) -> None:
