@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -51,12 +50,13 @@ def test_gymnasium_finds_nothing_to_complain_about(env: CellEnv) -> None:
 
 def test_it_is_made_by_its_name_in_a_process_that_imported_nothing_else() -> None:
     code = """
-import gymnasium
 made = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario="one-cell")
 print(type(made.unwrapped).__name__, made.action_space.shape, made.observation_space.shape)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.stdout == "CellEnv (1, 4) (1, 14)\n", done.stderr  # three 5QIs: 1 + 3 settings, 8 + 2 x 3 figures
+    assert done.stdout == "CellEnv (1, 4) (1, 14)\n", (
+        done.stderr
+    )  # three 5QIs: 1 + 3 settings, 8 + 2 x 3 figures
 
 
 def test_two_rollouts_of_one_seed_are_the_same_and_another_seed_is_another_world(env: CellEnv) -> None:
