@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 from ran_sim._jit import kernel_sources
-from ran_sim.scenario import Scenario
+from ran_sim.scenario import Scenario, ScenarioError
 
 __all__ = ("CODE_KEYS", "platform_provenance", "scenario_hash")
 
@@ -22,8 +22,31 @@ CODE_KEYS: Final = ("ran_sim", "code")  # what must agree for a saved state to m
 
 
 def scenario_hash(scenario: Scenario) -> str:
-    """Of all fields' values, defaults included; 16 hexadecimal digits."""
-    return hashlib.sha256(scenario.model_dump_json().encode()).hexdigest()[:16]
+    """Of all fields' values, defaults included, and of what the files among them hold; 16 hexadecimal digits.
+
+    What a plug-in's file imports is not followed.
+
+    Raises:
+        ScenarioError: A file cannot be read.
+    """
+    digest = hashlib.sha256(scenario.model_dump_json().encode())
+    for field, file in scenario.files.items():
+        try:
+            digest.update(f"\0{field}\0{_content_hash(file)}".encode())
+        except OSError as error:
+            raise ScenarioError(f"{field}: got no readable file {file} ({error.strerror})") from error
+    return digest.hexdigest()[:16]
+
+
+def _content_hash(file: Path) -> str:
+    known = file.stat()
+    return _hash_of(file, known.st_mtime_ns, known.st_size)
+
+
+@lru_cache(maxsize=256)
+def _hash_of(file: Path, _mtime_ns: int, _size: int) -> str:
+    """Read once for many runs; time and size tell another content."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @cache

@@ -472,6 +472,16 @@ class Scenario(_Section):
         return self.layout.n_site * self.layout.sectors
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The files that the world is read from beside the scenario itself, by field."""
+        named = {"layout.path_loss": self.layout.path_loss, "scheduler.metric": self.scheduler.metric}
+        named |= {f"traffic.{t.name}.plugin": t.plugin for t in self.traffic}
+        files = {field: Path(name.rpartition(":")[0]) for field, name in named.items() if name is not None}
+        traces = {f"traffic.{t.name}.trace": t.trace for t in self.traffic}
+        tables = {"mobility.routes_file": self.mobility.routes_file, **traces}
+        return files | {field: Path(name) for field, name in tables.items() if name is not None}
+
+    @property
     def n_ue(self) -> int:
         """UE slots; how many hold a session varies over time."""
         return sum(traffic.ues for traffic in self.traffic)
@@ -560,25 +570,25 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path}: got no TOML ({error}), want a scenario in TOML") from error
-    mobility = data.get("mobility")
-    if isinstance(mobility, dict) and isinstance(mobility.get("routes_file"), str):
-        mobility["routes_file"] = str(
-            path.parent / mobility["routes_file"]
-        )  # an absolute path stays as it is
     return _checked(_beside(data, path.parent), source=str(path))
 
 
 def _beside(data: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """Files that traffic refers to are looked for beside the scenario's own."""
+    """Files that a scenario's file refers to are looked for beside it; an absolute path stays as it is."""
 
-    def placed(entry: Any) -> Any:
-        if not isinstance(entry, Mapping):
-            return entry
-        names = {key: entry[key] for key in ("trace", "plugin") if isinstance(entry.get(key), str)}
-        return {**entry, **{key: str(folder / name) for key, name in names.items()}}
+    def placed(section: Any, *names: str) -> Any:
+        if not isinstance(section, Mapping):
+            return section
+        files = {name: str(folder / section[name]) for name in names if isinstance(section.get(name), str)}
+        return {**section, **files}
 
-    classes = data.get("traffic")
-    return {**data, "traffic": [placed(entry) for entry in classes]} if isinstance(classes, list) else data
+    changed: dict[str, Any] = dict(data)
+    for section, name in (("layout", "path_loss"), ("scheduler", "metric"), ("mobility", "routes_file")):
+        if section in data:
+            changed[section] = placed(data[section], name)
+    if isinstance(classes := data.get("traffic"), list):
+        changed["traffic"] = [placed(entry, "trace", "plugin") for entry in classes]
+    return changed
 
 
 def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:

@@ -7,6 +7,7 @@ other versions are never mixed: the folder is refused. Results do not depend on 
 
 from __future__ import annotations
 
+import fcntl
 import io
 import itertools
 import json
@@ -15,11 +16,11 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -55,11 +56,15 @@ class Run:
     seed: int
     settings: Mapping[str, Any]
     scenario: Scenario  # with the settings in it
+    scenario_hash: str = field(init=False)  # with the content of the files that it refers to
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scenario_hash", scenario_hash(self.scenario))
 
     @property
     def name(self) -> str:
         """Of its files: the same scenario and seed have the same."""
-        return f"{scenario_hash(self.scenario)}-{self.seed:010d}"
+        return f"{self.scenario_hash}-{self.seed:010d}"
 
 
 class Record(BaseModel):
@@ -117,8 +122,37 @@ def sweep(
         collect: Given all records so far every few seconds and at the end, also at one by an exception.
 
     Raises:
-        SweepError: The folder holds runs of something else, or one cannot be done.
+        SweepError: The folder holds runs of something else, another sweep is at work in it, or a run cannot be done.
     """
+    with _locked(folder):
+        return _sweep(base, runs, folder, jobs, per_session, on_done, collect)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder for this sweep alone; the lock goes with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("wb")
+    except OSError as error:
+        raise SweepError(f"{folder}: cannot be written ({error.strerror})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SweepError(f"{folder}: a sweep is under way in it; wait or choose another place") from error
+        yield
+
+
+def _sweep(
+    base: Scenario,
+    runs: Sequence[Run],
+    folder: Path,
+    jobs: int,
+    per_session: bool,
+    on_done: Callable[[Record, bool], None] | None,
+    collect: Callable[[list[Record]], None] | None,
+) -> list[Record]:
     _prepare(folder, scenario_hash(base))
     done: dict[str, Record] = {}
     for run in runs:
@@ -157,10 +191,9 @@ class _Origin(BaseModel):
 
 
 def _prepare(folder: Path, base_hash: str) -> None:
-    """Make the folder, or see that what it holds is of the same scenario and versions."""
+    """Mark the folder, or see that what it holds is of the same scenario and versions."""
     own, path = _Origin(base_hash=base_hash, provenance=platform_provenance()), folder / "sweep.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for part in folder.glob("*.part"):  # of processes that were killed
             part.unlink(missing_ok=True)
         if not path.exists():
@@ -177,14 +210,14 @@ def _prepare(folder: Path, base_hash: str) -> None:
 
 
 def _read(folder: Path, run: Run, per_session: bool) -> Record | None:
-    """The record of a run that is done, None if it is not."""
+    """The record of a run that is done, None if it is not; a plan with more settings may name more than it kept."""
     path = folder / f"{run.name}.json"
     if not path.is_file() or (per_session and not path.with_suffix(".npy").is_file()):
         return None
     record = _parsed(path, Record)
-    if (record.seed, record.scenario_hash) != (run.seed, scenario_hash(run.scenario)):
+    if (record.seed, record.scenario_hash) != (run.seed, run.scenario_hash):
         raise SweepError(f"{path}: is of another run than its name says; remove it")
-    return record
+    return record.model_copy(update={"settings": dict(run.settings)})
 
 
 def _parsed(path: Path, kind: type[M]) -> M:
@@ -247,11 +280,14 @@ def _do(run: Run, folder: Path, per_session: bool) -> Record:
         engine = Engine(run.scenario, run.seed)
     except ValueError as error:  # fields that do not fit together
         raise SweepError(f"{dict(run.settings)}: {error}") from error
+    if scenario_hash(run.scenario) != run.scenario_hash:
+        files = ", ".join(map(str, run.scenario.files.values()))
+        raise SweepError(f"one of {files}: has changed since the sweep began; begin it again")
     engine.run_until(run.scenario.slots(run.scenario.run.duration_s * 1e3))
     record = Record(
         seed=run.seed,
         settings=dict(run.settings),
-        scenario_hash=scenario_hash(run.scenario),
+        scenario_hash=run.scenario_hash,
         score={name: value if math.isfinite(value) else None for name, value in score(engine).items()},
     )
     try:
@@ -296,7 +332,7 @@ def write_sessions(
     """
     import pyarrow as pa
 
-    names = {(run.seed, scenario_hash(run.scenario)): run.name for run in runs}
+    names = {(run.seed, run.scenario_hash): run.name for run in runs}
     tables = []
     for record in records:
         file = folder / f"{names[record.seed, record.scenario_hash]}.npy"

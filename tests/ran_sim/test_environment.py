@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -51,7 +50,6 @@ def test_gymnasium_finds_nothing_to_complain_about(env: CellEnv) -> None:
 
 def test_it_is_made_by_its_name_in_a_process_that_imported_nothing_else() -> None:
     code = """
-import gymnasium
 made = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario="one-cell")
 print(type(made.unwrapped).__name__, made.action_space.shape, made.observation_space.shape)
 """

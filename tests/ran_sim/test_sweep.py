@@ -206,6 +206,68 @@ def test_sessions_that_are_none_are_refused(tmp_path: Path) -> None:
         sweeps.write_sessions(tmp_path / "s.parquet", records, runs, tmp_path, BASE)
 
 
+@pytest.fixture
+def plugged(tmp_path: Path) -> Path:
+    """A scenario with a metric, a path loss and a recording beside it."""
+    (tmp_path / "own.py").write_text(
+        "def metric(*terms):\n    return terms[0]\n\n\ndef loss(*terms):\n    return 100.0\n"
+    )
+    (tmp_path / "packets.csv").write_text("time_ms,bytes\n0,100\n10,200\n")
+    (tmp_path / "mine.toml").write_text("""
+name = "mine"
+layout = { sites = 1, sectors = 1, path_loss = "own.py:loss" }
+radio = { k_interferers = 0 }
+scheduler = { metric = "own.py:metric" }
+traffic = [{ name = "recorded", five_qi = 9, model = "trace", ues = 2, trace = "packets.csv" }]
+""")
+    return tmp_path / "mine.toml"
+
+
+def test_the_hash_of_a_run_is_also_that_of_what_its_files_hold(plugged: Path) -> None:
+    scenario = load_scenario(plugged)
+    folder = plugged.parent
+    assert scenario.files == {
+        "layout.path_loss": folder / "own.py",
+        "scheduler.metric": folder / "own.py",
+        "traffic.recorded.trace": folder / "packets.csv",
+    }
+    seen = {Run(seed=1, settings={}, scenario=scenario).name}
+    (folder / "packets.csv").write_text("time_ms,bytes\n0,100\n10,300\n")
+    seen.add(Run(seed=1, settings={}, scenario=scenario).name)
+    (folder / "own.py").write_text("def metric(*terms):\n    return 2.0\n")
+    seen.add(Run(seed=1, settings={}, scenario=scenario).name)
+    assert len(seen) == 3
+    (folder / "own.py").unlink()
+    with pytest.raises(ScenarioError, match=r"layout.path_loss: got no readable file .*own.py"):
+        scenario_hash(scenario)
+
+
+def kept(folder: Path, run: Run, settings: dict[str, Any]) -> None:
+    """Leave in `folder` what a sweep leaves of a run, made up."""
+    record = sweeps.Record(
+        seed=run.seed, settings=settings, scenario_hash=run.scenario_hash, score={"delivered_mbps": 1.0}
+    )
+    (folder / f"{run.name}.json").write_text(record.model_dump_json())
+
+
+def test_a_plan_with_more_settings_takes_over_the_runs_it_shares(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1], {"load": [1.0], "scheduler": ["pf", "rr"]})
+    for run in runs:
+        kept(tmp_path, run, {"load": 1.0} if run.settings["scheduler"] == "pf" else dict(run.settings))
+    records = sweeps.sweep(BASE, runs, tmp_path)
+    sweeps.write_results(tmp_path / "a.parquet", records, BASE)
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [(row["load"], row["scheduler"]) for row in rows] == [(1.0, "pf"), (1.0, "rr")]
+
+
+def test_one_sweep_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    runs = sweeps.plan(BASE, [1], {})
+    kept(tmp_path, runs[0], {})
+    with sweeps._locked(tmp_path), pytest.raises(SweepError, match="a sweep is under way in it"):
+        sweeps.sweep(BASE, runs, tmp_path)
+    assert len(sweeps.sweep(BASE, runs, tmp_path)) == 1
+
+
 # -- what is asked for --------------------------------------------------------------------------------------------
 
 
