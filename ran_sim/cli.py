@@ -262,6 +262,9 @@ def calibrate(
     if unknown := sorted(set(only or []) - set(known)):
         raise UsageError(f"--only {unknown[0]}: want one of {', '.join(known)}")
     pages = [(page, folder) for page, folder in _pages(out, write)]
+    command = " ".join(
+        ["ran_sim calibrate", *(f"--only {name}" for name in only or []), *(["--quick"] if quick else [])]
+    )
     if pages:
         require("matplotlib", "plot", "pictures")
     _tell_compilation()
@@ -274,15 +277,14 @@ def calibrate(
             _print_section(console, sections[name], time.perf_counter() - started)
     for page, folder in pages:
         try:
-            report.write_report(sections, page, folder)
+            report.write_report(sections, page, folder, command=command)
         except OSError as error:
             raise UsageError(f"{error.filename or page}: cannot be written ({error.strerror})") from error
     if json_output:
         print(json.dumps(report.as_json(sections), indent=2))
     else:
         console.print(report.verdict(list(sections.values())), highlight=False)
-    fits = all(check.passes for section in sections.values() for check in section.checks)
-    raise typer.Exit(0 if fits else 1)
+    raise typer.Exit(0 if report.all_as_told(sections.values()) else 1)
 
 
 def _pages(out: Path | None, write: Path | None) -> Sequence[tuple[Path, Path]]:
@@ -293,7 +295,7 @@ def _pages(out: Path | None, write: Path | None) -> Sequence[tuple[Path, Path]]:
 
 
 def _print_section(console: Console, section: Section, wall_s: float) -> None:
-    from ran_sim.calibration.report import number_text, range_text
+    from ran_sim.calibration.report import fits_text, number_text, range_text
 
     table = Table(title=f"{section.title}, {wall_s:.0f} s", title_justify="left", box=None, pad_edge=False)
     for heading in ("figure", "measured", "wanted", "passes in", "unit", "fits", "source"):
@@ -302,15 +304,16 @@ def _print_section(console: Console, section: Section, wall_s: float) -> None:
             heading, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number
         )
     for check in section.checks:
-        fits = "yes" if check.passes else "[bold red]no[/]"
         table.add_row(
             escape(check.what), number_text(check.measured), number_text(check.wanted), range_text(check),
-            escape(check.unit), fits, escape(check.source),
+            escape(check.unit), fits_text(check, "[bold red]no[/]"), escape(check.source),
         )  # fmt: skip
     if section.checks:
         console.print(table, highlight=False)
     else:
         console.print(f"{section.title}, {wall_s:.0f} s: nothing is checked", highlight=False)
+    for paragraph in section.notes:
+        console.print(paragraph, highlight=False, markup=False)
     for sentence in section.left_out:
         console.print(f"left out: {sentence}", highlight=False, markup=False)
     console.print()

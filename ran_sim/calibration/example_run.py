@@ -45,6 +45,7 @@ def run(quick: bool = False) -> Section:
     return Section(
         title="One run of seven-sites",
         checks=(),
+        seeds="1",
         plots=(
             plot(
                 "throughput",

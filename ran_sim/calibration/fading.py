@@ -79,6 +79,7 @@ def run(quick: bool = False) -> Section:
         title="Fast fading",
         checks=tuple(checks),
         plots=(_time_plot(power),),
+        seeds="1",
         left_out=(
             "Links in line of sight fade like the rest: no Rician K factor.",
             "Receive branches are uncorrelated.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ran_sim.calibration.check import Check, Plot, Section, Series, near
+from ran_sim.calibration.check import Check, Plot, Section, Series, above, near
 from ran_sim.link import (
     MCS_TABLE_1,
     MCS_TABLE_2,
@@ -111,13 +111,11 @@ def _threshold_checks() -> list[Check]:
             )
         steps = [t10_db[i + 1] - t10_db[i] for i in range(len(rows) - 1) if rows[i][0] == rows[i + 1][0]]
         out.append(
-            Check(
-                what=f"Smallest step of T10 between code rates of one modulation, MCS table {table}",
+            above(
+                f"Smallest step of T10 between code rates of one modulation, MCS table {table}",
+                min(steps),
+                0.0,
                 unit="dB",
-                measured=float(min(steps)),
-                wanted=0.5,
-                low=1e-6,
-                high=3.0,
                 source="capacity rises strictly with SNR",
             )
         )

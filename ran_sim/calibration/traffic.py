@@ -27,6 +27,8 @@ BLOCK_BYTES = (
     transport_block_bits(N_PRB, RE_PER_PRB, 8, 948 / 1024) // 8
 )  # MCS 27 of TS 38.214 Table 5.1.3.1-2
 _STILL_MS = 3.6e6
+_WAIT_LOADS = (0.3, 0.5, 0.7, 0.8)
+_FILE_LOADS = (0.5, 0.3)
 # Deviation of a standard normal that is cut at +-c, here 50 % of a frame's mean size in deviations of 10.5 %.
 _CUT = 0.5 / 0.105
 _CUT_SD = math.sqrt(
@@ -37,22 +39,24 @@ _CUT_SD = math.sqrt(
 def run(quick: bool = False) -> Section:
     """All checks; `quick` takes a tenth of the packets."""
     n = 4_000 if quick else 40_000
-    loads = (0.3, 0.5) if quick else (0.3, 0.5, 0.7, 0.8)
-    waits = [(load, *single_server(load, 10 * n)) for load in loads]
-    shares = [processor_sharing(load, n // 2) for load in ((0.5,) if quick else (0.3, 0.5))]
+    waits = [(load, *single_server(load, 10 * n)) for load in (_WAIT_LOADS[:2] if quick else _WAIT_LOADS)]
+    shares = [
+        (load, *processor_sharing(load, n // 2)) for load in (_FILE_LOADS[:1] if quick else _FILE_LOADS)
+    ]
     checks = [
         near(
-            f"mean wait of a packet, offered {load:g} of what the cell carries", wait, rho / (2 * (1 - rho)),
+            _wait_name(load), wait, rho / (2 * (1 - rho)),
             unit="service times", source="M/D/1: rho / (2 (1 - rho))",
             share=_tolerance(rho, 10 * n),
         )
         for load, rho, wait in waits
     ]  # fmt: skip
-    for rho, use, time in shares:
+    for load, rho, use, time in shares:
+        use_name, time_name = _file_names(load)
         checks += [
-            near(f"PRB use with files of {rho:.2f} of what the cell carries", use, rho, unit="1", share=0.005,
+            near(use_name, use, rho, unit="1", share=0.005,
                  source="utilisation law: rho = lambda S / R"),
-            near(f"mean time of a file at load {rho:.2f}, from the mean number of them", time, 1 / (1 - rho),
+            near(time_name, time, 1 / (1 - rho),
                  unit="S / R", share=0.1 if quick else 0.03,
                  source="M/G/1 processor sharing, 1 / (1 - rho), and Little's law"),
         ]  # fmt: skip
@@ -69,11 +73,29 @@ def run(quick: bool = False) -> Section:
         title="Traffic and queues",
         checks=tuple(checks),
         plots=(plot,),
+        seeds="1",
+        only_long=(
+            *map(_wait_name, _WAIT_LOADS[2:]),
+            *(name for load in _FILE_LOADS[1:] for name in _file_names(load)),
+        )
+        if quick
+        else (),
         left_out=(
             "Transport protocols: packets arrive whatever became of those before them.",
             "Headers of IP, PDCP, RLC and MAC, and RLC retransmissions.",
             "The adaptation of a stream's quality to the throughput.",
         ),
+    )
+
+
+def _wait_name(load: float) -> str:
+    return f"mean wait of a packet, offered {load:g} of what the cell carries"
+
+
+def _file_names(load: float) -> tuple[str, str]:
+    return (
+        f"PRB use with files of {load:g} of what the cell carries",
+        f"mean time of a file at load {load:g}, from the mean number of them",
     )
 
 

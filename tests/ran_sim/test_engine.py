@@ -11,7 +11,6 @@ from ran_sim.counters import Snapshot
 from ran_sim.engine import Engine
 from ran_sim.fading import fade_to
 from ran_sim.handover import ATTEMPTS, REESTABLISHMENTS, TARGETS_LOST, TOO_EARLY
-from ran_sim.harq import HARQ_RTT_SLOTS
 from ran_sim.link import RE_PER_PRB, link_tables, transport_block_bits
 from ran_sim.queues import FULL_BUFFER_BYTES
 from ran_sim.scenario import Scenario, load_scenario
@@ -197,32 +196,6 @@ def test_lone_ue_in_the_middle_settles_at_the_olla_target() -> None:
     engine.run_until(22_000)
     row = engine.snapshot().since(before).ue[0]
     assert row[count.TB_INITIAL_ERRORS] / row[count.TB_INITIAL] == pytest.approx(0.2, abs=0.01)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("load", [0.3, 0.5])
-def test_poisson_files_under_round_robin_share_the_cell_as_processor_sharing_does(load: float) -> None:
-    """E[T] = S / R / (1 - rho) and, by Little's law, N = lambda E[T]; the PRBs in use are rho.
-
-    400 UEs, so that two files seldom queue behind each other. A file is 32 full blocks; its UE stays active for another
-    seven slots, until the feedback on the last one.
-    """
-    n_ue, blocks, n_file = 400, 32, 20_000
-    block_bytes = transport_block_bits(51, RE_PER_PRB, 8, 948 / 1024) // 8
-    rate_mbps = load * block_bytes * 8 / 1e6 / 0.5e-3 / n_ue
-    file_kb = blocks * block_bytes / 1e3
-    engine = a_still_cell(40.0, n_ue, model="poisson-file", rate_mbps=rate_mbps, file_kb=file_kb)
-    engine.run_until(2000)
-    before = engine.snapshot()
-    slots = int(n_file * blocks / load)
-    engine.run_until(2000 + slots)
-    row = engine.snapshot().since(before).cell_class[0, 0]
-    files = row[count.PACKETS_OFFERED]
-    assert files == pytest.approx(n_file, rel=0.03)
-    rho = files * blocks / slots
-    assert row[count.PRB_USED] / (slots * 51) == pytest.approx(rho, rel=0.005)
-    time_slots = row[count.ACTIVE_SLOTS] / files - (HARQ_RTT_SLOTS - 1)
-    assert time_slots == pytest.approx(blocks / (1 - rho), rel=0.03)
 
 
 def test_buffer_of_a_full_buffer_is_no_gauge() -> None:

@@ -1,30 +1,19 @@
-"""Handover where the closed form has it, trends as published, and cell individual offsets that move load."""
+"""Handover counters balance, commands are lost where T310 runs, and cell individual offsets move load."""
 
 from __future__ import annotations
 
 import pytest
 
-from ran_sim.calibration.check import Check
 from ran_sim.calibration.handover import (
     PARAMETER_SETS,
+    command_outcomes,
     command_place_m,
     crossing_m,
     mobility_rates,
-    run,
 )
 from ran_sim.counters import PRB_USED
 from ran_sim.engine import Engine
 from ran_sim.scenario import load_scenario
-
-
-def failed(checks: tuple[Check, ...]) -> list[str]:
-    return [f"{c.what}: {c.measured:g}, want {c.low:g} to {c.high:g}" for c in checks if not c.passes]
-
-
-def test_a_handover_takes_place_where_the_closed_form_has_it() -> None:
-    section = run(quick=True)
-    assert len(section.checks) == 5
-    assert failed(section.checks) == []
 
 
 def test_three_db_of_offset_move_it_by_the_closed_form_s_distance() -> None:
@@ -79,6 +68,8 @@ def test_three_db_of_offset_pull_users_and_load_into_the_cell() -> None:
     assert prbs[0] < prbs[1] < prbs[2]
 
 
-@pytest.mark.slow
-def test_trends_are_the_published_ones() -> None:
-    assert failed(run().checks) == []
+def test_most_lost_links_are_late_commands() -> None:
+    """What the report says of the failures' cause: T310 ran when their command came, below Qout of -8 dB."""
+    share, arrived_db, unheard_db = command_outcomes(seconds=10.0)
+    assert share > 0.9
+    assert unheard_db < -8.0 < arrived_db

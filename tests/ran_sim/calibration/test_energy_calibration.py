@@ -1,14 +1,8 @@
-"""The power model's checks, as the report prints them."""
+"""The power model's curves, as the report draws them."""
 
 import numpy as np
 
 from ran_sim.calibration.energy import run
-
-
-def test_every_figure_of_the_power_model_is_met() -> None:
-    section = run()
-    assert [check.what for check in section.checks if not check.passes] == []
-    assert len(section.checks) == 17
 
 
 def test_curves_meet_at_full_load_by_choice_and_only_there() -> None:

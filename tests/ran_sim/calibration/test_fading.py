@@ -15,13 +15,3 @@ def test_closed_forms_have_their_known_values() -> None:
         [0.0401, 0.1327, 0.6855], abs=1e-4
     )
     assert fading.bessel_j0(2.404826) == pytest.approx(0.0, abs=1e-6)
-
-
-def test_a_short_calibration_passes() -> None:
-    section = fading.run(quick=True)
-    assert [check for check in section.checks if not check.passes] == []
-
-
-@pytest.mark.slow
-def test_level_crossings_fades_and_correlations_are_within_five_per_cent() -> None:
-    assert [check for check in fading.run().checks if not check.passes] == []
