@@ -20,7 +20,8 @@ from ran_sim.provenance import platform_provenance
 __all__ = ("all_as_told", "as_json", "draw", "markdown", "run_subject", "subjects", "verdict", "write_report")
 
 _PICTURE_INCHES: Final = (6.4, 4.0)
-_PICTURE_DPI: Final = 110
+_PICTURE_DPI: Final = 90
+_LEGEND_INSIDE: Final = 4  # entries that leave room for the curves
 
 
 def subjects() -> tuple[str, ...]:
@@ -174,7 +175,7 @@ def fits_text(check: Check, no: str) -> str:
 
 
 def _picture(subject: str, plot: Plot) -> str:
-    return f"{subject.replace('_', '-')}-{plot.name}.png"
+    return f"{subject.replace('_', '-')}-{plot.name.removeprefix(subject.replace('_', '-') + '-')}.png"
 
 
 def write_report(
@@ -218,7 +219,9 @@ def draw(plot: Plot, file: Path) -> None:
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     axes.grid(alpha=0.3)
-    if len(plot.series) > 1:
+    if len(plot.series) > _LEGEND_INSIDE:
+        figure.legend(fontsize="small", loc="outside right upper")
+    elif len(plot.series) > 1:
         axes.legend(fontsize="small")
     # Without the version of matplotlib in it, the same data give the same file.
     figure.savefig(file, metadata={"Software": None})
