@@ -6,8 +6,8 @@ before the others, and slices at their maximum get nothing (see `slices`). Insid
 rate go before the others. Rates come from sub-band CQI, so they are as old as it is. A UE gets at most one transport
 block a slot, without CQI none, with CQI 0 no new one.
 
-A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the blocks of first transmissions drain
-it, `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes what there is: admission control is left out.
+A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the flow's own bytes in first transmissions
+drain it (not the padding that fills their blocks), `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes what there is: admission control is left out.
 
 The average of a UE that enters a cell starts at the rate that it would get there if the UEs with data shared the cell by
 their weights. Averages run on while a UE has nothing to receive: who comes back after a pause is served first for a while.
@@ -564,7 +564,7 @@ def _transmit(
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits
     # What was sent beyond the guarantee is not held against the flow, but for the last RBG of a claim.
-    mac.gbr_bits[u] = max(mac.gbr_bits[u] - tbs_bits, -tbs_bits / n_rbg)
+    mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / n_rbg)
     mac.last_served[u] = slot
     _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ran_sim import counters as count
 from ran_sim.calibration.bench import N_RBG, RBG_PRB, Bench
 from ran_sim.harq import WAITING
 from ran_sim.link import RE_PER_PRB
@@ -21,7 +22,7 @@ from ran_sim.metrics import (
     metric,
     metric_terms,
 )
-from ran_sim.queues import enqueue
+from ran_sim.queues import FULL_BUFFER_BYTES, enqueue
 from ran_sim.scenario import load_scenario
 
 BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
@@ -327,6 +328,22 @@ def test_a_guarantee_is_no_limit() -> None:
     mbps(cell, 1000, 0)
     rates = mbps(cell, 2000, 1000)
     assert rates[0] == pytest.approx(rates[1], rel=0.03)
+
+
+def test_a_guaranteed_voice_flow_keeps_its_packets_in_an_overloaded_cell() -> None:
+    # 40 bytes every 20 ms are just the 16 kb/s; one RBG, the least that can be sent, carries six times as much, and MaxCI
+    # with a weight of 0.001 would never choose the flow.
+    voice = load_scenario("one-cell").with_overrides({"traffic.video-call.gbr_mbps": 0.016})
+    cell = Bench([9] + [15] * 5, [BOUND] + [FREE] * 5, policy=MAX_CI, scenario=voice)
+    cell.queues.backlog_bytes[1:] = FULL_BUFFER_BYTES
+    cell.traffic.weight[0, BOUND] = 0.001
+    for slot in range(4000):
+        if slot % 40 == 0:
+            enqueue(cell.queues, cell.counts[0], 0, slot, 40)
+        cell.schedule(slot)
+        cell.settle()
+    # Each goes out in the slot of its arrival: 8 bits run in per slot, 320 from one packet to the next.
+    assert cell.counts[0, [count.SDUS_SENT, count.SDU_WAIT_SLOTS]].tolist() == [100, 0]
 
 
 def test_a_guarantee_that_could_not_be_given_is_made_up_for_by_its_bucket_only() -> None:
