@@ -4,6 +4,9 @@ A UE's row starts at 0 with its session. Where the UE stands when something is c
 and class: `fold` moves what is new in a row to the cell that served the UE. Counters only grow, so the difference of
 two snapshots is a granularity period, and ten periods of 100 ms add up to the one of 1 s by construction.
 
+Nothing gets lost between them: offered = delivered + dropped + abandoned + queued + in flight at every moment, in bytes
+and in packets, where a packet's delivery is in time or late and queued ones are those not finished.
+
 Transport blocks are counted when their feedback arrives, `HARQ_RTT_SLOTS` after they were sent.
 """
 
@@ -49,6 +52,8 @@ NAMES: Final = (
     "playing_slots",  # ... showed content
     "stalled_slots",  # ... waited for more
     "stalls",  # times that a player ran out of content
+    "abandoned_bytes",  # not decoded yet when the session ended, sent or not
+    "abandoned_packets",  # ... packets that were open
 )
 N: Final = len(NAMES)
 (
@@ -83,6 +88,8 @@ N: Final = len(NAMES)
     PLAYING_SLOTS,
     STALLED_SLOTS,
     STALLS,
+    ABANDONED_BYTES,
+    ABANDONED_PACKETS,
 ) = range(N)
 
 SDU_BYTES: Final = 1500

@@ -106,6 +106,15 @@ def reset_queue(queues: Queues, u: int) -> None:
 
 
 @bare_kernel
+def abandon(queues: Queues, counts: I64, u: int) -> None:
+    """Count what a session that ends leaves behind undecoded; a full buffer was offered what was sent of it only."""
+    if queues.backlog_bytes[u] != FULL_BUFFER_BYTES:
+        counts[count.ABANDONED_BYTES] += queues.backlog_bytes[u]
+    counts[count.ABANDONED_BYTES] += queues.in_flight_bytes[u]
+    counts[count.ABANDONED_PACKETS] += queues.tail[u] - queues.head[u]
+
+
+@bare_kernel
 def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, slot: int) -> None:
     """A new UE's flow: its first packet is due, or its buffer is full for good."""
     reset_queue(queues, u)

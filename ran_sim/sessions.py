@@ -12,7 +12,7 @@ from ran_sim.counters import fold
 from ran_sim.csi import Csi, forget_csi
 from ran_sim.harq import Harq, flush
 from ran_sim.playout import run_player
-from ran_sim.queues import NEVER, Queues, reset_queue, start_flow
+from ran_sim.queues import NEVER, Queues, abandon, reset_queue, start_flow
 from ran_sim.scheduler import Mac, enter_cell
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, I32, I64, Ues
 from ran_sim.traffic import Traffic
@@ -83,6 +83,7 @@ def sync_sessions(
             flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
             if not stays:
                 run_player(queues.player[u], counts.ue[u], slot)
+                abandon(queues, counts.ue[u], u)
             fold(counts.ue[u], counts.folded[u], counts.cell_class[queues.cell[u], traffic.of_ue[u]])
             queues.burst_mark[u] = -1
             if not stays:

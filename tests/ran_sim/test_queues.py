@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from ran_sim import counters as count
-from ran_sim.queues import RING, Queues, discard_expired, enqueue, init_queues, settle, take
+from ran_sim.queues import (
+    FULL_BUFFER_BYTES,
+    RING,
+    Queues,
+    abandon,
+    discard_expired,
+    enqueue,
+    init_queues,
+    settle,
+    take,
+)
 from ran_sim.scenario import load_scenario
 from ran_sim.state import I64
 from ran_sim.traffic import Traffic, init_traffic
@@ -137,6 +147,25 @@ def test_burst_of_one_slot_is_unrestricted_volume() -> None:
     enqueue(queues, counts, 0, 0, 300)
     send(queues, counts, 3, 400)
     assert (counts[count.THP_BYTES], counts[count.UNRESTRICTED_BYTES]) == (0, 300)
+
+
+def test_what_a_session_leaves_behind_is_abandoned_sent_or_not() -> None:
+    # 500 of 900 bytes were sent, and 200 of these decoded: 700 and both packets are open.
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 600)
+    enqueue(queues, counts, 0, 0, 300)
+    first, _ = send(queues, counts, 1, 200), send(queues, counts, 2, 300)
+    settle(queues, traffic, counts, 0, *first, True, 3)
+    abandon(queues, counts, 0)
+    assert counts[[count.ABANDONED_BYTES, count.ABANDONED_PACKETS]].tolist() == [700, 2]
+
+
+def test_a_full_buffer_leaves_behind_only_what_was_sent_of_it() -> None:
+    queues, _, counts = a_flow()
+    queues.backlog_bytes[0] = FULL_BUFFER_BYTES
+    send(queues, counts, 1, 400)
+    abandon(queues, counts, 0)
+    assert counts[[count.ABANDONED_BYTES, count.ABANDONED_PACKETS]].tolist() == [400, 0]
 
 
 def test_bytes_and_packets_are_conserved_under_random_use() -> None:

@@ -74,7 +74,7 @@ few = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reu
 
 @few
 @given(scenario=cells(), seed=st.integers(0, 2**32))
-def test_bytes_and_packets_that_came_in_are_delivered_dropped_queued_or_in_flight(
+def test_bytes_and_packets_that_came_in_are_delivered_dropped_abandoned_queued_or_in_flight(
     scenario: Scenario, seed: int
 ) -> None:
     engine = Engine(scenario, seed)
@@ -92,6 +92,14 @@ def test_bytes_and_packets_that_came_in_are_delivered_dropped_queued_or_in_fligh
         assert np.array_equal(row[count.PACKETS_OFFERED], outcomes + (queues.tail - queues.head)[here])
         assert (row[count.SDUS_SENT] + row[count.SDUS_DROPPED] <= row[count.SDUS_OFFERED]).all()
         assert (row >= 0).all()
+        # With the sessions that have ended, nobody is left out.
+        everyone = engine.snapshot().cell_class.sum(axis=(0, 1))
+        settled = everyone[[count.DELIVERED_BYTES, count.DROPPED_BYTES, count.ABANDONED_BYTES]].sum()
+        assert everyone[count.OFFERED_BYTES] == settled + held.sum()
+        outcomes = everyone[
+            [count.PACKETS_IN_BUDGET, count.PACKETS_LATE, count.PACKETS_DROPPED, count.ABANDONED_PACKETS]
+        ].sum()
+        assert everyone[count.PACKETS_OFFERED] == outcomes + (queues.tail - queues.head)[here].sum()
 
 
 ADDITIVE = {
