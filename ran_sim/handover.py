@@ -41,7 +41,7 @@ SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
 COUNTERS: Final = (
     "attempts",  # at the source: commands sent; a session may end before the outcome
     "successes",  # at the source
-    "commands_lost",  # at the source: state 2
+    "commands_lost",  # at the source: state 2, T310 runs when the command is sent
     "targets_lost",  # at the source: state 3
     "ping_pongs",  # successes out of the cell, back to the one that the UE came from, after a short stay
     "short_stays",  # successes out of the cell after a short stay, ping-pongs included
@@ -51,6 +51,7 @@ COUNTERS: Final = (
     "too_late",  # at the cell that should have handed over
     "wrong_cell",  # at the source of the handover that led to the wrong cell
     "requested",  # those attempts that `request_handover` asked for
+    "preparations_lost",  # at the source: state 2 as well, but the link failed before the command: no attempt
 )
 (
     ATTEMPTS,
@@ -65,6 +66,7 @@ COUNTERS: Final = (
     TOO_LATE,
     WRONG_CELL,
     REQUESTED,
+    PREPARATIONS_LOST,
 ) = range(len(COUNTERS))
 
 
@@ -259,12 +261,11 @@ def link_fails(u: int, slot: int, sinr: float, handover: Handover) -> bool:
 
 @bare_kernel
 def _lose_link(u: int, slot: int, ues: Ues, handover: Handover) -> None:
-    """Radio link failure in the serving cell; a command that was being prepared comes too late for it."""
+    """Radio link failure in the serving cell; a command that was being prepared comes too late: it is never sent."""
     cell = ues.cell[u]
     handover.counts[LINK_FAILURES, cell] += 1
     if handover.phase[u] == PREPARING:
-        handover.counts[ATTEMPTS, cell] += 1
-        handover.counts[COMMANDS_LOST, cell] += 1
+        handover.counts[PREPARATIONS_LOST, cell] += 1
     recent = slot - handover.changed_slot[u] < handover.recent_slots
     _search(u, slot, handover.previous_cell[u] if recent else -1, ues, handover)
 

@@ -27,6 +27,7 @@ from ran_sim.state import F64, I64
 HandoverState = Literal[
     "handover_attempts", "handover_successes", "commands_lost", "targets_lost", "ping_pongs", "short_stays",
     "link_failures", "reestablishments", "too_early", "too_late", "wrong_cell", "requested_handovers",
+    "preparations_lost",
 ]  # fmt: skip
 HANDOVER_STATES: Final[tuple[HandoverState, ...]] = get_args(HandoverState)
 # What a row knows beside its counters, float64 [n_rows] each, NaN = unknown; at the end of the period.
@@ -169,6 +170,11 @@ def pdcp_volume_kbit(rows: Rows) -> F64:
     return rows.total(count.OFFERED_BYTES) * KBIT_PER_BYTE
 
 
+def failures_before_execution(rows: Rows) -> F64:
+    """X.MM.HoCommandLost: state 2 of TR 36.839; T310 ran when the command was sent, or the link failed before."""
+    return rows.state["commands_lost"] + rows.state["preparations_lost"]
+
+
 def stall_ms(rows: Rows) -> F64:
     """X.UE.StallTime: time that players stood still for lack of content after they had begun. NaN without a stream."""
     return np.where(_streams(rows), rows.total(count.STALLED_SLOTS) * rows.slot_ms, np.nan)
@@ -289,7 +295,7 @@ _CELL: Final[Mapping[str, Column]] = {
     "HO.IntraSys.ToWrongCell": _state("wrong_cell"),
     "RRC.ReEstabAtt": _state("reestablishments"),
     "RRC.ReEstabSuccWithUeContext": _state("reestablishments"),
-    "X.MM.HoCommandLost": _state("commands_lost"),
+    "X.MM.HoCommandLost": failures_before_execution,
     "X.MM.HoTargetLost": _state("targets_lost"),
     "X.MM.HoPingPong": _state("ping_pongs"),
     "X.MM.HoShortStay": _state("short_stays"),

@@ -136,6 +136,11 @@ def test_used_prb_share_is_rounded_down_and_other_counts_to_the_nearest() -> Non
     assert kpm.rounded("RRU.PrbUsedDl", np.array([17.6, 17.4])).tolist() == [18.0, 17.0]
 
 
+def test_a_lost_command_is_state_2_whether_it_was_sent_or_not() -> None:
+    state = {"commands_lost": np.array([2.0]), "preparations_lost": np.array([3.0])}
+    assert value("X.MM.HoCommandLost", one_row(state), "cell") == 5.0
+
+
 def test_a_whole_share_does_not_lose_a_percent_to_the_last_bit() -> None:
     # 29 of 100 PRBs: 29 x (100 / 100) is exact, but 0.29 x 100 = 28.999... in float64.
     assert kpm.rounded("RRU.PrbTotDl", np.array([0.29 * 100.0])).tolist() == [29.0]
