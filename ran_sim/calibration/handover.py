@@ -22,13 +22,15 @@ from ran_sim.scenario import Scenario
 from ran_sim.state import F64, Cells, Links, Ues
 from ran_sim.topology import antenna_gain_dbi
 
-# TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, as the offset stands alone there.
+# TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, as the offset stands alone there. All
+# times to trigger are whole ticks of 10 ms, and not of the usual 50 ms.
 PARAMETER_SETS: Final[Mapping[int, Mapping[str, float]]] = {
     number: {
         "handover.ttt_ms": ttt_ms,
         "handover.a3_offset_db": offset_db,
         "handover.hysteresis_db": 0.0,
         "handover.l3_filter_k": k,
+        "radio.tick_ms": 10.0,
     }
     for number, ttt_ms, offset_db, k in (
         (1, 480.0, 3.0, 4),

@@ -13,6 +13,7 @@ from ran_sim.calibration.handover import (
 )
 from ran_sim.counters import PRB_USED
 from ran_sim.engine import Engine
+from ran_sim.handover import build_handover
 from ran_sim.scenario import load_scenario
 
 
@@ -26,6 +27,8 @@ def test_three_db_of_offset_move_it_by_the_closed_form_s_distance() -> None:
 def test_parameter_sets_are_scenarios(number: int) -> None:
     scenario = load_scenario("seven-sites").with_overrides(PARAMETER_SETS[number])
     assert scenario.handover.hysteresis_db == 0.0
+    # 480, 160, 160, 80, 40 ms, not rounded up to a tick.
+    assert build_handover(scenario).ttt_ticks * scenario.radio.tick_ms == scenario.handover.ttt_ms
 
 
 def test_counters_balance() -> None:
