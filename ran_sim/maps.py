@@ -3,6 +3,11 @@
 A map is a standard normal field on a torus of `MAP_POINTS` grid points a side; displacements beyond it meet the same
 values again. A UE that comes back finds what it left, two UEs side by side see nearly the same, co-sited sectors
 exactly the same, and different sites are independent (TR 38.901 7.5 step 4).
+
+A map repeats after 512 grid points along x and y: 1638 m in UMa, 819 m in UMi. Displacements in a wrapped cluster reach
+2 sqrt(n / 3) inter-site distances from corner to corner. Seven sites stay below the period up to 536 m (UMa) and 268 m
+(UMi), nineteen only up to 325 m and 163 m: above, two UEs a period apart see the same shadow of the same site. Both can
+belong to that site from an inter-site distance of 1419 m (709 m) on, where its hexagon is as wide as the map.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Environment(NamedTuple):
     decorrelation_los_m: float
     decorrelation_nlos_m: float
     map_grid_m: (
-        float  # ours: about a tenth of the decorrelation distance, so that the map still spans a cluster
+        float  # ours: about a tenth of the decorrelation distance; the map spans 7 sites, not 19, see `maps`
     )
 
 

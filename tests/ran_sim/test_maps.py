@@ -27,6 +27,23 @@ def values(of: Map, places_m: F64, shift_m: float = 0.0) -> F64:
     )
 
 
+@pytest.mark.parametrize(("environment", "isd_m"), [(UMA, 500.0), (UMI, 200.0)])
+def test_a_map_spans_seven_sites_at_the_default_distance_and_not_nineteen(
+    environment: Environment, isd_m: float
+) -> None:
+    # A wrapped cluster of n sites is a hexagon of the area n isd^2 sqrt(3) / 2: its corners are 2 isd sqrt(n / 3) apart.
+    period_m = MAP_POINTS * environment.map_grid_m
+    assert 2.0 * isd_m * math.sqrt(7 / 3) < period_m < 2.0 * isd_m * math.sqrt(19 / 3)
+
+
+def test_two_places_a_period_apart_share_their_value(shadows: Map) -> None:
+    period_m = MAP_POINTS * GRID_M
+    assert period_m == pytest.approx(1638.4)
+    assert value_at(shadows, 0, 100.3 - period_m, 40.7) == pytest.approx(
+        value_at(shadows, 0, 100.3, 40.7), abs=1e-6
+    )
+
+
 def test_a_map_is_standard_normal_and_falls_off_exponentially(shadows: Map) -> None:
     fields = shadows.values
     assert fields.std() == pytest.approx(1.0, abs=0.03)
