@@ -7,7 +7,8 @@ rate go before the others. Rates come from sub-band CQI, so they are as old as i
 block a slot, without CQI none, with CQI 0 no new one.
 
 A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the flow's own bytes in first transmissions
-drain it (not the padding that fills their blocks), `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes what there is: admission control is left out.
+drain it (not the padding that fills their blocks), `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes
+what there is: admission control is left out.
 
 The average of a UE that enters a cell starts at the rate that it would get there if the UEs with data shared the cell by
 their weights. Averages run on while a UE has nothing to receive: who comes back after a pause is served first for a while.
