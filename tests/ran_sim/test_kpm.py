@@ -137,7 +137,7 @@ def test_used_prb_share_is_rounded_down_and_other_counts_to_the_nearest() -> Non
 
 
 def test_a_lost_command_is_state_2_whether_it_was_sent_or_not() -> None:
-    state = {"commands_lost": np.array([2.0]), "preparations_lost": np.array([3.0])}
+    state: dict[StateName, F64] = {"commands_lost": np.array([2.0]), "preparations_lost": np.array([3.0])}
     assert value("X.MM.HoCommandLost", one_row(state), "cell") == 5.0
 
 

@@ -150,11 +150,11 @@ def test_burst_of_one_slot_is_unrestricted_volume() -> None:
 
 
 def test_what_a_session_leaves_behind_is_abandoned_sent_or_not() -> None:
-    # 500 of 900 bytes were sent, and 200 of these decoded: 700 and both packets are open.
+    # 700 of 900 bytes were sent, the first packet wholly, and 200 of these decoded: 700 and both packets are open.
     queues, traffic, counts = a_flow()
     enqueue(queues, counts, 0, 0, 600)
     enqueue(queues, counts, 0, 0, 300)
-    first, _ = send(queues, counts, 1, 200), send(queues, counts, 2, 300)
+    first, _ = send(queues, counts, 1, 200), send(queues, counts, 2, 500)
     settle(queues, traffic, counts, 0, *first, True, 3)
     abandon(queues, counts, 0)
     assert counts[[count.ABANDONED_BYTES, count.ABANDONED_PACKETS]].tolist() == [700, 2]
