@@ -24,6 +24,7 @@ from rich.table import Table
 from ran_sim.cli_values import UsageError, parse_pairs, parse_seeds, parse_settings, parse_values, require
 from ran_sim.errors import InputError
 from ran_sim.plugins import PluginError
+from ran_sim.routes import MOST_S
 from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
 from ran_sim.toml_text import to_toml
 
@@ -86,8 +87,8 @@ def run(
     changes = parse_settings(settings or [])
     engine = _continued(scenario, changes) if start else _started(scenario, seed, changes)
     end_s = engine.scenario.run.duration_s if duration_s is None else duration_s
-    if not 0 < end_s < math.inf:
-        raise UsageError(f"--duration-s {end_s:g}: want a number above 0")
+    if not 0 < end_s <= MOST_S:
+        raise UsageError(f"--duration-s {end_s:g}: want a number above 0, at most {MOST_S:g}")
     end_slot = engine.scenario.slots(end_s * 1e3)
     if end_slot <= engine.slot:
         raise UsageError(f"--duration-s {end_s:g}: the run is at {engine.now_ns / 1e9:g} s already")

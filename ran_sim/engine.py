@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,7 @@ class Engine:
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Raises:
-        ValueError: unknown scheduler, negative seed, or CQI that takes longer to report than to become due again.
+        ValueError: unknown scheduler, or a seed that is no whole number from 0 to 2^62 - 1.
         PluginError: a metric, a path loss or a traffic model that cannot be loaded or compiled.
     """
 
@@ -93,8 +94,10 @@ class Engine:
         traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
+        seed = _whole("seed", seed)
         if seed < 0:
             raise ValueError(f"seed {seed} is negative; take 0 or more")
+        _check(seed < 2**62, "seed", seed, "less than 2^62")
         name, rule = _rule(scenario, scheduler, metric)
         settings = Settings(
             seed=seed,
@@ -105,11 +108,6 @@ class Engine:
             cqi_delay_slots=max(1, scenario.slots(scenario.radio.cqi_delay_ms)),
             cqi_error_db=scenario.radio.cqi_error_db,
         )
-        if settings.cqi_delay_slots > settings.cqi_period_slots:
-            raise ValueError(
-                f"radio.cqi_delay_ms {scenario.radio.cqi_delay_ms} is longer than radio.cqi_period_ms "
-                f"{scenario.radio.cqi_period_ms}: one report is on its way at a time"
-            )
         self.scenario = scenario
         self.seed = seed
         self.scheduler = name
@@ -197,8 +195,9 @@ class Engine:
         """Simulate up to, not including, `slot`.
 
         Raises:
-            ValueError: `slot` has been simulated already.
+            ValueError: `slot` has been simulated already, or is no whole number.
         """
+        slot = _whole("slot", slot)
         if slot < self._slot:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
         while self._slot < slot:
@@ -347,6 +346,7 @@ class Engine:
             ValueError: the quotas would contradict each other; none is changed then.
         """
         for row in slices:
+            row = _whole("slice", row)
             _check(0 <= row < len(self.slice_names), "slice", row, f"0 to {len(self.slice_names) - 1}")
         set_quota(self._world.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
 
@@ -382,7 +382,7 @@ class Engine:
         woken sends when its transition has ended, and takes UEs from the next radio tick on.
         """
         names = ", ".join(f"{i} ({name})" for i, name in enumerate(STATE_NAMES))
-        chosen = np.atleast_1d(np.asarray(cell, np.int64))
+        chosen = np.atleast_1d(_wholes("cell", cell))
         states = np.broadcast_to(np.asarray(state), chosen.shape)
         _check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
         _check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
@@ -483,11 +483,12 @@ class Engine:
         return rows
 
     def _ue(self, u: int) -> int:
+        u = _whole("UE slot", u)
         _check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
-        return int(u)
+        return u
 
     def _ues(self, u: int | I64) -> I64:
-        slots = np.asarray(u)
+        slots = _wholes("UE slot", u)
         _check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
         return slots
 
@@ -505,8 +506,9 @@ class Engine:
         return slots
 
     def _cell(self, cell: int) -> int:
+        cell = _whole("cell", cell)
         _check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
-        return int(cell)
+        return cell
 
 
 def _rule(
@@ -524,6 +526,20 @@ def _rule(
     if name not in POLICIES:
         raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
     return name, Rule(POLICIES[name], no_plugin())
+
+
+def _whole(what: str, value: object) -> int:
+    """`value` if it is an integer of any kind; 0.7 is not cell 0."""
+    try:
+        return operator.index(cast(Any, value))
+    except TypeError:
+        raise ValueError(f"{what} {value}: want a whole number") from None
+
+
+def _wholes(what: str, values: object) -> I64:
+    array = np.asarray(values)
+    _check(array.dtype.kind in "iu" or array.size == 0, what, values, "whole numbers")
+    return array.astype(np.int64)
 
 
 def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:

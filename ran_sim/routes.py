@@ -15,6 +15,8 @@ import numpy as np
 
 from ran_sim.state import F64, I64
 
+MOST_M: Final = 1e6  # from the origin
+MOST_S: Final = 1e7  # four months: its slots are exact in float64 and far from the end of int64
 COLUMNS: Final = ("ue", "time_s", "x_m", "y_m")
 
 
@@ -83,4 +85,8 @@ def _parsed(row: list[str], where: str) -> tuple[int, float, float, float]:
         ) from None
     if not all(map(math.isfinite, (time_s, x_m, y_m))):
         raise ValueError(f"{where}: got {','.join(row)!r}, want finite numbers")
+    if max(abs(x_m), abs(y_m)) > MOST_M or time_s > MOST_S:
+        raise ValueError(
+            f"{where}: got {','.join(row)!r}, want places within {MOST_M:g} m and times up to {MOST_S:g} s"
+        )
     return slot, time_s, x_m, y_m

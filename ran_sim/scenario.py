@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ran_sim.routes import load_routes
+from ran_sim.routes import MOST_M, MOST_S, load_routes
 
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
 
@@ -52,9 +52,14 @@ DELAY_BOUND_5QI: Final = frozenset({1, 2, 3, 4, 7, 65, 66, 67, 71, 72, 73, 74, 7
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+PositiveMs = Annotated[float, Field(gt=0, le=MOST_S * 1e3)]
+NotNegativeMs = Annotated[float, Field(ge=0, le=MOST_S * 1e3)]
+PositiveS = Annotated[float, Field(gt=0, le=MOST_S)]
+NotNegativeS = Annotated[float, Field(ge=0, le=MOST_S)]
+Metres = Annotated[float, Field(ge=-MOST_M, le=MOST_M)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
-Range = tuple[NotNegative, NotNegative]
+Range = tuple[NotNegativeS, NotNegativeS]
 Percent = Annotated[float, Field(ge=0, le=100)]
 SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
 
@@ -92,7 +97,7 @@ class Layout(_Section):
 
     environment: Literal["uma", "umi"] = "uma"  # urban macro, or micro in street canyons
     sites: Literal[1, 7, 19] = 7
-    positions_m: Annotated[tuple[tuple[float, float], ...], Field(min_length=1, max_length=100)] | None = (
+    positions_m: Annotated[tuple[tuple[Metres, Metres], ...], Field(min_length=1, max_length=100)] | None = (
         None  # [x, y] of every site in place of the grid, without wrap-around; `isd_m` is the width of a home area
     )
     sectors: Literal[1, 3] = 3  # 1 = one omnidirectional cell per site
@@ -125,8 +130,8 @@ class Layout(_Section):
 class Radio(_Section):
     """Slow radio, fast fading and channel reports."""
 
-    tick_ms: Positive = 50.0  # mobility, path gain, measurements, serving cells and sessions
-    fading_grid_ms: Positive = 2.0
+    tick_ms: PositiveMs = 50.0  # mobility, path gain, measurements, serving cells and sessions
+    fading_grid_ms: PositiveMs = 2.0
     k_interferers: int = Field(default=4, ge=0, le=20)  # with fading of their own; the rest is flat
     rx_branches: int = Field(default=2, ge=1, le=4)  # maximum ratio combining of the serving cell
     delay_spread_ns: NotNegative = 100.0
@@ -139,8 +144,8 @@ class Radio(_Section):
     min_doppler_hz: NotNegative = 1.0  # things move around a UE that stands still
     indoor_share: Share = 0.5
     high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss
-    cqi_period_ms: Positive = 10.0
-    cqi_delay_ms: NotNegative = 4.0
+    cqi_period_ms: PositiveMs = 10.0
+    cqi_delay_ms: NotNegativeMs = 4.0
     cqi_error_db: NotNegative = 0.5  # standard deviation
     measurement_error_db: NotNegative = 1.0  # standard deviation of one RSRP sample before the layer-3 filter
 
@@ -170,24 +175,24 @@ class Handover(_Section):
 
     a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)
     hysteresis_db: float = Field(default=1.0, ge=0.0, le=15.0)
-    ttt_ms: NotNegative = 100.0
-    preparation_ms: NotNegative = 50.0
-    execution_ms: NotNegative = 40.0  # nothing is scheduled to the UE
-    reestablishment_ms: NotNegative = 200.0  # interruption after a failure, if a cell is found at once
+    ttt_ms: NotNegativeMs = 100.0
+    preparation_ms: NotNegativeMs = 50.0
+    execution_ms: NotNegativeMs = 40.0  # nothing is scheduled to the UE
+    reestablishment_ms: NotNegativeMs = 200.0  # interruption after a failure, if a cell is found at once
     l3_filter_k: int = Field(default=1, ge=0, le=19)
     qout_db: float = Field(
         default=-8.0, ge=-20.0, le=10.0
     )  # SINR after combining; below it a link is out of sync
     qin_db: float = Field(default=-6.0, ge=-20.0, le=10.0)  # above it a link is in sync, and a cell is found
-    qout_window_ms: Positive = 200.0  # that the SINR is averaged over
-    qin_window_ms: Positive = 100.0
+    qout_window_ms: PositiveMs = 200.0  # that the SINR is averaged over
+    qin_window_ms: PositiveMs = 100.0
     n310: int = Field(
         default=1, ge=1, le=20
     )  # out-of-sync indications in a row that start T310, one per tick
     n311: int = Field(default=1, ge=1, le=10)  # in-sync ones that stop it
-    t310_ms: NotNegative = 1000.0
-    ping_pong_s: Positive = 1.0  # a shorter stay is short; a return after it counts as ping-pong
-    mro_recent_s: Positive = (
+    t310_ms: NotNegativeMs = 1000.0
+    ping_pong_s: PositiveS = 1.0  # a shorter stay is short; a return after it counts as ping-pong
+    mro_recent_s: PositiveS = (
         5.0  # a failure is blamed on a handover for this long; TS 38.300 leaves the time open
     )
 
@@ -203,7 +208,7 @@ class Scheduler(_Section):
     metric: str | None = Field(
         default=None, pattern=r"^.+\.py:\w+$"
     )  # path/to/file.py:function in place of `name`
-    pf_window_ms: Positive = 100.0
+    pf_window_ms: PositiveMs = 100.0
     max_dci: int = Field(default=4, ge=1, le=16)  # per cell and slot
     class_weight: dict[int, Positive] = {}  # default weight by 5QI; 1 where missing
 
@@ -250,20 +255,20 @@ class Traffic(_Section):
     rate_mbps: Positive | None = None  # mean offered rate while a session lasts
     file_kb: Positive | None = None  # poisson-file: size of one file, 10^3 bytes
     fps: Positive | None = None  # video and xr: frames per second
-    jitter_ms: NotNegative | None = (
+    jitter_ms: NotNegativeMs | None = (
         None  # xr, urllc: standard deviation of the arrival time, truncated at +-2
     )
     packet_bytes: PacketBytes | None = None  # urllc, cbr: of every packet; voip: of a voice frame, else 40
-    interval_ms: Positive | None = None  # urllc: between packets, their mean if `arrivals` is "poisson"
+    interval_ms: PositiveMs | None = None  # urllc: between packets, their mean if `arrivals` is "poisson"
     arrivals: Literal["periodic", "poisson"] | None = None  # urllc
     sid_bytes: PacketBytes | None = None  # voip: of a silence descriptor, else 15
     voice_activity: float | None = Field(default=None, gt=0, le=1)  # voip: share of the time, else 0.5
-    talk_spurt_s: float | None = Field(default=None, ge=VOICE_FRAME_S)  # voip: mean, else 2
-    segment_s: Positive | None = None  # streaming: content in one segment, which arrives as a whole
-    start_s: Positive | None = (
+    talk_spurt_s: float | None = Field(default=None, ge=VOICE_FRAME_S, le=MOST_S)  # voip: mean, else 2
+    segment_s: PositiveS | None = None  # streaming: content in one segment, which arrives as a whole
+    start_s: PositiveS | None = (
         None  # streaming: content that playing starts with; the server sends it at once
     )
-    resume_s: Positive | None = (
+    resume_s: PositiveS | None = (
         None  # streaming: content that playing goes on with after a stall, else start_s
     )
     trace: str | None = Field(default=None, min_length=1)  # trace: CSV file of time_ms,bytes, see `traces`
@@ -273,10 +278,10 @@ class Traffic(_Section):
         False  # poisson-file: the files' rate follows `load_profile`, for classes always in session
     )
     session_s: Range = (10.0, 60.0)  # uniform
-    idle_s: NotNegative = (
+    idle_s: NotNegativeS = (
         35.0  # mean of the exponential pause between sessions at load 1; 0 = always in session
     )
-    radio_budget_ms: Positive | None = None  # packet delay budget of the radio; from the 5QI if missing
+    radio_budget_ms: PositiveMs | None = None  # packet delay budget of the radio; from the 5QI if missing
 
     @model_validator(mode="after")
     def _fields_match_model(self) -> Self:
@@ -354,7 +359,7 @@ class Energy(_Section):
     unit_w: Positive = 0.8
     ssb_period_ms: Literal[0, 5, 10, 20, 40, 80, 160] = 20  # TS 38.331 ssb-periodicityServingCell; 0 = no SSB
     off_units: NotNegative = 1.0  # no source has it: as deep sleep
-    off_transition_ms: NotNegative = (
+    off_transition_ms: NotNegativeMs = (
         1000.0  # way in plus way out; no source has it: longer than deep sleep's 50 ms
     )
 
@@ -379,7 +384,7 @@ class LoadProfile(_Section):
     points: tuple[tuple[Annotated[float, Field(ge=0, lt=24)], Annotated[float, Field(ge=0, le=100)]], ...] = (
         Field(min_length=1, max_length=1000)
     )  # [hour, factor on the mean number of sessions that `load` and the classes make]
-    day_s: Positive = 86_400.0  # RAN time that a day takes
+    day_s: PositiveS = 86_400.0  # RAN time that a day takes
 
     @model_validator(mode="after")
     def _hours_ascend(self) -> Self:
@@ -394,18 +399,20 @@ class LoadProfile(_Section):
 
 
 class Reports(_Section):
-    periods_ms: tuple[Annotated[int, Field(ge=10)], ...] = (100, 1000)
-    delay_ms: NotNegative = 0.0  # from the end of the granularity period until the report leaves the node
+    periods_ms: Annotated[
+        tuple[Annotated[int, Field(ge=10, le=int(MOST_S * 1e3))], ...], Field(min_length=1)
+    ] = (100, 1000)
+    delay_ms: NotNegativeMs = 0.0  # from the end of the granularity period until the report leaves the node
     rounding: bool = True  # to the resolutions of TS 28.552; off shows exact values
 
 
 class Control(_Section):
-    delay_ms: float = Field(default=10.0, gt=0.0)  # from the accepted action to its first slot
+    delay_ms: PositiveMs = 10.0  # from the accepted action to its first slot
 
 
 class Run(_Section):
-    duration_s: Positive = 60.0
-    warmup_s: NotNegative = 2.0  # simulated but not counted
+    duration_s: PositiveS = 60.0
+    warmup_s: NotNegativeS = 2.0  # simulated but not counted
 
 
 class Scenario(_Section):
@@ -463,6 +470,11 @@ class Scenario(_Section):
                 raise ValueError(f"radio.{field} a multiple of the slot of {self.slot_ns / 1e6:g} ms")
         if self.slots(self.radio.tick_ms) % self.slots(self.radio.fading_grid_ms):
             raise ValueError("radio.tick_ms a multiple of radio.fading_grid_ms")
+        if max(1, self.slots(self.radio.cqi_delay_ms)) > max(1, self.slots(self.radio.cqi_period_ms)):
+            raise ValueError(
+                f"radio.cqi_delay_ms at most radio.cqi_period_ms, {self.radio.cqi_period_ms:g}, "
+                "for one report is on its way at a time"
+            )
         if self.radio.k_interferers >= self.n_cell > 1:
             raise ValueError(f"radio.k_interferers below the number of cells, {self.n_cell}")
         return self

@@ -90,6 +90,8 @@ def plan(scenario: Scenario, seeds: Sequence[int], settings: Mapping[str, Sequen
         raise SweepError(f"{n_runs} runs: want 1 to {MOST_RUNS}")
     if min(seeds) < 0:
         raise SweepError(f"seed {min(seeds)} is negative; take 0 or more")
+    if max(seeds) >= 2**62:
+        raise SweepError(f"seed {max(seeds)}: want less than 2^62")
     runs = []
     for values in itertools.product(*settings.values()):
         chosen = dict(zip(settings, values, strict=True))

@@ -165,7 +165,7 @@ def _frequency_checks(profile: str, n_ue: int) -> list[Check]:
                 float(np.array(np.corrcoef(pairs))[0, 1]),
                 tapped_correlation(_profile_correlation(profile, rbg * _RBG_HZ) ** 2),
                 unit="",
-                source="four equal taps, 1/4 + 3/4 |R|^2; R is the Fourier transform of the power-delay profile",
+                source="1/4 for four equal taps + 3/4 of the power-delay profile's own (its Fourier transform squared)",
                 within=0.12 if n_ue < 1000 else 0.06,
             )
         )

@@ -1,7 +1,9 @@
 """The engine: same bits however it is run, paired worlds, nothing lost, figures that a closed form gives."""
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -377,3 +379,26 @@ def test_a_path_loss_of_one_s_own_takes_the_place_of_the_report_s() -> None:
     gain_db = engine.links.gain_db[engine.ues.connected > 0].max(axis=1)
     assert gain_db.max() < 18.0 - 100.0  # antenna: 8 dBi and 10 dB of the column
     assert gain_db.max() > 10.0 - 100.0
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda engine: engine.run_until(float("nan")), "slot nan: want a whole number"),
+        (lambda engine: engine.run_until(1.5), "slot 1.5: want a whole number"),
+        (lambda engine: engine.set_cio(0.7, 3.0), "cell 0.7: want a whole number"),
+        (lambda engine: engine.set_cio(-0.5, 3.0), "cell -0.5: want a whole number"),
+        (lambda engine: engine.set_ue_weight(np.array([0.5]), 1.0), "UE slot .*: want whole numbers"),
+        (lambda engine: engine.set_cell_state(0.9, 0), "cell 0.9: want whole numbers"),
+        (lambda engine: engine.set_slice_quota(0, [0.5], [1], [2], [0]), "slice 0.5: want a whole number"),
+    ],
+)
+def test_half_a_cell_slot_or_ue_is_refused(call: Callable[[Engine], None], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call(Engine(ONE_CELL, seed=1))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**62, 1.0, float("nan")])
+def test_a_seed_is_a_whole_number_of_62_bits(seed: Any) -> None:
+    with pytest.raises(ValueError, match="seed "):
+        Engine(ONE_CELL, seed=seed)

@@ -137,8 +137,8 @@ def test_used_prb_share_is_rounded_down_and_other_counts_to_the_nearest() -> Non
 
 
 def test_a_lost_command_is_state_2_whether_it_was_sent_or_not() -> None:
-    row = one_row({"commands_lost": np.array([2.0]), "preparations_lost": np.array([3.0])})
-    assert value("X.MM.HoCommandLost", row, "cell") == 5.0
+    state: dict[StateName, F64] = {"commands_lost": np.array([2.0]), "preparations_lost": np.array([3.0])}
+    assert value("X.MM.HoCommandLost", one_row(state), "cell") == 5.0
 
 
 def test_a_whole_share_does_not_lose_a_percent_to_the_last_bit() -> None:

@@ -112,6 +112,13 @@ def test_scenario_is_frozen() -> None:
     ("override", "message"),
     [
         ({"carrier.scs_khz": 20}, "carrier.scs_khz: got 20, want 15, 30 or 60"),
+        ({"run.duration_s": 1.1e7}, "run.duration_s: got 11000000.0, want less than or equal to 10000000"),
+        ({"handover.ttt_ms": 1e300}, "handover.ttt_ms: got 1e+300, want less than or equal to 10000000000"),
+        ({"traffic.gaming.session_s": (1, 1e8)}, "traffic.gaming.session_s.1: got 100000000.0, want less"),
+        ({"reports.periods_ms": ()}, "reports.periods_ms: got (), want "),
+        ({"reports.periods_ms": (2**62,)}, "reports.periods_ms.0: got 4611686018427387904, want less"),
+        ({"layout.positions_m": ((0, 1.1e6),)}, "layout.positions_m.0.1: got 1100000.0, want less"),
+        ({"radio.cqi_delay_ms": 10.5}, "want radio.cqi_delay_ms at most radio.cqi_period_ms, 10,"),
         ({"run.speed": 3}, "run.speed: got 3, want no such field"),
         ({"a.b": 3}, "override a.b: got no section a, want one of a scenario"),
         (

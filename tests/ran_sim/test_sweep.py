@@ -101,8 +101,9 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
 def test_what_was_done_before_an_error_is_collected(tmp_path: Path) -> None:
     collected: list[int] = []
     runs = sweeps.plan(BASE, [1, 2], {})
-    bad = BASE.with_overrides({"radio.cqi_delay_ms": 20.0})
-    with pytest.raises(SweepError, match="cqi_delay_ms"):
+    (tmp_path / "own.py").write_text("")
+    bad = BASE.with_overrides({"scheduler.metric": f"{tmp_path}/own.py:metric"})
+    with pytest.raises(SweepError, match="got no 'metric' in it"):
         sweeps.sweep(
             BASE,
             [*runs, Run(seed=1, settings={}, scenario=bad)],
@@ -277,6 +278,7 @@ def test_one_sweep_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         ([], {}, "0 runs: want 1 to 100000"),
         (range(1000), {"load": [i / 1000 for i in range(1, 1001)]}, "1000000 runs"),
         ([-1, 2], {}, "seed -1 is negative"),
+        ([2**62], {}, "seed 4611686018427387904: want less than 2^62"),
         ([1, 1], {}, "the same run twice"),
         ([1], {"load": [0.5, 0.5]}, "the same run twice"),
     ],
