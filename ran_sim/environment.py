@@ -7,6 +7,7 @@ a node (guard, leases, report delay, rounding) is left out: a policy that is tra
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +83,8 @@ class CellEnv(gymnasium.Env[F32, F32]):
     def __init__(
         self, scenario: Scenario | str | Path = "seven-sites", *, best_effort_worth: float = 0.001
     ) -> None:
+        if not math.isfinite(best_effort_worth):
+            raise ValueError(f"best_effort_worth {best_effort_worth}: want a finite number")
         self._scenario = _as_scenario(scenario)
         self._best_effort_worth = best_effort_worth
         self.five_qi = _five_qi(self._scenario)

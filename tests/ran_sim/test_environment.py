@@ -165,6 +165,11 @@ def test_an_action_outside_its_space_is_refused(env: CellEnv, action: Any) -> No
         env.step(action)
 
 
+def test_a_reward_is_a_number() -> None:
+    with pytest.raises(ValueError, match="best_effort_worth nan: want a finite number"):
+        CellEnv(THREE_CELLS, best_effort_worth=float("nan"))
+
+
 def test_a_step_needs_an_episode(env: CellEnv) -> None:
     with pytest.raises(RuntimeError, match="call reset"):
         env.step(np.zeros((3, 4), np.float32))
