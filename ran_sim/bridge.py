@@ -118,6 +118,8 @@ class SimWorld:
         ] = {}  # (site, level) -> UE ids, names
         self._meter = PeriodMeter(engine, scenario.reports.periods_ms, scenario.slots(scenario.radio.tick_ms))
         self._drive(engine)
+        # Which quotas nobody holds: they go back to the configuration as soon as those of the cell's other slices let them.
+        self._unset = np.ones((engine.n_cell, len(engine.slice_names)), np.bool_)
         self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
         # A report leaves in the first slot that begins after its delay.
         self._delay_slots = math.ceil(scenario.reports.delay_ms * 1e6 / scenario.slot_ns - 1e-9)
@@ -152,6 +154,7 @@ class SimWorld:
         twin._drive(self.engine.fork())
         twin._meter = self._meter.fork(twin.engine)
         twin._due = list(self._due)
+        twin._unset = self._unset.copy()
         twin._known_labels = dict(self._known_labels)
         return twin
 
@@ -215,6 +218,7 @@ class SimWorld:
             periods_ms=tuple(sorted(self._period_slots)),
             cells={int(c): f"site{site}/{i}" for i, c in enumerate(np.flatnonzero(self._site == site))},
             slices=dict(enumerate(self._tables.slices)),
+            slice_min_pct=dict(enumerate(self._quota_default[:, 0].tolist())),
             control_delay_ms=self._scenario.control.delay_ms,
         )
 
@@ -390,21 +394,34 @@ class SimWorld:
     def _set_slice_quota(self, site: int, action: Action) -> F32:
         """All rows of a cell in one change, so that 60/40 becomes 40/60 without a state between.
 
-        Where the rows of a cell would contradict the quotas that stay, all of them stay: the answer says so.
+        Where the rows of a cell would contradict the quotas that stay, all of them stay: the answer says so. A row that
+        goes back to the configuration stays, too, but only until the others let it.
         """
         engine, targets, values = self.engine, action.targets().astype(np.int64), action.parameters()
         cells, slices = self._cells(site, targets[:, 0]), targets[:, 1]
         here = (cells >= 0) & (slices >= 0) & (slices < len(self._tables.slices))
         asked = values.astype(np.float64)
-        own = self._quota_default[np.where(here, slices, 0)]
-        asked = np.where(np.isnan(asked), own, asked)
+        back = here & np.isnan(asked).all(axis=1)
+        self._unset[cells[back], slices[back]] = True
+        asked = np.where(np.isnan(asked), self._quota_default[np.where(here, slices, 0)], asked)
         for cell in np.unique(cells[here]).tolist():
-            rows = here & (cells == cell)
+            self._restore_quotas(cell)  # it may make room
+            rows = here & ~back & (cells == cell)
             with contextlib.suppress(ValueError):  # what is in force says that it was refused
                 engine.set_slice_quota(cell, slices[rows].tolist(), *asked[rows].T.tolist())
+                self._unset[cell, slices[rows]] = False
+            self._restore_quotas(cell)
         values[~here] = np.nan
         values[here] = engine.slice_quota_pct[:, cells[here], slices[here]].T
         return values
+
+    def _restore_quotas(self, cell: int) -> None:
+        """Bring quotas that nobody holds back to the configuration where they fit, those first that make room."""
+        grows = self._quota_default[:, 0] - self.engine.slice_quota_pct[0, cell]
+        for row in np.argsort(grows, kind="stable").tolist():
+            if self._unset[cell, row]:
+                with contextlib.suppress(ValueError):  # later, when others of the cell change
+                    self.engine.set_slice_quota(cell, [row], *self._quota_default[row, :, None].tolist())
 
     def _hand_over(self, site: int, action: Action) -> F32:
         engine = self.engine

@@ -13,6 +13,7 @@ from ran_sim import counters as count
 from ran_sim.bridge import SimWorld, open_world
 from ran_sim.scenario import Scenario
 from ranloop.errors import NodeError, VocabularyError
+from ranloop.guard import ActionRight, AuditLog, Guard, Rights
 from ranloop.vocabulary import (
     ACTIONS,
     ID_COLUMNS,
@@ -28,7 +29,7 @@ from ranloop.vocabulary import (
     measurement,
 )
 from ranloop.wire.codec import decode_report, encode
-from ranloop.wire.messages import Report
+from ranloop.wire.messages import ActionBatch, Report
 
 MS = 1_000_000
 ALWAYS: Mapping[str, Any] = {"idle_s": 0.0, "session_s": (600.0, 600.0)}  # in session for the whole run
@@ -452,6 +453,58 @@ def test_quotas_that_contradict_those_in_force_change_nothing_and_the_answer_say
     # No value: what the scenario says.
     back = world.apply("site0", SetSliceQuota(cell=2, slice=[0, 1], **dict.fromkeys(PCT, np.nan)))
     assert back.tolist() == [[70, 100, 0], [0, 100, 0]]
+
+
+def test_quotas_that_go_back_one_after_the_other_end_at_the_configuration() -> None:
+    half = {"min_pct": 50.0}
+    world = small_world(VOICE, GAMING, slices={"1-000001": half, "1-000002": half})
+    assert world.catalogues[0].slice_min_pct == {0: 50.0, 1: 50.0}
+
+    def back(slice_id: int) -> SetSliceQuota:
+        return SetSliceQuota(cell=0, slice=slice_id, **dict.fromkeys(PCT, np.nan))
+
+    def minima(of: SimWorld) -> list[float]:
+        return [float(pct) for pct in of.engine.slice_quota_pct[0, 0]]
+
+    world.apply("site0", SetSliceQuota(cell=0, slice=[0, 1], min_pct=[30, 70], max_pct=90, dedicated_pct=0))
+    # 50 beside the 70 that is still held does not fit: it waits ...
+    assert world.apply("site0", back(0)).tolist() == [[30, 90, 0]]
+    twin = world.fork()
+    # ... until the other one goes back, too, or makes room.
+    assert world.apply("site0", back(1)).tolist() == [[50, 100, 0]]
+    assert minima(world) == [50.0, 50.0]
+    twin.apply("site0", SetSliceQuota(cell=0, slice=1, min_pct=45, max_pct=90, dedicated_pct=0))
+    assert minima(twin) == [50.0, 45.0]
+    # Who sets it again holds it again.
+    world.apply("site0", SetSliceQuota(cell=0, slice=[0, 1], min_pct=[30, 70], max_pct=90, dedicated_pct=0))
+    world.apply("site0", SetSliceQuota(cell=0, slice=1, min_pct=20, max_pct=90, dedicated_pct=0))
+    assert minima(world) == [30.0, 20.0]
+
+
+def test_leases_that_lapse_one_after_the_other_leave_the_configured_quotas() -> None:
+    half = {"min_pct": 50.0}
+    world = small_world(VOICE, GAMING, slices={"1-000001": half, "1-000002": half})
+    guard = Guard(world.catalogues[0], control_delay_ns=10 * MS, slot_ns=world.slot_ns, audit=AuditLog())
+    guard.register("a", Rights(actions=(ActionRight(name="SetSliceQuota"),)))
+    for slice_id, (min_pct, lease_ms) in enumerate([(30, 600), (70, 800)]):
+        quota = SetSliceQuota(cell=0, slice=slice_id, min_pct=min_pct, max_pct=100, dedicated_pct=0)
+        batch = ActionBatch(
+            id=str(slice_id),
+            xapp="a",
+            node="site0",
+            seq=slice_id,
+            action=quota,
+            valid_until_ns=20 * MS,
+            lease_ms=lease_ms,
+        )
+        assert guard.submit(batch, sender="a", now_ns=0) is None
+    in_force = {}
+    while (event_ns := guard.next_event_ns()) is not None:
+        run_to(world, event_ns / MS)
+        for change in guard.due(world.now_ns):
+            guard.settle(change, world.apply("site0", change.action), world.now_ns)
+        in_force[world.now_ns // MS] = world.engine.slice_quota_pct[0, 0].tolist()
+    assert in_force == {10: [30, 70], 610: [30, 70], 810: [50, 50]}
 
 
 def test_no_value_for_a_parameter_goes_back_to_the_node_s_own() -> None:

@@ -2,7 +2,8 @@
 
 Direct conflicts only: two xApps that want the same parameter of the same target. A higher priority displaces, an
 equal or lower one is refused as long as the other's lease lives: the earlier lease wins. State invariants are judged
-on what is left after that, because a target that is refused is no part of the state after the change.
+on what is left after that, because a target that is refused is no part of the state after the change; and once more
+when the slot comes, because a lease that the state counted on may have ended by then.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ranloop.guard.grants import Grant
-from ranloop.guard.leases import I64, SettingTable, unpack
+from ranloop.guard.leases import I64, NO_TICKET, Mask, SettingTable, pack, unpack
 from ranloop.guard.results import Verdicts
-from ranloop.vocabulary import state_invariant
-from ranloop.wire.messages import Cause, Status
+from ranloop.vocabulary import joins_targets, state_invariant
+from ranloop.wire.messages import F32, Cause, Status
 
 
 def check_conflicts(
@@ -41,20 +42,63 @@ def check_conflicts(
             verdicts.decide(mine, Status.REFUSED, Cause.CONFLICT, text)
 
 
-def check_state(verdicts: Verdicts, keys: I64, table: SettingTable) -> None:
-    """Refuse targets that would break an invariant of the node's state after all that was accepted so far."""
-    action = type(verdicts.batch.action)
-    if action.spec.targets[0] != "cell":
-        return  # no invariant joins the settings of different UEs
-    rows = table.rows
+def check_state(
+    verdicts: Verdicts, keys: I64, table: SettingTable, configured_pct: Mapping[int, float]
+) -> None:
+    """Refuse targets that would break an invariant of the node's state after all that was accepted so far.
+
+    `configured_pct` is the catalogue's `slice_min_pct`: what slices are guaranteed that nobody holds.
+    """
+    if not joins_targets(type(verdicts.batch.action)):
+        return
     while verdicts.n_open:
-        open_ = verdicts.open
-        kept = ~np.isin(rows["key"], keys[open_])
-        state_keys = np.concatenate([keys[open_], rows["key"][kept]])
-        state = np.concatenate([verdicts.parameters[open_], rows["wanted"][kept]])
-        ok, text = state_invariant(action, unpack(state_keys, table.n_ids), state)
-        broken = np.zeros(len(verdicts), np.bool_)
-        broken[np.flatnonzero(open_)] = ~ok[: np.count_nonzero(open_)]
+        rows = table.rows
+        broken, text = _breaking(verdicts, keys, table.n_ids, rows["key"], rows["wanted"], configured_pct)
         if not broken.any():
             return
         verdicts.decide(broken, Status.REFUSED, Cause.INVARIANT, text)
+
+
+def check_effect(
+    verdicts: Verdicts, keys: I64, table: SettingTable, configured_pct: Mapping[int, float], changed: Mask
+) -> Mask:
+    """Judge the state again now that the slot has come: a lease that it counted on may have ended meanwhile.
+
+    Refuses targets among `changed`, those that are not in force already with these values, and returns them.
+    """
+    refused = np.zeros(len(verdicts), np.bool_)
+    if not joins_targets(type(verdicts.batch.action)):
+        return refused
+    rows = table.rows[table.rows["force"] != NO_TICKET]
+    while True:
+        broken, text = _breaking(verdicts, keys, table.n_ids, rows["key"], rows["held"], configured_pct)
+        broken &= changed
+        if not broken.any():
+            return refused
+        verdicts.decide(broken, Status.REFUSED, Cause.INVARIANT, text)
+        refused |= broken
+
+
+def _breaking(
+    verdicts: Verdicts, keys: I64, n_ids: int, others: I64, values: F32, configured_pct: Mapping[int, float]
+) -> tuple[Mask, str]:
+    """Which open targets break an invariant together with the `values` of `others` and the node's configuration."""
+    open_ = verdicts.open
+    mine = keys[open_]
+    kept = ~np.isin(others, mine)
+    state_keys = np.concatenate([mine, others[kept]])
+    state = np.concatenate([verdicts.parameters[open_], values[kept]])
+    cells = np.unique(unpack(mine, n_ids)[:, 0])
+    slices = np.fromiter(configured_pct, np.int32, len(configured_pct))
+    own = pack(np.column_stack([np.repeat(cells, len(slices)), np.tile(slices, len(cells))]))
+    own_state = np.zeros((len(own), state.shape[1]), np.float32)
+    own_state[:, 0] = np.tile(np.fromiter(configured_pct.values(), np.float32, len(slices)), len(cells))
+    free = ~np.isin(own, state_keys)
+    state_keys = np.concatenate([state_keys, own[free]])
+    state = np.concatenate([state, own_state[free]])
+    ok, text = state_invariant(type(verdicts.batch.action), unpack(state_keys, n_ids), state)
+    broken = np.zeros(len(verdicts), np.bool_)
+    broken[np.flatnonzero(open_)] = ~ok[: len(mine)]
+    if configured_pct:
+        text += "; slices that nobody has set count with the node's configuration"
+    return broken, text

@@ -25,7 +25,7 @@ from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSet
 from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, rowwise_all
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
-from ranloop.vocabulary import ACTIONS, Action, Kind
+from ranloop.vocabulary import ACTIONS, Action, Kind, joins_targets
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
 
@@ -71,8 +71,9 @@ class _Accepted:
     keys: I64
     ticket: int
     effect_ns: int
-    before: Rows | None  # atomic: the rows as they were, in case a target is gone when the slot comes
+    before: Rows | None  # the rows as they were, where it may still come to nothing at its slot
     apply: Mask | None = None  # targets that the open change hands to the node
+    too_late: Mask | None = None  # targets that contradict what is in force by now
 
 
 class Guard:
@@ -223,7 +224,7 @@ class Guard:
         table = self._held.table(type(verdicts.batch.action))
         keys = verdicts.keys
         conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
-        conflicts.check_state(verdicts, keys, table)
+        conflicts.check_state(verdicts, keys, table, self.catalogue.slice_min_pct)
         checks.check_freshness(verdicts, now_ns=now_ns, effect_ns=effect_ns)
         self._seal(verdicts)
         if grant.autonomy is Autonomy.RECOMMEND:
@@ -244,7 +245,7 @@ class Guard:
         table = self._held.table(type(batch.action))
         mine = keys if isinstance(still, slice) else keys[still]
         before = None
-        if batch.atomic:
+        if batch.atomic or joins_targets(type(batch.action)):
             index, found = table.find(mine)
             before = np.sort(table.rows[index[found]], order="key")
         if batch.action.spec.kind is Kind.SETTING:
@@ -323,14 +324,18 @@ class Guard:
             verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, self._not_here())
         if batch.action.spec.kind is Kind.ONE_SHOT:
             self._yield_one_shots(work, index)
-        self._seal(verdicts)
         # A setting is put in force even where a higher priority has claimed the target meanwhile: the invariants
         # were judged in this order, and the other one's slot comes next.
-        to_apply = verdicts.open
+        changed = verdicts.open
         if batch.action.spec.kind is Kind.SETTING and verdicts.n_open:
-            same = rowwise_all(rows["held"][index] == verdicts.parameters)
-            to_apply &= ~(same & (rows["force"][index] != NO_TICKET))
-        work.apply = to_apply
+            # A renewal asks the node again if it made something else of the values the last time.
+            wanted = verdicts.parameters
+            same = (rows["held"][index] == wanted) & (rows["applied"][index] == wanted)
+            changed &= ~(rowwise_all(same) & (rows["force"][index] != NO_TICKET))
+            configured_pct = self.catalogue.slice_min_pct
+            work.too_late = conflicts.check_effect(verdicts, work.keys, work.table, configured_pct, changed)
+        self._seal(verdicts)
+        to_apply = work.apply = changed & verdicts.open
         action, n_to_apply = batch.action, int(np.count_nonzero(to_apply))
         if n_to_apply == 0:
             action = _NOTHING[action.spec.name]
@@ -361,8 +366,7 @@ class Guard:
             )
             verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
         if verdicts.batch.atomic and not verdicts.n_open:
-            assert work.before is not None  # kept for every atomic batch
-            table.give_back(work.ticket, work.before, {w.ticket for w in self._pending}, now_ns)
+            self._give_back(work, work.keys, now_ns)
             return [self._answer(work.grant.xapp, verdicts, now_ns)]
         index, _ = table.find(work.keys)
         if len(applied) == len(verdicts):
@@ -385,9 +389,17 @@ class Guard:
             results += self._ended_unasked(left, (Cause.NO_TARGET, self._not_here()), now_ns)
         elif not is_setting:
             table.take(table.rows["claim"] == work.ticket)
+        if work.too_late is not None and work.too_late.any():
+            self._give_back(work, work.keys[work.too_late], now_ns)
         verdicts.decide_all(Status.APPLIED)
         self._held.sweep(waiting.ticket for waiting in self._pending)
         return [self._answer(work.grant.xapp, verdicts, now_ns), *results]
+
+    def _give_back(self, work: _Accepted, keys: I64, now_ns: int) -> None:
+        """Leave targets of a batch that came to nothing there as they were before it."""
+        assert work.before is not None  # kept for every batch to which this can happen
+        waiting = {other.ticket for other in self._pending}
+        work.table.give_back(work.ticket, keys, work.before, waiting, now_ns)
 
     def _put_in_force(self, work: _Accepted, index: I64, now_ns: int) -> list[Result]:
         """Note the new state; tell the others whose settings end because this batch took their place."""

@@ -141,17 +141,18 @@ class SettingTable:
         self._replace(self.rows[~mask])
         return taken
 
-    def give_back(self, ticket: int, before: Rows, waiting: set[int], now_ns: int) -> None:
-        """Undo the claims of a batch that came to nothing; what is in force stays as it is.
+    def give_back(self, ticket: int, keys: I64, before: Rows, waiting: set[int], now_ns: int) -> None:
+        """Undo the claims of a batch on targets where it came to nothing; what is in force stays as it is.
 
         Args:
             ticket: Of the batch.
+            keys: The targets.
             before: The rows that its targets had when it claimed them.
             waiting: Tickets of batches that still wait for their slot.
             now_ns: When claims end that cannot be given back to anybody.
         """
         rows = self.rows
-        index = np.flatnonzero(rows["claim"] == ticket)
+        index = np.flatnonzero((rows["claim"] == ticket) & np.isin(rows["key"], keys))
         at = np.searchsorted(before["key"], rows["key"][index])
         at[at == len(before)] = 0
         known = before["key"][at] == rows["key"][index] if len(before) else np.zeros(len(index), np.bool_)

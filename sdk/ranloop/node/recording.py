@@ -242,5 +242,6 @@ def _cut_down(catalogue: Catalogue, streams: Sequence[RecordedStream]) -> Catalo
         periods_ms=tuple(sorted({stream.period_ms for stream in own})),
         cells=catalogue.cells,
         slices=catalogue.slices,
+        slice_min_pct=catalogue.slice_min_pct,
         control_delay_ms=catalogue.control_delay_ms,
     )

@@ -26,6 +26,7 @@ _NAMES: dict[Level, tuple[str, ...]] = {
 _N_PLACES = 6  # UEs at a node at a time, at most
 _STAY_MS = 700  # a place is taken for so long, then empty for _AWAY_MS; place k is shifted by 100 ms * k
 _AWAY_MS = 200
+_NO_QUOTA = (0.0, 100.0, 0.0)  # nothing guaranteed, nothing capped
 
 
 class _Node:
@@ -160,6 +161,7 @@ class ToyWorld:
         here = set(state.ues(self._now_ns))
         for row, target in enumerate(action.targets().tolist()):
             if isinstance(action, SetSliceQuota):
+                values[row] = np.where(np.isnan(values[row]), _NO_QUOTA, values[row])
                 state.quota[target[0], target[1]] = values[row]
             elif target[0] not in here:
                 values[row] = np.nan

@@ -15,7 +15,7 @@ from ranloop.vocabulary.actions import (
     action_type,
 )
 from ranloop.vocabulary.columns import Action
-from ranloop.vocabulary.invariants import Verdict, in_range, row_invariant, state_invariant
+from ranloop.vocabulary.invariants import Verdict, in_range, joins_targets, row_invariant, state_invariant
 from ranloop.vocabulary.measurements import MEASUREMENTS, MeasurementName, measurement
 from ranloop.vocabulary.model import (
     ID_COLUMNS,
@@ -54,6 +54,7 @@ __all__ = (
     "Verdict",
     "action_type",
     "in_range",
+    "joins_targets",
     "measurement",
     "row_invariant",
     "state_invariant",

@@ -37,16 +37,17 @@ class SetSliceQuota(Action):
     """Share a cell's downlink PRBs between slices: RRMPolicyRatio, TS 28.541 4.3.36, percent of the cell's PRBs.
 
     The dedicated share is never lent to others, the minimum is guaranteed when needed and lent when idle,
-    the maximum is a cap. Invariants: dedicated <= min <= max, sum of min over the slices of a cell <= 100.
+    the maximum is a cap. Invariants: dedicated <= min <= max, sum of min over the slices of a cell <= 100; a slice that
+    nobody has set counts with the minimum of the node's configuration, which its quota reverts to.
     """
 
     spec: ClassVar[ActionSpec] = ActionSpec(
         name="SetSliceQuota",
         targets=("cell", "slice"),
         parameters=(
-            Parameter(name="min_pct", unit="%", low=0, high=100, default=0),
-            Parameter(name="max_pct", unit="%", low=0, high=100, default=100),
-            Parameter(name="dedicated_pct", unit="%", low=0, high=100, default=0),
+            Parameter(name="min_pct", unit="%", low=0, high=100, default=None),
+            Parameter(name="max_pct", unit="%", low=0, high=100, default=None),
+            Parameter(name="dedicated_pct", unit="%", low=0, high=100, default=None),
         ),
         kind=Kind.SETTING,
         definition="minimum, maximum and dedicated share of the cell's downlink PRBs for one slice",

@@ -74,6 +74,11 @@ def row_invariant(action_type: type[Action], parameters: NDArray[np.float32]) ->
     )
 
 
+def joins_targets(action_type: type[Action]) -> bool:
+    """Whether `state_invariant` has a rule for this action: settings of different targets must agree."""
+    return action_type is SetSliceQuota
+
+
 def state_invariant(
     action_type: type[Action], targets: NDArray[np.int32], parameters: NDArray[np.float32]
 ) -> Verdict:

@@ -72,6 +72,7 @@ def encode_catalogue(catalogue: Catalogue) -> bytes:
             "periods_ms": catalogue.periods_ms,
             "cells": catalogue.cells,
             "slices": catalogue.slices,
+            "slice_min_pct": catalogue.slice_min_pct,
             "control_delay_ms": catalogue.control_delay_ms,
         }
     )
@@ -94,6 +95,7 @@ def decode_catalogue(payload: bytes) -> Catalogue:
         periods_ms=tuple(header["periods_ms"]),
         cells=MappingProxyType(header["cells"]),
         slices=MappingProxyType(header["slices"]),
+        slice_min_pct=MappingProxyType(header.get("slice_min_pct", {})),
         control_delay_ms=header["control_delay_ms"],
     )
 

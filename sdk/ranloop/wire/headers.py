@@ -5,7 +5,7 @@ Each header is a TypedDict with a compiled pydantic validator beside it: strict 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic_core import SchemaValidator
@@ -36,6 +36,7 @@ Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
 Stamps = Annotated[dict[Name, Signed], Field(max_length=64)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Labels = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
+Shares = Annotated[dict[DenseId, Annotated[float, Field(ge=0, le=100)]], Field(max_length=MAX_ROWS)]
 Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Field(max_length=MAX_PARTS)]
 
 
@@ -103,6 +104,7 @@ class CatalogueHeader(TypedDict):
     periods_ms: Annotated[list[Milliseconds], Field(max_length=64)]
     cells: Labels
     slices: Labels
+    slice_min_pct: NotRequired[Shares]
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
 
 

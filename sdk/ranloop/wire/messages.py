@@ -230,6 +230,8 @@ class Catalogue:
         periods_ms: Granularity periods it offers.
         cells: Dense cell id -> the node's own name of the cell.
         slices: Dense slice id -> S-NSSAI.
+        slice_min_pct: Dense slice id -> minimum share that the node's own configuration guarantees the slice in each of
+            its cells, in percent; 0 where it is missing.
         control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
     """
 
@@ -239,6 +241,7 @@ class Catalogue:
     periods_ms: tuple[int, ...]
     cells: Mapping[int, str]
     slices: Mapping[int, str] = field(default_factory=dict)
+    slice_min_pct: Mapping[int, float] = field(default_factory=dict)
     control_delay_ms: float = 10.0
 
 

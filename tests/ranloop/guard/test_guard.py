@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -300,6 +302,67 @@ def test_minima_of_two_xapps_must_fit_into_one_cell(guard: Guard, batch: BatchFa
     assert refusal(judge(guard, batch(quota(2, 31), xapp="b")))[0] is Cause.INVARIANT  # 101 %
     assert judge(guard, batch(quota(2, 31, cell=1), xapp="b")) is None
     assert judge(guard, batch(quota(2, 30), xapp="b")) is None  # 100 %
+
+
+def minimum(pct: float, slice_id: int = 1) -> SetSliceQuota:
+    return SetSliceQuota(cell=0, slice=slice_id, min_pct=pct, max_pct=100, dedicated_pct=0)
+
+
+@pytest.fixture
+def half_and_half() -> Guard:
+    """A node whose own configuration guarantees both slices 50 %."""
+    node = dataclasses.replace(NODE, slice_min_pct={1: 50.0, 2: 50.0})
+    guard = Guard(node, control_delay_ns=DELAY_NS, slot_ns=SLOT_NS, audit=AuditLog())
+    guard.register("a", EVERYTHING)
+    guard.register("b", EVERYTHING)
+    return guard
+
+
+def test_a_quota_reverts_to_the_configuration_of_the_node(guard: Guard, batch: BatchFactory) -> None:
+    judge(guard, batch(minimum(60)))
+    carry_out(guard, EFFECT_NS)
+    (action,), _ = carry_out(guard, LAPSE_NS)
+    assert np.isnan(action.parameters()).all()
+
+
+def test_slices_that_nobody_holds_count_with_the_configured_minimum(
+    half_and_half: Guard, batch: BatchFactory
+) -> None:
+    cause, text = refusal(judge(half_and_half, batch(minimum(51))))  # and 50 for slice 2
+    assert cause is Cause.INVARIANT
+    assert "the node's configuration" in text
+    assert judge(half_and_half, batch(minimum(50))) is None
+    both = SetSliceQuota(cell=0, slice=[1, 2], min_pct=[30, 70], max_pct=100, dedicated_pct=0)
+    assert judge(half_and_half, batch(both, atomic=True)) is None
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_quota_that_counted_on_a_lease_which_ends_before_its_slot_is_refused_and_leaves_all_as_it_was(
+    half_and_half: Guard, batch: BatchFactory, atomic: bool
+) -> None:
+    guard = half_and_half
+    judge(guard, batch(minimum(20, slice_id=2), xapp="b", lease_ms=50))
+    judge(guard, batch(minimum(40), id="before"))
+    carry_out(guard, EFFECT_NS)
+    b_ends_ns = EFFECT_NS + 50 * MS
+    assert judge(guard, batch(minimum(80), atomic=atomic), b_ends_ns - 5 * MS) is None  # 80 + 20
+    carry_out(guard, b_ends_ns)
+    actions, (result,) = carry_out(guard, b_ends_ns + 5 * MS)  # 80 + 50
+    assert [len(action) for action in actions] == [0]
+    assert refusal(result)[0] is Cause.INVARIANT
+    _, (ended,) = carry_out(guard, LAPSE_NS)  # of the quota that it should have replaced
+    assert (ended.id, ended.count(Status.ENDED)) == ("before", 1)
+
+
+def test_a_renewal_asks_again_where_the_node_made_something_else_of_the_value(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetTxPower(cell=[0, 1], tx_power_dbm=[50, 30])))
+    change = next(guard.due(EFFECT_NS))
+    guard.settle(change, np.array([[44], [30]], np.float32), EFFECT_NS)
+    judge(guard, batch(SetTxPower(cell=[0, 1], tx_power_dbm=[50, 30])), 100 * MS)
+    (action,), _ = carry_out(guard, 100 * MS + DELAY_NS)
+    assert action == SetTxPower(cell=[0], tx_power_dbm=[50])
 
 
 def test_a_target_refused_for_conflict_does_not_count_in_the_state(guard: Guard, batch: BatchFactory) -> None:

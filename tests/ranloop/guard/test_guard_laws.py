@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -17,15 +18,20 @@ from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS
 TERMINAL = {Status.APPLIED, Status.REFUSED, Status.EXPIRED, Status.RECOMMENDED}
 XAPPS = ("a", "b", "boss")
 UES = st.integers(0, 5)
+CONFIGURED_PCT = {1: 40.0, 2: 50.0}
+SHARED = dataclasses.replace(NODE, slice_min_pct=CONFIGURED_PCT)
 WEIGHTS = st.sampled_from([0.001, 0.5, 1.0, 2.0, 3.0, 100.0, 101.0, float("nan"), float("inf")])
 
 
 class AnyTraffic(RuleBasedStateMachine):
-    """A guard with three xApps, and a node as simple as can be: the last value of each target."""
+    """A guard with three xApps, and a node as simple as can be: the last value of each target.
+
+    Only a minimum that goes back to the configuration waits there until it fits.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.guard = Guard(NODE, control_delay_ns=DELAY_NS, slot_ns=SLOT_NS, audit=AuditLog())
+        self.guard = Guard(SHARED, control_delay_ns=DELAY_NS, slot_ns=SLOT_NS, audit=AuditLog())
         self.guard.register("a", EVERYTHING)
         self.guard.register("b", EVERYTHING)
         self.guard.register("boss", EVERYTHING, priority=5)
@@ -35,7 +41,8 @@ class AnyTraffic(RuleBasedStateMachine):
         self.verdict: dict[str, Result] = {}
         self.live_ues = set(range(5))
         self.weight: dict[int, float] = {}
-        self.min_pct: dict[tuple[int, int], float] = {}
+        self.min_pct = {(cell, slice_id): pct for cell in (0, 1) for slice_id, pct in CONFIGURED_PCT.items()}
+        self.unset = set(self.min_pct)
 
     # The node
 
@@ -44,17 +51,26 @@ class AnyTraffic(RuleBasedStateMachine):
         applied = values.copy()
         for row, target in enumerate(action.targets().tolist()):
             if isinstance(action, SetSliceQuota):
-                self.min_pct[target[0], target[1]] = float(values[row, 0])
+                key = target[0], target[1]
+                if np.isnan(values[row]).all():
+                    self.unset.add(key)
+                else:
+                    self.unset.discard(key)
+                    self.min_pct[key] = float(values[row, 0])
             elif target[0] not in self.live_ues:
                 applied[row] = np.nan
             elif isinstance(action, SetUeWeight):
                 self.weight[target[0]] = float(values[row, 0])
+        for cell, slice_id in sorted(self.unset, key=lambda key: CONFIGURED_PCT[key[1]] - self.min_pct[key]):
+            others = sum(self.min_pct[key] for key in self.min_pct if key[0] == cell and key[1] != slice_id)
+            if others + CONFIGURED_PCT[slice_id] <= 100:
+                self.min_pct[cell, slice_id] = CONFIGURED_PCT[slice_id]
         return applied
 
     def carry_out(self) -> None:
         for change in self.guard.due(self.now_ns):
             values = change.action.parameters()
-            assert not np.isnan(values).any()
+            assert isinstance(change.action, SetSliceQuota) or not np.isnan(values).any()
             ues_there = all(t[0] in self.live_ues for t in change.action.targets().tolist())
             if change.atomic and not isinstance(change.action, SetSliceQuota) and not ues_there:
                 applied = np.full(values.shape, np.nan, np.float32)
@@ -169,7 +185,7 @@ class AnyTraffic(RuleBasedStateMachine):
 
     def all_is_default(self) -> None:
         assert all(weight == 1 for weight in self.weight.values())
-        assert all(share == 0 for share in self.min_pct.values())
+        assert all(share == CONFIGURED_PCT[slice_id] for (_, slice_id), share in self.min_pct.items())
         assert self.guard.next_event_ns() is None
 
     @invariant()

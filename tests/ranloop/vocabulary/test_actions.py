@@ -42,7 +42,8 @@ def test_settings_without_a_default_are_those_that_the_node_configures() -> None
         for p in kind.spec.parameters
         if kind.spec.kind is Kind.SETTING and p.default is None
     }
-    assert configured == {("SetClassWeight", "weight"), ("SetTxPower", "tx_power_dbm")}
+    quotas = {("SetSliceQuota", name) for name in ("min_pct", "max_pct", "dedicated_pct")}
+    assert configured == {("SetClassWeight", "weight"), ("SetTxPower", "tx_power_dbm")} | quotas
 
 
 def test_only_a_handover_happens_once() -> None:
@@ -52,10 +53,10 @@ def test_only_a_handover_happens_once() -> None:
 @pytest.mark.parametrize(
     ("action", "name", "low", "high", "default"),
     [
-        # TS 28.541 4.4.1: the three ratios are 0..100; unset, nothing is guaranteed and nothing capped.
-        ("SetSliceQuota", "min_pct", 0, 100, 0),
-        ("SetSliceQuota", "max_pct", 0, 100, 100),
-        ("SetSliceQuota", "dedicated_pct", 0, 100, 0),
+        # TS 28.541 4.4.1: the three ratios are 0..100; what they revert to is the node's configuration.
+        ("SetSliceQuota", "min_pct", 0, 100, None),
+        ("SetSliceQuota", "max_pct", 0, 100, None),
+        ("SetSliceQuota", "dedicated_pct", 0, 100, None),
         # TS 38.331 6.3.2, Q-OffsetRange: dB-24 to dB24, default dB0.
         ("SetCellOffset", "cio_db", -24, 24, 0),
         # TS 38.214 5.2.2.1: a CQI promises a transport block error probability of at most 0.1.
@@ -64,7 +65,7 @@ def test_only_a_handover_happens_once() -> None:
     ],
 )
 def test_ranges_and_defaults_follow_their_source(
-    action: str, name: str, low: float, high: float, default: float
+    action: str, name: str, low: float, high: float, default: float | None
 ) -> None:
     p = parameter(action, name)
     assert (p.low, p.high, p.default) == (low, high, default)

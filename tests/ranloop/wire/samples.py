@@ -112,6 +112,7 @@ catalogues = st.builds(
     periods_ms=st.lists(st.integers(1, 86_400_000), max_size=3).map(tuple),
     cells=labels,
     slices=labels,
+    slice_min_pct=st.dictionaries(ids, st.floats(0, 100), max_size=3),
     control_delay_ms=st.floats(0.001, 1e6),
 )
 facts = st.recursive(
@@ -230,6 +231,7 @@ def one_of_each() -> dict[str, Message]:
             periods_ms=(100, 1000),
             cells={3: "north"},
             slices={0: "01-000001"},
+            slice_min_pct={0: 30.0},
         ),
         "presence": Presence(
             name="qos", alive=True, facts={"version": "1.2", "pid": 17, "models": ["a", "b"]}
