@@ -464,7 +464,7 @@ def test_quotas_that_go_back_one_after_the_other_end_at_the_configuration() -> N
         return SetSliceQuota(cell=0, slice=slice_id, **dict.fromkeys(PCT, np.nan))
 
     def minima(of: SimWorld) -> list[float]:
-        return list(of.engine.slice_quota_pct[0, 0])
+        return [float(pct) for pct in of.engine.slice_quota_pct[0, 0]]
 
     world.apply("site0", SetSliceQuota(cell=0, slice=[0, 1], min_pct=[30, 70], max_pct=90, dedicated_pct=0))
     # 50 beside the 70 that is still held does not fit: it waits ...
