@@ -68,12 +68,13 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
     Raises:
         NodeError: No such scenario, or one with a field that does not fit.
     """
-    if not compiled_before():
-        log.warning(
-            "first_use", doing="compiling the simulator's kernels", takes="about 30 s, once per version"
-        )
     try:
-        return SimWorld(load_scenario(target).with_overrides(overrides or {}), seed)
+        scenario = load_scenario(target).with_overrides(overrides or {})
+        if not compiled_before():
+            log.warning(
+                "first_use", doing="compiling the simulator's kernels", takes="about 30 s, once per version"
+            )
+        return SimWorld(scenario, seed)
     except ScenarioError as error:
         raise NodeError(str(error)) from error
     except ValueError as error:  # a seed or a combination of fields that the engine refuses

@@ -50,6 +50,7 @@ def test_gymnasium_finds_nothing_to_complain_about(env: CellEnv) -> None:
 
 def test_it_is_made_by_its_name_in_a_process_that_imported_nothing_else() -> None:
     code = """
+import gymnasium
 made = gymnasium.make("ran_sim.environment:ranloop/Cell-v0", scenario="one-cell")
 print(type(made.unwrapped).__name__, made.action_space.shape, made.observation_space.shape)
 """

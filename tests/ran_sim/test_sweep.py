@@ -278,7 +278,7 @@ def test_one_sweep_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
         ([], {}, "0 runs: want 1 to 100000"),
         (range(1000), {"load": [i / 1000 for i in range(1, 1001)]}, "1000000 runs"),
         ([-1, 2], {}, "seed -1 is negative"),
-        ([2**62], {}, "seed 4611686018427387904: want less than 2^62"),
+        ([2**62], {}, r"seed 4611686018427387904: want less than 2\^62"),
         ([1, 1], {}, "the same run twice"),
         ([1], {"load": [0.5, 0.5]}, "the same run twice"),
     ],

@@ -56,7 +56,10 @@ def test_a_wrong_option_is_one_line(
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        ("sim:two-cells", "two-cells: got no scenario, want a .toml file or one of one-cell, seven-sites"),
+        (
+            "sim:two-cells",
+            "two-cells: got no scenario, want a .toml file or one of city-day, one-cell, seven-sites",
+        ),
         ("sim:", "want kind:target"),
         ("simulator:one-cell", "want kind:target, where kind is one of replay:…, sim:…"),
         ("replay:nowhere", "nothing to replay"),

@@ -197,7 +197,8 @@ def test_live_the_loop_closes_and_every_action_has_one_answer(bus_url: str, one_
     assert stats.reports + stats.missed <= 60  # 3 s, two nodes, every 100 ms
     answered = sum(int(np.count_nonzero(result.status != Status.ENDED)) for result in watching.results)
     ends = sum(stats.results[s] for s in Status if s is not Status.ENDED)
-    assert ends == answered + stats.results[Status.UNKNOWN]
+    # An answer that comes after the xApp gave it up for unknown (a machine under load) is not taken any more.
+    assert answered <= ends <= answered + stats.results[Status.UNKNOWN]
     assert stats.results[Status.APPLIED] > 50
     assert (stats.failures, stats.malformed, ended[0].n_dropped) == (0, 0, 0)
     # UEs of one cell shared it alike before; with weights 2 and 1 some get what others do not.
