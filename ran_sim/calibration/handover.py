@@ -295,7 +295,7 @@ def _trends() -> tuple[list[Check], list[Plot]]:
     plots = [
         Plot(
             name=f"handover-{name}",
-            title=f"{title}, 16 m/s, inter-site distance 200 m; level uncalibrated",
+            title=f"{title}, 16 m/s, sites 200 m apart; level uncalibrated",
             x_label="time to trigger in ms",
             y_label="per UE and minute",
             series=tuple(

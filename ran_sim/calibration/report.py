@@ -20,8 +20,9 @@ from ran_sim.provenance import platform_provenance
 __all__ = ("all_as_told", "as_json", "draw", "markdown", "run_subject", "subjects", "verdict", "write_report")
 
 _PICTURE_INCHES: Final = (6.4, 4.0)
-_PICTURE_DPI: Final = 90
-_LEGEND_INSIDE: Final = 4  # entries that leave room for the curves
+_PICTURE_DPI: Final = 84
+_LEGEND_INSIDE: Final = 4  # entries that leave room for the curves; more go below the picture
+_LEGEND_COLUMNS: Final = 3
 
 
 def subjects() -> tuple[str, ...]:
@@ -220,7 +221,7 @@ def draw(plot: Plot, file: Path) -> None:
     axes.set_ylabel(plot.y_label)
     axes.grid(alpha=0.3)
     if len(plot.series) > _LEGEND_INSIDE:
-        figure.legend(fontsize="small", loc="outside right upper")
+        figure.legend(fontsize="small", loc="outside lower center", ncols=_LEGEND_COLUMNS)
     elif len(plot.series) > 1:
         axes.legend(fontsize="small")
     # Without the version of matplotlib in it, the same data give the same file.

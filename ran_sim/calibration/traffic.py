@@ -54,7 +54,7 @@ def run(quick: bool = False) -> Section:
     for load, rho, use, time in shares:
         use_name, time_name = _file_names(load)
         checks += [
-            near(use_name, use, rho, unit="1", share=0.005,
+            near(use_name, use / rho, 1.0, unit="of the load", share=0.005,
                  source="utilisation law: rho = lambda S / R"),
             near(time_name, time, 1 / (1 - rho),
                  unit="S / R", share=0.1 if quick else 0.03,
@@ -94,7 +94,7 @@ def _wait_name(load: float) -> str:
 
 def _file_names(load: float) -> tuple[str, str]:
     return (
-        f"PRB use with files of {load:g} of what the cell carries",
+        f"PRB use by files, offered {load:g} of what the cell carries, over what came",
         f"mean time of a file at load {load:g}, from the mean number of them",
     )
 
