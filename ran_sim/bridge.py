@@ -25,8 +25,9 @@ from ran_sim._jit import compiled_before
 from ran_sim.energy import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
-from ran_sim.scenario import Scenario, ScenarioError, SliceQuota, load_scenario
+from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.score import score
+from ran_sim.sections import SliceQuota
 from ran_sim.state import DEFAULT_OLLA_TARGET, F64, I64
 from ran_sim.tables import Tables
 from ranloop.errors import NodeError, VocabularyError

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ran_sim._jit import bare_kernel
-from ran_sim.scenario import LoadProfile
+from ran_sim.sections import LoadProfile
 from ran_sim.state import F64
 
 HOURS = 24.0

@@ -22,9 +22,10 @@ from ran_sim.load import day_curve, factor_at
 from ran_sim.propagation import car_loss_db, indoor_height_m, penetration_loss_db, way_inside_m
 from ran_sim.random import LOAD, MOBILITY, SESSION, exponential, uniform
 from ran_sim.routes import Routes, load_routes, no_routes
-from ran_sim.scenario import Scenario, Traffic
+from ran_sim.scenario import Scenario
 from ran_sim.state import F64, I64, U8, Ues
 from ran_sim.topology import Topology, drop_point, nearest_copy
+from ran_sim.traffic_class import Traffic
 
 _NEVER_S: Final = 1e12  # later than any run ends
 OUTDOOR_HEIGHT_M: Final = 1.5

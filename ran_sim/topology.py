@@ -20,7 +20,7 @@ import numpy as np
 
 from ran_sim._jit import bare_kernel
 from ran_sim.random import PLACEMENT, uniform
-from ran_sim.scenario import Layout
+from ran_sim.sections import Layout
 from ran_sim.state import F64, I32
 
 SECTOR_AZIMUTHS_DEG: Final = (30.0, 150.0, 270.0)

@@ -33,12 +33,14 @@ import numpy as np
 
 from ran_sim import random
 from ran_sim._jit import bare_kernel
+from ran_sim.five_qi import PRIORITY_LEVEL
 from ran_sim.load import day_curve, factor_at, peak_of
 from ran_sim.plugins import Plugin, as_plugin, compiled
-from ran_sim.scenario import VOICE_FRAME_S, Scenario
-from ran_sim.scenario import Traffic as TrafficClass
+from ran_sim.scenario import Scenario
 from ran_sim.state import F64, I32, I64, U8
 from ran_sim.traces import read_trace
+from ran_sim.traffic_class import VOICE_FRAME_S
+from ran_sim.traffic_class import Traffic as TrafficClass
 
 FULL_BUFFER: Final = 0
 POISSON: Final = 1
@@ -79,13 +81,6 @@ LAP_SLOTS: Final = 6  # of a recording
 ONCE: Final = 7  # 1 = its packets come once
 FOLLOWS: Final = 8  # 1 = the rate of files follows the load of the day
 N_SHAPE: Final = 9
-
-# TS 23.501 V17 Table 5.7.4-1, default priority level: lower is served first.
-PRIORITY_LEVEL: Final = {
-    1: 20, 2: 40, 3: 30, 4: 50, 65: 7, 66: 20, 67: 15, 71: 56, 72: 56, 73: 56, 74: 56, 76: 56,
-    5: 10, 6: 60, 7: 70, 8: 80, 9: 90, 10: 90, 69: 5, 70: 55, 79: 65, 80: 68,
-    82: 19, 83: 22, 84: 24, 85: 21, 86: 18, 87: 25, 88: 25, 89: 25, 90: 25,
-}  # fmt: skip
 
 
 class Traffic(NamedTuple):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ran_sim.load import day_curve, factor_at
 from ran_sim.mobility import build_sessions, first_session, next_session
 from ran_sim.radio import init_radio
-from ran_sim.scenario import LoadProfile, Scenario, ScenarioError, load_scenario
+from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ran_sim.sections import LoadProfile
 from ran_sim.traffic import init_traffic, next_packet
 
 DAY_S = 2000.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, Traffic, load_scenario
+from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+from ran_sim.traffic_class import Traffic
 
 SHIPPED = sorted(path.stem for path in SCENARIO_FOLDER.glob("*.toml"))
 

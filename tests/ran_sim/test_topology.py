@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ran_sim.scenario import Layout
+from ran_sim.sections import Layout
 from ran_sim.topology import (
     Topology,
     antenna_gain_dbi,
