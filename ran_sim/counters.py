@@ -4,8 +4,9 @@ A UE's row starts at 0 with its session. Where the UE stands when something is c
 and class: `fold` moves what is new in a row to the cell that served the UE. Counters only grow, so the difference of
 two snapshots is a granularity period, and ten periods of 100 ms add up to the one of 1 s by construction.
 
-Nothing gets lost between them: offered = delivered + dropped + abandoned + queued + in flight at every moment, in bytes
-and in packets, where a packet's delivery is in time or late and queued ones are those not finished.
+Nothing gets lost between them: offered = delivered + dropped + abandoned + queued + in flight at every moment, in bytes,
+in packets and in SDUs. A packet's delivery is in time or late, and queued ones are those not finished; an SDU is where its
+last part is, and dropped ones are those that were dropped unsent and those that were lost later.
 
 Transport blocks are counted when their feedback arrives, `HARQ_RTT_SLOTS` after they were sent.
 """
@@ -35,8 +36,8 @@ NAMES: Final = (
     "packets_in_budget",  # wholly decoded within the radio's delay budget
     "packets_late",  # wholly decoded after it
     "packets_dropped",  # not wholly decoded
-    "sdus_delivered",  # SDUs of SDU_BYTES that packets are cut into
-    "sdu_delay_slots",  # SDU x slot, from arrival to the end of the slot that was decoded
+    "sdus_delivered",  # SDUs of SDU_BYTES that packets are cut into, whose last part was decoded
+    "sdu_delay_slots",  # SDU x slot, from arrival to the end of the slot that this was decoded in
     "thp_bytes",  # TS 28.552 5.1.1.3.1: bursts without their last piece
     "thp_slots",  # slots that these took
     "unrestricted_bytes",  # bursts that fitted one slot
@@ -54,6 +55,9 @@ NAMES: Final = (
     "stalls",  # times that a player ran out of content
     "abandoned_bytes",  # not decoded yet when the session ended, sent or not
     "abandoned_packets",  # ... packets that were open
+    "abandoned_sdus",  # ... SDUs
+    "sdus_lost",  # of which a part was sent, while the last was discarded or lost by HARQ
+    "sdu_air_slots",  # SDU x slot, from the start of the slot that first sent the last part to the end of that it was decoded in
 )
 N: Final = len(NAMES)
 (
@@ -90,6 +94,9 @@ N: Final = len(NAMES)
     STALLS,
     ABANDONED_BYTES,
     ABANDONED_PACKETS,
+    ABANDONED_SDUS,
+    SDUS_LOST,
+    SDU_AIR_SLOTS,
 ) = range(N)
 
 SDU_BYTES: Final = 1500

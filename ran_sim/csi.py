@@ -49,7 +49,7 @@ def init_csi(n_ue: int, n_rbg: int) -> Csi:
 
 @bare_kernel
 def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
-    """No report of the serving cell yet; the UE measures in `next_slot` (NEVER: it left)."""
+    """The gNB knows nothing; the UE measures in `next_slot` (NEVER: it left, or nobody would receive its report)."""
     csi.wideband[u] = -1
     csi.due_slot[u] = NEVER
     csi.next_slot[u] = next_slot

@@ -224,6 +224,7 @@ class Engine:
             self._slot,
             self.seed,
             world.cells.site,
+            world.cells.state,
             world.ues,
             world.traffic,
             world.queues,

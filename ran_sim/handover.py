@@ -11,7 +11,8 @@ A lost command is not repeated while T310 runs. Uplink, random access and their 
 DAPS handover too. The level of failures is not calibrated.
 
 Everything is decided on radio ticks: time to trigger and the ends of preparation, execution, T310 and search are rounded
-up to them, only a requested handover starts in between; `radio.tick_ms = 10` makes the grid that fine.
+up to them, and the UE is served again from the tick on that decides it. Only a requested handover starts in between.
+`radio.tick_ms = 10` makes the grid that fine.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _NEVER: Final = np.iinfo(np.int64).max
 CONNECTED: Final = 0
 PREPARING: Final = 1  # a target; the command is sent in `due_slot`
 COMMAND_LOST: Final = 2  # ... it was lost, T310 runs
-EXECUTING: Final = 3  # on the target, interrupted until `due_slot`
+EXECUTING: Final = 3  # on the target, interrupted until `due_slot`, the tick that decides whether it is there
 SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
 
 # Counters, cumulative per cell: rows of `Handover.counts`
@@ -91,6 +92,7 @@ class Handover(NamedTuple):
     filter_share: float  # weight of the newest sample in the layer-3 filter
     error_db: float  # standard deviation of one sample
     re_share_db: float  # from the carrier's power to that of one resource element
+    tick_slots: int
     ttt_ticks: int
     preparation_slots: int
     execution_slots: int
@@ -141,6 +143,7 @@ def build_handover(scenario: Scenario) -> Handover:
         filter_share=l3_filter_share(settings.l3_filter_k, tick_ms),
         error_db=scenario.radio.measurement_error_db,
         re_share_db=-10.0 * math.log10(12 * scenario.carrier.bandwidth_prb),
+        tick_slots=scenario.slots(tick_ms),
         ttt_ticks=_ticks(settings.ttt_ms, tick_ms),
         preparation_slots=scenario.slots(settings.preparation_ms),
         execution_slots=scenario.slots(settings.execution_ms),
@@ -350,7 +353,10 @@ def forget_target(u: int, cell: int, handover: Handover) -> None:
 
 @bare_kernel
 def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -> bool:
-    """Command UE slot `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now."""
+    """Command UE slot `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now.
+
+    Execution ends on the first later tick that leaves it its time: the interruption ends with its outcome.
+    """
     source = ues.cell[u]
     handover.counts[ATTEMPTS, source] += 1
     if handover.t310_end[u] != _NOT_RUNNING:
@@ -358,11 +364,17 @@ def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -
         handover.phase[u] = COMMAND_LOST
         handover.target[u] = -1
         return False
-    _enter_phase(u, EXECUTING, slot + handover.execution_slots, handover)
+    _enter_phase(u, EXECUTING, _first_tick(slot + max(handover.execution_slots, 1), handover), handover)
     handover.source[u] = source
     ues.cell[u] = target
     ues.blocked_until[u] = handover.due_slot[u]
     return True
+
+
+@bare_kernel
+def _first_tick(slot: int, handover: Handover) -> int:
+    """The first radio tick from `slot` on."""
+    return -(-slot // handover.tick_slots) * handover.tick_slots
 
 
 @bare_kernel

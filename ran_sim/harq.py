@@ -16,7 +16,7 @@ import numpy as np
 
 from ran_sim import counters as count
 from ran_sim._jit import bare_kernel
-from ran_sim.queues import Queues, settle
+from ran_sim.queues import Queues, abandon_block, settle
 from ran_sim.state import F64, I32, I64, U8
 from ran_sim.traffic import Traffic
 
@@ -42,6 +42,7 @@ class Harq(NamedTuple):
     attempts: I32
     sinr: F64  # sum of the attempts' effective SINRs, linear
     decoded: U8  # by the UE, in the latest attempt
+    first_slot: I64  # of the first attempt
     sent_slot: I64  # of the latest attempt
     n_busy: I32  # [n_ue] processes that are not FREE
     n_waiting: I32  # [n_ue]
@@ -70,6 +71,7 @@ def init_harq(n_ue: int) -> Harq:
         attempts=np.zeros(shape, np.int32),
         sinr=np.zeros(shape),
         decoded=np.zeros(shape, np.uint8),
+        first_slot=np.zeros(shape, np.int64),
         sent_slot=np.zeros(shape, np.int64),
         n_busy=np.zeros(n_ue, np.int32),
         n_waiting=np.zeros(n_ue, np.int32),
@@ -133,6 +135,14 @@ def _release(harq: Harq, u: int, p: int) -> None:
 
 
 @bare_kernel
+def _settle_block(
+    harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, p: int, end_slot: int
+) -> None:
+    start, n, decoded = harq.start[u, p], harq.n_bytes[u, p], harq.decoded[u, p] == 1
+    settle(queues, traffic, counts, u, start, n, decoded, harq.first_slot[u, p], end_slot)
+
+
+@bare_kernel
 def feedback(
     harq: Harq,
     queues: Queues,
@@ -152,8 +162,7 @@ def feedback(
             moved = harq.olla_db[u] + olla_step_db(olla_target, decoded)
             harq.olla_db[u] = min(max(moved, -OLLA_LIMIT_DB), OLLA_LIMIT_DB)
     if decoded or harq.attempts[u, p] == MAX_TRANSMISSIONS:
-        end_slot = harq.sent_slot[u, p] + 1
-        settle(queues, traffic, counts, u, harq.start[u, p], harq.n_bytes[u, p], decoded, end_slot)
+        _settle_block(harq, queues, traffic, counts, u, p, harq.sent_slot[u, p] + 1)
         _release(harq, u, p)
         if not decoded:
             counts[count.TB_LOST] += 1
@@ -166,7 +175,7 @@ def feedback(
 def flush(harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, lose: bool) -> None:
     """Empty the UE's HARQ buffers in slot `slot`: MAC reset at a handover, or the end of the session.
 
-    What the UE has decoded counts as delivered. The rest is lost with `lose`; without, its packets stay open.
+    What the UE has decoded counts as delivered. The rest is lost with `lose`, and abandoned without.
     """
     for p in range(N_PROCESS):
         if harq.state[u, p] == FREE:
@@ -175,9 +184,10 @@ def flush(harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, slo
             _count_attempt(harq, counts, u, p)
         decoded = harq.decoded[u, p] == 1
         if decoded or lose:
-            end_slot = harq.sent_slot[u, p] + 1 if decoded else slot
-            settle(queues, traffic, counts, u, harq.start[u, p], harq.n_bytes[u, p], decoded, end_slot)
+            _settle_block(harq, queues, traffic, counts, u, p, harq.sent_slot[u, p] + 1 if decoded else slot)
             if not decoded:
                 counts[count.TB_LOST] += 1
+        else:
+            abandon_block(queues, counts, u, harq.start[u, p], harq.n_bytes[u, p])
         _release(harq, u, p)
     harq.n_waiting[u] = 0

@@ -107,11 +107,20 @@ def reset_queue(queues: Queues, u: int) -> None:
 
 @bare_kernel
 def abandon(queues: Queues, counts: I64, u: int) -> None:
-    """Count what a session that ends leaves behind undecoded; a full buffer was offered what was sent of it only."""
+    """Count what a session that ends leaves behind unsent; a full buffer was offered what was sent of it only."""
     if queues.backlog_bytes[u] != FULL_BUFFER_BYTES:
         counts[count.ABANDONED_BYTES] += queues.backlog_bytes[u]
-    counts[count.ABANDONED_BYTES] += queues.in_flight_bytes[u]
     counts[count.ABANDONED_PACKETS] += queues.tail[u] - queues.head[u]
+    counts[count.ABANDONED_SDUS] += _sdus_within(queues, u, queues.sent[u], queues.end[u])
+
+
+@bare_kernel
+def abandon_block(queues: Queues, counts: I64, u: int, start: int, n: int) -> None:
+    """Count a transport block that was in flight, undecoded, when the session ended; see `settle`."""
+    queues.in_flight_bytes[u] -= n
+    counts[count.ABANDONED_BYTES] += n
+    if start >= 0:
+        counts[count.ABANDONED_SDUS] += _sdus_within(queues, u, start, start + n)
 
 
 @bare_kernel
@@ -194,7 +203,9 @@ def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u:
         packet_end = queues.start[u, i] + queues.size[u, i]
         unsent = packet_end - queues.sent[u]
         size = queues.size[u, i]
-        counts[count.SDUS_DROPPED] += _sdus_begun(size) - _sdus_begun(size - unsent)
+        begun = _sdus_begun(size - unsent)
+        counts[count.SDUS_DROPPED] += _sdus_begun(size) - begun
+        counts[count.SDUS_LOST] += begun - _sdus_ended(0, size - unsent, size)
         queues.sent[u] = packet_end
         queues.sending[u] += 1
         queues.backlog_bytes[u] -= unsent
@@ -265,9 +276,20 @@ def _measure_burst(queues: Queues, counts: I64, u: int, slot: int, n: int, empti
 
 @bare_kernel
 def settle(
-    queues: Queues, traffic: Traffic, counts: I64, u: int, start: int, n: int, decoded: bool, end_slot: int
+    queues: Queues,
+    traffic: Traffic,
+    counts: I64,
+    u: int,
+    start: int,
+    n: int,
+    decoded: bool,
+    first_slot: int,
+    end_slot: int,
 ) -> None:
-    """A transport block's bytes [start, start + n) were decoded by the end of slot `end_slot - 1`, or are lost."""
+    """A transport block first sent in `first_slot`, the stream's bytes [start, start + n), is settled.
+
+    It was decoded by the end of slot `end_slot - 1`, or is lost.
+    """
     queues.in_flight_bytes[u] -= n
     if decoded:
         counts[count.DELIVERED_BYTES] += n
@@ -284,14 +306,16 @@ def settle(
         if first >= end:
             break
         if last > first:
-            before = queues.settled[u, i]
             queues.done[u, i] = max(queues.done[u, i], end_slot)
             queues.settled[u, i] += last - first
+            packet_start = queues.start[u, i]
+            sdus = _sdus_ended(first - packet_start, last - packet_start, queues.size[u, i])
             if decoded:
-                sdus = _sdus_ended(before, queues.settled[u, i], queues.size[u, i])
                 counts[count.SDUS_DELIVERED] += sdus
                 counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.arrival[u, i])
+                counts[count.SDU_AIR_SLOTS] += sdus * (end_slot - first_slot)
             else:
+                counts[count.SDUS_LOST] += sdus
                 queues.lost[u, i] += last - first
         number += 1
     _retire(queues, traffic, counts, u)
@@ -310,6 +334,19 @@ def _sdus_ended(before: int, after: int, size: int) -> int:
     if after == size and after > before and size % count.SDU_BYTES != 0:
         ended += 1
     return ended
+
+
+@bare_kernel
+def _sdus_within(queues: Queues, u: int, start: int, end: int) -> int:
+    """SDUs of the open packets whose last byte is one of the stream's bytes [start, end)."""
+    sdus = 0
+    for number in range(queues.head[u], queues.tail[u]):
+        i = number & _MASK
+        packet_start, size = queues.start[u, i], queues.size[u, i]
+        first, last = max(start - packet_start, 0), min(end - packet_start, size)
+        if last > first:
+            sdus += _sdus_ended(first, last, size)
+    return sdus
 
 
 @bare_kernel

@@ -561,6 +561,7 @@ def _transmit(
     harq.n_rbg[u, p] = n_rbg
     harq.n_prb[u, p] = n_prb
     harq.attempts[u, p] = 0
+    harq.first_slot[u, p] = slot
     harq.sinr[u, p] = 0.0
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits

@@ -10,6 +10,7 @@ from ran_sim import counters
 from ran_sim._jit import bare_kernel
 from ran_sim.counters import fold
 from ran_sim.csi import Csi, forget_csi
+from ran_sim.energy import ACTIVE
 from ran_sim.harq import Harq, flush
 from ran_sim.playout import run_player
 from ran_sim.queues import NEVER, Queues, abandon, reset_queue, start_flow
@@ -52,6 +53,7 @@ def sync_sessions(
     slot: int,
     seed: int,
     site_of: I32,
+    cell_state: I32,
     ues: Ues,
     traffic: Traffic,
     queues: Queues,
@@ -65,7 +67,7 @@ def sync_sessions(
     Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
     HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. So
     does a re-establishment, in the same cell too. What was set on a UE stays with it inside a node; another node knows
-    nothing of it and starts from the defaults.
+    nothing of it and starts from the defaults. A UE whose link is lost, or whose cell sleeps, reports no CSI.
 
     Returns:
         Number of sessions that ended.
@@ -76,6 +78,8 @@ def sync_sessions(
         owner = queues.owner[u]
         same_link = queues.cell[u] == ues.cell[u] and ues.reestablished[u] == 0
         if owner == present and (owner < 0 or same_link):
+            if owner >= 0:
+                _follow_reachability(u, slot, cell_state[queues.cell[u]] == ACTIVE, ues.blocked_until[u], csi)
             continue
         ues.reestablished[u] = 0
         if owner >= 0:
@@ -108,6 +112,17 @@ def sync_sessions(
             enter_cell(mac, u, slot)
     _sort_members(queues.cell, mac)
     return n_ended
+
+
+@bare_kernel
+def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi: Csi) -> None:
+    """End the channel reports that nobody would receive; where somebody does again, the UE measures anew."""
+    reachable = awake and blocked_until != NEVER
+    silent = csi.next_slot[u] == NEVER
+    if reachable and silent:
+        forget_csi(csi, u, max(slot, blocked_until))
+    elif not reachable and not silent:
+        forget_csi(csi, u, NEVER)
 
 
 @bare_kernel

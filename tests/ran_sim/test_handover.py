@@ -169,11 +169,41 @@ def count(handover: Handover) -> dict[str, dict[int, int]]:
     }
 
 
-def test_a_command_moves_the_ue_and_blocks_it_for_the_execution_time() -> None:
-    ues, handover = state(execution_ms=40.0)
-    assert send_command(0, 1000, 1, ues, handover)
-    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0]) == (1, 1000 + 80, EXECUTING)
+@pytest.mark.parametrize(
+    ("slot", "execution_ms", "until"),
+    # Ticks of 100 slots of 0.5 ms. Of 40 ms after slot 1000, 80 slots, the next tick is 1100; from 1021 on it is too early.
+    [
+        (1000, 40.0, 1100),
+        (1020, 40.0, 1100),
+        (1021, 40.0, 1200),
+        (1000, 50.0, 1100),
+        (1000, 0.0, 1100),
+        (1099, 0.0, 1100),
+    ],
+)
+def test_a_command_moves_the_ue_and_blocks_it_until_the_tick_that_ends_the_execution(
+    slot: int, execution_ms: float, until: int
+) -> None:
+    ues, handover = state(execution_ms=execution_ms)
+    assert send_command(0, slot, 1, ues, handover)
+    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0]) == (1, until, EXECUTING)
     assert count(handover) == {"attempts": {0: 1}}
+
+
+@given(slot=st.integers(0, 1000), execution_ms=st.floats(0.0, 300.0), good=st.booleans())
+@settings(deadline=None)  # the first example compiles
+def test_the_interruption_ends_when_its_outcome_is_known_and_not_before(
+    slot: int, execution_ms: float, good: bool
+) -> None:
+    ues, handover = state(execution_ms=execution_ms)
+    send_command(0, slot, 1, ues, handover)
+    until = int(ues.blocked_until[0])
+    assert until >= slot + handover.execution_slots
+    for tick in range(slot // TICK_SLOTS + 1, until // TICK_SLOTS + 1):
+        assert handover.phase[0] == EXECUTING
+        ticks(ues, handover, [GOOD if good else BAD], first=tick)
+    assert handover.phase[0] == (CONNECTED if good else SEARCHING)
+    assert (ues.blocked_until[0] == until) == good
 
 
 def test_success_is_counted_at_the_source_on_the_tick_after_the_execution() -> None:
@@ -183,7 +213,7 @@ def test_success_is_counted_at_the_source_on_the_tick_after_the_execution() -> N
     assert count(handover) == {"attempts": {0: 1}}
     ticks(ues, handover, [GOOD], first=2)
     assert count(handover) == {"attempts": {0: 1}, "successes": {0: 1}}
-    assert (handover.phase[0], handover.previous_cell[0], handover.changed_slot[0]) == (CONNECTED, 0, 120)
+    assert (handover.phase[0], handover.previous_cell[0], handover.changed_slot[0]) == (CONNECTED, 0, 200)
 
 
 @pytest.mark.parametrize(("sinr_db", "arrived"), [(-10.9, True), (-11.1, False)])
@@ -209,7 +239,7 @@ def test_a_command_is_lost_while_t310_runs_and_not_repeated_until_it_stops() -> 
     assert (ues.cell[0], handover.phase[0]) == (1, EXECUTING)
 
 
-@pytest.mark.parametrize(("stay_slots", "short"), [(1999, 1), (2000, 0)])  # 1 s of 0.5 ms
+@pytest.mark.parametrize(("stay_slots", "short"), [(1900, 1), (2000, 0)])  # 1 s of 0.5 ms
 @pytest.mark.parametrize("third_cell", [False, True])
 def test_a_short_stay_is_counted_and_is_ping_pong_if_it_leads_back(
     stay_slots: int, short: int, third_cell: bool
@@ -218,7 +248,7 @@ def test_a_short_stay_is_counted_and_is_ping_pong_if_it_leads_back(
     reset_handover(0, 0, handover)
     for slot, target in ((5000, 1), (5000 + stay_slots, 2 if third_cell else 0)):
         send_command(0, slot, target, ues, handover)
-        advance_mobility(0, slot, GOOD, QUIET_RSRP, np.zeros(21), ues, handover)
+        advance_mobility(0, slot + TICK_SLOTS, GOOD, QUIET_RSRP, np.zeros(21), ues, handover)
     assert handover.counts[SUCCESSES].tolist()[:2] == [1, 1]
     assert handover.counts[SHORT_STAYS].sum() == handover.counts[SHORT_STAYS, 1] == short
     assert handover.counts[PING_PONGS].sum() == handover.counts[PING_PONGS, 1] == short * (not third_cell)
@@ -226,7 +256,7 @@ def test_a_short_stay_is_counted_and_is_ping_pong_if_it_leads_back(
 
 def test_the_first_handover_of_a_session_ends_no_short_stay() -> None:
     ues, handover = state(execution_ms=0.0)
-    send_command(0, 100, 1, ues, handover)
+    send_command(0, 0, 1, ues, handover)
     ticks(ues, handover, [GOOD], first=1)
     assert count(handover) == {"attempts": {0: 1}, "successes": {0: 1}}
 

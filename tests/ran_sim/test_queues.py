@@ -9,6 +9,7 @@ from ran_sim.queues import (
     RING,
     Queues,
     abandon,
+    abandon_block,
     discard_expired,
     enqueue,
     init_queues,
@@ -20,6 +21,9 @@ from ran_sim.state import I64
 from ran_sim.traffic import Traffic, init_traffic
 
 BUDGET = 20  # slots
+ABANDONED = [count.ABANDONED_BYTES, count.ABANDONED_PACKETS, count.ABANDONED_SDUS]
+BYTES_OUT = [count.DELIVERED_BYTES, count.DROPPED_BYTES, count.ABANDONED_BYTES]
+SDUS_OUT = [count.SDUS_DELIVERED, count.SDUS_DROPPED, count.SDUS_LOST, count.ABANDONED_SDUS]
 
 
 def a_flow(*, delay_bound: bool = True) -> tuple[Queues, Traffic, I64]:
@@ -48,7 +52,7 @@ def test_packet_is_in_budget_up_to_its_last_slot_and_late_after(
     queues, traffic, counts = a_flow()
     enqueue(queues, counts, 0, 100, 500)
     start, n = send(queues, counts, end_slot - 1, 1000)
-    settle(queues, traffic, counts, 0, start, n, True, end_slot)
+    settle(queues, traffic, counts, 0, start, n, True, end_slot - 1, end_slot)
     assert (start, n) == (0, 500)
     assert outcome(counts) == expected
 
@@ -58,9 +62,9 @@ def test_packet_counts_only_when_all_its_blocks_are_decoded() -> None:
     enqueue(queues, counts, 0, 0, 900)
     first, second = send(queues, counts, 1, 600), send(queues, counts, 2, 600)
     assert (first, second) == ((0, 600), (600, 300))
-    settle(queues, traffic, counts, 0, *second, True, 3)
+    settle(queues, traffic, counts, 0, *second, True, 2, 3)
     assert outcome(counts) == (0, 0, 0)
-    settle(queues, traffic, counts, 0, *first, True, 10)
+    settle(queues, traffic, counts, 0, *first, True, 1, 10)
     assert outcome(counts) == (1, 0, 0)
 
 
@@ -70,8 +74,8 @@ def test_packet_overtaken_by_harq_keeps_its_own_delay() -> None:
     enqueue(queues, counts, 0, 0, 100)
     enqueue(queues, counts, 0, 0, 100)
     first, second = send(queues, counts, 1, 100), send(queues, counts, 2, 100)
-    settle(queues, traffic, counts, 0, *second, True, 3)
-    settle(queues, traffic, counts, 0, *first, True, BUDGET + 5)
+    settle(queues, traffic, counts, 0, *second, True, 2, 3)
+    settle(queues, traffic, counts, 0, *first, True, 1, BUDGET + 5)
     assert outcome(counts) == (1, 1, 0)
 
 
@@ -81,8 +85,8 @@ def test_one_lost_block_drops_the_packets_it_carried() -> None:
     enqueue(queues, counts, 0, 0, 300)
     enqueue(queues, counts, 0, 0, 300)
     first, second = send(queues, counts, 1, 400), send(queues, counts, 2, 500)
-    settle(queues, traffic, counts, 0, *first, False, 9)
-    settle(queues, traffic, counts, 0, *second, True, 9)
+    settle(queues, traffic, counts, 0, *first, False, 1, 9)
+    settle(queues, traffic, counts, 0, *second, True, 2, 9)
     assert outcome(counts) == (1, 0, 2)
     assert counts[count.DROPPED_BYTES] == 400
     assert counts[count.DELIVERED_BYTES] == 500
@@ -99,7 +103,7 @@ def test_rest_of_an_expired_packet_is_discarded_and_the_next_one_is_kept() -> No
     discard_expired(queues, traffic, counts, BUDGET, 0)
     assert queues.backlog_bytes[0] == 50
     assert counts[count.DROPPED_BYTES] == 600
-    settle(queues, traffic, counts, 0, start, n, True, 6)
+    settle(queues, traffic, counts, 0, start, n, True, 5, 6)
     assert outcome(counts) == (0, 0, 1)
     assert send(queues, counts, BUDGET, 100) == (1000, 50)
 
@@ -125,10 +129,21 @@ def test_sdu_delay_is_the_mean_over_1500_byte_sdus() -> None:
     queues, traffic, counts = a_flow()
     enqueue(queues, counts, 0, 0, 4000)
     first, second = send(queues, counts, 3, 2000), send(queues, counts, 9, 2000)
-    settle(queues, traffic, counts, 0, *first, True, 4)
-    settle(queues, traffic, counts, 0, *second, True, 10)
+    settle(queues, traffic, counts, 0, *first, True, 3, 4)
+    settle(queues, traffic, counts, 0, *second, True, 9, 10)
     assert counts[count.SDUS_DELIVERED] == 3
     assert counts[count.SDU_DELAY_SLOTS] == 1 * 4 + 2 * 10
+
+
+def test_time_over_the_air_runs_from_the_first_attempt_with_an_sdu_s_last_part() -> None:
+    # The second of three SDUs begins in the first block and ends in the second, so that one's two attempts are its time.
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 4000)
+    first, second = send(queues, counts, 3, 2000), send(queues, counts, 4, 2000)
+    settle(queues, traffic, counts, 0, *second, True, 4, 4 + 8 + 1)
+    settle(queues, traffic, counts, 0, *first, True, 3, 4)
+    assert counts[[count.SDUS_DELIVERED, count.SDU_AIR_SLOTS]].tolist() == [3, 2 * 9 + 1 * 1]
+    assert counts[count.SDU_DELAY_SLOTS] == 2 * 13 + 1 * 4
 
 
 def test_throughput_leaves_out_the_piece_that_empties_the_buffer() -> None:
@@ -154,25 +169,38 @@ def test_what_a_session_leaves_behind_is_abandoned_sent_or_not() -> None:
     queues, traffic, counts = a_flow()
     enqueue(queues, counts, 0, 0, 600)
     enqueue(queues, counts, 0, 0, 300)
-    first, _ = send(queues, counts, 1, 200), send(queues, counts, 2, 500)
-    settle(queues, traffic, counts, 0, *first, True, 3)
+    first, second = send(queues, counts, 1, 200), send(queues, counts, 2, 500)
+    settle(queues, traffic, counts, 0, *first, True, 1, 3)
+    abandon_block(queues, counts, 0, *second)
     abandon(queues, counts, 0)
-    assert counts[[count.ABANDONED_BYTES, count.ABANDONED_PACKETS]].tolist() == [700, 2]
+    assert counts[ABANDONED].tolist() == [700, 2, 2]
 
 
 def test_a_full_buffer_leaves_behind_only_what_was_sent_of_it() -> None:
     queues, _, counts = a_flow()
     queues.backlog_bytes[0] = FULL_BUFFER_BYTES
-    send(queues, counts, 1, 400)
+    abandon_block(queues, counts, 0, *send(queues, counts, 1, 400))
     abandon(queues, counts, 0)
-    assert counts[[count.ABANDONED_BYTES, count.ABANDONED_PACKETS]].tolist() == [400, 0]
+    assert counts[ABANDONED].tolist() == [400, 0, 0]
 
 
-def test_bytes_and_packets_are_conserved_under_random_use() -> None:
-    rng = np.random.default_rng(3)
+@pytest.mark.parametrize(("sent", "unsent", "lost"), [(0, 3, 0), (100, 2, 1), (1500, 2, 0), (3100, 0, 1)])
+def test_an_sdu_whose_rest_is_discarded_was_dropped_unsent_or_lost(sent: int, unsent: int, lost: int) -> None:
+    # SDUs of 1500, 1500 and 1000 bytes; those sent as a whole are still in flight.
+    queues, traffic, counts = a_flow()
+    enqueue(queues, counts, 0, 0, 4000)
+    if sent > 0:
+        send(queues, counts, 1, sent)
+    discard_expired(queues, traffic, counts, BUDGET, 0)
+    assert counts[[count.SDUS_DROPPED, count.SDUS_LOST]].tolist() == [unsent, lost]
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_bytes_packets_and_sdus_are_conserved_under_random_use(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     queues, traffic, counts = a_flow()
     in_flight: list[tuple[int, int]] = []
-    for slot in range(3000):
+    for slot in range(2000):
         if rng.random() < 0.1:
             enqueue(queues, counts, 0, slot, int(rng.integers(1, 5000)))
         discard_expired(queues, traffic, counts, slot, 0)
@@ -180,7 +208,7 @@ def test_bytes_and_packets_are_conserved_under_random_use() -> None:
             in_flight.append(send(queues, counts, slot, int(rng.integers(1, 2000))))
         if in_flight and rng.random() < 0.5:
             start, n = in_flight.pop(int(rng.integers(len(in_flight))))
-            settle(queues, traffic, counts, 0, start, n, bool(rng.random() < 0.9), slot + 1)
+            settle(queues, traffic, counts, 0, start, n, bool(rng.random() < 0.9), slot, slot + 1)
         held = int(queues.backlog_bytes[0] + queues.in_flight_bytes[0])
         assert queues.in_flight_bytes[0] == sum(n for _, n in in_flight)
         settled = counts[count.DELIVERED_BYTES] + counts[count.DROPPED_BYTES]
@@ -188,3 +216,11 @@ def test_bytes_and_packets_are_conserved_under_random_use() -> None:
         open_packets = int(queues.tail[0] - queues.head[0])
         assert counts[count.PACKETS_OFFERED] == sum(outcome(counts)) + open_packets
     assert min(outcome(counts)) > 0
+    enqueue(queues, counts, 0, slot, 5000)
+    in_flight.append(send(queues, counts, slot, 2000))
+    for start, n in in_flight:
+        abandon_block(queues, counts, 0, start, n)
+    abandon(queues, counts, 0)
+    assert counts[count.OFFERED_BYTES] == counts[BYTES_OUT].sum()
+    assert counts[count.SDUS_OFFERED] == counts[SDUS_OUT].sum()
+    assert counts[SDUS_OUT].min() > 0

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from ran_sim import counters as count
 from ran_sim.bridge import SimWorld
 from ran_sim.engine import Engine
+from ran_sim.harq import FREE
+from ran_sim.queues import RING
 from ran_sim.scenario import Scenario, load_scenario
+from ran_sim.state import I64
 from ranloop.wire.messages import Report
 
 Flow = dict[str, object]
@@ -74,7 +77,7 @@ few = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reu
 
 @few
 @given(scenario=cells(), seed=st.integers(0, 2**32))
-def test_bytes_and_packets_that_came_in_are_delivered_dropped_abandoned_queued_or_in_flight(
+def test_bytes_packets_and_sdus_that_came_in_are_delivered_dropped_abandoned_queued_or_in_flight(
     scenario: Scenario, seed: int
 ) -> None:
     engine = Engine(scenario, seed)
@@ -90,6 +93,8 @@ def test_bytes_and_packets_that_came_in_are_delivered_dropped_abandoned_queued_o
         assert np.array_equal(row[count.OFFERED_BYTES], settled + held)
         outcomes = row[count.PACKETS_IN_BUDGET] + row[count.PACKETS_LATE] + row[count.PACKETS_DROPPED]
         assert np.array_equal(row[count.PACKETS_OFFERED], outcomes + (queues.tail - queues.head)[here])
+        ended = row[count.SDUS_DELIVERED] + row[count.SDUS_DROPPED] + row[count.SDUS_LOST]
+        assert np.array_equal(row[count.SDUS_OFFERED], ended + open_sdus(engine)[here])
         assert (row[count.SDUS_SENT] + row[count.SDUS_DROPPED] <= row[count.SDUS_OFFERED]).all()
         assert (row >= 0).all()
         # With the sessions that have ended, nobody is left out.
@@ -100,6 +105,27 @@ def test_bytes_and_packets_that_came_in_are_delivered_dropped_abandoned_queued_o
             [count.PACKETS_IN_BUDGET, count.PACKETS_LATE, count.PACKETS_DROPPED, count.ABANDONED_PACKETS]
         ].sum()
         assert everyone[count.PACKETS_OFFERED] == outcomes + (queues.tail - queues.head)[here].sum()
+        ended = everyone[
+            [count.SDUS_DELIVERED, count.SDUS_DROPPED, count.SDUS_LOST, count.ABANDONED_SDUS]
+        ].sum()
+        assert everyone[count.SDUS_OFFERED] == ended + open_sdus(engine)[here].sum()
+
+
+def open_sdus(engine: Engine) -> I64:
+    """SDUs of each UE slot whose last byte is unsent or in flight, byte for byte."""
+    queues, harq = engine._world.queues, engine._world.harq
+    found = np.zeros(engine.n_ue, np.int64)
+    for u in range(engine.n_ue):
+        flying = harq.state[u] != FREE
+        starts, ends = harq.start[u][flying], (harq.start + harq.n_bytes)[u][flying]
+        for number in range(queues.head[u], queues.tail[u]):
+            i = number % RING
+            start, size = int(queues.start[u, i]), int(queues.size[u, i])
+            sdus = -(-size // count.SDU_BYTES)
+            last = start + np.minimum(np.arange(1, sdus + 1) * count.SDU_BYTES, size) - 1
+            in_flight = ((last[:, None] >= starts) & (last[:, None] < ends)).any(axis=1)
+            found[u] += int(((last >= queues.sent[u]) | in_flight).sum())
+    return found
 
 
 ADDITIVE = {
