@@ -61,12 +61,11 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   that sends back what came; the host takes the decoded action for applied. The *guarded* rows add a policy, the guard,
   leases and the audit log in memory. They have no bar of their own (the guard's is the action path's), and their ratio
   stands beside the others.
-- **Why it is missed over mosquitto.** Stamps in both processes show the same work at three to five times its warm time:
-  who sleeps until a message comes wakes up with cold caches, and all there is to do is done before they are warm. Decoding
-  the action takes 58 us instead of 12, the xApp's step from report to action 53 instead of 18; with caches emptied on
-  purpose, one NumPy call on 100 numbers takes 11 to 18 us instead of 1. Codec and runner are some 260 of the 320 us above
-  the bare loop. Over memory nobody sleeps between the steps, and the whole loop takes less than the bare one. To spin
-  before the wait might keep the caches warm; it is left out, untried, because it takes a CPU that the broker needs.
+- **Awake and asleep.** Who sleeps until a message comes wakes up with cold caches, and does the same work at three to five
+  times its warm time. A client on a broker therefore waits awake for 600 us after traffic
+  ([decision 8](decisions/0008-wait-awake-after-traffic.md)); the rows *asleep* are without it. With a report every 20 ms
+  everything has gone cold in between, in the bare loop as well, and to be awake after it gains little: read those rows for
+  what a slow loop takes.
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
   are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
   by the cycle counter.

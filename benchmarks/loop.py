@@ -8,14 +8,18 @@ The peer of all four is a bare paho loop over mosquitto: the same hops, sizes of
 caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that makes
 the report to the return from the poll that published the result. Between two rounds there is a pause, as there is between
 two reports: what the xApp does with a result is then not in the way of the next report. Blocks of rounds take turns.
+
+By default a client of ranloop waits awake for a while after traffic. *Asleep* is without it. Those rounds follow each other
+quickly, so that all is warm; *every 20 ms* is a loop that has gone to sleep, and gone cold, between its reports.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -36,9 +40,13 @@ from ranloop.xapp.manifest import load_manifest
 
 SAMPLES = 20_000
 BAR = 1.3
-_BLOCK = 50  # rounds in a row: a loop in use is measured with its code and data in the caches
+_BLOCK = 250  # rounds in a row; the first ones, in caches that others have filled, must not make up the 99th percentile
 _PAUSE_S = 0.0005
+_SLOW_SAMPLES = 1000
+_SLOW_PAUSE_S = 0.02
 _GIVE_UP_S = 5.0
+_BARE = "bare"
+_SPIN = "RANLOOP_MQTT_SPIN_US"
 
 
 class Loop:
@@ -142,6 +150,9 @@ class BareLoop:
         self._done = True
 
 
+Loops = dict[str, Loop | BareLoop]
+
+
 @contextmanager
 def _far_end(*arguments: str) -> Iterator[None]:
     process = subprocess.Popen(
@@ -162,61 +173,100 @@ def _far_end(*arguments: str) -> Iterator[None]:
         process.wait()
 
 
-def _measure(loops: Mapping[str, Loop | BareLoop]) -> dict[str, F64]:
-    """Microseconds per round, shape [ROUNDS, SAMPLES / ROUNDS]; blocks of rounds take turns."""
-    took_us = {name: np.empty(SAMPLES) for name in loops}
+def _measure(loops: Loops, samples: int, pause_s: float) -> dict[str, F64]:
+    """Microseconds per round, shape [ROUNDS, samples / ROUNDS]; blocks of rounds take turns."""
+    took_us = {name: np.empty(samples) for name in loops}
+    block = min(_BLOCK, samples // ROUNDS)
     for loop in loops.values():
         for _ in range(300):
             loop.round()
-            _pause(loop)
-    for start in range(0, SAMPLES, _BLOCK):
+            _pause(loop, _PAUSE_S)
+    for start in range(0, samples, block):
         for name, loop in loops.items():
-            for sample in range(start, start + _BLOCK):
+            for sample in range(start, start + block):
                 began_ns = time.perf_counter_ns()
                 loop.round()
                 took_us[name][sample] = (time.perf_counter_ns() - began_ns) / 1e3
-                _pause(loop)
+                _pause(loop, pause_s)
     return {name: took.reshape(ROUNDS, -1) for name, took in took_us.items()}
 
 
-def _pause(loop: Loop | BareLoop) -> None:
+def _pause(loop: Loop | BareLoop, pause_s: float) -> None:
     """Deal with what is still on its way: acknowledgements, the result at the xApp."""
-    end_s = time.monotonic() + _PAUSE_S
+    end_s = time.monotonic() + pause_s
     while (left_s := end_s - time.monotonic()) > 0.0:
         loop.poll(left_s)
 
 
 def run() -> list[Row]:
     """Both loops over memory and over mosquitto, each against the bare loop."""
-    kinds = {"transport": (TransportLoop, TRIVIAL), "guarded": (GuardedLoop, THRESHOLD)}
     with ExitStack() as stack:
-        loops: dict[str, Loop | BareLoop] = {}
-        for kind, (make, xapp) in kinds.items():
+        loops: Loops = {}
+        for kind, make, xapp in (("transport", TransportLoop, TRIVIAL), ("guarded", GuardedLoop, THRESHOLD)):
             loops[f"{kind}, over memory"] = embedded = _embedded(stack, make, xapp)
-            broker = stack.enter_context(Broker.start("mosquitto"))
-            stack.enter_context(_far_end("ranloop", str(broker.port), xapp.name))
-            bus = stack.enter_context(open_bus(broker.url, name="host"))
-            loops[f"{kind}, over mosquitto"] = make(bus, bus.poll, xapp)
-            _let_join(bus)
+            loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
+        with _asleep():
+            loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
         embedded.round()
         report_bytes, batch_bytes, result_bytes = embedded.sizes
         stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
-        loops["bare"] = BareLoop(broker.port, report_bytes, result_bytes)
-        took_us = _measure(loops)
-    note = f"report {report_bytes} B QoS 0, batch {batch_bytes} B and result {result_bytes} B QoS 1"
+        loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
+        rows = _rows(
+            _measure(loops, SAMPLES, _PAUSE_S),
+            barred=("transport, over memory", "transport, over mosquitto"),
+            note=f"report {report_bytes} B QoS 0, batch {batch_bytes} B and result {result_bytes} B QoS 1",
+        )
+        slow = {name: loop for name, loop in loops.items() if name == _BARE or "mosquitto" in name}
+        rows += _rows(_measure(slow, _SLOW_SAMPLES, _SLOW_PAUSE_S), suffix=", every 20 ms")
+        return rows + [_cpu_row(name, loop) for name, loop in slow.items() if "guarded" not in name]
+
+
+def _rows(
+    took_us: Mapping[str, F64], *, barred: Sequence[str] = (), suffix: str = "", note: str = ""
+) -> list[Row]:
     return [
         latency_row(
-            f"loop, {name}",
+            f"loop, {name}{suffix}",
             took_us[name],
-            peer="bare paho loop, mosquitto",
-            peer_took=took_us["bare"],
-            bar=BAR if name.startswith("transport") else None,
+            peer=f"bare paho loop, mosquitto{suffix}",
+            peer_took=took_us[_BARE],
+            bar=BAR if name in barred else None,
             bar_p99=True,
             note=note,
         )
-        for name in loops
-        if name != "bare"
+        for name in took_us
+        if name != _BARE
     ]
+
+
+def _cpu_row(name: str, loop: Loop | BareLoop) -> Row:
+    """What this end's process works per round, waiting awake included."""
+    began_s, rounds = time.process_time(), 100
+    for _ in range(rounds):
+        loop.round()
+        _pause(loop, _SLOW_PAUSE_S)
+    took_us = (time.process_time() - began_s) / rounds * 1e6
+    return Row(name=f"loop, {name}, every 20 ms, CPU of the host", unit="us a round", p50=took_us)
+
+
+@contextmanager
+def _asleep() -> Iterator[None]:
+    """Clients that are opened in here, also by processes that are started, sleep as soon as they wait."""
+    os.environ[_SPIN] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[_SPIN]
+
+
+def _apart(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, Broker]:
+    """A loop with its xApp in a process of its own, and their broker."""
+    broker = stack.enter_context(Broker.start("mosquitto"))
+    stack.enter_context(_far_end("ranloop", str(broker.port), xapp.name))
+    bus = stack.enter_context(open_bus(broker.url, name="host"))
+    loop = make(bus, bus.poll, xapp)
+    _let_join(bus)
+    return loop, broker
 
 
 def _embedded(stack: ExitStack, make: type[Loop], xapp: Path) -> Loop:

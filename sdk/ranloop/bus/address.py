@@ -12,6 +12,8 @@ from ranloop.errors import BusError
 
 MQTT_PORT = 1883
 MQTTS_PORT = 8883  # IANA: secure-mqtt
+SPIN_US = 600  # how long a client looks for more after traffic before it sleeps
+_LONGEST_SPIN_US = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class MqttAddress:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    spin_us: int = SPIN_US
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -36,7 +39,7 @@ class MqttAddress:
         """The address in `url`; what the URL leaves open comes from `environment`.
 
         Raises:
-            BusError: The URL has no host, or its port is not a number from 1 to 65535.
+            BusError: The URL has no host, its port is not a number from 1 to 65535, or RANLOOP_MQTT_SPIN_US is no time.
         """
         tls = url.scheme == "mqtts"
         try:
@@ -56,8 +59,25 @@ class MqttAddress:
             ca_file=environment.get("RANLOOP_MQTT_CA"),
             cert_file=environment.get("RANLOOP_MQTT_CERT"),
             key_file=environment.get("RANLOOP_MQTT_KEY"),
+            spin_us=_spin_us(environment.get("RANLOOP_MQTT_SPIN_US")),
         )
 
 
 def _decoded(part: str | None) -> str | None:
     return None if part is None else unquote(part)
+
+
+def _spin_us(text: str | None) -> int:
+    if text is None:
+        return SPIN_US
+    if not text.isascii() or not text.isdigit() or int(text) > _LONGEST_SPIN_US:
+        raise BusError(
+            f"RANLOOP_MQTT_SPIN_US is {text!r}; write microseconds from 0 (sleep at once) to {_LONGEST_SPIN_US}"
+        )
+    return int(text)
+
+
+def spare_cpus() -> bool:
+    """Whether a process that waits awake leaves a CPU to the one it waits for."""
+    usable = getattr(os, "sched_getaffinity", None)  # not on every system
+    return (len(usable(0)) if usable is not None else os.cpu_count() or 1) > 1

@@ -17,7 +17,8 @@ def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s
 
     Args:
         url: `memory://name` for participants of one process, `mqtt://` or `mqtts://` for a broker. For the latter
-            the environment completes what the URL leaves open: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY.
+            the environment completes what the URL leaves open: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY,
+            _SPIN_US.
         name: Who opens it; a part of the MQTT client id and of error texts.
         will: Published and retained by the broker when this client vanishes without `close`.
         connect_timeout_s: How long the broker may take to accept the connection.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import statistics
 import subprocess
 import time
@@ -13,7 +14,7 @@ import pytest
 from paho.mqtt.enums import MQTTErrorCode
 
 from ranloop.bus import Broker, broker_kinds_available, open_bus
-from ranloop.bus.address import MqttAddress
+from ranloop.bus.address import MqttAddress, spare_cpus
 from ranloop.bus.broker import BrokerKind
 from ranloop.bus.mqtt import OUTBOX, MqttBus
 from ranloop.errors import BusError
@@ -280,3 +281,45 @@ class TestReadingAhead:
         pump(lambda: not me.connected, me)
         with pytest.raises(BusError, match="closed"):
             me.poll()
+
+
+class LookingPoller:
+    """`select.poll` that notes how long it was ready to sleep, in milliseconds."""
+
+    def __init__(self, poller: select.poll) -> None:
+        self.register, self.unregister, self.modify = poller.register, poller.unregister, poller.modify
+        self._poller = poller
+        self.timeouts_ms: list[float] = []
+
+    def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
+        self.timeouts_ms.append(timeout_ms)
+        return self._poller.poll(timeout_ms)
+
+
+@pytest.mark.parametrize("spin_us", [0, 20_000])
+def test_a_client_sleeps_only_when_the_last_traffic_is_longer_ago_than_it_is_told(
+    spin_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.bus.mqtt.spare_cpus", lambda: True)
+    with running_broker("mosquitto") as broker:
+        address = MqttAddress(host="127.0.0.1", port=broker.port, spin_us=spin_us)
+        with MqttBus(address, name="looks") as bus:
+            poller = LookingPoller(bus._poller)
+            monkeypatch.setattr(bus, "_poller", poller)
+            time.sleep(0.03)
+            bus.poll(0.005)  # long after the connection: it sleeps at once
+            assert min(poller.timeouts_ms) > 0.0
+            poller.timeouts_ms.clear()
+            bus.publish("t", b"x")
+            bus.poll(0.05)  # 20 ms awake, then it sleeps for what is left
+            looks = [timeout_ms for timeout_ms in poller.timeouts_ms if timeout_ms == 0.0]
+            assert (len(looks) > 0) == (spin_us > 0)
+            assert 0.0 < max(poller.timeouts_ms) <= (50.0 if spin_us == 0 else 30.0)
+            monkeypatch.undo()
+
+
+def test_with_one_cpu_nobody_waits_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {3}, raising=False)
+    assert not spare_cpus()
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 3}, raising=False)
+    assert spare_cpus()

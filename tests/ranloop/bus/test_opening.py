@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ranloop.bus import open_bus
-from ranloop.bus.address import MqttAddress
+from ranloop.bus.address import SPIN_US, MqttAddress
 from ranloop.errors import BusError
 
 
@@ -92,3 +92,14 @@ def test_the_embedded_bus_loads_no_mqtt_client() -> None:
         "sys.exit(any(name.startswith('paho') for name in sys.modules))\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["", "-1", "0.5", "soon", "100001", "²"])
+def test_a_time_to_wait_awake_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BusError, match=r"RANLOOP_MQTT_SPIN_US is .*; write microseconds from 0"):
+        MqttAddress.from_url(urlsplit("mqtt://h"), {"RANLOOP_MQTT_SPIN_US": text})
+
+
+def test_the_time_to_wait_awake_comes_from_the_environment() -> None:
+    assert MqttAddress.from_url(urlsplit("mqtt://h"), {"RANLOOP_MQTT_SPIN_US": "0"}).spin_us == 0
+    assert MqttAddress.from_url(urlsplit("mqtt://h"), {}).spin_us == SPIN_US
