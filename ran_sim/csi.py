@@ -1,7 +1,7 @@
 """Channel state: what a UE measures and quantises, and what the gNB knows of it, later.
 
 TS 38.214 5.2.2.1: a 4-bit wideband CQI and, per sub-band, a 2-bit offset to it (Table 5.2.2.1-1); sub-bands are the
-RBGs. A UE measures interference as a mean over time (no timeRestrictionForInterferenceMeasurements): each explicit
+RBGs, and carriers below 24 PRBs have none (Table 5.2.1.4-2). A UE measures interference as a mean over time (no timeRestrictionForInterferenceMeasurements): each explicit
 interferer counts with its cell's load and its present fading. Left out: RI, PMI (one layer), reports lost on PUCCH.
 """
 
@@ -29,11 +29,12 @@ class Csi(NamedTuple):
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
-    next_slot: I64  # when the UE measures next
+    next_slot: I64  # when the UE measures next, NEVER while nobody would receive its report
+    subbands: bool  # whether reports have them
     sinr: F32  # [n_rbg] scratch, linear
 
 
-def init_csi(n_ue: int, n_rbg: int) -> Csi:
+def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
     """Nothing known, nothing on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
@@ -43,6 +44,7 @@ def init_csi(n_ue: int, n_rbg: int) -> Csi:
         pending=np.zeros((n_ue, n_rbg), np.int32),
         due_slot=np.full(n_ue, NEVER, np.int64),
         next_slot=np.full(n_ue, NEVER, np.int64),
+        subbands=subbands,
         sinr=np.zeros(n_rbg, np.float32),
     )
 
@@ -124,9 +126,10 @@ def measure(
     wideband = highest_cqi(tables, 10.0 * math.log10(max(mean_sinr * error, 1e-9)))
     subband = csi.pending[u]
     _highest_cqis(tables, csi.sinr, subband)
+    # TS 38.214 Table 5.2.2.1-1: 0, +1, at least +2, at most -1
+    least, most = (-1, 2) if csi.subbands else (0, 0)
     for b in range(n_rbg):
-        # TS 38.214 Table 5.2.2.1-1: 0, +1, at least +2, at most -1
-        subband[b] = min(max(wideband + min(max(subband[b] - wideband, -1), 2), 0), 15)
+        subband[b] = min(max(wideband + min(max(subband[b] - wideband, least), most), 0), 15)
     csi.pending_wideband[u] = wideband
     csi.due_slot[u] = slot + delay_slots
 

@@ -569,7 +569,7 @@ def _build_world(
         queues=init_queues(n_ue),
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
-        csi=init_csi(n_ue, scenario.n_rbg),
+        csi=init_csi(n_ue, scenario.n_rbg, subbands=scenario.subband_reports),
         mac=init_mac(n_ue, n_cell, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
         tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),

@@ -131,12 +131,20 @@ class Scenario(Section):
 
     @property
     def rbg_prb(self) -> int:
-        """PRBs of a resource block group, TS 38.214 Table 5.1.2.2.1-1, configuration 1; the last may have fewer."""
+        """PRBs of a resource block group, TS 38.214 Table 5.1.2.2.1-1; the last may have fewer.
+
+        Configuration 1, but 2 for 24 to 36 PRBs: so RBGs have a size that channel reports allow to sub-bands.
+        """
         return next(
             size
-            for limit, size in ((36, 2), (72, 4), (144, 8), (275, 16))
+            for limit, size in ((23, 2), (72, 4), (144, 8), (275, 16))
             if self.carrier.bandwidth_prb <= limit
         )
+
+    @property
+    def subband_reports(self) -> bool:
+        """Whether UEs report sub-bands; a carrier below 24 PRBs has none, TS 38.214 Table 5.2.1.4-2."""
+        return self.carrier.bandwidth_prb >= 24
 
     @property
     def n_rbg(self) -> int:

@@ -72,6 +72,14 @@ def test_report_quantises_mean_capacity_and_offsets_of_sub_bands() -> None:
     assert seen == {-1, 0, 1, 2}
 
 
+def test_a_report_without_sub_bands_says_the_same_of_all() -> None:
+    links = some_links(np.random.default_rng(9))
+    csi = init_csi(3, N_RBG, subbands=False)
+    measure(csi, TABLES, np.ones(7, np.float32), links, 1, 40, 0, 17, 0.0, 8)
+    assert set(csi.pending[0].tolist()) == {int(csi.pending_wideband[0])}
+    assert len(set(report(links, 0, np.ones(7, np.float32)).pending[0].tolist())) > 1
+
+
 def test_report_is_known_after_its_delay_only() -> None:
     links = some_links(np.random.default_rng(1))
     csi, counts = report(links, 0, np.ones(7, np.float32)), np.zeros(count.N, np.int64)

@@ -38,7 +38,7 @@ def test_control_never_acts_at_once() -> None:
     ("prb", "scs_khz", "rbg_prb", "n_rbg", "slot_ns"),
     # TS 38.214 Table 5.1.2.2.1-1 configuration 1: 1-36 -> 2, 37-72 -> 4, 73-144 -> 8, 145-275 -> 16 PRBs
     [
-        (36, 15, 2, 18, 1_000_000),
+        (36, 15, 4, 9, 1_000_000),
         (51, 30, 4, 13, 500_000),
         (106, 30, 8, 14, 500_000),
         (273, 60, 16, 18, 250_000),
@@ -51,6 +51,19 @@ def test_rbg_and_slot_follow_the_carrier(
         {"carrier.bandwidth_prb": prb, "carrier.scs_khz": scs_khz}
     )
     assert (scenario.rbg_prb, scenario.n_rbg, scenario.slot_ns) == (rbg_prb, n_rbg, slot_ns)
+
+
+@pytest.mark.parametrize("prb", [11, 23, 24, 36, 37, 72, 73, 144, 145, 273])
+def test_rbgs_have_a_size_of_ts_38_214_and_sub_bands_too(prb: int) -> None:
+    scenario = load_scenario("one-cell").with_overrides({"carrier.bandwidth_prb": prb})
+    # Upper limit of the bandwidth: sizes of RBGs (Table 5.1.2.2.1-1), of sub-bands (Table 5.2.1.4-2: none below 24 PRBs)
+    rbgs = {36: (2, 4), 72: (4, 8), 144: (8, 16), 275: (16,)}
+    subbands = {23: (), 72: (4, 8), 144: (8, 16), 275: (16, 32)}
+    assert scenario.rbg_prb in next(sizes for limit, sizes in rbgs.items() if prb <= limit)
+    if scenario.subband_reports:
+        assert scenario.rbg_prb in next(sizes for limit, sizes in subbands.items() if prb <= limit)
+    else:
+        assert prb < 24
 
 
 @pytest.mark.parametrize(
