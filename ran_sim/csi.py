@@ -17,15 +17,15 @@ from ran_sim import random
 from ran_sim._jit import bare_kernel
 from ran_sim.link import LinkTables, highest_cqi
 from ran_sim.queues import NEVER
-from ran_sim.state import F32, F64, I32, I64, Links
+from ran_sim.state import F32, I32, I64, Links
 
 
 class Csi(NamedTuple):
     """Shape [n_ue] unless said otherwise."""
 
     wideband: I32  # CQI that the gNB works with, -1 before the first report of a serving cell
-    efficiency: F64  # [n_ue, n_rbg] bits per resource element of each sub-band's CQI
-    snr_db: F64  # [n_ue, n_rbg] T10 of each sub-band's CQI
+    efficiency: F32  # [n_ue, n_rbg] bits per resource element of each sub-band's CQI
+    snr_db: F32  # [n_ue, n_rbg] T10 of each sub-band's CQI
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
@@ -38,8 +38,8 @@ def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
     """Nothing known, nothing on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
-        efficiency=np.zeros((n_ue, n_rbg)),
-        snr_db=np.zeros((n_ue, n_rbg)),
+        efficiency=np.zeros((n_ue, n_rbg), np.float32),
+        snr_db=np.zeros((n_ue, n_rbg), np.float32),
         pending_wideband=np.full(n_ue, -1, np.int32),
         pending=np.zeros((n_ue, n_rbg), np.int32),
         due_slot=np.full(n_ue, NEVER, np.int64),

@@ -570,7 +570,7 @@ def _build_world(
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
         csi=init_csi(n_ue, scenario.n_rbg, subbands=scenario.subband_reports),
-        mac=init_mac(n_ue, n_cell, rbg_prb, *guaranteed_bits(scenario)),
+        mac=init_mac(n_ue, cells.site, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
         tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
         counts=init_counts(n_ue, n_cell, n_class),

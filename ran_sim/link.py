@@ -177,7 +177,8 @@ class LinkTables(NamedTuple):
     """What the kernels look up; `m` MCS 0..28 or 0..27 (table 1, 2), `q` CQI 0..15, `n` PRBs 0..n_prb."""
 
     efficiency: F64  # [m] bits per resource element
-    t10_db: F64  # [m]
+    t10_db: F64  # [m], to float32's precision
+    step_db: F64  # [m] lowest SNR at which `m`, or a higher one, may be used: never falls
     beta: F64  # [m] EESM, linear
     tbs_bits: I64  # [m, n]
     blocks: I32  # [m, n] code blocks of the transport block
@@ -202,11 +203,13 @@ def link_tables(n_prb: int, mcs_table: int = 2) -> LinkTables:
             tbs[mcs, n] = transport_block_bits(n, RE_PER_PRB, order, rate / 1024)
             blocks[mcs, n], bits = code_blocks(int(tbs[mcs, n]), rate / 1024)
             sd[mcs, n] = waterfall_sd_db(bits)
-    cqi_t10 = np.array([0.0] + [threshold_db(order, rate / 1024) for order, rate in cqi_rows])
+    t10 = _rounded([threshold_db(order, rate / 1024) for order, rate in mcs_rows])
+    cqi_t10 = _rounded([0.0] + [threshold_db(order, rate / 1024) for order, rate in cqi_rows])
     cqi_t10[0] = cqi_t10[1] - 2.0
     return LinkTables(
         efficiency=np.array([order * rate / 1024 for order, rate in mcs_rows]),
-        t10_db=np.array([threshold_db(order, rate / 1024) for order, rate in mcs_rows]),
+        t10_db=t10,
+        step_db=np.minimum.accumulate(t10[::-1])[::-1].copy(),
         beta=np.array(beta),
         tbs_bits=tbs,
         blocks=blocks,
@@ -215,6 +218,11 @@ def link_tables(n_prb: int, mcs_table: int = 2) -> LinkTables:
         cqi_t10_db=cqi_t10,
         cqi_sinr=(10.0 ** (cqi_t10 / 10.0)).astype(np.float32),
     )
+
+
+def _rounded(values_db: list[float]) -> F64:
+    """To float32's precision, in which `Csi` keeps them: a CQI's SNR then meets the threshold of the MCS of its rate."""
+    return np.array(values_db, np.float32).astype(np.float64)
 
 
 # 2^x for |x| <= 1/2: Taylor to the 6th power, relative error below 2e-7 and none at 0.
@@ -274,9 +282,8 @@ def highest_mcs(tables: LinkTables, snr_db: float) -> int:
     In table 1 two neighbours of equal rate but different modulation may lie either way round.
     """
     mcs = 0
-    for candidate in range(1, tables.t10_db.shape[0]):
-        if tables.t10_db[candidate] <= snr_db:
-            mcs = candidate
+    for candidate in range(1, tables.step_db.size):
+        mcs += tables.step_db[candidate] <= snr_db
     return mcs
 
 

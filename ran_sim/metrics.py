@@ -1,7 +1,8 @@
 """Scheduling metrics: what a UE's claim to an RBG is worth, by a built-in rule or by a researcher's own.
 
 Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot of its first transmissions,
-padding included, averaged over the PF window; w: the UE's weight times the cell's weight of the class; W: age of the
+averaged over the PF window, with the padding: who needs a corner of an RBG has taken all of it from the others, and open
+base stations count it so as well; w: the UE's weight times the cell's weight of the class; W: age of the
 oldest unsent packet by the end of this slot, 1 slot for a full buffer; budget: the radio's share of the packet delay
 budget in slots; a = -ln 0.01 / budget: 1 % of the packets may miss it):
 

@@ -1,10 +1,16 @@
 """Downlink scheduling of one cell and slot: who sends new data and retransmissions, on which RBGs.
 
 Retransmissions first, of each UE the oldest; then as many UEs as `max_dci` leaves, those with the best metric on their
-best RBG (see `metrics`), compete for each free RBG, until their buffer is granted. Slices that are owed their minimum go
-before the others, and slices at their maximum get nothing (see `slices`). Inside that, flows below their guaranteed bit
-rate go before the others. Rates come from sub-band CQI, so they are as old as it is. A UE gets at most one transport
-block a slot, without CQI none, with CQI 0 no new one.
+best RBG (see `metrics`), compete for each free RBG, until their block holds their buffer. Slices that are owed their
+minimum go before the others, and slices at their maximum get nothing (see `slices`). Inside that, flows below their
+guaranteed bit rate go before the others. A UE gets at most one transport block a slot, without CQI none, with CQI 0 no
+new one.
+
+Metrics compare the rates of sub-band CQIs, so they are as old as these, and without the outer loop's offset: it would
+favour whose errors happened to be few. How much a block holds is its transport block size, offset included.
+
+Each cell hands out its RBGs from one of its own on, see `first_rbgs`: with all from the same one, cells that have little
+to send would meet on the same RBGs and leave the rest of the carrier idle.
 
 A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the flow's own bytes in first transmissions
 drain it (not the padding that fills their blocks), `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes
@@ -16,6 +22,7 @@ their weights. Averages run on while a UE has nothing to receive: who comes back
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,12 +50,19 @@ from ran_sim.slices import (
 from ran_sim.state import F32, F64, I32, I64
 from ran_sim.traffic import Traffic
 
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0  # multiples of it leave the widest gaps between their fractions
 GBR_BUCKET_MS: Final = 100.0  # of a guaranteed bit rate that can be claimed later; our choice
 _UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in its cell yet
 
 
 # Columns of `Mac.bids`
-_NEEDED, _GRANTED, _GUARANTEED, _BASE, _FACTOR, _BOUND = range(6)
+_BASE, _FACTOR, _BOUND = range(3)  # of its metric
+_BEST = 3  # metric on its best RBG
+_NEEDED, _GUARANTEED = 4, 5  # bits in its buffer; claimed before all flows without a guarantee, 0 without one
+_GRANTED, _N_RBG, _N_PRB, _SNR_DB = range(
+    6, 10
+)  # its block: bits, RBGs, PRBs, sum over RBGs of their CQI's SNR
+_N_BID = 10
 
 
 class Mac(NamedTuple):
@@ -64,18 +78,15 @@ class Mac(NamedTuple):
     member_start: I64  # [n_cell + 1] where a cell's UEs begin in `members`
     members: I64  # connected UEs by cell, ascending
     rbg_prb: I64  # [n_rbg] PRBs of each RBG
+    first_rbg: I64  # [n_cell] where a cell begins to hand out RBGs
     # scratch of one cell and slot
     candidate: I64
-    base: F64  # by candidate
-    factor: F64
-    terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
-    best: F64
-    granted_bits: F64
-    guaranteed_bits: F64  # claimed before all flows without a guarantee, 0 without one
-    chosen: I64
-    bidder: I64  # UE slot by index into `chosen`
-    bids: F64  # [n_ue, 6] what it brings, columns `_NEEDED` ..
-    owner: I32  # [n_rbg] index into `chosen`, -1 free, -2 used by a retransmission
+    bids: F64  # [n_ue, _N_BID] what each candidate claims and gets
+    terms: F64  # [n_ue, N_TERMS] arguments of a plug-in, by candidate
+    chosen: I64  # candidates that get a DCI, if they win an RBG
+    rbgs: I64  # those that each of `chosen` won, bit b = RBG b
+    winner: I32  # [n_rbg] index into `chosen` of whose claim is the largest, -1 for nobody's
+    highest: F64  # [n_rbg] that claim
 
 
 def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:
@@ -84,8 +95,23 @@ def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:
     return gbr_bps * scenario.slot_ns * 1e-9, gbr_bps * GBR_BUCKET_MS * 1e-3
 
 
-def init_mac(n_ue: int, n_cell: int, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -> Mac:
-    """Nobody served, no members."""
+def first_rbgs(site: I32, n_rbg: int) -> I64:
+    """RBG that each cell hands out first, shape [n_cell]; `site` is its site.
+
+    The sectors of a site divide the carrier among them, equally, and sites shift it by fractions of such a part: up to a
+    load of one in the number of sectors, a cell's nearest neighbours send beside it. Networks do it by the physical cell
+    identity, which is planned in this way.
+    """
+    n_cell = site.size
+    sector = np.array([np.count_nonzero(site[:cell] == site[cell]) for cell in range(n_cell)])
+    n_sector = np.array([np.count_nonzero(site == site[cell]) for cell in range(n_cell)])
+    start = (sector + site * _GOLDEN % 1.0) / n_sector
+    return np.asarray(start * n_rbg, np.int64)
+
+
+def init_mac(n_ue: int, site: I32, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -> Mac:
+    """Nobody served, no members; `site` is that of each cell."""
+    n_rbg = rbg_prb.size
     return Mac(
         average_bits=np.full(n_ue, _UNKNOWN),
         served_bits=np.zeros(n_ue),
@@ -94,20 +120,17 @@ def init_mac(n_ue: int, n_cell: int, rbg_prb: I64, gbr_rate: F64, gbr_most: F64)
         gbr_slot=np.zeros(n_ue, np.int64),
         gbr_rate=gbr_rate,
         gbr_most=gbr_most,
-        member_start=np.zeros(n_cell + 1, np.int64),
+        member_start=np.zeros(site.size + 1, np.int64),
         members=np.zeros(n_ue, np.int64),
         rbg_prb=rbg_prb,
+        first_rbg=first_rbgs(site, n_rbg),
         candidate=np.zeros(n_ue, np.int64),
-        base=np.zeros(n_ue),
-        factor=np.zeros(n_ue),
+        bids=np.zeros((n_ue, _N_BID)),
         terms=np.zeros((n_ue, N_TERMS)),
-        best=np.zeros(n_ue),
-        granted_bits=np.zeros(n_ue),
-        guaranteed_bits=np.zeros(n_ue),
         chosen=np.zeros(n_ue, np.int64),
-        bidder=np.zeros(n_ue, np.int64),
-        bids=np.zeros((n_ue, 6)),
-        owner=np.zeros(rbg_prb.shape[0], np.int32),
+        rbgs=np.zeros(n_ue, np.int64),
+        winner=np.zeros(n_rbg, np.int32),
+        highest=np.zeros(n_rbg),
     )
 
 
@@ -148,13 +171,11 @@ def schedule_cell(
     counts: I64,
 ) -> None:
     """Fill one slot of one cell: appends to `sent`, sets `activity` [n_rbg] of the cell."""
-    n_rbg = mac.rbg_prb.shape[0]
-    for b in range(n_rbg):
-        mac.owner[b] = -1
-        activity[b] = 0.0
+    activity[:] = 0.0
     limited = slices.limited[cell] == 1
     if limited:
         fill_accounts(slices, cell)
+    free = (1 << activity.size) - 1  # RBGs, bit b = RBG b
     dci = 0
     n = 0
     first = mac.member_start[cell]
@@ -166,10 +187,24 @@ def schedule_cell(
         if slot < blocked_until[u] or csi.wideband[u] < 0:
             continue
         if harq.n_waiting[u] > 0:
-            if dci < max_dci and _retransmit(
-                cell, slot, u, limited, activity, traffic.of_ue, harq, csi, mac, slices, sent, counts
-            ):
-                dci += 1
+            if dci < max_dci:
+                rbgs = _retransmit(
+                    cell,
+                    slot,
+                    u,
+                    free,
+                    limited,
+                    activity,
+                    traffic.of_ue,
+                    harq,
+                    csi,
+                    mac,
+                    slices,
+                    sent,
+                    counts,
+                )
+                free &= ~rbgs
+                dci += rbgs != 0
             continue  # also if it found no room: new data would overtake the old
         if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
             mac.candidate[n] = u
@@ -178,19 +213,16 @@ def schedule_cell(
         n = _keep_allowed(cell, n, traffic.of_ue, mac, slices)
     if n == 0 or dci == max_dci:
         return
-    _claims(cell, slot, rule, n, ue_weight, traffic, queues, csi, mac)
+    _claims(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
     if limited:
-        n_chosen = _choose_by_quota(cell, n, max_dci - dci, traffic.of_ue, queues, csi, mac, slices)
+        n_chosen = _choose_by_quota(cell, n, max_dci - dci, free, traffic.of_ue, csi, mac, slices)
+        _share_by_quota(cell, rule, n_chosen, free, activity, traffic.of_ue, harq, csi, mac, slices, tables)
     else:
         n_chosen = _choose(mac, n, max_dci - dci)
-    if limited or rule.policy == PLUGIN:
-        _share_rbgs(cell, rule, n_chosen, limited, traffic, queues, csi, mac, slices)
-    else:
-        _share_freely(rule.policy, n_chosen, traffic, queues, csi, mac)
+        _share(cell, rule, n_chosen, free, activity, harq, csi, mac, tables)
     for k in range(n_chosen):
-        _transmit(
-            slot, k, mac.candidate[mac.chosen[k]], activity, queues, harq, csi, mac, tables, sent, counts
-        )
+        if mac.rbgs[k] != 0:
+            _transmit(slot, k, queues, harq, mac, tables, sent, counts)
 
 
 @bare_kernel
@@ -215,6 +247,7 @@ def _claims(
     slot: int,
     rule: Rule,
     n: int,
+    free: int,
     ue_weight: F64,
     traffic: Traffic,
     queues: Queues,
@@ -227,14 +260,15 @@ def _claims(
         mean_urgency = _mean_urgency(slot, n, traffic, queues, mac)
     for j in range(n):
         u = mac.candidate[j]
+        bid = mac.bids[j]
         cls = traffic.of_ue[u]
-        bound = traffic.delay_bound[cls] == 1
         weight = ue_weight[u] * traffic.weight[cell, cls]
         if mac.average_bits[u] == _UNKNOWN:
             mac.average_bits[u] = _expected_bits(cell, n, j, ue_weight, traffic, csi, mac)
-        mac.guaranteed_bits[j] = 0.0
-        if mac.gbr_rate[cls] > 0.0:
-            mac.guaranteed_bits[j] = _fill_bucket(mac, u, cls, slot)
+        bid[_NEEDED] = 8.0 * queues.backlog_bytes[u]
+        bid[_GUARANTEED] = _fill_bucket(mac, u, cls, slot) if mac.gbr_rate[cls] > 0.0 else 0.0
+        bid[_GRANTED] = bid[_N_RBG] = bid[_N_PRB] = bid[_SNR_DB] = 0.0
+        bid[_BOUND] = traffic.delay_bound[cls]
         age = head_age_slots(queues, u, slot)
         idle = slot - mac.last_served[u]
         if rule.policy == PLUGIN:
@@ -245,24 +279,23 @@ def _claims(
                 age,
                 traffic.budget_slots[cls],
             )
-            terms[4], terms[5] = traffic.delay_bound[cls], traffic.priority[cls]
-            terms[6], terms[7], terms[8] = queues.backlog_bytes[u], idle, mac.guaranteed_bits[j]
+            terms[4], terms[5] = bid[_BOUND], traffic.priority[cls]
+            terms[6], terms[7], terms[8] = queues.backlog_bytes[u], idle, bid[_GUARANTEED]
             terms[9] = mean_urgency
         else:
-            mac.base[j], mac.factor[j] = metric_terms(
+            bid[_BASE], bid[_FACTOR] = metric_terms(
                 rule.policy, weight, mac.average_bits[u], age, idle,
-                bound, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
+                bid[_BOUND] > 0.0, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
-        mac.best[j] = _claim(rule, j, _best_rate(u, csi, mac), bound, mac)
-        mac.granted_bits[j] = 0.0
+        bid[_BEST] = _claim(rule, j, _best_rate(u, free, csi), mac)
 
 
 @bare_kernel
-def _best_rate(u: int, csi: Csi, mac: Mac) -> float:
+def _best_rate(u: int, free: int, csi: Csi) -> float:
     """Of the UE on the free RBGs."""
     best = 0.0
-    for b in range(mac.rbg_prb.shape[0]):
-        if mac.owner[b] == -1:
+    for b in range(csi.efficiency.shape[1]):
+        if (free >> b) & 1:
             best = max(best, csi.efficiency[u, b])
     return best
 
@@ -305,24 +338,26 @@ def _mean_urgency(slot: int, n: int, traffic: Traffic, queues: Queues, mac: Mac)
 
 
 @bare_kernel
-def _claim(rule: Rule, j: int, rate: float, bound: bool, mac: Mac) -> float:
+def _claim(rule: Rule, j: int, rate: float, mac: Mac) -> float:
     """Metric of candidate `j` on an RBG of `rate`."""
     if rule.policy == PLUGIN:
         return plugin_metric(rule, mac.terms[j], rate)
-    return metric(rule.policy, mac.base[j], mac.factor[j], rate, bound)
+    bid = mac.bids[j]
+    return metric(rule.policy, bid[_BASE], bid[_FACTOR], rate, bid[_BOUND] > 0.0)
 
 
 @bare_kernel
 def _first_in_line(mac: Mac, j: int, top: int) -> bool:
-    """Whether candidate `j` goes before `top` (-1: nobody): guaranteed flows first, then by `best`, which is positive."""
-    if not mac.best[j] > 0.0:  # NaN neither
+    """Whether candidate `j` goes before `top` (-1: nobody): guaranteed flows first, then by best metric, if positive."""
+    bid = mac.bids[j]
+    if not bid[_BEST] > 0.0:  # NaN neither
         return False
     if top < 0:
         return True
-    guaranteed, other = mac.guaranteed_bits[j] > 0.0, mac.guaranteed_bits[top] > 0.0
+    guaranteed, other = bid[_GUARANTEED] > 0.0, mac.bids[top, _GUARANTEED] > 0.0
     if guaranteed != other:
         return bool(guaranteed)
-    return bool(mac.best[j] > mac.best[top])
+    return bool(bid[_BEST] > mac.bids[top, _BEST])
 
 
 @bare_kernel
@@ -336,15 +371,22 @@ def _choose(mac: Mac, n: int, most: int) -> int:
                 top = j
         if top < 0:
             break
-        mac.chosen[n_chosen] = top
-        mac.best[top] = 0.0
+        _give_dci(mac, n_chosen, top)
         n_chosen += 1
     return n_chosen
 
 
 @bare_kernel
+def _give_dci(mac: Mac, k: int, j: int) -> None:
+    """Candidate `j` is the chosen one with index `k`, and stands in line no more."""
+    mac.chosen[k] = j
+    mac.rbgs[k] = 0
+    mac.bids[j, _BEST] = 0.0
+
+
+@bare_kernel
 def _choose_by_quota(
-    cell: int, n: int, most: int, class_of: I32, queues: Queues, csi: Csi, mac: Mac, slices: Slices
+    cell: int, n: int, most: int, free: int, class_of: I32, csi: Csi, mac: Mac, slices: Slices
 ) -> int:
     """As `_choose`, but slices that are owed their minimum send their first in line until it is spoken for.
 
@@ -373,114 +415,173 @@ def _choose_by_quota(
                 break
             continue
         u = mac.candidate[top]
-        wanted_prb = 8.0 * queues.backlog_bytes[u] / (_best_rate(u, csi, mac) * RE_PER_PRB)
+        wanted_prb = mac.bids[top, _NEEDED] / (_best_rate(u, free, csi) * RE_PER_PRB)
         s = slices.of_class[class_of[u]]
         slices.need[s] -= wanted_prb
         slices.dci[s] -= 1
-        mac.chosen[n_chosen] = top
-        mac.best[top] = 0.0
+        _give_dci(mac, n_chosen, top)
         n_chosen += 1
     return n_chosen
 
 
 @bare_kernel
-def _share_rbgs(
+def _share(
     cell: int,
     rule: Rule,
     n_chosen: int,
-    limited: bool,
-    traffic: Traffic,
-    queues: Queues,
+    free: int,
+    activity: F32,
+    harq: Harq,
+    csi: Csi,
+    mac: Mac,
+    tables: LinkTables,
+) -> None:
+    """Give each free RBG to the chosen UE with the largest claim, guaranteed flows first, whose block does not hold its buffer.
+
+    Claims change only when a block has become large enough for a guarantee or a buffer, so they are compared anew only
+    then, on all RBGs at once.
+    """
+    changed = True
+    b = mac.first_rbg[cell]
+    for _ in range(activity.size):
+        if (free >> b) & 1:
+            if changed and not _compare_claims(rule, n_chosen, csi, mac):
+                return
+            k = mac.winner[b]
+            changed = k >= 0 and _grant(k, b, activity, harq, csi, mac, tables)
+        b = b + 1 if b + 1 < activity.size else 0
+
+
+@bare_kernel
+def _compare_claims(rule: Rule, n_chosen: int, csi: Csi, mac: Mac) -> bool:
+    """Who wins each RBG, into `mac.winner`; False if nobody needs any more.
+
+    Guaranteed flows come second, to take away what they claim.
+    """
+    mac.winner[:] = -1
+    some = False
+    for rank in range(2):
+        mac.highest[:] = 0.0
+        for k in range(n_chosen):
+            bid = mac.bids[mac.chosen[k]]
+            if bid[_GRANTED] < bid[_NEEDED] and (bid[_GRANTED] < bid[_GUARANTEED]) == (rank == 1):
+                some = True
+                _claim_rbgs(rule, k, csi, mac)
+    return some
+
+
+@bare_kernel
+def _claim_rbgs(rule: Rule, k: int, csi: Csi, mac: Mac) -> None:
+    """The chosen UE `k` takes the lead where its claim is larger than the largest so far."""
+    j = mac.chosen[k]
+    rate = csi.efficiency[mac.candidate[j]]
+    for b in range(rate.size):
+        value = _claim(rule, j, rate[b], mac)
+        if value > mac.highest[b]:
+            mac.highest[b] = value
+            mac.winner[b] = k
+
+
+@bare_kernel
+def _share_by_quota(
+    cell: int,
+    rule: Rule,
+    n_chosen: int,
+    free: int,
+    activity: F32,
+    class_of: I32,
+    harq: Harq,
     csi: Csi,
     mac: Mac,
     slices: Slices,
+    tables: LinkTables,
 ) -> None:
-    """Give each free RBG to one of the chosen UEs whose buffers are not granted yet.
+    """As `_share` where quotas hold: with each RBG the accounts change, and with them who may claim.
 
-    Where quotas hold, owed slices go first as soon as only enough is left for them; then guaranteed flows; then the
-    larger metric.
+    Owed slices go first as soon as only enough is left for them; then guaranteed flows; then the larger metric.
     """
     free_prb = 0.0
-    if limited:
-        for b in range(mac.rbg_prb.shape[0]):
-            if mac.owner[b] == -1:
-                free_prb += mac.rbg_prb[b]
-    for b in range(mac.rbg_prb.shape[0]):
-        if mac.owner[b] != -1:
-            continue
-        n_prb = float(mac.rbg_prb[b])
-        scarce = False
-        if limited:
-            _note_waiting(n_chosen, traffic.of_ue, queues, mac, slices)
-            scarce = free_prb - n_prb < owed_prb(slices, cell)
+    for b in range(activity.size):
+        if (free >> b) & 1:
+            free_prb += mac.rbg_prb[b]
+    b = mac.first_rbg[cell]
+    for _ in range(activity.size):
+        if (free >> b) & 1:
+            _note_waiting(n_chosen, class_of, mac, slices)
+            n_prb = float(mac.rbg_prb[b])
             free_prb -= n_prb
-        winner, highest, largest = -1, 0, 0.0
-        for k in range(n_chosen):
-            j = mac.chosen[k]
-            u = mac.candidate[j]
-            if mac.granted_bits[j] >= 8.0 * queues.backlog_bytes[u]:
-                continue
-            cls = traffic.of_ue[u]
-            rank = 1 if mac.granted_bits[j] < mac.guaranteed_bits[j] else 0
-            if limited:
-                s = slices.of_class[cls]
-                if not may_take(slices, cell, s, n_prb):
-                    continue
-                if scarce and slices.account[cell, s, OWED] > 0.0:
-                    rank += 2
-            value = _claim(rule, j, csi.efficiency[u, b], traffic.delay_bound[cls] == 1, mac)
-            if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
-                winner, highest, largest = k, rank, value
-        if winner >= 0:
-            mac.owner[b] = winner
-            j = mac.chosen[winner]
-            u = mac.candidate[j]
-            mac.granted_bits[j] += csi.efficiency[u, b] * RE_PER_PRB * n_prb
-            if limited:
-                charge(slices, cell, slices.of_class[traffic.of_ue[u]], n_prb)
+            scarce = free_prb < owed_prb(slices, cell)
+            k = _winner_by_quota(cell, rule, n_chosen, b, scarce, class_of, csi, mac, slices)
+            if k >= 0:
+                _grant(k, b, activity, harq, csi, mac, tables)
+                charge(slices, cell, slices.of_class[class_of[mac.candidate[mac.chosen[k]]]], n_prb)
+        b = b + 1 if b + 1 < activity.size else 0
 
 
 @bare_kernel
-def _share_freely(policy: int, n_chosen: int, traffic: Traffic, queues: Queues, csi: Csi, mac: Mac) -> None:
-    """As `_share_rbgs` by a built-in rule and without quotas, with what a UE brings looked up once and not per RBG."""
-    bids = mac.bids
+def _winner_by_quota(
+    cell: int,
+    rule: Rule,
+    n_chosen: int,
+    b: int,
+    scarce: bool,
+    class_of: I32,
+    csi: Csi,
+    mac: Mac,
+    slices: Slices,
+) -> int:
+    """Which of the chosen UEs gets RBG `b`, -1 for none; `scarce`: what is free is owed."""
+    winner, highest, largest = -1, 0, 0.0
     for k in range(n_chosen):
         j = mac.chosen[k]
         u = mac.candidate[j]
-        bids[k, _NEEDED], bids[k, _GUARANTEED] = 8.0 * queues.backlog_bytes[u], mac.guaranteed_bits[j]
-        bids[k, _BASE], bids[k, _FACTOR] = mac.base[j], mac.factor[j]
-        bids[k, _BOUND] = traffic.delay_bound[traffic.of_ue[u]]
-        bids[k, _GRANTED] = 0.0
-        mac.bidder[k] = u
-    for b in range(mac.rbg_prb.shape[0]):
-        if mac.owner[b] != -1:
+        bid = mac.bids[j]
+        s = slices.of_class[class_of[u]]
+        if bid[_GRANTED] >= bid[_NEEDED] or not may_take(slices, cell, s, float(mac.rbg_prb[b])):
             continue
-        winner, highest, largest = -1, 0, 0.0
-        for k in range(n_chosen):
-            granted = bids[k, _GRANTED]
-            if granted >= bids[k, _NEEDED]:
-                continue
-            rank = 1 if granted < bids[k, _GUARANTEED] else 0
-            rate = csi.efficiency[mac.bidder[k], b]
-            value = metric(policy, bids[k, _BASE], bids[k, _FACTOR], rate, bids[k, _BOUND] > 0.0)
-            if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
-                winner, highest, largest = k, rank, value
-        if winner >= 0:
-            mac.owner[b] = winner
-            rate = csi.efficiency[mac.bidder[winner], b]
-            bids[winner, _GRANTED] += rate * RE_PER_PRB * float(mac.rbg_prb[b])
+        rank = 1 if bid[_GRANTED] < bid[_GUARANTEED] else 0
+        if scarce and slices.account[cell, s, OWED] > 0.0:
+            rank += 2
+        value = _claim(rule, j, csi.efficiency[u, b], mac)
+        if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
+            winner, highest, largest = k, rank, value
+    return winner
 
 
 @bare_kernel
-def _note_waiting(n_chosen: int, class_of: I32, queues: Queues, mac: Mac, slices: Slices) -> None:
-    """Which slices have a chosen UE whose buffer is not granted yet."""
+def _note_waiting(n_chosen: int, class_of: I32, mac: Mac, slices: Slices) -> None:
+    """Which slices have a chosen UE whose block does not hold its buffer yet."""
     for s in range(slices.waits.shape[0]):
         slices.waits[s] = 0
     for k in range(n_chosen):
         j = mac.chosen[k]
-        u = mac.candidate[j]
-        if mac.granted_bits[j] < 8.0 * queues.backlog_bytes[u]:
-            slices.waits[slices.of_class[class_of[u]]] = 1
+        if mac.bids[j, _GRANTED] < mac.bids[j, _NEEDED]:
+            slices.waits[slices.of_class[class_of[mac.candidate[j]]]] = 1
+
+
+@bare_kernel
+def _grant(k: int, b: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, tables: LinkTables) -> bool:
+    """RBG `b` goes to the chosen UE `k`; whether its block now holds its buffer, or its guarantee."""
+    j = mac.chosen[k]
+    u = mac.candidate[j]
+    bid = mac.bids[j]
+    activity[b] = 1.0
+    mac.rbgs[k] |= 1 << b
+    bid[_N_RBG] += 1.0
+    bid[_N_PRB] += mac.rbg_prb[b]
+    bid[_SNR_DB] += csi.snr_db[u, b]
+    if bid[_GUARANTEED] == 0.0 and bid[_NEEDED] > tables.tbs_bits[-1, -1]:
+        return False  # no block can hold that much
+    before = bid[_GRANTED]
+    bid[_GRANTED] = tables.tbs_bits[_mcs(bid, harq.olla_db[u], tables), int(bid[_N_PRB])]
+    met = (before < bid[_GUARANTEED]) != (bid[_GRANTED] < bid[_GUARANTEED])
+    return bool(met or bid[_GRANTED] >= bid[_NEEDED])
+
+
+@bare_kernel
+def _mcs(bid: F64, olla_db: float, tables: LinkTables) -> int:
+    """Of a block, from the mean over its RBGs of the SNR that their CQI stands for, plus the OLLA offset."""
+    return highest_mcs(tables, bid[_SNR_DB] / bid[_N_RBG] + olla_db)
 
 
 @bare_kernel
@@ -488,6 +589,7 @@ def _retransmit(
     cell: int,
     slot: int,
     u: int,
+    free: int,
     limited: bool,
     activity: F32,
     class_of: I32,
@@ -497,68 +599,48 @@ def _retransmit(
     slices: Slices,
     sent: Sent,
     counts: I64,
-) -> bool:
-    """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones; False without room."""
+) -> int:
+    """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones: these, or 0 without room."""
     p = oldest_waiting(harq, u)
     s = slices.of_class[class_of[u]]
     if limited and not may_resend(slices, cell, s, float(harq.n_prb[u, p])):
-        return False
-    n_rbg = mac.rbg_prb.shape[0]
-    free = 0
-    for b in range(n_rbg):
-        if mac.owner[b] == -1:
-            free += 1
-    if free < harq.n_rbg[u, p]:
-        return False
-    rbgs = 0
+        return 0
+    n_free = 0
+    for b in range(activity.size):
+        n_free += (free >> b) & 1
+    if n_free < harq.n_rbg[u, p]:
+        return 0
+    rbgs = n_prb = 0
     for _ in range(harq.n_rbg[u, p]):
         best = -1
-        for b in range(n_rbg):
-            if mac.owner[b] == -1 and (best < 0 or csi.snr_db[u, b] > csi.snr_db[u, best]):
+        for b in range(activity.size):
+            if ((free & ~rbgs) >> b) & 1 and (best < 0 or csi.snr_db[u, b] > csi.snr_db[u, best]):
                 best = b
-        mac.owner[best] = -2
         rbgs |= 1 << best
+        n_prb += mac.rbg_prb[best]
+        activity[best] = 1.0
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
-    _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
-    return True
+    _send(slot, u, p, rbgs, n_prb, harq, sent, counts)
+    return rbgs
 
 
 @bare_kernel
 def _transmit(
-    slot: int,
-    k: int,
-    u: int,
-    activity: F32,
-    queues: Queues,
-    harq: Harq,
-    csi: Csi,
-    mac: Mac,
-    tables: LinkTables,
-    sent: Sent,
-    counts: I64,
+    slot: int, k: int, queues: Queues, harq: Harq, mac: Mac, tables: LinkTables, sent: Sent, counts: I64
 ) -> None:
-    """Send new data on the RBGs that the UE with index `k` among the chosen won, if any.
-
-    The MCS follows from the mean over the RBGs of the SNR that their CQI stands for, plus the OLLA offset.
-    """
-    rbgs = n_rbg = n_prb = 0
-    snr_db = 0.0
-    for b in range(mac.rbg_prb.shape[0]):
-        if mac.owner[b] == k:
-            rbgs |= 1 << b
-            n_rbg += 1
-            n_prb += mac.rbg_prb[b]
-            snr_db += csi.snr_db[u, b]
-    if n_rbg == 0:
-        return
-    mcs = highest_mcs(tables, snr_db / n_rbg + harq.olla_db[u])
+    """Send new data on the RBGs that the chosen UE `k` won."""
+    j = mac.chosen[k]
+    u = mac.candidate[j]
+    bid = mac.bids[j]
+    n_prb = int(bid[_N_PRB])
+    mcs = _mcs(bid, harq.olla_db[u], tables)
     tbs_bits = tables.tbs_bits[mcs, n_prb]
     p = free_process(harq, u)
     harq.start[u, p], harq.n_bytes[u, p] = take(queues, counts[u], u, slot, tbs_bits // 8)
     harq.mcs[u, p] = mcs
-    harq.n_rbg[u, p] = n_rbg
+    harq.n_rbg[u, p] = int(bid[_N_RBG])
     harq.n_prb[u, p] = n_prb
     harq.attempts[u, p] = 0
     harq.first_slot[u, p] = slot
@@ -566,30 +648,17 @@ def _transmit(
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits
     # What was sent beyond the guarantee is not held against the flow, but for the last RBG of a claim.
-    mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / n_rbg)
+    mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / bid[_N_RBG])
     mac.last_served[u] = slot
-    _send(slot, u, p, rbgs, activity, harq, mac, sent, counts)
+    _send(slot, u, p, mac.rbgs[k], n_prb, harq, sent, counts)
 
 
 @bare_kernel
-def _send(
-    slot: int,
-    u: int,
-    p: int,
-    rbgs: int,
-    activity: F32,
-    harq: Harq,
-    mac: Mac,
-    sent: Sent,
-    counts: I64,
-) -> None:
+def _send(slot: int, u: int, p: int, rbgs: int, n_prb: int, harq: Harq, sent: Sent, counts: I64) -> None:
     harq.state[u, p] = SENT
     harq.attempts[u, p] += 1
     harq.sent_slot[u, p] = slot
-    for b in range(mac.rbg_prb.shape[0]):
-        if (rbgs >> b) & 1:
-            activity[b] = 1.0
-            counts[u, count.PRB_USED] += mac.rbg_prb[b]
+    counts[u, count.PRB_USED] += n_prb
     row = slot % sent.n.shape[0]
     i = sent.n[row]
     sent.ue[row, i] = u

@@ -55,7 +55,7 @@ class Bench:
         self.traffic = init_traffic(scenario)
         self.traffic.of_ue[:n] = classes
         self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG)
-        self.mac = init_mac(n, 1, RBG_PRB, *guaranteed_bits(scenario))
+        self.mac = init_mac(n, np.zeros(1, np.int32), RBG_PRB, *guaranteed_bits(scenario))
         self.slices, self.sent = init_slices(scenario), init_sent(max_dci)
         self.mac.members[:] = np.arange(n)
         self.mac.member_start[:] = 0, n

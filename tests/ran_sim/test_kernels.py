@@ -78,7 +78,7 @@ def test_draws_lose_blocks_as_often_as_the_curve_says() -> None:
 
 def test_averages_and_load_forget_exponentially() -> None:
     # One UE served 1000 bits in the first of 3 slots with a window of 10; one cell of two full for those 3 slots.
-    mac = init_mac(2, 2, np.full(N_RBG, 4, np.int64), np.zeros(1), np.zeros(1))
+    mac = init_mac(2, np.zeros(2, np.int32), np.full(N_RBG, 4, np.int64), np.zeros(1), np.zeros(1))
     mac.members[:], mac.member_start[:] = [0, 1], [0, 1, 2]
     mac.average_bits[:], mac.served_bits[0] = 500.0, 1000.0
     activity = np.zeros((2, N_RBG), np.float32)

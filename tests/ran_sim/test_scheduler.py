@@ -6,8 +6,9 @@ from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.calibration.bench import N_RBG, RBG_PRB, Bench
-from ran_sim.harq import WAITING
-from ran_sim.link import RE_PER_PRB
+from ran_sim.engine import Engine
+from ran_sim.harq import HARQ_RTT_SLOTS, WAITING
+from ran_sim.link import RE_PER_PRB, highest_mcs, link_tables
 from ran_sim.metrics import (
     EDF,
     EXP,
@@ -24,6 +25,7 @@ from ran_sim.metrics import (
 )
 from ran_sim.queues import FULL_BUFFER_BYTES, enqueue
 from ran_sim.scenario import load_scenario
+from ran_sim.scheduler import first_rbgs
 
 BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
 
@@ -140,18 +142,30 @@ def numpy_metric(cell: Bench, slot: int) -> NDArray[np.float64]:
 
 
 def numpy_grants(cell: Bench, slot: int) -> dict[int, list[int]]:
-    """RBGs by UE: the `max_dci` UEs with the best metric anywhere, RBG after RBG to the best that still wants some."""
+    """RBGs by UE: the `max_dci` UEs with the best metric anywhere, RBG after RBG to the best whose block is too small."""
     value = numpy_metric(cell, slot)
     chosen = np.argsort(-value.max(axis=1), kind="stable")[: cell.max_dci]
-    wanted_bits = 8.0 * cell.queues.backlog_bytes
+    first = int(cell.mac.first_rbg[0])
     grants: dict[int, list[int]] = {}
-    for b in range(N_RBG):
-        open_ = [int(u) for u in chosen if wanted_bits[u] > 0 and value[u, b] > 0]
+    for b in [*range(first, N_RBG), *range(first)]:
+        open_ = [
+            int(u)
+            for u in chosen
+            if value[u, b] > 0 and block_bits(cell, u, grants.get(u, [])) < 8 * cell.queues.backlog_bytes[u]
+        ]
         if open_:
             u = max(open_, key=lambda u: value[u, b])
             grants.setdefault(u, []).append(b)
-            wanted_bits[u] -= cell.csi.efficiency[u, b] * RE_PER_PRB * RBG_PRB[b]
-    return grants
+    return {u: sorted(rbgs) for u, rbgs in grants.items()}
+
+
+def block_bits(cell: Bench, u: int, rbgs: list[int]) -> int:
+    """Transport block size at the MCS of the RBGs' mean SNR and the outer loop's offset."""
+    if not rbgs:
+        return 0
+    snr_db = cell.csi.snr_db[u, rbgs].mean(dtype=np.float64) + cell.harq.olla_db[u]
+    mcs = np.flatnonzero(np.append(True, cell.tables.t10_db[1:] <= snr_db))[-1]
+    return int(cell.tables.tbs_bits[mcs, RBG_PRB[rbgs].sum()])
 
 
 @pytest.mark.parametrize("policy", [RR, PF, M_LWDF, EXP, LOG, EDF])
@@ -173,17 +187,97 @@ def test_every_policy_grants_what_numpy_says(policy: int) -> None:
         cell.mac.average_bits[:] = rng.uniform(100, 20000, n)
         cell.mac.last_served[:] = slot - rng.permutation(90)[:n]  # no ties
         cell.weight[:] = rng.uniform(0.2, 5, n)
+        cell.harq.olla_db[:] = rng.uniform(-4, 2, n)
+        cell.mac.first_rbg[0] = rng.integers(N_RBG)
         expected = numpy_grants(cell, slot)
         assert {u: rbgs.tolist() for u, rbgs in cell.schedule(slot).items()} == expected
 
 
-def test_grants_stop_when_the_buffer_is_covered() -> None:
-    # CQI 9 carries 666/1024 * 6 = 3.902 bits per resource element: an RBG of 4 PRBs 2060 bits, so 500 bytes need two.
+@pytest.mark.parametrize(("olla_db", "n_rbg"), [(0.0, 2), (-4.0, 3), (6.0, 1)])
+def test_a_block_is_just_large_enough_for_the_buffer_at_the_mcs_that_the_outer_loop_leaves(
+    olla_db: float, n_rbg: int
+) -> None:
+    # CQI 9 stands for MCS 15, of which an RBG of 4 PRBs holds 2088 bits (TS 38.214 5.1.3.2), so 370 bytes need two. 4 dB
+    # lower, at MCS 10, two hold 2728 bits only; 6 dB higher, at MCS 21, one holds 2976.
     cell = Bench([9, 9], [FREE, FREE], policy=PF)
-    enqueue(cell.queues, cell.counts[0], 0, 0, 500)
-    assert cell.tables.cqi_efficiency[9] * RE_PER_PRB * 4 == pytest.approx(2060, abs=1)
-    assert {u: len(rbgs) for u, rbgs in cell.schedule(0).items()} == {0: 2}
-    assert cell.activity.sum() == 2
+    enqueue(cell.queues, cell.counts[0], 0, 0, 370)
+    cell.harq.olla_db[0] = olla_db
+    assert [cell.tables.tbs_bits[mcs, n] for mcs, n in ((15, 4), (10, 8), (21, 4))] == [2088, 2728, 2976]
+    assert {u: len(rbgs) for u, rbgs in cell.schedule(0).items()} == {0: n_rbg}
+    assert cell.activity.sum() == n_rbg
+    assert cell.queues.backlog_bytes[0] == 0
+
+
+def test_no_block_leaves_data_behind_while_its_ue_could_use_an_idle_rbg() -> None:
+    light = load_scenario("one-cell").with_overrides({"load": 0.2, "traffic.best-effort.rate_mbps": 1.0})
+    engine = Engine(light, 1)
+    engine.run_until(1000)
+    world, n_blocks = engine._world, 0
+    for slot in range(1000, 2500):
+        engine.run_until(slot + 1)
+        idle = world.cells.activity[0] == 0.0
+        row = slot % HARQ_RTT_SLOTS
+        for i in range(world.sent.n[row]):
+            u, p = world.sent.ue[row, i], world.sent.process[row, i]
+            if world.harq.attempts[u, p] == 1:
+                n_blocks += 1
+                assert world.queues.backlog_bytes[u] == 0 or not (world.csi.efficiency[u, idle] > 0).any()
+    assert n_blocks > 100
+
+
+def test_the_mcs_of_a_cqi_alike_on_some_rbgs_is_that_of_its_rate() -> None:
+    for table in (1, 2):
+        tables = link_tables(51, table)
+        for t10_db, rate in zip(tables.cqi_t10_db[2:], tables.cqi_efficiency[2:], strict=True):
+            for n in range(1, 19):
+                assert tables.efficiency[highest_mcs(tables, sum([t10_db] * n) / n)] == rate
+
+
+def test_what_one_block_cannot_hold_takes_all_rbgs() -> None:
+    for backlog in (10_000, FULL_BUFFER_BYTES):
+        cell = Bench([9], [FREE], policy=PF)
+        cell.queues.backlog_bytes[0] = backlog
+        assert list(cell.schedule(0)[0]) == list(range(N_RBG))
+
+
+SITES = np.repeat(np.arange(7, dtype=np.int32), 3)  # of 21 cells
+
+
+def test_cells_that_send_little_send_beside_their_neighbours() -> None:
+    # 4 of 13 RBGs each: the sectors of a site share none, and no RBG is used much more than another.
+    used = np.zeros((21, N_RBG))
+    for i, first in enumerate(first_rbgs(SITES, N_RBG)):
+        cell = Bench([9], [FREE], policy=PF)
+        cell.mac.first_rbg[0] = first
+        enqueue(cell.queues, cell.counts[0], 0, 0, 900)  # 7200 bits, 6144 in three RBGs
+        cell.schedule(0)
+        used[i] = cell.activity
+    assert (used.sum(axis=1) == 4).all()
+    assert (used.reshape(7, 3, N_RBG).sum(axis=1) <= 1).all()
+    assert used.mean(axis=0) == pytest.approx(4 / 13, abs=0.1)
+    same_direction = used.reshape(7, 3, N_RBG)[:, 0]
+    assert not (same_direction == same_direction[0]).all()  # sites differ as well
+
+
+@pytest.mark.parametrize("n_rbg", [1, 4, 13, 18])
+def test_whatever_the_sites_a_cell_begins_at_an_rbg_of_its_own(n_rbg: int) -> None:
+    assert first_rbgs(np.zeros(1, np.int32), n_rbg).tolist() == [0]
+    single = first_rbgs(np.arange(50, dtype=np.int32), n_rbg)
+    assert set(single.tolist()) == set(range(n_rbg))  # sites without sectors use the whole carrier
+    assert np.bincount(single).max() <= 50 / n_rbg + 2
+
+
+def test_with_full_buffers_it_does_not_matter_where_a_cell_begins() -> None:
+    grants = []
+    for first in (0, 7):
+        rng = np.random.default_rng(3)
+        cell = Bench([1] * 6, [FREE] * 6, policy=PF)
+        cell.fill_buffers()
+        cell.mac.first_rbg[0] = first
+        for u in range(6):
+            cell.set_cqi(u, rng.integers(1, 16, N_RBG))
+        grants.append([cell.schedule(slot) for slot in range(4)])
+    assert str(grants[0]) == str(grants[1])
 
 
 def test_no_grant_without_data_without_cqi_at_cqi_0_or_while_blocked() -> None:
