@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,45 +18,20 @@ from ran_sim.engine import Engine
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.score import score
 from ran_sim.toml_text import to_toml
-
-RanSim = Callable[..., "Outcome"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line of wrong input; anything beside it on standard error is a failure of the test."""
-        assert self.code == 2, self
-        assert self.err.startswith("error: ")
-        assert self.err.count("\n") == 1, self.err
-        return self.err.removeprefix("error: ").rstrip()
+from tests.command import Command
 
 
 @pytest.fixture
-def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RanSim:
+def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`ran_sim("run", "one-cell")`."""
     monkeypatch.setattr("ran_sim.compiled_before", lambda: True)
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["ran_sim", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        seen = capsys.readouterr()
-        return Outcome(int(exit_.value.code or 0), seen.out, seen.err)
-
-    return run
+    return Command("ran_sim", main, monkeypatch, capsys)
 
 
 # -- run ----------------------------------------------------------------------------------------------------------
 
 
-def test_run_prints_the_score_of_the_run(ran_sim: RanSim) -> None:
+def test_run_prints_the_score_of_the_run(ran_sim: Command) -> None:
     told = json.loads(
         ran_sim("run", "one-cell", "--seed", 3, "--duration-s", 1, "--set", "warmup_s=0.5", "--json").out
     )
@@ -68,13 +42,13 @@ def test_run_prints_the_score_of_the_run(ran_sim: RanSim) -> None:
     assert told["ran_time_s"] == 1.0
 
 
-def test_a_run_that_is_saved_and_continued_is_one_run(ran_sim: RanSim, tmp_path: Path) -> None:
+def test_a_run_that_is_saved_and_continued_is_one_run(ran_sim: Command, tmp_path: Path) -> None:
     whole = ran_sim("run", "one-cell", "--duration-s", 3, "--json").out
     ran_sim("run", "one-cell", "--duration-s", 1, "--save", tmp_path / "state")
     assert ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 3, "--json").out == whole
 
 
-def test_run_without_json_is_a_table_for_people(ran_sim: RanSim) -> None:
+def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
     out = ran_sim("run", "one-cell", "--duration-s", 0.1).out
     assert [line.split()[0] for line in out.splitlines()][:3] == ["ran", "wall", "users"]
     assert "satisfied_pct             none" in out  # within the warm-up there is nothing to judge
@@ -103,11 +77,11 @@ def test_run_without_json_is_a_table_for_people(ran_sim: RanSim) -> None:
         (("one-cell", "--duration-s", 0.01, "--save", "no/where"), "no/where: cannot be written"),
     ],
 )
-def test_a_wrong_run_is_one_line(ran_sim: RanSim, arguments: tuple[object, ...], words: str) -> None:
+def test_a_wrong_run_is_one_line(ran_sim: Command, arguments: tuple[object, ...], words: str) -> None:
     assert words in ran_sim("run", *arguments).complaint
 
 
-def test_a_run_does_not_go_back(ran_sim: RanSim, tmp_path: Path) -> None:
+def test_a_run_does_not_go_back(ran_sim: Command, tmp_path: Path) -> None:
     ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
     again = ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 0.05)
     assert again.complaint == "--duration-s 0.05: the run is at 0.1 s already"
@@ -116,13 +90,13 @@ def test_a_run_does_not_go_back(ran_sim: RanSim, tmp_path: Path) -> None:
 # -- scenario -----------------------------------------------------------------------------------------------------
 
 
-def test_scenario_lists_what_ships(ran_sim: RanSim) -> None:
+def test_scenario_lists_what_ships(ran_sim: Command) -> None:
     assert {"one-cell", "seven-sites"} <= set(ran_sim("scenario").out.split())
     assert {"one-cell", "seven-sites"} <= set(json.loads(ran_sim("scenario", "--json").out))
 
 
 @pytest.mark.parametrize("name", ["one-cell", "seven-sites"])
-def test_a_printed_scenario_is_the_scenario(ran_sim: RanSim, tmp_path: Path, name: str) -> None:
+def test_a_printed_scenario_is_the_scenario(ran_sim: Command, tmp_path: Path, name: str) -> None:
     changed = ("--set", 'scheduler.class_weight={"2": 3.0}', "--set", "load=0.25")
     (path := tmp_path / "printed.toml").write_text(ran_sim("scenario", name, *changed).out)
     expected = load_scenario(name).with_overrides({"scheduler.class_weight": {2: 3.0}, "load": 0.25})
@@ -166,7 +140,7 @@ def subjects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Section]:
     return found
 
 
-def test_calibrate_says_no_where_a_figure_is_outside_its_range(ran_sim: RanSim, subjects: object) -> None:
+def test_calibrate_says_no_where_a_figure_is_outside_its_range(ran_sim: Command, subjects: object) -> None:
     good, all_ = ran_sim("calibrate", "--only", "large_scale"), ran_sim("calibrate")
     assert (good.code, all_.code) == (0, 1)
     assert "1 of 1 figures lie within their range." in good.out
@@ -175,7 +149,7 @@ def test_calibrate_says_no_where_a_figure_is_outside_its_range(ran_sim: RanSim, 
     assert row.split()[2:] == ["1.01", "1", "0.9", "…", "1.1", "dB", "yes", "closed", "form", "a|b"]
 
 
-def test_calibrate_as_json_holds_every_figure(ran_sim: RanSim, subjects: object) -> None:
+def test_calibrate_as_json_holds_every_figure(ran_sim: Command, subjects: object) -> None:
     told = json.loads(ran_sim("calibrate", "--json").out)
     assert {"numpy", "cpu", "code"} <= set(told["provenance"])
     tail = told["subjects"]["link"]["checks"][1]
@@ -185,7 +159,7 @@ def test_calibrate_as_json_holds_every_figure(ran_sim: RanSim, subjects: object)
 
 @pytest.mark.parametrize("option", ["--out", "--write"])
 def test_the_report_is_a_page_with_pictures(
-    ran_sim: RanSim, subjects: object, tmp_path: Path, option: str
+    ran_sim: Command, subjects: object, tmp_path: Path, option: str
 ) -> None:
     target = tmp_path / "new" if option == "--out" else tmp_path / "calibration.md"
     assert ran_sim("calibrate", option, target).code == 1
@@ -217,7 +191,7 @@ def test_the_same_figures_give_the_same_files(subjects: dict[str, Section], tmp_
     ],
 )
 def test_a_wrong_calibrate_is_one_line(
-    ran_sim: RanSim, subjects: dict[str, Section], arguments: tuple[str, ...], words: str
+    ran_sim: Command, subjects: dict[str, Section], arguments: tuple[str, ...], words: str
 ) -> None:
     subjects.clear() if "/dev" in words else None
     subjects.update({"large_scale": Section(title="x", checks=()), "link": Section(title="y", checks=())})
@@ -225,7 +199,7 @@ def test_a_wrong_calibrate_is_one_line(
 
 
 def test_pictures_without_matplotlib_are_told_how_to_get_it(
-    ran_sim: RanSim, subjects: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ran_sim: Command, subjects: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert ran_sim("calibrate", "--out", tmp_path).complaint == (

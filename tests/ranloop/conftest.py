@@ -1,46 +1,37 @@
-"""The command line, run in this process as a user would type it."""
+"""The command line, and buses that forget everything between two tests."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 import structlog
 
+from ranloop.bus import Bus, open_bus
 from ranloop.cli import main
+from tests.command import Command
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the user sees."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """The one line of a failure; anything beside it on standard error is a failure of the test."""
-        assert self.code == 2, self
-        assert self.err.startswith("error: ")
-        assert self.err.count("\n") == 1, self.err
-        return self.err.removeprefix("error: ").rstrip()
+_fresh = itertools.count()
 
 
 @pytest.fixture
-def ranloop(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Outcome]]:
+def ranloop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """`ranloop("run", folder, "--node", "sim:one-cell")`."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["ranloop", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        seen = capsys.readouterr()
-        return Outcome(int(exit_.value.code or 0), seen.out, seen.err)
-
-    yield run
+    yield Command("ranloop", main, monkeypatch, capsys)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], Bus]]:
+    """Opens clients of one in-process broker, and closes them at the end."""
+    url = f"memory://test-{next(_fresh)}"
+    buses: list[Bus] = []
+
+    def open_one(name: str) -> Bus:
+        buses.append(open_bus(url, name=name))
+        return buses[-1]
+
+    yield open_one
+    for bus in buses:
+        bus.close()

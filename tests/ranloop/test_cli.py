@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from tests.builders import MANIFEST, write_xapp
-from tests.ranloop.conftest import Outcome
+from tests.command import Command
 
-Ranloop = Callable[..., Outcome]
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from ranloop.cli import main; main()"]
 
@@ -37,14 +35,14 @@ def xapp(tmp_path: Path) -> Path:
     return write_xapp(tmp_path / "weigher")
 
 
-def run_json(ranloop: Ranloop, *arguments: object) -> dict[str, Any]:
+def run_json(ranloop: Command, *arguments: object) -> dict[str, Any]:
     outcome = ranloop("run", *arguments, "--node", "sim:one-cell", "--duration-s", "0.5", "--json")
     assert outcome.code == 0, outcome.err
     facts: dict[str, Any] = json.loads(outcome.out)
     return facts
 
 
-def test_act_applies_recommend_counts_observe_does_neither(ranloop: Ranloop, xapp: Path) -> None:
+def test_act_applies_recommend_counts_observe_does_neither(ranloop: Command, xapp: Path) -> None:
     targets = {
         level: run_json(ranloop, xapp, "--autonomy", level)["targets"]
         for level in ("observe", "recommend", "act")
@@ -56,37 +54,37 @@ def test_act_applies_recommend_counts_observe_does_neither(ranloop: Ranloop, xap
     assert targets["observe"]["refused/autonomy"] == targets["recommend"]["recommended/autonomy"]
 
 
-def test_the_same_command_gives_the_same_hash_and_another_seed_another(ranloop: Ranloop, xapp: Path) -> None:
+def test_the_same_command_gives_the_same_hash_and_another_seed_another(ranloop: Command, xapp: Path) -> None:
     hashes = [run_json(ranloop, xapp, "--seed", seed)["trace_hash"] for seed in (1, 1, 2)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_setting_goes_to_the_xapp_that_has_it(ranloop: Ranloop, xapp: Path) -> None:
+def test_a_setting_goes_to_the_xapp_that_has_it(ranloop: Command, xapp: Path) -> None:
     facts = run_json(ranloop, xapp, ROOT / "xapps" / "kpm_monitor", "--set", "gain=0.1")
     # 0.1 * 2.0 is below the 0.5 that the manifest may set
     assert set(facts["targets"]) == {"refused/range"}
 
 
-def test_a_setting_counts_whatever_the_folder_is_called(ranloop: Ranloop, tmp_path: Path) -> None:
+def test_a_setting_counts_whatever_the_folder_is_called(ranloop: Command, tmp_path: Path) -> None:
     folder = write_xapp(tmp_path / "Some Folder", text=MANIFEST.format(name="weigher"))
     assert set(run_json(ranloop, folder, "--set", "gain=0.1")["targets"]) == {"refused/range"}
 
 
-def test_what_an_xapp_prints_stays_out_of_the_json(ranloop: Ranloop) -> None:
+def test_what_an_xapp_prints_stays_out_of_the_json(ranloop: Command) -> None:
     monitor = ROOT / "xapps" / "kpm_monitor"
     outcome = ranloop("run", monitor, "--node", "sim:one-cell", "--duration-s", "1", "--json")
     assert json.loads(outcome.out)["steps"] == 1
     assert re.search(r"1\.0 s  cell  0  PRB", outcome.err)
 
 
-def test_check_says_what_an_xapp_reads_and_writes(ranloop: Ranloop, xapp: Path) -> None:
+def test_check_says_what_an_xapp_reads_and_writes(ranloop: Command, xapp: Path) -> None:
     (facts,) = json.loads(ranloop("check", xapp, "--json").out)
     assert facts["reads"] == ["ue/100 ms: CQI"]
     assert facts["writes"] == ["SetUeWeight {'weight': (0.5, 4.0)}"]
     assert ranloop("check", xapp).out.endswith("ok\n")
 
 
-def test_a_recorded_run_is_replayed(ranloop: Ranloop, xapp: Path, tmp_path: Path) -> None:
+def test_a_recorded_run_is_replayed(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
     folder = tmp_path / "monday"
     bus = "memory://record"
     recorded = ranloop("host", "sim:one-cell", "--allow", xapp, "--bus", bus, "--duration-s", "0.3", "--speed", "1000",
@@ -144,7 +142,7 @@ class Live:
 
 
 @pytest.mark.broker
-def test_the_kill_switch_over_a_bus(ranloop: Ranloop, tmp_path: Path) -> None:
+def test_the_kill_switch_over_a_bus(ranloop: Command, tmp_path: Path) -> None:
     with running_broker("mosquitto") as broker:
         live = Live(broker.url, tmp_path)
         try:
@@ -182,7 +180,7 @@ def test_the_kill_switch_over_a_bus(ranloop: Ranloop, tmp_path: Path) -> None:
 
 @pytest.mark.broker
 def test_host_and_xapp_as_processes_in_lockstep_give_the_hash_of_one_process(
-    ranloop: Ranloop, xapp: Path
+    ranloop: Command, xapp: Path
 ) -> None:
     alone = run_json(ranloop, xapp, "--seed", 3)
     with running_broker("mosquitto") as broker:

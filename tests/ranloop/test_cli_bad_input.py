@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.builders import APP, MANIFEST, write_xapp
-from tests.ranloop.conftest import Outcome
+from tests.command import Command
 
-Ranloop = Callable[..., Outcome]
 ROOT = Path(__file__).parents[2]
 ONE_CELL = (ROOT / "ran_sim" / "scenarios" / "one-cell.toml").read_text()
 NODE = ("--node", "sim:one-cell")
@@ -48,7 +46,7 @@ def xapp(tmp_path: Path) -> Path:
     ],
 )
 def test_a_wrong_option_is_one_line(
-    ranloop: Ranloop, xapp: Path, arguments: tuple[str, ...], words: str
+    ranloop: Command, xapp: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     assert words in ranloop("run", xapp, *NODE, *arguments).complaint
 
@@ -65,12 +63,12 @@ def test_a_wrong_option_is_one_line(
         ("replay:nowhere", "nothing to replay"),
     ],
 )
-def test_a_wrong_node_is_one_line(ranloop: Ranloop, xapp: Path, node: str, words: str) -> None:
+def test_a_wrong_node_is_one_line(ranloop: Command, xapp: Path, node: str, words: str) -> None:
     assert words in ranloop("run", xapp, "--node", node).complaint
 
 
 @pytest.mark.parametrize("command", ["run", "host", "order"])
-def test_a_broker_that_is_not_there_is_one_line(ranloop: Ranloop, xapp: Path, command: str) -> None:
+def test_a_broker_that_is_not_there_is_one_line(ranloop: Command, xapp: Path, command: str) -> None:
     arguments = {"run": (xapp,), "host": ("sim:one-cell", "--allow", xapp), "order": ("all", "--kill")}[
         command
     ]
@@ -87,21 +85,21 @@ def test_a_broker_that_is_not_there_is_one_line(ranloop: Ranloop, xapp: Path, co
     ],
 )
 def test_a_wrong_bus_is_one_line_without_its_password(
-    ranloop: Ranloop, xapp: Path, url: str, words: str
+    ranloop: Command, xapp: Path, url: str, words: str
 ) -> None:
     complaint = ranloop("run", xapp, "--bus", url).complaint
     assert words in complaint
     assert "secret" not in complaint
 
 
-def test_orders_that_order_nothing_are_one_line(ranloop: Ranloop) -> None:
+def test_orders_that_order_nothing_are_one_line(ranloop: Command) -> None:
     assert "nothing to order" in ranloop("order", "all").complaint
     assert "go together" in ranloop("order", "all", "--autonomy", "act").complaint
     assert "want one of observe" in ranloop("order", "all", "--autonomy", "full", "--xapp", "x").complaint
 
 
 def test_a_level_of_the_log_that_is_none_is_one_line(
-    ranloop: Ranloop, monkeypatch: pytest.MonkeyPatch
+    ranloop: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANLOOP_LOG_LEVEL", "loud")
     assert (
@@ -110,7 +108,7 @@ def test_a_level_of_the_log_that_is_none_is_one_line(
     )
 
 
-def test_an_unknown_name_has_near_ones(ranloop: Ranloop) -> None:
+def test_an_unknown_name_has_near_ones(ranloop: Command) -> None:
     assert "did you mean DRB.UEThpDl" in ranloop("vocabulary", "DRB.UEThpDown").complaint
 
 
@@ -129,7 +127,7 @@ def test_an_unknown_name_has_near_ones(ranloop: Ranloop) -> None:
     ],
 )
 def test_a_broken_scenario_is_one_line(
-    ranloop: Ranloop, xapp: Path, tmp_path: Path, change: tuple[str, str], words: str
+    ranloop: Command, xapp: Path, tmp_path: Path, change: tuple[str, str], words: str
 ) -> None:
     text = ONE_CELL.replace(*change)
     assert text != ONE_CELL
@@ -141,7 +139,7 @@ def test_a_broken_scenario_is_one_line(
 
 @pytest.mark.parametrize("name", ["image.toml", "folder.toml"])
 def test_a_scenario_that_is_no_text_is_one_line(
-    ranloop: Ranloop, xapp: Path, tmp_path: Path, name: str
+    ranloop: Command, xapp: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "image.toml").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     (tmp_path / "folder.toml").mkdir()
@@ -159,7 +157,7 @@ def test_a_scenario_that_is_no_text_is_one_line(
     ],
 )
 def test_a_broken_manifest_is_one_line(
-    ranloop: Ranloop, tmp_path: Path, change: tuple[str, str], words: str
+    ranloop: Command, tmp_path: Path, change: tuple[str, str], words: str
 ) -> None:
     folder = write_xapp(tmp_path / "x", text=MANIFEST.format(name="x").replace(*change))
     for command in (("check", folder), ("run", folder, *NODE), ("host", "sim:one-cell", "--allow", folder)):
@@ -168,7 +166,7 @@ def test_a_broken_manifest_is_one_line(
         assert "manifest.toml" in complaint
 
 
-def test_what_is_no_xapp_is_one_line(ranloop: Ranloop, tmp_path: Path) -> None:
+def test_what_is_no_xapp_is_one_line(ranloop: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
         for command in ("check", "run"):
@@ -177,7 +175,7 @@ def test_what_is_no_xapp_is_one_line(ranloop: Ranloop, tmp_path: Path) -> None:
 
 
 def test_an_xapp_that_reads_what_the_node_does_not_measure_is_one_line(
-    ranloop: Ranloop, tmp_path: Path
+    ranloop: Command, tmp_path: Path
 ) -> None:
     text = MANIFEST.format(name="x").replace("every_ms = 100", "every_ms = 70")
     folder = write_xapp(tmp_path / "x", text=text, app=APP.replace('"CQI")', '"CQI", every_ms=70)'))
@@ -186,7 +184,7 @@ def test_an_xapp_that_reads_what_the_node_does_not_measure_is_one_line(
     )
 
 
-def test_two_xapps_of_one_name_are_refused(ranloop: Ranloop, tmp_path: Path) -> None:
+def test_two_xapps_of_one_name_are_refused(ranloop: Command, tmp_path: Path) -> None:
     folders = [write_xapp(tmp_path / at, text=MANIFEST.format(name="twin")) for at in ("a", "b")]
     assert "two of the xApps have the same name: twin, twin" in ranloop("run", *folders, *NODE).complaint
 
@@ -203,7 +201,7 @@ def model_user(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_truncated_model_is_one_line(ranloop: Ranloop, model_user: Path, tmp_path: Path) -> None:
+def test_a_truncated_model_is_one_line(ranloop: Command, model_user: Path, tmp_path: Path) -> None:
     model = tmp_path / "models" / "flow_rate" / "model.onnx"
     model.write_bytes(model.read_bytes()[:1000])
     complaint = ranloop("check", model_user).complaint
@@ -211,7 +209,7 @@ def test_a_truncated_model_is_one_line(ranloop: Ranloop, model_user: Path, tmp_p
     assert complaint.endswith("restore the file or train again")
 
 
-def test_a_file_that_is_no_model_is_one_line(ranloop: Ranloop, model_user: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_one_line(ranloop: Command, model_user: Path, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "flow_rate"
     replace_model(folder, b"not a model at all")
     assert "model.onnx is not a runnable ONNX model" in ranloop("run", model_user, *NODE).complaint
@@ -222,7 +220,7 @@ def test_a_file_that_is_no_model_is_one_line(ranloop: Ranloop, model_user: Path,
 
 
 def test_a_model_whose_inputs_do_not_match_its_card_is_one_line(
-    ranloop: Ranloop, model_user: Path, tmp_path: Path
+    ranloop: Command, model_user: Path, tmp_path: Path
 ) -> None:
     card = tmp_path / "models" / "flow_rate" / "card.toml"
     text = card.read_text()
@@ -254,13 +252,13 @@ def replace_model(folder: Path, content: bytes) -> None:
     ],
 )
 def test_a_table_with_wrong_columns_is_one_line(
-    ranloop: Ranloop, xapp: Path, tmp_path: Path, content: str, words: str
+    ranloop: Command, xapp: Path, tmp_path: Path, content: str, words: str
 ) -> None:
     (path := tmp_path / "day.csv").write_text(content)
     assert words in ranloop("run", xapp, "--node", f"replay:{path}").complaint
 
 
-def test_a_damaged_recording_is_one_line(ranloop: Ranloop, xapp: Path, tmp_path: Path) -> None:
+def test_a_damaged_recording_is_one_line(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
     (tmp_path / "recording.json").write_text('{"format": 1, "streams": [{"file": "../../etc/passwd"}]}')
     assert "damaged recording" in ranloop("run", xapp, "--node", f"replay:{tmp_path}").complaint
 
@@ -283,7 +281,7 @@ def test_a_damaged_recording_is_one_line(ranloop: Ranloop, xapp: Path, tmp_path:
     ids=["handler", "import", "syntax", "summary", "settings"],
 )
 def test_what_the_xapp_raises_is_shown_from_its_own_first_frame(
-    ranloop: Ranloop, tmp_path: Path, app: str, last: str
+    ranloop: Command, tmp_path: Path, app: str, last: str
 ) -> None:
     outcome = ranloop("run", write_xapp(tmp_path / "x", app=app), *NODE, "--duration-s", "0.3")
     assert outcome.code == 2
@@ -304,7 +302,7 @@ def blocked(tmp_path: Path) -> Path:
 
 
 def test_a_record_folder_that_cannot_be_written_is_one_line_before_the_run(
-    ranloop: Ranloop, xapp: Path, blocked: Path
+    ranloop: Command, xapp: Path, blocked: Path
 ) -> None:
     for folder in (blocked, Path("/proc/self")):
         command = (
@@ -322,7 +320,7 @@ def test_a_record_folder_that_cannot_be_written_is_one_line_before_the_run(
 
 
 def test_an_audit_file_that_cannot_be_written_is_told_and_the_run_goes_on(
-    ranloop: Ranloop, xapp: Path, blocked: Path
+    ranloop: Command, xapp: Path, blocked: Path
 ) -> None:
     outcome = ranloop("host", "sim:one-cell", "--allow", xapp, "--bus", "memory://x", "--duration-s", "0.2",
                       "--speed", "100", "--audit", blocked)  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -15,9 +15,8 @@ from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_order
 from ranloop.wire.messages import Order
-from tests.ranloop.conftest import Outcome
+from tests.command import Command
 
-Ranloop = Callable[..., Outcome]
 pytestmark = pytest.mark.broker
 
 
@@ -27,7 +26,7 @@ def broker() -> Iterator[Broker]:
         yield running
 
 
-def test_a_bus_is_shown_without_its_password(ranloop: Ranloop, broker: Broker) -> None:
+def test_a_bus_is_shown_without_its_password(ranloop: Command, broker: Broker) -> None:
     url = broker.url.replace("//", "//me:secret@")
     shown = broker.url.replace("//", "//***@")
     hosting = ranloop("host", "sim:one-cell", "--duration-s", "0.1", "--bus", url)
@@ -39,7 +38,7 @@ def test_a_bus_is_shown_without_its_password(ranloop: Ranloop, broker: Broker) -
 
 
 def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
-    ranloop: Ranloop, broker: Broker
+    ranloop: Command, broker: Broker
 ) -> None:
     orders: list[tuple[str, Order]] = []
     with closing(open_bus(broker.url, name="nodes")) as bus:
@@ -54,7 +53,7 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
     assert "site0 did not confirm within" in ordered.err
 
 
-def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Ranloop, broker: Broker) -> None:
+def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command, broker: Broker) -> None:
     with closing(open_bus(broker.url, name="host")) as bus:
         live = LiveHost(NodeHost(ToyWorld(duration_s=3600), bus, name="host", xapps={}))
         thread = threading.Thread(target=live.run, name="live-host")

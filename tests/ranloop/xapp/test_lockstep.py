@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ranloop.bus import Bus, open_bus
+from ranloop.bus import Bus
 from ranloop.errors import LockstepError
 from ranloop.node import LockstepHost, NodeHost, Registration
 from ranloop.testing import make_report
@@ -21,23 +20,8 @@ from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from tests.builders import APP, MANIFEST, write_xapp
 
-_fresh = itertools.count()
 MANIFEST_OF_TOY = MANIFEST.replace('"CQI"', '"DRB.UEThpDl"')
 APP_OF_TOY = APP.replace('"CQI"', '"DRB.UEThpDl"')
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[[str], Bus]]:
-    url = f"memory://lockstep-{next(_fresh)}"
-    buses: list[Bus] = []
-
-    def open_one(name: str) -> Bus:
-        buses.append(open_bus(url, name=name))
-        return buses[-1]
-
-    yield open_one
-    for bus in buses:
-        bus.close()
 
 
 def instance_of(folder: Path, app: str = APP_OF_TOY) -> Instance:
