@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import operator
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar, TypeVarTuple, cast
 
@@ -14,23 +14,20 @@ from numpy.typing import NDArray
 
 from ran_sim import counters, radio, saved
 from ran_sim._jit import bound
+from ran_sim.answers import check_packets, check_path_loss
+from ran_sim.arguments import check, whole, wholes
+from ran_sim.build import build_world, scheduling_rule
 from ran_sim.counters import Snapshot
-from ran_sim.csi import init_csi
-from ran_sim.energy import ACTIVE, STATE_NAMES, build_energy, command_state
+from ran_sim.energy import ACTIVE, STATE_NAMES, command_state
 from ran_sim.first_use import compile_kernels
-from ran_sim.harq import init_harq, init_sent
-from ran_sim.kernels import Settings, World, for_slots, run_slots
-from ran_sim.link import link_tables
-from ran_sim.metrics import PLUGIN, POLICIES, SIGNATURE, Rule, no_plugin
-from ran_sim.plugins import Plugin, as_plugin
+from ran_sim.kernels import for_slots, run_slots
+from ran_sim.plugins import Plugin, PluginError
 from ran_sim.provenance import platform_provenance, scenario_hash
-from ran_sim.queues import FULL_BUFFER_BYTES, RING, init_queues
+from ran_sim.queues import FULL_BUFFER_BYTES, RING
 from ran_sim.scenario import Scenario
-from ran_sim.scheduler import guaranteed_bits, init_mac
-from ran_sim.sessions import fold_all, init_counts, sync_sessions
-from ran_sim.slices import DEDICATED, MAX, MIN, init_slices, set_quota
+from ran_sim.sessions import fold_all, sync_sessions
+from ran_sim.slices import DEDICATED, MAX, MIN, set_quota
 from ran_sim.state import F64, I32, I64, Cells, Links, Ues
-from ran_sim.traffic import init_traffic
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")
@@ -78,6 +75,13 @@ class Engine:
         traffic: Packets of the classes with model "plugin": "path/to/file.py:function" or a function, see `traffic`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
+    Attributes:
+        scenario: The world's.
+        seed: The world's.
+        scheduler: Name of the scheduling rule.
+        plugins: Name and hash of each function of yours by what it is: "metric", "path_loss", "traffic".
+        classes: The scenario's traffic classes.
+
     Raises:
         ValueError: unknown scheduler, or a seed that is no whole number from 0 to 2^62 - 1.
         PluginError: a metric, a path loss or a traffic model that cannot be loaded or compiled.
@@ -94,27 +98,19 @@ class Engine:
         traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
-        seed = _whole("seed", seed)
+        seed = whole("seed", seed)
         if seed < 0:
             raise ValueError(f"seed {seed} is negative; take 0 or more")
-        _check(seed < 2**62, "seed", seed, "less than 2^62")
-        name, rule = _rule(scenario, scheduler, metric)
-        settings = Settings(
-            seed=seed,
-            rule=rule,
-            max_dci=scenario.scheduler.max_dci,
-            pf_window_slots=max(1.0, scenario.scheduler.pf_window_ms * 1e6 / scenario.slot_ns),
-            cqi_period_slots=max(1, scenario.slots(scenario.radio.cqi_period_ms)),
-            cqi_delay_slots=max(1, scenario.slots(scenario.radio.cqi_delay_ms)),
-            cqi_error_db=scenario.radio.cqi_error_db,
-        )
+        check(seed < 2**62, "seed", seed, "less than 2^62")
+        self.scheduler, rule = scheduling_rule(scenario, scheduler, metric)
         self.scenario = scenario
         self.seed = seed
-        self.scheduler = name
         self.slot_ns = scenario.slot_ns
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
-        self._world = _build_world(scenario, seed, settings, path_loss, traffic)
+        self._world = build_world(scenario, seed, rule, path_loss, traffic)
+        self.plugins = saved.plugins_of(self._world)
+        self.uniform_class_weights = uniform_class_weights
         compile_kernels(self._world)
         if uniform_class_weights:
             self._world.traffic.weight[:] = 1.0
@@ -184,6 +180,11 @@ class Engine:
         """Minimum, maximum and dedicated share of each cell's PRBs in force, shape [3, n_cell, n_slice]; a copy."""
         return np.asarray(np.moveaxis(self._world.slices.quota[:, :, [MIN, MAX, DEDICATED]], -1, 0) * 100.0)
 
+    @property
+    def nan_claims(self) -> int:
+        """How often a metric of your own has answered NaN so far; it counts as no claim."""
+        return int(self._world.settings.rule.nan_claims[0])
+
     def ue_slot_of(self, ue_id: int) -> int | None:
         """UE slot of a connected UE; None if there is no such UE (any more)."""
         u = int(ue_id) % self.n_ue
@@ -196,10 +197,12 @@ class Engine:
 
         Raises:
             ValueError: `slot` has been simulated already, or is no whole number.
+            PluginError: A path loss or a traffic model of your own gave an answer that is none; the run is over then.
         """
-        slot = _whole("slot", slot)
+        slot = whole("slot", slot)
         if slot < self._slot:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
+        nan_claims = self.nan_claims
         while self._slot < slot:
             if self._slot == self._next_tick:
                 self._tick()
@@ -207,13 +210,22 @@ class Engine:
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
             self._call(run_slots, self._slot, stop, for_slots(self._world))
+            self._look_at_answers()
             self._slot = stop
             if stop == self._warmup_slot:
                 self.count_from_now()
+        if self.nan_claims > nan_claims:
+            warnings.warn(
+                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_claims` counts)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _tick(self) -> None:
         world = self._world
         self._call(radio.radio_tick, self._slot, world.cells, world.ues, world.links, world.radio)
+        if world.radio.propagation.own_path_loss:
+            check_path_loss(world)
         self._sync()
         self._next_tick = self._slot + int(world.radio.tick_slots)
 
@@ -233,11 +245,16 @@ class Engine:
             world.mac,
             world.counts,
         )
+        self._look_at_answers()
         if n_ended:
             counts = world.counts
             self._ended.append(
                 self._session_rows(counts.ended_ue[:n_ended].copy(), counts.ended[:n_ended].copy())
             )
+
+    def _look_at_answers(self) -> None:
+        if "traffic" in self.plugins:
+            check_packets(self._world)
 
     def _call(self, kernel: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
         """Call a kernel whose arguments always have the types that they have the first time."""
@@ -272,13 +289,14 @@ class Engine:
         """Keep the state in a file, from which `load` continues; an old file is replaced in one step.
 
         Raises:
-            SavedStateError: The world has a plug-in of the user, which a file cannot hold, or `path` cannot be written.
+            SavedStateError: `path` cannot be written.
         """
         header = saved.Header(
             scenario=self.scenario,
             seed=self.seed,
             scheduler=self.scheduler,
-            default_weights=tuple(cls.weight for cls in self.classes),
+            uniform_class_weights=self.uniform_class_weights,
+            plugins=dict(self.plugins),
             slot=self._slot,
             next_tick=self._next_tick,
             warmup_slot=self._warmup_slot,
@@ -288,20 +306,41 @@ class Engine:
         saved.write(Path(path), self._world, header, ended)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        metric: str | Callable[..., float] | Plugin | None = None,
+        path_loss: str | Callable[..., float] | Plugin | None = None,
+        traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
+    ) -> Self:
         """The engine that `save` kept; it runs on to the same bits on the same machine and versions, else it warns.
 
+        A file holds no function: what the saved engine was given as `metric`, `path_loss` or `traffic` is to be given
+        again. What its scenario names is read from where the scenario says.
+
         Raises:
-            SavedStateError: `path` is no whole saved state, or one of another version of the simulator.
+            SavedStateError: `path` is no whole saved state, one of another version of the simulator, or of a run with
+                other plug-ins.
+            PluginError: One of these cannot be loaded or compiled.
         """
         path = Path(path)
         header = saved.read_header(path)
         try:
-            engine = cls(header.scenario, header.seed, scheduler=header.scheduler)
-            weights = zip(engine.classes, header.default_weights, strict=True)
-            engine.classes = tuple(replace(known, weight=weight) for known, weight in weights)
+            engine = cls(
+                header.scenario,
+                header.seed,
+                scheduler=header.scheduler if "metric" not in header.plugins and metric is None else None,
+                metric=metric,
+                path_loss=path_loss,
+                traffic=traffic,
+                uniform_class_weights=header.uniform_class_weights,
+            )
+        except PluginError:
+            raise
         except ValueError as error:
             raise saved.SavedStateError(f"{path}: its header describes no run: {error}") from error
+        saved.check_plugins(path, header, engine.plugins)
         engine._slot, engine._next_tick = header.slot, header.next_tick
         engine._warmup_slot = header.warmup_slot
         engine._ended = [saved.read_into(path, engine._world, header, SESSION_DTYPE)]
@@ -315,6 +354,8 @@ class Engine:
             "scenario_hash": scenario_hash(self.scenario),
             "scheduler": self.scheduler,
             "seed": self.seed,
+            **self.plugins,
+            **({"class_weights": "uniform"} if self.uniform_class_weights else {}),
         }
 
     # Settings ----------------------------------------------------------------------------------------------------
@@ -322,14 +363,14 @@ class Engine:
     def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
         """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves its node."""
         weights = np.asarray(weight)
-        _check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
+        check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
         self._world.ues.weight[self._present(u)] = weights
 
     def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
         """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
-        _check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
+        check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
         known = [c.five_qi for c in self.classes]
-        _check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
+        check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
         rows = [i for i, value in enumerate(known) if value == five_qi]
         self._world.traffic.weight[self._cell(cell), rows] = weight
 
@@ -347,21 +388,21 @@ class Engine:
             ValueError: the quotas would contradict each other; none is changed then.
         """
         for row in slices:
-            row = _whole("slice", row)
-            _check(0 <= row < len(self.slice_names), "slice", row, f"0 to {len(self.slice_names) - 1}")
+            row = whole("slice", row)
+            check(0 <= row < len(self.slice_names), "slice", row, f"0 to {len(self.slice_names) - 1}")
         set_quota(self._world.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
 
     def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
         """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
         low, high = OLLA_TARGET_RANGE
         targets = np.asarray(bler)
-        _check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
+        check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
         self._world.ues.olla_target[self._present(u)] = targets
 
     def set_tx_power(self, cell: int, dbm: float) -> None:
         """Total transmit power of a cell over its carrier; at most what it was configured with, its amplifier's limit."""
         world, most = self._world, self.scenario.layout.tx_power_dbm
-        _check(
+        check(
             np.isfinite(dbm) and dbm <= most,
             "dbm",
             dbm,
@@ -372,7 +413,7 @@ class Engine:
 
     def set_cio(self, cell: int, db: float) -> None:
         """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
-        _check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
+        check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
         self._world.cells.cio_db[self._cell(cell)] = db
 
     def set_cell_state(self, cell: int | I64, state: int | I64 | F64) -> None:
@@ -383,10 +424,10 @@ class Engine:
         woken sends when its transition has ended, and takes UEs from the next radio tick on.
         """
         names = ", ".join(f"{i} ({name})" for i, name in enumerate(STATE_NAMES))
-        chosen = np.atleast_1d(_wholes("cell", cell))
+        chosen = np.atleast_1d(wholes("cell", cell))
         states = np.broadcast_to(np.asarray(state), chosen.shape)
-        _check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
-        _check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
+        check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
+        check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
         world = self._world
         sleepy = chosen[(states != ACTIVE) & (world.cells.state[chosen] == ACTIVE)]
         if len(sleepy):
@@ -484,13 +525,13 @@ class Engine:
         return rows
 
     def _ue(self, u: int) -> int:
-        u = _whole("UE slot", u)
-        _check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
+        u = whole("UE slot", u)
+        check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
         return u
 
     def _ues(self, u: int | I64) -> I64:
-        slots = _wholes("UE slot", u)
-        _check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
+        slots = wholes("UE slot", u)
+        check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
         return slots
 
     def _present(self, u: int | I64) -> I64:
@@ -507,73 +548,6 @@ class Engine:
         return slots
 
     def _cell(self, cell: int) -> int:
-        cell = _whole("cell", cell)
-        _check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
+        cell = whole("cell", cell)
+        check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
         return cell
-
-
-def _rule(
-    scenario: Scenario, scheduler: str | None, metric: str | Callable[..., float] | Plugin | None
-) -> tuple[str, Rule]:
-    """Name of the scheduler and its rule; an argument goes before what the scenario says."""
-    if scheduler is not None and metric is not None:
-        raise ValueError(f"got scheduler {scheduler!r} and a metric; want one of the two")
-    if metric is None and scheduler is None:
-        metric = scenario.scheduler.metric
-    if metric is not None:
-        name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
-        return name, Rule(PLUGIN, as_plugin(metric, SIGNATURE))
-    name = scheduler or scenario.scheduler.name
-    if name not in POLICIES:
-        raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
-    return name, Rule(POLICIES[name], no_plugin())
-
-
-def _whole(what: str, value: object) -> int:
-    """`value` if it is an integer of any kind; 0.7 is not cell 0."""
-    try:
-        return operator.index(cast(Any, value))
-    except TypeError:
-        raise ValueError(f"{what} {value}: want a whole number") from None
-
-
-def _wholes(what: str, values: object) -> I64:
-    array = np.asarray(values)
-    _check(array.dtype.kind in "iu" or array.size == 0, what, values, "whole numbers")
-    return array.astype(np.int64)
-
-
-def _check(fine: bool | np.bool_, what: str, got: object, want: str) -> None:
-    if not fine:
-        raise ValueError(f"{what} {got}: want {want}")
-
-
-def _build_world(
-    scenario: Scenario,
-    seed: int,
-    settings: Settings,
-    path_loss: str | Callable[..., float] | Plugin | None,
-    traffic: str | Callable[..., tuple[float, float]] | Plugin | None,
-) -> World:
-    cells, ues, links, radio_state = radio.init_radio(scenario, seed, path_loss)
-    n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
-    rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
-    rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
-    return World(
-        settings=settings,
-        cells=cells,
-        ues=ues,
-        links=links,
-        radio=radio_state,
-        traffic=init_traffic(scenario, traffic),
-        queues=init_queues(n_ue),
-        harq=init_harq(n_ue),
-        sent=init_sent(n_cell * settings.max_dci),
-        csi=init_csi(n_ue, scenario.n_rbg, subbands=scenario.subband_reports),
-        mac=init_mac(n_ue, cells.site, rbg_prb, *guaranteed_bits(scenario)),
-        slices=init_slices(scenario),
-        tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
-        counts=init_counts(n_ue, n_cell, n_class),
-        energy=build_energy(scenario),
-        sinr=np.zeros(scenario.n_rbg, np.float32),
-    )

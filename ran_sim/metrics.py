@@ -19,7 +19,7 @@ budget in slots; a = -ln 0.01 / budget: 1 % of the packets may miss it):
 m-lwdf, exp and log treat flows without a delay budget as pf does.
 
 A plug-in is one function of `SIGNATURE` in place of all these: float64 scalars in, the metric out, called for each UE
-that may be served and each RBG that it competes for. 0 or less and NaN mean no grant. In this order:
+that may be served and each RBG that it competes for. 0 or less means no grant. NaN does as well, is counted and warned of. In this order:
 
 1. weight: w
 2. rate: r, bits per resource element, more than 0
@@ -37,12 +37,15 @@ that may be served and each RBG that it competes for. 0 or less and NaN mean no 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from ran_sim._jit import bare_kernel
-from ran_sim.plugins import Plugin, compiled
-from ran_sim.state import F64
+from ran_sim.plugins import Plugin, as_plugin, compiled
+from ran_sim.state import F64, I64
 
 RR: Final = 0
 PF: Final = 1
@@ -69,6 +72,17 @@ class Rule(NamedTuple):
 
     policy: int
     plugin: Plugin  # of `SIGNATURE`; called with policy PLUGIN only
+    nan_claims: I64  # [1] how often it has answered NaN
+
+
+def built_in_rule(policy: int) -> Rule:
+    """One of `POLICIES`."""
+    return Rule(policy, no_plugin(), np.zeros(1, np.int64))
+
+
+def own_rule(metric: str | Callable[..., float] | Plugin) -> Rule:
+    """A plug-in, see `plugins.as_plugin`."""
+    return Rule(PLUGIN, as_plugin(metric, SIGNATURE), np.zeros(1, np.int64))
 
 
 @cache
@@ -150,7 +164,7 @@ def plugin_metric(rule: Rule, terms: F64, rate: float) -> float:
     """A UE's metric on an RBG by the plug-in, `terms` [N_TERMS] being its other arguments; 0 where its rate is 0."""
     if rate <= 0.0:
         return 0.0
-    return float(
+    claim = float(
         rule.plugin(
             terms[0],
             rate,
@@ -165,3 +179,6 @@ def plugin_metric(rule: Rule, terms: F64, rate: float) -> float:
             terms[9],
         )
     )
+    if math.isnan(claim):
+        rule.nan_claims[0] += 1
+    return claim

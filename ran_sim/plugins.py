@@ -8,9 +8,12 @@ runs to repeat.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeAlias, cast
 
 from ran_sim._jit import CACHE_FOLDER
@@ -102,3 +105,67 @@ def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith("Failed in ")]
     return (telling or lines or [type(error).__name__])[0]
+
+
+# -- who it is ----------------------------------------------------------------------------------------------------
+
+
+def plugin_name(plugin: Plugin) -> str:
+    """What the function is called in Python."""
+    return str(getattr(plugin, "__name__", "a function"))
+
+
+def plugin_identity(plugin: Plugin) -> str:
+    """A plug-in's name and the hash of what it computes, such as "max_weight 3f2a9c01d4e5b687".
+
+    Of its bytecode, constants and defaults, and of the numbers and functions that it finds around itself, theirs included:
+    all that numba compiles in, but for attributes of modules. Where the function stands does not count.
+    """
+    ingredients = repr(_ingredients(_python_function(plugin), set()))
+    return f"{plugin_name(plugin)} {hashlib.sha256(ingredients.encode()).hexdigest()[:16]}"
+
+
+def _python_function(plugin: Any) -> Any:
+    """What numba compiled: a CFunc wraps it, a dispatcher has it as `py_func`."""
+    return getattr(plugin, "py_func", None) or getattr(plugin, "__wrapped__", plugin)
+
+
+def _ingredients(function: Any, seen: set[int]) -> object:
+    """What tells two functions apart, in a form whose `repr` is the same in every process."""
+    if not isinstance(function, FunctionType) or id(function) in seen:
+        return getattr(function, "__qualname__", type(function).__name__)
+    seen.add(id(function))
+    around = inspect.getclosurevars(function)
+    found = {**around.globals, **around.nonlocals}
+    return (
+        _code(function.__code__),
+        function.__defaults__,
+        [(name, _value(found[name], seen)) for name in sorted(found)],
+    )
+
+
+def _code(code: CodeType) -> object:
+    constants = [
+        _code(each) if isinstance(each, CodeType) else _value(each, set()) for each in code.co_consts
+    ]
+    return code.co_code.hex(), code.co_names, constants
+
+
+def _value(value: Any, seen: set[int]) -> object:
+    if isinstance(value, (frozenset, set)):
+        return sorted(map(repr, value))
+    if isinstance(value, (bool, int, float, str, tuple, type(None))):
+        return repr(value)
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if hasattr(value, "tobytes"):  # an array is compiled in as it is
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return _ingredients(_python_function(value), seen)
+
+
+def ask_again(plugin: Plugin, *arguments: Any) -> Any:
+    """A plug-in's answer, compiled as kernels have it compiled: for messages, as it takes a compilation."""
+    import numba
+
+    function = _python_function(plugin)
+    return numba.njit(error_model="numpy")(function)(*arguments)

@@ -79,7 +79,10 @@ def platform_provenance() -> dict[str, str]:
 def _code_hash(folder: Path) -> str:
     """Of the kernels, of what they are built from, and of what drives and judges them; 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    for source in [*kernel_sources(folder), folder / "engine.py", folder / "score.py"]:
+    for source in [
+        *kernel_sources(folder),
+        *(folder / f"{name}.py" for name in ("build", "engine", "score")),
+    ]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

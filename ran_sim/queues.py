@@ -21,7 +21,15 @@ from ran_sim import counters as count
 from ran_sim._jit import bare_kernel
 from ran_sim.playout import N_PLAYER, start_player, take_segment
 from ran_sim.state import F64, I32, I64, U8
-from ran_sim.traffic import FULL_BUFFER, RESUME_SLOTS, START_SLOTS, Traffic, arrival_slot, next_packet
+from ran_sim.traffic import (
+    FULL_BUFFER,
+    NO_ANSWER,
+    RESUME_SLOTS,
+    START_SLOTS,
+    Traffic,
+    arrival_slot,
+    next_packet,
+)
 
 RING: Final = 256  # packets a queue can hold; more are dropped and counted
 _MASK: Final = RING - 1
@@ -38,7 +46,7 @@ class Queues(NamedTuple):
     next_packet: I64  # number of the packet that arrives next
     next_slot: I64  # when it does, NEVER if none will
     nominal: F64  # when it is due, before jitter
-    next_bytes: I64  # its size
+    next_bytes: I64  # its size, or `traffic.NO_ANSWER`
     talking: U8  # whether it is a frame of speech
     head: I64
     sending: I64
@@ -146,7 +154,7 @@ def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: in
         traffic, seed, cls, owner, index, queues.nominal[u], queues.talking[u]
     )
     queues.next_packet[u] = number
-    if queues.nominal[u] > LAST_SLOT:
+    if queues.nominal[u] > LAST_SLOT or queues.next_bytes[u] == NO_ANSWER:
         queues.next_slot[u] = NEVER
         return
     due = arrival_slot(traffic, seed, cls, owner, number, queues.nominal[u])

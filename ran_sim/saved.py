@@ -5,8 +5,8 @@ tree of NamedTuples: arrays that are one and the same stay one and the same, num
 
 The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds
 the world anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
-world asks for, so a file claims no more memory than it is long, and nothing in it is executed. The digest tells
-damage, not ill will: kernels trust the indices in the arrays, so load what you or your own machines saved.
+world asks for, so a file claims no more memory than it is long, and nothing in it is executed; of a user's
+plug-ins it keeps what tells them from others, and the same have to be there. The digest tells damage, not ill will: kernels trust the indices in the arrays, so load what you or your own machines saved.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import os
 import tokenize
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -28,13 +29,29 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ran_sim.errors import InputError
+from ran_sim.plugins import plugin_identity
 from ran_sim.provenance import CODE_KEYS, platform_provenance
 from ran_sim.queues import RING
 from ran_sim.scenario import Scenario
 
-__all__ = ("Header", "SavedStateError", "copy_tree", "leaves", "read_header", "read_into", "write")
+__all__ = (
+    "Header",
+    "SavedStateError",
+    "check_plugins",
+    "copy_tree",
+    "leaves",
+    "plugins_of",
+    "read_header",
+    "read_into",
+    "write",
+)
 
 HEADER: Final = "header.json"
+_KIND_OF_PLUGIN: Final = {
+    "settings.rule.plugin": "metric",
+    "radio.propagation.path_loss": "path_loss",
+    "traffic.plugin": "traffic",
+}
 MAX_HEADER_BYTES: Final = 1 << 20
 _NPY_PREAMBLE_BYTES: Final = 4096  # more than any preamble of a plain array takes
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same state gives the same file
@@ -96,7 +113,8 @@ class Header(BaseModel):
     scenario: Scenario
     seed: NotNegative
     scheduler: str
-    default_weights: tuple[float, ...]  # of the traffic classes
+    uniform_class_weights: bool = False
+    plugins: dict[str, str] = {}  # of the user, see `plugins_of`
     slot: NotNegative
     next_tick: NotNegative
     warmup_slot: NotNegative
@@ -109,7 +127,7 @@ def write(path: Path, world: Any, header: Header, ended: NDArray[Any]) -> None:
     """Write `world` and the rows of sessions that ended to `path`, which holds the old or the whole new file at any time.
 
     Raises:
-        SavedStateError: The world has a plug-in of the user, which a file cannot hold, or `path` cannot be written.
+        SavedStateError: `path` cannot be written.
     """
     arrays, scalars = _parts(world)
     arrays["ended"] = ended
@@ -143,18 +161,37 @@ def _parts(world: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         elif isinstance(value, (bool, int, float, str, np.generic)):
             scalars[path] = value.item() if isinstance(value, np.generic) else value
         else:
-            scalars[path] = _own_function(path, value)
+            scalars[path] = _function_name(value)
     return arrays, scalars
 
 
-def _own_function(path: str, value: Any) -> str:
-    function = getattr(value, "__wrapped__", value)
-    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(value).__name__)}"
-    if not name.startswith("ran_sim."):
-        raise SavedStateError(
-            f"{path} is the plug-in {name}, which no file can hold: keep the state in memory with fork()"
-        )
-    return name
+def _function_name(function: Any) -> str:
+    """Of a function of this package its place, of a user's what tells it from others."""
+    python_function = getattr(function, "__wrapped__", function)
+    place = f"{python_function.__module__}.{python_function.__qualname__}"
+    return place if place.startswith("ran_sim.") else plugin_identity(function)
+
+
+def plugins_of(world: Any) -> Mapping[str, str]:
+    """The identity of each plug-in of the user in a world, by what it is an argument of `Engine` for."""
+    functions = {leaf.path: leaf.value for leaf in leaves(world) if callable(leaf.value)}
+    names = {path: _function_name(function) for path, function in functions.items()}
+    kinds = {_KIND_OF_PLUGIN[path]: name for path, name in names.items() if not name.startswith("ran_sim.")}
+    return MappingProxyType(kinds)
+
+
+def check_plugins(path: Path, header: Header, plugins: Mapping[str, str]) -> None:
+    """Refuse to go on with other plug-ins than those that the state is of.
+
+    Raises:
+        SavedStateError: They differ.
+    """
+    for kind in sorted({*header.plugins, *plugins}):
+        saved, own = header.plugins.get(kind, "none"), plugins.get(kind, "none")
+        if saved != own:
+            raise SavedStateError(
+                f"{path}: {kind} of the saved run is {saved}, of this one {own}; give `Engine.load` the same"
+            )
 
 
 def _digest(header: Header, arrays: dict[str, NDArray[Any]]) -> str:

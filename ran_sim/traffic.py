@@ -58,9 +58,11 @@ _MODELS: Final = {
 
 # A plug-in is asked for each packet with the seed, the traffic class (its row), the UE's id, the packet's number in the
 # session and the slot that the one before was due in, the session's start for the first. It answers with the gap to
-# that slot, in slots, and the size in bytes. An infinite gap ends the flow; less than 0 slots is 0, less than 1 byte 1.
+# that slot, in slots, and the size in bytes, up to `MOST_BYTES`; less than 1 byte is 1. An infinite gap ends the flow.
+# What is no such answer, a gap below 0, a size of 0 or less, NaN, stops the run.
 SIGNATURE: Final = "UniTuple(float64, 2)(int64, int64, int64, int64, float64)"
 MOST_BYTES: Final = 1 << 31
+NO_ANSWER: Final = -1  # in place of a packet's size, where a plug-in has answered something else
 
 SIZE_SD: Final = 0.105  # of the mean frame size
 SIZE_RANGE: Final = 0.5  # truncation, of the mean
@@ -256,7 +258,8 @@ def next_packet(
         talking: Whether that packet was a frame of speech; voip only.
 
     Returns:
-        Its number, when it is due in slots (infinity: never), its bytes, and whether it is a frame of speech.
+        Its number, when it is due in slots (infinity: never), its bytes, and whether it is a frame of speech. Where a
+        plug-in has given no answer that can be used, the bytes are `NO_ANSWER` and `previous` stays.
     """
     model = traffic.model[cls]
     if model == VOICE:
@@ -267,14 +270,20 @@ def next_packet(
         return index, due, n_bytes, 0
     if model == PLUGIN:
         gap, wanted = traffic.plugin(seed, cls, ue_id, index, previous)
-        due = np.inf if math.isnan(gap) else previous + max(gap, 0.0)
-        size = 1.0 if math.isnan(wanted) else min(max(wanted, 1.0), float(MOST_BYTES))
-        return index, due, int(size), 0
+        if not is_packet(gap, wanted):
+            return index, previous, NO_ANSWER, 0
+        return index, previous + gap, max(int(wanted), 1) if gap < np.inf else 1, 0
     if traffic.shape[cls, FOLLOWS] > 0.0 and traffic.curve.shape[0] > 0:
         index, due = _thinned(traffic, seed, cls, ue_id, index, previous)
     else:
         due = nominal_slot(traffic, seed, cls, ue_id, index, previous)
     return index, due, packet_bytes(traffic, seed, cls, ue_id, index), 0
+
+
+@bare_kernel
+def is_packet(gap_slots: float, size_bytes: float) -> bool:
+    """Whether a plug-in's answer is one; NaN is not."""
+    return gap_slots == np.inf or (gap_slots >= 0.0 and 0.0 < size_bytes <= MOST_BYTES)
 
 
 @bare_kernel

@@ -14,7 +14,7 @@ from ran_sim import counters as count
 from ran_sim.csi import init_csi
 from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.link import link_tables
-from ran_sim.metrics import Rule, no_plugin
+from ran_sim.metrics import built_in_rule
 from ran_sim.queues import FULL_BUFFER_BYTES, init_queues
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.scheduler import guaranteed_bits, init_mac, schedule_cell
@@ -81,7 +81,7 @@ class Bench:
         row = slot % HARQ_RTT_SLOTS
         self.sent.n[row] = 0
         schedule_cell(
-            0, slot, Rule(self.policy, no_plugin()), self.max_dci, self.activity, self.blocked_until, self.weight,
+            0, slot, built_in_rule(self.policy), self.max_dci, self.activity, self.blocked_until, self.weight,
             self.traffic, self.queues, self.harq, self.csi, self.mac, self.slices, self.tables, self.sent, self.counts,
         )  # fmt: skip
         n = int(self.sent.n[row])

@@ -1,5 +1,6 @@
 """Plug-ins: a metric of one's own schedules as a built-in one does, without another compilation of the kernels."""
 
+import math
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ran_sim import counters as count
 from ran_sim.engine import Engine
 from ran_sim.kernels import run_slots
 from ran_sim.metrics import SIGNATURE
-from ran_sim.plugins import PluginError, as_plugin, compiled, load_plugin
+from ran_sim.plugins import PluginError, as_plugin, compiled, load_plugin, plugin_identity
 from ran_sim.scenario import ScenarioError, load_scenario
 
 ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.1, "traffic.best-effort.rate_mbps": 40.0})
@@ -104,12 +105,14 @@ def test_a_metric_in_the_scenario_is_the_run_s_and_an_argument_goes_before_it(ru
         ONE_CELL.with_overrides({"scheduler.metric": "rules"})
 
 
-def test_nan_is_no_claim(rules: Path) -> None:
+def test_nan_is_no_claim_and_said_and_counted(rules: Path) -> None:
     engine = Engine(ONE_CELL, seed=3, metric=f"{rules}:nobody")
-    engine.run_until(600)
+    with pytest.warns(RuntimeWarning, match=r"rules.py:nobody: answers NaN, which gets no grant"):
+        engine.run_until(600)
     total = engine.snapshot().ue.sum(axis=0)
     assert total[count.PRB_USED] == 0
     assert total[count.OFFERED_BYTES] > 0
+    assert engine.nan_claims > 0
 
 
 def test_functions_are_taken_plain_jitted_and_compiled(rules: Path) -> None:
@@ -148,3 +151,108 @@ def test_a_function_compiled_to_another_signature_is_refused() -> None:
     with pytest.raises(PluginError, match=r"got a function of \(float64, float64\) -> float64, want one of"):
         as_plugin(product, SIGNATURE)
     assert np.isclose(as_plugin(product, "float64(float64, float64)").ctypes(2.0, 5.0), 10.0)
+
+
+# -- answers that are none ----------------------------------------------------------------------------------------
+
+TRAFFIC = ONE_CELL.with_overrides(
+    {
+        "traffic": [{"name": "own", "five_qi": 9, "ues": 3, "model": "plugin", "idle_s": 0}],
+        "radio.tick_ms": 10,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((math.nan, 9.0), "after nan slots of 9.0 bytes"),
+        ((-1.0, 9.0), "after -1.0 slots of 9.0 bytes"),
+        ((1.0, math.inf), "after 1.0 slots of inf bytes"),
+        ((1.0, 0.0), "after 1.0 slots of 0.0 bytes"),
+        ((1.0, 1e12), "after 1.0 slots of 1000000000000.0 bytes"),
+    ],
+)
+def test_packets_that_are_none_stop_the_run_in_their_radio_tick(
+    answer: tuple[float, float], said: str
+) -> None:
+    gap, size = answer
+
+    def broken(
+        seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+    ) -> tuple[float, float]:
+        return (gap, size) if ue_id == 1 and index == 2 else (20.0, 100.0)
+
+    engine = Engine(TRAFFIC, seed=3, traffic=broken)
+    with pytest.raises(PluginError, match=r"^broken\(3, 0, 1, 2, 4\d\) gives a packet [^\n]*$") as caught:
+        engine.run_until(4000)
+    assert said in str(caught.value)
+    assert engine.slot <= 60  # its third packet is due in slot 60, asked for in slot 40
+
+
+@pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0])
+def test_a_path_loss_that_is_none_stops_the_run_before_its_first_slot(loss_db: float) -> None:
+    def broken(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
+    ) -> float:
+        return loss_db
+
+    engine = Engine(ONE_CELL, seed=3, path_loss=broken)
+    with pytest.raises(
+        PluginError, match=rf"^broken\(.*, 25, .*, 3.5, 1\) gives a path loss of {loss_db} dB, want [^\n]*$"
+    ):
+        engine.run_until(1)
+    assert engine.slot == 0
+
+
+def test_a_path_loss_that_is_none_without_sight_only_is_told_so() -> None:
+    def broken(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
+    ) -> float:
+        return 100.0 if sight == 1.0 else math.nan
+
+    with pytest.raises(PluginError, match=r"^broken\(.*, 0\) gives a path loss of nan dB"):
+        Engine(ONE_CELL.with_overrides({"radio.line_of_sight": "never"}), seed=3, path_loss=broken).run_until(
+            1
+        )
+
+
+# -- who it is ----------------------------------------------------------------------------------------------------
+
+
+def helper(x: float) -> float:
+    return 2.0 * x
+
+
+def test_two_functions_are_told_apart_by_all_that_is_compiled_in(tmp_path: Path) -> None:
+    def of(answer: str, *, offset: float = 1.0, helper: str = "2.0 * x") -> str:
+        around = f"OFFSET = {offset}\nimport numba\n@numba.njit\ndef helper(x):\n    return {helper}\n"
+        (tmp_path / "own.py").write_text(f"{around}\ndef f(x):\n    return {answer}\n")
+        return plugin_identity(load_plugin(f"{tmp_path}/own.py:f", "float64(float64)"))
+
+    base = of("helper(x) + OFFSET")
+    assert base == of("helper(x)  +  OFFSET")
+    assert base.startswith("f ")
+    others = [of("helper(x) - OFFSET"), of("helper(x) + 2.0 * OFFSET"), of("helper(x) + OFFSET", offset=2.0)]
+    assert len({base, *others, of("helper(x) + OFFSET", helper="3.0 * x")}) == 5
+
+
+def test_compiled_or_not_a_function_is_the_same() -> None:
+    signature = "float64(float64)"
+    forms = [helper, numba.njit(helper), compiled(signature)(helper), as_plugin(helper, signature)]
+    assert len(set(map(plugin_identity, forms))) == 1
+
+
+def test_a_run_says_which_plug_ins_it_is_of(rules: Path) -> None:
+    def free_space(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
+    ) -> float:
+        return 32.4 + 20.0 * math.log10(d_3d_m * f_ghz)
+
+    plain = Engine(ONE_CELL, seed=1).provenance()
+    own = Engine(ONE_CELL, seed=1, metric=f"{rules}:fair", path_loss=free_space, uniform_class_weights=True)
+    told = own.provenance()
+    assert set(told) - set(plain) == {"metric", "path_loss", "class_weights"}
+    assert str(told["metric"]).startswith("fair ")
+    assert told["path_loss"] == plugin_identity(free_space)
+    assert told["class_weights"] == "uniform"

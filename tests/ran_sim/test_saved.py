@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,7 +104,9 @@ def test_every_field_of_an_engine_that_a_fork_shares_is_one_that_cannot_change(h
     copied = {"_world", "_ended", "_bound"}
     for name in set(vars(halfway)) - copied:
         value = getattr(halfway, name)
-        assert callable(value) or isinstance(value, (int, float, str, tuple, Scenario, type(None))), name
+        assert callable(value) or isinstance(
+            value, (int, float, str, tuple, Scenario, MappingProxyType, type(None))
+        ), name
 
 
 def test_one_array_in_two_places_stays_one_array(halfway: Engine) -> None:
@@ -324,7 +327,6 @@ TOO_MANY = load_scenario("one-cell").with_overrides({"traffic.gaming.ues": 10_00
         (with_header(scenario=TOO_MANY), "is shorter than a state of its scenario"),
         (with_header(provenance={}), "by another version of the simulator"),
         (with_header(scheduler="best"), "no scheduler 'best'"),
-        (with_header(default_weights=[1.0]), "describes no run"),
         (with_header(seed=6), "its constants are not those of its scenario and seed"),
         (with_header(slot=100), "is damaged"),
         (lambda m: m.pop("ues.x_m.npy"), "ues.x_m"),
@@ -373,16 +375,85 @@ def test_another_numba_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Engine.load(state)
 
 
-def test_a_plug_in_cannot_be_kept_in_a_file(tmp_path: Path) -> None:
-    class WithPlugin(NamedTuple):
-        f: Callable[[], None]
+# -- plug-ins -----------------------------------------------------------------------------------------------------
 
-    header = saved.Header(
-        scenario=ONE_CELL, seed=1, scheduler="pf", default_weights=(), slot=0, next_tick=0, warmup_slot=0, provenance={}
-    )  # fmt: skip
-    with pytest.raises(SavedStateError, match=r"f is the plug-in .*keep the state in memory with fork"):
-        saved.write(tmp_path / "state", WithPlugin(lambda: None), header, np.zeros(0))
-    assert not list(tmp_path.iterdir())
+
+def packets(
+    seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+) -> tuple[float, float]:
+    """1500 bytes every 10 ms."""
+    return 20.0, 1500.0
+
+
+def other_packets(
+    seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+) -> tuple[float, float]:
+    return 20.0, 1501.0
+
+
+def flat(d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float) -> float:
+    return 100.0
+
+
+def channel(
+    weight: float, rate: float, average: float, age: float, budget: float, bound: float,
+    level: float, backlog: float, idle: float, deficit: float, urgency: float,
+) -> float:  # fmt: skip
+    return rate
+
+
+WITH_PLUGIN = ONE_CELL.with_overrides(
+    {"traffic": [{"name": "own", "five_qi": 9, "ues": 3, "model": "plugin", "idle_s": 0}]}
+)
+
+
+def test_a_state_runs_on_with_the_plug_ins_that_it_was_saved_with(tmp_path: Path) -> None:
+    engine = Engine(WITH_PLUGIN, seed=1, traffic=packets)
+    engine.run_until(300)
+    engine.save(tmp_path / "state")
+    engine.run_until(600)
+    loaded = Engine.load(tmp_path / "state", traffic=packets)
+    loaded.run_until(600)
+    assert same_state(loaded, engine)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {},
+            r"traffic of the saved run is packets [0-9a-f]{16}, of this one none; give `Engine.load` the same",
+        ),
+        (
+            {"traffic": other_packets},
+            r"is packets [0-9a-f]{16}, of this one other_packets [0-9a-f]{16}; give",
+        ),
+        (
+            {"traffic": packets, "path_loss": flat},
+            "path_loss of the saved run is none, of this one",
+        ),
+        ({"traffic": packets, "metric": channel}, "metric of the saved run is none, of this one"),
+    ],
+    ids=["none", "another", "one more", "a metric"],
+)
+def test_a_state_is_refused_under_other_plug_ins(tmp_path: Path, given: dict[str, Any], words: str) -> None:
+    Engine(WITH_PLUGIN, seed=1, traffic=packets).save(tmp_path / "state")
+    with pytest.raises(SavedStateError, match=words) as caught:
+        Engine.load(tmp_path / "state", **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_is_refused_where_the_plug_in_s_file_has_changed(tmp_path: Path) -> None:
+    rule = "def own(weight, rate, average, age, budget, bound, level, backlog, idle, gbr, urgency):\n    return {}\n"
+    file = tmp_path / "rules.py"
+    file.write_text(rule.format("rate"))
+    Engine(ONE_CELL.with_overrides({"scheduler.metric": f"{file}:own"}), seed=1).save(tmp_path / "state")
+    assert Engine.load(tmp_path / "state").scheduler == f"{file}:own"
+    file.write_text(rule.format("rate * age"))
+    with pytest.raises(
+        SavedStateError, match=r"metric of the saved run is own [0-9a-f]{16}, of this one own"
+    ):
+        Engine.load(tmp_path / "state")
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ran_sim.plugins import PluginError
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.traces import read_trace
-from ran_sim.traffic import init_traffic, next_packet
+from ran_sim.traffic import NO_ANSWER, init_traffic, next_packet
 
 CSV = "time_ms,bytes\n100,10\n101,20\n101,30\n105,40\n"  # a lap of 5 ms x 4 / 3
 
@@ -137,13 +137,27 @@ def test_plug_in_is_named_by_the_scenario_and_told_who_asks(tmp_path: Path) -> N
     assert packets(only(model="plugin", plugin=f"{file}:mine"), 3, ue_id=5) == [(2, 5), (4, 15), (6, 25)]
 
 
-def test_plug_in_may_end_a_flow_and_cannot_go_back_in_time() -> None:
+def test_plug_in_may_end_a_flow_and_send_at_once() -> None:
     def odd(
         seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
     ) -> tuple[float, float]:
-        return (-3.0, -5.0) if index == 0 else (math.inf if index == 1 else math.nan, math.nan)
+        return (0.0, 0.3) if index == 0 else (math.inf, math.nan)  # a size begins at 1 byte
 
-    assert packets(only(model="plugin"), 3, plugin=odd) == [(0, 1), (math.inf, 1), (math.inf, 1)]
+    assert packets(only(model="plugin"), 2, plugin=odd) == [(0, 1), (math.inf, 1)]
+
+
+@pytest.mark.parametrize(
+    ("gap", "size"),
+    [(math.nan, 9.0), (-1.0, 9.0), (-math.inf, 9.0)]
+    + [(1.0, size) for size in (math.nan, 0.0, -1.0, 2.0**31 + 1, math.inf)],
+)
+def test_an_answer_that_is_no_packet_is_marked(gap: float, size: float) -> None:
+    def bad(
+        seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+    ) -> tuple[float, float]:
+        return gap, size
+
+    assert packets(only(model="plugin"), 1, plugin=bad) == [(0.0, NO_ANSWER)]
 
 
 def test_new_plug_in_compiles_no_kernel() -> None:
