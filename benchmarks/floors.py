@@ -20,7 +20,7 @@ from benchmarks.measure import F64, Row
 from ran_sim import random
 from ran_sim.counters import TB_TOTAL
 from ran_sim.engine import Engine
-from ran_sim.fading import SINUSOIDS, TAPS
+from ran_sim.fading import STANDING_WAVES, TAPS
 
 _ROUNDS = 7
 _N = 4096  # float32 and int64 numbers that a loop goes through: 16 and 32 kB
@@ -29,8 +29,8 @@ _REPEAT = 200
 _SAMPLED_STEPS = 50  # grid steps of fading that work is counted over
 _N_MCS, _N_CQI = 28, 15
 
-_SINE_AND_COSINE = 29  # operations a wave: phase 4, square 1, sine 9, cosine 8, double angle and sums 7
-_COMBINE_TAPS = 33  # operations a process and RBG: four complex products, their sum, its power
+_STANDING_WAVE = 17  # operations: phase 4, sine 9, its two products and sums 4
+_COMBINE_TAPS = 36  # operations a process and RBG: eight products and their sum for each of two parts, the power
 _EXPONENTIAL = 20  # operations of 2^x: split 6, polynomial 12, join 2
 _MEASURED_LINK = 3  # functions a UE and cell: two of its measurement error, one of its power
 _PATH_GAIN = (
@@ -153,7 +153,7 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     processes = world.radio.fading.cell.shape[1]
     links, tick_slots = ues * cells, int(world.radio.tick_slots)
     moved_to = int((world.radio.motion.indoor == 0).sum()) * world.radio.topology.site_x_m.size
-    fade_ops = SINUSOIDS * TAPS * processes * _SINE_AND_COSINE + processes * n_rbg * _COMBINE_TAPS
+    fade_ops = STANDING_WAVES * TAPS * processes * _STANDING_WAVE + processes * n_rbg * _COMBINE_TAPS
     return {
         "arrivals_and_reports": Work(read=4 * ues + 3 * reports * n_rbg, touch=3 * reports),
         "feedback": Work(touch=10 * blocks),

@@ -7,7 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from ran_sim.fading import TAPS, Fading, assign_links, build_fading, fade_to, fade_ue, start_fading
+from ran_sim.fading import (
+    STANDING_WAVES,
+    TAPS,
+    Fading,
+    _sum_waves,
+    assign_links,
+    build_fading,
+    delay_at,
+    fade_to,
+    fade_ue,
+    start_fading,
+)
+from ran_sim.profiles import delay_profile
+from ran_sim.random import DELAY, uniform
 from ran_sim.state import F64
 
 GRID_S = 0.002
@@ -45,7 +58,7 @@ def gains(fading: Fading, steps: list[int], rbg: int = 0) -> F64:
     n_ue, n_process = fading.cell.shape
     ranks = n_process - fading.n_branch + 1
     out = np.empty((n_ue, ranks, len(steps)))
-    row = np.empty((ranks, rbg + 1), np.float32)
+    row = np.empty((ranks, fading.n_rbg), np.float32)
     for u in range(n_ue):
         for i, step in enumerate(steps):
             fade_ue(u, step, fading, row)
@@ -126,10 +139,33 @@ def test_correlation_over_frequency_follows_the_delay_spread() -> None:
     fading = fading_of(3000, n_rbg=9)
     for rbg in (1, 4):
         power = np.stack([gains(fading, [0], 0).ravel(), gains(fading, [0], rbg).ravel()])
-        # Averaged over UEs: mean |sum over 4 taps|^2 / 16 has 4 own terms of 1 and 12 cross terms of the above.
         exact = 1 / (1 + (2 * math.pi * rbg * RBG_HZ * 100e-9) ** 2)
-        expected = 1 / TAPS + (1 - 1 / TAPS) * exact
-        assert np.array(np.corrcoef(power))[0, 1] == pytest.approx(expected, abs=0.07)
+        assert np.array(np.corrcoef(power))[0, 1] == pytest.approx(exact, abs=0.07)
+
+
+def test_every_eighth_of_a_profile_s_power_gives_one_tap_its_delay() -> None:
+    # Quantiles of the exponential profile: -ln(1 - share).
+    assert [delay_at(share, *delay_profile("exponential")) for share in (0.0, 0.5)] == pytest.approx(
+        [0, math.log(2)]
+    )
+    # TDL-A begins with 1.4 % at 0 and 31.7 % at 0.3819.
+    assert [delay_at(share, *delay_profile("tdl-a")) for share in (0.0, 0.01, 0.02, 0.3)] == [
+        0,
+        0,
+        0.3819,
+        0.3819,
+    ]
+    assert delay_at(1.0 - 1e-12, *delay_profile("tdl-a")) == 9.6586
+    fading = fading_of(
+        300, delay_spread_s=20e-9, n_rbg=2
+    )  # RBGs 1.44 MHz apart: less than a turn for 34 spreads
+    delays = np.arctan2(fading.turn[:, :, 1], fading.turn[:, :, 0]) / (math.pi * RBG_HZ) / 20e-9
+    bounds = [delay_at(tap / TAPS, *delay_profile("exponential")) for tap in range(TAPS)]
+    assert (delays >= np.array(bounds) - 1e-4).all()
+    assert (delays[:, :-1] <= np.array(bounds[1:]) + 1e-4).all()
+    assert delays.mean() == pytest.approx(
+        1.0, abs=0.03
+    )  # one delay spread; sd of the last tap's mean 0.06, an eighth
 
 
 def test_a_flat_channel_has_no_delay_spread() -> None:
@@ -137,18 +173,45 @@ def test_a_flat_channel_has_no_delay_spread() -> None:
     assert gains(fading, [7], 0) == pytest.approx(gains(fading, [7], 1))
 
 
-def test_fading_equals_a_plain_sum_of_sinusoids() -> None:
-    fading = fading_of(2, n_branch=2, k=1, n_rbg=3)
-    step = 123_457
-    n_process = 3
-    turns = (fading.phase + fading.step.astype(np.uint64) * step) % 2**32 / 2**32
-    taps = np.exp(2j * math.pi * turns).sum(axis=1).reshape(2, TAPS, n_process)
-    response = np.einsum("utp,utb->upb", taps, fading.turn_re + 1j * fading.turn_im)
-    power = np.abs(response) ** 2
-    for rbg in range(3):
+@pytest.mark.parametrize("n_rbg", [1, 3, 4])
+def test_fading_equals_a_plain_sum_of_plane_waves(n_rbg: int) -> None:
+    fading = fading_of(2, n_branch=2, k=1, n_rbg=n_rbg)
+    step, n_process = 123_457, 3
+    # A standing wave exp(j a) sin x is half the plane waves of phase a + (x - pi / 2) and a - (x - pi / 2).
+    swing = (fading.phase + fading.step.astype(np.uint64) * step) % 2**32 / 2**32 * 2 * math.pi - math.pi / 2
+    wave = fading.wave_re + 1j * fading.wave_im
+    assert np.abs(wave) == pytest.approx(2 / math.sqrt(32))
+    taps = (wave / 2 * (np.exp(1j * swing) + np.exp(-1j * swing))).sum(axis=1).reshape(2, n_process, TAPS)
+    delays_s = 100e-9 * np.array(
+        [[-math.log(1 - (tap + uniform(1, DELAY, u, tap)) / TAPS) for tap in range(TAPS)] for u in range(2)]
+    )
+    rbg_hz = (np.arange(n_rbg) - (n_rbg - 1) / 2) * RBG_HZ
+    turn = np.exp(-2j * math.pi * delays_s[:, :, None] * rbg_hz)
+    power = np.abs(np.einsum("upt,utb->upb", taps, turn)) ** 2
+    for rbg in range(n_rbg):
         got = gains(fading, [step], rbg)[:, :, 0]
-        assert got[:, 0] == pytest.approx(power[:, 0, rbg] + power[:, 1, rbg], abs=2e-3)
-        assert got[:, 1] == pytest.approx(power[:, 2, rbg], abs=2e-3)
+        assert got[:, 0] == pytest.approx(power[:, 0, rbg] + power[:, 1, rbg], abs=2e-4)
+        assert got[:, 1] == pytest.approx(power[:, 2, rbg], abs=2e-4)
+
+
+def test_every_tap_has_clarkes_doppler_spread() -> None:
+    # Four waves a quarter circle apart: the squares of their Doppler shifts have the mean f_D^2 / 2 whatever the start.
+    fading = fading_of(20, k=2)
+    shifts_hz = fading.step.astype(np.int32) / 2**32 / GRID_S
+    assert (shifts_hz**2).mean(axis=1) == pytest.approx(DOPPLER_HZ**2 / 2, rel=1e-4)
+    assert fading.step.shape == (20, STANDING_WAVES, 3 * TAPS)
+
+
+def test_the_sine_is_good_to_one_part_in_a_hundred_thousand() -> None:
+    phase = np.linspace(0, 2**32, 50_000, endpoint=False).astype(np.uint32)[None, :]
+    step, one, re, im = (
+        np.zeros_like(phase),
+        np.ones(phase.shape, np.float32),
+        *np.zeros((2, 50_000), np.float32),
+    )
+    _sum_waves(phase, step, one, -one, np.uint32(7), re, im)
+    assert np.abs(re - np.sin(2 * np.pi * phase[0] / 2**32)).max() < 1e-5
+    assert (im == -re).all()
 
 
 def test_a_link_keeps_its_fading_when_it_becomes_the_serving_one() -> None:
