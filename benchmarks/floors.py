@@ -30,7 +30,9 @@ _SAMPLED_STEPS = 50  # grid steps of fading that work is counted over
 _N_MCS, _N_CQI = 28, 15
 
 _STANDING_WAVE = 17  # operations: phase 4, sine 9, its two products and sums 4
-_COMBINE_TAPS = 36  # operations a process and RBG: eight products and their sum for each of two parts, the power
+_COMBINE_TAPS = (
+    36  # operations a process and RBG: eight products and their sum for each of two parts, the power
+)
 _EXPONENTIAL = 20  # operations of 2^x: split 6, polynomial 12, join 2
 _MEASURED_LINK = 3  # functions a UE and cell: two of its measurement error, one of its power
 _PATH_GAIN = (

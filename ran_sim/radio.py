@@ -46,14 +46,7 @@ from ran_sim.plugins import Plugin
 from ran_sim.propagation import Propagation, build_propagation, site_loss_db
 from ran_sim.scenario import Scenario
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I64, Cells, Links, Ues
-from ran_sim.topology import (
-    ELEMENT_GAIN_DBI,
-    Topology,
-    array_factor_db,
-    build_topology,
-    element_attenuation_db,
-    nearest_copy,
-)
+from ran_sim.topology import Topology, array_factor_db, build_topology, element_gain_dbi, nearest_copy
 
 _SPEED_OF_LIGHT_MPS = 299_792_458.0
 _THERMAL_NOISE_DBM_HZ = -174.0
@@ -368,13 +361,13 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
         bearing = math.atan2(dy_m, dx_m)
         below = math.atan2(topology.bs_height_m - height_m, max(math.hypot(dx_m, dy_m), 1e-3))
         zenith_deg = 90.0 + math.degrees(below)
-        column_dbi = ELEMENT_GAIN_DBI + array_factor_db(zenith_deg, topology.tilt_deg)
+        column_db = array_factor_db(zenith_deg, topology.tilt_deg)
         sector = cell
         while sector < gain_db.size and topology.cell_site[sector] == site:
             turn = bearing - topology.azimuth_rad[sector]
             off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
-            pattern_db = element_attenuation_db(zenith_deg, off_deg, topology.omnidirectional)
-            gain_db[sector] = column_dbi - pattern_db - loss_db
+            element_dbi = element_gain_dbi(zenith_deg, off_deg, topology.omnidirectional)
+            gain_db[sector] = element_dbi + column_db - loss_db
             sector += 1
 
 

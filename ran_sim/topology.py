@@ -30,6 +30,8 @@ _FIRST_NEIGHBOUR_DEG: Final = 30.0
 ELEMENT_GAIN_DBI: Final = 8.0
 BEAMWIDTH_DEG: Final = 65.0
 MAX_ATTENUATION_DB: Final = 30.0
+# Ours: an element without a horizontal cut radiates what the table's does, spread evenly over the azimuth, 7.14 dB less.
+OMNIDIRECTIONAL_GAIN_DBI: Final = 0.86
 # TR 38.901 Table 7.8-1: one column of elements half a wavelength apart
 ELEMENTS: Final = 10
 # Nulls are as deep as the formula has them, down to where a logarithm would end: 50 dB below the maximum.
@@ -162,6 +164,13 @@ def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirect
 
 
 @bare_kernel
+def element_gain_dbi(zenith_deg: float, azimuth_off_deg: float, omnidirectional: bool) -> float:
+    """Gain of one element towards one direction."""
+    maximum_dbi = OMNIDIRECTIONAL_GAIN_DBI if omnidirectional else ELEMENT_GAIN_DBI
+    return maximum_dbi - element_attenuation_db(zenith_deg, azimuth_off_deg, omnidirectional)
+
+
+@bare_kernel
 def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
     """Gain over one element of a column of 10 elements, steered `tilt_deg` below the horizon; 10 dB in that direction.
 
@@ -180,6 +189,10 @@ def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
 def antenna_gain_dbi(
     zenith_deg: float, azimuth_off_deg: float, tilt_deg: float, omnidirectional: bool
 ) -> float:
-    """Gain of a cell's antenna towards one direction: element maximum, element pattern, array factor."""
-    attenuation_db = element_attenuation_db(zenith_deg, azimuth_off_deg, omnidirectional)
-    return ELEMENT_GAIN_DBI - attenuation_db + array_factor_db(zenith_deg, tilt_deg)
+    """Gain of a cell's antenna towards one direction: one element's and the column's.
+
+    Over the whole sphere the antenna that the report describes radiates 0.3 dB more than it is fed with, at a tilt of 12
+    degrees: its element alone 1.8 dB less, but the column's factor is one of isotropic elements.
+    """
+    element_dbi = element_gain_dbi(zenith_deg, azimuth_off_deg, omnidirectional)
+    return element_dbi + array_factor_db(zenith_deg, tilt_deg)

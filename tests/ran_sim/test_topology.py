@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from ran_sim.topology import (
     build_topology,
     drop_point,
     element_attenuation_db,
+    element_gain_dbi,
 )
 from ran_sim.topology import nearest_copy as nearest
 
@@ -155,6 +158,25 @@ def test_element_pattern(zenith_deg: float, azimuth_deg: float, attenuation_db: 
 
 def test_an_omnidirectional_cell_has_no_horizontal_cut() -> None:
     assert element_attenuation_db(122.5, 180.0, True) == pytest.approx(3.0)
+
+
+def radiated_db(gain_dbi: Callable[[float, float], float]) -> float:
+    """Mean gain over the sphere: what is radiated of the power that is fed in."""
+    zeniths_deg, azimuths_deg = np.arange(0.5, 180.0), np.arange(-178.0, 180.0, 4.0)
+    gains = np.array(
+        [[10 ** (gain_dbi(z, a) / 10) for a in azimuths_deg.tolist()] for z in zeniths_deg.tolist()]
+    )
+    weights = np.sin(np.deg2rad(zeniths_deg))
+    return float(10 * np.log10(weights @ gains.mean(axis=1) / weights.sum()))
+
+
+def test_an_omnidirectional_cell_radiates_as_much_as_a_sector() -> None:
+    # TR 38.901's element has 8 dBi where its pattern could have 9.8; without a horizontal cut that is 0.9 of 2.7.
+    for omnidirectional in (False, True):
+        element_db = radiated_db(partial(element_gain_dbi, omnidirectional=omnidirectional))
+        whole_db = radiated_db(partial(antenna_gain_dbi, tilt_deg=12.0, omnidirectional=omnidirectional))
+        assert element_db == pytest.approx(-1.83, abs=0.02)
+        assert whole_db == pytest.approx(0.27, abs=0.02)
 
 
 def test_array_gain_is_ten_db_in_the_direction_of_tilt() -> None:
