@@ -15,15 +15,17 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from ran_sim._jit import bare_kernel
-from ran_sim.maps import EXPONENTIAL, SMOOTH, Map, build_map, flat_map, value_at
+from ran_sim.maps import EXPONENTIAL, SMOOTH, Map, build_map, flat_map, map_points, value_at
 from ran_sim.plugins import Plugin, as_plugin, compiled
 from ran_sim.random import LOS, PENETRATION, SHADOWING, normal, uniform
 from ran_sim.scenario import Scenario
+from ran_sim.topology import span_m
 
 SPEED_OF_LIGHT_MPS: Final = 3.0e8  # as TR 38.901 Table 7.4.1-1 note 1 has it
 MIN_D_2D_M: Final = 10.0  # the formulas' lower end; closer UEs count as this far
 SIGHT_M: Final = 18.0  # within it there always is line of sight, Table 7.4.2-1
 DECORRELATION_STATE_M: Final = 50.0  # Table 7.6.3.1-2
+STATE_GRID_M: Final = 6.4  # the state is smooth: an eighth of the decorrelation distance does
 _HARD: Final = 1e9  # sharpness of a state without a soft edge
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
 PATH_LOSS_SIGNATURE: Final = "float64(float64, float64, float64, float64, float64, float64)"
@@ -54,9 +56,7 @@ class Environment(NamedTuple):
     sigma_o2i_db: float
     decorrelation_los_m: float
     decorrelation_nlos_m: float
-    map_grid_m: (
-        float  # ours: about a tenth of the decorrelation distance; the map spans 7 sites, not 19, see `maps`
-    )
+    shadow_grid_m: float  # ours: about a tenth of the decorrelation distances
 
 
 UMA: Final = Environment(28.0, 22.0, 9.0, 13.54, 39.08, 20.0, 0.6, 63.0, True, 4.0, 6.0, 7.0, 37.0, 50.0, 3.2)
@@ -93,14 +93,21 @@ def build_propagation(
     environment = ENVIRONMENTS[scenario.layout.environment]
     if not radio.shadowing:
         environment = environment._replace(sigma_los_db=0.0, sigma_nlos_db=0.0, sigma_o2i_db=0.0)
-    n_site, grid_m = scenario.layout.n_site, environment.map_grid_m
+
+    def drawn_map(
+        drawn: bool, purpose: int, variant: int, grid_m: float, decorrelation_m: float, exponent: float
+    ) -> Map:
+        if not drawn:
+            return flat_map(scenario.layout.n_site)
+        points = map_points(span_m(scenario.layout), grid_m, decorrelation_m)
+        return build_map(
+            seed, purpose, variant, scenario.layout.n_site, points, grid_m, decorrelation_m, exponent
+        )
 
     def shadows(variant: int, decorrelation_m: float) -> Map:
-        if not radio.shadowing:
-            return flat_map(n_site, grid_m)
-        return build_map(seed, SHADOWING, variant, n_site, grid_m, decorrelation_m, EXPONENTIAL)
+        grid_m = environment.shadow_grid_m
+        return drawn_map(radio.shadowing, SHADOWING, variant, grid_m, decorrelation_m, EXPONENTIAL)
 
-    drawn = radio.line_of_sight == "drawn"
     return Propagation(
         environment=environment,
         h_bs_m=scenario.layout.bs_height_m,
@@ -110,9 +117,7 @@ def build_propagation(
         else _HARD,
         least_sight=1.0 if radio.line_of_sight == "always" else 0.0,
         most_sight=0.0 if radio.line_of_sight == "never" else 1.0,
-        state=build_map(seed, LOS, 0, n_site, grid_m, DECORRELATION_STATE_M, SMOOTH)
-        if drawn
-        else flat_map(n_site, grid_m),
+        state=drawn_map(radio.line_of_sight == "drawn", LOS, 0, STATE_GRID_M, DECORRELATION_STATE_M, SMOOTH),
         los=shadows(0, environment.decorrelation_los_m),
         nlos=shadows(1, environment.decorrelation_nlos_m),
         own_path_loss=path_loss is not None,

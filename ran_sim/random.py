@@ -74,10 +74,17 @@ def exponential(seed: int, purpose: int, entity: int, index: int) -> float:
 
 
 @bare_kernel
-def normal(seed: int, purpose: int, entity: int, index: int) -> float:
-    """Standard normal by Box and Muller; both of its uniforms come from this one counter, none is wasted on a neighbour."""
+def normal_pair(seed: int, purpose: int, entity: int, index: int) -> tuple[float, float]:
+    """Two independent standard normals by Box and Muller; both of their uniforms come from this one counter."""
     first = bits(seed, purpose, entity, index)
     second = _mix(first + _GOLDEN)
     # (0, 1]: the logarithm never sees zero.
     radius = math.sqrt(-2.0 * math.log(float((first >> _S11) + _ONE) * _TO_UNIT))
-    return radius * math.cos(2.0 * math.pi * float(second >> _S11) * _TO_UNIT)
+    angle = 2.0 * math.pi * float(second >> _S11) * _TO_UNIT
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+@bare_kernel
+def normal(seed: int, purpose: int, entity: int, index: int) -> float:
+    """Standard normal, the first of this counter's pair; who needs many takes both."""
+    return normal_pair(seed, purpose, entity, index)[0]

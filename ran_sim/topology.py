@@ -83,6 +83,17 @@ def build_topology(layout: Layout) -> Topology:
     )
 
 
+def span_m(layout: Layout) -> float:
+    """How far apart the displacements of two UEs from a site can lie, along x or y."""
+    if layout.wrap_around and layout.sites > 1 and layout.positions_m is None:
+        return (
+            2.0 * layout.isd_m * math.sqrt(layout.n_site / 3.0)
+        )  # corner to corner of the cluster's hexagon
+    topology = build_topology(layout)
+    reach_m = max(float(np.ptp(topology.site_x_m)), float(np.ptp(topology.site_y_m)))
+    return reach_m + 2.0 * layout.isd_m / math.sqrt(3.0)  # from a hexagon's corner to another's
+
+
 def _neighbours(isd_m: float) -> F64:
     """The six sites around one in the origin, counter-clockwise, shape [6, 2]."""
     angles = np.deg2rad(_FIRST_NEIGHBOUR_DEG + 60.0 * np.arange(6))

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ran_sim._jit import kernel
-from ran_sim.maps import SMOOTH, gaussian_fields, value_at
+from ran_sim.maps import SMOOTH, _wave_weights, gaussian_fields, value_at
 from ran_sim.plugins import PluginError
 from ran_sim.propagation import (
     DECORRELATION_STATE_M,
@@ -167,9 +167,8 @@ def test_floors_are_those_of_houses_with_four_to_eight() -> None:
 
 @pytest.mark.parametrize("probability", [0.05, 0.35, 0.8])
 def test_sight_is_as_likely_as_the_table_says(probability: float) -> None:
-    maps = np.concatenate(
-        [gaussian_fields(2, LOS, pair, 3.2, DECORRELATION_STATE_M, SMOOTH) for pair in range(4)]
-    )
+    weights = _wave_weights(512, 3.2, DECORRELATION_STATE_M, SMOOTH)
+    maps = np.concatenate([gaussian_fields(2, LOS, pair, weights) for pair in range(4)])
     shares = np.array(
         [los_share(float(value), probability, SHARPNESS) for value in maps[:, ::16, ::16].ravel()]
     )

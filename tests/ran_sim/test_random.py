@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ran_sim.random import BLER, FADING, bits, exponential, normal, uniform
+from ran_sim.random import BLER, FADING, bits, exponential, normal, normal_pair, uniform
 
 N = 20_000
 # Word of the counter that runs, the others fixed: (seed, purpose, entity, index)
@@ -73,6 +73,19 @@ def test_normal_has_the_moments_of_a_standard_normal() -> None:
     assert np.var(draws) == pytest.approx(1.0, abs=4 * math.sqrt(2 / N))
     assert np.mean(draws**4) == pytest.approx(3.0, abs=4 * math.sqrt(96 / N))  # var of x^4 is 96
     assert np.mean(np.abs(draws) > 1.959964) == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / N))
+
+
+def test_a_pair_of_normals_is_independent_and_begins_with_the_single_one() -> None:
+    pairs = np.array([normal_pair(5, FADING, 1, i) for i in range(N)])
+    assert pairs[:50, 0].tolist() == [normal(5, FADING, 1, i) for i in range(50)]
+    assert np.mean(pairs[:, 1]) == pytest.approx(0.0, abs=4 / math.sqrt(N))
+    assert np.var(pairs[:, 1]) == pytest.approx(1.0, abs=4 * math.sqrt(2 / N))
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 4 / math.sqrt(N)
+    assert abs(np.corrcoef(pairs.T**2)[0, 1]) < 4 / math.sqrt(N)
+    # Together they lie as far out as two degrees of freedom: P(r^2 > 4) = exp(-2)
+    assert np.mean(np.sum(pairs**2, axis=1) > 4.0) == pytest.approx(
+        math.exp(-2), abs=4 * math.sqrt(0.117 / N)
+    )
 
 
 def test_exponential_has_mean_and_deviation_one() -> None:

@@ -18,6 +18,7 @@ from ran_sim.topology import (
     drop_point,
     element_attenuation_db,
     element_gain_dbi,
+    span_m,
 )
 from ran_sim.topology import nearest_copy as nearest
 
@@ -98,6 +99,28 @@ def test_drops_around_a_free_site_fill_its_hexagon() -> None:
         along = drops @ [math.cos(edge), math.sin(edge)]
         assert np.abs(along).max() == pytest.approx(ISD_M / 2, rel=0.01)
     assert drops.mean(axis=0) == pytest.approx([0.0, 0.0], abs=8.0)  # sd of one axis 132 m: 4 sd of the mean
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(sites=1, sectors=1),
+        Layout(sites=7),
+        Layout(sites=19),
+        Layout(sites=7, wrap_around=False),
+        Layout(positions_m=((0.0, 0.0), (900.0, 100.0)), sectors=1),
+    ],
+    ids=["one", "7", "19", "7 flat", "free"],
+)
+def test_displacements_of_two_ues_from_a_site_lie_within_the_span(layout: Layout) -> None:
+    topology = build_topology(layout)
+    cells = topology.azimuth_rad.size
+    drops = [drop_point(1, entity, 0, entity % cells, topology) for entity in range(3000)]
+    offsets = np.array(
+        [nearest(x - topology.site_x_m[0], y - topology.site_y_m[0], topology) for x, y in drops]
+    )
+    extent_m = np.ptp(offsets, axis=0).max()
+    assert 0.8 * span_m(layout) < extent_m <= span_m(layout)
 
 
 def test_without_wrap_around_displacements_stay_as_they_are() -> None:
