@@ -7,8 +7,8 @@ A UE without a link searches until it receives its strongest cell above Qin and 
 
 Link quality is the serving cell's SINR without fast fading, averaged over Qout's and Qin's windows. The network has one
 prepared target per UE, and sends the command even where the target falls back meanwhile (no report on leaving, A3-2).
-A lost command is not repeated while T310 runs. Uplink, random access and their failures are left out, conditional and
-DAPS handover too. The level of failures is not calibrated.
+A lost command is not repeated while T310 runs, though the link may be above Qout for a moment. Uplink, random access and
+their failures are left out, conditional and DAPS handover too.
 
 Everything is decided on radio ticks: time to trigger and the ends of preparation, execution, T310 and search are rounded
 up to them, and the UE is served again from the tick on that decides it. Only a requested handover starts in between.

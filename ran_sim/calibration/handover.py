@@ -1,14 +1,15 @@
 """Handover against closed forms and published trends: where it happens, how often, and how often it fails.
 
-Exact: two cells on a line without shadowing, a UE that drives from one to the other. Trends: a network of 21 cells that
-send half of the time, outdoor UEs by waypoints, the slow radio alone (nothing is scheduled). The parameter sets are those of
-TR 36.839. How often handovers fail is uncalibrated: the figures beside ours are another simulator's street grid.
+Exact: two cells on a line without shadowing, a UE that drives from one to the other. Rates: outdoor UEs by waypoints, the
+slow radio alone (nothing is scheduled, every cell has a fixed load), beside those of another simulator under its conditions
+as far as they are told: sites, carrier, load and speed, but no streets. The parameter sets are those of TR 36.839.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -162,7 +163,7 @@ def _places() -> tuple[list[Check], Plot]:
 # -- trends -------------------------------------------------------------------------------------------------------
 
 
-_LOAD: Final = 0.5
+_BUSY: Final = 0.5  # load of cells
 
 
 def mobility_rates(
@@ -172,9 +173,9 @@ def mobility_rates(
     seconds: float = 40.0,
     ues: int = 105,
     seed: int = 1,
-    load: float = _LOAD,
+    load: float = _BUSY,
 ) -> dict[str, float]:
-    """Events per UE and minute, by the names of `handover.COUNTERS`, in 21 cells that all send `load` of the time.
+    """Events per UE and minute, by the names of `handover.COUNTERS`, on seven sites that all send `load` of the time.
 
     All UEs are outdoors and move by waypoints; the same seed gives the same ways, so that settings are compared in pairs.
     """
@@ -203,13 +204,26 @@ def _drive(
 
 TTT_MS: Final = (100.0, 300.0, 500.0, 1000.0)
 OFFSETS_DB: Final = (1.0, 3.0, 6.0)
-# ns-3 with 5G-LENA, street grid of TR 37.885, 3.5 GHz, inter-site distance 200 m, 16 m/s: per UE and minute, rows as
-# OFFSETS_DB, columns as TTT_MS; HandoverLab 2.8.0, handoverlab/verify/data/ns3_urban_a3.json.
+# ns-3 with 5G-LENA, street grid of TR 37.885: attempts, and links that were lost, per UE and minute, rows as OFFSETS_DB,
+# columns as TTT_MS; HandoverLab 2.8.0, handoverlab/verify/data/ns3_urban_a3.json.
 NS3_HANDOVERS: Final = np.array([[20.8, 16.0, 13.2, 6.2], [12.8, 11.9, 7.9, 4.7], [9.4, 6.8, 5.2, 4.2]])
-# 5G-LENA's default for radio link monitoring: six indications in a row, each after 200 ms below Qout, start T310. With
-# one indication a tick of 50 ms, the first after the window of 200 ms, these are twenty (nr-ue-rrc.cc, nr-ue-phy.cc).
-NS3_MONITORING: Final = {"handover.n310": 20}
 NS3_FAILURES: Final = np.array([[0.0, 0.07, 0.53, 1.43], [0.07, 0.2, 0.83, 1.27], [0.2, 0.37, 1.17, 1.63]])
+# Its conditions, from the scenario card ns3-urban-3.5ghz there: omnidirectional micro cells 200 m apart, 10 MHz at 3.5 GHz,
+# vehicles at 16 m/s with a packet of 200 bytes every 100 ms, which the card takes for a load of 3 %.
+NS3_NETWORK: Final[Mapping[str, object]] = {
+    "layout.environment": "umi",
+    "layout.sectors": 1,
+    "layout.isd_m": 200.0,
+    "layout.tx_power_dbm": 40.0,
+    "carrier.bandwidth_prb": 24,
+    "handover.hysteresis_db": 0.0,
+}
+NS3_SPEED_MPS: Final = 16.0
+NS3_LOAD: Final = 0.03
+# What is not told, and what handoverlab/verify/ns3.py found in its runs: control channels meet more interference than that
+# load, 0.38 by its fit, and T310 starts after 0.65 to 0.9 s below Qout. Here: the window of 200 ms, and 12 ticks of 50 ms.
+NS3_CONTROL_LOAD: Final = 0.38
+NS3_N310: Final = 13
 
 
 _SHAPE: Final = "shape of ns-3's table in HandoverLab 2.8.0"
@@ -221,6 +235,8 @@ _TREND_NAMES: Final = (
     "neighbours whose failure rate falls with the time to trigger",
     "neighbours whose failure rate falls with the speed, 1, 8, 30 m/s",
     "handover rate at twice the inter-site distance over that at 250 m",
+    "handovers over those of ns-3, median of twelve settings",
+    "lost links over those of ns-3, mean of twelve settings",
 )
 
 
@@ -234,44 +250,42 @@ def _rises(values: F64, axis: int) -> int:
     return int((np.diff(values, axis=axis) > 0).sum())
 
 
-def _dense(ttt_ms: float = 300.0, offset_db: float = 3.0) -> dict[str, object]:
-    """Settings of the reference's table; the default is the row and column that `_causes` takes apart."""
-    return {
-        "layout.isd_m": 200.0,
-        "handover.ttt_ms": ttt_ms,
-        "handover.a3_offset_db": offset_db,
-        "handover.hysteresis_db": 0.0,
-    }
+def _ns3(ttt_ms: float = 300.0, offset_db: float = 3.0) -> dict[str, object]:
+    """One setting of the reference; the default is the one that `_causes` takes apart."""
+    return {**NS3_NETWORK, "handover.ttt_ms": ttt_ms, "handover.a3_offset_db": offset_db}
 
 
-def _failures_by_setting(changes: Mapping[str, object]) -> F64:
-    """As `NS3_FAILURES`, with `changes`."""
-    return np.array(
-        [
-            [
-                failures(mobility_rates({**_dense(ttt_ms, offset_db), **changes}, speed_mps=16.0))
-                for ttt_ms in TTT_MS
-            ]
-            for offset_db in OFFSETS_DB
-        ]
+@cache
+def _by_setting(load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...], ...]:
+    """Rates under the settings of the reference, rows and columns as there."""
+    return tuple(
+        tuple(
+            mobility_rates(
+                {**_ns3(ttt_ms, offset_db), "handover.n310": n310}, speed_mps=NS3_SPEED_MPS, load=load
+            )
+            for ttt_ms in TTT_MS
+        )
+        for offset_db in OFFSETS_DB
     )
 
 
+def _failures(load: float, n310: int = 1) -> F64:
+    """As `NS3_FAILURES`."""
+    grid = _by_setting(load, n310)
+    return np.array([[failures(cell) for cell in row] for row in grid])
+
+
 def _trends() -> tuple[list[Check], list[Plot]]:
-    dense = {"layout.isd_m": 200.0}
-    grid = [
-        [mobility_rates(_dense(ttt_ms, offset_db), speed_mps=16.0) for ttt_ms in TTT_MS]
-        for offset_db in OFFSETS_DB
-    ]
-    handovers = np.array([[cell["successes"] for cell in row] for row in grid])
-    ping_pongs = np.array([[cell["ping_pongs"] for cell in row] for row in grid])
-    failed = np.array([[failures(cell) for cell in row] for row in grid])
+    grid = _by_setting(NS3_LOAD)
+    handovers, ping_pongs = (
+        np.array([[cell[name] for cell in row] for row in grid]) for name in ("attempts", "ping_pongs")
+    )
+    failed = _failures(NS3_LOAD)
 
     def none(what: str, found: int) -> Check:
         return near(what, found, 0.0, unit="pairs", source=_SHAPE)
 
-    slow_report = {**dense, "handover.ttt_ms": 500.0}
-    by_speed = np.array([failures(mobility_rates(slow_report, speed_mps=v)) for v in (1.0, 8.0, 30.0)])
+    by_speed = np.array([failures(mobility_rates(_ns3(ttt_ms=500.0), speed_mps=v)) for v in (1.0, 8.0, 30.0)])
     near_sites, far_sites = (
         mobility_rates({"layout.isd_m": isd_m}, speed_mps=16.0)["successes"] for isd_m in (250.0, 500.0)
     )
@@ -290,30 +304,48 @@ def _trends() -> tuple[list[Check], list[Plot]]:
             unit="1",
             source="crossings of boundaries scale with their length per area",
         ),
+        Check(
+            what=_TREND_NAMES[7],
+            unit="1",
+            measured=float(np.median(handovers / NS3_HANDOVERS)),
+            wanted=1.0,
+            low=0.8,
+            high=1.25,
+            source="ns-3 and the limits in HandoverLab 2.8.0, handoverlab/verify/ns3.py",
+        ),
+        Check(
+            what=_TREND_NAMES[8],
+            unit="1",
+            measured=float(failed.mean() / NS3_FAILURES.mean()),
+            wanted=1.0,
+            low=0.5,
+            high=2.0,
+            source="ns-3; a factor of two for the streets that are missing here",
+        ),
     ]
     x = np.array(TTT_MS)
     plots = [
         Plot(
             name=f"handover-{name}",
-            title=f"{title}, 16 m/s, sites 200 m apart; level uncalibrated",
+            title=f"{title}, 16 m/s, sites 200 m apart",
             x_label="time to trigger in ms",
             y_label="per UE and minute",
             series=tuple(
                 series
-                for i, offset_db in enumerate(OFFSETS_DB)
+                for row, offset_db in enumerate(OFFSETS_DB)
                 for series in (
-                    Series(name=f"ours, {offset_db:g} dB", x=x, y=ours[i]),
-                    Series(name=f"ns-3 streets, {offset_db:g} dB", x=x, y=theirs[i], style="points"),
+                    Series(name=f"{offset_db:g} dB", x=x, y=ours[row]),
+                    Series(name=f"{offset_db:g} dB, ns-3 street grid", x=x, y=theirs[row], style="points"),
                 )
             ),
         )
         for name, title, ours, theirs in (
             ("rate", "Handovers", handovers, NS3_HANDOVERS),
-            ("failures", "Failures by TR 36.839", failed, NS3_FAILURES),
+            ("failures", "Lost links, TR 36.839's monitoring at a load of 3 %", failed, NS3_FAILURES),
             (
                 "failures-late-t310",
-                "Failures, T310 as late as in ns-3",
-                _failures_by_setting(NS3_MONITORING),
+                "Lost links, T310 as late as in ns-3 at a load of 38 %",
+                _failures(NS3_CONTROL_LOAD, NS3_N310),
                 NS3_FAILURES,
             ),
         )
@@ -322,9 +354,12 @@ def _trends() -> tuple[list[Check], list[Plot]]:
 
 
 def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
-    """Share of the lost links whose command was lost before; median SINR in dB at commands that arrive, and that do not."""
-    cells, ues, links, radio = _drive(_dense(), speed_mps=16.0, ues=105, seed=1)
-    cells.load[:] = _LOAD
+    """Share of the lost links whose command was lost before; median SINR in dB at commands that arrive, and that do not.
+
+    In the network of the reference, with busy cells.
+    """
+    cells, ues, links, radio = _drive(_ns3(), speed_mps=NS3_SPEED_MPS, ues=105, seed=1)
+    cells.load[:] = _BUSY
     phase = radio.handover.phase
     arrived, unheard, lost, lost_after_command = [], [], 0, 0
     for slot in range(0, round(seconds / radio.tick_s) * radio.tick_slots, radio.tick_slots):
@@ -346,35 +381,48 @@ def _serving_sinr_db(cells: Cells, links: Links) -> F64:
 
 
 def _causes() -> tuple[str, ...]:
-    """Where the level of failures comes from, one setting changed at a time."""
+    """What the level of failures depends on, one setting changed at a time."""
 
-    def rate(load: float = _LOAD, **changes: object) -> str:
-        settings = {**_dense(), **{name.replace("__", "."): value for name, value in changes.items()}}
-        return f"{failures(mobility_rates(settings, speed_mps=16.0, load=load)):.2f}"
+    def rate(load: float = NS3_LOAD, **changes: object) -> str:
+        settings = {**_ns3(), **{name.replace("__", "."): value for name, value in changes.items()}}
+        return f"{failures(mobility_rates(settings, speed_mps=NS3_SPEED_MPS, load=load)):.2f}"
+
+    def level(load: float, n310: int = 1) -> str:
+        return f"{_failures(load, n310).mean() / NS3_FAILURES.mean():.2f}"
 
     share, arrived_db, unheard_db = command_outcomes()
+    macro: dict[str, object] = {
+        "layout__environment": "uma",
+        "layout__sectors": 3,
+        "layout__tx_power_dbm": 44.0,
+    }
     return (
         (
-            f"Failures at 3 dB and 300 ms are {rate()} per UE and minute here, and {NS3_FAILURES[1, 1]:g} in ns-3's streets. "
-            f"{100 * share:.0f} % of the lost links are UEs whose command came while T310 ran: TR 36.839 calls it lost (state "
-            f"2), it is not repeated, and T310 expires. The median SINR was {arrived_db:.1f} dB at commands that arrived and "
-            f"{unheard_db:.1f} dB at those that did not, below Qout (-8 dB): these come too late."
+            f"Two readings of ns-3's runs make its level of failures: {level(NS3_LOAD)} of it with the load of its "
+            "packets and TR 36.839's T310, which starts after 200 ms below Qout; "
+            f"{level(NS3_CONTROL_LOAD, NS3_N310)} with the interference on control channels and the late T310 that "
+            "HandoverLab found in its code and runs. Crossed, they make "
+            f"{level(NS3_CONTROL_LOAD)} and {level(NS3_LOAD, NS3_N310)}: the level is known to no better than that. The network "
+            "there has streets, ours has not."
         ),
         (
-            "That criterion makes the level. TR 36.839's N310 = 1 starts T310 after 200 ms below Qout; 5G-LENA's defaults start "
-            f"it after six periods of 200 ms. With T310 that late (n310 = 20) failures fall to {rate(handover__n310=20)}; "
-            f"with n310 = 6, 450 ms, to {rate(handover__n310=6)}; with Qout at -10 dB in place of -8 dB to "
-            f"{rate(handover__qout_db=-10.0, handover__qin_db=-8.0)}."
+            f"Load makes the level. At 3 dB and 300 ms the figures are {rate()} per UE and minute at a load of 0.03 "
+            f"({NS3_FAILURES[1, 1]:g} in ns-3), {rate(load=0.2)} at 0.2, {rate(load=0.5)} at 0.5 and {rate(load=1.0)} where all "
+            "cells send all the time. "
+            f"Then T310: with n310 = 6, 450 ms below Qout, {rate(load=0.5, handover__n310=6)} at 0.5; with Qout at -10 dB in "
+            f"place of -8 dB {rate(load=0.5, handover__qout_db=-10.0, handover__qin_db=-8.0)}. Shadowing "
+            f"({rate(load=0.5, radio__shadowing=False)} without), the measurement error "
+            f"({rate(load=0.5, radio__measurement_error_db=0.0)}), the layer-3 filter "
+            f"({rate(load=0.5, handover__l3_filter_k=0)}), the preparation ({rate(load=0.5, handover__preparation_ms=0.0)}) and "
+            f"ticks of 10 ms ({rate(load=0.5, radio__tick_ms=10.0)}) matter less."
         ),
         (
-            f"Interference comes next: {rate(load=1.0)} where all cells send all the time, {rate(load=0.2)} at 0.2 of it and "
-            f"{rate(load=0.05)} at 0.05. Then edges of sight (25 dB of path loss at 100 m): "
-            f"{rate(radio__line_of_sight='always')} where all links have sight, {rate(radio__line_of_sight='never')} where "
-            f"none has. Shadowing ({rate(radio__shadowing=False)} without), the measurement error "
-            f"({rate(radio__measurement_error_db=0.0)} without), the layer-3 filter ({rate(handover__l3_filter_k=0)} without) "
-            f"and the preparation ({rate(handover__preparation_ms=0.0)} without) matter less. How many of the reference's "
-            "cells send at a time, what it counts as a failure, and whether its runs kept the defaults is not told beside its "
-            "figures."
+            f"At 0.5 {100 * share:.0f} % of the lost links are UEs whose command came while T310 ran: TR 36.839 calls it "
+            f"lost (state 2), it is not repeated, and T310 expires. The median SINR was {arrived_db:.1f} dB at commands that "
+            f"arrived and {unheard_db:.1f} dB at those that did not, below Qout (-8 dB): these come too late. With three sectors "
+            f"of macro cells in the same places {rate(load=0.5, **macro)} links are lost. There it is the edges of sight, 20 dB "
+            f"of path loss at 100 m within a few metres: {rate(load=0.5, **macro, radio__line_of_sight='always')} where all "
+            f"links have sight, {rate(load=0.5, **macro, radio__line_of_sight='never')} where none has."
         ),
     )
 
@@ -383,7 +431,7 @@ def _sets() -> Plot:
     speeds = np.array(SPEEDS_KMH)
     return Plot(
         name="handover-sets",
-        title="Failures with TR 36.839's parameter sets, 500 m; level uncalibrated",
+        title="Lost links with TR 36.839's parameter sets, 500 m, at a load of one half",
         x_label="speed in km/h",
         y_label="per UE and minute",
         series=tuple(
@@ -416,8 +464,8 @@ def run(quick: bool = False) -> Section:
         only_long=_TREND_NAMES if quick else (),
         left_out=(
             (
-                "How often handovers and links fail is uncalibrated: there is no figure of a standard to hold it to. Compare "
-                "settings with each other, not with another simulator's level."
+                "How often handovers and links fail is held to another simulator's figures only, and depends on the load more than "
+                "on anything else: no figure of a standard could be read."
             ),
             "Fast fading is left out of measurements and link monitoring, uplink and random access fail never.",
         ),
