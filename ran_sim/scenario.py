@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ran_sim.routes import load_routes
 from ran_sim.sections import (
@@ -35,6 +36,8 @@ from ran_sim.sections import (
 from ran_sim.traffic_class import Traffic
 
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
+MOST_PACKETS_PER_SLOT: Final = 256  # that a queue takes in, `queues.RING`
+MOST_UES: Final = 100_000
 
 
 class ScenarioError(ValueError):
@@ -86,6 +89,15 @@ class Scenario(Section):
                 raise ValueError(
                     f"load_profile.points below {1 / max(loads):.3g}, where every UE slot is busy at this load"
                 )
+        for traffic in self.traffic:
+            per_slot = self.slot_ns * 1e-9 / traffic.interval_s
+            if per_slot > MOST_PACKETS_PER_SLOT:
+                raise ValueError(
+                    f"at most {MOST_PACKETS_PER_SLOT} packets of a UE in a slot of {self.slot_ns / 1e6:g} ms, "
+                    f"not the {per_slot:.3g} of traffic class {traffic.name}"
+                )
+        if self.n_ue > MOST_UES:
+            raise ValueError(f"at most {MOST_UES} UE slots in all, not {self.n_ue}")
         if len({t.plugin for t in self.traffic if t.plugin is not None}) > 1:
             raise ValueError("one traffic plug-in for all classes; it is told which class it is asked for")
         for field, time_ms in (
@@ -243,20 +255,53 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
-        want = re.sub(r"^(Value error, |Input should be )", "", first["msg"])
         got = "nothing" if first["type"] == "missing" else repr(first["input"])
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):
             # about several fields together: the whole section as "got" would help nobody
             got = "fields that do not fit together"
-        if first["type"] == "extra_forbidden":
-            want = "no such field"
-        raise ScenarioError(f"{source}: {where}: got {got}, want {want}") from error
+        raise ScenarioError(f"{source}: {where}: got {got}, want {_wanted(first, where)}") from error
     if scenario.mobility.routes_file is not None:
         try:
             load_routes(scenario.mobility.routes_file, scenario.n_ue)
         except ValueError as error:
             raise ScenarioError(f"{source}: mobility.routes_file: {error}") from error
     return scenario
+
+
+def _wanted(error: ErrorDetails, where: str) -> str:
+    """What pydantic wanted, in the words of who writes a scenario."""
+    match error["type"]:
+        case "extra_forbidden":
+            namesakes = [
+                path for path in _field_paths(Scenario) if path.rpartition(".")[2] == where.rpartition(".")[2]
+            ]
+            return "no such field" + (f"; there is {' and '.join(namesakes)}" if namesakes else "")
+        case "missing":
+            return "a value"
+        case "too_short":
+            least = error["ctx"]["min_length"]
+            return f"at least {least} item{'s' if least > 1 else ''}"
+        case "model_type" | "dict_type":
+            return "a table of fields"
+        case "tuple_type" | "list_type":
+            return "a list"
+        case "float_parsing" | "float_type":
+            return "a number"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "a whole number"
+        case "string_pattern_mismatch" if ".py:" in error["msg"].replace("\\", ""):
+            return "path/to/file.py:function"
+        case _:
+            return re.sub(r"^(Value error, |Input should be )", "", error["msg"])
+
+
+def _field_paths(section: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Every field of a scenario but those of traffic classes, as overrides name it."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _field_paths(field.annotation, f"{path}{name}.")
+        else:
+            yield f"{path}{name}"
 
 
 def _step(data: Any, location: tuple[int | str, ...], i: int) -> str:

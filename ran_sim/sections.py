@@ -7,12 +7,13 @@ Where a number came from is said in `scenarios/*.toml`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations, pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ran_sim.five_qi import PACKET_DELAY_BUDGET_MS
 from ran_sim.routes import MOST_M, MOST_S
 
 Positive = Annotated[float, Field(gt=0)]
@@ -25,8 +26,23 @@ Metres = Annotated[float, Field(ge=-MOST_M, le=MOST_M)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
 Range = tuple[NotNegativeS, NotNegativeS]
+Deviation = Annotated[float, Field(ge=0, le=100)]  # standard, in dB
+Speed = Annotated[float, Field(ge=0, le=5000)]  # km/h
 Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def _known_5qi(value: int) -> int:
+    if value not in PACKET_DELAY_BUDGET_MS:
+        raise ValueError(f"one of {sorted(PACKET_DELAY_BUDGET_MS)} (TS 23.501 Table 5.7.4-1)")
+    return value
+
+
+FiveQi = Annotated[int, AfterValidator(_known_5qi)]
 SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
+
+
+# TS 38.101-1 Table 5.3.2-1: the widest carriers of FR1, in PRBs by subcarrier spacing in kHz. What is narrower can be part of one.
+MOST_PRB: Final[Mapping[int, int]] = {15: 270, 30: 273, 60: 135}
 
 
 class Section(BaseModel):
@@ -44,7 +60,16 @@ class Carrier(Section):
     bandwidth_prb: int = Field(default=51, ge=11, le=273)  # 51 = 20 MHz at 30 kHz (TS 38.101-1 Table 5.3.2-1)
     scs_khz: Literal[15, 30, 60] = 30
     mcs_table: Literal[1, 2] = 2  # and CQI table: up to 64QAM, up to 256QAM (TS 38.214 5.1.3.1, 5.2.2.1)
-    noise_figure_db: NotNegative = 9.0
+    noise_figure_db: float = Field(default=9.0, ge=0.0, le=100.0)
+
+    @model_validator(mode="after")
+    def _is_a_carrier(self) -> Self:
+        most = MOST_PRB[self.scs_khz]
+        if self.bandwidth_prb > most:
+            raise ValueError(
+                f"bandwidth_prb at most {most} at {self.scs_khz} kHz (TS 38.101-1 Table 5.3.2-1), not {self.bandwidth_prb}"
+            )
+        return self
 
 
 def _of_environment(uma: float, umi: float) -> Callable[[dict[str, Any]], float]:
@@ -85,6 +110,12 @@ class Layout(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _home_areas_have_room(self) -> Self:
+        if self.min_distance_m >= self.isd_m / 2:
+            raise ValueError(f"min_distance_m below half of isd_m, {self.isd_m / 2:g}, where UEs are dropped")
+        return self
+
     @property
     def n_site(self) -> int:
         return self.sites if self.positions_m is None else len(self.positions_m)
@@ -97,20 +128,20 @@ class Radio(Section):
     fading_grid_ms: PositiveMs = 2.0
     k_interferers: int = Field(default=4, ge=0, le=20)  # with fading of their own; the rest is flat
     rx_branches: int = Field(default=2, ge=1, le=4)  # maximum ratio combining of the serving cell
-    delay_spread_ns: NotNegative = 100.0
+    delay_spread_ns: float = Field(default=100.0, ge=0.0, le=1e6)
     fading_profile: Literal["exponential", "tdl-a", "tdl-b", "tdl-c"] = "exponential"  # power over delay
     shadowing: bool = True  # off: the mean path loss, for tests against closed forms
     line_of_sight: Literal["drawn", "always", "never"] = "drawn"  # the last two hold for every link
     soft_line_of_sight: bool = (
         True  # TR 38.901 7.6.3.3 at its edges; off: sight or none, as in 3GPP's calibrations
     )
-    min_doppler_hz: NotNegative = 1.0  # things move around a UE that stands still
+    min_doppler_hz: float = Field(default=1.0, ge=0.0, le=1e5)  # things move around a UE that stands still
     indoor_share: Share = 0.5
     high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss
     cqi_period_ms: PositiveMs = 10.0
     cqi_delay_ms: NotNegativeMs = 4.0
-    cqi_error_db: NotNegative = 0.5  # standard deviation
-    measurement_error_db: NotNegative = 1.0  # standard deviation of one RSRP sample before the layer-3 filter
+    cqi_error_db: Deviation = 0.5
+    measurement_error_db: Deviation = 1.0  # of one RSRP sample before the layer-3 filter
 
 
 class Mobility(Section):
@@ -119,9 +150,9 @@ class Mobility(Section):
     model: Literal["waypoint", "routes"] = "waypoint"
     routes_file: str | None = None  # CSV, see `routes`; UE slots that are not in it move by waypoints
     routes_end: Literal["stay", "loop"] = "stay"  # after a route's last row
-    speeds_kmh: tuple[NotNegative, ...] = (3.0, 30.0)
+    speeds_kmh: tuple[Speed, ...] = (3.0, 30.0)
     speed_shares: tuple[Share, ...] = (0.7, 0.3)  # of the outdoor UEs
-    indoor_speed_kmh: NotNegative = 3.0  # for the Doppler spread only
+    indoor_speed_kmh: Speed = 3.0  # for the Doppler spread only
     car_from_kmh: Positive | None = None  # UEs this fast sit in cars, with the loss of TR 38.901 7.4.3.2
 
     @model_validator(mode="after")
@@ -173,7 +204,7 @@ class Scheduler(Section):
     )  # path/to/file.py:function in place of `name`
     pf_window_ms: PositiveMs = 100.0
     max_dci: int = Field(default=4, ge=1, le=16)  # per cell and slot
-    class_weight: dict[int, Positive] = {}  # default weight by 5QI; 1 where missing
+    class_weight: dict[FiveQi, Positive] = Field(default={})  # default weight by 5QI; 1 where missing
 
 
 class Energy(Section):
@@ -184,9 +215,9 @@ class Energy(Section):
     )
     # TR 38.864 knows relative power only. Our own choice, to be replaced by that of one's hardware: full load of set 1,
     # 280 units, is the 224 W that one 20 W macro transceiver draws in the EARTH model (Auer et al. 2011).
-    unit_w: Positive = 0.8
+    unit_w: float = Field(default=0.8, gt=0.0, le=1e6)
     ssb_period_ms: Literal[0, 5, 10, 20, 40, 80, 160] = 20  # TS 38.331 ssb-periodicityServingCell; 0 = no SSB
-    off_units: NotNegative = 1.0  # no source has it: as deep sleep
+    off_units: float = Field(default=1.0, ge=0.0, le=1e6)  # no source has it: as deep sleep
     off_transition_ms: NotNegativeMs = (
         1000.0  # way in plus way out; no source has it: longer than deep sleep's 50 ms
     )
@@ -232,6 +263,12 @@ class Reports(Section):
     ] = (100, 1000)
     delay_ms: NotNegativeMs = 0.0  # from the end of the granularity period until the report leaves the node
     rounding: bool = True  # to the resolutions of TS 28.552; off shows exact values
+
+    @model_validator(mode="after")
+    def _periods_differ(self) -> Self:
+        if len(set(self.periods_ms)) < len(self.periods_ms):
+            raise ValueError(f"periods_ms that differ, not {list(self.periods_ms)}")
+        return self
 
 
 class Control(Section):

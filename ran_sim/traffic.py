@@ -68,7 +68,6 @@ SIZE_SD: Final = 0.105  # of the mean frame size
 SIZE_RANGE: Final = 0.5  # truncation, of the mean
 JITTER_RANGE: Final = 2.0  # truncation, in standard deviations
 VOICE_5QI: Final = 1
-VOICE_BYTES: Final = 40
 SID_BYTES: Final = 15
 SID_FRAMES: Final = 8  # a silence descriptor every 160 ms
 
@@ -118,7 +117,7 @@ def init_traffic(scenario: Scenario, plugin: Plugin | None = None) -> Traffic:
     """
     slots_per_s = 1e9 / scenario.slot_ns
     classes = scenario.traffic
-    interval_s, size_bytes = np.array([_interval_and_size(traffic) for traffic in classes]).T
+    interval_s = np.array([traffic.interval_s for traffic in classes])
     varies = [t.model in ("video", "xr") and t.five_qi != VOICE_5QI for t in classes]
     traces = [np.zeros((0, 2)) if t.trace is None else read_trace(t.trace) for t in classes]
     shape = np.array([_shape(t, slots_per_s) for t in classes])
@@ -130,9 +129,7 @@ def init_traffic(scenario: Scenario, plugin: Plugin | None = None) -> Traffic:
         of_ue=np.array(scenario.traffic_of_ue, np.int32),
         model=np.array([_kind(t) for t in classes], np.int32),
         interval_slots=interval_s * slots_per_s,
-        size_bytes=np.ascontiguousarray(
-            size_bytes
-        ),  # of one class it would be, and kernels compile for either
+        size_bytes=np.array([traffic.mean_bytes for traffic in classes], np.float64),
         size_sd=np.where(varies, SIZE_SD, 0.0),
         jitter_slots=np.array([(t.jitter_ms or 0.0) * 1e-3 * slots_per_s for t in classes]),
         budget_slots=np.array([t.budget_ms * 1e-3 * slots_per_s for t in classes]),
@@ -161,21 +158,6 @@ def _no_packets(
 
 def _kind(traffic: TrafficClass) -> int:
     return POISSON if traffic.arrivals == "poisson" else _MODELS.get(traffic.model, FRAMES)
-
-
-def _interval_and_size(traffic: TrafficClass) -> tuple[float, float]:
-    """Interval between two packets in s, or its mean, and the mean size of one in bytes."""
-    bytes_per_s = (traffic.rate_mbps or 0.0) * 1e6 / 8
-    if traffic.model == "voip":
-        return VOICE_FRAME_S, traffic.packet_bytes or VOICE_BYTES
-    if traffic.interval_ms is not None and traffic.packet_bytes is not None:
-        return traffic.interval_ms / 1e3, traffic.packet_bytes
-    if traffic.fps is not None:
-        return 1.0 / traffic.fps, bytes_per_s * (1.0 / traffic.fps)
-    if traffic.segment_s is not None:
-        return traffic.segment_s, bytes_per_s * traffic.segment_s
-    size_bytes = traffic.packet_bytes or (traffic.file_kb or 0.0) * 1e3
-    return (size_bytes / bytes_per_s if size_bytes else math.inf), size_bytes
 
 
 def _shape(traffic: TrafficClass, slots_per_s: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
@@ -16,6 +17,7 @@ from ran_sim.five_qi import (
 )
 from ran_sim.routes import MOST_S
 from ran_sim.sections import (
+    FiveQi,
     NotNegativeMs,
     NotNegativeS,
     PacketBytes,
@@ -28,6 +30,11 @@ from ran_sim.sections import (
 )
 
 VOICE_FRAME_S: Final = 0.02  # of the speech codec
+VOICE_BYTES: Final = 40  # of a frame of speech
+MOST_PACKET_BYTES: Final = 1 << 30  # on average; sizes that are drawn reach 1.5 times that
+
+Mbps = Annotated[float, Field(gt=0, le=1e6)]
+FileKb = Annotated[float, Field(gt=0, le=1e6)]
 
 # What `model` may be called by, and the fields it takes beside those that every class has: needed, then possible.
 _MODEL_FIELDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
@@ -62,14 +69,14 @@ class Traffic(Section):
     """One class of traffic and the UE slots that carry it; every session in such a slot is of this class."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    five_qi: int
+    five_qi: FiveQi
     model: Model
     ues: int = Field(ge=1, le=10_000)  # UE slots
     slice: SliceId = "1-000001"
-    gbr_mbps: Positive | None = None  # guaranteed flow bit rate of each UE; GBR resource types only
+    gbr_mbps: Mbps | None = None  # guaranteed flow bit rate of each UE; GBR resource types only
     # What a model needs of the following is in `_MODEL_FIELDS`; what the models do, in `traffic`.
-    rate_mbps: Positive | None = None  # mean offered rate while a session lasts
-    file_kb: Positive | None = None  # poisson-file: size of one file, 10^3 bytes
+    rate_mbps: Mbps | None = None  # mean offered rate while a session lasts
+    file_kb: FileKb | None = None  # poisson-file: size of one file, 10^3 bytes
     fps: Positive | None = None  # video and xr: frames per second
     jitter_ms: NotNegativeMs | None = (
         None  # xr, urllc: standard deviation of the arrival time, truncated at +-2
@@ -101,8 +108,6 @@ class Traffic(Section):
 
     @model_validator(mode="after")
     def _fields_match_model(self) -> Self:
-        if self.five_qi not in PACKET_DELAY_BUDGET_MS:
-            raise ValueError(f"five_qi one of {sorted(PACKET_DELAY_BUDGET_MS)} (TS 23.501 Table 5.7.4-1)")
         if self.gbr_mbps is not None and self.five_qi not in GBR_5QI:
             raise ValueError(f"no gbr_mbps with the non-GBR 5QI {self.five_qi} (TS 23.501 Table 5.7.4-1)")
         needed, possible = _MODEL_FIELDS[self.model]
@@ -124,7 +129,39 @@ class Traffic(Section):
             )
         if not 0 < self.session_s[0] <= self.session_s[1]:
             raise ValueError("session_s = [shortest > 0, longest]")
+        if self.interval_s < math.inf and not 1 <= self.mean_bytes <= MOST_PACKET_BYTES:
+            raise ValueError(f"packets of 1 to 2^30 bytes on average, not {self.mean_bytes:.3g}")
         return self
+
+    @property
+    def _bytes_per_s(self) -> float:
+        return (self.rate_mbps or 0.0) * 1e6 / 8
+
+    @property
+    def interval_s(self) -> float:
+        """Interval between two packets, or its mean; of a recording and a plug-in, which know theirs, infinite."""
+        if self.model == "voip":
+            return VOICE_FRAME_S
+        if self.interval_ms is not None:
+            return self.interval_ms / 1e3
+        if self.fps is not None:
+            return 1.0 / self.fps
+        if self.segment_s is not None:
+            return self.segment_s
+        return self.mean_bytes / self._bytes_per_s if self.mean_bytes else math.inf
+
+    @property
+    def mean_bytes(self) -> float:
+        """Mean size of a packet, 0 where only the packets themselves know it."""
+        if self.model == "voip":
+            return self.packet_bytes or VOICE_BYTES
+        if self.interval_ms is not None and self.packet_bytes is not None:
+            return self.packet_bytes
+        if self.fps is not None:
+            return self._bytes_per_s * (1.0 / self.fps)
+        if self.segment_s is not None:
+            return self._bytes_per_s * self.segment_s
+        return self.packet_bytes or (self.file_kb or 0.0) * 1e3
 
     @property
     def delay_bound(self) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+from ran_sim.queues import RING
+from ran_sim.scenario import MOST_PACKETS_PER_SLOT, SCENARIO_FOLDER, Scenario, ScenarioError, load_scenario
 from ran_sim.traffic_class import Traffic
 
 SHIPPED = sorted(path.stem for path in SCENARIO_FOLDER.glob("*.toml"))
@@ -41,7 +46,8 @@ def test_control_never_acts_at_once() -> None:
         (36, 15, 4, 9, 1_000_000),
         (51, 30, 4, 13, 500_000),
         (106, 30, 8, 14, 500_000),
-        (273, 60, 16, 18, 250_000),
+        (273, 30, 16, 18, 500_000),
+        (135, 60, 8, 17, 250_000),
     ],
 )
 def test_rbg_and_slot_follow_the_carrier(
@@ -101,6 +107,28 @@ def test_load_ends_where_every_ue_slot_is_busy() -> None:
         scenario.with_overrides({"load": 2.01})
 
 
+def test_a_slot_s_packets_are_what_a_queue_takes_in() -> None:
+    assert MOST_PACKETS_PER_SLOT == RING
+
+
+def test_another_environment_brings_its_own_layout_to_what_ships() -> None:
+    # TR 38.901 Table 7.2-1: UMa 500 m, 25 m, 35 m; UMi 200 m, 10 m, 10 m
+    for name in SHIPPED:
+        macro = load_scenario(name).layout
+        micro = load_scenario(name).with_overrides({"layout.environment": "umi"}).layout
+        assert (macro.isd_m, macro.bs_height_m, macro.min_distance_m) == (500.0, 25.0, 35.0)
+        assert (micro.isd_m, micro.bs_height_m, micro.min_distance_m) == (200.0, 10.0, 10.0)
+
+
+def test_what_was_set_of_the_layout_stays_with_another_environment() -> None:
+    layout = (
+        load_scenario("seven-sites")
+        .with_overrides({"layout.isd_m": 300.0, "layout.environment": "umi"})
+        .layout
+    )
+    assert (layout.isd_m, layout.bs_height_m) == (300.0, 10.0)
+
+
 def test_overrides_leave_the_original_alone() -> None:
     scenario = load_scenario("one-cell")
     changed = scenario.with_overrides({"traffic.gaming.rate_mbps": 5.0, "duration_s": 20, "scheduler": "rr"})
@@ -142,7 +170,7 @@ def test_scenario_is_frozen() -> None:
         ({"traffic.gaming.slice": "eMBB"}, "traffic.gaming.slice: got 'eMBB', want "),
         (
             {"traffic.gaming.five_qi": 99},
-            "traffic.gaming: got fields that do not fit together, want five_qi one of",
+            "traffic.gaming.five_qi: got 99, want one of [1, 2,",
         ),
         ({"traffic.gaming.fps": None}, "want exactly ['fps', 'jitter_ms', 'rate_mbps'] with model 'xr'"),
         ({"traffic.gaming.session_s": [20, 10]}, "want session_s = [shortest > 0, longest]"),
@@ -153,6 +181,50 @@ def test_scenario_is_frozen() -> None:
         ({"radio.tick_ms": 50.1}, "want radio.tick_ms a multiple of the slot of 0.5 ms"),
         ({"radio.fading_grid_ms": 3}, "want radio.tick_ms a multiple of radio.fading_grid_ms"),
         ({"layout.tilt_deg": float("nan")}, "layout.tilt_deg: got nan, want a finite number"),
+        # TS 38.101-1 Table 5.3.2-1: 50 MHz at 15 kHz, 100 MHz at 30 and 60 kHz
+        (
+            {"carrier.bandwidth_prb": 271, "carrier.scs_khz": 15},
+            "want bandwidth_prb at most 270 at 15 kHz (TS 38.101-1",
+        ),
+        (
+            {"carrier.bandwidth_prb": 136, "carrier.scs_khz": 60},
+            "want bandwidth_prb at most 135 at 60 kHz (TS 38.101-1",
+        ),
+        (
+            {"layout.isd_m": 100.0, "layout.min_distance_m": 50.0},
+            "layout: got fields that do not fit together, want min_distance_m below half of isd_m, 50,",
+        ),
+        (
+            {"radio.environment": "umi"},
+            "radio.environment: got 'umi', want no such field; there is layout.environment",
+        ),
+        (
+            {"scheduler.class_weight": {"99": 1.0}},
+            "scheduler.class_weight.99.[key]: got '99', want one of [1, 2,",
+        ),
+        ({"scheduler.metric": "rules"}, "scheduler.metric: got 'rules', want path/to/file.py:function"),
+        ({"reports.periods_ms": [100, 100]}, "want periods_ms that differ, not [100, 100]"),
+        (
+            {"traffic.gaming.fps": 1e9},
+            "traffic.gaming: got fields that do not fit together, want packets of 1 to 2^30",
+        ),
+        (
+            # 8 Mb/s in 1 byte: 10^6 packets a second, 500 in a slot of 0.5 ms
+            {"traffic.best-effort.rate_mbps": 8.0, "traffic.best-effort.file_kb": 1e-3},
+            "want at most 256 packets of a UE in a slot of 0.5 ms, not the 500 of traffic class best-effort",
+        ),
+        (
+            {"traffic.best-effort.rate_mbps": 1e7},
+            "traffic.best-effort.rate_mbps: got 10000000.0, want less than",
+        ),
+        (
+            {"traffic": [{"name": "a", "five_qi": 9, "model": "full-buffer"}]},
+            "traffic.a.ues: got nothing, want a value",
+        ),
+        ({"layout": 3}, "layout: got 3, want a table of fields"),
+        ({"mobility.speeds_kmh": 3.0}, "mobility.speeds_kmh: got 3.0, want a list"),
+        ({"load": "much"}, "load: got 'much', want a number"),
+        ({"layout.positions_m": [[0.0]]}, "layout.positions_m.0.1: got nothing, want a value"),
     ],
 )
 def test_what_does_not_fit_is_named_on_one_line(override: dict[str, object], message: str) -> None:
@@ -208,3 +280,77 @@ def test_qin_below_qout_is_refused() -> None:
         ScenarioError, match=r"handover: got fields that do not fit.*qin_db at least qout_db, -8"
     ):
         load_scenario("one-cell").with_overrides({"handover.qin_db": -9})
+
+
+# -- numbers that are none ----------------------------------------------------------------------------------------
+
+KEYS = {"slices": "1-000001", "class_weight": 2}  # of the tables that are no sections
+NEEDED: dict[str, object] = {"points": [[0, 1]]}  # of a section that is not there by default
+
+
+def numbers(kind: Any, name: str, bad: float) -> Iterator[tuple[str, object]]:
+    """Every place for a number in a field of type `kind`: path below the field, and the field's value with `bad` there."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is float:
+        yield "", bad
+    elif origin is Annotated:
+        yield from numbers(inner[0], name, bad)
+    elif origin in (Union, types.UnionType):
+        for each in inner:
+            yield from numbers(each, name, bad)
+    elif origin is tuple:
+        each = inner[:1] if inner[-1] is Ellipsis else inner
+        for i, item in enumerate(each):
+            for path, value in numbers(item, name, bad):
+                yield f".{i}{path}", [value if j == i else 1.0 for j in range(len(each))]
+    elif origin is dict:
+        for path, value in numbers(inner[1], name, bad):
+            yield f".{KEYS[name]}{path}", {KEYS[name]: value}
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        needed = {key: NEEDED[key] for key, field in kind.model_fields.items() if key in NEEDED}
+        for key, field in kind.model_fields.items():
+            for path, value in numbers(field.rebuild_annotation(), key, bad):
+                yield f".{key}{path}", {**needed, key: value}
+    else:
+        assert origin is Literal or kind in (int, str, bool, type(None)), kind
+
+
+def fields_with_numbers(bad: float) -> Iterator[tuple[str, str, object]]:
+    """Field, path of a number in it as errors say it, and the field's value with `bad` there."""
+    for section, field in Scenario.model_fields.items():
+        kind = field.annotation
+        if section == "traffic":
+            section, kind = "traffic.gaming", Traffic
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, inner in kind.model_fields.items():
+                for path, value in numbers(inner.rebuild_annotation(), name, bad):
+                    yield f"{section}.{name}", f"{section}.{name}{path}", value
+        else:
+            for path, value in numbers(field.rebuild_annotation(), section, bad):
+                yield section, f"{section}{path}", value
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_in_every_field_by_its_path(bad: float) -> None:
+    scenario = load_scenario("one-cell")
+    tried = set()
+    for field, path, value in fields_with_numbers(bad):
+        tried.add(path)
+        with pytest.raises(ScenarioError) as caught:
+            scenario.with_overrides({field: value})
+        assert f"{path}: got {bad!r}, want " in str(caught.value), path
+        assert "\n" not in str(caught.value)
+    assert {
+        "load", "layout.positions_m.0.1", "mobility.speeds_kmh.0", "scheduler.class_weight.2", "traffic.gaming.gbr_mbps",
+        "traffic.gaming.session_s.1", "slices.1-000001.min_pct", "load_profile.points.0.1", "load_profile.day_s",
+    } <= tried  # fmt: skip
+    assert len(tried) > 60
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_refused_in_a_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "odd.toml"
+    shipped = (SCENARIO_FOLDER / "one-cell.toml").read_text()
+    file.write_text(shipped.replace("tilt_deg = 12.0", f"tilt_deg = {text}"))
+    with pytest.raises(ScenarioError, match=rf"odd.toml: layout.tilt_deg: got {text}, want a finite number"):
+        load_scenario(file)
