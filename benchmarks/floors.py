@@ -159,7 +159,7 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     return {
         "arrivals_and_reports": Work(read=4 * ues + 3 * reports * n_rbg, touch=3 * reports),
         "feedback": Work(touch=10 * blocks),
-        "schedule_cell": Work(
+        "schedule_cells": Work(
             read=6 * ues,
             vector_op=2 * ues * n_rbg,  # float64: half a vector each
             claim=ues * dcis + cells * n_rbg * dcis + blocks * math.log2(_N_MCS),

@@ -25,6 +25,7 @@ class Csi(NamedTuple):
 
     wideband: I32  # CQI that the gNB works with, -1 before the first report of a serving cell
     efficiency: F32  # [n_ue, n_rbg] bits per resource element of each sub-band's CQI
+    best: F32  # the largest of them
     snr_db: F32  # [n_ue, n_rbg] T10 of each sub-band's CQI
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
@@ -39,6 +40,7 @@ def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
         efficiency=np.zeros((n_ue, n_rbg), np.float32),
+        best=np.zeros(n_ue, np.float32),
         snr_db=np.zeros((n_ue, n_rbg), np.float32),
         pending_wideband=np.full(n_ue, -1, np.int32),
         pending=np.zeros((n_ue, n_rbg), np.int32),
@@ -62,10 +64,13 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     """The report on its way is now what the gNB knows."""
     csi.wideband[u] = csi.pending_wideband[u]
     csi.due_slot[u] = NEVER
+    best = 0
     for b in range(csi.pending.shape[1]):
         cqi = csi.pending[u, b]
+        best = max(best, cqi)
         csi.efficiency[u, b] = tables.cqi_efficiency[cqi]
         csi.snr_db[u, b] = tables.cqi_t10_db[cqi]
+    csi.best[u] = tables.cqi_efficiency[best]
     counts[count.CQI_SUM] += csi.wideband[u]
     counts[count.CQI_REPORTS] += 1
 

@@ -16,7 +16,7 @@ from ran_sim import random
 from ran_sim._jit import bare_kernel
 from ran_sim.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.csi import Csi, apply_report, measure, sinr_into
-from ran_sim.energy import ACTIVE, Energy, spend_slot
+from ran_sim.energy import Energy, spend_slot
 from ran_sim.fading import Fading, fade_to
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
@@ -24,7 +24,7 @@ from ran_sim.metrics import Rule
 from ran_sim.playout import run_player
 from ran_sim.queues import Queues, arrive, discard_expired
 from ran_sim.radio import RadioState
-from ran_sim.scheduler import Mac, schedule_cell
+from ran_sim.scheduler import Mac, schedule_cells
 from ran_sim.sessions import Counts
 from ran_sim.slices import Slices
 from ran_sim.state import F32, F64, I32, I64, Cells, Links, Ues
@@ -96,13 +96,10 @@ def run_slots(first: int, stop: int, world: World) -> None:
         )
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
-        for cell in range(cells.load.shape[0]):
-            if cells.state[cell] != ACTIVE:
-                continue  # it fell silent when it fell asleep
-            schedule_cell(
-                cell, slot, settings.rule, settings.max_dci, cells.activity[cell], ues.blocked_until, ues.weight,
-                traffic, queues, harq, csi, mac, slices, tables, sent, counts,
-            )  # fmt: skip
+        schedule_cells(
+            slot, settings.rule, settings.max_dci, cells.state, cells.activity, ues.blocked_until, ues.weight,
+            traffic, queues, harq, csi, mac, slices, tables, sent, counts,
+        )  # fmt: skip
         _fade(
             slot,
             slot // radio.grid_slots,

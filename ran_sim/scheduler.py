@@ -30,6 +30,7 @@ import numpy as np
 from ran_sim import counters as count
 from ran_sim._jit import bare_kernel
 from ran_sim.csi import Csi
+from ran_sim.energy import ACTIVE
 from ran_sim.harq import N_PROCESS, SENT, Harq, Sent, free_process, oldest_waiting
 from ran_sim.link import RE_PER_PRB, LinkTables, highest_mcs
 from ran_sim.metrics import EXP, N_TERMS, PLUGIN, Rule, metric, metric_terms, plugin_metric, urgency
@@ -152,11 +153,11 @@ def head_age_slots(queues: Queues, u: int, slot: int) -> int:
 
 
 @bare_kernel
-def schedule_cell(
-    cell: int,
+def schedule_cells(
     slot: int,
     rule: Rule,
     max_dci: int,
+    state: I32,
     activity: F32,
     blocked_until: I64,
     ue_weight: F64,
@@ -170,59 +171,55 @@ def schedule_cell(
     sent: Sent,
     counts: I64,
 ) -> None:
-    """Fill one slot of one cell: appends to `sent`, sets `activity` [n_rbg] of the cell."""
-    activity[:] = 0.0
-    limited = slices.limited[cell] == 1
-    if limited:
-        fill_accounts(slices, cell)
-    free = (1 << activity.size) - 1  # RBGs, bit b = RBG b
-    dci = 0
-    n = 0
-    first = mac.member_start[cell]
-    n_member = mac.member_start[cell + 1] - first
-    turn = slot % n_member if n_member > 0 else 0  # the order rotates: nobody is always first at a tie
-    for _ in range(n_member):
-        u = mac.members[first + turn]
-        turn = turn + 1 if turn + 1 < n_member else 0
-        if slot < blocked_until[u] or csi.wideband[u] < 0:
+    """Fill one slot of all active cells: appends to `sent`, sets `activity` [n_cell, n_rbg].
+
+    The cells' loop stands here and not around this function: numba hands over every field of every argument, 0.1 us a call.
+    """
+    for cell in range(state.size):
+        if state[cell] != ACTIVE:
+            continue  # it fell silent when it fell asleep
+        limited = slices.limited[cell] == 1
+        if limited:
+            fill_accounts(slices, cell)
+        activity[cell, :] = 0.0
+        free = (1 << activity.shape[1]) - 1  # RBGs, bit b = RBG b
+        dci = 0
+        n = 0
+        first = mac.member_start[cell]
+        n_member = mac.member_start[cell + 1] - first
+        turn = slot % n_member if n_member > 0 else 0  # the order rotates: nobody is always first at a tie
+        for _ in range(n_member):
+            u = mac.members[first + turn]
+            turn = turn + 1 if turn + 1 < n_member else 0
+            if slot < blocked_until[u] or csi.wideband[u] < 0:
+                continue
+            if harq.n_waiting[u] > 0:
+                if dci < max_dci:
+                    rbgs = _retransmit(
+                        cell, slot, u, free, limited, activity, traffic.of_ue, harq, csi, mac, slices, sent, counts
+                    )  # fmt: skip
+                    free &= ~rbgs
+                    dci += rbgs != 0
+                continue  # also if it found no room: new data would overtake the old
+            if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
+                mac.candidate[n] = u
+                n += 1
+        if limited:
+            n = _keep_allowed(cell, n, traffic.of_ue, mac, slices)
+        if n == 0 or dci == max_dci:
             continue
-        if harq.n_waiting[u] > 0:
-            if dci < max_dci:
-                rbgs = _retransmit(
-                    cell,
-                    slot,
-                    u,
-                    free,
-                    limited,
-                    activity,
-                    traffic.of_ue,
-                    harq,
-                    csi,
-                    mac,
-                    slices,
-                    sent,
-                    counts,
-                )
-                free &= ~rbgs
-                dci += rbgs != 0
-            continue  # also if it found no room: new data would overtake the old
-        if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
-            mac.candidate[n] = u
-            n += 1
-    if limited:
-        n = _keep_allowed(cell, n, traffic.of_ue, mac, slices)
-    if n == 0 or dci == max_dci:
-        return
-    _claims(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
-    if limited:
-        n_chosen = _choose_by_quota(cell, n, max_dci - dci, free, traffic.of_ue, csi, mac, slices)
-        _share_by_quota(cell, rule, n_chosen, free, activity, traffic.of_ue, harq, csi, mac, slices, tables)
-    else:
-        n_chosen = _choose(mac, n, max_dci - dci)
-        _share(cell, rule, n_chosen, free, activity, harq, csi, mac, tables)
-    for k in range(n_chosen):
-        if mac.rbgs[k] != 0:
-            _transmit(slot, k, queues, harq, mac, tables, sent, counts)
+        _claims(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
+        if limited:
+            n_chosen = _choose_by_quota(cell, n, max_dci - dci, free, traffic.of_ue, csi, mac, slices)
+            _share_by_quota(
+                cell, rule, n_chosen, free, activity, traffic.of_ue, harq, csi, mac, slices, tables
+            )
+        else:
+            n_chosen = _choose(mac, n, max_dci - dci)
+            _share(cell, rule, n_chosen, free, activity, harq, csi, mac, tables)
+        for k in range(n_chosen):
+            if mac.rbgs[k] != 0:
+                _transmit(slot, k, queues, harq, mac, tables, sent, counts)
 
 
 @bare_kernel
@@ -293,8 +290,11 @@ def _claims(
 @bare_kernel
 def _best_rate(u: int, free: int, csi: Csi) -> float:
     """Of the UE on the free RBGs."""
+    n_rbg = csi.efficiency.shape[1]
+    if free == (1 << n_rbg) - 1:
+        return float(csi.best[u])
     best = 0.0
-    for b in range(csi.efficiency.shape[1]):
+    for b in range(n_rbg):
         if (free >> b) & 1:
             best = max(best, csi.efficiency[u, b])
     return best
@@ -347,17 +347,12 @@ def _claim(rule: Rule, j: int, rate: float, mac: Mac) -> float:
 
 
 @bare_kernel
-def _first_in_line(mac: Mac, j: int, top: int) -> bool:
-    """Whether candidate `j` goes before `top` (-1: nobody): guaranteed flows first, then by best metric, if positive."""
-    bid = mac.bids[j]
-    if not bid[_BEST] > 0.0:  # NaN neither
-        return False
-    if top < 0:
-        return True
-    guaranteed, other = bid[_GUARANTEED] > 0.0, mac.bids[top, _GUARANTEED] > 0.0
-    if guaranteed != other:
-        return bool(guaranteed)
-    return bool(bid[_BEST] > mac.bids[top, _BEST])
+def _first_in_line(bids: F64, j: int, best: float, guaranteed: float) -> bool:
+    """Whether candidate `j` goes before one with this metric and guarantee, 0 for nobody: guarantees, then metrics."""
+    value, claimed = bids[j, _BEST], bids[j, _GUARANTEED] > 0.0
+    if claimed != (guaranteed > 0.0):
+        return bool(claimed and value > 0.0)
+    return bool(value > best)  # NaN does not
 
 
 @bare_kernel
@@ -365,10 +360,10 @@ def _choose(mac: Mac, n: int, most: int) -> int:
     """Indices of up to `most` candidates that go first in line, ties to the first, in `mac.chosen`."""
     n_chosen = 0
     while n_chosen < most:
-        top = -1
+        top, best, guaranteed = -1, 0.0, 0.0
         for j in range(n):
-            if _first_in_line(mac, j, top):
-                top = j
+            if _first_in_line(mac.bids, j, best, guaranteed):
+                top, best, guaranteed = j, mac.bids[j, _BEST], mac.bids[j, _GUARANTEED]
         if top < 0:
             break
         _give_dci(mac, n_chosen, top)
@@ -397,15 +392,15 @@ def _choose_by_quota(
     n_chosen = 0
     while n_chosen < most:
         needy = neediest(slices)
-        top = -1
+        top, best, guaranteed = -1, 0.0, 0.0
         for j in range(n):
             s = slices.of_class[class_of[mac.candidate[j]]]
             if needy >= 0 and s != needy:
                 continue
             if in_parts and needy < 0 and slices.dci[s] <= 0:
                 continue
-            if _first_in_line(mac, j, top):
-                top = j
+            if _first_in_line(mac.bids, j, best, guaranteed):
+                top, best, guaranteed = j, mac.bids[j, _BEST], mac.bids[j, _GUARANTEED]
         if top < 0:
             if needy >= 0:
                 slices.need[needy] = 0.0  # nobody is left to stand for it
@@ -443,13 +438,13 @@ def _share(
     """
     changed = True
     b = mac.first_rbg[cell]
-    for _ in range(activity.size):
+    for _ in range(activity.shape[1]):
         if (free >> b) & 1:
             if changed and not _compare_claims(rule, n_chosen, csi, mac):
                 return
             k = mac.winner[b]
-            changed = k >= 0 and _grant(k, b, activity, harq, csi, mac, tables)
-        b = b + 1 if b + 1 < activity.size else 0
+            changed = k >= 0 and _grant(cell, k, b, activity, harq, csi, mac, tables)
+        b = b + 1 if b + 1 < activity.shape[1] else 0
 
 
 @bare_kernel
@@ -466,20 +461,26 @@ def _compare_claims(rule: Rule, n_chosen: int, csi: Csi, mac: Mac) -> bool:
             bid = mac.bids[mac.chosen[k]]
             if bid[_GRANTED] < bid[_NEEDED] and (bid[_GRANTED] < bid[_GUARANTEED]) == (rank == 1):
                 some = True
-                _claim_rbgs(rule, k, csi, mac)
+                j = mac.chosen[k]
+                rate = csi.efficiency[mac.candidate[j]]
+                _claim_rbgs(rule, k, bid, mac.terms[j], rate, mac.highest, mac.winner)
     return some
 
 
 @bare_kernel
-def _claim_rbgs(rule: Rule, k: int, csi: Csi, mac: Mac) -> None:
+def _claim_rbgs(rule: Rule, k: int, bid: F64, terms: F64, rate: F32, highest: F64, winner: I32) -> None:
     """The chosen UE `k` takes the lead where its claim is larger than the largest so far."""
-    j = mac.chosen[k]
-    rate = csi.efficiency[mac.candidate[j]]
-    for b in range(rate.size):
-        value = _claim(rule, j, rate[b], mac)
-        if value > mac.highest[b]:
-            mac.highest[b] = value
-            mac.winner[b] = k
+    if rule.policy == PLUGIN:
+        for b in range(rate.size):
+            value = plugin_metric(rule, terms, rate[b])
+            if value > highest[b]:
+                highest[b], winner[b] = value, k
+        return
+    base, factor, bound = bid[_BASE], bid[_FACTOR], bid[_BOUND] > 0.0
+    for b in range(rate.size):  # a loop of its own: without calls it becomes vectors
+        value = metric(rule.policy, base, factor, rate[b], bound)
+        if value > highest[b]:
+            highest[b], winner[b] = value, k
 
 
 @bare_kernel
@@ -501,11 +502,11 @@ def _share_by_quota(
     Owed slices go first as soon as only enough is left for them; then guaranteed flows; then the larger metric.
     """
     free_prb = 0.0
-    for b in range(activity.size):
+    for b in range(activity.shape[1]):
         if (free >> b) & 1:
             free_prb += mac.rbg_prb[b]
     b = mac.first_rbg[cell]
-    for _ in range(activity.size):
+    for _ in range(activity.shape[1]):
         if (free >> b) & 1:
             _note_waiting(n_chosen, class_of, mac, slices)
             n_prb = float(mac.rbg_prb[b])
@@ -513,9 +514,9 @@ def _share_by_quota(
             scarce = free_prb < owed_prb(slices, cell)
             k = _winner_by_quota(cell, rule, n_chosen, b, scarce, class_of, csi, mac, slices)
             if k >= 0:
-                _grant(k, b, activity, harq, csi, mac, tables)
+                _grant(cell, k, b, activity, harq, csi, mac, tables)
                 charge(slices, cell, slices.of_class[class_of[mac.candidate[mac.chosen[k]]]], n_prb)
-        b = b + 1 if b + 1 < activity.size else 0
+        b = b + 1 if b + 1 < activity.shape[1] else 0
 
 
 @bare_kernel
@@ -560,12 +561,14 @@ def _note_waiting(n_chosen: int, class_of: I32, mac: Mac, slices: Slices) -> Non
 
 
 @bare_kernel
-def _grant(k: int, b: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, tables: LinkTables) -> bool:
+def _grant(
+    cell: int, k: int, b: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, tables: LinkTables
+) -> bool:
     """RBG `b` goes to the chosen UE `k`; whether its block now holds its buffer, or its guarantee."""
     j = mac.chosen[k]
     u = mac.candidate[j]
     bid = mac.bids[j]
-    activity[b] = 1.0
+    activity[cell, b] = 1.0
     mac.rbgs[k] |= 1 << b
     bid[_N_RBG] += 1.0
     bid[_N_PRB] += mac.rbg_prb[b]
@@ -606,19 +609,19 @@ def _retransmit(
     if limited and not may_resend(slices, cell, s, float(harq.n_prb[u, p])):
         return 0
     n_free = 0
-    for b in range(activity.size):
+    for b in range(activity.shape[1]):
         n_free += (free >> b) & 1
     if n_free < harq.n_rbg[u, p]:
         return 0
     rbgs = n_prb = 0
     for _ in range(harq.n_rbg[u, p]):
         best = -1
-        for b in range(activity.size):
+        for b in range(activity.shape[1]):
             if ((free & ~rbgs) >> b) & 1 and (best < 0 or csi.snr_db[u, b] > csi.snr_db[u, best]):
                 best = b
         rbgs |= 1 << best
         n_prb += mac.rbg_prb[best]
-        activity[best] = 1.0
+        activity[cell, best] = 1.0
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1

@@ -1,4 +1,4 @@
-"""A bench for schedulers: the simulator's own `schedule_cell` on one cell of 51 PRBs, with channels made to order.
+"""A bench for schedulers: the simulator's own `schedule_cells` on one cell of 51 PRBs, with channels made to order.
 
 Every block arrives at once: what is measured is the schedulers' doing alone.
 """
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.csi import init_csi
+from ran_sim.energy import ACTIVE
 from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.link import link_tables
 from ran_sim.metrics import built_in_rule
 from ran_sim.queues import FULL_BUFFER_BYTES, init_queues
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.scheduler import guaranteed_bits, init_mac, schedule_cell
+from ran_sim.scheduler import guaranteed_bits, init_mac, schedule_cells
 from ran_sim.slices import init_slices
 from ran_sim.state import F64, I64
 from ran_sim.traffic import init_traffic
@@ -61,6 +62,7 @@ class Bench:
         self.mac.member_start[:] = 0, n
         self.weight = np.ones(n)
         self.blocked_until = np.zeros(n, np.int64)
+        self.state = np.array([ACTIVE], np.int32)
         self.activity = np.zeros(N_RBG, np.float32)
         self.counts = np.zeros((n, count.N), np.int64)
         for u in range(n):
@@ -69,8 +71,13 @@ class Bench:
     def set_cqi(self, u: int, cqi: NDArray[np.int64]) -> None:
         """CQI of a UE on each RBG, shape [13]."""
         self.csi.wideband[u] = cqi.max()
-        self.csi.efficiency[u] = self.tables.cqi_efficiency[cqi]
+        self.set_rates(u, self.tables.cqi_efficiency[cqi])
         self.csi.snr_db[u] = self.tables.cqi_t10_db[cqi]
+
+    def set_rates(self, u: int, rate: F64) -> None:
+        """Bits per resource element of a UE on each RBG, shape [13], in place of those of its CQI."""
+        self.csi.efficiency[u] = rate
+        self.csi.best[u] = rate.max()
 
     def fill_buffers(self) -> None:
         """Every UE has more to receive than will ever be sent."""
@@ -80,9 +87,10 @@ class Bench:
         """RBGs by UE in this slot."""
         row = slot % HARQ_RTT_SLOTS
         self.sent.n[row] = 0
-        schedule_cell(
-            0, slot, built_in_rule(self.policy), self.max_dci, self.activity, self.blocked_until, self.weight,
-            self.traffic, self.queues, self.harq, self.csi, self.mac, self.slices, self.tables, self.sent, self.counts,
+        schedule_cells(
+            slot, built_in_rule(self.policy), self.max_dci, self.state, self.activity.reshape(1, N_RBG),
+            self.blocked_until, self.weight, self.traffic, self.queues, self.harq, self.csi, self.mac, self.slices,
+            self.tables, self.sent, self.counts,
         )  # fmt: skip
         n = int(self.sent.n[row])
         rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}

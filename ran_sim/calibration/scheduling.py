@@ -1,6 +1,6 @@
 """Schedulers against closed forms: multi-user diversity of PF, airtime by weight, the order of RR, PF and MaxCI.
 
-All run the simulator's own `schedule_cell` on the `bench`, with full buffers and channels made to order.
+All run the simulator's own `schedule_cells` on the `bench`, with full buffers and channels made to order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
     )
     total, rbgs_of = np.zeros(n), np.zeros(n)
     for slot in range(slots):
-        bench.csi.efficiency[:n] = rate = rates()
+        rate = rates()
+        for u in range(n):
+            bench.set_rates(u, rate[u])
         served = np.zeros(n)
         for u, rbgs in bench.schedule(slot).items():
             served[u] = rate[u, rbgs].sum()

@@ -66,7 +66,7 @@ def test_a_twentieth_of_the_ues_measures_in_a_slot(work: dict[str, Work]) -> Non
 
 
 def test_scheduling_compares_ues_once_for_each_dci_and_rbgs_for_each_chosen_ue(work: dict[str, Work]) -> None:
-    assert work["schedule_cell"].claim == pytest.approx(40 * 4 + 2 * 10 * 4 + 8 * np.log2(28))
+    assert work["schedule_cells"].claim == pytest.approx(40 * 4 + 2 * 10 * 4 + 8 * np.log2(28))
 
 
 def test_a_tick_is_spread_over_its_slots(work: dict[str, Work]) -> None:

@@ -54,7 +54,8 @@ def rayleigh_pf(mean: NDArray[np.float64], slots: int) -> tuple[NDArray[np.float
     total, rbgs_of = np.zeros(n), np.zeros(n)
     for slot in range(slots):
         rate = rng.exponential(1.0, (n, N_RBG)) * mean[:, None]
-        cell.csi.efficiency[:n] = rate
+        for u in range(n):
+            cell.set_rates(u, rate[u])
         served = np.zeros(n)
         for u, rbgs in cell.schedule(slot).items():
             served[u] = rate[u, rbgs].sum()
