@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim._jit import bare_kernel
-from ran_sim.random import MEASUREMENT, normal
+from ran_sim.random import MEASUREMENT, normal_pair
 from ran_sim.scenario import Scenario
 from ran_sim.state import F32, F64, I32, I64, U8, Ues
 
@@ -187,15 +187,20 @@ def measure(
     A sample is the mean over fast fading (layer 1 averages it out) plus a measurement error; -inf of a cell that does
     not send. One that sends again is filtered from its first sample on.
     """
-    n_cell = gain_db.size
-    for cell in range(n_cell):
-        sample_dbm = tx_power_dbm[cell] + handover.re_share_db + gain_db[cell]
+    n_pair = (gain_db.size + 1) // 2
+    for pair in range(n_pair):
+        errors = 0.0, 0.0
         if handover.error_db > 0.0:
-            sample_dbm += handover.error_db * normal(seed, MEASUREMENT, ue_id, tick * n_cell + cell)
-        if first or l3_rsrp_dbm[cell] == -math.inf:
-            l3_rsrp_dbm[cell] = sample_dbm
-        else:
-            l3_rsrp_dbm[cell] += handover.filter_share * (sample_dbm - l3_rsrp_dbm[cell])
+            errors = normal_pair(seed, MEASUREMENT, ue_id, tick * n_pair + pair)
+        for i in range(min(2, gain_db.size - 2 * pair)):
+            cell = 2 * pair + i
+            sample_dbm = (
+                tx_power_dbm[cell] + handover.re_share_db + gain_db[cell] + handover.error_db * errors[i]
+            )
+            if first or l3_rsrp_dbm[cell] == -math.inf:
+                l3_rsrp_dbm[cell] = sample_dbm
+            else:
+                l3_rsrp_dbm[cell] += handover.filter_share * (sample_dbm - l3_rsrp_dbm[cell])
 
 
 @bare_kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -43,15 +43,19 @@ from ran_sim.mobility import (
     take_route,
 )
 from ran_sim.plugins import Plugin
-from ran_sim.propagation import Propagation, build_propagation, site_loss_db
+from ran_sim.propagation import ENVIRONMENTS, Propagation, build_propagation, site_loss_db
 from ran_sim.scenario import Scenario
-from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I64, Cells, Links, Ues
+from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I32, I64, Cells, Links, Ues
 from ran_sim.topology import Topology, array_factor_db, build_topology, element_gain_dbi, nearest_copy
 
 _SPEED_OF_LIGHT_MPS = 299_792_458.0
 _THERMAL_NOISE_DBM_HZ = -174.0
 _NEPER_PER_DB = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 _INITIAL_LOAD = 0.5  # of cells, until the engine has measured it
+# Path gains are renewed once a UE has gone on by this share of the shadows' grid: 16 cm in UMa, 8 cm in UMi. Until then
+# they are those of a place where the shadow differs by 0.1 dB (0.2 dB) at most, one standard deviation: of one grid
+# cell's 2.1 dB (3.8 dB). A pedestrian's are renewed on every fourth (second) tick of 50 ms, a car's on every one.
+_RENEW_SHARE: Final = 1.0 / 20.0
 
 
 class RadioState(NamedTuple):
@@ -65,8 +69,11 @@ class RadioState(NamedTuple):
     handover: Handover
     gain_x_m: F64  # [n_ue] the place that the UE's `Links.gain_db` is of
     gain_y_m: F64
+    gain: F32  # [n_ue, n_cell] `Links.gain_db`, linear
     power_mw: F64  # [n_cell] scratch of one UE's links
     sent_dbm: F64  # [n_cell] scratch of one tick: transmit power, -inf of a cell that sleeps
+    sent_mw: F64  # [n_cell] … per RBG; 0
+    renew_m: float  # how far a UE goes on with the same path gains
     seed: int
     tick_slots: int
     grid_slots: int
@@ -103,8 +110,11 @@ def init_radio(
         handover=build_handover(scenario),
         gain_x_m=np.full(scenario.n_ue, np.nan),
         gain_y_m=np.full(scenario.n_ue, np.nan),
+        gain=np.zeros((scenario.n_ue, scenario.n_cell), np.float32),
         power_mw=np.zeros(scenario.n_cell),
         sent_dbm=np.zeros(scenario.n_cell),
+        sent_mw=np.zeros(scenario.n_cell),
+        renew_m=_RENEW_SHARE * ENVIRONMENTS[scenario.layout.environment].shadow_grid_m,
         seed=seed,
         tick_slots=scenario.slots(radio.tick_ms),
         grid_slots=scenario.slots(radio.fading_grid_ms),
@@ -184,11 +194,7 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
     Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
     measures as strongest; where all cells sleep it waits until one is awake.
     """
-    some_awake = False
-    for cell in range(cells.state.size):
-        awake = cells.state[cell] == ACTIVE
-        radio.sent_dbm[cell] = cells.tx_power_dbm[cell] if awake else -np.inf
-        some_awake |= awake
+    some_awake = _note_powers(cells, radio)
     for u in range(ues.id.size):
         if slot >= ues.end_slot[u]:
             next_session(radio.seed, u, ues, radio.sessions)
@@ -204,10 +210,9 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             continue
         if has_route(u, radio.motion):
             follow_route(u, slot // radio.tick_slots * radio.tick_s, ues, radio.motion, radio.topology)
-        # Half of the UEs, those in buildings, keep their place, and with it their path gains.
-        if starts or ues.x_m[u] != radio.gain_x_m[u] or ues.y_m[u] != radio.gain_y_m[u]:
+        moved_m = math.hypot(ues.x_m[u] - radio.gain_x_m[u], ues.y_m[u] - radio.gain_y_m[u])
+        if starts or moved_m > radio.renew_m:
             _path_gains(u, ues, links.gain_db[u], radio)
-            radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
         rsrp_dbm = links.rsrp_l3_dbm[u]
         measure(
             radio.seed,
@@ -233,8 +238,21 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
 
 
 @bare_kernel
+def _note_powers(cells: Cells, radio: RadioState) -> bool:
+    """Take in what every cell sends; whether there is one that does not sleep."""
+    some_awake = False
+    for cell in range(cells.state.size):
+        awake = cells.state[cell] == ACTIVE
+        radio.sent_dbm[cell] = cells.tx_power_dbm[cell] if awake else -np.inf
+        radio.sent_mw[cell] = math.exp(_NEPER_PER_DB * (radio.sent_dbm[cell] + radio.rbg_share_db))
+        some_awake |= awake
+    return some_awake
+
+
+@bare_kernel
 def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
+    _note_powers(cells, radio)
     for u in range(ues.id.size):
         if ues.connected[u]:
             _renew_links(u, cells, ues, links, radio)
@@ -259,6 +277,7 @@ def request_handover(
         return False
     handover.counts[REQUESTED, ues.cell[u]] += 1
     if send_command(u, slot, cell, ues, handover):
+        _note_powers(cells, radio)
         _renew_links(u, cells, ues, links, radio)
     return True
 
@@ -298,22 +317,13 @@ def serving_sinr(u: int, cells: Cells, links: Links) -> float:
 def _sinr_of(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -> float:
     """What `serving_sinr` would be on any cell."""
     wanted_mw, other_mw = 0.0, float(links.noise_mw[0])
-    for i in range(cells.tx_power_dbm.size):
-        power_mw = _heard_mw(u, i, cells, links, radio)
+    for i in range(cells.load.size):
+        power_mw = radio.gain[u, i] * radio.sent_mw[i]
         if i == cell:
             wanted_mw = power_mw
         else:
             other_mw += power_mw * cells.load[i]
     return wanted_mw / other_mw
-
-
-@bare_kernel
-def _heard_mw(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -> float:
-    """Received power of a cell per RBG at full load, mW; 0 while it sleeps."""
-    if cells.state[cell] != ACTIVE:
-        return 0.0
-    power_dbm = cells.tx_power_dbm[cell] + radio.rbg_share_db + links.gain_db[u, cell]
-    return math.exp(_NEPER_PER_DB * power_dbm)
 
 
 @bare_kernel
@@ -340,6 +350,7 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
 def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
     """Path gain of one UE to every cell into `gain_db`: path loss, shadowing and height once per site, then sectors."""
     topology, motion = radio.topology, radio.motion
+    radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
     height_m = motion.height_m[u]
     for cell in range(gain_db.size):
         site = topology.cell_site[cell]
@@ -368,23 +379,39 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
             off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
             element_dbi = element_gain_dbi(zenith_deg, off_deg, topology.omnidirectional)
             gain_db[sector] = element_dbi + column_db - loss_db
+            radio.gain[u, sector] = math.exp(_NEPER_PER_DB * gain_db[sector])
             sector += 1
 
 
 @bare_kernel
 def _renew_links(u: int, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Sort one UE's cells into serving, K strongest others and the rest."""
-    power_mw = radio.power_mw
+    gain, power_mw, cell_of, rx_mw = radio.gain[u], radio.power_mw, links.cell[u], links.rx_mw[u]
+    for cell in range(power_mw.size):
+        power_mw[cell] = gain[cell] * radio.sent_mw[cell]
+    cell_of[:] = -1
+    rx_mw[:] = np.float32(0)
+    serving = ues.cell[u]
+    cell_of[0], rx_mw[0] = serving, power_mw[serving]
     rest_mw = 0.0
     for cell in range(power_mw.size):
-        power_mw[cell] = _heard_mw(u, cell, cells, links, radio)
         rest_mw += power_mw[cell] * cells.load[cell]
-    for rank in range(links.cell.shape[1]):
-        cell = int(ues.cell[u]) if rank == 0 else int(np.argmax(power_mw))
+        heard_mw = np.float32(power_mw[cell])  # as it is kept: of two that are alike, the first comes first
         # Cells that sleep are nobody's interferers; with many asleep there may be fewer than K others.
-        links.cell[u, rank] = cell if rank == 0 or power_mw[cell] > 0.0 else -1
-        links.rx_mw[u, rank] = power_mw[cell]
-        rest_mw -= power_mw[cell] * cells.load[cell]
-        power_mw[cell] = 0.0
+        if rx_mw.size > 1 and cell != serving and heard_mw > rx_mw[-1]:
+            _insert_interferer(cell, heard_mw, cell_of, rx_mw)
+    for rank in range(cell_of.size):
+        if cell_of[rank] >= 0:
+            rest_mw -= power_mw[cell_of[rank]] * cells.load[cell_of[rank]]
     links.rest_mw[u] = max(rest_mw, 0.0)
-    assign_links(radio.seed, u, links.cell[u], radio.fading)
+    assign_links(radio.seed, u, cell_of, radio.fading)
+
+
+@bare_kernel
+def _insert_interferer(cell: int, heard_mw: np.float32, cell_of: I32, rx_mw: F32) -> None:
+    """Put a cell that is stronger than the weakest interferer in its place; that one drops out."""
+    rank = rx_mw.size - 1
+    while rank > 1 and rx_mw[rank - 1] < heard_mw:
+        cell_of[rank], rx_mw[rank] = cell_of[rank - 1], rx_mw[rank - 1]
+        rank -= 1
+    cell_of[rank], rx_mw[rank] = cell, heard_mw

@@ -42,6 +42,7 @@ from ran_sim.score import score
 from ran_sim.state import Cells
 
 ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.0, "energy.ssb_period_ms": 0})
+IN_THE_STREET = ONE_CELL.with_overrides({"radio.indoor_share": 0.0})  # nobody is out of the cell's reach
 SEVEN_SITES = load_scenario("seven-sites").with_overrides({"warmup_s": 0.0})
 # 51 PRBs: 12 RBGs of 4 and one of 3
 RBG_PRB = np.array([4] * 12 + [3])
@@ -484,7 +485,7 @@ def test_cells_that_fall_asleep_together_do_not_pass_their_ues_to_each_other() -
 def test_who_hears_no_other_cell_loses_the_link_and_is_served_when_one_is_back() -> None:
     always = {"idle_s": 0.0, "session_s": (600.0, 600.0)}
     voice = {"name": "voice", "five_qi": 1, "model": "video", "rate_mbps": 0.024, "fps": 50.0, "ues": 5}
-    engine = Engine(ONE_CELL.with_overrides({"traffic": [{**voice, **always}]}), seed=1)
+    engine = Engine(IN_THE_STREET.with_overrides({"traffic": [{**voice, **always}]}), seed=1)
     engine.run_until(1001)
     before = engine.snapshot()
     handover = engine._world.radio.handover
@@ -506,7 +507,7 @@ def test_who_hears_no_other_cell_loses_the_link_and_is_served_when_one_is_back()
 
 
 def test_a_short_sleep_goes_unnoticed_by_t310() -> None:
-    engine = Engine(ONE_CELL, seed=1)
+    engine = Engine(IN_THE_STREET, seed=1)
     engine.run_until(1001)
     engine.set_cell_state(0, LIGHT_SLEEP)
     engine.run_until(1501)

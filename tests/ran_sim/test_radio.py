@@ -285,3 +285,67 @@ def test_a_ue_that_keeps_its_place_keeps_its_path_gains_and_one_that_moves_does_
     ues.x_m[u] += 1.0
     run(made, 300, 400)
     assert (links.gain_db[u] != 0.0).all()
+
+
+@pytest.mark.parametrize("environment", ["uma", "umi"])
+def test_a_walker_s_path_gains_are_those_of_a_place_nearby(environment: str) -> None:
+    # A twentieth of the shadows' grid: 3.2 m / 20 = 16 cm and 1.6 m / 20 = 8 cm; 3 km/h is 4.2 cm a tick.
+    renew_m = {"uma": 3.2 / 20, "umi": 1.6 / 20}[environment]
+    made = world(
+        layout__environment=environment,
+        layout__bs_height_m=25.0 if environment == "uma" else 10.0,
+        radio__indoor_share=0.0,
+        mobility__speeds_kmh=[3.0],
+        mobility__speed_shares=[1.0],
+        load=2.0,
+    )
+    _, ues, links, radio = made
+    run(made, 0, 10 * TICK_SLOTS)
+    here = ues.connected > 0
+    away_m = np.hypot(ues.x_m - radio.gain_x_m, ues.y_m - radio.gain_y_m)[here]
+    assert 0.04 < away_m.max() <= renew_m
+    kept_db = links.gain_db[here].astype(float)
+    radio.gain_x_m[:] = 1e9  # as if all had come from far away
+    radio_tick(10 * TICK_SLOTS, *made)
+    off_db = kept_db - links.gain_db[here]
+    # Shadows of the longest way: 6 dB sqrt(2 (1 - exp(-3.2 / 50))) / 20 = 0.11 dB (UMi 7.82 dB, 13 m, 1.6 m: 0.19 dB), and
+    # one tick more. Edges of sight add a tail.
+    assert np.median(np.abs(off_db)) < {"uma": 0.11, "umi": 0.19}[environment]
+    assert np.mean(np.abs(off_db) > 1.0) < 0.02
+    assert np.mean(off_db) == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_car_s_path_gains_are_renewed_on_every_tick() -> None:
+    made = world(radio__indoor_share=0.0, mobility__speeds_kmh=[30.0], mobility__speed_shares=[1.0])
+    _, ues, _, radio = made
+    run(made, 0, 10 * TICK_SLOTS)
+    here = ues.connected > 0  # 42 cm a tick
+    assert np.array_equal(radio.gain_x_m[here], ues.x_m[here])
+
+
+@pytest.mark.parametrize("k", [0, 1, 4, 20])
+def test_interferers_are_the_strongest_awake_cells_in_their_order(k: int) -> None:
+    made = world(radio__k_interferers=k)
+    cells, ues, links, radio = made
+    run(made, 0, TICK_SLOTS)
+    cells.state[[2, 5, 11]] = 1  # asleep
+    refresh_links(*made)
+    for u in np.flatnonzero(ues.connected).tolist():
+        power = radio.gain[u].astype(float) * 10 ** ((44 + 10 * math.log10(4 / 51)) / 10)
+        power[[2, 5, 11]] = 0.0
+        strongest = np.argsort(-power, kind="stable").tolist()  # of two that are alike the first
+        expected = [cell for cell in strongest if cell != ues.cell[u] and power[cell] > 0][:k]
+        assert links.cell[u].tolist() == [ues.cell[u], *expected] + [-1] * (k - len(expected))
+        assert links.rx_mw[u, : 1 + len(expected)] == pytest.approx(power[[ues.cell[u], *expected]], rel=1e-5)
+        assert (links.rx_mw[u, 1 + len(expected) :] == 0.0).all()
+
+
+def test_a_power_set_between_ticks_counts_at_once_in_a_requested_handover() -> None:
+    made = world()
+    run(made, 0, 2000)
+    cells, ues, links, radio = made
+    u = next(u for u in np.flatnonzero(ues.connected).tolist() if radio.handover.t310_end[u] < 0)
+    target, before = int(links.cell[u, 1]), float(links.rx_mw[u, 1])
+    cells.tx_power_dbm[target] -= 10.0
+    assert request_handover(2003, u, target, *made)
+    assert links.rx_mw[u, 0] == pytest.approx(before / 10.0, rel=1e-5)
