@@ -66,6 +66,7 @@ class Energy(NamedTuple):
     used: F64  # since slot 0
     used_before: F64  # of it, before the end of the warm-up
     active_slots: I64  # since slot 0
+    peak_share: F64  # highest transmit power, as a share of `full_power_dbm`, since it was last taken
     units: F64  # of a settled state; active: without transmission
     transition_units: F64  # on the way in or out
     enter_slots: I64
@@ -101,6 +102,7 @@ def build_energy(scenario: Scenario) -> Energy:
         used=np.zeros(n_cell),
         used_before=np.zeros(n_cell),
         active_slots=np.zeros(n_cell, np.int64),
+        peak_share=np.zeros(n_cell),
         units=units,
         transition_units=units + extra / (np.maximum(slots, 1) * slot_ms),
         enter_slots=slots // 2,
@@ -147,6 +149,8 @@ def spend_slot(slot: int, cells: Cells, rbg_prb: I64, energy: Energy) -> None:
             if cells.tx_power_dbm[cell] != energy.full_power_dbm:
                 power_share = 10.0 ** ((cells.tx_power_dbm[cell] - energy.full_power_dbm) / 10.0)
             units = active_units(used_prb, power_share, ssb, energy)
+            most_prb = max(used_prb, min(SSB_PRB, energy.n_prb)) if ssb else used_prb
+            energy.peak_share[cell] = max(energy.peak_share[cell], most_prb / energy.n_prb * power_share)
             energy.active_slots[cell] += 1
         elif slot < energy.until_slot[cell]:
             units = energy.transition_units[state]

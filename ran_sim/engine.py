@@ -513,6 +513,15 @@ class Engine:
         before = energy.used_before if self._slot > self._warmup_slot else energy.used
         return (energy.used - before) * self._joule_per_unit_ms
 
+    def take_peak_power_dbm(self) -> F64:
+        """Highest power that each cell has sent with in a slot since this was last asked, shape [n_cell]; NaN: it sent nothing."""
+        share = self._world.energy.peak_share
+        peak_dbm = np.full(self.n_cell, np.nan)
+        sent = share > 0.0
+        peak_dbm[sent] = self.scenario.layout.tx_power_dbm + 10.0 * np.log10(share[sent])
+        share[:] = 0.0
+        return peak_dbm
+
     def _session_rows(self, ue: I64, counts: I64) -> NDArray[Any]:
         rows = np.zeros(len(ue), SESSION_DTYPE)
         for i, name in enumerate(("ue_id", "ue_slot", "cell", "start_slot")):

@@ -4,8 +4,7 @@ A row is whatever a report has rows of (a cell, a UE, a slice in a cell, a QoS f
 period, and its state at the period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are
 ranloop's own. NaN means that the period has no meaningful value, which is not 0.
 
-Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); RSRQ and SINR (no layer-1 reports but
-CQI); handovers by kind of target (all are intra-frequency, and counted at the source cell only). A UE asks only a cell
+Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); handovers by kind of target (all are intra-frequency, and counted at the source cell only). A UE asks only a cell
 that it can receive for re-establishment, and every node can fetch its context: each attempt succeeds with it.
 """
 
@@ -36,7 +35,9 @@ StateName = HandoverState | Literal[
     "active_share",  # all levels: of the period's slots, in which the serving cell was active
     "connected_max", "energy_j",  # cell: over the period
     "tx_power_dbm", "cio_db", "cell_state",  # cell
+    "peak_power_dbm",  # cell: over the period
     "min_pct", "max_pct", "dedicated_pct",  # slice
+    "rsrq_db", "l1_rsrp_dbm", "l1_sinr_db",  # UE and QoS flow; the last two over the period
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
 ]  # fmt: skip
 
@@ -125,6 +126,15 @@ def sdu_delay_tenth_ms(rows: Rows) -> F64:
     drops its late SDUs looks better. NaN if none was sent.
     """
     return rows.ratio(count.SDU_WAIT_SLOTS, count.SDUS_SENT) * (10.0 * rows.slot_ms)
+
+
+def air_delay_tenth_ms(rows: Rows) -> F64:
+    """DRB.AirIfDelayDl in 0.1 ms, TS 28.552 5.1.1.1.1: from giving an SDU's last part to MAC until the UE has decoded it.
+
+    Over SDUs whose last part was decoded: one slot where the first transmission was, HARQ's wait in between where not. NaN
+    if none was.
+    """
+    return rows.ratio(count.SDU_AIR_SLOTS, count.SDUS_DELIVERED) * (10.0 * rows.slot_ms)
 
 
 def drop_rate_ppm(rows: Rows) -> F64:
@@ -249,6 +259,7 @@ def bits_per_prb(rows: Rows) -> F64:
 _ALL_LEVELS: Final[Mapping[str, Column]] = {
     "DRB.UEThpDl": ue_throughput_kbps,
     "DRB.UEUnresVolDl": unrestricted_volume_pct,
+    "DRB.AirIfDelayDl": air_delay_tenth_ms,
     "DRB.RlcSduDelayDl": sdu_delay_tenth_ms,
     "DRB.RlcPacketDropRateDl": drop_rate_ppm,
     "DRB.RlcSduTransmittedVolumeDL": transmitted_volume_kbit,
@@ -270,6 +281,9 @@ _TRANSPORT_BLOCKS: Final[Mapping[str, Column]] = {
 _FLOW: Final[Mapping[str, Column]] = {
     "CQI": _state("cqi"),
     "RSRP": _state("rsrp_dbm"),
+    "RSRQ": _state("rsrq_db"),
+    "L1M.DL-SS-RSRP": _state("l1_rsrp_dbm"),
+    "L1M.DL-SS-SINR": _state("l1_sinr_db"),
     "X.DRB.HolDelayDl": _state("hol_ms"),
     "X.DRB.RadioBudgetDl": _state("budget_ms"),
     "X.UE.MeanMcsDl": mean_mcs,
@@ -300,6 +314,7 @@ _CELL: Final[Mapping[str, Column]] = {
     "X.MM.HoPingPong": _state("ping_pongs"),
     "X.MM.HoShortStay": _state("short_stays"),
     "X.MM.RadioLinkFailures": _state("link_failures"),
+    "CARR.MaxTxPwr": _unless_asleep(_state("peak_power_dbm")),
     "PEE.AvgPower": mean_power_w,
     "PEE.Energy": energy_kwh,
     "X.Cell.TxPower": tx_power_dbm,

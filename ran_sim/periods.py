@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ran_sim import layer1
 from ran_sim.counters import Snapshot
+from ran_sim.energy import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.kpm import drop_outcomes_without_budget
 from ran_sim.state import F64, I32, I64
@@ -34,9 +36,15 @@ class Period:
     handover: I64  # [len(handover.COUNTERS), n_cell]
     connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
     rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter; NaN while it sleeps
+    l1_rsrp_dbm: (
+        F64  # [n_ue] mean of the layer-1 reports from the present cell, see `layer1`; NaN without any
+    )
+    l1_sinr_db: F64  # [n_ue] the same
+    rsrq_db: F64  # [n_ue] the latest of these reports
     weight: F64  # [n_ue]
     olla_target: F64  # [n_ue]
     tx_power_dbm: F64  # [n_cell]
+    peak_power_dbm: F64  # [n_cell] highest in a slot; NaN where nothing was sent
     cio_db: F64  # [n_cell]
     cell_state: I32  # [n_cell] power state; see `energy`
     energy_j: F64  # [n_cell] drawn over the period
@@ -53,6 +61,52 @@ class _Base:
     ue_id: I64
     ue: I64
     connected_max: I64
+    peak_power_dbm: F64
+    layer1: _Layer1
+
+
+@dataclass(slots=True, eq=False)
+class _Layer1:
+    """Layer-1 reports of one period, one a radio tick; a UE that came to another cell begins anew. Shape [n_ue]."""
+
+    ue_id: I64
+    cell: I64
+    reports: I64
+    rsrp_dbm: F64  # sums
+    sinr_db: F64
+    rsrq_db: F64  # latest
+
+    @classmethod
+    def without_reports(cls, n_ue: int) -> _Layer1:
+        return cls(
+            ue_id=np.full(n_ue, -1, np.int64),
+            cell=np.full(n_ue, -1, np.int64),
+            reports=np.zeros(n_ue, np.int64),
+            rsrp_dbm=np.zeros(n_ue),
+            sinr_db=np.zeros(n_ue),
+            rsrq_db=np.full(n_ue, np.nan),
+        )
+
+    def add(self, u: I64, ue_id: I64, cell: I64, report: layer1.Report) -> None:
+        """Take in the reports of the UEs in slots `u`; shape [n] each."""
+        new = u[(self.ue_id[u] != ue_id) | (self.cell[u] != cell)]
+        self.reports[new] = 0
+        self.rsrp_dbm[new] = self.sinr_db[new] = 0.0
+        self.ue_id[u], self.cell[u] = ue_id, cell
+        self.reports[u] += 1
+        self.rsrp_dbm[u] += report.rsrp_dbm
+        self.sinr_db[u] += report.sinr_db
+        self.rsrq_db[u] = report.rsrq_db
+
+    def means(self, ue_id: I64, cell: I64) -> tuple[F64, F64, F64]:
+        """RSRP, SINR and the latest RSRQ of the UEs that are in their slots and cells at the end; NaN without a report."""
+        here = (self.reports > 0) & (self.ue_id == ue_id) & (self.cell == cell)
+        n = np.where(here, self.reports, 1)
+        return (
+            np.where(here, self.rsrp_dbm / n, np.nan),
+            np.where(here, self.sinr_db / n, np.nan),
+            np.where(here, self.rsrq_db, np.nan),
+        )
 
 
 class PeriodMeter:
@@ -67,6 +121,7 @@ class PeriodMeter:
     def __init__(self, engine: Engine, periods_ms: Sequence[int], tick_slots: int) -> None:
         self._engine = engine
         self._tick_slots = tick_slots
+        engine.take_peak_power_dbm()  # what was before is no business of the first period
         start = engine.snapshot()
         self._bases = {ms: self._base(start, ms * 1_000_000 // engine.slot_ns) for ms in sorted(periods_ms)}
         self._delay_bound = np.array([cls.delay_bound for cls in engine.classes])
@@ -77,7 +132,12 @@ class PeriodMeter:
         twin._engine = engine
         twin._bases = {
             ms: replace(
-                base, ue_id=base.ue_id.copy(), ue=base.ue.copy(), connected_max=base.connected_max.copy()
+                base,
+                ue_id=base.ue_id.copy(),
+                ue=base.ue.copy(),
+                connected_max=base.connected_max.copy(),
+                peak_power_dbm=base.peak_power_dbm.copy(),
+                layer1=copy.deepcopy(base.layer1),
             )
             for ms, base in self._bases.items()
         }
@@ -121,15 +181,33 @@ class PeriodMeter:
         """Sample what is sampled, and end the periods whose time has come."""
         ues = self._engine.ues
         connected = np.bincount(ues.cell[ues.connected > 0], minlength=self._engine.n_cell)
+        peak_dbm = self._engine.take_peak_power_dbm()
+        heard = self._layer1_reports(slot) if slot % self._tick_slots == 0 else None
         end: Snapshot | None = None
         ended = []
         for ms, base in self._bases.items():
             np.maximum(base.connected_max, connected, out=base.connected_max)
+            np.fmax(base.peak_power_dbm, peak_dbm, out=base.peak_power_dbm)
+            if heard is not None:
+                base.layer1.add(*heard)
             if slot % base.period_slots == 0:
                 end = end or self._engine.snapshot()
                 ended.append(self._end(ms, base, end))
                 self._bases[ms] = self._base(end, base.period_slots)
         return ended
+
+    def _layer1_reports(self, slot: int) -> tuple[I64, I64, I64, layer1.Report]:
+        """UE slots, ids and cells of those that had a link to a cell awake since the last tick, and what they reported of it."""
+        engine, scenario = self._engine, self._engine.scenario
+        ues, cells = engine.ues, engine.cells
+        linked = (ues.connected > 0) & (ues.blocked_until < slot)
+        u = np.flatnonzero(linked & (cells.state[ues.cell] == ACTIVE))
+        cell = ues.cell[u].astype(np.int64)
+        heard = layer1.report(
+            cells, engine.links, u, cell,
+            n_prb=engine.n_prb, rbg_prb=scenario.rbg_prb, slot_ms=engine.slot_ns / 1e6,
+        )  # fmt: skip
+        return u, ues.id[u], cell, heard
 
     def _base(self, snapshot: Snapshot, period_slots: int) -> _Base:
         return _Base(
@@ -138,6 +216,8 @@ class PeriodMeter:
             ue_id=snapshot.ue_id.copy(),
             ue=snapshot.ue.copy(),
             connected_max=np.zeros(self._engine.n_cell, np.int64),
+            peak_power_dbm=np.full(self._engine.n_cell, np.nan),
+            layer1=_Layer1.without_reports(self._engine.n_ue),
         )
 
     def _end(self, period_ms: int, base: _Base, end: Snapshot) -> Period:
@@ -149,6 +229,7 @@ class PeriodMeter:
         drop_outcomes_without_budget(cell_class, self._delay_bound)
         serving = np.maximum(end.cell, 0)
         rsrp_dbm = engine.links.rsrp_l3_dbm[np.arange(engine.n_ue), serving].astype(np.float64)
+        l1_rsrp_dbm, l1_sinr_db, rsrq_db = base.layer1.means(end.ue_id, end.cell.astype(np.int64))
         return Period(
             period_ms=period_ms,
             slots=base.period_slots,
@@ -158,9 +239,13 @@ class PeriodMeter:
             handover=end.handover - begin.handover,
             connected_max=base.connected_max,
             rsrp_dbm=np.where(np.isfinite(rsrp_dbm), rsrp_dbm, np.nan),
+            l1_rsrp_dbm=l1_rsrp_dbm,
+            l1_sinr_db=l1_sinr_db,
+            rsrq_db=rsrq_db,
             weight=engine.ues.weight.copy(),
             olla_target=engine.ues.olla_target.copy(),
             tx_power_dbm=engine.cells.tx_power_dbm.copy(),
+            peak_power_dbm=base.peak_power_dbm,
             cio_db=engine.cells.cio_db.copy(),
             cell_state=engine.cells.state.copy(),
             energy_j=end.energy_j - begin.energy_j,

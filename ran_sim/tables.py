@@ -73,6 +73,9 @@ class Tables:
             "hol_ms": np.where(end.hol_slots[u] >= 0, end.hol_slots[u] * self._slot_ms, np.nan),
             "budget_ms": self._budget_ms[cls],
             "rsrp_dbm": period.rsrp_dbm[u],
+            "rsrq_db": period.rsrq_db[u],
+            "l1_rsrp_dbm": period.l1_rsrp_dbm[u],
+            "l1_sinr_db": period.l1_sinr_db[u],
             "weight": period.weight[u],
             "olla_target": period.olla_target[u],
         }
@@ -86,6 +89,7 @@ class Tables:
             "active_share": period.active_share[cell],
             "connected_max": period.connected_max[cell].astype(np.float64),
             "tx_power_dbm": period.tx_power_dbm[cell],
+            "peak_power_dbm": period.peak_power_dbm[cell],
             "cio_db": period.cio_db[cell],
             "cell_state": period.cell_state[cell].astype(np.float64),
             "energy_j": period.energy_j[cell],

@@ -122,8 +122,8 @@ def test_a_world_that_cannot_be_opened_is_one_line_of_advice(
 def test_a_measurement_that_is_not_offered_is_refused() -> None:
     world = small_world(VOICE)
     world.advance(100 * MS)
-    with pytest.raises(NodeError, match=r"CARR\.MaxTxPwr"):
-        world.reports({("site0", "cell", 100): frozenset({"CARR.MaxTxPwr"})})
+    with pytest.raises(NodeError, match=r"RACH\.PreambleDedCell"):
+        world.reports({("site0", "cell", 100): frozenset({"RACH.PreambleDedCell"})})
 
 
 # -- when and what reports are ------------------------------------------------------------------------------------
@@ -247,6 +247,31 @@ def test_a_frame_that_meets_nobody_goes_out_in_the_slot_after_it_came() -> None:
     assert report["DRB.RlcSduDelayDl"][0] == 0.0
     assert report["X.DRB.BudgetMissRateDl"][0] == 0.0
     assert report["DRB.UEUnresVolDl"][0] == 100.0
+
+
+def test_reports_know_the_air_interface_as_the_world_is() -> None:
+    quiet = {"radio.measurement_error_db": 0.0, "handover.l3_filter_k": 0}
+    reports = run_to(open_world("seven-sites", seed=3, overrides=quiet), 1000)
+
+    def columns(level: Level, *names: str) -> NDArray[np.float64]:
+        """Of all nodes in the last period, rows with all values only."""
+        rows = np.concatenate(
+            [np.stack([r[name] for name in names]) for r in pick(reports, level)[-7:]], axis=1
+        )
+        return rows[:, ~np.isnan(rows).any(axis=0)].astype(np.float64)
+
+    rsrp, l1_rsrp, sinr, rsrq = columns("ue", "RSRP", "L1M.DL-SS-RSRP", "L1M.DL-SS-SINR", "RSRQ")
+    assert len(rsrp) > 20
+    # Layer 3 does not filter here, and a UE moves at most 1.7 m from one of the two ticks to the next.
+    assert np.median(np.abs(rsrp - l1_rsrp)) < 0.5
+    # At full load RSSI is 12 resource elements of signal and interference, which is 1 + 1 / SINR of the signal.
+    assert (rsrq >= -10 * np.log10(12 * (1 + 10 ** (-sinr / 10))) - 1.5).all()
+    (air,) = columns("ue", "DRB.AirIfDelayDl")
+    assert air.min() == 5.0  # one slot of 0.5 ms
+    assert np.median(air) < 45.0  # most blocks need no retransmission, eight slots later
+    peak_dbm, setting_dbm = columns("cell", "CARR.MaxTxPwr", "X.Cell.TxPower")
+    assert (peak_dbm <= setting_dbm + 1e-4).all()
+    assert (peak_dbm >= setting_dbm + 10 * np.log10(20 / 51) - 1e-4).all()  # an SSB of 20 PRBs at least
 
 
 def test_sdus_of_a_file_wait_for_those_before_them() -> None:

@@ -105,6 +105,22 @@ def test_active_power_follows_band_and_transmit_power(
     assert transmit_units(band_share, power_share, build_energy(ONE_CELL)) == pytest.approx(units)
 
 
+def test_the_highest_power_of_a_slot_is_kept_and_an_ssb_counts() -> None:
+    meter = Meter()
+    meter.cells.activity[0, :6] = 1.0  # 24 of 51 PRBs
+    meter.run(1)
+    meter.cells.activity[0, :3] = 0.0
+    meter.run(1)
+    assert meter.energy.peak_share[0] == pytest.approx(24 / 51)
+    meter.cells.activity[0] = 1.0
+    meter.cells.tx_power_dbm[0] -= 10.0
+    meter.run(1)
+    assert meter.energy.peak_share[0] == pytest.approx(24 / 51)  # a tenth of the power on all PRBs is less
+    idle = Meter(ONE_CELL.with_overrides({"energy.ssb_period_ms": 20.0}))
+    idle.run(1)
+    assert idle.energy.peak_share[0] == pytest.approx(20 / 51)
+
+
 def test_second_reference_configuration_has_its_own_figures() -> None:
     energy = build_energy(ONE_CELL.with_overrides({"energy.reference_set": 2}))
     assert transmit_units(1.0, 1.0, energy) == pytest.approx(200.0)

@@ -46,6 +46,12 @@ def test_sdu_delay_is_in_tenths_of_a_millisecond() -> None:
     assert value("DRB.RlcSduDelayDl", one_row(sdus_sent=10, sdu_wait_slots=70)) == 35.0
 
 
+def test_time_over_the_air_is_a_mean_over_delivered_sdus() -> None:
+    # 8 SDUs at once, each one slot, and 2 after one retransmission, nine slots: 26 slots x 0.5 ms / 10 = 1.3 ms.
+    rows = one_row(sdus_delivered=10, sdu_air_slots=8 * 1 + 2 * 9, sdus_sent=40)
+    assert value("DRB.AirIfDelayDl", rows) == pytest.approx(13.0)
+
+
 def test_drop_rate_is_in_millionths_and_ends_at_all() -> None:
     assert value("DRB.RlcPacketDropRateDl", one_row(sdus_dropped=2, sdus_offered=80)) == 25_000.0
     # What arrived in an earlier period can be dropped in this one.
@@ -102,6 +108,7 @@ def test_transport_block_counts_are_passed_on(name: str, counter: str) -> None:
     [
         "DRB.UEThpDl",
         "DRB.UEUnresVolDl",
+        "DRB.AirIfDelayDl",
         "DRB.RlcSduDelayDl",
         "DRB.RlcPacketDropRateDl",
         "X.DRB.BudgetMissRateDl",

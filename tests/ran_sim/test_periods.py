@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ran_sim import counters as count
+from ran_sim import layer1
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
 from ran_sim.scenario import load_scenario
@@ -126,3 +127,79 @@ def test_cells_keep_what_ues_take_to_another_node(periods: list[Period], ticks: 
     )
     # A session that ends is counted by its cell up to the end, by the tick's look afterwards no more.
     assert offered_by_all <= offered_to_cells < 1.1 * offered_by_all
+
+
+# -- layer 1 and transmit power -----------------------------------------------------------------------------------
+
+
+class Heard(NamedTuple):
+    """What one UE reported on one tick."""
+
+    cell: int
+    rsrp_dbm: float
+    rsrq_db: float
+    sinr_db: float
+
+
+def reported_on_tick(engine: Engine, slot: int) -> dict[int, Heard]:
+    """By UE slot, of those that had a link over the tick that ends at `slot`."""
+    ues = engine.ues
+    out = {}
+    for u in np.flatnonzero((ues.connected > 0) & (ues.blocked_until < slot)).tolist():
+        cell = int(ues.cell[u])
+        heard = layer1.report(
+            engine.cells, engine.links, np.array([u]), np.array([cell]),
+            n_prb=engine.n_prb, rbg_prb=engine.scenario.rbg_prb, slot_ms=0.5,
+        )  # fmt: skip
+        out[u] = Heard(cell, *(float(values[0]) for values in heard))
+    return out
+
+
+def of_the_present_cell(ticks: list[dict[int, Heard]], ids: list[I64], u: int, cell: int) -> list[Heard]:
+    """What the UE that is in slot `u` at the end, in `cell`, reported of it since it came there."""
+    reports: list[Heard] = []
+    for tick, ue_id in zip(ticks, ids, strict=True):
+        heard = tick.get(u)
+        if ue_id[u] != ids[-1][u] or (heard is not None and heard.cell != cell):
+            reports.clear()
+        elif heard is not None:
+            reports.append(heard)
+    return reports
+
+
+def test_layer_1_is_the_mean_of_the_ticks_in_the_present_cell() -> None:
+    engine = a_busy_network()
+    meter = PeriodMeter(a_busy_network(), [500], TICK_SLOTS)
+    whole = some = 0
+    for end in range(1000, UNTIL_SLOT + 1, 1000):
+        ticks, ids = [], []
+        for slot in range(end - 1000 + TICK_SLOTS, end + 1, TICK_SLOTS):
+            engine.run_until(slot)
+            ticks.append(reported_on_tick(engine, slot))
+            ids.append(engine.ues.id.copy())
+        (period,) = meter.run_until(end)
+        for u in np.flatnonzero(period.end.connected).tolist():
+            reports = of_the_present_cell(ticks, ids, u, int(period.end.cell[u]))
+            measured = period.l1_rsrp_dbm[u], period.l1_sinr_db[u], period.rsrq_db[u]
+            whole, some = whole + (len(reports) == 10), some + (len(reports) < 10)
+            if not reports:
+                assert np.isnan(measured).all()
+                continue
+            means = np.mean([(r.rsrp_dbm, r.sinr_db) for r in reports], axis=0)
+            assert measured == pytest.approx((*means, reports[-1].rsrq_db), abs=1e-6)
+    assert min(whole, some) > 10
+
+
+def test_the_highest_power_is_that_of_the_period_and_of_no_other() -> None:
+    scenario = load_scenario("one-cell").with_overrides({"warmup_s": 0.0, "energy.ssb_period_ms": 0})
+    engine = Engine(scenario, 1)
+    meter = PeriodMeter(engine, [50, 100], TICK_SLOTS)
+    full_dbm = scenario.layout.tx_power_dbm
+    for period in meter.run_until(4000):
+        sent = period.cell_class[0, :, count.PRB_USED].sum() > 0
+        peak_dbm = period.peak_power_dbm[0]
+        assert np.isnan(peak_dbm) if not sent else peak_dbm <= full_dbm + 1e-9
+    assert peak_dbm == pytest.approx(full_dbm)  # some slot of a busy cell is full
+    engine.set_tx_power(0, full_dbm - 6.0)
+    low = meter.run_until(4400)
+    assert [p.peak_power_dbm[0] for p in low] == pytest.approx([full_dbm - 6.0] * len(low))

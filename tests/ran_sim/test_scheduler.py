@@ -306,6 +306,15 @@ def test_retransmission_comes_first_on_as_many_of_its_best_rbgs() -> None:
     assert cell.harq.n_waiting[1] == 0
 
 
+def test_a_block_knows_when_it_was_sent_first_and_last() -> None:
+    cell = Bench([9], [FREE], policy=PF)
+    cell.fill_buffers()
+    cell.schedule(3)
+    cell.harq.state[0, 0], cell.harq.n_waiting[0] = WAITING, 1
+    cell.schedule(11)
+    assert (cell.harq.first_slot[0, 0], cell.harq.sent_slot[0, 0], cell.harq.attempts[0, 0]) == (3, 11, 2)
+
+
 def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
     cell = Bench([9, 9, 9], [FREE, BOUND, BOUND], policy=EDF, max_dci=1)
     cell.fill_buffers()

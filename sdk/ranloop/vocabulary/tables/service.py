@@ -69,8 +69,8 @@ SERVICE: tuple[Measurement, ...] = (
         low=0,
         high=NO_BOUND,
         definition=(
-            "mean time over the air interface: from handing an RLC SDU's part to MAC until the UE has "
-            "its last part, HARQ retransmissions included; over delivered SDUs only"
+            "mean time over the air interface: from handing the last part of an RLC SDU to MAC until the UE "
+            "has it, by HARQ feedback, retransmissions included; over delivered SDUs only"
         ),
         clause="TS 28.552 5.1.1.1.1",
         no_value=NO_DELIVERY,

@@ -1,0 +1,58 @@
+"""What layer 1 of a UE reports of its serving cell: SS-RSRP, SS-RSRQ and SS-SINR, TS 38.215 5.1.1, 5.1.3, 5.1.5.
+
+Of one receive branch, without fast fading, which layer 1 averages out. Cells are in step: all send their SS/PBCH block in the
+same symbols of the same PRBs, so SS-SINR meets the blocks of all others, whatever their load. RSSI, for SS-RSRQ, is taken
+over a measurement window of 5 ms: its one block, and data by the load. Values end where the reporting ranges of TS 38.133
+end. Left out: the measurement error, beams, rounding to the steps of a report.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ran_sim.energy import ACTIVE, SSB_SHARE_OF_SLOT
+from ran_sim.state import F32, F64, I64, Cells, Links
+
+# TS 38.133 10.1.6, 10.1.11, 10.1.16
+RSRP_RANGE_DBM: Final = (-156.0, -31.0)
+RSRQ_RANGE_DB: Final = (-43.0, 20.0)
+SINR_RANGE_DB: Final = (-23.0, 40.0)
+SMTC_WINDOW_MS: Final = 5.0
+_NEPER_PER_DB: Final = np.float32(np.log(10.0) / 10.0)
+
+
+class Report(NamedTuple):
+    """Shape [n] each; NaN where the cell sends nothing."""
+
+    rsrp_dbm: F64
+    rsrq_db: F64
+    sinr_db: F64
+
+
+def report(
+    cells: Cells, links: Links, u: I64, cell: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
+) -> Report:
+    """What the UEs in slots `u` measure of the cells `cell`, shape [n] each."""
+    re_share_db = -10.0 * np.log10(12 * n_prb)
+    sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
+    heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))  # [n, n_cell] per resource element
+    noise_mw = links.noise_mw[0] / (12 * rbg_prb)
+    serving = np.arange(len(u)), cell
+    signal_mw = heard_mw[serving].astype(np.float64)
+    heard_mw[serving] = 0.0
+    block_share = SSB_SHARE_OF_SLOT * slot_ms / SMTC_WINDOW_MS
+    activity = block_share + (1.0 - block_share) * cells.load
+    rssi_mw = 12.0 * (heard_mw @ activity + signal_mw * activity[cell] + noise_mw)  # per PRB
+    return Report(
+        rsrp_dbm=_db(signal_mw, RSRP_RANGE_DBM),
+        rsrq_db=_db(signal_mw / rssi_mw, RSRQ_RANGE_DB),
+        sinr_db=_db(signal_mw / (heard_mw.sum(axis=1) + noise_mw), SINR_RANGE_DB),
+    )
+
+
+def _db(values: F64, limits: tuple[float, float]) -> F64:
+    heard = values > 0.0
+    level_db = 10.0 * np.log10(np.where(heard, values, 1.0))
+    return np.where(heard, np.clip(level_db, *limits), np.nan)
