@@ -185,7 +185,7 @@ class LinkTables(NamedTuple):
     sd_db: F64  # [m, n] waterfall of one code block
     cqi_efficiency: F64  # [q] bits per resource element, 0 for CQI 0
     cqi_t10_db: F64  # [q] lowest SNR that reports q; CQI 0 holds the value 2 dB below that of CQI 1
-    cqi_sinr: F32  # [q] the same, linear
+    cqi_sinr: F32  # [q] the same, linear; infinite for the CQIs 16 and 17, which there are not
 
 
 @cache
@@ -216,7 +216,7 @@ def link_tables(n_prb: int, mcs_table: int = 2) -> LinkTables:
         sd_db=sd,
         cqi_efficiency=np.array([0.0] + [order * rate / 1024 for order, rate in cqi_rows]),
         cqi_t10_db=cqi_t10,
-        cqi_sinr=(10.0 ** (cqi_t10 / 10.0)).astype(np.float32),
+        cqi_sinr=np.append(10.0 ** (cqi_t10 / 10.0), [np.inf, np.inf]).astype(np.float32),
     )
 
 
@@ -288,11 +288,9 @@ def highest_mcs(tables: LinkTables, snr_db: float) -> int:
 
 
 @bare_kernel
-def highest_cqi(tables: LinkTables, snr_db: float) -> int:
-    """Highest CQI whose T10 is not above `snr_db`, 0 if none is: 10 % errors (TS 38.214 5.2.2.1) of one code block."""
+def highest_cqi(tables: LinkTables, snr: float) -> int:
+    """Highest CQI whose T10 is not above the linear `snr`, 0 if none is: 10 % errors (TS 38.214 5.2.2.1) of one code block."""
     cqi = 0
     for candidate in range(1, 16):
-        if tables.cqi_t10_db[candidate] > snr_db:
-            break
-        cqi = candidate
+        cqi += tables.cqi_sinr[candidate] <= snr
     return cqi

@@ -185,4 +185,4 @@ def test_highest_mcs_and_cqi_are_the_last_thresholds_not_above() -> None:
         mcs = max(np.searchsorted(TABLES.t10_db, snr_db, side="right") - 1, 0)
         assert link.highest_mcs(TABLES, snr_db) == mcs
         cqi = np.searchsorted(TABLES.cqi_t10_db[1:], snr_db, side="right")
-        assert link.highest_cqi(TABLES, snr_db) == cqi
+        assert link.highest_cqi(TABLES, 10 ** (snr_db / 10)) == cqi
