@@ -129,7 +129,10 @@ def bare_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _compiled(function: Callable[P, R], *, reference_counts: bool) -> Callable[P, R]:
-    import numba  # here, so that `compiled_before` can be asked without paying for the import
+    try:
+        import numba  # here, so that `compiled_before` can be asked without paying for the import
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("ran_sim needs numba: pip install 'ranloop[sim]'", name="numba") from error
 
     # numba fills its options in at run time, where the type checker cannot see them
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]

@@ -194,7 +194,17 @@ class SimWorld:
         return here.astype(np.float32)
 
     def score(self) -> Mapping[str, float]:
-        """Key figures of the run so far, warm-up removed; see `ran_sim.score`."""
+        """Key figures of the run so far, warm-up removed; see `ran_sim.score`.
+
+        Raises:
+            NodeError: The world has ended, within its warm-up: there is nothing to judge.
+        """
+        if self.engine.slot >= self.end_ns // self.slot_ns and self.engine.slot <= self.engine.warmup_slot:
+            run = self._scenario.run
+            raise NodeError(
+                f"{self._scenario.name}: ended at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
+                "anything counts; want run.duration_s above run.warmup_s"
+            )
         return score(self.engine)
 
     def close(self) -> None:

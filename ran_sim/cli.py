@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +25,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ran_sim.cli_values import UsageError, parse_pairs, parse_seeds, parse_settings, parse_values, require
+from ran_sim.cli_values import (
+    UsageError,
+    check_target,
+    make_folder,
+    parse_pairs,
+    parse_seeds,
+    parse_settings,
+    parse_values,
+    require,
+)
 from ran_sim.errors import InputError
 from ran_sim.plugins import PluginError
 from ran_sim.routes import MOST_S
@@ -34,6 +47,8 @@ if TYPE_CHECKING:
     from ran_sim.sweep import Record
 
 __all__ = ("app", "main")
+
+SAVE_EVERY_S = 60.0  # of the clock, of a run with --save
 
 
 app = typer.Typer(
@@ -54,6 +69,9 @@ Settings = Annotated[
 
 def main() -> None:
     """Run the command line."""
+    # As Ctrl-C: what a sweep has is collected on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except (InputError, ScenarioError, PluginError) as error:
@@ -70,33 +88,44 @@ def main() -> None:
 @app.command()
 def run(
     scenario: Annotated[str, typer.Argument(help="Name of a scenario that ships, or a TOML file.")],
-    seed: Annotated[int, typer.Option(help="Which of the worlds that the scenario describes.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Which of the worlds that the scenario describes; default: 1.")
+    ] = None,
     duration_s: Annotated[
         float | None, typer.Option("--duration-s", help="RAN time to end at; default: the scenario's.")
     ] = None,
     settings: Settings = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the state at the end in this file.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the state in this file, every minute and at the end.")
+    ] = None,
     start: Annotated[
         bool, typer.Option("--continue", help="SCENARIO is a file of --save: run on from there.")
     ] = False,
     json_output: Json = False,
 ) -> None:
     """Run a scenario and print its score."""
+    _require_numba()
     from ran_sim.score import score
 
     changes = parse_settings(settings or [])
-    engine = _continued(scenario, changes) if start else _started(scenario, seed, changes)
+    if save is not None:
+        check_target("--save", save)
+    engine = _continued(scenario, seed, changes) if start else _started(scenario, seed, changes)
     end_s = engine.scenario.run.duration_s if duration_s is None else duration_s
     if not 0 < end_s <= MOST_S:
         raise UsageError(f"--duration-s {end_s:g}: want a number above 0, at most {MOST_S:g}")
     end_slot = engine.scenario.slots(end_s * 1e3)
     if end_slot <= engine.slot:
         raise UsageError(f"--duration-s {end_s:g}: the run is at {engine.now_ns / 1e9:g} s already")
+    if end_slot <= engine.warmup_slot and save is None:  # a state may well be that of a warmed-up network
+        warmup_s = engine.warmup_slot * engine.slot_ns / 1e9
+        raise UsageError(
+            f"{scenario}: ends at {end_s:g} s, within its warm-up of {warmup_s:g} s, before anything counts; "
+            f"want a longer --duration-s or --set warmup_s=0"
+        )
     started = time.perf_counter()
-    engine.run_until(end_slot)
+    _run(engine, end_slot, save)
     wall_s = time.perf_counter() - started
-    if save is not None:
-        engine.save(save)
     figures = score(engine)
     if json_output:
         facts = {
@@ -105,30 +134,76 @@ def run(
             "provenance": engine.provenance(),
         }
         print(json.dumps(facts, indent=2))
-        return
-    _print_facts({"ran time, s": engine.now_ns / 1e9, "wall time, s": wall_s, **figures})
+    else:
+        _print_facts({"ran time, s": engine.now_ns / 1e9, "wall time, s": wall_s, **figures})
+    if save is not None:  # at the end: what was computed is there to read, whatever becomes of the file
+        engine.save(save)
+    if engine.slot < end_slot:
+        goes_on = f"; ran_sim run {save} --continue goes on" if save is not None else ""
+        print(f"interrupted at {engine.now_ns / 1e9:g} of {end_s:g} s{goes_on}", file=sys.stderr)
+        raise typer.Exit(130)
 
 
-def _started(name: str, seed: int, changes: Mapping[str, object]) -> Engine:
+def _run(engine: Engine, end_slot: int, save: Path | None) -> None:
+    """Run to `end_slot`, or to the radio tick that a signal asks to stop in; a minute's work at most is not in `save`."""
+    tick_slots = engine.scenario.slots(engine.scenario.radio.tick_ms)
+    saved_s = time.monotonic()
+    with _signals() as came:
+        while engine.slot < end_slot and not came:
+            engine.run_until(min(end_slot, engine.slot + tick_slots))
+            if save is not None and time.monotonic() - saved_s > SAVE_EVERY_S:
+                try:
+                    engine.save(save)
+                except InputError as error:  # a full disk may have room again at the end
+                    print(f"warning: {error}", file=sys.stderr)
+                saved_s = time.monotonic()
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM that comes, instead of what it would do; the next one does that."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        restore()
+
+
+def _started(name: str, seed: int | None, changes: Mapping[str, object]) -> Engine:
     from ran_sim.engine import Engine
 
     scenario = load_scenario(name).with_overrides(changes)
     _tell_compilation()
     try:
-        return Engine(scenario, seed)
+        return Engine(scenario, 1 if seed is None else seed)
     except ValueError as error:  # a seed, or fields that do not fit together
         raise UsageError(f"{name}: {error}") from error
 
 
-def _continued(path: str, changes: Mapping[str, object]) -> Engine:
+def _continued(path: str, seed: int | None, changes: Mapping[str, object]) -> Engine:
     from ran_sim.engine import Engine
 
-    if changes:
-        raise UsageError(
-            "--set: a run that is continued keeps its scenario; leave one of --continue and --set out"
-        )
+    for option, given in (("--set", changes), ("--seed", seed is not None)):
+        if given:
+            raise UsageError(
+                f"{option}: a run that is continued keeps its scenario and seed; leave one of --continue and {option} out"
+            )
     _tell_compilation()
     return Engine.load(path)
+
+
+def _require_numba() -> None:
+    require("numba", "sim", "runs")
 
 
 def _tell_compilation() -> None:
@@ -184,6 +259,7 @@ def sweep(
     json_output: Json = False,
 ) -> None:
     """Run seeds times settings on several processes into one Parquet file; called again, it goes on where it stopped."""
+    _require_numba()
     require("pyarrow", "sweep", "Parquet files")
     from ran_sim import sweep as sweeps
 
@@ -193,6 +269,8 @@ def sweep(
     results = out if out.suffix == ".parquet" else out / "results.parquet"
     folder = results.with_suffix(".runs")
     sessions = results.with_name(f"{results.stem}.sessions.parquet")
+    make_folder(results.parent)
+    check_target("--out", results)
     _tell_compilation()
     console = Console(stderr=True)
     shown = Progress(
@@ -257,6 +335,7 @@ def calibrate(
     json_output: Json = False,
 ) -> None:
     """Hold the simulator against closed forms, specifications and published figures."""
+    _require_numba()
     from ran_sim.calibration import report
 
     known = report.subjects()
@@ -268,6 +347,9 @@ def calibrate(
     )
     if pages:
         require("matplotlib", "plot", "pictures")
+    for page, folder in pages:
+        make_folder(folder)
+        check_target("--write" if page == write else "--out", page)
     _tell_compilation()
     console = Console(width=None if sys.stdout.isatty() else 160)
     sections: dict[str, Section] = {}

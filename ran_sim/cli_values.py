@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ran_sim.errors import InputError
 
-__all__ = ("UsageError", "parse_pairs", "parse_seeds", "parse_settings", "parse_values", "require")
+__all__ = (
+    "UsageError",
+    "check_target",
+    "make_folder",
+    "parse_pairs",
+    "parse_seeds",
+    "parse_settings",
+    "parse_values",
+    "require",
+)
 
 
 class UsageError(InputError):
@@ -73,6 +86,33 @@ def parse_value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def check_target(option: str, file: Path) -> None:
+    """See that a file can be written, before hours are spent on what goes into it.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{option} {file}: cannot be written ({error.strerror})") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, if it is missing.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def require(module: str, extra: str, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ran_sim.engine import Engine
+from ran_sim.routes import MOST_S
 from ran_sim.score import score
 
 __all__ = ("effect",)
@@ -31,8 +32,8 @@ def effect(engine: Engine, action: Callable[[Engine], object], duration_s: float
         Each figure of `score` with the action less the same without it, counted from the action on; NaN where one of
         the two had nothing to judge.
     """
-    if not duration_s > 0:
-        raise ValueError(f"duration_s {duration_s:g}: want seconds above 0")
+    if not 0 < duration_s <= MOST_S:
+        raise ValueError(f"duration_s {duration_s:g}: want seconds above 0, at most {MOST_S:g}")
     scores = []
     for act in (action, lambda _: None):
         fork = engine.fork()

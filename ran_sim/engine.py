@@ -98,6 +98,12 @@ class Engine:
         traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
+        check(
+            isinstance(scenario, Scenario),
+            "scenario",
+            repr(scenario),
+            "a Scenario, such as load_scenario reads",
+        )
         seed = whole("seed", seed)
         if seed < 0:
             raise ValueError(f"seed {seed} is negative; take 0 or more")

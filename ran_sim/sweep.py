@@ -83,7 +83,7 @@ def plan(scenario: Scenario, seeds: Sequence[int], settings: Mapping[str, Sequen
 
     Raises:
         ScenarioError: A setting that does not fit.
-        SweepError: No run or too many, a seed that is negative, or the same run twice.
+        SweepError: No run or too many, a seed that is negative, the same run twice, or one that ends within its warm-up.
     """
     n_runs = len(seeds) * math.prod(len(values) for values in settings.values())
     if not 1 <= n_runs <= MOST_RUNS:
@@ -96,6 +96,11 @@ def plan(scenario: Scenario, seeds: Sequence[int], settings: Mapping[str, Sequen
     for values in itertools.product(*settings.values()):
         chosen = dict(zip(settings, values, strict=True))
         changed = scenario.with_overrides(chosen)
+        if changed.slots(changed.run.duration_s * 1e3) <= changed.slots(changed.run.warmup_s * 1e3):
+            raise SweepError(
+                f"{chosen or scenario.name}: ends at {changed.run.duration_s:g} s, within its warm-up of "
+                f"{changed.run.warmup_s:g} s, before anything counts; want run.duration_s above run.warmup_s"
+            )
         runs += [Run(seed=seed, settings=chosen, scenario=changed) for seed in seeds]
     if len({run.name for run in runs}) < n_runs:
         raise SweepError("the same run twice: want different seeds and different values of a setting")

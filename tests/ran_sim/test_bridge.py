@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.bridge import SimWorld, open_world
-from ran_sim.scenario import Scenario
+from ran_sim.scenario import Scenario, load_scenario
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Guard, Rights
 from ranloop.vocabulary import (
@@ -636,3 +636,12 @@ def test_actions_on_a_fork_stay_there() -> None:
     fork = world.fork()
     fork.apply("site0", SetCellOffset(cell=[0], cio_db=[6.0]))
     assert (world.engine.cells.cio_db[0], fork.engine.cells.cio_db[0]) == (0.0, 6.0)
+
+
+def test_a_world_that_ends_within_its_warm_up_has_no_score() -> None:
+    world = SimWorld(load_scenario("one-cell").with_overrides({"run.duration_s": 0.1, "run.warmup_s": 0.1}))
+    world.score()  # so far
+    while world.now_ns < world.end_ns:
+        world.advance(world.end_ns)
+    with pytest.raises(NodeError, match=r"one-cell: ended at 0.1 s, within its warm-up of 0.1 s, [^\n]*$"):
+        world.score()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import tomllib
 from dataclasses import replace
@@ -15,6 +18,7 @@ from ran_sim.calibration import report
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.cli import main
 from ran_sim.engine import Engine
+from ran_sim.saved import SavedStateError
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.score import score
 from ran_sim.toml_text import to_toml
@@ -49,9 +53,9 @@ def test_a_run_that_is_saved_and_continued_is_one_run(ran_sim: Command, tmp_path
 
 
 def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
-    out = ran_sim("run", "one-cell", "--duration-s", 0.1).out
+    out = ran_sim("run", "one-cell", "--duration-s", 0.002, "--set", "warmup_s=0.001").out
     assert [line.split()[0] for line in out.splitlines()][:3] == ["ran", "wall", "users"]
-    assert "satisfied_pct             none" in out  # within the warm-up there is nothing to judge
+    assert "satisfied_pct             none" in out  # in its first 2 ms no packet has an outcome
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,20 @@ def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
         ),
         (("nothing", "--continue"), "nothing: cannot be read"),
         (("x", "--continue", "--set", "load=1"), "leave one of --continue and --set out"),
-        (("one-cell", "--duration-s", 0.01, "--save", "no/where"), "no/where: cannot be written"),
+        (("one-cell", "--save", "no/where"), "--save no/where: cannot be written (No such file"),
+        (("one-cell", "--save", "/"), "--save /: cannot be written (Is a directory)"),
+        (
+            ("x", "--continue", "--seed", 3),
+            "keeps its scenario and seed; leave one of --continue and --seed out",
+        ),
+        (
+            ("one-cell", "--duration-s", 2),
+            "one-cell: ends at 2 s, within its warm-up of 2 s, before anything counts",
+        ),
+        (
+            ("one-cell", "--set", "warmup_s=60"),
+            "ends at 60 s, within its warm-up of 60 s, before anything counts",
+        ),
     ],
 )
 def test_a_wrong_run_is_one_line(ran_sim: Command, arguments: tuple[object, ...], words: str) -> None:
@@ -85,6 +102,85 @@ def test_a_run_does_not_go_back(ran_sim: Command, tmp_path: Path) -> None:
     ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
     again = ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 0.05)
     assert again.complaint == "--duration-s 0.05: the run is at 0.1 s already"
+
+
+def test_a_state_that_cannot_be_kept_in_the_end_loses_no_score(
+    ran_sim: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(engine: Engine, path: Path) -> None:
+        raise SavedStateError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(Engine, "save", full)
+    monkeypatch.setattr("ran_sim.cli.SAVE_EVERY_S", 0.0)
+    done = ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
+    assert done.code == 2
+    assert "satisfied_pct" in done.out
+    assert done.err.splitlines()[-1].startswith("error: ")
+    assert set(done.err.splitlines()[:-1]) == {
+        f"warning: {tmp_path / 'state'}: cannot be written (No space left on device)"
+    }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_tells_its_score_and_goes_on_from_there(
+    ran_sim: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    run_until = Engine.run_until
+
+    def interrupted(engine: Engine, slot: int) -> None:
+        run_until(engine, slot)
+        if engine.slot == 1000:
+            signal.raise_signal(number)
+
+    whole = ran_sim("run", "one-cell", "--duration-s", 3, "--json").out
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Engine, "run_until", interrupted)
+    done = ran_sim("run", "one-cell", "--duration-s", 3, "--save", tmp_path / "state", "--json")
+    assert done.code == 130
+    assert json.loads(done.out)["ran_time_s"] == 0.5
+    assert done.err == f"interrupted at 0.5 of 3 s; ran_sim run {tmp_path / 'state'} --continue goes on\n"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 3, "--json").out == whole
+
+
+def test_the_state_of_a_long_run_is_kept_on_the_way(
+    ran_sim: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = []
+    monkeypatch.setattr(Engine, "save", lambda engine, path: kept.append(engine.slot))
+    monkeypatch.setattr("ran_sim.cli.SAVE_EVERY_S", 0.0)
+    ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
+    assert kept == [100, 200, 200]  # every radio tick of 50 ms, and at the end
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "calibrate"])
+def test_without_numba_it_says_how_to_get_it(
+    ran_sim: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.chdir(tmp_path)
+    arguments = {"run": ["one-cell"], "sweep": ["one-cell", "--out", "x"], "calibrate": []}[command]
+    assert ran_sim(command, *arguments).complaint == "runs need numba: pip install 'ranloop[sim]'"
+
+
+def test_a_process_without_numba_ends_in_one_line_and_still_reads_scenarios(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise ModuleNotFoundError(\"No module named 'numba'\", name='numba')")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['numba'] = None\n")
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": paths}
+        return subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment
+        )
+
+    assert (
+        python("-m", "ran_sim", "run", "one-cell").stderr
+        == "error: runs need numba: pip install 'ranloop[sim]'\n"
+    )
+    assert python("-m", "ran_sim", "scenario", "one-cell").returncode == 0
+    last = python("-c", "import ran_sim.engine").stderr.splitlines()[-1]
+    assert last == "ModuleNotFoundError: ran_sim needs numba: pip install 'ranloop[sim]'"
 
 
 # -- scenario -----------------------------------------------------------------------------------------------------

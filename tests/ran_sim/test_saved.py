@@ -201,7 +201,7 @@ def test_counting_from_now_is_a_warm_up_that_ends_now() -> None:
     assert score(late) == pytest.approx(score(early), nan_ok=True)
 
 
-@pytest.mark.parametrize("duration_s", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("duration_s", [0.0, -1.0, float("nan"), float("inf"), 1e30])
 def test_an_effect_needs_time(duration_s: float) -> None:
     with pytest.raises(ValueError, match="want seconds above 0"):
         effect(Engine(ONE_CELL, seed=1), lambda fork: None, duration_s)

@@ -379,6 +379,10 @@ def test_the_command_writes_one_table_and_says_the_means(ran_sim: Callable[..., 
         (("one-cell", "--set", "load"), "--set 'load': want FIELD=VALUE"),
         (("one-cell", "--set", "load="), "want values with commas"),
         (("one-cell", "--set", "lod=1,2"), "lod: got 1, want no such field"),
+        (
+            ("one-cell", "--set", "duration_s=2,5"),
+            "{'duration_s': 2}: ends at 2 s, within its warm-up of 2 s, before anything counts; want run.duration_s above",
+        ),
     ],
 )
 def test_a_wrong_sweep_is_one_line(
@@ -392,9 +396,7 @@ def test_a_wrong_sweep_is_one_line(
 
 
 def test_a_place_that_cannot_be_written_is_told(ran_sim: Callable[..., str]) -> None:
-    assert "/dev/null/x.runs: cannot be written" in ran_sim(
-        "one-cell", *SHORT, "--out", "/dev/null/x.parquet"
-    )
+    assert "/dev/null: cannot be written" in ran_sim("one-cell", *SHORT, "--out", "/dev/null/x.parquet")
 
 
 def test_without_pyarrow_it_says_how_to_get_it(
