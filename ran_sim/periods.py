@@ -36,9 +36,7 @@ class Period:
     handover: I64  # [len(handover.COUNTERS), n_cell]
     connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
     rsrp_dbm: F64  # [n_ue] of the serving cell after the layer-3 filter; NaN while it sleeps
-    l1_rsrp_dbm: (
-        F64  # [n_ue] mean of the layer-1 reports from the present cell, see `layer1`; NaN without any
-    )
+    l1_rsrp_dbm: F64  # [n_ue] mean of the layer-1 reports of the present cell, see `layer1`; NaN without
     l1_sinr_db: F64  # [n_ue] the same
     rsrq_db: F64  # [n_ue] the latest of these reports
     weight: F64  # [n_ue]
