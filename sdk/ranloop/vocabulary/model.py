@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -19,6 +20,9 @@ ID_COLUMNS: dict[Level, tuple[str, ...]] = {
 }
 
 
+NONE_KNOWN = "none known"  # which open stacks carry it
+
+
 class Collection(StrEnum):
     """How a value comes about: the collection methods of the 3GPP template, TS 32.404 (clause not verified)."""
 
@@ -32,21 +36,21 @@ class Collection(StrEnum):
 class Measurement:
     """One entry of the measurement catalogue.
 
-    `low` and `high` bound every meaningful value, in `unit` (`high` may be infinite); "no value" is NaN and
-    never 0. `integer` says that the specification rounds; a node may send the unrounded value and says so.
+    `low` and `high` bound every meaningful value, in `unit`; "no value" is NaN and never 0. `integer` says that the
+    specification rounds; a node may send the unrounded value and says so.
     """
 
     name: str
     unit: str
     levels: tuple[Level, ...]
     collection: Collection
-    integer: bool
-    low: float
-    high: float
+    integer: bool = False
+    low: float = 0
+    high: float = math.inf
     definition: str
     clause: str
     no_value: str  # when a period has no meaningful value
-    carrier: str  # the E2SM-KPM level/style real stacks carry it at, or "none known"
+    carrier: str = NONE_KNOWN  # the E2SM-KPM level/style real stacks carry it at
     aliases: tuple[str, ...] = ()
 
 

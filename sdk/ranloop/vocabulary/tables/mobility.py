@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ranloop.vocabulary.model import Collection, Measurement
-from ranloop.vocabulary.tables.wording import CELL_ASLEEP, NEVER, NO_BOUND, NONE_KNOWN
+from ranloop.vocabulary.tables.wording import CELL_ASLEEP, NEVER
 
 MOBILITY: tuple[Measurement, ...] = (
     Measurement(
@@ -12,8 +12,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "UEs in RRC connected mode, mean over samples in the period; the specification rounds it to "
             "a whole number"
@@ -28,8 +26,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "UEs in RRC connected mode, highest sample in the period (ocudu's list gives its unit as %)"
         ),
@@ -43,8 +39,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="RRC connection establishments attempted, all causes together",
         clause="TS 28.552 5.1.1.15.1",
         no_value=NEVER,
@@ -56,8 +50,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="RRC connection establishments that succeeded, all causes together",
         clause="TS 28.552 5.1.1.15.2",
         no_value=NEVER,
@@ -69,12 +61,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell", "slice"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="data radio bearers attempted to set up",
         clause="TS 28.552 5.1.1.10.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="DRB.EstabSucc",
@@ -82,12 +71,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell", "slice"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="data radio bearers set up",
         clause="TS 28.552 5.1.1.10.2",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeInterReq",
@@ -95,12 +81,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="inter-gNB handover executions out of the cell requested, counted at the source",
         clause="TS 28.552 5.1.1.6.1.7",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeInterSucc",
@@ -108,12 +91,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="inter-gNB handover executions out of the cell that succeeded, counted at the source",
         clause="TS 28.552 5.1.1.6.1.8",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeIntraReq",
@@ -121,12 +101,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="intra-gNB handover executions out of the cell requested, counted at the source",
         clause="TS 28.552 5.1.1.6.2.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeIntraSucc",
@@ -134,12 +111,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="intra-gNB handover executions out of the cell that succeeded, counted at the source",
         clause="TS 28.552 5.1.1.6.2.2",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeIntraFreqReq",
@@ -147,12 +121,9 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="intra-frequency handover executions out of the cell requested, counted at the source",
         clause="TS 28.552 5.1.1.6.5.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="MM.HoExeIntraFreqSucc",
@@ -160,14 +131,11 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "intra-frequency handover executions out of the cell that succeeded, counted at the source"
         ),
         clause="TS 28.552 5.1.1.6.5.2",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="HO.IntraSys.TooEarly",
@@ -175,15 +143,12 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "failures soon after a handover out of the cell, or in it, after which the UE re-established in "
             "the cell; TS 38.300 15.5.2"
         ),
         clause="TS 28.552 5.1.1.25.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="HO.IntraSys.TooLate",
@@ -191,15 +156,12 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "radio link failures in the cell, no handover shortly before, after which the UE re-established "
             "in another cell; TS 38.300 15.5.2"
         ),
         clause="TS 28.552 5.1.1.25.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="HO.IntraSys.ToWrongCell",
@@ -207,15 +169,12 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "failures soon after a handover out of the cell, or in it, after which the UE re-established in "
             "neither its source nor its target; TS 38.300 15.5.2"
         ),
         clause="TS 28.552 5.1.1.25.1",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="RRC.ReEstabAtt",
@@ -223,8 +182,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="RRC connection re-establishments attempted in the cell, wherever the UE was before",
         clause="TS 28.552 5.1.1.17.1",
         no_value=NEVER,
@@ -236,8 +193,6 @@ MOBILITY: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "RRC connection re-establishments in the cell that succeeded because the UE's context could be "
             "retrieved"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ranloop.vocabulary.model import Collection, Measurement
-from ranloop.vocabulary.tables.wording import NEVER, NO_BOUND, NONE_KNOWN
+from ranloop.vocabulary.tables.wording import NEVER
 
 OWN: tuple[Measurement, ...] = (
     Measurement(
@@ -11,50 +11,36 @@ OWN: tuple[Measurement, ...] = (
         unit="kbit",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.COUNTER,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "volume that arrived for transmission in the downlink, 1 kbit = 1000 bit, whether it was "
             "sent, waits or was dropped"
         ),
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.DRB.BufferedVolDl",
         unit="kbit",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="volume waiting for its first downlink transmission at the end of the period",
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.DRB.HolDelayDl",
         unit="ms",
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="age of the oldest packet that still waits at the end of the period (head of line)",
         clause="own definition",
         no_value="nothing waits at the end of the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.DRB.BudgetMissRateDl",
         unit="1",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
         high=1,
         definition=(
             "share of the packets ended in the period, delivered or dropped, that were dropped or "
@@ -62,31 +48,24 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="no packet ended in the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.DRB.RadioBudgetDl",
         unit="ms",
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "radio share of the packet delay budget: the 5QI's PDB less the core network's part (TS "
             "23.501 Table 5.7.4-1); of a UE the smallest of its flows"
         ),
         clause="own definition",
         no_value="the row has no flow with a delay budget",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.MeanMcsDl",
         unit="1",
         levels=("ue", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
         high=31,
         definition=(
             "MCS index of the first downlink transmissions in the period, mean over transport blocks; "
@@ -94,31 +73,24 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="no first transmission in the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.SpectralEffDl",
         unit="bit/PRB",
         levels=("ue", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "bits delivered per downlink PRB used, HARQ retransmissions counting as use; a PRB is one "
             "slot long"
         ),
         clause="own definition",
         no_value="no downlink PRB was used in the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.Weight",
         unit="1",
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=100,
         definition=(
             "factor on the UE's metric in the downlink scheduler in force at the end of the period; see "
@@ -126,23 +98,18 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="never: 1 is the neutral weight",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.StallTime",
         unit="ms",
         levels=("ue", "qos_flow"),
         collection=Collection.COUNTER,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "time in the period in which the playing of a stream stood still because its buffer had run dry; "
             "the wait before it first plays is not in it"
         ),
         clause="own definition",
         no_value="the row has no stream that is played from a buffer",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.Stalls",
@@ -150,20 +117,15 @@ OWN: tuple[Measurement, ...] = (
         levels=("ue", "qos_flow"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="times in the period that the playing of a stream came to a stand because its buffer ran dry",
         clause="own definition",
         no_value="the row has no stream that is played from a buffer",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.UE.OllaTarget",
         unit="1",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=1,
         definition=(
             "block error rate that the outer loop steers first downlink transmissions to, at the end of "
@@ -171,14 +133,12 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="the node has no outer loop",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Cell.TxPower",
         unit="dBm",
         levels=("cell",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-30,
         high=60,
         definition=(
@@ -187,20 +147,17 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="the cell is switched off",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Cell.Offset",
         unit="dB",
         levels=("cell",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-24,
         high=24,
         definition="cell individual offset in force at the end of the period; see SetCellOffset",
         clause="own definition",
         no_value="never: 0 dB is the neutral offset",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Cell.State",
@@ -208,7 +165,6 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.GAUGE,
         integer=True,
-        low=0,
         high=4,
         definition=(
             "power state at the end of the period: 0 active, 1 micro sleep, 2 light sleep, 3 deep sleep, "
@@ -216,7 +172,6 @@ OWN: tuple[Measurement, ...] = (
         ),
         clause="own definition",
         no_value="never: 0 is active",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.MM.HoPingPong",
@@ -224,15 +179,12 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "handovers out of the cell back to the one that the UE came from, within the ping-pong time "
             "that the node states"
         ),
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.MM.HoShortStay",
@@ -240,15 +192,12 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "handovers out of the cell after a stay below the ping-pong time that the node states, ping-"
             "pongs included"
         ),
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.MM.HoCommandLost",
@@ -256,15 +205,12 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "handovers out of the cell that failed because T310 ran or the radio link had failed when the "
             "command should arrive (TR 36.839, state 2)"
         ),
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.MM.HoTargetLost",
@@ -272,15 +218,12 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "handovers out of the cell that failed because the target lay below Qout at the end of "
             "execution (TR 36.839, state 3)"
         ),
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.MM.RadioLinkFailures",
@@ -288,56 +231,44 @@ OWN: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="radio links that failed in the cell: T310 expired (TS 38.331 5.3.10.3)",
         clause="own definition",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Slice.MinQuota",
         unit="%",
         levels=("slice",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=100,
         definition=(
             "minimum share of the cell's downlink PRBs in force at the end of the period; see SetSliceQuota"
         ),
         clause="own definition",
         no_value="never: 0 is the default",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Slice.MaxQuota",
         unit="%",
         levels=("slice",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=100,
         definition=(
             "maximum share of the cell's downlink PRBs in force at the end of the period; see SetSliceQuota"
         ),
         clause="own definition",
         no_value="never: 100 is the default",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="X.Slice.DedicatedQuota",
         unit="%",
         levels=("slice",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=100,
         definition=(
             "dedicated share of the cell's downlink PRBs in force at the end of the period; see SetSliceQuota"
         ),
         clause="own definition",
         no_value="never: 0 is the default",
-        carrier=NONE_KNOWN,
     ),
 )

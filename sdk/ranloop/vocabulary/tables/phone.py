@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ranloop.vocabulary.model import Collection, Measurement
-from ranloop.vocabulary.tables.wording import NO_BOUND, NOT_LOGGED
+from ranloop.vocabulary.tables.wording import NOT_LOGGED
 
 PHONE: tuple[Measurement, ...] = (
     Measurement(
@@ -11,9 +11,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="kbit/s",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "downlink rate that the phone counts over all its applications; unlike DRB.UEThpDl idle time "
             "is part of it"
@@ -28,9 +25,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="kbit/s",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="uplink rate that the phone counts over all its applications, idle time included",
         clause="own definition",
         no_value=NOT_LOGGED,
@@ -42,8 +36,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="km/h",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
-        low=0,
         high=500,
         definition="speed over ground by the phone's satellite receiver",
         clause="own definition",
@@ -55,7 +47,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="dB",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-30,
         high=60,
         definition=(
@@ -71,7 +62,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-140,
         high=0,
         definition="received signal strength over the carrier as the phone reports it",
@@ -85,7 +75,6 @@ PHONE: tuple[Measurement, ...] = (
         levels=("ue",),
         collection=Collection.GAUGE,
         integer=True,
-        low=0,
         high=1,
         definition="1 while the phone says it is on 5G, else 0",
         clause="own definition",
@@ -98,7 +87,6 @@ PHONE: tuple[Measurement, ...] = (
         levels=("ue",),
         collection=Collection.GAUGE,
         integer=True,
-        low=0,
         high=1,
         definition="1 while a download test runs (State is D), 0 while the phone is idle (I)",
         clause="own definition",
@@ -110,7 +98,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-156,
         high=-31,
         definition="RSRP of the strongest neighbour cell that the phone lists",
@@ -123,7 +110,6 @@ PHONE: tuple[Measurement, ...] = (
         unit="dB",
         levels=("ue",),
         collection=Collection.GAUGE,
-        integer=False,
         low=-43,
         high=20,
         definition="RSRQ of the strongest neighbour cell that the phone lists",

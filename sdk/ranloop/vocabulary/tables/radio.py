@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ranloop.vocabulary.model import Collection, Measurement
-from ranloop.vocabulary.tables.wording import NO_REPORT, NONE_KNOWN
+from ranloop.vocabulary.tables.wording import NO_REPORT
 
 RADIO: tuple[Measurement, ...] = (
     Measurement(
@@ -12,7 +12,6 @@ RADIO: tuple[Measurement, ...] = (
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
         integer=True,
-        low=0,
         high=15,
         definition=(
             "latest wideband channel quality indicator; its meaning depends on the CQI table in force "
@@ -27,7 +26,6 @@ RADIO: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
         low=-156,
         high=-31,
         definition=(
@@ -43,7 +41,6 @@ RADIO: tuple[Measurement, ...] = (
         unit="dB",
         levels=("ue", "qos_flow"),
         collection=Collection.GAUGE,
-        integer=False,
         low=-43,
         high=20,
         definition=(
@@ -59,20 +56,17 @@ RADIO: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("ue", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
         low=-156,
         high=-31,
         definition="mean of the layer-1 SS-RSRP values that the UE reported in the period",
         clause="E2SM-KPM v3.00 7.10.7",
         no_value="no layer-1 report in the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="L1M.DL-SS-SINR",
         unit="dB",
         levels=("ue", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
         low=-23,
         high=40,
         definition=(
@@ -81,6 +75,5 @@ RADIO: tuple[Measurement, ...] = (
         ),
         clause="E2SM-KPM v3.00 7.10.8",
         no_value="no layer-1 report in the period",
-        carrier=NONE_KNOWN,
     ),
 )

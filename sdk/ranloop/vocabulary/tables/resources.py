@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ranloop.vocabulary.model import Collection, Measurement
-from ranloop.vocabulary.tables.wording import CELL_ASLEEP, NEVER, NO_BOUND, NONE_KNOWN, OCUDU_NODE_UE
+from ranloop.vocabulary.tables.wording import CELL_ASLEEP, NEVER, OCUDU_NODE_UE
 
 RESOURCES: tuple[Measurement, ...] = (
     Measurement(
@@ -12,7 +12,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
         high=100,
         definition=(
             "share of the downlink PRBs used for any purpose: floor(100 × PRBs used / PRBs available); "
@@ -28,7 +27,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
         high=100,
         definition="share of the uplink PRBs used for any purpose: floor(100 × PRBs used / PRBs available)",
         clause="TS 28.552 5.1.1.2.2",
@@ -41,8 +39,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "downlink PRBs used for data traffic in a slot, mean over the period; the specification "
             "rounds it to a whole number, which blurs single UEs"
@@ -58,8 +54,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="downlink PRBs available in a slot, mean over the period",
         clause="TS 28.552 5.1.1.2.6",
         no_value=CELL_ASLEEP,
@@ -71,8 +65,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="uplink PRBs used for data traffic in a slot, mean over the period",
         clause="TS 28.552 5.1.1.2.7",
         no_value=CELL_ASLEEP,
@@ -84,8 +76,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="uplink PRBs available in a slot, mean over the period",
         clause="TS 28.552 5.1.1.2.8",
         no_value=CELL_ASLEEP,
@@ -97,12 +87,9 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "slice"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="most downlink PRBs used for data traffic in a slot of the period",
         clause="TS 28.552 5.1.1.2.9",
         no_value=CELL_ASLEEP,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="TB.TotNbrDlInitial",
@@ -110,8 +97,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="first transmissions of downlink transport blocks; HARQ retransmissions are left out",
         clause="TS 28.552 5.1.1.7.1",
         no_value=NEVER,
@@ -123,15 +108,12 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "first transmissions of downlink transport blocks that failed; the initial BLER is this over "
             "TB.TotNbrDlInitial (the missing letter is the specification's)"
         ),
         clause="TS 28.552 5.1.1.7.2",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
         aliases=("TB.InitialErrNbrDl",),
     ),
     Measurement(
@@ -140,8 +122,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="downlink transport blocks sent, first transmissions and HARQ retransmissions together",
         clause="TS 28.552 5.1.1.7.3",
         no_value=NEVER,
@@ -153,14 +133,11 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "downlink transport blocks that failed, first transmissions and HARQ retransmissions together"
         ),
         clause="TS 28.552 5.1.1.7.4",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
         aliases=("TB.ErrTotalNbrDl",),
     ),
     Measurement(
@@ -169,12 +146,9 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell", "ue"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="downlink transport blocks still in error after their last HARQ retransmission",
         clause="TS 28.552 5.1.1.7.5",
         no_value=NEVER,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="RACH.PreambleDedCell",
@@ -182,8 +156,6 @@ RESOURCES: tuple[Measurement, ...] = (
         levels=("cell",),
         collection=Collection.EVENTS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "dedicated random-access preambles received in the cell, mean per the specification's "
             "counting interval"
@@ -197,44 +169,34 @@ RESOURCES: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("cell",),
         collection=Collection.STATUS,
-        integer=False,
         low=-30,
         high=60,
         definition="highest transmit power of the carrier in the period",
         clause="TS 28.552 5.1.1.29.1",
         no_value=CELL_ASLEEP,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="PEE.AvgPower",
         unit="W",
         levels=("cell",),
         collection=Collection.STATUS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "mean electrical power drawn; the specification counts a whole network function, ranloop one "
             "cell's equipment"
         ),
         clause="TS 28.552 5.1.1.19.2.1",
         no_value="the node has no power model or meter",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="PEE.Energy",
         unit="kWh",
         levels=("cell",),
         collection=Collection.STATUS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "electrical energy drawn in the period; the specification counts a whole network function, "
             "ranloop one cell's equipment"
         ),
         clause="TS 28.552 5.1.1.19.3",
         no_value="the node has no power model or meter",
-        carrier=NONE_KNOWN,
     ),
 )

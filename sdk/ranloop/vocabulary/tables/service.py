@@ -6,10 +6,8 @@ from ranloop.vocabulary.model import Collection, Measurement
 from ranloop.vocabulary.tables.wording import (
     CELL_ASLEEP,
     NEVER,
-    NO_BOUND,
     NO_DELIVERY,
     NO_VOLUME,
-    NONE_KNOWN,
     OCUDU_ALL,
 )
 
@@ -19,9 +17,6 @@ SERVICE: tuple[Measurement, ...] = (
         unit="kbit/s",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "downlink RLC volume over transfer time of bursts longer than one slot, both without the "
             "piece that empties the buffer; over UEs or periods a ratio of sums, not a mean of ratios"
@@ -36,9 +31,6 @@ SERVICE: tuple[Measurement, ...] = (
         unit="kbit/s",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="uplink counterpart of DRB.UEThpDl",
         clause="TS 28.552 5.1.1.3.3",
         no_value="no burst longer than one slot was served in the period",
@@ -49,8 +41,6 @@ SERVICE: tuple[Measurement, ...] = (
         unit="%",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.STATUS,
-        integer=False,
-        low=0,
         high=100,
         definition=(
             "share of the downlink volume that went out in bursts of a single slot, which DRB.UEThpDl "
@@ -58,32 +48,24 @@ SERVICE: tuple[Measurement, ...] = (
         ),
         clause="TS 28.552 5.1.1.3.5",
         no_value=NO_VOLUME,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="DRB.AirIfDelayDl",
         unit="0.1 ms",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "mean time over the air interface: from handing the last part of an RLC SDU to MAC until the UE "
             "has it, by HARQ feedback, retransmissions included; over delivered SDUs only"
         ),
         clause="TS 28.552 5.1.1.1.1",
         no_value=NO_DELIVERY,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="DRB.AirIfDelayUl",
         unit="0.1 ms",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="mean time of an uplink packet over the air interface",
         clause="TS 28.552 5.1.1.1.3",
         no_value="no uplink packet was received in the period",
@@ -94,9 +76,6 @@ SERVICE: tuple[Measurement, ...] = (
         unit="0.1 ms",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition="mean RLC delay of an uplink packet",
         clause="TS 28.552 5.1.1.1.4",
         no_value="no uplink packet was received in the period",
@@ -107,9 +86,6 @@ SERVICE: tuple[Measurement, ...] = (
         unit="0.1 ms",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "mean time of an RLC SDU inside the gNB-DU, from its arrival at RLC until its last part goes "
             "to MAC for the first time; over sent SDUs only, so discarding late ones makes it look "
@@ -124,15 +100,11 @@ SERVICE: tuple[Measurement, ...] = (
         unit="0.1 ms",
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.EVENTS,
-        integer=False,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "mean latency of an IP packet inside the gNB-DU when no earlier data of the same UE waits there"
         ),
         clause="TS 28.552 5.1.3.4.2",
         no_value="no SDU arrived at an empty buffer in the period",
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="DRB.RlcPacketDropRateDl",
@@ -140,7 +112,6 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.STATUS,
         integer=True,
-        low=0,
         high=1000000,
         definition=(
             "10⁶ × RLC SDUs dropped in the gNB-DU before any part went over the air / RLC SDUs that arrived"
@@ -155,8 +126,6 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "RLC SDU volume transmitted in the downlink, 1 kbit = 1000 bit; before E2SM-KPM v3 it was in Mbit"
         ),
@@ -170,8 +139,6 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "RLC SDU volume transmitted in the uplink, 1 kbit = 1000 bit; before E2SM-KPM v3 it was in Mbit"
         ),
@@ -185,8 +152,6 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "volume of PDCP SDUs delivered to the PDCP layer in the downlink; Mbit in TS 28.552, kbit "
             "since E2SM-KPM v3"
@@ -201,8 +166,6 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "ue", "slice", "qos_flow"),
         collection=Collection.COUNTER,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "volume of PDCP SDUs delivered by the PDCP layer to higher layers in the uplink; Mbit in TS "
             "28.552, kbit since E2SM-KPM v3"
@@ -217,15 +180,12 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "slice"),
         collection=Collection.EVENTS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition=(
             "UEs with downlink data waiting, mean over samples in the period; the specification rounds "
             "it to a whole number"
         ),
         clause="TS 28.552 5.1.1.23.1",
         no_value=CELL_ASLEEP,
-        carrier=NONE_KNOWN,
     ),
     Measurement(
         name="DRB.MaxActiveUeDl",
@@ -233,11 +193,8 @@ SERVICE: tuple[Measurement, ...] = (
         levels=("cell", "slice"),
         collection=Collection.EVENTS,
         integer=True,
-        low=0,
-        high=NO_BOUND,
         definition="UEs with downlink data waiting, highest sample in the period",
         clause="TS 28.552 5.1.1.23.2",
         no_value=CELL_ASLEEP,
-        carrier=NONE_KNOWN,
     ),
 )

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import Final
-
-NO_BOUND: Final = inf
-
 # When there is no value.
 NEVER = "never: a count of 0 is a value"
 NO_DELIVERY = "no SDU of the row was delivered in the period"
@@ -17,6 +12,5 @@ NOT_LOGGED = "the log has no reading at that second"
 
 # Which open stacks send it, and at which E2SM-KPM level. Levels as the stacks register them; report style
 # 1 carries the node level, 4 (the one that most xApps use) the UE level.
-NONE_KNOWN = "none known"
 OCUDU_NODE_UE = "ocudu DU: node and UE level"
 OCUDU_ALL = "ocudu DU: node, UE and QoS-flow level"
