@@ -194,7 +194,9 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
     Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
     measures as strongest; where all cells sleep it waits until one is awake.
     """
-    some_awake = _note_powers(cells, radio)
+    some_awake = _note_powers(
+        cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw
+    )
     for u in range(ues.id.size):
         if slot >= ues.end_slot[u]:
             next_session(radio.seed, u, ues, radio.sessions)
@@ -229,22 +231,35 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             ues.cell[u] = np.argmax(rsrp_dbm)
         elif handover.phase[u] == SEARCHING and slot >= handover.due_slot[u]:
             best = int(np.argmax(rsrp_dbm))
-            reestablish(u, slot, best, _sinr_of(u, best, cells, links, radio), ues, handover)
-        _renew_links(u, cells, ues, links, radio)
+            reestablish(
+                u,
+                slot,
+                best,
+                _sinr_of(best, radio.gain[u], radio.sent_mw, cells.load, links.noise_mw[0]),
+                ues,
+                handover,
+            )
+        _renew_links(
+            u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
+        )  # fmt: skip
         if not starts and advance_mobility(
             u, slot, serving_sinr(u, cells, links), rsrp_dbm, cells.cio_db, ues, handover
         ):
-            _renew_links(u, cells, ues, links, radio)
+            _renew_links(
+                u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
+            )  # fmt: skip
 
 
 @bare_kernel
-def _note_powers(cells: Cells, radio: RadioState) -> bool:
+def _note_powers(
+    cell_state: I32, tx_power_dbm: F64, rbg_share_db: float, sent_dbm: F64, sent_mw: F64
+) -> bool:
     """Take in what every cell sends; whether there is one that does not sleep."""
     some_awake = False
-    for cell in range(cells.state.size):
-        awake = cells.state[cell] == ACTIVE
-        radio.sent_dbm[cell] = cells.tx_power_dbm[cell] if awake else -np.inf
-        radio.sent_mw[cell] = math.exp(_NEPER_PER_DB * (radio.sent_dbm[cell] + radio.rbg_share_db))
+    for cell in range(cell_state.size):
+        awake = cell_state[cell] == ACTIVE
+        sent_dbm[cell] = tx_power_dbm[cell] if awake else -np.inf
+        sent_mw[cell] = math.exp(_NEPER_PER_DB * (sent_dbm[cell] + rbg_share_db))
         some_awake |= awake
     return some_awake
 
@@ -252,10 +267,12 @@ def _note_powers(cells: Cells, radio: RadioState) -> bool:
 @bare_kernel
 def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
-    _note_powers(cells, radio)
+    _note_powers(cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
     for u in range(ues.id.size):
         if ues.connected[u]:
-            _renew_links(u, cells, ues, links, radio)
+            _renew_links(
+                u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
+            )  # fmt: skip
 
 
 @bare_kernel
@@ -277,8 +294,10 @@ def request_handover(
         return False
     handover.counts[REQUESTED, ues.cell[u]] += 1
     if send_command(u, slot, cell, ues, handover):
-        _note_powers(cells, radio)
-        _renew_links(u, cells, ues, links, radio)
+        _note_powers(cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
+        _renew_links(
+            u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
+        )  # fmt: skip
     return True
 
 
@@ -314,15 +333,15 @@ def serving_sinr(u: int, cells: Cells, links: Links) -> float:
 
 
 @bare_kernel
-def _sinr_of(u: int, cell: int, cells: Cells, links: Links, radio: RadioState) -> float:
+def _sinr_of(cell: int, gain: F32, sent_mw: F64, load: F32, noise_mw: float) -> float:
     """What `serving_sinr` would be on any cell."""
-    wanted_mw, other_mw = 0.0, float(links.noise_mw[0])
-    for i in range(cells.load.size):
-        power_mw = radio.gain[u, i] * radio.sent_mw[i]
+    wanted_mw, other_mw = 0.0, float(noise_mw)
+    for i in range(load.size):
+        power_mw = gain[i] * sent_mw[i]
         if i == cell:
             wanted_mw = power_mw
         else:
-            other_mw += power_mw * cells.load[i]
+            other_mw += power_mw * load[i]
     return wanted_mw / other_mw
 
 
@@ -384,27 +403,36 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
 
 
 @bare_kernel
-def _renew_links(u: int, cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
-    """Sort one UE's cells into serving, K strongest others and the rest."""
-    gain, power_mw, cell_of, rx_mw = radio.gain[u], radio.power_mw, links.cell[u], links.rx_mw[u]
+def _renew_links(
+    u: int,
+    serving: int,
+    load: F32,
+    links: Links,
+    gain: F32,
+    sent_mw: F64,
+    power_mw: F64,
+    seed: int,
+    fading: Fading,
+) -> None:
+    """Sort one UE's cells into serving, K strongest others and the rest; `power_mw` is scratch."""
+    cell_of, rx_mw = links.cell[u], links.rx_mw[u]
     for cell in range(power_mw.size):
-        power_mw[cell] = gain[cell] * radio.sent_mw[cell]
+        power_mw[cell] = gain[cell] * sent_mw[cell]
     cell_of[:] = -1
     rx_mw[:] = np.float32(0)
-    serving = ues.cell[u]
     cell_of[0], rx_mw[0] = serving, power_mw[serving]
     rest_mw = 0.0
     for cell in range(power_mw.size):
-        rest_mw += power_mw[cell] * cells.load[cell]
+        rest_mw += power_mw[cell] * load[cell]
         heard_mw = np.float32(power_mw[cell])  # as it is kept: of two that are alike, the first comes first
         # Cells that sleep are nobody's interferers; with many asleep there may be fewer than K others.
         if rx_mw.size > 1 and cell != serving and heard_mw > rx_mw[-1]:
             _insert_interferer(cell, heard_mw, cell_of, rx_mw)
     for rank in range(cell_of.size):
         if cell_of[rank] >= 0:
-            rest_mw -= power_mw[cell_of[rank]] * cells.load[cell_of[rank]]
+            rest_mw -= power_mw[cell_of[rank]] * load[cell_of[rank]]
     links.rest_mw[u] = max(rest_mw, 0.0)
-    assign_links(radio.seed, u, cell_of, radio.fading)
+    assign_links(seed, u, cell_of, fading)
 
 
 @bare_kernel
