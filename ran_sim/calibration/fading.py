@@ -191,7 +191,7 @@ def mean_power_variance(width_hz: float) -> float:
 def _taps_end() -> str:
     return (
         f"Eight taps of equal power keep a correlation of {far_correlation():.2f} between RBGs however far apart, where an "
-        "exponential profile has none left; an RBG hears no single strong or late path."
+        "exponential profile has none left."
     )
 
 
