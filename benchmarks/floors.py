@@ -21,6 +21,7 @@ from ran_sim import random
 from ran_sim.counters import TB_TOTAL
 from ran_sim.engine import Engine
 from ran_sim.fading import STANDING_WAVES, TAPS
+from ran_sim.radio import RadioState
 
 _ROUNDS = 7
 _N = 4096  # float32 and int64 numbers that a loop goes through: 16 and 32 kB
@@ -34,7 +35,9 @@ _COMBINE_TAPS = (
     36  # operations a process and RBG: eight products and their sum for each of two parts, the power
 )
 _EXPONENTIAL = 20  # operations of 2^x: split 6, polynomial 12, join 2
-_MEASURED_LINK = 3  # functions a UE and cell: two of its measurement error, one of its power
+_MEASURED_LINK = (
+    1.5  # functions a UE and cell: a logarithm, a sine and a cosine make two cells' errors of one draw
+)
 _PATH_GAIN = (
     14  # functions a moved UE and site: chance and state of sight 4, path losses 5, directions and antenna 5
 )
@@ -154,7 +157,7 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     k = world.links.fading.shape[1] - 1
     processes = world.radio.fading.cell.shape[1]
     links, tick_slots = ues * cells, int(world.radio.tick_slots)
-    moved_to = int((world.radio.motion.indoor == 0).sum()) * world.radio.topology.site_x_m.size
+    moved_to = _renewals(world.radio) * world.radio.topology.site_x_m.size
     fade_ops = STANDING_WAVES * TAPS * processes * _STANDING_WAVE + processes * n_rbg * _COMBINE_TAPS
     return {
         "arrivals_and_reports": Work(read=4 * ues + 3 * reports * n_rbg, touch=3 * reports),
@@ -182,10 +185,16 @@ def stage_work(engine: Engine) -> dict[str, Work]:
         "spend_slot": Work(vector_op=2 * cells * n_rbg),
         "radio tick": Work(
             function=(_MEASURED_LINK * links + _PATH_GAIN * moved_to) / tick_slots,
-            draw=links / tick_slots,
+            draw=0.5 * links / tick_slots,
             touch=_MAP_VALUES * moved_to / tick_slots,
         ),
     }
+
+
+def _renewals(radio: RadioState) -> float:
+    """UEs whose path gains are renewed on a mean tick: those who have gone on far enough since the last time."""
+    stride_m = radio.motion.speed_mps[radio.motion.speed_mps > 0.0] * radio.tick_s
+    return float(np.sum(1.0 / np.ceil(radio.renew_m / stride_m)))
 
 
 def _per_slot(engine: Engine) -> tuple[float, float, float]:

@@ -29,12 +29,12 @@ class Still:
                 cell = np.zeros((40, 5))
 
             class motion:
-                indoor = np.repeat([1, 0], [30, 10])
+                speed_mps = np.repeat([0.0, 5.0, 20.0], [30, 8, 2])
 
             class topology:
                 site_x_m = np.zeros(2)
 
-            tick_slots = 100
+            tick_slots, tick_s, renew_m = 100, 0.1, 1.6
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_work_costs_what_each_kind_takes() -> None:
 
 
 def test_fading_is_waves_and_taps_of_the_ues_that_are_evaluated(work: dict[str, Work]) -> None:
-    # 3 UEs x 5 processes x (4 taps x 8 waves x 29 operations + 10 RBGs x 33).
-    assert work["fade"] == Work(vector_op=3 * 5 * (32 * 29 + 330))
+    # 3 UEs x 5 processes x (8 taps x 2 standing waves x 17 operations + 10 RBGs x 36).
+    assert work["fade"] == Work(vector_op=3 * 5 * (16 * 17 + 360))
 
 
 def test_reception_looks_at_the_blocks_own_rbgs(work: dict[str, Work]) -> None:
@@ -70,8 +70,9 @@ def test_scheduling_compares_ues_once_for_each_dci_and_rbgs_for_each_chosen_ue(w
 
 
 def test_a_tick_is_spread_over_its_slots(work: dict[str, Work]) -> None:
-    # 40 x 2 links measured; 10 UEs outdoors move towards 2 sites.
-    assert work["radio tick"] == Work(function=(80 * 3 + 20 * 14) / 100, draw=0.8, touch=20 * 12 / 100)
+    # 40 x 2 links measured, two with one draw. Path gains change after 1.6 m: on each tick of the 2 UEs that go 2 m,
+    # on each fourth of the 8 that go 0.5 m; towards 2 sites.
+    assert work["radio tick"] == Work(function=(80 * 1.5 + 8 * 14) / 100, draw=0.4, touch=8 * 12 / 100)
 
 
 def test_every_stage_with_a_floor_is_clocked(work: dict[str, Work]) -> None:
