@@ -105,24 +105,19 @@ class CellEnv(gymnasium.Env[F32, F32]):
 
         Args:
             seed: Of the world; later episodes without one draw theirs from it.
-            options: "scenario" in place of the constructor's, with as many cells and the same 5QIs; every other name is
-                a path into it and its value, such as {"load": 1.5, "run.duration_s": 20.0}.
+            options: "scenario" in place of the constructor's, with as many cells, the same 5QIs, no more UE slots and no
+                wider a carrier; every other name is a path into it and its value, such as {"load": 1.5, "run.duration_s": 20.0}.
 
         Returns:
             The first observation, and {"seed": of this world, "scenario": its name, "ran_time_s": 0 at its slot 0}.
 
         Raises:
-            ValueError: Options that do not fit (ScenarioError), or another number of cells or UE slots or other 5QIs.
+            ValueError: Options that do not fit (ScenarioError), or do not fit the observation space.
         """
         super().reset(seed=seed)
         changes = dict(options or {})
         scenario = _as_scenario(changes.pop("scenario", self._scenario)).with_overrides(changes)
-        same = scenario.n_cell == self._scenario.n_cell and _five_qi(scenario) == self.five_qi
-        if not same or scenario.n_ue > self._scenario.n_ue:
-            raise ValueError(
-                f"scenario {scenario.name} has {scenario.n_cell} cells, {scenario.n_ue} UE slots and 5QIs {_five_qi(scenario)}; "
-                f"this environment was made for {self._scenario.n_cell}, at most {self._scenario.n_ue} and {self.five_qi}"
-            )
+        self._check_fit(scenario)
         world_seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self.engine = self._warmed_up(scenario, world_seed)
         self._step_slots = scenario.slots(STEP_MS)
@@ -136,6 +131,23 @@ class CellEnv(gymnasium.Env[F32, F32]):
         self._before = self.engine.snapshot()
         info = {"seed": world_seed, "scenario": scenario.name, "ran_time_s": self.engine.now_ns / 1e9}
         return self._observation(self._before), info
+
+    def _check_fit(self, scenario: Scenario) -> None:
+        """Refuse what the observation space, which is fixed, has no room for."""
+        same = scenario.n_cell == self._scenario.n_cell and _five_qi(scenario) == self.five_qi
+        if not same or scenario.n_ue > self._scenario.n_ue:
+            raise ValueError(
+                f"scenario {scenario.name} has {scenario.n_cell} cells, {scenario.n_ue} UE slots and 5QIs {_five_qi(scenario)}; "
+                f"this environment was made for {self._scenario.n_cell}, at most {self._scenario.n_ue} and {self.five_qi}"
+            )
+        if _peak_mbps(scenario) > _peak_mbps(
+            self._scenario
+        ):  # else throughput would be cut at the space's bound
+            own, made_for = scenario.carrier, self._scenario.carrier
+            raise ValueError(
+                f"scenario {scenario.name} has {own.bandwidth_prb} PRBs at {own.scs_khz} kHz; this environment was made for "
+                f"{made_for.bandwidth_prb} at {made_for.scs_khz} kHz, or less: make it with the widest carrier"
+            )
 
     def _warmed_up(self, scenario: Scenario, seed: int) -> Engine:
         """A world at the end of its warm-up; the last one is kept, so that it costs nothing to begin it again."""
@@ -240,10 +252,15 @@ def _in_budget(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(outcomes > 0, happy / np.maximum(outcomes, 1), 1.0)
 
 
+def _peak_mbps(scenario: Scenario) -> float:
+    """What no cell of the carrier exceeds."""
+    elements_per_s = 12 * 14 * scenario.carrier.bandwidth_prb / (scenario.slot_ns * 1e-9)
+    return _BITS_PER_RE * elements_per_s / 1e6
+
+
 def _bounds(scenario: Scenario, n_class: int) -> tuple[F32, F32]:
     """Of one cell's row."""
-    symbols_per_s = 12 * 14 * scenario.carrier.bandwidth_prb / (scenario.slot_ns * 1e-9)
-    peak_mbps = _BITS_PER_RE * symbols_per_s / 1e6
+    peak_mbps = _peak_mbps(scenario)
     log2_span = float(np.log2(WEIGHT_SPAN))
     low = [0.0] * (_CELL_COLUMNS - 1) + [-CIO_SPAN_DB] + [-log2_span] * n_class + [0.0] * n_class
     high = [1.0, scenario.n_ue, peak_mbps, peak_mbps, 15.0, 1.0, _MOST_BACKLOG_MB, CIO_SPAN_DB]

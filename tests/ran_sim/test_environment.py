@@ -149,6 +149,15 @@ def test_options_change_the_world_of_one_episode(env: CellEnv) -> None:
         ({"scenario": "one-cell"}, "has 1 cells, 30 UE slots and 5QIs"),
         ({"traffic.gaming.five_qi": 4}, r"5QIs \(2, 4, 9\)"),
         ({"traffic.gaming.ues": 9}, "31 UE slots"),
+        (
+            {"carrier.bandwidth_prb": 52},
+            "has 52 PRBs at 30 kHz; this environment was made for 51 at 30 kHz, or less",
+        ),
+        (
+            {"carrier.scs_khz": 60},
+            "has 51 PRBs at 60 kHz; this environment was made for 51 at 30 kHz, or less",
+        ),
+        ({"load": float("nan")}, "load: got nan, want a finite number"),
         ({"lod": 1}, "lod: got 1, want no such field"),
         ({"run.duration_s": 0.55}, "want a step of 100 ms after the warm-up"),
     ],
@@ -157,6 +166,10 @@ def test_options_that_do_not_fit_are_refused(env: CellEnv, options: dict[str, An
     with pytest.raises(ValueError, match=words) as caught:
         env.reset(seed=1, options=options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_narrower_carrier_stays_inside_the_space(env: CellEnv) -> None:
+    assert rollout(env, 1, **{"carrier.bandwidth_prb": 24})  # which looks at every observation
 
 
 @pytest.mark.parametrize("action", [np.zeros(3), np.full((3, 4), 1.01), np.full((3, 4), np.nan)])
