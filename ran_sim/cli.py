@@ -283,15 +283,19 @@ def sweep(
     )
     with shown:
         job = shown.add_task("runs", total=len(runs))
-        records = sweeps.sweep(
-            base,
-            runs,
-            folder,
-            jobs=jobs or len(os.sched_getaffinity(0)),
-            per_session=per_session,
-            on_done=lambda _record, _known: shown.advance(job),
-            collect=lambda done: sweeps.write_results(results, done, base),
-        )
+        try:
+            records = sweeps.sweep(
+                base,
+                runs,
+                folder,
+                jobs=jobs or len(os.sched_getaffinity(0)),
+                per_session=per_session,
+                on_done=lambda _record, _known: shown.advance(job),
+                collect=lambda done: sweeps.write_results(results, done, base),
+            )
+        except KeyboardInterrupt:
+            print(f"interrupted; {folder} keeps what was done, the same call goes on", file=sys.stderr)
+            raise typer.Exit(130) from None
     if per_session:
         sweeps.write_sessions(sessions, records, runs, folder, base)
     files = [str(results), *([str(sessions)] if per_session else [])]

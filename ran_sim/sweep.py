@@ -14,6 +14,7 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -182,6 +183,10 @@ def _sweep(
                 if collect and time.monotonic() - collected_s > _COLLECT_EVERY_S:
                     collect(so_far())
                     collected_s = time.monotonic()
+    except KeyboardInterrupt:
+        # Processes were let end what they had begun.
+        done |= {run.name: record for run in left if (record := _read(folder, run, per_session)) is not None}
+        raise
     finally:
         if collect and done:
             collect(so_far())
@@ -257,9 +262,9 @@ def _run_all(
             yield run, _do(run, folder, per_session)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context, initializer=_end_with_parent) as pool:
-        futures = {pool.submit(_do, run, folder, per_session): run for run in runs}
+    with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context, initializer=_follow_parent) as pool:
         try:
+            futures = {pool.submit(_do, run, folder, per_session): run for run in runs}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
@@ -267,11 +272,12 @@ def _run_all(
                 f"a process died; {folder} keeps what was done, the same call goes on"
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun need not run any more
+            pool.shutdown(cancel_futures=True)  # what has not begun need not run any more
 
 
-def _end_with_parent() -> None:
-    """Let this process end when its parent is killed, which cannot tell it to."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C, which reaches all processes, to the parent; end when it is killed, which cannot tell anyone to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

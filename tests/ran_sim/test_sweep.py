@@ -22,7 +22,7 @@ from ran_sim.engine import Engine
 from ran_sim.provenance import platform_provenance, scenario_hash
 from ran_sim.scenario import ScenarioError, load_scenario
 from ran_sim.score import score
-from ran_sim.sweep import Run, SweepError
+from ran_sim.sweep import Record, Run, SweepError
 
 BASE = load_scenario("one-cell").with_overrides({"duration_s": 0.4, "warmup_s": 0.1})
 SETTINGS: dict[str, list[Any]] = {"load": [0.5, 1.0], "scheduler": ["pf", "rr"]}
@@ -114,6 +114,23 @@ def test_what_was_done_before_an_error_is_collected(tmp_path: Path) -> None:
 
 
 # -- killed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupted_sweep_begins_nothing_more_and_collects_what_is_done(
+    tmp_path: Path, jobs: int
+) -> None:
+    runs = sweeps.plan(BASE, range(60), {})
+    collected: list[Record] = []
+
+    def interrupt(_record: Record, _known: bool) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweeps.sweep(BASE, runs, tmp_path, jobs=jobs, on_done=interrupt, collect=collected.extend)
+    kept = {path.stem for path in tmp_path.glob("*-*.json")}
+    assert 1 <= len(kept) < 60  # besides what was done, what was under way
+    assert {f"{record.scenario_hash}-{record.seed:010d}" for record in collected} == kept
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
