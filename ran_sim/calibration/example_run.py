@@ -1,10 +1,14 @@
-"""One run of `seven-sites` to look at: what a network does over 20 seconds, in steps of 100 ms. Nothing is checked."""
+"""One run of `seven-sites` to look at: what a network does over 20 seconds, in steps of 100 ms. Nothing is checked.
+
+Time series of the whole network, and distributions over its UEs: of their SINR, and of what their sessions got.
+"""
 
 from __future__ import annotations
 
 import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.calibration.check import Plot, Section, Series
@@ -16,13 +20,15 @@ from ran_sim.state import F64
 
 STEP_S = 0.1
 DURATION_S = 20.0
-QUICK_DURATION_S = 2.0
+QUICK_DURATION_S = 4.0
+LEAST_S = 1.0  # of a session, for its throughput to mean something
 
 
 def run(quick: bool = False) -> Section:
     """Throughput, PRB use, delay, users and handovers over time, seed 1."""
     engine = Engine(load_scenario("seven-sites"), seed=1)
-    snapshots = _snapshots(engine, QUICK_DURATION_S if quick else DURATION_S)
+    looks = _looks(engine, QUICK_DURATION_S if quick else DURATION_S)
+    snapshots = [snapshot for snapshot, _ in looks]
     time_s = np.array([snapshot.slot for snapshot in snapshots[1:]]) * engine.slot_ns / 1e9
     periods = [later.since(earlier) for earlier, later in itertools.pairwise(snapshots)]
     by_class = np.stack([period.cell_class.sum(axis=0) for period in periods], axis=-1)  # [n_class, N, time]
@@ -42,6 +48,7 @@ def run(quick: bool = False) -> Section:
         COUNTERS[row]: np.array([float(snapshot.handover[row].sum()) for snapshot in snapshots[1:]])
         for row in (ATTEMPTS, SUCCESSES, PING_PONGS)
     }
+    sinr_db = np.concatenate([snapshot_sinr_db for _, snapshot_sinr_db in looks])
     return Section(
         title="One run of seven-sites",
         checks=(),
@@ -68,14 +75,66 @@ def run(quick: bool = False) -> Section:
             ),
             plot("users", "UEs in RRC_CONNECTED", "UEs", {"connected": connected}),
             plot("handovers", "Handovers since the start", "number", handovers),
+            _cdf("sinr-cdf", "SINR on the serving cell, without fast fading, of all UEs at all times", "dB", {"UEs": sinr_db}),
+            _cdf("user-throughput-cdf", "Mean throughput of a session", "Mb/s", _throughput_mbps(engine)),
+            _cdf("in-budget-cdf", "Packets of a session in budget", "%", _in_budget_pct(engine)),
         ),
     )  # fmt: skip
 
 
-def _snapshots(engine: Engine, duration_s: float) -> list[Snapshot]:
+def _looks(engine: Engine, duration_s: float) -> list[tuple[Snapshot, F64]]:
+    """Counters, and the SINR of every connected UE, at the start and after every step."""
     step, end = engine.scenario.slots(STEP_S * 1e3), engine.scenario.slots(duration_s * 1e3)
-    snapshots = [engine.snapshot()]
+    looks = [(engine.snapshot(), np.zeros(0))]
     for slot in range(step, end + 1, step):
         engine.run_until(slot)
-        snapshots.append(engine.snapshot())
-    return snapshots
+        looks.append((engine.snapshot(), _sinr_db(engine)))
+    return looks
+
+
+def _sinr_db(engine: Engine) -> F64:
+    """Of the connected UEs, mean of one branch, interferers weighted with their load; see `radio.serving_sinr`."""
+    links, load = engine.links, engine.cells.load
+    others = links.cell[:, 1:]
+    interference_mw = (np.where(others >= 0, load[others], 0.0) * links.rx_mw[:, 1:]).sum(axis=1)
+    sinr = links.rx_mw[:, 0] / (links.noise_mw[0] + links.rest_mw + interference_mw)
+    heard = (engine.ues.connected > 0) & (sinr > 0.0)  # whoever searches for a cell has none to hear
+    return np.asarray(10.0 * np.log10(sinr[heard]), np.float64)
+
+
+def _throughput_mbps(engine: Engine) -> dict[str, F64]:
+    """By class, of each session that counted for a second or more, idle time included."""
+    sessions = engine.sessions()
+    begun = np.maximum(sessions["start_slot"], engine.warmup_slot)
+    seconds = (sessions["end_slot"] - begun) * engine.slot_ns / 1e9
+    long = seconds >= LEAST_S
+    mbps = sessions["delivered_bytes"][long] * 8 / 1e6 / seconds[long]
+    return _by_class(engine, sessions["traffic_class"][long], mbps)
+
+
+def _in_budget_pct(engine: Engine) -> dict[str, F64]:
+    """By delay-bound class, of each session with an outcome."""
+    sessions = engine.sessions()
+    outcomes = sessions["packets_in_budget"] + sessions["packets_late"] + sessions["packets_dropped"]
+    bound = np.array([traffic_class.delay_bound for traffic_class in engine.classes])
+    judged = bound[sessions["traffic_class"]] & (outcomes > 0)
+    share = 100.0 * sessions["packets_in_budget"][judged] / outcomes[judged]
+    return _by_class(engine, sessions["traffic_class"][judged], share)
+
+
+def _by_class(engine: Engine, of_class: NDArray[np.int64], values: F64) -> dict[str, F64]:
+    """Classes without a value are left out."""
+    return {
+        traffic_class.name: values[of_class == row]
+        for row, traffic_class in enumerate(engine.classes)
+        if (of_class == row).any()
+    }
+
+
+def _cdf(name: str, title: str, unit: str, samples: dict[str, F64]) -> Plot:
+    """Share of the samples up to each value, a curve per name."""
+    series = tuple(
+        Series(name=curve, x=np.sort(values), y=np.arange(1, len(values) + 1) / len(values))
+        for curve, values in samples.items()
+    )
+    return Plot(name=name, title=title, x_label=unit, y_label="share of them, up to this", series=series)

@@ -16,8 +16,10 @@ import pytest
 
 from ran_sim.calibration import report
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
+from ran_sim.calibration.example_run import _sinr_db
 from ran_sim.cli import main
 from ran_sim.engine import Engine
+from ran_sim.radio import serving_sinr
 from ran_sim.saved import SavedStateError
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.score import score
@@ -309,11 +311,32 @@ def test_every_module_with_a_run_is_a_subject() -> None:
     assert not {"check", "report"} & set(found)
 
 
+def test_the_sinr_that_the_example_run_shows_is_the_one_that_links_are_monitored_by() -> None:
+    engine = Engine(load_scenario("seven-sites"), seed=1)
+    engine.run_until(200)
+    connected = np.flatnonzero(engine.ues.connected).tolist()
+    monitored = [serving_sinr(u, engine.cells, engine.links) for u in connected]
+    assert _sinr_db(engine) == pytest.approx(10.0 * np.log10(monitored), abs=1e-4)
+
+
 def test_the_example_run_shows_what_it_says() -> None:
     found = report.run_subject("example_run", quick=True)
-    assert [plot.name for plot in found.plots] == ["throughput", "prb-use", "delay", "users", "handovers"]
+    series = ["throughput", "prb-use", "delay", "users", "handovers"]
+    assert [plot.name for plot in found.plots] == [
+        *series,
+        "sinr-cdf",
+        "user-throughput-cdf",
+        "in-budget-cdf",
+    ]
     use_pct = found.plots[1].series[0].y
     assert (use_pct >= 0).all()
     assert (use_pct <= 100).all()
     assert use_pct.max() > 50
-    assert found.plots[0].series[0].x.tolist() == pytest.approx(np.arange(1, 21) / 10)
+    assert found.plots[0].series[0].x.tolist() == pytest.approx(np.arange(1, 41) / 10)
+    for plot in found.plots[len(series) :]:
+        for curve in plot.series:
+            assert (np.diff(curve.x) >= 0).all()
+            assert curve.y == pytest.approx(np.arange(1, len(curve.x) + 1) / len(curve.x))
+    names = [[curve.name for curve in plot.series] for plot in found.plots]
+    assert names[6] == [cls.name for cls in load_scenario("seven-sites").traffic]
+    assert names[7] == names[6][1:]  # best effort has no budget
