@@ -205,13 +205,14 @@ def test_a_path_loss_that_is_none_stops_the_run_before_its_first_slot(loss_db: f
     assert engine.slot == 0
 
 
-def test_a_path_loss_that_is_none_without_sight_only_is_told_so() -> None:
+@pytest.mark.parametrize("blocked_db", [math.nan, math.inf])
+def test_a_path_loss_that_is_none_without_sight_only_is_told_so(blocked_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
     ) -> float:
-        return 100.0 if sight == 1.0 else math.nan
+        return 100.0 if sight == 1.0 else blocked_db
 
-    with pytest.raises(PluginError, match=r"^broken\(.*, 0\) gives a path loss of nan dB"):
+    with pytest.raises(PluginError, match=rf"^broken\(.*, 0\) gives a path loss of {blocked_db} dB"):
         Engine(ONE_CELL.with_overrides({"radio.line_of_sight": "never"}), seed=3, path_loss=broken).run_until(
             1
         )
