@@ -25,6 +25,7 @@ from ran_sim._jit import compiled_before
 from ran_sim.energy import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.periods import Period, PeriodMeter
+from ran_sim.plugins import PluginError
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.score import score
 from ran_sim.sections import SliceQuota
@@ -250,11 +251,21 @@ class SimWorld:
         return self._delay_slots + min((left // every + 1) * every for every in self._period_slots.values())
 
     def advance(self, until_ns: int) -> None:
-        """Move to the first slot boundary at or after `until_ns`, at most to the next report and the end."""
+        """Move to the first slot boundary at or after `until_ns`, at most to the next report and the end.
+
+        Raises:
+            NodeError: A plug-in of the scenario gives what no simulation can go on with.
+        """
         until = min(-(-until_ns // self.slot_ns), self._next_report_slot(), self.end_ns // self.slot_ns)
-        for period in self._meter.run_until(until):
+        for period in self._periods_until(until):
             due = _Due(period.end.slot + self._delay_slots, period.period_ms, period)
             heapq.heappush(self._due, due)
+
+    def _periods_until(self, slot: int) -> list[Period]:
+        try:
+            return self._meter.run_until(slot)
+        except PluginError as error:
+            raise NodeError(f"{self._scenario.name}: {error}") from error
 
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
         """The reports that leave at `now_ns`, once, by length of period, level and node.

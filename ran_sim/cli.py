@@ -119,9 +119,10 @@ def run(
         raise UsageError(f"--duration-s {end_s:g}: the run is at {engine.now_ns / 1e9:g} s already")
     if end_slot <= engine.warmup_slot and save is None:  # a state may well be that of a warmed-up network
         warmup_s = engine.warmup_slot * engine.slot_ns / 1e9
+        remedy = "" if start else " or --set warmup_s=0"
         raise UsageError(
             f"{scenario}: ends at {end_s:g} s, within its warm-up of {warmup_s:g} s, before anything counts; "
-            f"want a longer --duration-s or --set warmup_s=0"
+            f"want a longer --duration-s{remedy}"
         )
     started = time.perf_counter()
     _run(engine, end_slot, save)

@@ -4,8 +4,9 @@ A row is whatever a report has rows of (a cell, a UE, a slice in a cell, a QoS f
 period, and its state at the period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are
 ranloop's own. NaN means that the period has no meaningful value, which is not 0.
 
-Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); handovers by kind of target (all are intra-frequency, and counted at the source cell only). A UE asks only a cell
-that it can receive for re-establishment, and every node can fetch its context: each attempt succeeds with it.
+Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); handovers by kind of target (all are
+intra-frequency, and counted at the source cell only). A UE asks only a cell that it can receive for re-establishment, and
+every node can fetch its context: each attempt succeeds with it.
 """
 
 from __future__ import annotations
@@ -244,7 +245,7 @@ def tx_power_dbm(rows: Rows) -> F64:
 
 
 def mean_mcs(rows: Rows) -> F64:
-    """X.UE.MeanMcsDl: mean MCS index (TS 38.214 Table 5.1.3.1-1 or -2, as the carrier is configured) of first transmissions. NaN without any."""
+    """X.UE.MeanMcsDl: mean MCS index (TS 38.214 Table 5.1.3.1-1 or -2, as configured) of first transmissions; NaN without any."""
     return rows.ratio(count.MCS_SUM, count.TB_INITIAL)
 
 

@@ -56,3 +56,10 @@ def _db(values: F64, limits: tuple[float, float]) -> F64:
     heard = values > 0.0
     level_db = 10.0 * np.log10(np.where(heard, values, 1.0))
     return np.where(heard, np.clip(level_db, *limits), np.nan)
+
+
+def mean_sinr(load: F32, links: Links) -> F64:
+    """What `radio.serving_sinr` says of every UE, shape [n_ue]: linear, of one branch, without fading; 0 without a link."""
+    others = links.cell[:, 1:]
+    interference_mw = (np.where(others >= 0, load[others], 0.0) * links.rx_mw[:, 1:]).sum(axis=1)
+    return np.asarray(links.rx_mw[:, 0] / (links.noise_mw[0] + links.rest_mw + interference_mw), np.float64)

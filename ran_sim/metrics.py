@@ -19,7 +19,8 @@ budget in slots; a = -ln 0.01 / budget: 1 % of the packets may miss it):
 m-lwdf, exp and log treat flows without a delay budget as pf does.
 
 A plug-in is one function of `SIGNATURE` in place of all these: float64 scalars in, the metric out, called for each UE
-that may be served and each RBG that it competes for. 0 or less means no grant. NaN does as well, is counted and warned of. In this order:
+that may be served and each RBG that it competes for. 0 or less means no grant. NaN does as well, is counted and warned of.
+In this order:
 
 1. weight: w
 2. rate: r, bits per resource element, more than 0

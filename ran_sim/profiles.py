@@ -37,9 +37,10 @@ TDL: Final[Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
 
 
 def delay_profile(name: str) -> tuple[F64, F64]:
-    """Delays in delay spreads and cumulative shares of the power, both [n_path]; none for "exponential"."""
+    """Delays in delay spreads, ascending, and cumulative shares of the power, both [n_path]; none for "exponential"."""
     if name == "exponential":
         return np.zeros(0), np.zeros(0)
     delays, powers_db = (np.array(column) for column in TDL[name])
-    power = 10.0 ** (powers_db / 10.0)
-    return delays, np.cumsum(power) / power.sum()
+    first_to_last = np.argsort(delays)
+    power = 10.0 ** (powers_db[first_to_last] / 10.0)
+    return delays[first_to_last], np.cumsum(power) / power.sum()

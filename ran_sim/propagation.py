@@ -80,6 +80,16 @@ class Propagation(NamedTuple):
     path_loss: Plugin
 
 
+def shadow_map_bytes(scenario: Scenario) -> int:
+    """What the maps of shadowing take, which are the largest arrays of a wide network."""
+    if not scenario.radio.shadowing:
+        return 0
+    environment, reach_m = ENVIRONMENTS[scenario.layout.environment], span_m(scenario.layout)
+    decorrelations_m = (environment.decorrelation_los_m, environment.decorrelation_nlos_m)
+    points = [map_points(reach_m, environment.shadow_grid_m, far_m) for far_m in decorrelations_m]
+    return 4 * scenario.layout.n_site * sum(side**2 for side in points)
+
+
 def build_propagation(
     scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
 ) -> Propagation:

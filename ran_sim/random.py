@@ -5,7 +5,7 @@ runs that differ in one decision still agree in every draw: the worlds that two 
 
 The four words pass through three rounds of the 64-bit finaliser of SplitMix64 (Steele, Lea, Flood 2014, variant 13
 of Stafford), which flips each output bit with probability 1/2 for any flipped input bit. Not for cryptography.
-`entity` is what the draw belongs to (mostly the UE's id), `index` counts within it (slot, session, sinusoid …).
+`entity` is what the draw belongs to (mostly the UE's id), `index` counts within it (slot, session, standing wave …).
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ tree of NamedTuples: arrays that are one and the same stay one and the same, num
 
 The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds
 the world anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
-world asks for, so a file claims no more memory than it is long, and nothing in it is executed; of a user's
-plug-ins it keeps what tells them from others, and the same have to be there. The digest tells damage, not ill will: kernels trust the indices in the arrays, so load what you or your own machines saved.
+world asks for, so a file claims not much more memory than it is long, and nothing in it is executed; of a user's plug-ins
+it keeps what tells them from others, and the same have to be there. The digest tells damage, not ill will: kernels trust
+the indices in the arrays, so load what you or your own machines saved.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ran_sim.errors import InputError
 from ran_sim.plugins import plugin_identity
+from ran_sim.propagation import shadow_map_bytes
 from ran_sim.provenance import CODE_KEYS, platform_provenance
 from ran_sim.queues import RING
 from ran_sim.scenario import Scenario
@@ -225,9 +227,10 @@ def read_header(path: Path) -> Header:
         raise SavedStateError(
             f"{path}: was saved by another version of the simulator, which alone can read it"
         )
-    # The world is about to be built. A few of its arrays bound its size by that of the file.
+    # The world is about to be built. Its largest arrays bound its size by that of the file.
     scenario = header.scenario
-    if scenario.n_ue * (8 * RING + 4 * scenario.n_cell + 4 * scenario.n_rbg) > path.stat().st_size:
+    of_ues = scenario.n_ue * (8 * RING + 4 * scenario.n_cell + 4 * scenario.n_rbg)
+    if of_ues + shadow_map_bytes(scenario) > path.stat().st_size:
         raise SavedStateError(f"{path}: is shorter than a state of its scenario")
     if changed:
         warnings.warn(

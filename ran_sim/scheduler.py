@@ -99,9 +99,9 @@ def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:
 def first_rbgs(site: I32, n_rbg: int) -> I64:
     """RBG that each cell hands out first, shape [n_cell]; `site` is its site.
 
-    The sectors of a site divide the carrier among them, equally, and sites shift it by fractions of such a part: up to a
-    load of one in the number of sectors, a cell's nearest neighbours send beside it. Networks do it by the physical cell
-    identity, which is planned in this way.
+    The sectors of a site divide the carrier among them, equally: up to a load of one in their number they send beside each
+    other. Sites shift it by fractions of such a part, and meet as often as chance would have it; networks plan it, by the
+    physical cell identity.
     """
     n_cell = site.size
     sector = np.array([np.count_nonzero(site[:cell] == site[cell]) for cell in range(n_cell)])

@@ -59,7 +59,7 @@ class Ues(NamedTuple):
 
 
 class Links(NamedTuple):
-    """Large-scale radio, renewed on every radio tick."""
+    """Large-scale radio, renewed on every radio tick; path gains only where a UE has moved, see `radio`."""
 
     gain_db: F32  # [n_ue, n_cell] path gain incl. antenna, shadowing, penetration; without fast fading and tx power
     rsrp_l3_dbm: F32  # [n_ue, n_cell] layer-3 filtered RSRP, per resource element

@@ -15,6 +15,7 @@ from ran_sim.calibration.check import Plot, Section, Series
 from ran_sim.counters import Snapshot
 from ran_sim.engine import Engine
 from ran_sim.handover import ATTEMPTS, COUNTERS, PING_PONGS, SUCCESSES
+from ran_sim.layer1 import mean_sinr
 from ran_sim.scenario import load_scenario
 from ran_sim.state import F64
 
@@ -93,11 +94,8 @@ def _looks(engine: Engine, duration_s: float) -> list[tuple[Snapshot, F64]]:
 
 
 def _sinr_db(engine: Engine) -> F64:
-    """Of the connected UEs, mean of one branch, interferers weighted with their load; see `radio.serving_sinr`."""
-    links, load = engine.links, engine.cells.load
-    others = links.cell[:, 1:]
-    interference_mw = (np.where(others >= 0, load[others], 0.0) * links.rx_mw[:, 1:]).sum(axis=1)
-    sinr = links.rx_mw[:, 0] / (links.noise_mw[0] + links.rest_mw + interference_mw)
+    """Of the connected UEs, mean of one branch, interferers weighted with their load."""
+    sinr = mean_sinr(engine.cells.load, engine.links)
     heard = (engine.ues.connected > 0) & (sinr > 0.0)  # whoever searches for a cell has none to hear
     return np.asarray(10.0 * np.log10(sinr[heard]), np.float64)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
+from ran_sim.layer1 import mean_sinr
 from ran_sim.mobility import OUTDOOR_HEIGHT_M
 from ran_sim.radio import RadioState, init_radio, radio_tick
 from ran_sim.routes import Routes
@@ -193,7 +194,7 @@ def _drive(
     """The slow radio of such a network, before its first tick."""
     scenario = Scenario.model_validate(
         {
-            "name": "streets",
+            "name": "drives",
             "radio": {"indoor_share": 0.0},
             "mobility": {"speeds_kmh": (3.6 * speed_mps,), "speed_shares": (1.0,)},
             "traffic": [{**_STAYS, "ues": ues}],
@@ -363,21 +364,15 @@ def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
     phase = radio.handover.phase
     arrived, unheard, lost, lost_after_command = [], [], 0, 0
     for slot in range(0, round(seconds / radio.tick_s) * radio.tick_slots, radio.tick_slots):
-        before, sinr_db = phase.copy(), _serving_sinr_db(cells, links)
+        before, sinr = phase.copy(), radio.fading.n_branch * mean_sinr(cells.load, links)
         radio_tick(slot, cells, ues, links, radio)
         changed = phase != before
-        arrived += sinr_db[changed & (phase == EXECUTING)].tolist()
-        unheard += sinr_db[changed & (phase == COMMAND_LOST)].tolist()
+        arrived += sinr[changed & (phase == EXECUTING)].tolist()
+        unheard += sinr[changed & (phase == COMMAND_LOST)].tolist()
         lost += int((changed & (phase == SEARCHING)).sum())
         lost_after_command += int((changed & (phase == SEARCHING) & (before == COMMAND_LOST)).sum())
-    return lost_after_command / lost, float(np.median(arrived)), float(np.median(unheard))
-
-
-def _serving_sinr_db(cells: Cells, links: Links) -> F64:
-    """As `radio.serving_sinr` of every UE, both receive branches combined, as of the last tick."""
-    others = links.cell[:, 1:]
-    other_mw = links.noise_mw[0] + links.rest_mw + (links.rx_mw[:, 1:] * cells.load[others]).sum(axis=1)
-    return np.asarray(10.0 * np.log10(np.maximum(2.0 * links.rx_mw[:, 0] / other_mw, 1e-9)), np.float64)
+    arrived_db, unheard_db = 10.0 * np.log10([np.median(arrived), np.median(unheard)])
+    return lost_after_command / lost, float(arrived_db), float(unheard_db)
 
 
 def _causes() -> tuple[str, ...]:

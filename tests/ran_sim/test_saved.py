@@ -310,6 +310,11 @@ def is_no_python(members: dict[str, bytes]) -> None:
 
 
 TOO_MANY = load_scenario("one-cell").with_overrides({"traffic.gaming.ues": 10_000}).model_dump(mode="json")
+TOO_WIDE = (  # two maps of 1024 x 1024 points for each of 100 sites: 0.8 GB
+    load_scenario("one-cell")
+    .with_overrides({"layout.positions_m": [[2000.0 * n, 0.0] for n in range(100)]})
+    .model_dump(mode="json")
+)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +330,7 @@ TOO_MANY = load_scenario("one-cell").with_overrides({"traffic.gaming.ues": 10_00
         (with_header(more=1), "header.json: more"),
         (with_header(scenario={"name": "x"}), "header.json: scenario.traffic"),
         (with_header(scenario=TOO_MANY), "is shorter than a state of its scenario"),
+        (with_header(scenario=TOO_WIDE), "is shorter than a state of its scenario"),
         (with_header(provenance={}), "by another version of the simulator"),
         (with_header(scheduler="best"), "no scheduler 'best'"),
         (with_header(seed=6), "its constants are not those of its scenario and seed"),

@@ -169,11 +169,11 @@ RESOURCES: tuple[Measurement, ...] = (
         unit="dBm",
         levels=("cell",),
         collection=Collection.STATUS,
-        low=-30,
+        low=-45,
         high=60,
         definition="highest transmit power of the carrier in the period",
         clause="TS 28.552 5.1.1.29.1",
-        no_value=CELL_ASLEEP,
+        no_value="the cell sent nothing in the period",
     ),
     Measurement(
         name="PEE.AvgPower",
