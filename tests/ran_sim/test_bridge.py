@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -645,3 +646,15 @@ def test_a_world_that_ends_within_its_warm_up_has_no_score() -> None:
         world.advance(world.end_ns)
     with pytest.raises(NodeError, match=r"one-cell: ended at 0.1 s, within its warm-up of 0.1 s, [^\n]*$"):
         world.score()
+
+
+def test_a_plug_in_whose_answer_is_none_ends_the_world_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text(
+        "def broken(d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float) -> float:\n"
+        "    return float('nan')\n"
+    )
+    world = open_world("one-cell", overrides={"layout.path_loss": f"{tmp_path / 'loss.py'}:broken"})
+    with pytest.raises(
+        NodeError, match=r"^one-cell: .*broken\(.*\) gives a path loss of nan dB, want [^\n]*$"
+    ):
+        world.advance(world.next_report_ns())
