@@ -3,7 +3,8 @@
 Of one receive branch, without fast fading, which layer 1 averages out. Cells are in step: all send their SS/PBCH block in the
 same symbols of the same PRBs, so SS-SINR meets the blocks of all others, whatever their load. RSSI, for SS-RSRQ, is taken
 over a measurement window of 5 ms: its one block, and data by the load. Values end where the reporting ranges of TS 38.133
-end. Left out: the measurement error, beams, rounding to the steps of a report.
+end. Left out: the measurement error, beams, rounding to the steps of a report; blocks are measured also where
+`energy.ssb_period_ms` sends none.
 """
 
 from __future__ import annotations

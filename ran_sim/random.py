@@ -18,7 +18,7 @@ import numpy as np
 from ran_sim._jit import bare_kernel
 
 # One constant per use. The numbers are part of what a seed means: append, never renumber.
-TOPOLOGY: Final = 1
+TOPOLOGY: Final = 1  # not used any more
 LOS: Final = 2
 SHADOWING: Final = 3
 FADING: Final = 4

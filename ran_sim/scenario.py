@@ -190,13 +190,13 @@ class Scenario(Section):
         """A changed copy, checked like a file: `{"load": 1.5, "run.duration_s": 20, "traffic.gaming.rate_mbps": 4}`.
 
         A traffic class is addressed by its name; the fields of `[run]` and `name` of the scheduler, the most used,
-        also by their last part alone (`duration_s`, `warmup_s`, `scheduler`).
+        also by their last part alone (`duration_s`, `warmup_s`, `scheduler`). Another environment brings its own geometry,
+        unless the scenario was given one; one that was read back from `ran_sim scenario` or a saved state was given all.
 
         Raises:
             ScenarioError: a path leads nowhere or a value does not fit.
         """
         data: dict[str, Any] = self.model_dump(mode="python")
-        # Another environment brings its own layout, where that was not given.
         data["layout"] = self.layout.model_dump(mode="python", exclude_unset=True)
         for path, value in overrides.items():
             _set(data, _SHORT.get(path, path), value)

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ran_sim.engine import SESSION_DTYPE, Engine
 from ran_sim.errors import InputError
+from ran_sim.plugins import PluginError
 from ran_sim.provenance import platform_provenance, scenario_hash
 from ran_sim.scenario import Scenario
 from ran_sim.score import score
@@ -289,14 +290,18 @@ def _follow_parent() -> None:
 
 
 def _do(run: Run, folder: Path, per_session: bool) -> Record:
+    of_run = f"seed {run.seed}, {dict(run.settings)}"
     try:
         engine = Engine(run.scenario, run.seed)
     except ValueError as error:  # fields that do not fit together
-        raise SweepError(f"{dict(run.settings)}: {error}") from error
+        raise SweepError(f"{of_run}: {error}") from error
     if scenario_hash(run.scenario) != run.scenario_hash:
         files = ", ".join(map(str, run.scenario.files.values()))
         raise SweepError(f"one of {files}: has changed since the sweep began; begin it again")
-    engine.run_until(run.scenario.slots(run.scenario.run.duration_s * 1e3))
+    try:
+        engine.run_until(run.scenario.slots(run.scenario.run.duration_s * 1e3))
+    except PluginError as error:
+        raise SweepError(f"{of_run}: {error}") from error
     record = Record(
         seed=run.seed,
         settings=dict(run.settings),
