@@ -58,12 +58,10 @@ _UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in
 
 # Columns of `Mac.bids`
 _BASE, _FACTOR, _BOUND = range(3)  # of its metric
-_BEST = 3  # metric on its best RBG
-_NEEDED, _GUARANTEED = 4, 5  # bits in its buffer; claimed before all flows without a guarantee, 0 without one
-_GRANTED, _N_RBG, _N_PRB, _SNR_DB = range(
-    6, 10
-)  # its block: bits, RBGs, PRBs, sum over RBGs of their CQI's SNR
-_N_BID = 10
+_RATE, _BEST = 3, 4  # on its best free RBG: bits per resource element, metric
+_NEEDED, _GUARANTEED = 5, 6  # bits in its buffer; claimed before all flows without a guarantee, 0 without one
+_GRANTED, _N_RBG, _N_PRB, _SNR_DB = 7, 8, 9, 10  # its block: bits, RBGs, PRBs, sum of the RBGs' SNR by CQI
+_N_BID = 11
 
 
 class Mac(NamedTuple):
@@ -210,13 +208,13 @@ def schedule_cells(
             continue
         _claims(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
         if limited:
-            n_chosen = _choose_by_quota(cell, n, max_dci - dci, free, traffic.of_ue, csi, mac, slices)
+            n_chosen = _choose_by_quota(cell, n, max_dci - dci, traffic.of_ue, mac, slices)
             _share_by_quota(
-                cell, rule, n_chosen, free, activity, traffic.of_ue, harq, csi, mac, slices, tables
+                cell, rule, n_chosen, free, activity, traffic.of_ue, harq.olla_db, csi, mac, slices, tables
             )
         else:
             n_chosen = _choose(mac, n, max_dci - dci)
-            _share(cell, rule, n_chosen, free, activity, harq, csi, mac, tables)
+            _share(cell, rule, n_chosen, free, activity, harq.olla_db, csi, mac, tables)
         for k in range(n_chosen):
             if mac.rbgs[k] != 0:
                 _transmit(slot, k, queues, harq, mac, tables, sent, counts)
@@ -284,7 +282,8 @@ def _claims(
                 rule.policy, weight, mac.average_bits[u], age, idle,
                 bid[_BOUND] > 0.0, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
-        bid[_BEST] = _claim(rule, j, _best_rate(u, free, csi), mac)
+        bid[_RATE] = _best_rate(u, free, csi)
+        bid[_BEST] = _claim(rule, j, bid[_RATE], mac)
 
 
 @bare_kernel
@@ -380,9 +379,7 @@ def _give_dci(mac: Mac, k: int, j: int) -> None:
 
 
 @bare_kernel
-def _choose_by_quota(
-    cell: int, n: int, most: int, free: int, class_of: I32, csi: Csi, mac: Mac, slices: Slices
-) -> int:
+def _choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slices: Slices) -> int:
     """As `_choose`, but slices that are owed their minimum send their first in line until it is spoken for.
 
     Nor does a slice that may use little of the cell take the DCIs that others need for the rest.
@@ -409,10 +406,8 @@ def _choose_by_quota(
             else:
                 break
             continue
-        u = mac.candidate[top]
-        wanted_prb = mac.bids[top, _NEEDED] / (_best_rate(u, free, csi) * RE_PER_PRB)
-        s = slices.of_class[class_of[u]]
-        slices.need[s] -= wanted_prb
+        s = slices.of_class[class_of[mac.candidate[top]]]
+        slices.need[s] -= mac.bids[top, _NEEDED] / (mac.bids[top, _RATE] * RE_PER_PRB)
         slices.dci[s] -= 1
         _give_dci(mac, n_chosen, top)
         n_chosen += 1
@@ -426,7 +421,7 @@ def _share(
     n_chosen: int,
     free: int,
     activity: F32,
-    harq: Harq,
+    olla_db: F64,
     csi: Csi,
     mac: Mac,
     tables: LinkTables,
@@ -440,15 +435,15 @@ def _share(
     b = mac.first_rbg[cell]
     for _ in range(activity.shape[1]):
         if (free >> b) & 1:
-            if changed and not _compare_claims(rule, n_chosen, csi, mac):
+            if changed and not _compare_claims(rule, n_chosen, csi.efficiency, mac):
                 return
             k = mac.winner[b]
-            changed = k >= 0 and _grant(cell, k, b, activity, harq, csi, mac, tables)
+            changed = k >= 0 and _grant(cell, k, b, activity, olla_db, csi.snr_db, mac, tables)
         b = b + 1 if b + 1 < activity.shape[1] else 0
 
 
 @bare_kernel
-def _compare_claims(rule: Rule, n_chosen: int, csi: Csi, mac: Mac) -> bool:
+def _compare_claims(rule: Rule, n_chosen: int, efficiency: F32, mac: Mac) -> bool:
     """Who wins each RBG, into `mac.winner`; False if nobody needs any more.
 
     Guaranteed flows come second, to take away what they claim.
@@ -462,7 +457,7 @@ def _compare_claims(rule: Rule, n_chosen: int, csi: Csi, mac: Mac) -> bool:
             if bid[_GRANTED] < bid[_NEEDED] and (bid[_GRANTED] < bid[_GUARANTEED]) == (rank == 1):
                 some = True
                 j = mac.chosen[k]
-                rate = csi.efficiency[mac.candidate[j]]
+                rate = efficiency[mac.candidate[j]]
                 _claim_rbgs(rule, k, bid, mac.terms[j], rate, mac.highest, mac.winner)
     return some
 
@@ -491,7 +486,7 @@ def _share_by_quota(
     free: int,
     activity: F32,
     class_of: I32,
-    harq: Harq,
+    olla_db: F64,
     csi: Csi,
     mac: Mac,
     slices: Slices,
@@ -514,7 +509,7 @@ def _share_by_quota(
             scarce = free_prb < owed_prb(slices, cell)
             k = _winner_by_quota(cell, rule, n_chosen, b, scarce, class_of, csi, mac, slices)
             if k >= 0:
-                _grant(cell, k, b, activity, harq, csi, mac, tables)
+                _grant(cell, k, b, activity, olla_db, csi.snr_db, mac, tables)
                 charge(slices, cell, slices.of_class[class_of[mac.candidate[mac.chosen[k]]]], n_prb)
         b = b + 1 if b + 1 < activity.shape[1] else 0
 
@@ -562,7 +557,7 @@ def _note_waiting(n_chosen: int, class_of: I32, mac: Mac, slices: Slices) -> Non
 
 @bare_kernel
 def _grant(
-    cell: int, k: int, b: int, activity: F32, harq: Harq, csi: Csi, mac: Mac, tables: LinkTables
+    cell: int, k: int, b: int, activity: F32, olla_db: F64, snr_db: F32, mac: Mac, tables: LinkTables
 ) -> bool:
     """RBG `b` goes to the chosen UE `k`; whether its block now holds its buffer, or its guarantee."""
     j = mac.chosen[k]
@@ -572,11 +567,11 @@ def _grant(
     mac.rbgs[k] |= 1 << b
     bid[_N_RBG] += 1.0
     bid[_N_PRB] += mac.rbg_prb[b]
-    bid[_SNR_DB] += csi.snr_db[u, b]
+    bid[_SNR_DB] += snr_db[u, b]
     if bid[_GUARANTEED] == 0.0 and bid[_NEEDED] > tables.tbs_bits[-1, -1]:
         return False  # no block can hold that much
     before = bid[_GRANTED]
-    bid[_GRANTED] = tables.tbs_bits[_mcs(bid, harq.olla_db[u], tables), int(bid[_N_PRB])]
+    bid[_GRANTED] = tables.tbs_bits[_mcs(bid, olla_db[u], tables), int(bid[_N_PRB])]
     met = (before < bid[_GUARANTEED]) != (bid[_GRANTED] < bid[_GUARANTEED])
     return bool(met or bid[_GRANTED] >= bid[_NEEDED])
 
