@@ -87,6 +87,7 @@ def test_report_is_known_after_its_delay_only() -> None:
     apply_report(csi, TABLES, counts, 0)
     assert csi.wideband[0] == csi.pending_wideband[0]
     assert csi.efficiency[0].tolist() == TABLES.cqi_efficiency[csi.pending[0]].tolist()
+    assert csi.best[0] == csi.efficiency[0].max() > csi.efficiency[0, -1]
     assert counts[[count.CQI_SUM, count.CQI_REPORTS]].tolist() == [csi.wideband[0], 1]
 
 
