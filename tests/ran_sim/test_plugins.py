@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numba
 import numpy as np
@@ -228,8 +229,10 @@ def helper(x: float) -> float:
 def test_two_functions_are_told_apart_by_all_that_is_compiled_in(tmp_path: Path) -> None:
     def of(answer: str, *, offset: float = 1.0, helper: str = "2.0 * x") -> str:
         around = f"OFFSET = {offset}\nimport numba\n@numba.njit\ndef helper(x):\n    return {helper}\n"
-        (tmp_path / "own.py").write_text(f"{around}\ndef f(x):\n    return {answer}\n")
-        return plugin_identity(load_plugin(f"{tmp_path}/own.py:f", "float64(float64)"))
+        # A file that changes within its second may meet its old bytecode.
+        folder = Path(mkdtemp(dir=tmp_path))
+        (folder / "own.py").write_text(f"{around}\ndef f(x):\n    return {answer}\n")
+        return plugin_identity(load_plugin(f"{folder}/own.py:f", "float64(float64)"))
 
     base = of("helper(x) + OFFSET")
     assert base == of("helper(x)  +  OFFSET")
