@@ -34,6 +34,14 @@ Audit = Annotated[
     Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
+NodeProfile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME|FILE.toml",
+        help="Only what a real stack has: ns-o-ran, oai, ocudu, onos-ransim, or a profile of your own.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
@@ -84,6 +92,7 @@ def run(
     ] = "act",
     audit: Audit = None,
     record: Record = None,
+    profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -104,6 +113,7 @@ def run(
                 models=model or [],
                 overrides=override or [],
                 autonomy=autonomy,
+                profile=profile,
                 audit=audit,
                 record=record,
                 json_output=json_output,
@@ -116,6 +126,7 @@ def run(
             settings=settings or [],
             models=model or [],
             duration_s=duration_s,
+            profile=profile,
             lockstep=lockstep,
             host=host,
             json_output=json_output,
@@ -135,6 +146,7 @@ def host(
     duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
     override: Overrides = None,
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act, for all xApps.")] = "act",
+    profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")
     ] = False,
@@ -158,6 +170,7 @@ def host(
             duration_s=duration_s,
             overrides=override or [],
             autonomy=autonomy,
+            profile=profile,
             lockstep=lockstep,
             speed=speed,
             audit=audit,
@@ -199,20 +212,22 @@ def broker(
 @app.command()
 def check(
     xapps: Annotated[list[Path], typer.Argument(help="xApp folders.")],
+    profile: NodeProfile = "",
     json_output: Json = False,
 ) -> None:
-    """Load xApp folders, their manifests and models, and say what they read and write."""
+    """Load xApp folders, their manifests and models, and say what they read and write, and lack on a stack."""
     from ranloop.cli.check import check_xapps
 
-    raise typer.Exit(check_xapps(xapps, json_output=json_output))
+    raise typer.Exit(check_xapps(xapps, profile=profile, json_output=json_output))
 
 
 @app.command()
 def vocabulary(
     name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
+    profile: NodeProfile = "",
     json_output: Json = False,
 ) -> None:
     """Look up measurements and actions: unit, level, range, clause."""
     from ranloop.cli.lookup import show_vocabulary
 
-    raise typer.Exit(show_vocabulary(name, json_output=json_output))
+    raise typer.Exit(show_vocabulary(name, profile=profile, json_output=json_output))

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import Will, open_bus, without_password
+from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_host_name, check_positive, parse_autonomy, parse_pairs
+from ranloop.cli.values import check_host_name, check_positive, parse_autonomy
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
@@ -21,7 +22,6 @@ from ranloop.node import (
     Recorder,
     Registration,
     RunSummary,
-    open_world,
 )
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
@@ -41,6 +41,7 @@ def run_host(
     duration_s: float | None,
     overrides: Sequence[str],
     autonomy: str,
+    profile: str,
     lockstep: bool,
     speed: float,
     audit: Path | None,
@@ -55,9 +56,9 @@ def run_host(
     xapps = {m.name: Registration(rights=m.rights, autonomy=level) for m in map(load_manifest, allow)}
     will = Will(topic=topics.presence(name), payload=encode(Presence(name=name, alive=False)))
     with contextlib.ExitStack() as stack:
-        world = stack.enter_context(
-            contextlib.closing(open_world(address, seed=seed, overrides=parse_pairs("--override", overrides)))
-        )
+        rights = {xapp: registration.rights for xapp, registration in xapps.items()}
+        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+        world = stack.enter_context(contextlib.closing(node))
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will)))
         stack.enter_context(leave_will_on_error(bus))
         log = stack.enter_context(AuditLog(audit))

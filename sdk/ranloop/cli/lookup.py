@@ -1,54 +1,98 @@
-"""`ranloop vocabulary`: what the catalogue says about a name."""
+"""`ranloop vocabulary`: what the catalogue says about a name, and which of it a real stack has."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ranloop.errors import VocabularyError
+from ranloop.errors import NodeError, VocabularyError
+from ranloop.node.profile import Profile, load_profile
+from ranloop.node.profile_fit import absent
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS, action_type, measurement
 
 __all__ = ("show_vocabulary",)
 
 
-def show_vocabulary(name: str, *, json_output: bool) -> int:
-    """Print one entry, or the list of all."""
-    entries = (
-        [_entry(name)]
-        if name
-        else [*map(asdict, MEASUREMENTS.values()), *(asdict(a.spec) for a in ACTIONS.values())]
-    )
+def show_vocabulary(name: str, *, profile: str, json_output: bool) -> int:
+    """Print one entry, or the list of all; with a profile only what its stack has, and as it has it."""
+    stack = load_profile(profile) if profile else None
+    names = [_known(name)] if name else [*MEASUREMENTS, *ACTIONS]
+    entries = [found for each in names if (found := _entry(each, stack))]
+    if stack and name and not entries:
+        raise NodeError(f"{name}: {absent(stack, names[0], (*stack.spelling, *stack.taken), 'has')}")
     if json_output:
         print(json.dumps(entries[0] if name else entries, indent=2, default=str))
     elif name:
         for key, value in entries[0].items():
             print(f"{key:12} {_plain(value)}")
     else:
-        table = Table("name", "unit", "levels or targets", "what", box=None)
-        for entry in entries:
-            table.add_row(
-                entry["name"],
-                entry.get("unit", ""),
-                _plain(entry.get("levels") or entry.get("targets")),
-                entry["definition"],
-            )
-        Console().print(table)
+        _show_all(entries, stack)
     return 0
 
 
-def _entry(name: str) -> dict[str, Any]:
+def _known(name: str) -> str:
+    """The catalogue's own name of what is called `name`.
+
+    Raises:
+        VocabularyError: Neither a measurement nor an action; with near matches of both.
+    """
     try:
-        return asdict(measurement(name))
+        return measurement(name).name
     except VocabularyError as unknown_measurement:
         try:
-            return asdict(action_type(name).spec)
+            return action_type(name).spec.name
         except VocabularyError as unknown_action:
             near = unknown_measurement.near + unknown_action.near
             raise VocabularyError("measurement or action", name, near) from None
+
+
+def _entry(name: str, stack: Profile | None) -> dict[str, Any]:
+    """What there is to say of a name; nothing if the stack does not have it."""
+    facts = asdict(action_type(name).spec if name in ACTIONS else measurement(name))
+    return facts if stack is None else _on(stack, facts)
+
+
+def _on(stack: Profile, facts: dict[str, Any]) -> dict[str, Any]:
+    name = facts["name"]
+    if name in ACTIONS:
+        if not stack.takes(name):
+            return {}
+    else:
+        levels = tuple(level for level in facts["levels"] if stack.measures(name, level))
+        if not levels:
+            return {}
+        whole = facts["integer"] or name in stack.whole
+        facts |= {"levels": levels, "integer": whole, "sent_as": stack.spelling.get(name, name)}
+    entry = stack.entry(name)
+    return facts | ({"based_on": entry.based_on, "remark": entry.remark} if entry else {})
+
+
+def _show_all(entries: list[dict[str, Any]], stack: Profile | None) -> None:
+    table = Table("name", "unit", "levels or targets", "remark" if stack else "what", box=None)
+    for entry in entries:
+        sent_as = entry.get("sent_as", entry["name"])
+        table.add_row(
+            entry["name"] + (f" (as {sent_as})" if sent_as != entry["name"] else ""),
+            entry.get("unit", ""),
+            _plain(entry.get("levels") or entry.get("targets")),
+            entry.get("remark", "") if stack else entry["definition"],
+        )
+    console = Console()
+    console.print(table)
+    for line in _notes(stack) if stack else ():
+        console.print(line)
+
+
+def _notes(stack: Profile) -> Iterator[str]:
+    if stack.period:
+        yield f"new values every {stack.period.shortest_ms} ms: {stack.period.based_on}"
+    yield from (f"there, but not shown: {name}: {because}" for name, because in stack.because.items())
+    yield from (f"left open: {text}" for text in stack.left_open)
 
 
 def _plain(value: object) -> str:

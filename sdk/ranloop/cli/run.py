@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import Will, open_bus
+from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_host_name, check_positive, parse_autonomy, parse_pairs
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog
-from ranloop.node import Recorder, open_world
+from ranloop.node import Recorder
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Presence
@@ -41,6 +42,7 @@ def run_on_node(
     models: Sequence[str],
     overrides: Sequence[str],
     autonomy: str,
+    profile: str,
     audit: Path | None,
     record: Path | None,
     json_output: bool,
@@ -52,8 +54,9 @@ def run_on_node(
     given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
-        changes = parse_pairs("--override", overrides)
-        world = stack.enter_context(contextlib.closing(open_world(address, seed=seed, overrides=changes)))
+        rights = {manifest.name: manifest.rights for manifest in manifests}
+        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+        world = stack.enter_context(contextlib.closing(node))
         log = stack.enter_context(AuditLog(audit))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
         stack.enter_context(_prints_to_stderr(json_output))
@@ -78,6 +81,7 @@ def join_bus(
     settings: Sequence[str],
     models: Sequence[str],
     duration_s: float | None,
+    profile: str,
     lockstep: bool,
     host: str,
     json_output: bool,
@@ -85,6 +89,10 @@ def join_bus(
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
     check_host_name(host)
+    if profile:
+        raise RanloopError(
+            "--profile narrows a node: give it with --node, or to the process that has the node, ranloop host"
+        )
     if len(folders) != 1:
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"

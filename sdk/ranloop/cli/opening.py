@@ -1,0 +1,32 @@
+"""Opens the node of a command line: a world, seen through a profile if one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ranloop.cli.values import parse_pairs
+from ranloop.guard import Rights
+from ranloop.node import World, load_profile, open_world, require_fit, under_profile
+
+__all__ = ("open_node",)
+
+
+def open_node(
+    address: str, *, seed: int, overrides: Sequence[str], profile: str, xapps: Mapping[str, Rights]
+) -> World:
+    """The world at an address.
+
+    Args:
+        overrides: As typed behind `--override`.
+        profile: Name or file of what to show of it; "" shows all.
+        xapps: Name -> rights of those that are to run there.
+
+    Raises:
+        RanloopError: What cannot be opened, or, one line each, what the profile does not have for the xApps.
+    """
+    changes = parse_pairs("--override", overrides)
+    if not profile:
+        return open_world(address, seed=seed, overrides=changes)
+    stack = load_profile(profile)
+    require_fit(stack, xapps)
+    return under_profile(open_world(address, seed=seed, overrides=changes), stack)

@@ -1,0 +1,129 @@
+"""`python -m ranloop.cli.profile_page xapps/*` prints what each stack has, and what of it those xApps lack.
+
+The source of docs/profiles.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ranloop.guard import Rights
+from ranloop.node.profile import Entry, Profile, load_profile, profile_names
+from ranloop.node.profile_fit import lacks
+from ranloop.xapp.manifest import load_manifest
+
+__all__ = ("profile_page",)
+
+_NAMED = 3  # things that an xApp lacks
+_HEAD = """\
+# Profiles: what real stacks have
+
+Printed by `python -m ranloop.cli.profile_page xapps/*`; change `sdk/ranloop/node/profiles`, not this page.
+
+A profile says which of the [vocabulary](vocabulary.md) a real stack has: measurements at their levels, actions, how
+often values are new, what is rounded. With it a developer learns before deployment whether an xApp would run there:
+
+    ranloop check xapps/mine --profile ocudu                       # what it lacks, one line each; exit code 1
+    ranloop run xapps/mine --node sim:one-cell --profile ocudu     # refused for the same reasons, else it runs
+    ranloop host sim:one-cell --allow xapps/mine --profile ocudu   # the same for xApps on a bus
+    ranloop vocabulary --profile ocudu                             # what there is
+
+It narrows any node, a replay as well as the simulator, and adds nothing: what the node does not have is not there under
+a profile either. Catalogues, recordings and the guard see the narrowed node; leases, results and the return to the
+default are the node's own. A name that a stack has but fills with something else is not shown, and the refusal says why.
+
+None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. What could not be found out is
+left out, and listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which
+measurements they name is not in the sources.
+
+## A profile of your own
+
+`--profile ./my-gnb.toml`: what the file does not speak of, it does not limit. `like` starts from a bundled profile;
+each key that the file has replaces that one's.
+
+```toml
+name = "my-gnb"
+title = "our ocudu, whose metrics are renewed every 100 ms"
+like = "ocudu"
+
+[period]
+shortest_ms = 100
+
+[[actions]]
+names = ["SetSliceQuota"]
+based_on = "the CU-CP's agent is switched off"
+```
+
+The keys are those of the bundled files: `[period]` `shortest_ms`; `[[measurements]]` `names` (the catalogue's or the
+stack's own spelling), `levels`, `whole` (rounded to whole numbers); `[[actions]]` `names`; `[[withheld]]` `names`,
+`because`; everywhere `based_on` and `remark`. `actions = []` says that there are none.
+"""
+
+_FITS = """\
+## Which bundled xApp runs where
+
+What it asks for and the stack does not have; `ranloop check` says all of it, and what there is instead.
+"""
+
+
+def profile_page(profiles: Mapping[str, Profile], xapps: Mapping[str, Rights]) -> str:
+    """The whole page as Markdown.
+
+    Args:
+        profiles: Name -> profile.
+        xapps: Name -> what its manifest asks for.
+    """
+    parts = [_HEAD, _FITS, *_fits(profiles, xapps)]
+    for profile in profiles.values():
+        parts += ["", *_section(profile)]
+    return "\n".join(parts) + "\n"
+
+
+def _fits(profiles: Mapping[str, Profile], xapps: Mapping[str, Rights]) -> Iterator[str]:
+    yield f"| xApp | {' | '.join(profiles)} |"
+    yield "|---" * (1 + len(profiles)) + "|"
+    for xapp, rights in xapps.items():
+        yield f"| {xapp} | {' | '.join(_fit(profile, rights) for profile in profiles.values())} |"
+
+
+def _fit(profile: Profile, rights: Rights) -> str:
+    found = [lack.wants for lack in lacks(profile, rights)]
+    if not found:
+        return "runs"
+    more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"no: {', '.join(found[:_NAMED])}{more}"
+
+
+def _section(profile: Profile) -> Iterator[str]:
+    yield f"## `{profile.name}`\n"
+    yield f"{profile.title}. Source: {profile.source}.\n"
+    if profile.period:
+        yield f"New values every {profile.period.shortest_ms} ms ({profile.period.based_on}).\n"
+    yield "| Has | Levels | Based on | Remark |"
+    yield "|---|---|---|---|"
+    for entry in profile.measurements or ():
+        levels = ", ".join(entry.levels) + (", whole numbers" if entry.whole else "")
+        yield _row(entry, entry.names, levels)
+    for action in profile.actions or ():
+        yield _row(action, action.names, "action")
+    yield ""
+    yield from (
+        f"- Not shown: {_code(entry.names)}: there, but {entry.because}." for entry in profile.withheld
+    )
+    yield from (f"- Left open: {text}" for text in profile.left_open)
+
+
+def _row(entry: Entry, names: tuple[str, ...], levels: str) -> str:
+    return f"| {_code(names)} | {levels} | {entry.based_on} | {entry.remark} |"
+
+
+def _code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    manifests = [load_manifest(Path(folder)) for folder in sys.argv[1:]]
+    bundled = {name: load_profile(name) for name in profile_names()}
+    sys.stdout.write(profile_page(bundled, {manifest.name: manifest.rights for manifest in manifests}))

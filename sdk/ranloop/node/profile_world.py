@@ -1,0 +1,115 @@
+"""Any world, seen through a profile: its nodes offer what the stack would, and round as it does.
+
+It only narrows: what the node itself does not have, a profile cannot add. Guards read the narrowed catalogue, so an
+action that the stack does not take is refused as by a node that never knew it; all else about actions, leases and
+returns to the default is the world's and goes through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ranloop.errors import NodeError
+from ranloop.node.profile import Profile
+from ranloop.node.world import ScoredWorld, World
+from ranloop.vocabulary import Action
+from ranloop.wire.messages import F32, Catalogue, Report
+
+__all__ = ("under_profile",)
+
+
+def under_profile(world: World, profile: Profile) -> World:
+    """`world` as the stack would show it; it keeps score if `world` does.
+
+    Raises:
+        NodeError: Every period of the nodes is shorter than the stack's.
+    """
+    return _ScoredView(world, profile) if isinstance(world, ScoredWorld) else _View(world, profile)
+
+
+class _View:
+    """Implements `World` over another one."""
+
+    def __init__(self, world: World, profile: Profile) -> None:
+        self._world = world
+        self._whole = profile.whole
+        self._catalogues = tuple(_narrowed(catalogue, profile) for catalogue in world.catalogues)
+        periods_ms = {period for catalogue in world.catalogues for period in catalogue.periods_ms}
+        if periods_ms and profile.period and max(periods_ms) < profile.period.shortest_ms:
+            raise NodeError(
+                f"the node reports every {', '.join(map(str, sorted(periods_ms)))} ms, but the profile {profile.name} has new "
+                f"values every {profile.period.shortest_ms} ms only: no period is left"
+            )
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]:
+        return self._catalogues
+
+    @property
+    def now_ns(self) -> int:
+        return self._world.now_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self._world.end_ns
+
+    @property
+    def slot_ns(self) -> int:
+        return self._world.slot_ns
+
+    def next_report_ns(self) -> int:
+        return self._world.next_report_ns()
+
+    def advance(self, until_ns: int) -> None:
+        self._world.advance(until_ns)
+
+    def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+        return [_rounded(report, self._whole) for report in self._world.reports(wanted)]
+
+    def apply(self, node: str, action: Action) -> F32:
+        return self._world.apply(node, action)
+
+    def hosts(self, node: str, column: str, ids: F32) -> F32:
+        return self._world.hosts(node, column, ids)
+
+    def close(self) -> None:
+        self._world.close()
+
+
+class _ScoredView(_View):
+    """Implements `ScoredWorld` over another one."""
+
+    def __init__(self, world: ScoredWorld, profile: Profile) -> None:
+        super().__init__(world, profile)
+        self._scored = world
+
+    def score(self) -> Mapping[str, float]:
+        return self._scored.score()
+
+
+def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:
+    """What both the node and the stack have, in the node's order."""
+    shortest_ms = 0 if profile.period is None else profile.period.shortest_ms
+    return replace(
+        catalogue,
+        measurements={
+            level: tuple(name for name in names if profile.measures(name, level))
+            for level, names in catalogue.measurements.items()
+        },
+        actions=tuple(name for name in catalogue.actions if profile.takes(name)),
+        periods_ms=tuple(period for period in catalogue.periods_ms if period >= shortest_ms),
+    )
+
+
+def _rounded(report: Report, whole: frozenset[str]) -> Report:
+    """The same report with these measurements as whole numbers; "no value" stays NaN."""
+    n_ids = len(report.ids)
+    columns = [n_ids + i for i, name in enumerate(report.names) if name in whole]
+    if not columns:
+        return report
+    block = report.block.copy()
+    block[:, columns] = np.rint(block[:, columns])
+    return replace(report, block=block)
