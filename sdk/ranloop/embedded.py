@@ -75,7 +75,9 @@ def run_embedded(
         for package in packages
     ]
     registrations = {
-        instance.name: Registration(rights=instance.manifest.rights, autonomy=autonomy)
+        instance.name: Registration(
+            rights=instance.manifest.rights, autonomy=autonomy, encoding=instance.manifest.encoding
+        )
         for instance in instances
     }
     with ExitStack() as stack:

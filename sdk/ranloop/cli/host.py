@@ -53,7 +53,10 @@ def run_host(
     check_host_name(name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
-    xapps = {m.name: Registration(rights=m.rights, autonomy=level) for m in map(load_manifest, allow)}
+    xapps = {
+        m.name: Registration(rights=m.rights, autonomy=level, encoding=m.encoding)
+        for m in map(load_manifest, allow)
+    }
     will = Will(topic=topics.presence(name), payload=encode(Presence(name=name, alive=False)))
     with contextlib.ExitStack() as stack:
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}

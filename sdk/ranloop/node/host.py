@@ -18,8 +18,19 @@ from ranloop.guard.results import Verdicts
 from ranloop.node.world import World
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
-from ranloop.wire.codec import encode
-from ranloop.wire.messages import F32, ActionBatch, Catalogue, Cause, Presence, Report, Result, Status
+from ranloop.wire.codec import encode, encode_json
+from ranloop.wire.messages import (
+    F32,
+    ActionBatch,
+    Catalogue,
+    Cause,
+    Encoding,
+    Message,
+    Presence,
+    Report,
+    Result,
+    Status,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +42,15 @@ _MORTAL = ("ue", "cell")  # id columns that a world can say of whether they live
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """An xApp as the operator lets it in: the rights of its manifest, how far it may go, and whom it displaces."""
+    """An xApp as the operator lets it in: the rights of its manifest, how far it may go, and whom it displaces.
+
+    `encoding` is how it is spoken to; it may speak either way itself.
+    """
 
     rights: Rights
     autonomy: Autonomy = Autonomy.ACT
     priority: int = 0
+    encoding: Encoding = "binary"
 
 
 class NodeHost:
@@ -78,6 +93,8 @@ class NodeHost:
         for xapp, registration in self.xapps.items():
             self.streams[xapp] = _readable(xapp, registration.rights, world.catalogues)
         self._wanted = _merged(self.streams.values())
+        in_json = _merged(self.streams[name] for name, xapp in self.xapps.items() if xapp.encoding == "json")
+        self._wanted_in_json = {stream: tuple(sorted(names)) for stream, names in in_json.items()}
 
     def _guard(self, catalogue: Catalogue) -> Guard:
         delay_ns = round(catalogue.control_delay_ms * _NS_PER_MS)
@@ -98,6 +115,21 @@ class NodeHost:
         facts = {"kind": "node-host", "nodes": list(self.guards), "xapps": list(self.xapps)}
         presence = Presence(name=self.name, alive=alive, facts=facts)
         self.bus.publish(topics.presence(self.name), encode(presence), qos=1, retain=True)
+
+    def publish_reports(self, reports: Sequence[Report]) -> None:
+        """Send reports to whoever reads their streams: first all in binary, then what is also read in JSON."""
+        for report in reports:
+            topic = topics.report(report.node, report.level, report.period_ms)
+            self.bus.publish(topic, encode(report), qos=0)
+        for report in reports if self._wanted_in_json else ():
+            names = self._wanted_in_json.get((report.node, str(report.level), report.period_ms))
+            if names is not None:
+                topic = topics.report_json(report.node, report.level, report.period_ms)
+                self.bus.publish(topic, _in_json(select(report, names)), qos=0)
+
+    def encode_for(self, xapp: str, message: Message) -> bytes:
+        """A message in the form in which `xapp` is spoken to."""
+        return _in_json(message) if self.xapps[xapp].encoding == "json" else encode(message)
 
     def next_event_ns(self) -> int | None:
         """When a guard next has something for its node."""
@@ -169,6 +201,13 @@ class NodeHost:
             for report in reports
             if (stream := (report.node, str(report.level), report.period_ms)) in streams
         )
+
+
+def _in_json(message: Message) -> bytes:
+    try:
+        return encode_json(message)
+    except ValueError as error:
+        raise NodeError(f"a {type(message).__name__.lower()} has no JSON form: {error}") from error
 
 
 def select(report: Report, names: tuple[str, ...]) -> Report:

@@ -174,8 +174,7 @@ class LiveHost:
         reports = world.reports(self.host.wanted())
         for report in reports:
             self._trace.report(report)
-            topic = topics.report(report.node, report.level, report.period_ms)
-            self.host.bus.publish(topic, encode(report), qos=0)
+        self.host.publish_reports(reports)
         self._trace.took("report", self._clock.now_ns() - applied_ns)
         for observer in self._observers:
             observer.observe(reports, ())
@@ -192,7 +191,8 @@ class LiveHost:
         for result in results:
             self._trace.result(result)
             if result.xapp in self.host.xapps:
-                self.host.bus.publish(topics.result(result.xapp, result.node), encode(result), qos=1)
+                payload = self.host.encode_for(result.xapp, result)
+                self.host.bus.publish(topics.result(result.xapp, result.node), payload, qos=1)
         if results:
             for observer in self._observers:
                 observer.observe((), results)

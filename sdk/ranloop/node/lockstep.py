@@ -21,7 +21,7 @@ from ranloop.errors import LockstepError, WireError
 from ranloop.node.host import NodeHost
 from ranloop.node.summary import RunSummary, Trace
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_answer, decode_presence, encode
+from ranloop.wire.codec import decode_answer, decode_presence
 from ranloop.wire.messages import ActionBatch, Answer, Presence, Report, Result, Step
 
 OnTimeout = Literal["fail", "drop", "hold"]
@@ -227,7 +227,7 @@ class LockstepHost:
             timers=timers,
             last=last,
         )
-        self.host.bus.publish(topics.step(self.host.name, xapp), encode(step), qos=1)
+        self.host.bus.publish(topics.step(self.host.name, xapp), self.host.encode_for(xapp, step), qos=1)
 
     def _collect(self, asked: Sequence[str], timeout_s: float, on_timeout: OnTimeout) -> None:
         """Wait until all of `asked` have answered this step."""

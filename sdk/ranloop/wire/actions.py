@@ -22,6 +22,7 @@ from ranloop.wire.frame import (
     parse,
 )
 from ranloop.wire.messages import F32, I32, WIRE_VERSION, ActionBatch, Result, Status
+from ranloop.wire.plain import decode_plain_action_batch, decode_plain_result, is_json
 
 # Action -> the columns of its block: targets, then parameters.
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -61,11 +62,13 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
 
 
 def decode_action_batch(payload: bytes) -> ActionBatch:
-    """The action batch in `payload`.
+    """The action batch in `payload`, in either form.
 
     Raises:
         WireError: Not an action batch of wire version 1 within bounds, or an action that the catalogue does not have.
     """
+    if is_json(payload):
+        return decode_plain_action_batch(payload)
     line, start = first_line(payload, "action batch")
     header = cast(headers.ActionHeader, parse(headers.ACTION, line, "action batch"))
     try:
@@ -148,13 +151,15 @@ def encode_result(result: Result) -> bytes:
 
 
 def decode_result(payload: bytes) -> Result:
-    """The result in `payload`; `applied` is a read-only view of the bytes.
+    """The result in `payload`, in either form; its arrays are read-only.
 
     The action need not be in the catalogue: a batch that was refused for its unknown action has a result, too.
 
     Raises:
         WireError: Not a result of wire version 1 within bounds.
     """
+    if is_json(payload):
+        return decode_plain_result(payload)
     line, start = first_line(payload, "result")
     header = cast(headers.ResultHeader, parse(headers.RESULT, line, "result"))
     n_keys, causes = header["targets"], tuple(header["causes"])

@@ -1,4 +1,4 @@
-"""Messages to bytes and back: `encode` for all, one `decode_*` for each.
+"""Messages to bytes and back: `encode` and `encode_json` for all, one `decode_*` for each, which reads both forms.
 
 A decoder raises `WireError` and nothing else, whatever the bytes; what it returns is valid and frozen.
 """
@@ -13,7 +13,7 @@ from typing import Any, cast
 from ranloop.errors import WireError
 from ranloop.wire import headers
 from ranloop.wire.actions import decode_action_batch, decode_result, encode_action_batch, encode_result
-from ranloop.wire.frame import first_line, json_line, parse, split_parts
+from ranloop.wire.frame import MAX_HEADER_BYTES, first_line, json_line, parse, split_parts
 from ranloop.wire.messages import (
     WIRE_VERSION,
     ActionBatch,
@@ -27,6 +27,7 @@ from ranloop.wire.messages import (
     Standing,
     Step,
 )
+from ranloop.wire.plain import HAS_PLAIN, decode_plain_answer, decode_plain_step, encode_plain, is_json
 from ranloop.wire.reports import decode_report, encode_report
 
 __all__ = (
@@ -40,6 +41,7 @@ __all__ = (
     "decode_standing",
     "decode_step",
     "encode",
+    "encode_json",
 )
 
 _MAX_DEPTH = 8
@@ -55,11 +57,21 @@ def encode(message: Message) -> bytes:
     return _ENCODERS[type(message)](message)
 
 
+def encode_json(message: Message) -> bytes:
+    """The same in the JSON form, which a JSON parser can read: for people and for xApps in other languages.
+
+    Raises:
+        ValueError: As `encode`.
+    """
+    payload = encode(message)  # refuses what neither form can carry
+    return encode_plain(message) if type(message) in HAS_PLAIN else payload
+
+
 def _header_only(payload: bytes, what: str) -> bytes:
-    line, end = first_line(payload, what)
-    if end != len(payload):
-        raise WireError(f"{what}: {len(payload) - end} bytes follow the header, where nothing belongs")
-    return line
+    """A message that is JSON and nothing else, however its writer laid it out."""
+    if len(payload) > MAX_HEADER_BYTES:
+        raise WireError(f"{what} of {len(payload)} bytes; at most {MAX_HEADER_BYTES} are read")
+    return payload
 
 
 def encode_catalogue(catalogue: Catalogue) -> bytes:
@@ -198,6 +210,8 @@ def decode_step(payload: bytes) -> Step:
     Raises:
         WireError: Not a step of wire version 1 within bounds, or one of its parts is not in order.
     """
+    if is_json(payload):
+        return decode_plain_step(payload)
     line, start = first_line(payload, "step")
     header = cast(headers.StepHeader, parse(headers.STEP, line, "step"))
     parts = split_parts(payload, start, header["reports"] + header["results"], "step")
@@ -232,6 +246,8 @@ def decode_answer(payload: bytes) -> Answer:
     Raises:
         WireError: Not an answer of wire version 1 within bounds, or one of its parts is not in order.
     """
+    if is_json(payload):
+        return decode_plain_answer(payload)
     line, start = first_line(payload, "answer")
     header = cast(headers.AnswerHeader, parse(headers.ANSWER, line, "answer"))
     parts = split_parts(payload, start, header["batches"], "answer")

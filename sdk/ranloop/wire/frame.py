@@ -35,11 +35,11 @@ def json_line(header: dict[str, Any]) -> bytes:
     Raises:
         ValueError: A value that JSON cannot carry.
     """
-    line = to_json(header, fallback=_plain)
+    line = to_json(header, fallback=as_json)
     return line + b" " * (-(len(line) + 1) % ALIGN) + b"\n"
 
 
-def _plain(value: object) -> object:
+def as_json(value: object) -> object:
     """What JSON can carry of a NumPy scalar or array, or of a mapping that is not a dict."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()

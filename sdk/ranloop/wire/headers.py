@@ -37,6 +37,11 @@ Stamps = Annotated[dict[Name, Signed], Field(max_length=64)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Labels = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
 Shares = Annotated[dict[DenseId, Annotated[float, Field(ge=0, le=100)]], Field(max_length=MAX_ROWS)]
+LabelColumns = Annotated[dict[Name, Labels], Field(max_length=16)]
+Models = Annotated[list[Label], Field(max_length=64)]
+ReportSeq = Annotated[int, Field(ge=-1, lt=1 << 63)]
+CauseText = tuple[Cause, Text]
+Timers = Annotated[list[Label], Field(max_length=MAX_NAMES)]
 Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Field(max_length=MAX_PARTS)]
 
 
@@ -55,7 +60,7 @@ class ReportHeader(TypedDict):
     stamps: Annotated[list[Name], Field(max_length=64)]
     ids: Names
     names: Names
-    labels: Annotated[dict[Name, Labels], Field(max_length=16)]
+    labels: LabelColumns
 
 
 @with_config(_HEADER)
@@ -73,8 +78,8 @@ class ActionHeader(TypedDict):
     valid_until_ns: Signed
     lease_ms: Milliseconds | None
     atomic: bool
-    models: Annotated[list[Label], Field(max_length=64)]
-    report_seq: Annotated[int, Field(ge=-1, lt=1 << 63)]
+    models: Models
+    report_seq: ReportSeq
     stamps: Stamps
 
 
@@ -90,7 +95,7 @@ class ResultHeader(TypedDict):
     rows: Rows
     targets: Annotated[int, Field(ge=0, le=16)]
     values: Annotated[int, Field(ge=0, le=64)]
-    causes: Annotated[list[tuple[Cause, Text]], Field(min_length=1, max_length=256)]
+    causes: Annotated[list[CauseText], Field(min_length=1, max_length=256)]
     ran_time_ns: Signed
     stamps: Stamps
 
@@ -144,7 +149,7 @@ class StepHeader(TypedDict):
     ran_time_ns: Count
     reports: Lengths
     results: Lengths
-    timers: Annotated[list[Label], Field(max_length=MAX_NAMES)]
+    timers: Timers
     last: bool
 
 
@@ -159,18 +164,19 @@ class AnswerHeader(TypedDict):
     error: Text
 
 
-def _validator(header: type) -> SchemaValidator:
-    validator = TypeAdapter(header).validator
-    assert isinstance(validator, SchemaValidator)
-    return validator
+def validator(message: type) -> SchemaValidator:
+    """The compiled validator of one TypedDict."""
+    compiled = TypeAdapter(message).validator
+    assert isinstance(compiled, SchemaValidator)
+    return compiled
 
 
-REPORT = _validator(ReportHeader)
-ACTION = _validator(ActionHeader)
-RESULT = _validator(ResultHeader)
-CATALOGUE = _validator(CatalogueHeader)
-PRESENCE = _validator(PresenceHeader)
-ORDER = _validator(OrderHeader)
-STANDING = _validator(StandingHeader)
-STEP = _validator(StepHeader)
-ANSWER = _validator(AnswerHeader)
+REPORT = validator(ReportHeader)
+ACTION = validator(ActionHeader)
+RESULT = validator(ResultHeader)
+CATALOGUE = validator(CatalogueHeader)
+PRESENCE = validator(PresenceHeader)
+ORDER = validator(OrderHeader)
+STANDING = validator(StandingHeader)
+STEP = validator(StepHeader)
+ANSWER = validator(AnswerHeader)

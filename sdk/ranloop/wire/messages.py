@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from ranloop.vocabulary import Action, Level
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
+Encoding = Literal["binary", "json"]
 
 WIRE_VERSION = 1
 MAX_ID = 1 << 24

@@ -33,6 +33,7 @@ from ranloop.wire.frame import (
     parse,
 )
 from ranloop.wire.messages import F32, WIRE_VERSION, Labels, Report
+from ranloop.wire.plain import decode_plain_report, is_json
 
 _STREAMS_KEPT = 256
 # A header begins with version, level, period, rows and node: enough to guess which known header this one is.
@@ -120,13 +121,15 @@ def _remember(key: _Key, labels: Mapping[str, Mapping[int, str]]) -> tuple[Label
 
 
 def decode_report(payload: bytes) -> Report:
-    """The report in `payload`; its block is a read-only view of the bytes.
+    """The report in `payload`, in either form; its block is read-only, of the binary form a view of the bytes.
 
     Raises:
         WireError: Not a report of wire version 1 within bounds.
     """
     stream = _streams.get(payload[:_PREFIX_BYTES])
     if stream is None or not payload.startswith(stream.header):
+        if is_json(payload):
+            return decode_plain_report(payload)
         stream = _learn(payload)
     if len(payload) != stream.payload_bytes:
         raise WireError(_wrong_length(stream, len(payload)))

@@ -34,6 +34,11 @@ def report(node: str, level: str, period_ms: int | str) -> str:
     return _join("report", node, level, str(period_ms))
 
 
+def report_json(node: str, level: str, period_ms: int | str) -> str:
+    """The same stream in the JSON form, where an xApp reads that; below it, so that one right covers both."""
+    return _join("report", node, level, str(period_ms), "json")
+
+
 def catalogue(node: str) -> str:
     return _join("catalogue", node)
 

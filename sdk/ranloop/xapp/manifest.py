@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRight, Rights, StreamRight
 from ranloop.toml import read_toml
+from ranloop.wire.messages import Encoding
 
 __all__ = ("MANIFEST_FILE", "Manifest", "Setting", "load_manifest")
 
@@ -84,6 +85,9 @@ class Manifest(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
     version: str
     summary: str
+    encoding: Encoding = Field(
+        default="binary", description="how it is spoken to; json is for xApps in other languages"
+    )
     streams: tuple[StreamRight, ...] = ()
     actions: tuple[ActionRight, ...] = ()
     models: dict[str, str] = Field(

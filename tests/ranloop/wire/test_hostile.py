@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 
 from ranloop.errors import WireError
 from ranloop.wire import codec
-from ranloop.wire.codec import encode
+from ranloop.wire.codec import encode, encode_json
 from ranloop.wire.frame import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
+from ranloop.wire.plain import MAX_JSON_BYTES
 from tests.ranloop.wire import samples
 
 SAMPLES = {kind: encode(message) for kind, message in samples.one_of_each().items()}
 KINDS = sorted(SAMPLES)
+# The same in the JSON form, where that is another one, as "report/json".
+JSON_ALONE = ["catalogue", "order", "presence", "standing"]
+JSON_KINDS = ["action_batch/json", "answer/json", "report/json", "result/json", "step/json"]
+SAMPLES |= {kind: encode_json(samples.one_of_each()[kind.split("/")[0]]) for kind in JSON_KINDS}
 
 
 def decoder(kind: str) -> Callable[[bytes], Any]:
-    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{kind}")
+    decode: Callable[[bytes], Any] = getattr(codec, f"decode_{kind.split('/')[0]}")
     return decode
 
 
@@ -44,7 +49,7 @@ def survives(kind: str, payload: bytes) -> None:
         assert "\n" not in str(error)  # noqa: PT017  # because most mutants are refused and some are still valid
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_any_bytes(kind: str) -> None:
     @given(payload=st.binary(max_size=200))
     def survives_any(payload: bytes) -> None:
@@ -55,7 +60,7 @@ def test_any_bytes(kind: str) -> None:
     survives_any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_flipped_bits_and_lost_or_repeated_bytes(kind: str) -> None:
     rng, payload = random.Random(kind), SAMPLES[kind]
     for _ in range(1500):
@@ -74,14 +79,16 @@ def test_flipped_bits_and_lost_or_repeated_bytes(kind: str) -> None:
         survives(kind, bytes(mutant))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_every_truncation_is_refused(kind: str) -> None:
     payload = SAMPLES[kind]
-    for length in range(len(payload)):
+    # What is JSON as a whole does without its padding; of a block every byte counts.
+    is_whole_json = kind in JSON_ALONE or kind in JSON_KINDS
+    for length in range(len(payload.rstrip()) if is_whole_json else len(payload)):
         refusal(kind, payload[:length])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_every_header_value_replaced_by_something_hostile(kind: str) -> None:
     hostile = [
         b"NaN",
@@ -123,18 +130,19 @@ def test_headers_of_one_kind_on_blocks_of_another(kind: str) -> None:
             refusal(kind, SAMPLES[other])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_another_major_version_is_refused_by_name(kind: str) -> None:
     payload = SAMPLES[kind].replace(b'{"v":1,', b'{"v":2,', 1)
     assert refusal(kind, payload).endswith("speaks version 2 of the wire; this ranloop reads version 1")
     # A later version may have changed everything else, too: the version still explains it.
     assert "version 3" in refusal(kind, b'{"v":3,"all":"new"}\n')
     assert "no version" in refusal(kind, b"{}\n")
+    assert "no version" in refusal(kind, b"{}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
-    message = samples.one_of_each()[kind]
+    message = samples.one_of_each()[kind.split("/")[0]]
     extra = b'{"v":1,"new":[1,{"deep":NaN}],'
     payload = SAMPLES[kind].replace(b'{"v":1,', extra, 1)
     assert samples.same(message, decoder(kind)(payload))
@@ -194,6 +202,40 @@ def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
             b'"control_delay_ms":NaN',
             "control_delay_ms: Input should be a finite",
         ),
+        ("report/json", b"[7,9]", b"[7]", r"report: 1 entries of ue, 2 of cell"),
+        ("report/json", b"[11.0,null]", b"[11.0]", r"report: 2 entries of ue, 1 of CQI"),
+        ("report/json", b"[7,9]", b"[7,null]", "ids/ue/1: Input should be a valid integer"),
+        ("report/json", b"[7,9]", b"[7,9.0]", "ids/ue/1: Input should be a valid integer"),
+        ("report/json", b"[7,9]", b"[7,16777216]", "ids/ue/1: Input should be less than 16777216"),
+        ("report/json", b"[7,9]", b"[7,-1]", "ids/ue/1: Input should be greater than or equal to 0"),
+        ("report/json", b'"cell":[3,3]', b'"bell":[3,3]', "id columns of level ue are"),
+        ("report/json", b"11.0", b"1e999", "values/CQI/0: Input should be a finite number"),
+        ("report/json", b"11.0", b"NaN", "values/CQI/0: Input should be a finite number"),
+        ("report/json", b"11.0", b"3.5e38", "report: a value is beyond float32"),
+        ("report/json", b"11.0", b'"11"', "values/CQI/0: Input should be a valid number"),
+        ("report/json", b"11.0", b"true", "values/CQI/0: Input should be a valid number"),
+        ("report/json", b'"seq":4', b'"seq":-1', "seq: Input should be greater than or equal to 0"),
+        ("action_batch/json", b"SetUeWeight", b"SetUeWeigth", "did you mean SetUeWeight"),
+        (
+            "action_batch/json",
+            b'"ue":',
+            b'"cell":',
+            r"the targets of SetUeWeight are \('ue',\), not \('cell',\)",
+        ),
+        ("action_batch/json", b'"weight":', b'"w":', r"the parameters of SetUeWeight are \('weight',\), not"),
+        ("action_batch/json", b"[1.0,4.0]", b"[1.0]", "action batch: 2 entries of ue, 1 of weight"),
+        (
+            "action_batch/json",
+            b"[1.0,4.0]",
+            b"[1.0,null]",
+            "parameters/weight/1: Input should be a valid number",
+        ),
+        ("action_batch/json", b"[1.0,4.0]", b"[1.0,-1e39]", "action batch: a value is beyond float32"),
+        ("result/json", b'"status":["applied"', b'"status":["done"', "status/0: Input should be 'applied'"),
+        ("result/json", b'"cause":[0,1]', b'"cause":[0,2]', "result: cause: 2 is not below 2"),
+        ("result/json", b'"cause":[0,1]', b'"cause":[0]', "result: 2 entries of ue, 1 of cause"),
+        ("step/json", b'"level":"ue"', b'"level":"beam"', "step: reports/0/level: Input should be"),
+        ("answer/json", b"[1.0,4.0]", b"[1.0]", "2 entries of ue, 1 of weight"),
     ],
 )
 def test_a_bound_that_is_broken_is_named(kind: str, old: bytes, new: bytes, says: str) -> None:
@@ -258,12 +300,21 @@ def test_the_parts_of_a_step_fill_it_exactly() -> None:
     assert "announced" in refusal("step", longer)
 
 
-@pytest.mark.parametrize("kind", ["catalogue", "presence", "order", "standing"])
-def test_bytes_after_a_header_only_message_are_refused(kind: str) -> None:
-    assert "1 bytes follow the header" in refusal(kind, SAMPLES[kind] + b"x")
+@pytest.mark.parametrize("kind", JSON_ALONE + JSON_KINDS)
+def test_bytes_after_a_message_of_json_are_refused(kind: str) -> None:
+    assert "Invalid JSON: trailing characters" in refusal(kind, SAMPLES[kind].rstrip() + b"x")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_oversized_payloads_are_not_parsed(kind: str) -> None:
-    assert f"at most {MAX_PAYLOAD_BYTES} are read" in refusal(kind, bytes(MAX_PAYLOAD_BYTES + 1))
-    assert "without a header line" in refusal(kind, b'{"v":1,"x":"' + b"x" * MAX_HEADER_BYTES + b'"}\n')
+    assert re.search(r"at most \d+ are read", refusal(kind, bytes(MAX_PAYLOAD_BYTES + 1)))
+    block = b"0" if f"{kind}/json" in JSON_KINDS else b""
+    long_header = b'{"v":1,"x":"' + b"x" * MAX_HEADER_BYTES + b'"}\n' + block
+    if kind in KINDS:
+        too_long = (
+            f"at most {MAX_HEADER_BYTES} are read|without a header line within {MAX_HEADER_BYTES} bytes"
+        )
+        assert re.search(too_long, refusal(kind, long_header))
+    else:
+        says = refusal(kind, b" " * MAX_JSON_BYTES + SAMPLES[kind])
+        assert says.endswith(f"bytes of JSON; at most {MAX_JSON_BYTES} are read")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ranloop.errors import WireError
 from ranloop.wire import Answer, Labels, Message, Presence, Report, Step, codec
-from ranloop.wire.codec import decode_answer, decode_presence, decode_report, decode_step, encode
+from ranloop.wire.codec import decode_answer, decode_presence, decode_report, decode_step, encode, encode_json
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.samples import same
 
@@ -30,6 +30,7 @@ def decoder(kind: str) -> Callable[[bytes], Any]:
 def test_one_of_each_comes_back(kind: str) -> None:
     message = samples.one_of_each()[kind]
     assert same(message, decoder(kind)(encode(message)))
+    assert same(message, decoder(kind)(encode_json(message)))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_every_valid_message_comes_back(kind: str, messages: st.SearchStrategy[M
     @given(message=messages)
     def comes_back(message: Message) -> None:
         assert same(message, decoder(kind)(encode(message)))
+        assert same(message, decoder(kind)(encode_json(message)))
 
     comes_back()
 
@@ -84,9 +86,10 @@ def test_a_block_begins_at_a_multiple_of_eight_bytes_and_is_a_view(node: str) ->
     assert not report.block.flags.owndata
 
 
+@pytest.mark.parametrize("to_bytes", [encode, encode_json])
 @pytest.mark.parametrize("kind", ["report", "action_batch", "result"])
-def test_what_is_decoded_cannot_be_written_to(kind: str) -> None:
-    message = decoder(kind)(encode(samples.one_of_each()[kind]))
+def test_what_is_decoded_cannot_be_written_to(kind: str, to_bytes: Callable[[Message], bytes]) -> None:
+    message = decoder(kind)(to_bytes(samples.one_of_each()[kind]))
     arrays = {
         "report": lambda m: [m.block],
         "action_batch": lambda m: [m.action.ue, m.action.weight],

@@ -1,0 +1,164 @@
+"""The JSON form of reports, actions, results, steps and answers: what each key is, and its bounds.
+
+What has a block in the binary form has plain columns here, by name, so that a JSON parser is all that a reader or a
+writer needs. `null` is "no value". Unknown keys are ignored, the order of keys means nothing. All other messages are
+JSON in both forms: `headers`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from ranloop.vocabulary import Level
+from ranloop.wire.frame import MAX_ROWS
+from ranloop.wire.headers import (
+    MAX_NAMES,
+    MAX_PARTS,
+    CauseText,
+    Count,
+    DenseId,
+    LabelColumns,
+    Milliseconds,
+    Models,
+    Name,
+    ReportSeq,
+    Signed,
+    Stamps,
+    Text,
+    Timers,
+    Topic,
+    Version,
+    validator,
+)
+
+_FORM = ConfigDict(strict=True, allow_inf_nan=False)
+_MAX_TARGETS, _MAX_VALUES = 16, 64
+
+Status = Literal[
+    "applied", "refused", "expired", "unknown", "recommended", "ended"
+]  # wire.Status, in its order
+Ids = Annotated[list[DenseId], Field(max_length=MAX_ROWS)]
+Numbers = Annotated[list[float], Field(max_length=MAX_ROWS)]
+Measured = Annotated[list[float | None], Field(max_length=MAX_ROWS)]
+
+
+@with_config(_FORM)
+class ReportForm(TypedDict):
+    """A KPM report: all targets of one level of one node, for one granularity period.
+
+    All columns have the same length, one entry per target. `ids` has the id columns of the level: `cell` for cells,
+    `ue` and `cell` for UEs, `slice` and `cell` for slices, `ue`, `cell`, `five_qi` and `slice` for QoS flows.
+    """
+
+    v: Version
+    node: Topic
+    level: Level
+    period_ms: Milliseconds
+    seq: Annotated[
+        Count, Field(description="Counts the periods of this stream from 0; a gap is a lost report.")
+    ]
+    ran_time_ns: Annotated[Count, Field(description="RAN time at the end of the period.")]
+    ids: Annotated[dict[Name, Ids], Field(max_length=16)]
+    labels: Annotated[LabelColumns, Field(description="Id column -> {id: the node's own name of it}.")]
+    values: Annotated[
+        dict[Name, Measured],
+        Field(
+            max_length=MAX_NAMES,
+            description="Measurement -> column, in catalogue units; null is no value, never 0.",
+        ),
+    ]
+    stamps: NotRequired[Stamps]
+
+
+@with_config(_FORM)
+class ActionForm(TypedDict):
+    """What one xApp wants held (or done once) on targets of one node: one action type, columns of one length."""
+
+    v: Version
+    id: Annotated[Name, Field(description="Unique for ever; a retry keeps it.")]
+    xapp: Topic
+    node: Topic
+    seq: Annotated[Count, Field(description="The xApp's own counter.")]
+    action: Name
+    targets: Annotated[dict[Name, Ids], Field(max_length=_MAX_TARGETS)]
+    parameters: Annotated[dict[Name, Numbers], Field(max_length=_MAX_VALUES)]
+    valid_until_ns: Annotated[
+        Signed, Field(description="RAN time after which it must not take effect any more.")
+    ]
+    lease_ms: NotRequired[
+        Annotated[
+            Milliseconds | None,
+            Field(description="How long a setting lives without renewal, in RAN time; null for a one-shot."),
+        ]
+    ]
+    atomic: NotRequired[Annotated[bool, Field(description="All targets or none; false if left out.")]]
+    models: NotRequired[Models]
+    report_seq: NotRequired[Annotated[ReportSeq, Field(description="Of the report it rests on; -1 is none.")]]
+    stamps: NotRequired[Stamps]
+
+
+@with_config(_FORM)
+class ResultForm(TypedDict):
+    """What the guard and the node did with an action batch, target by target: columns of one length.
+
+    Columns of an action that the catalogue does not have are called 0, 1, 2, ...
+    """
+
+    v: Version
+    id: Annotated[Name, Field(description="Of the action batch.")]
+    xapp: Topic
+    node: Topic
+    action: Name
+    targets: Annotated[dict[Name, Ids], Field(max_length=_MAX_TARGETS)]
+    status: Annotated[list[Status], Field(max_length=MAX_ROWS)]
+    cause: Annotated[
+        list[Annotated[int, Field(ge=0, le=255)]],
+        Field(max_length=MAX_ROWS, description="Of each target: an index into `causes`."),
+    ]
+    causes: Annotated[list[CauseText], Field(min_length=1, max_length=256)]
+    applied: Annotated[
+        dict[Name, Measured],
+        Field(
+            max_length=_MAX_VALUES,
+            description="Parameter -> values in force afterwards; null where nothing was applied.",
+        ),
+    ]
+    ran_time_ns: Signed
+    stamps: NotRequired[Stamps]
+
+
+@with_config(_FORM)
+class StepForm(TypedDict):
+    """Lockstep: all that is due for one xApp at one instant."""
+
+    v: Version
+    host: Topic
+    step: Count
+    ran_time_ns: Count
+    reports: Annotated[list[ReportForm], Field(max_length=MAX_PARTS)]
+    results: Annotated[list[ResultForm], Field(max_length=MAX_PARTS)]
+    timers: Timers
+    last: bool
+
+
+@with_config(_FORM)
+class AnswerForm(TypedDict):
+    """Lockstep: everything one xApp wants after one step; no batches if nothing."""
+
+    v: Version
+    xapp: Topic
+    step: Count
+    batches: Annotated[list[ActionForm], Field(max_length=MAX_PARTS)]
+    error: NotRequired[
+        Annotated[Text, Field(description="Why the xApp gave up; the host then stops the run.")]
+    ]
+
+
+REPORT = validator(ReportForm)
+ACTION = validator(ActionForm)
+RESULT = validator(ResultForm)
+STEP = validator(StepForm)
+ANSWER = validator(AnswerForm)

@@ -1,0 +1,348 @@
+"""The JSON form of a message: one plain object with columns, for xApps in other languages; `forms` says what is in it.
+
+Both forms travel on the same topics and are told apart by content. A binary message is a header, complete on its
+first line, that counts the `rows` of the block behind it; a JSON message has nothing behind it and no `rows`.
+
+Numbers are the shortest decimals that are the same float32 again, so nothing is lost on the way through JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import SchemaValidator, from_json, to_json
+
+from ranloop.errors import VocabularyError, WireError
+from ranloop.vocabulary import ACTIONS, ID_COLUMNS, action_type
+from ranloop.wire import forms
+from ranloop.wire.frame import LITTLE_F32, MAX_HEADER_BYTES, as_json, dense_ids, parse
+from ranloop.wire.headers import MAX_TEXT
+from ranloop.wire.messages import (
+    F32,
+    I32,
+    WIRE_VERSION,
+    ActionBatch,
+    Answer,
+    Labels,
+    Message,
+    Report,
+    Result,
+    Status,
+    Step,
+)
+
+# What a parser makes of JSON takes ten times its bytes and more.
+MAX_JSON_BYTES = 1 << 22
+_STATUS = [status.name.lower() for status in Status]
+_MOST_DECIMALS = 22  # 10**22 is the last power of ten that float64 has exactly
+_Array = TypeVar("_Array", bound=NDArray[Any])
+_Column = Sequence[float | None]
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether a message is in the JSON form, be it valid or not."""
+    end = payload.find(b"\n")
+    if end < 0 or not payload[:end].rstrip().endswith(b"}"):
+        return True  # on one line, or spread over several
+    if end < len(payload) - 1:
+        return False
+    if end > MAX_HEADER_BYTES:
+        return True
+    try:  # one line and nothing behind it: JSON, or a binary message without a row
+        header = from_json(payload)
+    except ValueError:
+        return True
+    return not (isinstance(header, dict) and "rows" in header)
+
+
+# To JSON
+
+
+def encode_plain(message: Message) -> bytes:
+    """The JSON form of a report, action batch, result, step or answer.
+
+    Raises:
+        ValueError: It has an infinite value, or takes more than `MAX_JSON_BYTES`.
+    """
+    payload = to_json(_FORMS[type(message)](message), inf_nan_mode="null", fallback=as_json)
+    if len(payload) > MAX_JSON_BYTES:
+        raise ValueError(f"{len(payload)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
+    return payload
+
+
+def _report_form(report: Report) -> dict[str, Any]:
+    n_ids = len(report.ids)
+    return {
+        "v": WIRE_VERSION,
+        "node": report.node,
+        "level": report.level,
+        "period_ms": report.period_ms,
+        "seq": report.seq,
+        "ran_time_ns": report.ran_time_ns,
+        "ids": _id_columns(report.ids, _whole(report.block[:, :n_ids])),
+        "labels": {column: dict(names) for column, names in report.labels.items()},
+        "values": _value_columns(report.names, report.block[:, n_ids:]),
+        "stamps": dict(report.stamps),
+    }
+
+
+def _action_form(batch: ActionBatch) -> dict[str, Any]:
+    spec = batch.action.spec
+    return {
+        "v": WIRE_VERSION,
+        "id": batch.id,
+        "xapp": batch.xapp,
+        "node": batch.node,
+        "seq": batch.seq,
+        "action": spec.name,
+        "targets": _id_columns(spec.targets, batch.action.targets()),
+        "parameters": _value_columns(spec.parameter_names, batch.action.parameters()),
+        "valid_until_ns": batch.valid_until_ns,
+        "lease_ms": batch.lease_ms,
+        "atomic": batch.atomic,
+        "models": batch.models,
+        "report_seq": batch.report_seq,
+        "stamps": dict(batch.stamps),
+    }
+
+
+def _result_form(result: Result) -> dict[str, Any]:
+    targets, parameters = _columns_of(result.action, result.targets.shape[1], result.applied.shape[1])
+    return {
+        "v": WIRE_VERSION,
+        "id": result.id,
+        "xapp": result.xapp,
+        "node": result.node,
+        "action": result.action,
+        "targets": _id_columns(targets, result.targets),
+        "status": [_STATUS[status] for status in result.status.tolist()],
+        "cause": result.cause.tolist(),
+        "causes": result.causes,
+        "applied": _value_columns(parameters, result.applied),
+        "ran_time_ns": result.ran_time_ns,
+        "stamps": dict(result.stamps),
+    }
+
+
+def _step_form(step: Step) -> dict[str, Any]:
+    return {
+        "v": WIRE_VERSION,
+        "host": step.host,
+        "step": step.step,
+        "ran_time_ns": step.ran_time_ns,
+        "reports": [_report_form(report) for report in step.reports],
+        "results": [_result_form(result) for result in step.results],
+        "timers": step.timers,
+        "last": step.last,
+    }
+
+
+def _answer_form(answer: Answer) -> dict[str, Any]:
+    return {
+        "v": WIRE_VERSION,
+        "xapp": answer.xapp,
+        "step": answer.step,
+        "batches": [_action_form(batch) for batch in answer.batches],
+        "error": answer.error[-MAX_TEXT:],  # as in the binary form
+    }
+
+
+def _columns_of(action: str, n_targets: int, n_values: int) -> tuple[Sequence[str], Sequence[str]]:
+    """Names of the columns of a result; numbers where the catalogue has no such action."""
+    spec = ACTIONS[action].spec if action in ACTIONS else None
+    if spec and (len(spec.targets), len(spec.parameters)) == (n_targets, n_values):
+        return spec.targets, spec.parameter_names
+    return [*map(str, range(n_targets))], [*map(str, range(n_values))]
+
+
+def _id_columns(names: Sequence[str], ids: I32) -> dict[str, list[int]]:
+    return dict(zip(names, ids.T.tolist(), strict=True))
+
+
+def _whole(ids: F32) -> I32:
+    try:
+        return dense_ids(ids, "report")
+    except WireError as error:
+        raise ValueError(f"this cannot be sent: {error}") from error
+
+
+def _value_columns(names: Sequence[str], values: F32) -> dict[str, list[float]]:
+    if np.isinf(values).any():
+        raise ValueError("infinity is not a value; no value is NaN")
+    return dict(zip(names, shortest(values).T.tolist(), strict=True))
+
+
+def shortest(values: F32) -> NDArray[np.float64]:
+    """float32 as the float64 with the fewest decimal digits that becomes the same float32 again.
+
+    That is what a person would write: 0.1 and not 0.10000000149011612. Six digits always survive float32 and nine
+    always identify one; beyond 10**9 and below 10**-13 the float64 stands there as it is.
+    """
+    found = values.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        magnitude = np.floor(np.log10(np.abs(found)))
+        exact = found.copy()
+        for digits in (9, 8, 7, 6):
+            scale = 10.0 ** np.clip(digits - 1 - magnitude, 0, _MOST_DECIMALS)
+            short = np.rint(exact * scale) / scale
+            found = np.where(short.astype(LITTLE_F32) == values, short, found)
+    return found
+
+
+# From JSON
+
+
+def decode_plain_report(payload: bytes) -> Report:
+    """The report in a JSON `payload`; see `decode_report`."""
+    return _report(_read(forms.REPORT, payload, "report"))
+
+
+def decode_plain_action_batch(payload: bytes) -> ActionBatch:
+    """The action batch in a JSON `payload`; see `decode_action_batch`."""
+    return _action_batch(_read(forms.ACTION, payload, "action batch"))
+
+
+def decode_plain_result(payload: bytes) -> Result:
+    """The result in a JSON `payload`; see `decode_result`."""
+    return _result(_read(forms.RESULT, payload, "result"))
+
+
+def decode_plain_step(payload: bytes) -> Step:
+    """The step in a JSON `payload`; see `decode_step`."""
+    form = cast(forms.StepForm, _read(forms.STEP, payload, "step"))
+    return Step(
+        host=form["host"],
+        step=form["step"],
+        ran_time_ns=form["ran_time_ns"],
+        reports=tuple(map(_report, form["reports"])),
+        results=tuple(map(_result, form["results"])),
+        timers=tuple(form["timers"]),
+        last=form["last"],
+    )
+
+
+def decode_plain_answer(payload: bytes) -> Answer:
+    """The answer in a JSON `payload`; see `decode_answer`."""
+    form = cast(forms.AnswerForm, _read(forms.ANSWER, payload, "answer"))
+    return Answer(
+        xapp=form["xapp"],
+        step=form["step"],
+        batches=tuple(map(_action_batch, form["batches"])),
+        error=form.get("error", ""),
+    )
+
+
+def _read(validator: SchemaValidator, payload: bytes, what: str) -> Any:
+    if len(payload) > MAX_JSON_BYTES:
+        raise WireError(f"{what} of {len(payload)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
+    return parse(validator, payload, what)
+
+
+def _report(form: forms.ReportForm) -> Report:
+    level, names = form["level"], tuple(form["values"])
+    ids = _in_order(form["ids"], ID_COLUMNS[level], f"report: the id columns of level {level}")
+    return Report(
+        node=form["node"],
+        level=level,
+        period_ms=form["period_ms"],
+        seq=form["seq"],
+        ran_time_ns=form["ran_time_ns"],
+        ids=ID_COLUMNS[level],
+        names=names,
+        block=_table([*ids, *form["values"].values()], [*ID_COLUMNS[level], *names], "report"),
+        labels=Labels(form["labels"]),
+        stamps=MappingProxyType(form.get("stamps", {})),
+    )
+
+
+def _action_batch(form: forms.ActionForm) -> ActionBatch:
+    try:
+        kind = action_type(form["action"])
+    except VocabularyError as error:
+        raise WireError(f"action batch: {error}") from error
+    names, n_keys = kind.spec.targets + kind.spec.parameter_names, len(kind.spec.targets)
+    targets = _in_order(form["targets"], kind.spec.targets, f"action batch: the targets of {kind.spec.name}")
+    parameters = _in_order(
+        form["parameters"], kind.spec.parameter_names, f"action batch: the parameters of {kind.spec.name}"
+    )
+    table = _table([*targets, *parameters], names, "action batch")
+    return ActionBatch(
+        id=form["id"],
+        xapp=form["xapp"],
+        node=form["node"],
+        seq=form["seq"],
+        action=kind.from_columns(table[:, :n_keys].astype(np.int32), table[:, n_keys:]),
+        valid_until_ns=form["valid_until_ns"],
+        lease_ms=form.get("lease_ms"),
+        atomic=form.get("atomic", False),
+        models=tuple(form.get("models", ())),
+        report_seq=form.get("report_seq", -1),
+        stamps=MappingProxyType(form.get("stamps", {})),
+    )
+
+
+def _result(form: forms.ResultForm) -> Result:
+    targets, applied, causes = form["targets"], form["applied"], tuple(form["causes"])
+    names = _columns_of(form["action"], len(targets), len(applied))
+    ids = _in_order(targets, names[0], f"result: the targets of {form['action']}")
+    values = _in_order(applied, names[1], f"result: the parameters of {form['action']}")
+    status = [_STATUS.index(word) for word in form["status"]]
+    if form["cause"] and max(form["cause"]) >= len(causes):
+        raise WireError(f"result: cause: {max(form['cause'])} is not below {len(causes)}")
+    columns = [*ids, status, form["cause"], *values]
+    table = _table(columns, [*names[0], "status", "cause", *names[1]], "result")
+    n_keys = len(ids)
+    return Result(
+        id=form["id"],
+        xapp=form["xapp"],
+        node=form["node"],
+        action=form["action"],
+        targets=_frozen(table[:, :n_keys].astype(np.int32)),
+        status=_frozen(table[:, n_keys].astype(np.uint8)),
+        cause=_frozen(table[:, n_keys + 1].astype(np.uint8)),
+        causes=causes,
+        applied=table[:, n_keys + 2 :],
+        ran_time_ns=form["ran_time_ns"],
+        stamps=MappingProxyType(form.get("stamps", {})),
+    )
+
+
+def _in_order(columns: Mapping[str, _Column], wanted: Sequence[str], what: str) -> list[_Column]:
+    """The columns that are wanted, in the order of the binary form."""
+    if columns.keys() != set(wanted):
+        raise WireError(f"{what} are {tuple(wanted)}, not {tuple(columns)[:8]}")
+    return [columns[name] for name in wanted]
+
+
+def _table(columns: Sequence[_Column], names: Sequence[str], what: str) -> F32:
+    """Columns of one length side by side as read-only float32, shape [n_rows, n_columns]; None is NaN."""
+    lengths = [len(column) for column in columns]
+    if odd := [at for at, length in enumerate(lengths) if length != lengths[0]]:
+        at = odd[0]
+        raise WireError(f"{what}: {lengths[0]} entries of {names[0]}, {lengths[at]} of {names[at]}")
+    table: F32 = np.empty((lengths[0], len(columns)), LITTLE_F32)
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinity, which is refused
+        for at, column in enumerate(columns):
+            table[:, at] = np.array(column, np.float64)
+    if np.isinf(table).any():
+        raise WireError(f"{what}: a value is beyond float32")
+    return _frozen(table)
+
+
+def _frozen(array: _Array) -> _Array:
+    array.flags.writeable = False
+    return array
+
+
+_FORMS: dict[type, Any] = {
+    ActionBatch: _action_form,
+    Answer: _answer_form,
+    Report: _report_form,
+    Result: _result_form,
+    Step: _step_form,
+}
+HAS_PLAIN = frozenset(_FORMS)  # all others are JSON already

@@ -1,0 +1,162 @@
+"""An xApp is spoken to as its manifest says; it may itself speak either way, and what comes of it is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranloop.bus import Bus
+from ranloop.embedded import EmbeddedRun, run_embedded
+from ranloop.errors import ManifestError, NodeError
+from ranloop.guard import ActionRight, Rights, StreamRight
+from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.node.clock import VirtualClock
+from ranloop.testing.worlds import ToyWorld
+from ranloop.vocabulary import SetUeWeight
+from ranloop.wire import ActionBatch, Encoding, Report, topics
+from ranloop.wire.codec import encode, encode_json
+from ranloop.wire.plain import is_json
+from ranloop.xapp.manifest import load_manifest
+
+Connect = Callable[[str], Bus]
+MS = 1_000_000
+UE = StreamRight(level="ue", every_ms=100, measurements=("DRB.UEThpDl",))
+BOTH = StreamRight(level="ue", every_ms=100, measurements=("DRB.UEThpDl", "X.UE.Weight"))
+WEIGHT = ActionRight(name="SetUeWeight")
+MANIFEST = """\
+name = "lifter"
+version = "0.1.0"
+summary = "Doubles the weight of the UEs below the median throughput."
+encoding = "{encoding}"
+
+[[streams]]
+level = "ue"
+every_ms = 100
+measurements = ["DRB.UEThpDl"]
+
+[[actions]]
+name = "SetUeWeight"
+ranges = {{ weight = [0.5, 1.7] }}
+"""
+APP = """\
+import numpy as np
+from ranloop import Report, SetUeWeight, XApp
+
+app = XApp()
+
+
+@app.on_report("DRB.UEThpDl")
+def lift_the_slow(report: Report) -> SetUeWeight:
+    rate = np.nan_to_num(report["DRB.UEThpDl"])
+    return SetUeWeight(ue=report.ue, weight=np.where(rate <= np.median(rate), 1 + 1e5 / (rate + 1e5), 1.7))
+"""
+
+
+def registered(encoding: Encoding, stream: StreamRight = UE) -> Registration:
+    return Registration(rights=Rights(streams=(stream,), actions=(WEIGHT,)), encoding=encoding)
+
+
+def lifter(folder: Path, encoding: str) -> Path:
+    folder.mkdir()
+    (folder / "manifest.toml").write_text(MANIFEST.format(encoding=encoding))
+    (folder / "app.py").write_text(APP)
+    return folder
+
+
+def heard_live(connect: Connect, **xapps: Registration) -> dict[str, list[bytes]]:
+    """Topic -> payloads of reports and results of 250 ms of two nodes, where each xApp acted once in JSON."""
+    heard: dict[str, list[bytes]] = {}
+    bus = connect("listener")
+    for topic_filter in ("ranloop/1/report/#", "ranloop/1/result/#"):
+        bus.subscribe(topic_filter, lambda topic, payload: heard.setdefault(topic, []).append(payload))
+    host = LiveHost(NodeHost(ToyWorld(), connect("host"), xapps=xapps), clock=VirtualClock())
+    for name in xapps:
+        batch = ActionBatch(
+            id=name,
+            xapp=name,
+            node="toy-1",
+            seq=1,
+            action=SetUeWeight(ue=0, weight=3),
+            valid_until_ns=10**9,
+            lease_ms=60_000,
+        )
+        bus.publish(topics.act(name, "toy-1"), encode_json(batch), qos=1)
+    host.run(0.25)
+    bus.poll()
+    return heard
+
+
+def test_the_same_run_has_the_same_hash_in_both_forms(tmp_path: Path) -> None:
+    def run(encoding: str) -> EmbeddedRun:
+        with closing(ToyWorld()) as world:
+            return run_embedded(world, [lifter(tmp_path / encoding, encoding)])
+
+    binary, plain = run("binary").summary, run("json").summary
+    assert {"applied", "refused/range"} <= binary.outcomes.keys()  # NaN and texts travelled as well
+    assert (plain.outcomes, plain.trace_hash) == (binary.outcomes, binary.trace_hash)
+
+
+def test_reports_in_json_are_published_only_for_an_xapp_that_reads_them(connect: Connect) -> None:
+    heard = heard_live(connect, binary=registered("binary", BOTH))
+    assert sorted(heard) == [
+        topics.report("toy-1", "ue", 100),
+        topics.report("toy-2", "ue", 100),
+        topics.result("binary", "toy-1"),
+    ]
+    assert not any(is_json(payload) for payloads in heard.values() for payload in payloads)
+
+
+def test_an_xapp_that_is_spoken_to_in_json_gets_its_own_columns_and_its_results(connect: Connect) -> None:
+    heard = heard_live(connect, binary=registered("binary", BOTH), plain=registered("json"))
+    [first, second] = map(json.loads, heard[topics.report_json("toy-1", "ue", 100)])
+    assert (first["seq"], first["ran_time_ns"], second["ran_time_ns"]) == (0, 100 * MS, 200 * MS)
+    # UEs 0 and 1 came at 0 and 100 ms, one in each of the two cells of 60 Mbit/s.
+    assert first["ids"] == {"ue": [0, 1], "cell": [0, 1]}
+    assert first["values"] == {"DRB.UEThpDl": [60_000.0, 60_000.0]}
+    answers = [json.loads(payload) for payload in heard[topics.result("plain", "toy-1")]]
+    assert {(answer["xapp"], answer["action"]) for answer in answers} == {("plain", "SetUeWeight")}
+    assert not any(map(is_json, heard[topics.result("binary", "toy-1")]))
+    assert not any(map(is_json, heard[topics.report("toy-1", "ue", 100)]))
+
+
+def test_an_action_counts_the_same_in_both_forms(connect: Connect) -> None:
+    def fate(to_bytes: Callable[[ActionBatch], bytes]) -> dict[str, int]:
+        host = LiveHost(
+            NodeHost(ToyWorld(), connect("h"), xapps={"a": registered("json")}), clock=VirtualClock()
+        )
+        batch = ActionBatch(
+            id="x",
+            xapp="a",
+            node="toy-1",
+            seq=1,
+            action=SetUeWeight(ue=[0, 77], weight=3),
+            valid_until_ns=10**9,
+        )
+        host.host.bus.publish(topics.act("a", "toy-1"), to_bytes(batch), qos=1)
+        return host.run(0.2).outcomes
+
+    assert fate(encode) == fate(encode_json)
+    assert fate(encode)["applied"] == 1
+
+
+def test_a_report_that_has_no_json_form_stops_the_host_in_one_line(connect: Connect) -> None:
+    class Infinite(ToyWorld):
+        def reports(self, wanted: object) -> list[Report]:
+            found = super().reports({("toy-1", "ue", 100): frozenset({"DRB.UEThpDl"})})
+            for report in found:
+                report.block[:, 2] = np.inf
+            return found
+
+    host = LiveHost(NodeHost(Infinite(), connect("h"), xapps={"a": registered("json")}), clock=VirtualClock())
+    with pytest.raises(NodeError, match="a report has no JSON form: infinity is not a value"):
+        host.run(0.2)
+
+
+def test_an_encoding_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="encoding: Input should be 'binary' or 'json'"):
+        load_manifest(lifter(tmp_path / "odd", "xml"))
