@@ -177,8 +177,7 @@ class LinkTables(NamedTuple):
     """What the kernels look up; `m` MCS 0..28 or 0..27 (table 1, 2), `q` CQI 0..15, `n` PRBs 0..n_prb."""
 
     efficiency: F64  # [m] bits per resource element
-    t10_db: F64  # [m], to float32's precision
-    step_db: F64  # [m] lowest SNR at which `m`, or a higher one, may be used: never falls
+    t10_db: F64  # [m], to float32's precision; never falls from one MCS to the next
     beta: F64  # [m] EESM, linear
     tbs_bits: I64  # [m, n]
     blocks: I32  # [m, n] code blocks of the transport block
@@ -209,7 +208,6 @@ def link_tables(n_prb: int, mcs_table: int = 2) -> LinkTables:
     return LinkTables(
         efficiency=np.array([order * rate / 1024 for order, rate in mcs_rows]),
         t10_db=t10,
-        step_db=np.minimum.accumulate(t10[::-1])[::-1].copy(),
         beta=np.array(beta),
         tbs_bits=tbs,
         blocks=blocks,
@@ -277,13 +275,10 @@ def block_error_rate(tables: LinkTables, snr_db: float, mcs: int, n_prb: int) ->
 
 @bare_kernel
 def highest_mcs(tables: LinkTables, snr_db: float) -> int:
-    """Highest MCS whose T10 is not above `snr_db`; 0 if none is.
-
-    In table 1 two neighbours of equal rate but different modulation may lie either way round.
-    """
+    """Highest MCS whose T10 is not above `snr_db`; 0 if none is."""
     mcs = 0
-    for candidate in range(1, tables.step_db.size):
-        mcs += tables.step_db[candidate] <= snr_db
+    for candidate in range(1, tables.t10_db.size):
+        mcs += tables.t10_db[candidate] <= snr_db
     return mcs
 
 

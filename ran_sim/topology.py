@@ -36,6 +36,8 @@ OMNIDIRECTIONAL_GAIN_DBI: Final = 0.86
 ELEMENTS: Final = 10
 # Nulls are as deep as the formula has them, down to where a logarithm would end: 50 dB below the maximum.
 _NULL_FLOOR: Final = 1e-4
+# Of a translation's squared length: what is shorter than half of one, less what rounding could make of it, has no nearer copy.
+_NEAR: Final = 0.2499
 
 
 class Topology(NamedTuple):
@@ -121,8 +123,13 @@ def nearest_copy(dx_m: float, dy_m: float, topology: Topology) -> tuple[float, f
 
     Exact for displacements between two points that `nearest_copy` itself returned (one ring of translations is enough).
     """
+    if topology.wrap_x_m.size == 1:
+        return dx_m, dy_m
+    side_x, side_y = topology.wrap_x_m[1], topology.wrap_y_m[1]  # all but the first are equally long
+    if dx_m * dx_m + dy_m * dy_m < _NEAR * (side_x * side_x + side_y * side_y):
+        return dx_m, dy_m
     best_x, best_y = dx_m, dy_m
-    for i in range(topology.wrap_x_m.size):
+    for i in range(1, topology.wrap_x_m.size):
         x, y = dx_m + topology.wrap_x_m[i], dy_m + topology.wrap_y_m[i]
         if x * x + y * y < best_x * best_x + best_y * best_y:
             best_x, best_y = x, y

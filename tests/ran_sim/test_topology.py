@@ -83,6 +83,19 @@ def test_nearest_copy_of_two_wrapped_points_is_the_shortest_of_all(grid: Topolog
             assert math.hypot(*nearest(displacement[0], displacement[1], grid)) == pytest.approx(shortest)
 
 
+@pytest.mark.parametrize("grid", [SEVEN, NINETEEN], ids=["7", "19"])
+def test_no_copy_is_left_out_that_is_nearer(grid: Topology) -> None:
+    # Half a translation's length is as far as a displacement can be trusted to have no nearer copy.
+    half_m = math.hypot(grid.wrap_x_m[1], grid.wrap_y_m[1]) / 2
+    rng = np.random.default_rng(2)
+    towards = [math.atan2(y, x) for x, y in zip(grid.wrap_x_m[1:], grid.wrap_y_m[1:], strict=True)]
+    for angle in [*towards, *rng.uniform(-math.pi, math.pi, 30)]:
+        for length_m in half_m * np.array([0.0, 0.5, 0.9999, 1.0 - 1e-9, 1.0, 1.0 + 1e-9, 1.0001, 1.1, 1.5]):
+            x, y = length_m * math.cos(angle), length_m * math.sin(angle)
+            copies = list(zip(x + grid.wrap_x_m, y + grid.wrap_y_m, strict=True))
+            assert nearest(x, y, grid) == min(copies, key=lambda copy: copy[0] * copy[0] + copy[1] * copy[1])
+
+
 def test_free_sites_stand_where_they_were_put_and_have_no_copies() -> None:
     free = build_topology(Layout(positions_m=((10.0, -3.0), (400.0, 0.0)), sectors=1))
     assert (list(free.site_x_m), list(free.site_y_m)) == ([10.0, 400.0], [-3.0, 0.0])
