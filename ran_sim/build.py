@@ -12,11 +12,11 @@ from ran_sim.energy import build_energy
 from ran_sim.harq import init_harq, init_sent
 from ran_sim.kernels import Settings, World
 from ran_sim.link import link_tables
+from ran_sim.mac import guaranteed_bits, init_mac
 from ran_sim.metrics import POLICIES, Rule, built_in_rule, own_rule
 from ran_sim.plugins import Plugin
 from ran_sim.queues import init_queues
 from ran_sim.scenario import Scenario
-from ran_sim.scheduler import guaranteed_bits, init_mac
 from ran_sim.sessions import init_counts
 from ran_sim.slices import init_slices
 from ran_sim.traffic import init_traffic

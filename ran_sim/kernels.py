@@ -20,11 +20,12 @@ from ran_sim.energy import Energy, spend_slot
 from ran_sim.fading import Fading, fade_to
 from ran_sim.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.link import LinkTables, block_error_rate, effective_sinr
+from ran_sim.mac import Mac
 from ran_sim.metrics import Rule
 from ran_sim.playout import run_player
 from ran_sim.queues import Queues, arrive, discard_expired
 from ran_sim.radio import RadioState
-from ran_sim.scheduler import Mac, schedule_cells
+from ran_sim.scheduler import schedule_cells
 from ran_sim.sessions import Counts
 from ran_sim.slices import Slices
 from ran_sim.state import F32, F64, I32, I64, Cells, Links, Ues

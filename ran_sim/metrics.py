@@ -161,6 +161,28 @@ def metric(policy: int, base: float, factor: float, rate: float, delay_bound: bo
 
 
 @bare_kernel
+def plugin_terms_into(
+    terms: F64,
+    weight: float,
+    average_bits: float,
+    age_slots: int,
+    budget_slots: float,
+    delay_bound: float,
+    priority_level: float,
+    backlog_bytes: int,
+    idle_slots: int,
+    gbr_deficit_bits: float,
+    mean_urgency: float,
+) -> None:
+    """All arguments of a plug-in but for the rate, in its order, into `terms` [N_TERMS]."""
+    terms[0], terms[1] = weight, average_bits
+    terms[2], terms[3], terms[4] = age_slots, budget_slots, delay_bound
+    terms[5] = priority_level
+    terms[6], terms[7], terms[8] = backlog_bytes, idle_slots, gbr_deficit_bits
+    terms[9] = mean_urgency
+
+
+@bare_kernel
 def plugin_metric(rule: Rule, terms: F64, rate: float) -> float:
     """A UE's metric on an RBG by the plug-in, `terms` [N_TERMS] being its other arguments; 0 where its rate is 0."""
     if rate <= 0.0:

@@ -12,9 +12,9 @@ from ran_sim.counters import fold
 from ran_sim.csi import Csi, forget_csi
 from ran_sim.energy import ACTIVE
 from ran_sim.harq import Harq, flush
+from ran_sim.mac import Mac, enter_cell
 from ran_sim.playout import run_player
 from ran_sim.queues import NEVER, Queues, abandon, reset_queue, start_flow
-from ran_sim.scheduler import Mac, enter_cell
 from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, I32, I64, Ues
 from ran_sim.traffic import Traffic
 

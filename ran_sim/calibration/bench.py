@@ -15,10 +15,11 @@ from ran_sim.csi import init_csi
 from ran_sim.energy import ACTIVE
 from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.link import link_tables
+from ran_sim.mac import guaranteed_bits, init_mac
 from ran_sim.metrics import built_in_rule
 from ran_sim.queues import FULL_BUFFER_BYTES, init_queues
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.scheduler import guaranteed_bits, init_mac, schedule_cells
+from ran_sim.scheduler import schedule_cells
 from ran_sim.slices import init_slices
 from ran_sim.state import F64, I64
 from ran_sim.traffic import init_traffic

@@ -7,7 +7,7 @@ from ran_sim import counters, random
 from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.kernels import LOAD_WINDOW_SLOTS, _average, _receive
 from ran_sim.link import block_error_rate, link_tables
-from ran_sim.scheduler import init_mac
+from ran_sim.mac import init_mac
 from ran_sim.state import Cells, Links
 
 N_UE, N_CELL, N_RBG, K = 6, 7, 13, 4

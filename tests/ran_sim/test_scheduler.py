@@ -9,6 +9,7 @@ from ran_sim.calibration.bench import N_RBG, RBG_PRB, Bench
 from ran_sim.engine import Engine
 from ran_sim.harq import HARQ_RTT_SLOTS, WAITING
 from ran_sim.link import RE_PER_PRB, highest_mcs, link_tables
+from ran_sim.mac import first_rbgs
 from ran_sim.metrics import (
     EDF,
     EXP,
@@ -25,7 +26,6 @@ from ran_sim.metrics import (
 )
 from ran_sim.queues import FULL_BUFFER_BYTES, enqueue
 from ran_sim.scenario import load_scenario
-from ran_sim.scheduler import first_rbgs
 
 BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
 
