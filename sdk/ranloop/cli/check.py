@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.node.profile import Profile, load_profile
-from ranloop.node.profile_fit import as_lines, lacks
+from ranloop.node.profile_fit import Lack, as_lines, lacks
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 
@@ -29,7 +29,7 @@ def check_xapps(folders: list[Path], *, profile: str, json_output: bool) -> int:
 def _facts(folder: Path, stack: Profile | None) -> dict[str, Any]:
     instance = Instance(load_package(folder))
     manifest = instance.manifest
-    facts = {
+    facts: dict[str, Any] = {
         "name": manifest.name,
         "version": manifest.version,
         "reads": [f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams],
@@ -38,11 +38,13 @@ def _facts(folder: Path, stack: Profile | None) -> dict[str, Any]:
         "settings": {name: setting.default for name, setting in manifest.settings.items()},
     }
     if stack:
-        facts |= {"profile": stack.name, "lacks": as_lines(lacks(stack, manifest.rights))}
+        facts |= {"profile": stack.name, "lacks": [lack._asdict() for lack in lacks(stack, manifest.rights)]}
     return facts
 
 
 def _show(facts: dict[str, Any]) -> None:
+    if "lacks" in facts:
+        facts = facts | {"lacks": as_lines([Lack(**lack) for lack in facts["lacks"]])}
     for key, value in facts.items():
         lines = value if isinstance(value, list) else [value]
         print(f"{key:9} " + ("\n" + " " * 10).join(str(line) for line in lines))

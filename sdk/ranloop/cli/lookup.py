@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.node.profile import Profile, load_profile
@@ -73,19 +74,21 @@ def _on(stack: Profile, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show_all(entries: list[dict[str, Any]], stack: Profile | None) -> None:
-    table = Table("name", "unit", "levels or targets", "remark" if stack else "what", box=None)
+    name = Column("name", no_wrap=True)  # half a name is none
+    table = Table(name, "unit", "levels or targets", "remark" if stack else "what", box=None)
     for entry in entries:
         sent_as = entry.get("sent_as", entry["name"])
-        table.add_row(
+        row = (
             entry["name"] + (f" (as {sent_as})" if sent_as != entry["name"] else ""),
             entry.get("unit", ""),
             _plain(entry.get("levels") or entry.get("targets")),
             entry.get("remark", "") if stack else entry["definition"],
         )
+        table.add_row(*map(Text, row))  # an operator's words are no markup
     console = Console()
     console.print(table)
     for line in _notes(stack) if stack else ():
-        console.print(line)
+        console.print(Text(line))
 
 
 def _notes(stack: Profile) -> Iterator[str]:

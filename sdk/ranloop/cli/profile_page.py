@@ -57,8 +57,9 @@ based_on = "the CU-CP's agent is switched off"
 ```
 
 The keys are those of the bundled files: `[period]` `shortest_ms`; `[[measurements]]` `names` (the catalogue's or the
-stack's own spelling), `levels`, `whole` (rounded to whole numbers); `[[actions]]` `names`; `[[withheld]]` `names`,
-`because`; everywhere `based_on` and `remark`. `actions = []` says that there are none.
+stack's own spelling), `levels`, `whole` (rounded to the nearest whole number); `[[actions]]` `names`; `[[withheld]]`
+`names`, `because`; with them `based_on`, `remark`, `title`, `source` and `left_open` for people to read. `actions = []`
+says that there are none.
 """
 
 _FITS = """\

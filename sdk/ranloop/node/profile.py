@@ -24,6 +24,7 @@ from ranloop.vocabulary.near import near_matches
 __all__ = ("Entry", "Profile", "load_profile", "profile_names")
 
 _FOLDER = Path(__file__).parent / "profiles"
+Line = Annotated[str, Field(pattern=r"^[^\r\n]*$")]  # what is shown as one line or as a cell of a table
 
 
 def _a_measurement(name: str) -> str:
@@ -57,7 +58,7 @@ class Period(_Table):
     """How often the stack's values are renewed: what asks more often meets old ones."""
 
     shortest_ms: int = Field(gt=0, le=3_600_000)
-    based_on: str = ""
+    based_on: Line = ""
 
 
 class Entry(_Table):
@@ -68,8 +69,8 @@ class Entry(_Table):
         remark: What to beware of.
     """
 
-    based_on: str = ""
-    remark: str = ""
+    based_on: Line = ""
+    remark: Line = ""
 
 
 class Measured(Entry):
@@ -78,7 +79,7 @@ class Measured(Entry):
     Attributes:
         names: As the stack spells them: catalogue names or aliases.
         levels: Where it sends them.
-        whole: It rounds them to whole numbers, whether the catalogue does or not.
+        whole: It rounds them to the nearest whole number, whether the catalogue does or not.
     """
 
     names: tuple[Annotated[str, AfterValidator(_a_measurement)], ...] = Field(min_length=1)
@@ -106,21 +107,21 @@ class Withheld(_Table):
     """Names that the stack has, but not as the catalogue means them: who relied on them would be wrong."""
 
     names: tuple[Annotated[str, AfterValidator(_either)], ...] = Field(min_length=1)
-    because: str = Field(min_length=1)
+    because: Line = Field(min_length=1)
 
 
 class Profile(_Table):
     """One stack. `measurements` or `actions` that are missing (None) are not limited; empty ones are none at all."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
-    title: str = ""
-    source: str = ""
+    title: Line = ""
+    source: Line = ""
     like: str = ""
     period: Period | None = None
     measurements: tuple[Measured, ...] | None = None
     actions: tuple[Taken, ...] | None = None
     withheld: tuple[Withheld, ...] = ()
-    left_open: tuple[str, ...] = ()
+    left_open: tuple[Line, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

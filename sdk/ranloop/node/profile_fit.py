@@ -35,13 +35,12 @@ def require_fit(profile: Profile, xapps: Mapping[str, Rights]) -> None:
 
 
 def as_lines(found: Sequence[Lack]) -> list[str]:
-    """One line each; what is said once is not said again."""
-    said: set[str] = set()
-    told = []
-    for lack in found:
-        told.append(f"{lack.wants}: {'likewise' if lack.instead in said else lack.instead}")
-        said.add(lack.instead)
-    return told
+    """One line each; what the line above says already is not said again."""
+    above = ("", *(lack.instead for lack in found))
+    return [
+        f"{lack.wants}: {'likewise' if lack.instead == before else lack.instead}"
+        for lack, before in zip(found, above, strict=False)
+    ]
 
 
 def lacks(profile: Profile, rights: Rights) -> list[Lack]:

@@ -88,7 +88,8 @@ def test_check_says_the_same_without_running(ranloop: Command, misfit: Path) -> 
     assert told.out.endswith("does not run on ocudu\n")
     (facts,) = json.loads(ranloop("check", misfit, "--profile", "ocudu", "--json").out)
     assert facts["profile"] == "ocudu"
-    assert len(facts["lacks"]) == len(LACKS)
+    assert [lack["wants"] for lack in facts["lacks"]] == [line.split(": ")[0] for line in LACKS]
+    assert facts["lacks"][2]["instead"] == "ocudu does not have it; it takes SetSliceQuota, Handover"
 
 
 def test_check_is_content_with_one_that_fits(ranloop: Command, tmp_path: Path) -> None:
@@ -135,10 +136,25 @@ def test_the_vocabulary_of_a_stack_is_listed(ranloop: Command) -> None:
     ]
     listed = ranloop("vocabulary", "--profile", "ocudu").out
     assert "left open:" in listed
+    assert "DRB.RlcSduTransmittedVolumeDL " in listed
     assert "there, but not shown: RSRP: its value is the PUSCH SNR" in listed
     one = json.loads(ranloop("vocabulary", "RRU.PrbUsedDl", "--profile", "ocudu", "--json").out)
     assert (one["levels"], one["integer"]) == (["cell", "ue"], True)
     assert "an integer mean" in one["based_on"]
+
+
+def test_an_operators_profile_is_listed_in_its_own_words(ranloop: Command, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        """name = "mine"\nleft_open = ["[/all] the rest"]
+        [[measurements]]\nnames = ["CQI"]\nlevels = ["ue"]\nremark = "[/b]"\n[[measurements]]\nnames = ["DRB.UEThpDl"]\nlevels = ["ue"]\nwhole = true
+        """
+    )
+    listed = ranloop("vocabulary", "--profile", mine).out
+    assert "left open: [/all] the rest" in listed
+    assert "[/b]" in listed
+    one = json.loads(ranloop("vocabulary", "DRB.UEThpDl", "--profile", mine, "--json").out)
+    assert one["integer"] is True
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_a_profile_like_a_bundled_one_has_the_rest_from_there(tmp_path: Path) ->
         (('name = "mine"', 'name = "Mine"'), "name: String should match"),
         (('name = "mine"', 'name = "mine"\nlike = "ocud"'), "no profile 'ocud'; did you mean ocudu?"),
         (('name = "mine"', 'name = "mine"\nlike = 3'), "like: Input should be a valid string"),
+        (('"it is always 7"', '"it is\\nalways 7"'), "withheld.0.because: String should match"),
         (("[[actions]]", "[[action]]"), "action: Extra inputs are not permitted"),
         (("[period]", "[period"), "is not TOML"),
     ],
@@ -201,11 +202,18 @@ def test_what_is_lacking_is_said_with_what_there_is(mine: Profile, rights: Right
     assert as_lines(lacks(mine, rights)) == [line]
 
 
-def test_a_list_is_given_once(mine: Profile) -> None:
-    told = as_lines(lacks(mine, reads("PEE.Energy", "PEE.AvgPower", level="cell")))
-    assert [line.split(": ")[1] for line in told] == [
-        "mine does not have it; it has per cell DRB.UEThpDl, RRU.PrbTotDl",
-        "likewise",
+def test_what_the_line_above_says_is_not_said_again(mine: Profile) -> None:
+    names = ("PEE.Energy", "PEE.AvgPower", "DRB.UEThpUl", "RRC.ConnMax")
+    told = as_lines(lacks(mine, reads(*names, level="cell")))
+    listed = "mine does not have it; it has per cell DRB.UEThpDl, RRU.PrbTotDl"
+    near = "mine does not have it; near: DRB.UEThpDl"
+    assert [line.split(": ", 1)[1] for line in told] == [listed, "likewise", near, listed]
+
+
+def test_what_two_streams_lack_is_said_once(mine: Profile) -> None:
+    streams = [*reads("CQI", every_ms=500).streams, *reads("CQI", every_ms=1000).streams]
+    assert as_lines(lacks(mine, Rights(streams=tuple(streams)))) == [
+        "reads CQI per ue: mine has it, but it is always 7"
     ]
 
 

@@ -15,13 +15,12 @@ from ranloop.node import LockstepHost, NodeHost, Recorder, Registration, World, 
 from ranloop.node.profile import Profile
 from ranloop.node.world import ScoredWorld
 from ranloop.testing.worlds import ToyWorld
-from ranloop.vocabulary import Action, Handover, SetUeWeight
+from ranloop.vocabulary import Action, Handover, SetSliceQuota, SetUeWeight
 from ranloop.wire.messages import Cause, Report, Result, Status, Step
 from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
 
 Connect = Callable[[str], Bus]
 Stream = tuple[str, str, int]
-THIRDS = SetUeWeight(ue=[0, 2, 4], weight=[1, 1, 1])
 
 
 def profile(**tables: Any) -> Profile:
@@ -138,7 +137,7 @@ def test_rounding_leaves_no_value_and_what_the_world_keeps_alone() -> None:
 def results_of(
     connect: Connect, world: World, decide: Callable[[Step], Sequence[tuple[str, Action]]], **xapp: Any
 ) -> tuple[list[Result], str]:
-    grants = {"x": Registration(rights=rights("SetUeWeight", "Handover"))}
+    grants = {"x": Registration(rights=rights("SetUeWeight", "Handover", "SetSliceQuota"))}
     scripted = ScriptedXApp("x", connect("x"), decide, **xapp)
     host = LockstepHost(NodeHost(world, connect("host"), xapps=grants), poll_others=[scripted.bus.poll])
     summary = host.run()
@@ -176,10 +175,26 @@ def test_a_setting_is_held_and_goes_back_as_without_a_profile(
     assert weights[2:6] == [1, 4, 4, 1]
 
 
-def test_a_run_under_a_profile_that_has_all_of_it_gives_the_same_hash(connect: Connect) -> None:
+def test_actions_come_to_the_same_as_without_a_profile(connect: Connect) -> None:
+    # The quota's default is the node's own (asked for as NaN): 0, 100 and 0 % of a toy node's PRBs.
+    quota = SetSliceQuota(cell=[0], slice=[1], min_pct=[30], max_pct=[60], dedicated_pct=[10])
+    wants: dict[int, list[tuple[str, Action]]] = {
+        200 * MS: [("toy-1", quota)],
+        300 * MS: [("toy-2", SetUeWeight(ue=[0, 99], weight=[3, 3]))],
+        400 * MS: [("toy-1", Handover(ue=[0], target_cell=[1]))],
+        600 * MS: [
+            ("toy-2", SetUeWeight(ue=[0], weight=[2]))
+        ],  # UE 0 leaves at 700 ms, before the lease lapses
+    }
     plain, narrowed = ToyWorld(duration_s=1), under_profile(ToyWorld(duration_s=1), profile())
-    hashes = [results_of(connect, world, only_once(THIRDS))[1] for world in (plain, narrowed)]
-    assert hashes[0] == hashes[1]
+    (results, trace_hash), (ours, our_hash) = (
+        results_of(connect, world, lambda step: wants.get(step.ran_time_ns, []), lease_ms=200)
+        for world in (plain, narrowed)
+    )
+    assert our_hash == trace_hash
+    (ended,) = (r for r in ours if r.action == "SetSliceQuota" and r.status[0] == Status.ENDED)
+    assert ended.applied.tolist() == [[0, 100, 0]]
+    assert [r.action for r in ours] == [r.action for r in results]
 
 
 # Other nodes
