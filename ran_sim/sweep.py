@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ran_sim.engine import SESSION_DTYPE, Engine
+from ran_sim.engine import Engine
 from ran_sim.errors import InputError
 from ran_sim.plugins import PluginError
 from ran_sim.provenance import platform_provenance, scenario_hash
 from ran_sim.scenario import Scenario
 from ran_sim.score import score
+from ran_sim.session_rows import SESSION_DTYPE
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,0 +1,154 @@
+"""Actions: what may be set in a running world. Each takes effect from `slot`, the next one to be simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ran_sim import radio
+from ran_sim.arguments import check, whole, wholes
+from ran_sim.energy import ACTIVE, STATE_NAMES, command_state
+from ran_sim.slices import set_quota
+from ran_sim.slot_loop import SlotLoop
+from ran_sim.state import F64, I64
+
+OLLA_TARGET_RANGE: Final = (0.001, 0.5)
+
+
+class Actions(SlotLoop):
+    """A running world that can be acted on; arguments that make no sense there are refused with `ValueError`."""
+
+    def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
+        """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves its node."""
+        weights = np.asarray(weight)
+        check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
+        self._world.ues.weight[self._present(u)] = weights
+
+    def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
+        """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
+        check(weight > 0 and np.isfinite(weight), "weight", weight, "a positive number")
+        known = [traffic.five_qi for traffic in self.scenario.traffic]
+        check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
+        rows = [i for i, value in enumerate(known) if value == five_qi]
+        self._world.traffic.weight[self._cell(cell), rows] = weight
+
+    def set_slice_quota(
+        self,
+        cell: int,
+        slices: Sequence[int],
+        min_pct: Sequence[float],
+        max_pct: Sequence[float],
+        dedicated_pct: Sequence[float],
+    ) -> None:
+        """Replace the quotas of some slices (rows of `Engine.slice_names`) of a cell, all at once: there is no state between.
+
+        Raises:
+            ValueError: the quotas would contradict each other; none is changed then.
+        """
+        n_slice = len(self.scenario.slice_names)
+        for row in slices:
+            row = whole("slice", row)
+            check(0 <= row < n_slice, "slice", row, f"0 to {n_slice - 1}")
+        set_quota(self._world.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
+
+    def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
+        """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
+        low, high = OLLA_TARGET_RANGE
+        targets = np.asarray(bler)
+        check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
+        self._world.ues.olla_target[self._present(u)] = targets
+
+    def set_tx_power(self, cell: int, dbm: float) -> None:
+        """Total transmit power of a cell over its carrier; at most what it was configured with, its amplifier's limit."""
+        world, most = self._world, self.scenario.layout.tx_power_dbm
+        check(
+            np.isfinite(dbm) and dbm <= most,
+            "dbm",
+            dbm,
+            f"at most {most:g}, what the cells are configured with",
+        )
+        world.cells.tx_power_dbm[self._cell(cell)] = dbm
+        self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
+
+    def set_cio(self, cell: int, db: float) -> None:
+        """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
+        check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
+        self._world.cells.cio_db[self._cell(cell)] = db
+
+    def set_cell_state(self, cell: int | I64, state: int | I64 | F64) -> None:
+        """Put a cell to sleep or wake it (or many at once: arrays of one length); states are those of `energy`.
+
+        From this slot on a cell that is put to sleep sends nothing: its UEs are commanded to the strongest cell that each
+        still hears; who hears none, or cannot be reached, loses its link and re-establishes where it can. A cell that is
+        woken sends when its transition has ended, and takes UEs from the next radio tick on.
+        """
+        names = ", ".join(f"{i} ({name})" for i, name in enumerate(STATE_NAMES))
+        chosen = np.atleast_1d(wholes("cell", cell))
+        states = np.broadcast_to(np.asarray(state), chosen.shape)
+        check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
+        check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
+        world = self._world
+        sleepy = chosen[(states != ACTIVE) & (world.cells.state[chosen] == ACTIVE)]
+        if len(sleepy):
+            radio.release_cells(self._slot, sleepy, world.ues, world.links, world.radio.handover)
+        for each, wanted in zip(chosen.tolist(), states.tolist(), strict=True):
+            command_state(self._slot, each, int(wanted), world.cells, world.energy)
+        if len(sleepy):
+            self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
+            self._sync()
+
+    def request_handover(self, u: int, cell: int) -> bool:
+        """Command the UE in slot `u` to `cell` now.
+
+        False if it is not connected, there already, in a handover or without a link; where the command is lost, the UE
+        stays where it is.
+        """
+        world = self._world
+        # Links of slot 0 exist only after its radio tick.
+        if self._slot == 0:
+            return False
+        done = bool(
+            self._call(
+                radio.request_handover,
+                self._slot,
+                self._ue(u),
+                self._cell(cell),
+                world.cells,
+                world.ues,
+                world.links,
+                world.radio,
+            )
+        )
+        if done:
+            self._sync()
+        return done
+
+    def _ue(self, u: int) -> int:
+        u = whole("UE slot", u)
+        check(0 <= u < self.n_ue, "UE slot", u, f"0 to {self.n_ue - 1}")
+        return u
+
+    def _ues(self, u: int | I64) -> I64:
+        slots = wholes("UE slot", u)
+        check(np.all((slots >= 0) & (slots < self.n_ue)), "UE slot", u, f"0 to {self.n_ue - 1}")
+        return slots
+
+    def _present(self, u: int | I64) -> I64:
+        """UE slots that hold a UE: what is set on an empty one would be lost with the next UE."""
+        slots = self._ues(u)
+        empty = np.unique(slots[self._world.queues.owner[slots] < 0])
+        if len(empty):
+            when = (
+                "nobody is connected before the first slot has run" if self._slot == 0 else "nobody is in it"
+            )
+            raise ValueError(
+                f"UE slot {empty[0]}: {when}; want a slot whose UE is connected (`ues.connected`)"
+            )
+        return slots
+
+    def _cell(self, cell: int) -> int:
+        cell = whole("cell", cell)
+        check(0 <= cell < self.n_cell, "cell", cell, f"0 to {self.n_cell - 1}")
+        return cell
