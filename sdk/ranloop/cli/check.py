@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.node.profile import Profile, load_profile
-from ranloop.node.profile_fit import Lack, as_lines, lacks
+from ranloop.node.profile_fit import Lack, as_lines, lacks, remarks
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 
@@ -38,7 +38,11 @@ def _facts(folder: Path, stack: Profile | None) -> dict[str, Any]:
         "settings": {name: setting.default for name, setting in manifest.settings.items()},
     }
     if stack:
-        facts |= {"profile": stack.name, "lacks": [lack._asdict() for lack in lacks(stack, manifest.rights)]}
+        facts |= {
+            "profile": stack.name,
+            "beware": remarks(stack, manifest.rights),
+            "lacks": [lack._asdict() for lack in lacks(stack, manifest.rights)],
+        }
     return facts
 
 

@@ -136,7 +136,8 @@ class Profile(_Table):
         if said > sum(map(len, self.measured.values())):
             raise ValueError("measurements: a name stands at the same level twice")
         if both := sorted({*self.spelling, *self.taken} & self.because.keys()):
-            raise ValueError(f"{both[0]} is both withheld and shown; keep one of the two")
+            inherited = " (`withheld = []` drops what `like` brings)" if self.like else ""
+            raise ValueError(f"{both[0]} is both withheld and shown; keep one of the two{inherited}")
         return self
 
     @cached_property

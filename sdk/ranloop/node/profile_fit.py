@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from ranloop.errors import NodeError
 from ranloop.guard import Rights, StreamRight
-from ranloop.node.profile import Profile
+from ranloop.node.profile import Entry, Profile
 from ranloop.vocabulary import LEVELS, Level
 from ranloop.vocabulary.near import near_matches
 
-__all__ = ("Lack", "absent", "as_lines", "lacks", "require_fit")
+__all__ = ("Lack", "absent", "as_lines", "lacks", "remarks", "require_fit")
 
 
 class Lack(NamedTuple):
@@ -50,6 +50,17 @@ def lacks(profile: Profile, rights: Rights) -> list[Lack]:
         if not profile.takes(right.name):
             found.append(Lack(f"writes {right.name}", absent(profile, right.name, profile.taken, "takes")))
     return list(dict.fromkeys(found))  # two streams may lack the same thing
+
+
+def remarks(profile: Profile, rights: Rights) -> list[str]:
+    """What to beware of in what `rights` ask for and the stack does have."""
+    entries: dict[str, Entry | None] = {
+        f"{name} per {stream.level}": profile.measured[stream.level].get(name)
+        for stream in rights.streams
+        for name in stream.measurements
+    }
+    entries |= {right.name: profile.taken.get(right.name) for right in rights.actions}
+    return [f"{what}: {entry.remark}" for what, entry in entries.items() if entry and entry.remark]
 
 
 def _stream_lacks(profile: Profile, stream: StreamRight) -> Iterator[Lack]:

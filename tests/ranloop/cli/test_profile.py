@@ -94,7 +94,9 @@ def test_check_says_the_same_without_running(ranloop: Command, misfit: Path) -> 
 
 def test_check_is_content_with_one_that_fits(ranloop: Command, tmp_path: Path) -> None:
     told = ranloop("check", xapp(tmp_path), "--profile", "ocudu", "--json")
-    assert (told.code, json.loads(told.out)[0]["lacks"]) == (0, [])
+    (facts,) = json.loads(told.out)
+    assert (told.code, facts["lacks"]) == (0, [])
+    assert [remark.split(":")[0] for remark in facts["beware"]] == ["SetSliceQuota"]
     assert ranloop("check", tmp_path / "fits", "--profile", "ocudu").out.endswith("ok\n")
     assert "lacks" not in ranloop("check", tmp_path / "fits").out
 

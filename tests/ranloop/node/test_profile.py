@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ranloop.errors import NodeError
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node.profile import Profile, load_profile, profile_names
-from ranloop.node.profile_fit import as_lines, lacks, require_fit
+from ranloop.node.profile_fit import as_lines, lacks, remarks, require_fit
 from ranloop.vocabulary import ACTIONS, LEVELS, MEASUREMENTS, Level
 
 BUNDLED = ("ns-o-ran", "oai", "ocudu", "onos-ransim")
@@ -125,6 +125,17 @@ def test_a_profile_like_a_bundled_one_has_the_rest_from_there(tmp_path: Path) ->
     )
 
 
+def test_what_like_brings_is_dropped_on_request(tmp_path: Path) -> None:
+    shown = '[[measurements]]\nnames = ["CQI"]\nlevels = ["ue"]'
+    for withheld in ("", "withheld = []\n"):
+        (tmp_path / "mine.toml").write_text(f'name = "mine"\nlike = "ocudu"\n{withheld}{shown}')
+        if withheld:
+            assert load_profile(str(tmp_path / "mine.toml")).measures("CQI", "ue")
+        else:
+            with pytest.raises(NodeError, match=r"`withheld = \[\]` drops what `like` brings"):
+                load_profile(str(tmp_path / "mine.toml"))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -215,6 +226,14 @@ def test_what_two_streams_lack_is_said_once(mine: Profile) -> None:
     assert as_lines(lacks(mine, Rights(streams=tuple(streams)))) == [
         "reads CQI per ue: mine has it, but it is always 7"
     ]
+
+
+def test_remarks_are_told_of_what_is_asked_for_and_there() -> None:
+    oai = load_profile("oai")
+    assert remarks(oai, reads("DRB.RlcSduDelayDl", "DRB.UEThpDl", "CQI")) == [
+        "DRB.RlcSduDelayDl per ue: FlexRIC's monitor labels it µs, where the catalogue has 0.1 ms"
+    ]
+    assert remarks(oai, reads("DRB.RlcSduDelayDl", level="cell")) == []
 
 
 def test_every_lacking_thing_of_every_xapp_has_its_own_line(mine: Profile) -> None:
