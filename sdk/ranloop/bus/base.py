@@ -56,7 +56,9 @@ class Bus(Protocol):
     def subscribe(
         self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
     ) -> Subscription:
-        """Run `handler(topic, payload)` for each message that matches, inside `poll`.
+        """Run `handler(topic, payload)` for each message that matches, inside `poll`; what is retained comes first.
+
+        With QoS 1 what is retained also comes, up to a minute later, if the broker failed to send it at first.
 
         Args:
             topic_filter: MQTT filter; `+` and a trailing `#` are wildcards.

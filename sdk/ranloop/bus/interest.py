@@ -3,15 +3,24 @@
 A broker may send a message once per client or once per matching filter (MQTT 3.1.1, clause 3.3.5; mosquitto does
 the one, nats-server the other), so filters at the broker must not nest. Filters that overlap without one covering
 the other (`a/+/c` and `a/b/+`) are beyond this: with nats-server a message that matches both is heard twice.
+
+nats-server can lose a retained message to a subscription that is made while it is being stored: one start of an xApp in
+twenty that falls together with its host's. So QoS 1 subscriptions ask for what is retained again, ever more rarely.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from typing import Final, Literal
 
 import paho.mqtt.client as paho
 
 from ranloop.bus.inbox import InboxSubscription
+
+FIRST_ASK_S, LAST_GAP_S = 0.5, 32.0  # asked again 0.5, 1, 2, 4 … 64 s after the latest subscription
+_TOPICS_KEPT = 4096  # of one subscription, whose retained messages are recognised
+_LIVE: Final = "live"  # heard when it was published: what is retained of that topic is no news any more
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -45,14 +54,17 @@ class Interest:
     def __init__(self, client: paho.Client) -> None:
         self._client = client
         self._at_broker: dict[str, int] = {}
-        # Which retained topics a subscription has had since it was made or since we came back.
-        self._had: dict[InboxSubscription, set[str]] = {}
+        # Topic -> hash of the retained payload that a subscription has had since it was made or since we came back.
+        self._had: dict[InboxSubscription, dict[str, int | Literal["live"]]] = {}
+        self._gap_s = FIRST_ASK_S
+        self._ask_at_s = float("inf")  # by time.monotonic()
 
     def renew(self, subscriptions: Iterable[InboxSubscription]) -> None:
         """After (re)connecting: ask for everything; what is retained may have changed, so it is heard again."""
         self._at_broker.clear()
         self._had.clear()
         self.follow(subscriptions)
+        self._ask_soon()
 
     def follow(
         self, subscriptions: Iterable[InboxSubscription], added: InboxSubscription | None = None
@@ -75,13 +87,42 @@ class Interest:
         for topic_filter in self._at_broker.keys() - wanted.keys():
             self._client.unsubscribe(topic_filter)
         self._at_broker = wanted
+        if added is not None and added.qos:
+            self._ask_soon()
 
-    def new_to(self, route: Iterable[InboxSubscription], topic: str) -> tuple[InboxSubscription, ...]:
-        """Who of `route` has not had the retained message of `topic`; from now on they have."""
-        new = tuple(one for one in route if topic not in self._had.setdefault(one, set()))
+    def _ask_soon(self) -> None:
+        self._gap_s = FIRST_ASK_S
+        self._ask_at_s = min(self._ask_at_s, time.monotonic() + self._gap_s)
+
+    def ask_again(self, now_s: float) -> None:
+        """If it is time: ask again for what is retained. Who has had it does not hear it again."""
+        if now_s < self._ask_at_s:
+            return
+        self._ask_at_s = now_s + self._gap_s if self._gap_s <= LAST_GAP_S else float("inf")
+        self._gap_s *= 2
+        if filters := [(topic_filter, qos) for topic_filter, qos in self._at_broker.items() if qos]:
+            self._client.subscribe(filters)
+
+    def new_to(
+        self, route: Iterable[InboxSubscription], topic: str, payload: bytes
+    ) -> tuple[InboxSubscription, ...]:
+        """Who of `route` hears this retained message: not who has had it, or has heard the topic live since."""
+        sign = hash(payload)
+        new = tuple(one for one in route if self._had.get(one, {}).get(topic) not in (sign, _LIVE))
         for one in new:
-            self._had[one].add(topic)
+            self._note(one, topic, sign)
         return new
+
+    def heard_live(self, route: Iterable[InboxSubscription], topic: str) -> None:
+        """What comes as retained from now on is what `route` hears now, or older."""
+        for one in route:
+            self._note(one, topic, _LIVE)
+
+    def _note(self, one: InboxSubscription, topic: str, sign: int | Literal["live"]) -> None:
+        had = self._had.setdefault(one, {})
+        if len(had) >= _TOPICS_KEPT:  # a stranger's doing; something may be heard twice
+            had.clear()
+        had[topic] = sign
 
     def forget(self, subscription: InboxSubscription) -> None:
         self._had.pop(subscription, None)

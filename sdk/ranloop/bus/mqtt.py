@@ -45,7 +45,7 @@ FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.05, 5.0
 STABLE_S = 5.0  # a connection that lived so long starts the next backoff from its beginning
 _DRAIN = 10_000  # reads in one poll, so that a flood cannot keep the handlers waiting for ever
 _LINGER_S = 0.5
-_TICK_S = 1.0  # keepalive is looked at this often
+_TICK_S = 0.5  # keepalive, and what is to be asked for again, are looked at this often
 _READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
 _WITHHELD = 8  # acknowledgements that wait for the handlers; mosquitto stops sending after 20
 
@@ -327,9 +327,11 @@ class MqttBus:
                     break
                 self._acknowledge()
         now_s = time.monotonic()
-        if now_s - self._ticked_at_s >= _TICK_S / 2:
+        if now_s - self._ticked_at_s >= _TICK_S:
             self._ticked_at_s = now_s
             client.loop_misc()
+            if self._connected:
+                self._interest.ask_again(now_s)
         # After what paho itself sends again: in the order of publishing.
         while self._outbox and self._connected:
             topic, payload, retain = self._outbox.popleft()
@@ -431,7 +433,9 @@ class MqttBus:
         route = self._inbox.wanted_by(topic)
         if message.retain:
             # Sent because somebody subscribed; who had it from an earlier subscription does not get it again.
-            route = self._interest.new_to(route, topic)
+            route = self._interest.new_to(route, topic, payload)
+        elif message.qos:
+            self._interest.heard_live(route, topic)
         if route:
             self.stats.received += 1
             for one in route:

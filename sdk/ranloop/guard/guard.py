@@ -198,6 +198,11 @@ class Guard:
         self._pending.append(accepted)
         return None
 
+    def answered(self, xapp: str, batch_id: str) -> Result | None:
+        """What `submit` gives for this id again, should it come as a retry; None if nothing was answered yet."""
+        grant = self._grants.get(xapp)
+        return grant.ids[batch_id] if grant is not None and batch_id in grant.ids else None
+
     def _refuse_identity(self, batch: ActionBatch, sender: str, now_ns: int) -> Result:
         """Answered to the sender, and not remembered: an id belongs to the xApp that the broker let use it."""
         verdicts = Verdicts(batch)

@@ -188,14 +188,18 @@ class LiveHost:
         return max(self.host.world.now_ns, min(paced_ns, horizon_ns))
 
     def _publish(self, results: Sequence[Result]) -> None:
+        """Count results, show them to the observers and send them to their xApps."""
         for result in results:
             self._trace.result(result)
-            if result.xapp in self.host.xapps:
-                payload = self.host.encode_for(result.xapp, result)
-                self.host.bus.publish(topics.result(result.xapp, result.node), payload, qos=1)
+            self._send(result)
         if results:
             for observer in self._observers:
                 observer.observe((), results)
+
+    def _send(self, result: Result) -> None:
+        if result.xapp in self.host.xapps:
+            payload = self.host.encode_for(result.xapp, result)
+            self.host.bus.publish(topics.result(result.xapp, result.node), payload, qos=1)
 
     # What comes in
 
@@ -233,9 +237,15 @@ class LiveHost:
         except WireError as error:
             self.host.drop(sender, now_ns, str(error))
             return
-        result = self.host.guards[node].submit(batch, sender=sender, now_ns=now_ns)
+        guard = self.host.guards[node]
+        before = guard.answered(sender, batch.id)
+        result = guard.submit(batch, sender=sender, now_ns=now_ns)
         self._trace.took("guard", self._clock.now_ns() - started_ns)
-        if result is not None:
+        if result is None:
+            return
+        if result is before:  # a retry: its answer was lost or is late, and it must not count twice
+            self._send(result)
+        else:
             self._publish([result])
 
     def _on_order(self, topic: str, payload: bytes) -> None:

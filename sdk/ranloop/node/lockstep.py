@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
-from ranloop.bus import Subscription
 from ranloop.errors import LockstepError, WireError
 from ranloop.node.host import NodeHost
 from ranloop.node.summary import RunSummary, Trace
@@ -26,7 +25,6 @@ from ranloop.wire.messages import ActionBatch, Answer, Presence, Report, Result,
 
 OnTimeout = Literal["fail", "drop", "hold"]
 _NS_PER_MS = 1_000_000
-_ASK_AGAIN_S = 1.0  # for life signs that are missing
 _TURN_S = 0.001  # one turn of polling when other participants live in this process
 
 
@@ -58,7 +56,6 @@ class LockstepHost:
         self._trace = Trace()
         self._step = 0
         self._present: dict[str, Presence] = {}
-        self._listening: dict[str, Subscription] = {}
         self._taking_part = list(host.xapps)
         self._dropped: list[str] = []
         self._n_timeouts = 0
@@ -69,7 +66,7 @@ class LockstepHost:
         self._running = False
         for xapp in host.xapps:
             host.bus.subscribe(topics.answer(xapp, host.name), self._on_answer, qos=1)
-            self._listen_for(xapp)
+            host.bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
 
     def run(
         self,
@@ -120,23 +117,11 @@ class LockstepHost:
 
     # Before the run
 
-    def _listen_for(self, xapp: str) -> None:
-        """Hear the life sign that `xapp` shows or has shown; again what was heard already."""
-        if xapp in self._listening:
-            self._listening[xapp].cancel()
-        self._listening[xapp] = self.host.bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
-
     def _wait_for_xapps(self, timeout_s: float) -> None:
         def missing() -> list[str]:
             return [xapp for xapp in self._taking_part if not self._alive(xapp)]
 
-        deadline_s = time.monotonic() + timeout_s
-        # nats-server can lose a retained message to a subscription that is made while it is being stored: ask again.
-        while not self._poll_until(lambda: not missing(), min(_ASK_AGAIN_S, deadline_s - time.monotonic())):
-            if time.monotonic() < deadline_s:
-                for xapp in missing():
-                    self._listen_for(xapp)
-                continue
+        if not self._poll_until(lambda: not missing(), timeout_s):
             raise LockstepError(
                 f"no life sign of {', '.join(missing())} within {timeout_s:g} s; start it with the same bus and "
                 f"host name {self.host.name!r}"

@@ -82,6 +82,19 @@ def test_a_second_subscription_hears_what_is_retained_and_the_first_not_again(
     assert first == second == third == [(f"{topic}/a", b"kept")]
 
 
+def test_who_heard_it_live_does_not_hear_it_again_when_somebody_else_subscribes(
+    join: Join, pump: Pump, topic: str
+) -> None:
+    bus = join("both")
+    first = ear(bus, pump, topic, qos=1)
+    retain(join("sender"), pump, topic, b"kept", qos=1)
+    pump(lambda: bool(first), bus)
+    second = ear(bus, pump, topic, qos=1)
+    pump(lambda: bool(second), bus)
+    settle(bus, pump)
+    assert first == second == [(topic, b"kept")]
+
+
 def test_an_empty_retained_message_forgets_the_topic(join: Join, pump: Pump, topic: str) -> None:
     sender = join("sender")
     retain(sender, pump, topic, b"kept")

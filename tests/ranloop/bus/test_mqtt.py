@@ -7,6 +7,8 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -55,6 +57,21 @@ def test_after_a_restart_of_the_broker_subscriptions_are_renewed_and_qos_1_is_ke
             assert (sender.stats.reconnects, receiver.stats.reconnects) == (1, 1)
             sender.publish("t", b"after")
             pump(lambda: heard[-1] == b"after", sender, receiver)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_retained_while_one_subscribes_is_heard(kind: BrokerKind, pump: Pump) -> None:
+    """Without asking again nats-server loses 0 to 15 of these 200, which subscribe while they are being stored."""
+    topics = [f"t/{n}" for n in range(200)]
+    heard: set[str] = set()
+    with running_broker(kind) as broker, ExitStack() as stack:
+        sender, *receivers = (stack.enter_context(mqtt(broker, name)) for name in ("sender", *"abcd"))
+        for topic, receiver in zip(topics, cycle(receivers), strict=False):
+            sender.publish(topic, b"kept", qos=1, retain=True)
+            receiver.subscribe(topic, lambda topic, payload: heard.add(topic), qos=1)
+            sender.poll()
+            receiver.poll(0.001)
+        pump(lambda: heard == set(topics), sender, *receivers)
 
 
 def test_while_the_broker_is_away_poll_keeps_its_timeout_and_the_outbox_its_bound(pump: Pump) -> None:

@@ -148,6 +148,28 @@ def test_the_kill_switch_ends_what_is_held_and_refuses_what_comes(connect: Conne
     assert world.weight("toy-1", 0) == 1
 
 
+def test_a_retry_is_answered_again_and_counts_once(connect: Connect) -> None:
+    class Doubter(LiveXApp):
+        def _on_report(self, _topic: str, payload: bytes) -> None:
+            self.reports.append(report := decode_report(payload))
+            if report.seq != 1:
+                self.send(report.ran_time_ns, id="once")
+
+    class Watcher:
+        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
+            seen.extend(results)
+
+    seen: list[Result] = []
+    xapp = Doubter(connect("weigher"))
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
+    summary = LiveHost(host, clock=Room(xapp.bus), observers=[Watcher()]).run(0.35)
+    xapp.bus.poll()
+    assert summary.outcomes == {"applied": 1, "ended/lost": 1}  # held from 110 ms to the end
+    assert [Status(result.status[0]) for result in seen] == [Status.APPLIED, Status.ENDED]
+    heard = [(Status(result.status[0]), result.ran_time_ns // MS) for result in xapp.results]
+    assert heard == [(Status.APPLIED, 110), (Status.APPLIED, 110), (Status.ENDED, 350)]
+
+
 def test_a_node_that_is_started_again_still_obeys_the_orders_of_before(connect: Connect) -> None:
     operator, told = connect("operator"), list[Standing]()
     for order in (Order(id="1", kill=True), Order(id="2", xapp="weigher", autonomy="observe")):

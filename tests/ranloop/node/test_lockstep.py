@@ -161,17 +161,6 @@ def test_who_may_only_recommend_changes_nothing(connect: Connect) -> None:
     assert summary.outcomes == {"recommended/autonomy": 6}
 
 
-def test_a_life_sign_that_the_broker_kept_to_itself_is_asked_for_again(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ranloop.node.lockstep._ASK_AGAIN_S", 0.02)
-    xapp, bus = ScriptedXApp("weigher", connect("weigher"), favour_first_ue), connect("host")
-    host = lockstep(bus, xapp)
-    for subscription in list(host._listening.values()):  # as if what is retained had not come
-        subscription.cancel()
-    assert host.run(300 * MS, timeout_s=5).steps > 0
-
-
 # The same run on any bus
 
 

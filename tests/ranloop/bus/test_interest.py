@@ -1,0 +1,101 @@
+"""What a client asks its broker for, and who hears what is retained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ranloop.bus.inbox import InboxSubscription
+from ranloop.bus.interest import FIRST_ASK_S, Interest
+
+SOME, OTHER = b"some", b"other"
+
+
+class Asked(paho.Client):
+    """A client of no broker that keeps what it would ask for."""
+
+    def __init__(self) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2)
+        self.filters: list[Any] = []
+
+    def subscribe(self, topic: Any, qos: int = 0, *rest: Any, **more: Any) -> Any:
+        self.filters.append(topic)
+        return super().subscribe(topic, qos, *rest, **more)
+
+
+def wanting(topic_filter: str, qos: int = 1) -> InboxSubscription:
+    return InboxSubscription(
+        topic_filter, lambda topic, payload: None, qos=qos, keep=1, latest=False, forget=lambda one: None
+    )
+
+
+def asked_at(interest: Interest, client: Asked, *, for_s: float, step_s: float = 0.25) -> list[float]:
+    """Seconds from now at which `interest` asks again, looked at every `step_s`."""
+    client.filters.clear()
+    began_s, times_s = interest._ask_at_s - FIRST_ASK_S, []
+    for step in range(round(for_s / step_s)):
+        interest.ask_again(began_s + step * step_s)
+        if client.filters:
+            times_s.append(step * step_s)
+            client.filters.clear()
+    return times_s
+
+
+def test_qos_1_subscriptions_are_asked_for_again_ever_more_rarely_and_then_no_more() -> None:
+    client = Asked()
+    interest, catalogues = Interest(client), wanting("catalogue/+")
+    interest.follow([catalogues], added=catalogues)
+    assert asked_at(interest, client, for_s=1000) == [0.5, 1, 2, 4, 8, 16, 32, 64]
+    orders = wanting("order/a")
+    interest.follow([catalogues, orders], added=orders)
+    assert asked_at(interest, client, for_s=1.5) == [0.5, 1]
+    interest.renew([catalogues, orders])  # a broker that was restarted may lose what is retained as well
+    assert asked_at(interest, client, for_s=1.5) == [0.5, 1]
+
+
+def test_nothing_is_asked_again_for_who_takes_what_comes() -> None:
+    client = Asked()
+    interest, reports = Interest(client), wanting("report/#", qos=0)
+    interest.follow([reports], added=reports)
+    assert interest._ask_at_s == float("inf")
+    catalogues = wanting("catalogue/+")
+    interest.follow([reports, catalogues], added=catalogues)
+    client.filters.clear()
+    interest.ask_again(interest._ask_at_s)
+    assert client.filters == [[("catalogue/+", 1)]]
+
+
+def test_what_is_retained_is_heard_once_and_again_when_it_has_changed() -> None:
+    interest, one = Interest(Asked()), wanting("a/+")
+    for topic, payload, hears in (
+        ("a/b", SOME, True),
+        ("a/b", SOME, False),
+        ("a/b", OTHER, True),  # the first answer was from before, its successor was lost
+        ("a/c", SOME, True),
+    ):
+        assert interest.new_to((one,), topic, payload) == ((one,) if hears else ())
+
+
+def test_what_is_retained_is_no_news_on_a_topic_that_was_heard_live() -> None:
+    """The broker may still hand out what the live message has replaced: a kill switch must not come back."""
+    interest, early, late = Interest(Asked()), wanting("a"), wanting("a")
+    interest.new_to((early,), "a", SOME)
+    interest.heard_live((early,), "a")
+    assert interest.new_to((early, late), "a", SOME) == (late,)
+    assert interest.new_to((early, late), "a", OTHER) == (late,)
+    interest.renew([early, late])  # nobody knows what was said meanwhile
+    assert interest.new_to((early, late), "a", SOME) == (early, late)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_stranger_with_ever_new_topics_fills_no_memory(live: bool) -> None:
+    interest, one = Interest(Asked()), wanting("#")
+    for n in range(10_000):
+        if live:
+            interest.heard_live((one,), f"a/{n}")
+        else:
+            interest.new_to((one,), f"a/{n}", SOME)
+    assert len(interest._had[one]) <= 4096
