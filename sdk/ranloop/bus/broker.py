@@ -139,6 +139,10 @@ class Broker:
         return f"mqtt://{_HOST}:{self.port}"
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 

@@ -189,11 +189,12 @@ def order(
     ] = None,
     xapp: Annotated[str, typer.Option(help="The xApp whose autonomy to set.")] = "",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "",
+    json_output: Json = False,
 ) -> None:
     """An operator's order to the guards: the kill switch, or one xApp's autonomy."""
     from ranloop.cli.operator import send_order
 
-    raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy))
+    raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy, json_output=json_output))
 
 
 @app.command()
@@ -202,11 +203,12 @@ def broker(
     kind: Annotated[
         Literal["auto", "mosquitto", "nats"], typer.Option(help="Which broker to start.")
     ] = "auto",
+    json_output: Json = False,
 ) -> None:
     """Start a broker for this machine: mosquitto if it is installed, else nats-server."""
     from ranloop.cli.operator import run_broker
 
-    raise typer.Exit(run_broker(port=port, kind=kind))
+    raise typer.Exit(run_broker(port=port, kind=kind, json_output=json_output))
 
 
 @app.command()

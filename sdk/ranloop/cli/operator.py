@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 import time
@@ -30,7 +31,9 @@ CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after t
 CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 
 
-def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str) -> int:
+def send_order(
+    node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool
+) -> int:
     """Publish one order to one node, or to every node that has a catalogue on the bus; 0 when all of them obeyed.
 
     The order is retained: a node that does not answer now obeys when it is back.
@@ -52,9 +55,13 @@ def send_order(node: str, bus_url: str, *, kill: bool | None, xapp: str, autonom
         if not names:
             raise RanloopError(f"no node has a catalogue on {place}; nothing was ordered")
         obeyed = _order(bus, names, kill=kill, xapp=xapp, autonomy=autonomy)
-    for name in names:
-        print(f"{name} obeys" if name in obeyed else f"{name} does not answer")
-    if silent := [name for name in names if name not in obeyed]:
+    silent = [name for name in names if name not in obeyed]
+    if json_output:
+        print(json.dumps({"obeyed": [name for name in names if name in obeyed], "silent": silent}, indent=2))
+    else:
+        for name in names:
+            print(f"{name} obeys" if name in obeyed else f"{name} does not answer")
+    if silent:
         raise RanloopError(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
             f"the order stands on {place} and holds as soon as the node is back"
@@ -111,12 +118,15 @@ def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
     return dict(sorted(nodes.items()))
 
 
-def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"]) -> int:
-    """Run a broker in the foreground until it is stopped."""
+def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_output: bool) -> int:
+    """Run a broker in the foreground until it is stopped; say where it listens as soon as it does."""
     stop = stop_on_signals()
     with Broker.start(kind, port=port) as broker:
+        facts = {"url": broker.url, "kind": broker.kind, "port": broker.port, "pid": broker.pid}
         print(
-            f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
+            json.dumps(facts)  # on one line, which is there while the broker runs
+            if json_output
+            else f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
             flush=True,
         )
         stop.wait()

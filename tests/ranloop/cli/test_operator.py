@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -50,6 +55,7 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
         bus.poll(5.0)
     assert [(topic, order.kill) for topic, order in orders] == [(topics.order("site0"), True)]
     assert (ordered.code, "catalogue_ignored" in ordered.err) == (2, True)
+    assert ordered.out == "site0 does not answer\n"
     assert "site0 did not confirm within" in ordered.err
 
 
@@ -60,10 +66,38 @@ def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command,
         thread.start()
         try:
             killed = ranloop("order", "all", "--kill", "--bus", broker.url)
-            stranger = ranloop("order", "toy-1", "--xapp", "nobody", "--autonomy", "act", "--bus", broker.url)
+            told = ranloop("order", "all", "--kill", "--bus", broker.url, "--json")
+            stranger = ranloop(
+                *("order", "toy-1", "--xapp", "nobody", "--autonomy", "act", "--bus", broker.url, "--json")
+            )
         finally:
             live.stop()
             thread.join()
     assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
+    assert (told.code, json.loads(told.out)) == (0, {"obeyed": ["toy-1", "toy-2"], "silent": []})
+    assert (stranger.code, json.loads(stranger.out)) == (2, {"obeyed": [], "silent": ["toy-1"]})
+    assert "toy-1 did not confirm within" in stranger.err
     assert all(guard.killed for guard in live.host.guards.values())
-    assert (stranger.code, stranger.out) == (2, "toy-1 does not answer\n")
+
+
+def test_a_broker_says_in_json_where_it_listens_while_it_runs() -> None:
+    with running_broker("mosquitto"):  # skips where it is not installed
+        pass
+    command = [sys.executable, "-c", "from ranloop.cli import main; main()"]
+    started = subprocess.Popen(
+        [*command, "broker", "--kind", "mosquitto", "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with started as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        with closing(open_bus(facts["url"], name="guest")) as bus:
+            assert bus.connected
+        os.kill(facts["pid"], 0)  # there is such a process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert facts.keys() == {"url", "kind", "port", "pid"}
+    assert (facts["kind"], facts["url"]) == ("mosquitto", f"mqtt://127.0.0.1:{facts['port']}")
+    with pytest.raises(ProcessLookupError):
+        os.kill(facts["pid"], 0)
