@@ -224,6 +224,20 @@ def check(
 
 
 @app.command()
+def schema(
+    name: Annotated[str, typer.Argument(help="A message, or asyncapi; none lists.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write asyncapi.json and schemas/ into this folder.", file_okay=False)
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Print the JSON Schema of a message, or the AsyncAPI document of all topics."""
+    from ranloop.cli.schema import show_schema
+
+    raise typer.Exit(show_schema(name, out, json_output=json_output))
+
+
+@app.command()
 def vocabulary(
     name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
     profile: NodeProfile = "",

@@ -22,7 +22,7 @@ from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_standing, encode
 from ranloop.wire.messages import Order
 
-__all__ = ("leave_will_on_error", "run_broker", "send_order", "stop_on_signals")
+__all__ = ("leave_will_on_error", "publish_orders", "run_broker", "send_order", "stop_on_signals")
 
 log = structlog.get_logger(__name__)
 
@@ -85,13 +85,18 @@ def _order(bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, auto
             log.warning("answer_ignored", topic=topic, reason=str(error))
 
     bus.subscribe(topics.standing("+"), on_standing, qos=1)
-    for node in nodes:
-        for order in orders:
-            bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
+    publish_orders(bus, nodes, orders)
     give_up_s = time.monotonic() + CONFIRMED_S
     while open_orders and (left_s := give_up_s - time.monotonic()) > 0:
         bus.poll(left_s)
     return set(nodes) - {node for node, _ in open_orders}
+
+
+def publish_orders(bus: Bus, nodes: Sequence[str], orders: Sequence[Order]) -> None:
+    """Send each order to each node; retained, so that one that is away obeys when it is back."""
+    for node in nodes:
+        for order in orders:
+            bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
 
 
 def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:

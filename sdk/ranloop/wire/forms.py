@@ -7,12 +7,12 @@ JSON in both forms: `headers`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from ranloop.vocabulary import Level
+from ranloop.vocabulary import ACTIONS, ID_COLUMNS, Level
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import (
     MAX_NAMES,
@@ -45,7 +45,41 @@ Numbers = Annotated[list[float], Field(max_length=MAX_ROWS)]
 Measured = Annotated[list[float | None], Field(max_length=MAX_ROWS)]
 
 
-@with_config(_FORM)
+def _columns_of_levels(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema which id columns a level has."""
+    schema["allOf"] = [
+        _if("level", level, ids=_exactly({column: {} for column in columns}))
+        for level, columns in ID_COLUMNS.items()
+    ]
+
+
+def _columns_of_actions(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema which columns an action has; ranges are for people, the guard judges them."""
+    schema["allOf"] = [
+        _if(
+            "action",
+            kind.spec.name,
+            targets=_exactly({column: {} for column in kind.spec.targets}),
+            parameters=_exactly(
+                {
+                    p.name: {"description": f"{p.low:g} to {p.high:g}, unit: {p.unit}"}
+                    for p in kind.spec.parameters
+                }
+            ),
+        )
+        for kind in ACTIONS.values()
+    ]
+
+
+def _if(key: str, value: str, **then: dict[str, Any]) -> dict[str, Any]:
+    return {"if": {"properties": {key: {"const": value}}}, "then": {"properties": then}}
+
+
+def _exactly(columns: dict[str, dict[str, str]]) -> dict[str, Any]:
+    return {"properties": columns, "required": list(columns), "maxProperties": len(columns)}
+
+
+@with_config(_FORM | ConfigDict(json_schema_extra=_columns_of_levels))
 class ReportForm(TypedDict):
     """A KPM report: all targets of one level of one node, for one granularity period.
 
@@ -73,7 +107,7 @@ class ReportForm(TypedDict):
     stamps: NotRequired[Stamps]
 
 
-@with_config(_FORM)
+@with_config(_FORM | ConfigDict(json_schema_extra=_columns_of_actions))
 class ActionForm(TypedDict):
     """What one xApp wants held (or done once) on targets of one node: one action type, columns of one length."""
 

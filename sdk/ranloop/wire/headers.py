@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from ranloop.vocabulary import Level
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
-from ranloop.wire.messages import MAX_ID, Cause
+from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause
 
 MAX_NAMES = 256
 MAX_PARTS = 1 << 12
@@ -21,7 +21,8 @@ MAX_TEXT = 1 << 16
 
 _HEADER = ConfigDict(strict=True, allow_inf_nan=False)
 
-Version = Literal[1]  # WIRE_VERSION; a literal, so that a foreign version is an error of the key "v"
+# No Literal, which takes `true` for 1; a foreign version is an error of the key "v".
+Version = Annotated[int, Field(ge=WIRE_VERSION, le=WIRE_VERSION, json_schema_extra={"const": WIRE_VERSION})]
 Topic = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]  # may stand between two slashes of a topic
 Name = Annotated[
     str, Field(pattern=r"^[!-~]{1,128}$")

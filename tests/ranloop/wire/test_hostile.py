@@ -138,6 +138,7 @@ def test_another_major_version_is_refused_by_name(kind: str) -> None:
     assert "version 3" in refusal(kind, b'{"v":3,"all":"new"}\n')
     assert "no version" in refusal(kind, b"{}\n")
     assert "no version" in refusal(kind, b"{}")
+    assert "speaks version True" in refusal(kind, SAMPLES[kind].replace(b'{"v":1,', b'{"v":true,', 1))
 
 
 @pytest.mark.parametrize("kind", KINDS + JSON_KINDS)

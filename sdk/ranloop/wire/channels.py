@@ -1,0 +1,186 @@
+"""The topics as a table: what travels on each, who may write it, who reads it, and how the broker keeps it.
+
+`topics` makes the topics; this says what they are for, to people, access lists and generators (`schema`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ranloop.wire import topics
+
+Role = Literal["host", "xapp", "operator"]
+MessageName = Literal[
+    "report", "action_batch", "result", "catalogue", "presence", "order", "standing", "step", "answer"
+]
+Form = Literal["binary", "json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """One kind of topic.
+
+    Attributes:
+        name: Of the channel.
+        topic: Makes the topic of the `parameters`, in their order.
+        parameters: What the levels behind the kind of topic are called.
+        message: What travels there.
+        forms: In which forms.
+        writers: Who publishes; in an access list, with its own name in the topic where it has one there.
+        readers: Who subscribes.
+        qos: MQTT quality of service of the publisher.
+        retained: Whether the broker keeps the last one for those who come later.
+        purpose: One sentence.
+    """
+
+    name: str
+    topic: Callable[..., str]
+    parameters: tuple[str, ...]
+    message: MessageName
+    forms: tuple[Form, ...]
+    writers: tuple[Role, ...]
+    readers: tuple[Role, ...]
+    qos: Literal[0, 1] = 1
+    retained: bool = False
+    purpose: str
+
+    @property
+    def address(self) -> str:
+        """The topic with its parameters in braces, e.g. `ranloop/1/act/{xapp}/{node}`."""
+        levels = self.topic(*self.parameters).split("/")
+        first = topics.ROOT.count("/") + 2  # behind the root and the kind of topic
+        levels[first : first + len(self.parameters)] = [f"{{{name}}}" for name in self.parameters]
+        return "/".join(levels)
+
+
+PARAMETERS = {
+    "node": "Name of the RAN node.",
+    "level": "What a row of the report is: cell, ue, slice or qos_flow.",
+    "period_ms": "Granularity period in milliseconds.",
+    "xapp": "Name of the xApp; on what it writes, its identity.",
+    "host": "Name of the node host.",
+    "name": "Of the xApp or node host that lives.",
+}
+_EITHER: tuple[Form, ...] = ("json", "binary")
+
+CHANNELS: tuple[Channel, ...] = (
+    Channel(
+        name="report",
+        topic=topics.report,
+        parameters=("node", "level", "period_ms"),
+        message="report",
+        forms=("binary",),
+        writers=("host",),
+        readers=("xapp",),
+        qos=0,
+        purpose="All measurements of one level of a node, once per granularity period.",
+    ),
+    Channel(
+        name="report_json",
+        topic=topics.report_json,
+        parameters=("node", "level", "period_ms"),
+        message="report",
+        forms=("json",),
+        writers=("host",),
+        readers=("xapp",),
+        qos=0,
+        purpose="The same, with the measurements that xApps with encoding = json read.",
+    ),
+    Channel(
+        name="act",
+        topic=topics.act,
+        parameters=("xapp", "node"),
+        message="action_batch",
+        forms=_EITHER,
+        writers=("xapp",),
+        readers=("host",),
+        purpose="What one xApp wants held or done at a node, judged by the node's guard.",
+    ),
+    Channel(
+        name="result",
+        topic=topics.result,
+        parameters=("xapp", "node"),
+        message="result",
+        forms=_EITHER,
+        writers=("host",),
+        readers=("xapp",),
+        purpose="What became of each target, in the form in which the xApp is spoken to.",
+    ),
+    Channel(
+        name="catalogue",
+        topic=topics.catalogue,
+        parameters=("node",),
+        message="catalogue",
+        forms=("json",),
+        writers=("host",),
+        readers=("xapp", "operator"),
+        retained=True,
+        purpose="What a node measures and which actions it takes.",
+    ),
+    Channel(
+        name="presence",
+        topic=topics.presence,
+        parameters=("name",),
+        message="presence",
+        forms=("json",),
+        writers=("host", "xapp"),
+        readers=("host", "xapp"),
+        retained=True,
+        purpose="Life sign; also the last will, with alive = false.",
+    ),
+    Channel(
+        name="step",
+        topic=topics.step,
+        parameters=("host", "xapp"),
+        message="step",
+        forms=_EITHER,
+        writers=("host",),
+        readers=("xapp",),
+        purpose="Lockstep: all that is due for one xApp at one instant.",
+    ),
+    Channel(
+        name="answer",
+        topic=topics.answer,
+        parameters=("xapp", "host"),
+        message="answer",
+        forms=_EITHER,
+        writers=("xapp",),
+        readers=("host",),
+        purpose="Lockstep: all that the xApp wants after one step; one answer to each.",
+    ),
+    Channel(
+        name="kill_switch",
+        topic=topics.order,
+        parameters=("node",),
+        message="order",
+        forms=("json",),
+        writers=("operator",),
+        readers=("host",),
+        retained=True,
+        purpose="An operator's order to a node: return everything to its default, or take actions again.",
+    ),
+    Channel(
+        name="autonomy",
+        topic=topics.order,
+        parameters=("node", "xapp"),
+        message="order",
+        forms=("json",),
+        writers=("operator",),
+        readers=("host",),
+        retained=True,
+        purpose="An operator's order about one xApp: how far it may go.",
+    ),
+    Channel(
+        name="standing",
+        topic=topics.standing,
+        parameters=("node",),
+        message="standing",
+        forms=("json",),
+        writers=("host",),
+        readers=("operator",),
+        retained=True,
+        purpose="Which orders a node's guard obeys.",
+    ),
+)
