@@ -3,20 +3,18 @@
 `poll` first drains the socket, then runs the handlers, so that `latest` really conflates. Nagle's algorithm and
 delayed ACKs together stall a QoS 1 hop for 40 ms; both are off on our side whatever the broker does.
 
-Right after traffic, when the answer or the next request is near, `poll` looks again and again instead of sleeping: who
-sleeps wakes up with cold caches, which costs a loop more than all of its work (docs/decisions/0008).
+Right after traffic, when the answer or the next request is near, `poll` looks again and again instead of sleeping
+(`lookout`): who sleeps wakes up with cold caches, which costs a loop more than all of its work.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import select
 import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -33,6 +31,7 @@ from ranloop.bus.filters import check_topic
 from ranloop.bus.inbox import Inbox, InboxSubscription
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
+from ranloop.bus.lookout import Lookout
 from ranloop.errors import BusError
 
 log = structlog.get_logger(__name__)
@@ -50,8 +49,8 @@ _READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
 _WITHHELD = 8  # acknowledgements that wait for the handlers; mosquitto stops sending after 20
 
 _READ_OR_WRITE = select.POLLIN | select.POLLOUT
-_YIELD: Callable[[], None] | None = getattr(os, "sched_yield", None)  # Unix only
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
+_CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux only
 
 
 class _Client(paho.Client):
@@ -114,8 +113,7 @@ class MqttBus:
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
         self._unflushed = 0
         self._unacknowledged: list[int] = []  # ids of QoS 1 messages whose PUBACK is still to be sent
-        self._awake_s = address.spin_us * 1e-6 if _YIELD is not None and spare_cpus() else 0.0
-        self._awake_until_s = 0.0
+        self._lookout = Lookout(address.spin_us * 1e-6 if spare_cpus() else 0.0)
         self._has_read = False  # since TCP was last told to acknowledge at once
         self._connected = self._closed = self._leaving = False
         self._refusal: ReasonCode | None = None
@@ -309,14 +307,14 @@ class MqttBus:
         for _ in range(_DRAIN):
             if not client.has_ahead:
                 pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-                ready = self._wait(0.0 if pending else timeout_s)
+                ready = self._lookout.wait(self._poller, 0.0 if pending else timeout_s)
                 timeout_s = 0.0
                 # Writable is the only event that is not for reading: errors and hang-ups show when one reads.
                 client.readable = pending or any(mask != select.POLLOUT for _, mask in ready)
             readable = client.readable or client.has_ahead
             if readable:
                 self._has_read = True
-                self._stay_awake()
+                self._lookout.stay_awake()
                 client.loop_read()
             if client.want_write():
                 client.loop_write()
@@ -337,22 +335,6 @@ class MqttBus:
             topic, payload, retain = self._outbox.popleft()
             self._send(topic, payload, 1, retain)
 
-    def _stay_awake(self) -> None:
-        self._awake_until_s = time.monotonic() + self._awake_s
-
-    def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
-        """What the socket is ready for within `timeout_s`, as of `select.poll`; awake while the last traffic is recent.
-
-        Others who want the CPU get it at every look, the broker first of all.
-        """
-        end_s = time.monotonic() + timeout_s
-        while time.monotonic() < min(end_s, self._awake_until_s):
-            if ready := self._poller.poll(0):
-                return ready
-            assert _YIELD is not None  # or nobody would be awake
-            _YIELD()
-        return self._poller.poll(max(end_s - time.monotonic(), 0.0) * 1e3)
-
     def _acknowledge(self) -> None:
         """Tell the broker and TCP what we have read; after the handlers, because what they publish is waited for.
 
@@ -364,6 +346,7 @@ class MqttBus:
             messages, self._unacknowledged = self._unacknowledged, []
             for message in messages:
                 self._client.ack(message, 1)
+            self._cork(False)
         if self._has_read:
             self._has_read = False
             connection = self._client.socket()
@@ -377,7 +360,7 @@ class MqttBus:
             if self._unflushed > UNFLUSHED:
                 self.stats.unsent += 1
                 return
-        self._stay_awake()
+        self._lookout.stay_awake()
         # paho writes to the socket right here, because no callback of its is running and it has no thread.
         code = self._client.publish(topic, payload, qos, retain).rc
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS or (qos and code == MQTTErrorCode.MQTT_ERR_NO_CONN):
@@ -388,10 +371,19 @@ class MqttBus:
     def _dispatch(self) -> int:
         until, handled = self._inbox.last_arrival(), 0
         while (message := self._inbox.take(until)) is not None:
+            if self._unacknowledged and not self._inbox:
+                self._cork(
+                    True
+                )  # what the last handler publishes goes with the acknowledgements, in one piece
             handler, topic, payload = message
             handler(topic, payload)
             handled += 1
         return handled
+
+    def _cork(self, cork: bool) -> None:
+        connection = self._client.socket()
+        if _CORK is not None and isinstance(connection, socket.socket):
+            connection.setsockopt(socket.IPPROTO_TCP, _CORK, cork)
 
     def _forget(self, subscription: InboxSubscription) -> None:
         self._inbox.remove(subscription)

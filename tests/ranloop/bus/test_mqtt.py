@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import socket
 import statistics
 import subprocess
 import time
@@ -18,6 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from ranloop.bus import Broker, broker_kinds_available, open_bus
 from ranloop.bus.address import MqttAddress, spare_cpus
 from ranloop.bus.broker import BrokerKind
+from ranloop.bus.lookout import Lookout
 from ranloop.bus.mqtt import OUTBOX, MqttBus
 from ranloop.errors import BusError
 from ranloop.testing.brokers import running_broker
@@ -300,39 +301,61 @@ class TestReadingAhead:
             me.poll()
 
 
-class LookingPoller:
-    """`select.poll` that notes how long it was ready to sleep, in milliseconds."""
-
-    def __init__(self, poller: select.poll) -> None:
-        self.register, self.unregister, self.modify = poller.register, poller.unregister, poller.modify
-        self._poller = poller
-        self.timeouts_ms: list[float] = []
-
-    def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
-        self.timeouts_ms.append(timeout_ms)
-        return self._poller.poll(timeout_ms)
-
-
-@pytest.mark.parametrize("spin_us", [0, 20_000])
-def test_a_client_sleeps_only_when_the_last_traffic_is_longer_ago_than_it_is_told(
-    spin_us: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="this system cannot hold back what TCP has")
+def test_an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers(
+    mosquitto: Broker, pump: Pump
 ) -> None:
-    monkeypatch.setattr("ranloop.bus.mqtt.spare_cpus", lambda: True)
-    with running_broker("mosquitto") as broker:
-        address = MqttAddress(host="127.0.0.1", port=broker.port, spin_us=spin_us)
-        with MqttBus(address, name="looks") as bus:
-            poller = LookingPoller(bus._poller)
-            monkeypatch.setattr(bus, "_poller", poller)
-            time.sleep(0.03)
-            bus.poll(0.005)  # long after the connection: it sleeps at once
-            assert min(poller.timeouts_ms) > 0.0
-            poller.timeouts_ms.clear()
-            bus.publish("t", b"x")
-            bus.poll(0.05)  # 20 ms awake, then it sleeps for what is left
-            looks = [timeout_ms for timeout_ms in poller.timeouts_ms if timeout_ms == 0.0]
-            assert (len(looks) > 0) == (spin_us > 0)
-            assert 0.0 < max(poller.timeouts_ms) <= (50.0 if spin_us == 0 else 35.0)
-            monkeypatch.undo()
+    """And only that of the last message: what others publish does not wait for the handlers that follow."""
+    heard_meanwhile: list[list[bytes]] = []
+    with mqtt(mosquitto, "near") as near, mqtt(mosquitto, "far") as far:
+        heard: list[bytes] = []
+        far.subscribe("answer", lambda topic, payload: heard.append(payload))
+
+        def answer(topic: str, payload: bytes) -> None:
+            near.publish("answer", payload)
+            far.poll(0.05)
+            heard_meanwhile.append(list(heard))
+
+        near.subscribe("question", answer, qos=1)
+        settle(far, pump)
+        settle(near, pump)
+        far.publish("question", b"1", qos=1)
+        far.publish("question", b"2", qos=1)
+        time.sleep(0.05)  # both are at the socket, and one poll takes both
+        assert near.poll(1.0) == 2
+        assert heard_meanwhile == [[b"1"], [b"1"]]
+        pump(lambda: heard == [b"1", b"2"], far)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_client_is_awake_after_what_it_sends_and_reads_for_as_long_as_its_address_says(
+    cpus: int, mosquitto: Broker, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_s: list[float] = []
+    traffic: list[str] = []
+
+    class Watched(Lookout):
+        def __init__(self, awake_s: float) -> None:
+            told_s.append(awake_s)
+            super().__init__(awake_s)
+
+        def stay_awake(self) -> None:
+            traffic.append("here")
+            super().stay_awake()
+
+    monkeypatch.setattr("ranloop.bus.mqtt.Lookout", Watched)
+    monkeypatch.setattr("ranloop.bus.mqtt.spare_cpus", lambda: cpus > 1)
+    address = MqttAddress(host="127.0.0.1", port=mosquitto.port, spin_us=700)
+    heard: list[bytes] = []
+    with MqttBus(address, name="looks") as bus:
+        assert told_s == [0.0007 if cpus > 1 else 0.0]
+        bus.subscribe("t", lambda topic, payload: heard.append(payload))
+        settle(bus, pump)
+        traffic.clear()
+        bus.publish("t", b"x")
+        assert len(traffic) == 1
+        pump(lambda: heard == [b"x"], bus)
+        assert len(traffic) > 1
 
 
 def test_with_one_cpu_nobody_waits_awake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,115 @@
+"""Waiting awake and asleep, on a clock and a CPU that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import pytest
+
+from ranloop.bus.lookout import LONG_S, REST_S, SOON_S, Lookout
+
+AWAKE_S = 0.0006
+LOOK_S = 0.00001  # one offer of the CPU that nobody takes
+
+
+class Machine:
+    """A clock, a CPU whose next offers take as long as `taken_s` says, and a socket that is ready at an instant."""
+
+    def __init__(self, ready_s: float = float("inf")) -> None:
+        self.now_s, self.ready_s = 100.0, 100.0 + ready_s
+        self.taken_s: Iterator[float] = repeat(LOOK_S)
+        self.looks, self.slept_s = 0, 0.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def give_way(self) -> None:
+        self.now_s += next(self.taken_s)
+
+    def poll(self, timeout_ms: float) -> list[tuple[int, int]]:
+        if timeout_ms == 0.0:
+            self.looks += 1
+        else:
+            wakes_s = max(min(self.now_s + timeout_ms / 1e3, self.ready_s), self.now_s)
+            self.slept_s += wakes_s - self.now_s
+            self.now_s = wakes_s
+        return [(3, 1)] if self.now_s >= self.ready_s else []
+
+    def lookout(self, awake_s: float = AWAKE_S) -> Lookout:
+        return Lookout(awake_s, clock=self.clock, give_way=self.give_way)
+
+    def wait_after_traffic(self, lookout: Lookout, timeout_s: float = 0.01) -> float:
+        """Seconds asleep in one wait right after traffic."""
+        before_s = self.slept_s
+        lookout.stay_awake()
+        lookout.wait(self, timeout_s)
+        return self.slept_s - before_s
+
+
+def test_after_traffic_it_is_awake_for_as_long_as_told_and_sleeps_for_the_rest_of_the_time() -> None:
+    machine = Machine()
+    asleep_s = machine.wait_after_traffic(machine.lookout(), 0.01)
+    assert asleep_s == pytest.approx(0.01 - AWAKE_S, abs=LOOK_S)
+    assert machine.now_s == pytest.approx(100.01, abs=LOOK_S)
+
+
+def test_what_comes_while_it_is_awake_is_seen_without_sleeping() -> None:
+    machine = Machine(ready_s=0.0003)
+    lookout = machine.lookout()
+    lookout.stay_awake()
+    assert lookout.wait(machine, 0.01) == [(3, 1)]
+    assert machine.slept_s == 0.0
+
+
+def test_long_after_traffic_it_sleeps_at_once() -> None:
+    machine = Machine()
+    lookout = machine.lookout()
+    lookout.stay_awake()
+    machine.now_s += 2 * AWAKE_S
+    assert lookout.wait(machine, 0.01) == []
+    assert machine.looks == 0
+    assert machine.slept_s == pytest.approx(0.01)
+
+
+def test_it_never_waits_longer_than_asked() -> None:
+    machine = Machine()
+    asleep_s = machine.wait_after_traffic(machine.lookout(), AWAKE_S / 2)
+    assert asleep_s == 0.0
+    assert machine.now_s == pytest.approx(100.0 + AWAKE_S / 2, abs=LOOK_S)
+
+
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_told_to_sleep_or_unable_to_give_way_it_is_never_awake(gives_way: bool) -> None:
+    machine = Machine()
+    if gives_way:
+        lookout = machine.lookout(awake_s=0.0)
+    else:
+        lookout = Lookout(AWAKE_S, clock=machine.clock, give_way=None)
+    assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01)
+
+
+def test_one_late_offer_of_the_cpu_changes_nothing() -> None:
+    machine = Machine()
+    lookout = machine.lookout()
+    machine.taken_s = chain([2 * LONG_S], repeat(LOOK_S))
+    machine.wait_after_traffic(lookout)
+    machine.now_s += 2 * SOON_S
+    machine.taken_s = chain([2 * LONG_S], repeat(LOOK_S))
+    machine.wait_after_traffic(lookout)
+    assert machine.wait_after_traffic(lookout) < 0.01  # still awake at first
+
+
+def test_where_others_want_the_cpu_again_and_again_it_sleeps_for_a_while_and_then_tries_anew() -> None:
+    machine = Machine()
+    awake_s = 10 * LONG_S
+    lookout = machine.lookout(awake_s)
+    machine.taken_s = repeat(1.1 * LONG_S)
+    began_s = machine.now_s
+    machine.wait_after_traffic(lookout)  # two late offers, then it rests
+    assert machine.looks == 2
+    machine.taken_s = repeat(LOOK_S)
+    while machine.now_s < began_s + 0.99 * REST_S:
+        assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01)
+    machine.now_s = began_s + 1.1 * REST_S
+    assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01 - awake_s, abs=LOOK_S)
