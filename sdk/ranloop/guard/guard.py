@@ -14,18 +14,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from ranloop.errors import VocabularyError
 from ranloop.guard import checks, conflicts
+from ranloop.guard.accepted import Accepted, Loss, not_here, unasked
 from ranloop.guard.audit import AuditLog, AuditRecord
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.grants import Grant, permit
 from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
-from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, rowwise_all
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
-from ranloop.vocabulary import ACTIONS, Action, Kind, joins_targets
+from ranloop.vocabulary import Action, Kind
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
 
@@ -49,31 +47,6 @@ class Change:
     action: Action
     xapp: str = ""
     atomic: bool = False
-
-
-# Each action type on no target: most renewals leave the node nothing to do.
-_NOTHING = {
-    name: action.from_columns(
-        np.zeros((0, len(action.spec.targets)), np.int32),
-        np.zeros((0, len(action.spec.parameters)), np.float32),
-    )
-    for name, action in ACTIONS.items()
-}
-
-
-@dataclass(slots=True, eq=False)
-class _Accepted:
-    """A batch that waits for its slot, then for what the node made of it."""
-
-    grant: Grant
-    verdicts: Verdicts
-    table: SettingTable
-    keys: I64
-    ticket: int
-    effect_ns: int
-    before: Rows | None  # the rows as they were, where it may still come to nothing at its slot
-    apply: Mask | None = None  # targets that the open change hands to the node
-    too_late: Mask | None = None  # targets that contradict what is in force by now
 
 
 class Guard:
@@ -101,8 +74,8 @@ class Guard:
         self._grants: dict[str, Grant] = {}
         self._by_number: dict[int, Grant] = {}
         self._held = HeldSettings()
-        self._pending: deque[_Accepted] = deque()  # by effect time, which follows the order of submission
-        self._open: tuple[Change, _Accepted | Ended] | None = None  # yielded by `due`, not settled yet
+        self._pending: deque[Accepted] = deque()  # by effect time, which follows the order of submission
+        self._open: tuple[Change, Accepted | Ended] | None = None  # yielded by `due`, not settled yet
 
     # Who may do what
 
@@ -213,7 +186,7 @@ class Guard:
         verdicts.decide_all(Status.REFUSED, Cause.IDENTITY, text)
         return self._answer(sender, verdicts, now_ns)
 
-    def _judge(self, verdicts: Verdicts, grant: Grant, now_ns: int, effect_ns: int) -> _Accepted | None:
+    def _judge(self, verdicts: Verdicts, grant: Grant, now_ns: int, effect_ns: int) -> Accepted | None:
         """Run the checks in their order; None if no target is left to apply."""
         if self.killed or self._stopped:
             verdicts.decide_all(Status.REFUSED, *ENDINGS[KILLED if self.killed else STOPPED])
@@ -223,7 +196,8 @@ class Guard:
             checks.check_envelope(verdicts, self.catalogue)
         allowed = checks.check_rights(verdicts, grant, now_ns) if verdicts.n_open else None
         if allowed is None or not verdicts.n_open:
-            return self._seal(verdicts)
+            verdicts.seal()
+            return None
         checks.check_values(verdicts, allowed, grant)
         checks.check_targets(verdicts, self.catalogue)
         table = self._held.table(type(verdicts.batch.action))
@@ -231,43 +205,20 @@ class Guard:
         conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
         conflicts.check_state(verdicts, keys, table, self.catalogue.slice_min_pct)
         checks.check_freshness(verdicts, now_ns=now_ns, effect_ns=effect_ns)
-        self._seal(verdicts)
+        verdicts.seal()
         if grant.autonomy is Autonomy.RECOMMEND:
             verdicts.decide_all(Status.RECOMMENDED, Cause.AUTONOMY, f"{grant.xapp} may only recommend")
-        return self._claim(verdicts, grant, keys, effect_ns) if verdicts.n_open else None
+        return self._claim(verdicts, grant, effect_ns) if verdicts.n_open else None
 
-    @staticmethod
-    def _seal(verdicts: Verdicts) -> None:
-        """All targets or none, where the xApp asked for that."""
-        if verdicts.batch.atomic and verdicts.n_open < len(verdicts):
-            verdicts.decide_all(
-                Status.REFUSED, Cause.ATOMIC, "another target of this atomic batch was refused"
-            )
-
-    def _claim(self, verdicts: Verdicts, grant: Grant, keys: I64, effect_ns: int) -> _Accepted:
-        """Reserve the accepted targets from now on: what is judged later sees them."""
-        batch, still = verdicts.batch, verdicts.still
-        table = self._held.table(type(batch.action))
-        mine = keys if isinstance(still, slice) else keys[still]
-        before = None
-        if batch.atomic or joins_targets(type(batch.action)):
-            index, found = table.find(mine)
-            before = np.sort(table.rows[index[found]], order="key")
+    def _claim(self, verdicts: Verdicts, grant: Grant, effect_ns: int) -> Accepted:
+        batch = verdicts.batch
         if batch.action.spec.kind is Kind.SETTING:
             lease_ms = batch.lease_ms or grant.rights.default_lease_ms
             expires_ns = self._slot_at_or_after(effect_ns + lease_ms * _NS_PER_MS)
         else:
             expires_ns = effect_ns + self._slot_ns  # a one-shot holds its target until it is done
-        wanted = verdicts.parameters[still]
-        ticket = self._held.claim(batch, mine, wanted, owner=grant.number, expires_ns=expires_ns)
-        return _Accepted(
-            grant=grant,
-            verdicts=verdicts,
-            table=table,
-            keys=keys,
-            ticket=ticket,
-            effect_ns=effect_ns,
-            before=before,
+        return Accepted.claim(
+            verdicts, grant, self._held, self.catalogue, effect_ns=effect_ns, expires_ns=expires_ns
         )
 
     # Taking effect
@@ -295,7 +246,10 @@ class Guard:
                     continue  # claims that never took effect
                 self._open = Change(action=over.defaults()), over
             elif effect_ns is not None and effect_ns <= now_ns:
-                self._open = self._take_effect(self._pending.popleft())
+                work = self._pending.popleft()
+                action = work.take_effect(self._by_number)
+                change = Change(action=action, xapp=work.grant.xapp, atomic=work.verdicts.batch.atomic)
+                self._open = change, work
             else:
                 return
             yield self._open[0]
@@ -316,109 +270,18 @@ class Guard:
         """
         if self._open is None or self._open[0] is not change:
             raise ValueError("only the change that `due` gave last can be settled, once")
+        wanted = len(change.action), len(change.action.spec.parameters)
+        if applied.shape != wanted:
+            raise ValueError(
+                f"applied has shape {list(applied.shape)}; want {list(wanted)}, one row per target of the change"
+            )
         work, self._open = self._open[1], None
         if isinstance(work, Ended):
-            return self._ended(work, applied, now_ns)
-        return self._settle_batch(work, applied, now_ns)
-
-    def _take_effect(self, work: _Accepted) -> tuple[Change, _Accepted]:
-        """What of an accepted batch still has to be handed to the node, now that its slot has come."""
-        verdicts, rows, batch = work.verdicts, work.table.rows, work.verdicts.batch
-        index, found = work.table.find(work.keys)
-        if np.count_nonzero(found) < len(found):
-            verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, self._not_here())
-        if batch.action.spec.kind is Kind.ONE_SHOT:
-            self._yield_one_shots(work, index)
-        # A setting is put in force even where a higher priority has claimed the target meanwhile: the invariants
-        # were judged in this order, and the other one's slot comes next.
-        changed = verdicts.open
-        if batch.action.spec.kind is Kind.SETTING and verdicts.n_open:
-            # A renewal asks the node again if it made something else of the values the last time.
-            wanted = verdicts.parameters
-            same = (rows["held"][index] == wanted) & (rows["applied"][index] == wanted)
-            changed &= ~(rowwise_all(same) & (rows["force"][index] != NO_TICKET))
-            configured_pct = self.catalogue.slice_min_pct
-            work.too_late = conflicts.check_effect(verdicts, work.keys, work.table, configured_pct, changed)
-        self._seal(verdicts)
-        to_apply = work.apply = changed & verdicts.open
-        action, n_to_apply = batch.action, int(np.count_nonzero(to_apply))
-        if n_to_apply == 0:
-            action = _NOTHING[action.spec.name]
-        elif n_to_apply < len(verdicts):
-            action = type(action).from_columns(verdicts.targets[to_apply], verdicts.parameters[to_apply])
-        return Change(action=action, xapp=work.grant.xapp, atomic=batch.atomic), work
-
-    def _yield_one_shots(self, work: _Accepted, index: I64) -> None:
-        """A one-shot makes way for that of a higher priority which came before its slot."""
-        owner = work.table.rows["owner"][index[work.verdicts.open]]
-        for number in np.unique(owner[owner != work.grant.number]).tolist():
-            other = self._by_number[number]
-            text = f"taken over by {other.xapp} (priority {other.priority}) before its slot"
-            lost = work.table.rows["owner"][index] == number
-            work.verdicts.decide(lost, Status.REFUSED, Cause.CONFLICT, text)
-
-    def _settle_batch(self, work: _Accepted, applied: F32, now_ns: int) -> list[Result]:
-        verdicts, table, handed = work.verdicts, work.table, work.apply
-        assert handed is not None  # set when the change was made
-        if applied.shape != (np.count_nonzero(handed), verdicts.parameters.shape[1]):
-            raise ValueError(
-                f"applied has shape {list(applied.shape)}; want one row per target of the change"
-            )
-        gone = rowwise_all(np.isnan(applied))  # of the targets handed over
-        if verdicts.batch.atomic and len(gone) and gone.all():
-            text = (
-                f"a target of this atomic batch is not at {self.catalogue.node} (any more); none was applied"
-            )
-            verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
-        if verdicts.batch.atomic and not verdicts.n_open:
-            self._give_back(work, work.keys, now_ns)
-            return [self._answer(work.grant.xapp, verdicts, now_ns)]
-        index, _ = table.find(work.keys)
-        if len(applied) == len(verdicts):
-            verdicts.applied = np.array(applied, np.float32)  # a copy: the node may reuse its array
-        else:
-            kept = verdicts.open & ~handed  # in force already with these values
-            verdicts.applied[kept] = table.rows["applied"][index[kept]]
-            verdicts.applied[handed] = applied
-        any_gone = np.count_nonzero(gone) > 0
-        is_setting = verdicts.batch.action.spec.kind is Kind.SETTING
-        results: list[Result] = []
-        if any_gone:
-            missing = handed.copy()
-            missing[handed] = gone
-            verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, self._not_here())
-        if is_setting:
-            results = self._put_in_force(work, index, now_ns)
-        if is_setting and any_gone:
-            left = self._held.take_keys(type(verdicts.batch.action), work.keys[missing])
-            results += self._ended_unasked(left, (Cause.NO_TARGET, self._not_here()), now_ns)
-        elif not is_setting:
-            table.take(table.rows["claim"] == work.ticket)
-        if work.too_late is not None and work.too_late.any():
-            self._give_back(work, work.keys[work.too_late], now_ns)
-        verdicts.decide_all(Status.APPLIED)
+            return self._tell(Loss(work, applied), now_ns)
+        losses = work.settle(applied, now_ns)
+        results = [result for loss in losses for result in self._tell(loss, now_ns)]
         self._held.sweep(waiting.ticket for waiting in self._pending)
-        return [self._answer(work.grant.xapp, verdicts, now_ns), *results]
-
-    def _give_back(self, work: _Accepted, keys: I64, now_ns: int) -> None:
-        """Leave targets of a batch that came to nothing there as they were before it."""
-        assert work.before is not None  # kept for every batch to which this can happen
-        waiting = {other.ticket for other in self._pending}
-        work.table.give_back(work.ticket, keys, work.before, waiting, now_ns)
-
-    def _put_in_force(self, work: _Accepted, index: I64, now_ns: int) -> list[Result]:
-        """Note the new state; tell the others whose settings end because this batch took their place."""
-        verdicts, me = work.verdicts, work.grant
-        still, table = verdicts.still, work.table
-        at, applied = index[still], verdicts.applied[still]
-        theirs = (table.rows["force_owner"][at] != me.number) & (table.rows["force"][at] != NO_TICKET)
-        displaced = table.rows[at[theirs]] if np.count_nonzero(theirs) else table.rows[:0]
-        table.enforce(at, verdicts.parameters[still], applied, owner=me.number, ticket=work.ticket)
-        if not len(displaced):
-            return []
-        reason = (Cause.SUPERSEDED, f"taken over by {me.xapp} (priority {me.priority})")
-        over = Ended(type(verdicts.batch.action), verdicts.targets[still][theirs], displaced)
-        return self._ended(over, applied[theirs], now_ns, reason)
+        return [self._answer(work.grant.xapp, work.verdicts, now_ns), *results]
 
     # Endings
 
@@ -429,10 +292,10 @@ class Guard:
     def forget_targets(self, column: str, ids: I32, now_ns: int) -> list[Result]:
         """End the settings of targets that have left the node; nothing is there to be changed any more."""
         self._tick(now_ns)
-        reason = (Cause.UE_LEFT if column == "ue" else Cause.NO_TARGET, self._not_here())
+        reason = Cause.UE_LEFT if column == "ue" else Cause.NO_TARGET, not_here(self.catalogue.node)
         results: list[Result] = []
         for left in self._held.forget(column, ids):
-            results += self._ended_unasked(left, reason, now_ns)
+            results += self._tell(unasked(left, reason), now_ns)
         return results
 
     def _end_all(self, now_ns: int, ending: int, grant: Grant | None = None) -> list[Result]:
@@ -451,28 +314,17 @@ class Guard:
         self._held.end(ending, at_ns, owner=None if grant is None else grant.number)
         return results
 
-    def _ended_unasked(self, over: Ended, reason: tuple[Cause, str], now_ns: int) -> list[Result]:
-        """Settings that ended by themselves: no value is in force any more."""
-        nothing = np.full((len(over), len(over.action.spec.parameters)), np.nan, np.float32)
-        return self._ended(over, nothing, now_ns, reason)
-
-    def _ended(
-        self, over: Ended, applied: F32, now_ns: int, reason: tuple[Cause, str] | None = None
-    ) -> list[Result]:
+    def _tell(self, loss: Loss, now_ns: int) -> list[Result]:
         """One result per batch that lost settings, and per reason."""
-        if applied.shape != (len(over), len(over.action.spec.parameters)):
-            raise ValueError(
-                f"applied has shape {list(applied.shape)}; want one row per target of the change"
-            )
         results = []
-        for ticket, ending, part in over.by_batch():
+        for ticket, ending, part in loss.over.by_batch():
             batch = self._held.batch(ticket)
-            cause, text = reason or ENDINGS[ending]
+            cause, text = loss.reason or ENDINGS[ending]
             result = ended(
                 batch,
                 node=self.catalogue.node,
-                targets=over.targets[part],
-                applied=applied[part],
+                targets=loss.over.targets[part],
+                applied=loss.applied[part],
                 cause=cause,
                 text=text,
                 ran_time_ns=now_ns,
@@ -507,9 +359,6 @@ class Guard:
                 event=event, ran_time_ns=now_ns, node=node, xapp=xapp, batch=batch, result=result, facts=facts
             )
         )
-
-    def _not_here(self) -> str:
-        return f"not at {self.catalogue.node} (any more)"
 
     def _slot_at_or_after(self, time_ns: int) -> int:
         return -(-time_ns // self._slot_ns) * self._slot_ns

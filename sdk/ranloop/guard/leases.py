@@ -141,14 +141,13 @@ class SettingTable:
         self._replace(self.rows[~mask])
         return taken
 
-    def give_back(self, ticket: int, keys: I64, before: Rows, waiting: set[int], now_ns: int) -> None:
+    def give_back(self, ticket: int, keys: I64, before: Rows, now_ns: int) -> None:
         """Undo the claims of a batch on targets where it came to nothing; what is in force stays as it is.
 
         Args:
             ticket: Of the batch.
             keys: The targets.
             before: The rows that its targets had when it claimed them.
-            waiting: Tickets of batches that still wait for their slot.
             now_ns: When claims end that cannot be given back to anybody.
         """
         rows = self.rows
@@ -158,8 +157,9 @@ class SettingTable:
         known = before["key"][at] == rows["key"][index] if len(before) else np.zeros(len(index), np.bool_)
         for name in _CLAIM:
             rows[name][index[known]] = before[name][at[known]]
-        orphan = (rows["claim"] != rows["force"]) & ~np.isin(rows["claim"], list(waiting))
-        rows["expires_ns"][index[orphan[index]]] = now_ns
+        # Batches take effect in the order of their acceptance: what claimed before this one waits no more.
+        orphan = rows["claim"][index] != rows["force"][index]
+        rows["expires_ns"][index[orphan]] = now_ns
         self._next_lapse_ns = None
 
     def end(self, mask: Mask, ending: int, now_ns: int) -> None:

@@ -101,6 +101,11 @@ class Verdicts:
         else:
             self.decide(self.open, status, cause, text)
 
+    def seal(self) -> None:
+        """All targets or none, where the xApp asked for that."""
+        if self.batch.atomic and self.n_open < len(self):
+            self.decide_all(Status.REFUSED, Cause.ATOMIC, "another target of this atomic batch was refused")
+
     def _index(self, reason: tuple[Cause, str]) -> int:
         if reason not in self.causes:
             self.causes.append(reason)

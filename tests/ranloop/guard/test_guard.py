@@ -481,6 +481,56 @@ def test_each_change_must_be_settled_before_the_next(guard: Guard, batch: BatchF
         next(changes)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_node_answers_for_each_target_of_a_change(guard: Guard, batch: BatchFactory, rows: int) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4, 5], weight=2)))
+    change = next(guard.due(EFFECT_NS))
+    with pytest.raises(ValueError, match=rf"shape \[{rows}, 1\]; want \[2, 1\]"):
+        guard.settle(change, np.zeros((rows, 1), np.float32), EFFECT_NS)
+    (result,) = guard.settle(change, change.action.parameters(), EFFECT_NS)
+    assert result.count(Status.APPLIED) == 2
+
+
+def test_values_that_the_node_applied_stay_what_they_were(guard: Guard, batch: BatchFactory) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2)))
+    change = next(guard.due(EFFECT_NS))
+    applied = np.array([[1.5]], np.float32)
+    (result,) = guard.settle(change, applied, EFFECT_NS)
+    applied[:] = 9.0  # the node uses its array again
+    assert result.applied.tolist() == [[1.5]]
+
+
+def test_a_renewal_that_finds_its_target_gone_ends_what_was_held_there(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4, 5], weight=2), id="first"))
+    carry_out(guard, EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[4, 5], weight=3), id="second"), EFFECT_NS)
+    change = next(guard.due(2 * EFFECT_NS))
+    second, ended = guard.settle(change, np.array([[np.nan], [3]], np.float32), 2 * EFFECT_NS)
+    assert second.status.tolist() == [Status.REFUSED, Status.APPLIED]
+    assert (ended.id, ended.targets.tolist()) == ("first", [[4]])
+    assert ended.causes[1] == (Cause.NO_TARGET, "not at site-1 (any more)")
+    assert guard.held_targets("ue").tolist() == [5]
+
+
+def test_an_atomic_batch_that_loses_a_target_before_its_slot_loses_all(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(Handover(ue=[4, 5], target_cell=[0, 0]), atomic=True))
+    judge(guard, batch(Handover(ue=[5], target_cell=[1]), xapp="boss"), MS)
+    actions, (lost, _) = carry_out(guard, EFFECT_NS + MS)
+    assert [len(action) for action in actions] == [0, 1]
+    assert [refusal(lost, row)[0] for row in (0, 1)] == [Cause.ATOMIC, Cause.CONFLICT]
+
+
+def test_batches_that_nothing_is_held_of_are_let_go(guard: Guard, batch: BatchFactory) -> None:
+    for k in range(2000):
+        judge(guard, batch(SetUeWeight(ue=[4], weight=1 + k % 2)), k * EFFECT_NS)
+        carry_out(guard, (k + 1) * EFFECT_NS)
+    assert len(guard._held._batches) < 600
+
+
 def test_ran_time_does_not_go_back(guard: Guard, batch: BatchFactory) -> None:
     guard.revive(10)
     judge(guard, batch(SetUeWeight(ue=[4], weight=2)), 10)
