@@ -525,9 +525,11 @@ def test_an_atomic_batch_that_loses_a_target_before_its_slot_loses_all(
 
 
 def test_batches_that_nothing_is_held_of_are_let_go(guard: Guard, batch: BatchFactory) -> None:
-    for k in range(2000):
-        judge(guard, batch(SetUeWeight(ue=[4], weight=1 + k % 2)), k * EFFECT_NS)
-        carry_out(guard, (k + 1) * EFFECT_NS)
+    for k in range(1000):
+        now_ns = k * 200 * MS  # within the lease
+        renewal = batch(SetUeWeight(ue=[4], weight=1 + k % 2), valid_until_ns=now_ns + 100 * MS)
+        assert judge(guard, renewal, now_ns) is None
+        carry_out(guard, now_ns + EFFECT_NS)
     assert len(guard._held._batches) < 600
 
 
