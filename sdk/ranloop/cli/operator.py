@@ -32,7 +32,7 @@ CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 
 
 def send_order(
-    node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool
+    node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool = False
 ) -> int:
     """Publish one order to one node, or to every node that has a catalogue on the bus; 0 when all of them obeyed.
 
