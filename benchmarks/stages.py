@@ -64,7 +64,7 @@ def clocked(function: Callable[..., None]) -> tuple[Clocked, list[str]]:
     loop.body = body
     scope = vars(kernels) | {"_cycles": _cycles}
     exec(compile(ast.fix_missing_locations(tree), "<clocked run_slots>", "exec"), scope)  # noqa: S102  # our own source
-    compile_lazily = numba.njit(error_model="numpy", _nrt=False)  # type: ignore[call-overload]  # as `bare_kernel`
+    compile_lazily = numba.njit(error_model="numpy", _nrt=False)  # type: ignore[call-overload]  # because `_nrt`, as in `bare_kernel`, is an option without a type
     return compile_lazily(scope[definition.name]), names
 
 
@@ -73,7 +73,7 @@ def stage_us(engine: Engine, *, ticks: int, rounds: int) -> dict[str, F64]:
 
     The engine runs on by `rounds` times `ticks` radio ticks.
     """
-    run, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # numba's dispatchers have no types
+    run, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     world = kernels.for_slots(engine._world)
     n_slots = int(engine._world.radio.tick_slots)
     examples = (engine.slot, engine.slot, world, np.zeros(len(names), np.int64))

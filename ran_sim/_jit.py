@@ -134,8 +134,7 @@ def _compiled(function: Callable[P, R], *, reference_counts: bool) -> Callable[P
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("ran_sim needs numba: pip install 'ranloop[sim]'", name="numba") from error
 
-    # numba fills its options in at run time, where the type checker cannot see them
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # because numba sets its options at run time
         return function
     options = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": reference_counts}
     return cast(Callable[P, R], _dispatcher(_two_doors(), function, {**options, "no_cpython_wrapper": True}))
@@ -189,6 +188,6 @@ def _dispatcher(
 
     made = kind(py_func=function, locals={}, targetoptions=options)
     if CACHE_FOLDER is not None:
-        numba.config.CACHE_DIR = str(CACHE_FOLDER / subfolder)  # type: ignore[attr-defined]
+        numba.config.CACHE_DIR = str(CACHE_FOLDER / subfolder)  # type: ignore[attr-defined]  # because numba sets its options at run time
         made.enable_caching()
     return made

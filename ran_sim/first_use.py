@@ -25,7 +25,7 @@ def compile_kernels(world: World) -> None:
     """
     import numba
 
-    if compiled_before() or CACHE_FOLDER is None or numba.config.DISABLE_JIT or _CHILD in os.environ:  # type: ignore[attr-defined]  # filled in at run time
+    if compiled_before() or CACHE_FOLDER is None or numba.config.DISABLE_JIT or _CHILD in os.environ:  # type: ignore[attr-defined]  # because numba sets its options at run time
         return
     with (CACHE_FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

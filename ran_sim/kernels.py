@@ -77,7 +77,7 @@ class SlotRadio(NamedTuple):
 def for_slots(world: World) -> World:
     """`world` as `run_slots` takes it: without the slow radio's arrays, which cost seconds of compile time."""
     slim = SlotRadio(fading=world.radio.fading, grid_slots=world.radio.grid_slots)
-    return world._replace(radio=slim)  # type: ignore[arg-type]  # numba compiles for the fields that are there
+    return world._replace(radio=slim)  # type: ignore[arg-type]  # because numba compiles for the fields that are there
 
 
 @bare_kernel

@@ -88,7 +88,7 @@ def as_plugin(function: object, signature: str, *, source: str | None = None) ->
     if isinstance(function, CFunc):
         own = cast(Any, function)._sig
         # because numba leaves this function without types
-        if normalize_signature(own) != normalize_signature(signature):  # type: ignore[no-untyped-call]
+        if normalize_signature(own) != normalize_signature(signature):  # type: ignore[no-untyped-call]  # because numba ships no types
             raise PluginError(f"{source}: got a function of {own}, want one of {signature}")
         return function
     function = getattr(function, "py_func", function)  # of a function that numba.njit has compiled

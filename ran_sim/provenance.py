@@ -72,7 +72,7 @@ def platform_provenance() -> dict[str, str]:
         "llvmlite": llvmlite.__version__,
         # NUMBA_CPU_NAME and NUMBA_CPU_FEATURES override what the machine says.
         "cpu": config.CPU_NAME or llvm.get_host_cpu_name(),  # type: ignore[attr-defined]  # because numba sets its options at run time
-        "cpu_features": config.CPU_FEATURES or llvm.get_host_cpu_features().flatten(),  # type: ignore[attr-defined]
+        "cpu_features": config.CPU_FEATURES or llvm.get_host_cpu_features().flatten(),  # type: ignore[attr-defined]  # because numba sets its options at run time
     }
 
 

@@ -40,7 +40,7 @@ class Still:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, Work]:
     monkeypatch.setattr(floors, "_per_slot", lambda engine: (8.0, 3.0, 16.0))  # blocks, fades, RBGs in use
-    return floors.stage_work(Still())  # type: ignore[arg-type]
+    return floors.stage_work(Still())  # type: ignore[arg-type]  # because a world that stands still has only what is counted
 
 
 def test_work_costs_what_each_kind_takes() -> None:
@@ -76,14 +76,14 @@ def test_a_tick_is_spread_over_its_slots(work: dict[str, Work]) -> None:
 
 
 def test_every_stage_with_a_floor_is_clocked(work: dict[str, Work]) -> None:
-    _, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]
+    _, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     assert set(work) == {*names, "radio tick"}
 
 
 def test_rows_put_the_measured_stage_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(floors, "measured_ns", lambda: Work(read=2.0))
     monkeypatch.setattr(floors, "stage_work", lambda engine: {"average": Work(read=1000)})
-    stage, rates = floors.rows("S1", Still(), {"average": np.array([5.0, 6.0, 90.0])})  # type: ignore[arg-type]
+    stage, rates = floors.rows("S1", Still(), {"average": np.array([5.0, 6.0, 90.0])})  # type: ignore[arg-type]  # because a world that stands still has only what is counted
     assert (stage.name, stage.p50, stage.peer_p50, stage.ratio_p50) == (
         "simulator, S1, stage average",
         6.0,

@@ -90,6 +90,7 @@ def test_what_python_never_calls_is_compiled_without_a_door_for_it(monkeypatch: 
         return inner(x)
 
     assert outer(1) == 2
-    (compiled,) = inner.overloads.values()  # type: ignore[attr-defined]
+    (compiled,) = inner.overloads.values()  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     assert "cpython" not in compiled.library.get_llvm_str()
-    assert not outer.overloads  # type: ignore[attr-defined]  # nor one for kernels, which never call it
+    # Nor one for kernels, which never call it.
+    assert not outer.overloads  # type: ignore[attr-defined]  # because numba's dispatcher has no types

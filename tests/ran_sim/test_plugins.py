@@ -91,7 +91,7 @@ def test_a_second_plug_in_runs_on_the_kernels_that_are_compiled(rules: Path) -> 
     signatures = list(run_slots.signatures)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     second = served(Engine(ONE_CELL, seed=3, metric=f"{rules}:level_first"))
     assert first != second
-    assert list(run_slots.signatures) == signatures  # type: ignore[attr-defined]
+    assert list(run_slots.signatures) == signatures  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     assert len(signatures) == 1
 
 

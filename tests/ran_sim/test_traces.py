@@ -162,9 +162,9 @@ def test_an_answer_that_is_no_packet_is_marked(gap: float, size: float) -> None:
 
 def test_new_plug_in_compiles_no_kernel() -> None:
     packets(only(model="plugin"), 1, plugin=every_ten_ms)
-    known = list(next_packet.signatures)  # type: ignore[attr-defined]  # numba's dispatcher
+    known = list(next_packet.signatures)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
     packets(only(model="plugin"), 1, plugin=lambda seed, cls, ue, index, previous: (1.0, 1.0))
-    assert list(next_packet.signatures) == known  # type: ignore[attr-defined]
+    assert list(next_packet.signatures) == known  # type: ignore[attr-defined]  # because numba's dispatcher has no types
 
 
 @pytest.mark.parametrize(

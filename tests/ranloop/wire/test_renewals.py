@@ -32,12 +32,19 @@ def result(status: int, causes: int = 1, cause: int = 0) -> Result:
     )
 
 
+def decoded(action: SetUeWeight) -> SetUeWeight:
+    """`action` as it comes out of a message."""
+    found = decode_action_batch(encode(batch(action))).action
+    assert isinstance(found, SetUeWeight)
+    return found
+
+
 def test_targets_that_come_again_are_the_same_array_and_values_are_not() -> None:
-    first = decode_action_batch(encode(batch(SetUeWeight(ue=[3, 5], weight=[1, 2])))).action
-    again = decode_action_batch(encode(batch(SetUeWeight(ue=[3, 5], weight=[4, 8])))).action
-    other = decode_action_batch(encode(batch(SetUeWeight(ue=[5, 3], weight=[1, 2])))).action
-    assert again.ue is first.ue  # type: ignore[attr-defined]  # because a decoder does not say which action
-    assert other.ue is not first.ue  # type: ignore[attr-defined]
+    first = decoded(SetUeWeight(ue=[3, 5], weight=[1, 2]))
+    again = decoded(SetUeWeight(ue=[3, 5], weight=[4, 8]))
+    other = decoded(SetUeWeight(ue=[5, 3], weight=[1, 2]))
+    assert again.ue is first.ue
+    assert other.ue is not first.ue
     assert first == SetUeWeight(ue=[3, 5], weight=[1, 2])
     assert again == SetUeWeight(ue=[3, 5], weight=[4, 8])
     assert other == SetUeWeight(ue=[5, 3], weight=[1, 2])
@@ -52,12 +59,9 @@ def test_the_same_bytes_mean_other_targets_where_a_target_has_two_ids() -> None:
 
 
 def test_nobody_can_change_what_is_remembered() -> None:
-    action = decode_action_batch(encode(batch(SetUeWeight(ue=[3, 5], weight=[1, 2])))).action
-    for column in (action.ue, action.weight):  # type: ignore[attr-defined]
-        with pytest.raises(ValueError, match="read-only"):
-            column[0] = 7
+    action = decoded(SetUeWeight(ue=[3, 5], weight=[1, 2]))
     answer = decode_result(encode(result(Status.APPLIED)))
-    for column in (answer.targets, answer.status, answer.cause):
+    for column in (action.ue, action.weight, answer.targets, answer.status, answer.cause):
         with pytest.raises(ValueError, match="read-only"):
             column[0] = 7
 
