@@ -14,11 +14,12 @@ import numpy as np
 from benchmarks.measure import Row, in_turns, latency_row
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import ActionBatch, Labels, Report
-from ranloop.wire.codec import decode_action_batch, decode_report, encode
+from ranloop.wire.codec import decode_action_batch, decode_report, encode, encode_json
 
 N_UE = 100
 N_MEASUREMENTS = 12
 SAMPLES = 20_000
+JSON_SAMPLES = 4_000
 _BATCH = 20  # calls per sample, so that the clock's own 50 ns do not count
 
 _HEADER = struct.Struct("<32sHHIQQQQII")  # node, version, level, period, seq, time, two stamps, rows, columns
@@ -122,4 +123,32 @@ def run() -> list[Row]:
         ),
         latency_row("codec, 100 targets, encode", took_us["batch, encode"]),
         latency_row("codec, 100 targets, decode", took_us["batch, decode"]),
+        *_json_rows(report, batch),
     ]
+
+
+def _json_rows(report: Report, batch: ActionBatch) -> list[Row]:
+    """The JSON form beside the binary one: what is spared where no xApp asks for it."""
+    plain, packed, plain_batch = encode_json(report), encode(report), encode_json(batch)
+    took_us = in_turns(
+        {
+            "encode": lambda: encode_json(report),
+            "decode": lambda: decode_report(plain),
+            "binary, encode": lambda: encode(report),
+            "binary, decode": lambda: decode_report(packed),
+            "batch, decode": lambda: decode_action_batch(plain_batch),
+        },
+        samples=JSON_SAMPLES,
+    )
+    peer = "the binary form"
+    note = f"{len(plain)} bytes, binary {len(packed)}"
+    return [
+        latency_row(
+            f"codec, report in JSON, {way}",
+            took_us[way],
+            peer=peer,
+            peer_took=took_us[f"binary, {way}"],
+            note=note,
+        )
+        for way in ("encode", "decode")
+    ] + [latency_row("codec, 100 targets in JSON, decode", took_us["batch, decode"])]

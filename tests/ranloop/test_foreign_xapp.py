@@ -58,6 +58,14 @@ def test_the_example_knows_json_and_mqtt_only() -> None:
     assert imported - sys.stdlib_module_names == {"paho"}
 
 
+def test_its_folder_is_checked_by_its_manifest_and_not_run(ranloop: Command) -> None:
+    checked = ranloop("check", FOLDER, "--json")
+    assert checked.code == 0
+    assert json.loads(checked.out)[0]["reads"] == ["ue/100 ms: DRB.UEThpDl"]
+    complaint = ranloop("run", FOLDER, "--node", "sim:one-cell").complaint
+    assert complaint.endswith("start yourself, and let in with `ranloop host NODE --allow`")
+
+
 @pytest.mark.broker
 def test_a_foreign_xapp_closes_the_loop_and_hears_every_fate(ranloop: Command, tmp_path: Path) -> None:
     if not shutil.which("mosquitto_passwd"):

@@ -10,6 +10,7 @@ from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import Lack, as_lines, lacks, remarks
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
+from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("check_xapps",)
 
@@ -27,14 +28,16 @@ def check_xapps(folders: list[Path], *, profile: str, json_output: bool) -> int:
 
 
 def _facts(folder: Path, stack: Profile | None) -> dict[str, Any]:
-    instance = Instance(load_package(folder))
-    manifest = instance.manifest
+    manifest = load_manifest(folder)
+    # An xApp in another language is its manifest here; what it runs is its own.
+    is_foreign = manifest.encoding == "json" and not (folder / "app.py").exists()
+    models = {} if is_foreign else Instance(load_package(folder)).app.models
     facts: dict[str, Any] = {
         "name": manifest.name,
         "version": manifest.version,
         "reads": [f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams],
         "writes": [f"{a.name} {dict(a.ranges)}" for a in manifest.actions],
-        "models": [handle.model.tag for handle in instance.app.models.values()],
+        "models": [handle.model.tag for handle in models.values()],
         "settings": {name: setting.default for name, setting in manifest.settings.items()},
     }
     if stack:

@@ -50,7 +50,12 @@ def load_package(folder: Path) -> XAppPackage:
     folder = folder.resolve()
     manifest = load_manifest(folder)
     if not (folder / "app.py").is_file():
-        raise ManifestError(f"{folder} is no xApp: it has no app.py")
+        elsewhere = (
+            "; one in another language you start yourself, and let in with `ranloop host NODE --allow`"
+        )
+        raise ManifestError(
+            f"{folder} is no xApp: it has no app.py{elsewhere if manifest.encoding == 'json' else ''}"
+        )
     prefix = f"{MODULE_PREFIX}{next(_counter)}_{manifest.name.replace('-', '_')}"
     package = ModuleType(prefix)
     package.__path__ = [str(folder)]

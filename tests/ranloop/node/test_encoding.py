@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from ranloop.bus import Bus
 from ranloop.embedded import EmbeddedRun, run_embedded
 from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import ActionRight, Rights, StreamRight
-from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
@@ -99,6 +101,51 @@ def test_the_same_run_has_the_same_hash_in_both_forms(tmp_path: Path) -> None:
     binary, plain = run("binary").summary, run("json").summary
     assert {"applied", "refused/range"} <= binary.outcomes.keys()  # NaN and texts travelled as well
     assert (plain.outcomes, plain.trace_hash) == (binary.outcomes, binary.trace_hash)
+
+
+class JsonAlone:
+    """The lifter of `APP` in lockstep, with a JSON parser and a bus and nothing of ranloop."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus, self.seq = bus, 0
+        bus.subscribe("ranloop/1/step/host/lifter", self.on_step, qos=1)
+        sign = {"v": 1, "name": "lifter", "alive": True, "facts": {}}
+        bus.publish("ranloop/1/presence/lifter", json.dumps(sign).encode(), qos=1, retain=True)
+
+    def on_step(self, _topic: str, payload: bytes) -> None:
+        step = json.loads(payload)
+        batches = [] if step["last"] else [self.batch(report) for report in step["reports"]]
+        answer = {"v": 1, "xapp": "lifter", "step": step["step"], "batches": batches}
+        self.bus.publish("ranloop/1/answer/lifter/host", json.dumps(answer).encode(), qos=1)
+
+    def batch(self, report: Any) -> dict[str, object]:
+        rates = [rate or 0.0 for rate in report["values"]["DRB.UEThpDl"]]
+        median = statistics.median(rates)
+        self.seq += 1
+        return {
+            "v": 1,
+            "id": f"lifter-{self.seq}",
+            "xapp": "lifter",
+            "node": report["node"],
+            "seq": self.seq,
+            "action": "SetUeWeight",
+            "targets": {"ue": report["ids"]["ue"]},
+            "parameters": {"weight": [1 + 1e5 / (rate + 1e5) if rate <= median else 1.7 for rate in rates]},
+            "valid_until_ns": report["ran_time_ns"] + 200 * MS,
+            "lease_ms": 300,
+            "report_seq": report["seq"],
+        }
+
+
+def test_an_xapp_of_json_alone_has_the_same_hash_as_one_of_ours(tmp_path: Path, connect: Connect) -> None:
+    with closing(ToyWorld()) as world:
+        ours = run_embedded(world, [lifter(tmp_path / "binary", "binary")]).summary
+    registration = Registration(rights=load_manifest(tmp_path / "binary").rights, encoding="json")
+    host_bus = connect("host")
+    JsonAlone(host_bus)
+    foreign = LockstepHost(NodeHost(ToyWorld(), host_bus, xapps={"lifter": registration})).run()
+    assert (foreign.outcomes, foreign.n_dropped) == (ours.outcomes, 0)
+    assert foreign.trace_hash == ours.trace_hash
 
 
 def test_reports_in_json_are_published_only_for_an_xapp_that_reads_them(connect: Connect) -> None:
