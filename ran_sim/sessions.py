@@ -15,7 +15,7 @@ from ran_sim.harq import Harq, flush
 from ran_sim.mac import Mac, enter_cell
 from ran_sim.playout import run_player
 from ran_sim.queues import NEVER, Queues, abandon, reset_queue, start_flow
-from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, I32, I64, Ues
+from ran_sim.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F64, I32, I64, Ues
 from ran_sim.traffic import Traffic
 
 
@@ -84,23 +84,14 @@ def sync_sessions(
         ues.reestablished[u] = 0
         if owner >= 0:
             stays = owner == present
-            flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
-            if not stays:
-                run_player(queues.player[u], counts.ue[u], slot)
-                abandon(queues, counts.ue[u], u)
-            fold(counts.ue[u], counts.folded[u], counts.cell_class[queues.cell[u], traffic.of_ue[u]])
-            queues.burst_mark[u] = -1
+            _leave_link(u, slot, stays, traffic, queues, harq, counts)
             if not stays:
                 _end_session(u, queues, counts, n_ended)
                 n_ended += 1
                 forget_csi(csi, u, NEVER)
         if present >= 0:
             if owner != present:
-                counts.ue[u] = 0
-                counts.folded[u] = 0
-                counts.before[u] = 0
-                counts.start_slot[u] = slot
-                harq.olla_db[u] = 0.0
+                _begin_session(u, slot, harq.olla_db, counts)
                 start_flow(queues, traffic, seed, u, present, slot)
             elif site_of[queues.cell[u]] != site_of[ues.cell[u]]:
                 ues.weight[u] = DEFAULT_WEIGHT
@@ -123,6 +114,28 @@ def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi
         forget_csi(csi, u, max(slot, blocked_until))
     elif not reachable and not silent:
         forget_csi(csi, u, NEVER)
+
+
+@bare_kernel
+def _leave_link(
+    u: int, slot: int, stays: bool, traffic: Traffic, queues: Queues, harq: Harq, counts: Counts
+) -> None:
+    """Clear up what was on its way over the link that the UE leaves; all else too, unless it `stays` connected."""
+    flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
+    if not stays:
+        run_player(queues.player[u], counts.ue[u], slot)
+        abandon(queues, counts.ue[u], u)
+    fold(counts.ue[u], counts.folded[u], counts.cell_class[queues.cell[u], traffic.of_ue[u]])
+    queues.burst_mark[u] = -1
+
+
+@bare_kernel
+def _begin_session(u: int, slot: int, olla_db: F64, counts: Counts) -> None:
+    counts.ue[u] = 0
+    counts.folded[u] = 0
+    counts.before[u] = 0
+    counts.start_slot[u] = slot
+    olla_db[u] = 0.0
 
 
 @bare_kernel

@@ -282,6 +282,20 @@ def _trends() -> tuple[list[Check], list[Plot]]:
         np.array([[cell[name] for cell in row] for row in grid]) for name in ("attempts", "ping_pongs")
     )
     failed = _failures(NS3_LOAD)
+    checks = [*_directions(handovers, ping_pongs, failed), *_against_ns3(handovers, failed)]
+    late = _failures(NS3_CONTROL_LOAD, NS3_N310)
+    plots = [
+        _plot("rate", "Handovers", handovers, NS3_HANDOVERS),
+        _plot("failures", "Lost links, TR 36.839's monitoring at a load of 3 %", failed, NS3_FAILURES),
+        _plot(
+            "failures-late-t310", "Lost links, T310 as late as in ns-3 at a load of 38 %", late, NS3_FAILURES
+        ),
+    ]
+    return checks, plots
+
+
+def _directions(handovers: F64, ping_pongs: F64, failed: F64) -> list[Check]:
+    """Which way rates go with time to trigger, offset, speed and the distance of sites."""
 
     def none(what: str, found: int) -> Check:
         return near(what, found, 0.0, unit="pairs", source=_SHAPE)
@@ -290,7 +304,7 @@ def _trends() -> tuple[list[Check], list[Plot]]:
     near_sites, far_sites = (
         mobility_rates({"layout.isd_m": isd_m}, speed_mps=16.0)["successes"] for isd_m in (250.0, 500.0)
     )
-    checks = [
+    return [
         none(_TREND_NAMES[0], _rises(handovers, 1)),
         none(_TREND_NAMES[1], _rises(handovers, 0)),
         none(_TREND_NAMES[2], _rises(ping_pongs, 1)),
@@ -305,6 +319,12 @@ def _trends() -> tuple[list[Check], list[Plot]]:
             unit="1",
             source="crossings of boundaries scale with their length per area",
         ),
+    ]
+
+
+def _against_ns3(handovers: F64, failed: F64) -> list[Check]:
+    """How many there are, beside ns-3's."""
+    return [
         Check(
             what=_TREND_NAMES[7],
             unit="1",
@@ -324,34 +344,25 @@ def _trends() -> tuple[list[Check], list[Plot]]:
             source="ns-3; a factor of two for the streets that are missing here",
         ),
     ]
+
+
+def _plot(name: str, title: str, ours: F64, theirs: F64) -> Plot:
+    """Rates over time to trigger, a line for each offset, beside ns-3's; [offset, time to trigger] each."""
     x = np.array(TTT_MS)
-    plots = [
-        Plot(
-            name=f"handover-{name}",
-            title=f"{title}, 16 m/s, sites 200 m apart",
-            x_label="time to trigger in ms",
-            y_label="per UE and minute",
-            series=tuple(
-                series
-                for row, offset_db in enumerate(OFFSETS_DB)
-                for series in (
-                    Series(name=f"{offset_db:g} dB", x=x, y=ours[row]),
-                    Series(name=f"{offset_db:g} dB, ns-3 street grid", x=x, y=theirs[row], style="points"),
-                )
-            ),
-        )
-        for name, title, ours, theirs in (
-            ("rate", "Handovers", handovers, NS3_HANDOVERS),
-            ("failures", "Lost links, TR 36.839's monitoring at a load of 3 %", failed, NS3_FAILURES),
-            (
-                "failures-late-t310",
-                "Lost links, T310 as late as in ns-3 at a load of 38 %",
-                _failures(NS3_CONTROL_LOAD, NS3_N310),
-                NS3_FAILURES,
-            ),
-        )
-    ]
-    return checks, plots
+    return Plot(
+        name=f"handover-{name}",
+        title=f"{title}, 16 m/s, sites 200 m apart",
+        x_label="time to trigger in ms",
+        y_label="per UE and minute",
+        series=tuple(
+            series
+            for row, offset_db in enumerate(OFFSETS_DB)
+            for series in (
+                Series(name=f"{offset_db:g} dB", x=x, y=ours[row]),
+                Series(name=f"{offset_db:g} dB, ns-3 street grid", x=x, y=theirs[row], style="points"),
+            )
+        ),
+    )
 
 
 def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
