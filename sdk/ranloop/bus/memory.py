@@ -7,13 +7,12 @@ What it leaves out: QoS (nothing gets lost here) and rights.
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import Self
 from weakref import WeakValueDictionary
 
 from ranloop.bus.base import BusStats, Handler, Will
 from ranloop.bus.filters import check_topic, matches
 from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.closing import Closing
 from ranloop.errors import BusError
 
 
@@ -50,7 +49,7 @@ def memory_broker(name: str) -> MemoryBroker:
         return broker
 
 
-class MemoryBus:
+class MemoryBus(Closing):
     """A client of an in-process broker. Any thread may publish to it; one thread polls it."""
 
     def __init__(self, broker: MemoryBroker, *, name: str, will: Will | None = None) -> None:
@@ -145,14 +144,3 @@ class MemoryBus:
     def _still_open(self) -> None:
         if not self._open:
             raise BusError(f"the bus of {self.name!r} is closed; open a new one with open_bus()")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -16,8 +16,7 @@ import ssl
 import time
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from zlib import crc32
 
 import paho.mqtt.client as paho
@@ -32,6 +31,7 @@ from ranloop.bus.inbox import Inbox, InboxSubscription
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.bus.lookout import Lookout
+from ranloop.closing import Closing
 from ranloop.errors import BusError
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ class _Client(paho.Client):
         return self._ahead[at : self._at]
 
 
-class MqttBus:
+class MqttBus(Closing):
     """A client of an MQTT broker. One thread uses it.
 
     A lost connection is found again inside `poll`; subscriptions are renewed, QoS 1 publishes made meanwhile are
@@ -183,17 +183,6 @@ class MqttBus:
     def kill(self) -> None:
         """Vanish as a crashed process would: the broker publishes the will."""
         self._drop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- connection --------------------------------------------------------------------------------------------
 

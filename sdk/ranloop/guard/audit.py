@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import structlog
 
+from ranloop.closing import Closing
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 log = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ def _json_numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> 
     return [[None if math.isnan(value) else value for value in row] for row in values.tolist()]
 
 
-class AuditLog:
+class AuditLog(Closing):
     """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager.
 
     Fewer than `capacity` stay in memory where they have more than `MAX_TARGETS` targets together.
@@ -146,11 +146,3 @@ class AuditLog:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
