@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 import paho.mqtt.client as paho
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ranloop.bus.inbox import InboxSubscription
 
@@ -54,6 +55,7 @@ class Interest:
     def __init__(self, client: paho.Client) -> None:
         self._client = client
         self._at_broker: dict[str, int] = {}
+        self._asked: dict[int, list[str]] = {}  # filters of each SUBSCRIBE that waits for its answer
         # Topic -> hash of the retained payload that a subscription has had since it was made or since we came back.
         self._had: dict[InboxSubscription, dict[str, int | Literal["live"]]] = {}
         self._gap_s = FIRST_ASK_S
@@ -62,6 +64,7 @@ class Interest:
     def renew(self, subscriptions: Iterable[InboxSubscription]) -> None:
         """After (re)connecting: ask for everything; what is retained may have changed, so it is heard again."""
         self._at_broker.clear()
+        self._asked.clear()
         self._had.clear()
         self.follow(subscriptions)
         self._ask_soon()
@@ -79,16 +82,26 @@ class Interest:
         for topic_filter, qos in wanted.items():
             is_new = added is not None and topic_filter == added.topic_filter
             if is_new or self._at_broker.get(topic_filter) != qos:
-                self._client.subscribe(topic_filter, qos)
+                self._ask([(topic_filter, qos)])
         if added is not None and added.topic_filter not in wanted:
             # Covered by a wider one: this fetches what is retained, and only that.
-            self._client.subscribe(added.topic_filter, added.qos)
+            self._ask([(added.topic_filter, added.qos)])
             self._client.unsubscribe(added.topic_filter)
         for topic_filter in self._at_broker.keys() - wanted.keys():
             self._client.unsubscribe(topic_filter)
         self._at_broker = wanted
         if added is not None and added.qos:
             self._ask_soon()
+
+    def _ask(self, filters: list[tuple[str, int]]) -> None:
+        _, number = self._client.subscribe(filters)
+        if number is not None:
+            self._asked[number] = [topic_filter for topic_filter, _ in filters]
+
+    def refused(self, number: int, reasons: Iterable[ReasonCode]) -> list[str]:
+        """Filters that the broker does not grant, by its answer to the SUBSCRIBE of this number."""
+        asked = self._asked.pop(number, [])
+        return [one for one, reason in zip(asked, reasons, strict=False) if reason.is_failure]
 
     def _ask_soon(self) -> None:
         self._gap_s = FIRST_ASK_S
@@ -101,7 +114,7 @@ class Interest:
         self._ask_at_s = now_s + self._gap_s if self._gap_s <= LAST_GAP_S else float("inf")
         self._gap_s *= 2
         if filters := [(topic_filter, qos) for topic_filter, qos in self._at_broker.items() if qos]:
-            self._client.subscribe(filters)
+            self._ask(filters)
 
     def new_to(
         self, route: Iterable[InboxSubscription], topic: str, payload: bytes

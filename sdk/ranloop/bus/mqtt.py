@@ -203,6 +203,7 @@ class MqttBus(Closing):
             client.will_set(check_topic(will.topic), will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
@@ -406,6 +407,12 @@ class MqttBus(Closing):
             self._backoff_s = FIRST_BACKOFF_S
         self._connected = False
         self._try_again_later()
+
+    def _on_subscribe(
+        self, client: paho.Client, data: Any, number: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        if refused := self._interest.refused(number, reasons):
+            log.error("subscription_refused", bus=self.name, broker=str(self._address), filters=refused)
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         topic, payload = message.topic, bytes(message.payload)

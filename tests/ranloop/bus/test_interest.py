@@ -22,7 +22,7 @@ class Asked(paho.Client):
         self.filters: list[Any] = []
 
     def subscribe(self, topic: Any, qos: int = 0, *rest: Any, **more: Any) -> Any:
-        self.filters.append(topic)
+        self.filters += topic
         return super().subscribe(topic, qos, *rest, **more)
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_asked_again_for_who_takes_what_comes() -> None:
     interest.follow([reports, catalogues], added=catalogues)
     client.filters.clear()
     interest.ask_again(interest._ask_at_s)
-    assert client.filters == [[("catalogue/+", 1)]]
+    assert client.filters == [("catalogue/+", 1)]
 
 
 def test_what_is_retained_is_heard_once_and_again_when_it_has_changed() -> None:

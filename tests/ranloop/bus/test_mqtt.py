@@ -14,6 +14,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import MQTTErrorCode
+from structlog.testing import capture_logs
 
 from ranloop.bus import Broker, broker_kinds_available, open_bus
 from ranloop.bus.address import MqttAddress, spare_cpus
@@ -73,6 +74,16 @@ def test_what_is_retained_while_one_subscribes_is_heard(kind: BrokerKind, pump: 
             sender.poll()
             receiver.poll(0.001)
         pump(lambda: heard == set(topics), sender, *receivers)
+
+
+def test_a_subscription_that_the_broker_refuses_is_told(pump: Pump) -> None:
+    """nats-server keeps 1024 messages for each QoS 1 subscription and 65535 for one client: it grants 63 of them."""
+    with running_broker("nats") as broker, mqtt(broker, "greedy") as bus, capture_logs() as logs:
+        for n in range(65):
+            bus.subscribe(f"t/{n}", lambda topic, payload: None, qos=1)
+        pump(lambda: len(logs) >= 2, bus)
+    assert {(log["event"], log["bus"]) for log in logs} == {("subscription_refused", "greedy")}
+    assert {topic_filter for log in logs for topic_filter in log["filters"]} == {"t/63", "t/64"}
 
 
 def test_while_the_broker_is_away_poll_keeps_its_timeout_and_the_outbox_its_bound(pump: Pump) -> None:
