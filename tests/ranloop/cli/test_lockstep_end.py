@@ -47,7 +47,7 @@ def test_sigterm_writes_the_recording_of_a_lockstep_host(tmp_path: Path) -> None
         ends = ["--bus", broker.url, "--lockstep", "--record", str(folder)]
         command = [*COMMAND, "host", "sim:one-cell", "--allow", str(xapp), *ends]
         host = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(300):
+        for _ in range(1200):  # the first start of the simulator compiles it
             if bus.poll(0.1) and signs:
                 break
         host.send_signal(signal.SIGTERM)
