@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, Self
@@ -272,10 +273,8 @@ def _wanted(error: ErrorDetails, where: str) -> str:
     """What pydantic wanted, in the words of who writes a scenario."""
     match error["type"]:
         case "extra_forbidden":
-            namesakes = [
-                path for path in _field_paths(Scenario) if path.rpartition(".")[2] == where.rpartition(".")[2]
-            ]
-            return "no such field" + (f"; there is {' and '.join(namesakes)}" if namesakes else "")
+            near = _near_fields(where)
+            return "no such field" + (f"; there is {' and '.join(near)}" if near else "")
         case "missing":
             return "a value"
         case "too_short":
@@ -293,6 +292,13 @@ def _wanted(error: ErrorDetails, where: str) -> str:
             return "path/to/file.py:function"
         case _:
             return re.sub(r"^(Value error, |Input should be )", "", error["msg"])
+
+
+def _near_fields(where: str) -> list[str]:
+    """The fields that somebody may have meant by `where`: of that name in another section, else of a similar path."""
+    paths = list(_field_paths(Scenario))
+    namesakes = [path for path in paths if path.rpartition(".")[2] == where.rpartition(".")[2]]
+    return namesakes or get_close_matches(where, paths, n=2, cutoff=0.75)
 
 
 def _field_paths(section: type[BaseModel], path: str = "") -> Iterator[str]:

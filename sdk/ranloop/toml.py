@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from ranloop.errors import RanloopError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ("read_toml",)
 
 MAX_BYTES = (
     1 << 16
 )  # a manifest or a card is a few kB; what tomllib takes grows with the square of a long dotted key
+_MOST_TOLD = 4  # complaints about one file
+_UNKNOWN_KEY = "extra_forbidden"  # as pydantic calls it
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -29,7 +36,7 @@ def read_toml(path: Path, kind: type[M], *, missing: str, error_type: type[Ranlo
 
     Raises:
         RanloopError: As `error_type`: missing, too large, too deep, not TOML or not a `kind`; one line with the
-            field's path.
+            paths of the fields.
     """
     try:
         with path.open("rb") as file:
@@ -46,13 +53,41 @@ def read_toml(path: Path, kind: type[M], *, missing: str, error_type: type[Ranlo
     except OSError as error:
         raise error_type(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        raise error_type(f"{path}: {_first_problem(error)}") from error
+        raise error_type(f"{path}: {_problems(error, kind)}") from error
 
 
-def _first_problem(error: ValidationError) -> str:
-    """The first complaint of a pydantic error as one line: field path, what came, what was wanted."""
-    problem = error.errors(include_url=False)[0]
+def _problems(error: ValidationError, kind: type[BaseModel]) -> str:
+    """The complaints of a pydantic error on one line; unknown keys first, because a misspelt one causes others."""
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != _UNKNOWN_KEY)
+    told = [_told(problem, kind) for problem in problems[:_MOST_TOLD]]
+    if len(problems) > _MOST_TOLD:
+        told.append(f"and {len(problems) - _MOST_TOLD} more")
+    return "; ".join(told)
+
+
+def _told(problem: ErrorDetails, kind: type[BaseModel]) -> str:
+    """One complaint: field path, what came, what was wanted."""
     field = ".".join(str(part) for part in problem["loc"]) or "document"
+    if problem["type"] == _UNKNOWN_KEY:
+        *way, key = problem["loc"]
+        near = get_close_matches(str(key), _keys_at(kind, way))
+        return f"{field}: no such key" + (f" (did you mean {' or '.join(near)}?)" if near else "")
     got = problem["input"]
     shown = "" if isinstance(got, dict | list) else f" (got {got!r})"
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _keys_at(kind: type[BaseModel], way: Sequence[int | str]) -> list[str]:
+    """The keys of the table that `way` leads to; indices and names of entries lead nowhere by themselves."""
+    for step in way:
+        if step in kind.model_fields:
+            kind = next(_models_in(kind.model_fields[str(step)].annotation), kind)
+    return list(kind.model_fields)
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models that an annotation such as `tuple[StreamRight, ...]` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -162,6 +162,8 @@ def test_scenario_is_frozen() -> None:
         ({"layout.positions_m": ((0, 1.1e6),)}, "layout.positions_m.0.1: got 1100000.0, want less"),
         ({"radio.cqi_delay_ms": 10.5}, "want radio.cqi_delay_ms at most radio.cqi_period_ms, 10,"),
         ({"run.speed": 3}, "run.speed: got 3, want no such field"),
+        ({"lod": 1}, "lod: got 1, want no such field; there is load"),
+        ({"carrier.bandwith_prb": 51}, "want no such field; there is carrier.bandwidth_prb"),
         ({"a.b": 3}, "override a.b: got no section a, want one of a scenario"),
         (
             {"traffic.fps": 3},

@@ -149,7 +149,7 @@ def test_a_scenario_that_is_no_text_is_one_line(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("[[actions]]", "[[permissions]]"), "permissions: Extra inputs are not permitted"),
+        (("[[actions]]", "[[permissions]]"), "permissions: no such key"),
         (("SetUeWeight", "SetUeWait"), "did you mean SetUeWeight"),
         (("weight = [0.5, 4.0]", "speed = [0.5, 4.0]"), "speed"),
         (('level = "ue"', 'level = "sector"'), "level"),

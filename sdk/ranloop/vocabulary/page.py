@@ -81,12 +81,17 @@ def _action(spec: ActionSpec) -> str:
 
 def _default(spec: ActionSpec, parameter: Parameter) -> str:
     if parameter.default is not None:
-        return f"{parameter.default:g}"
+        return _number(parameter.default)
     return "the node's configuration" if spec.kind == "setting" else "none"
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
+    return f"{_number(low)} or more" if high == inf else f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    """Whole numbers whole: `:g` alone would write the greatest id as 1.67772e+07."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"
 
 
 def _sentence(definition: str) -> str:

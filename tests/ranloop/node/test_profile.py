@@ -159,7 +159,7 @@ def test_what_like_brings_is_dropped_on_request(tmp_path: Path) -> None:
         (('name = "mine"', 'name = "mine"\nlike = "ocud"'), "no profile 'ocud'; did you mean ocudu?"),
         (('name = "mine"', 'name = "mine"\nlike = 3'), "like: Input should be a valid string"),
         (('"it is always 7"', '"it is\\nalways 7"'), "withheld.0.because: String should match"),
-        (("[[actions]]", "[[action]]"), "action: Extra inputs are not permitted"),
+        (("[[actions]]", "[[action]]"), "action: no such key (did you mean actions?)"),
         (("[period]", "[period"), "is not TOML"),
     ],
 )

@@ -26,3 +26,9 @@ def test_the_module_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_entry_has_its_heading() -> None:
     headings = [line for line in vocabulary_page().splitlines() if line.startswith("### ")]
     assert headings == [f"### `{name}`" for name in (*MEASUREMENTS, *ACTIONS)]
+
+
+def test_whole_numbers_are_written_out() -> None:
+    assert "| `target_cell` | id | 0 to 16777216 | none |" in vocabulary_page()
+    assert "| `bler_target` | 1 | 0.001 to 0.5 | 0.1 |" in vocabulary_page()
+    assert "e+" not in vocabulary_page()

@@ -55,7 +55,22 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object]
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("rate_per_s", "rate_per_sec"), r"actions.0.rate_per_sec: Extra inputs are not permitted"),
+        (
+            ("rate_per_s", "rate_per_sec"),
+            r"actions.0.rate_per_sec: no such key \(did you mean rate_per_s\?\)",
+        ),
+        (
+            ("every_ms", "evry_ms"),
+            r"streams.0.evry_ms: no such key \(did you mean every_ms\?\); streams.0.every_ms: Field required",
+        ),
+        (
+            ("description", "descriptoin"),
+            r"settings.gain.descriptoin: no such key \(did you mean description",
+        ),
+        (
+            ('version = "0.1.0"', "a = 1\nb = 2\nc = 3\nd = 4\nversoin = 1"),
+            r"d: no such key; and 2 more$",
+        ),
         (("SetUeWeight", "SetUeWieght"), r"did you mean SetUeWeight"),
         (("CQI", "CQY"), r"did you mean CQI"),
         (("weight = [0.5, 4.0]", "wait = [0.5, 4.0]"), r"wait"),
