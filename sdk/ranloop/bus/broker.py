@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sysconfig
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -108,6 +109,8 @@ class Broker:
             raise BusError("mosquitto is not installed; apt-get install mosquitto, or take kind='nats'")
         if kind == "nats" and (acl_file or password_file or not tcp_nodelay):
             raise ValueError("acl_file, password_file and tcp_nodelay are for mosquitto")
+        if port:
+            _require_free(port)
         for attempt in range(1, _ATTEMPTS + 1):
             folder = Path(tempfile.mkdtemp(prefix=f"ranloop-{kind}-"))
             chosen = port or _free_port()
@@ -118,7 +121,7 @@ class Broker:
                 configuration.write_text(_nats_conf(chosen, folder))
             with (folder / "log").open("wb") as log:
                 process = subprocess.Popen(
-                    [binary, "-c", str(configuration)],
+                    [*_leash(), binary, "-c", str(configuration)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -145,6 +148,14 @@ class Broker:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How it ended: "status 1", or "SIGKILL" by name; "" while it runs."""
+        status = self._process.poll()
+        if status is None:
+            return ""
+        return f"status {status}" if status >= 0 else signal.Signals(-status).name
 
     def stop(self) -> None:
         """End it and remove its folder. A second call changes nothing."""
@@ -176,6 +187,30 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
             process.kill()
     process.wait()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leash() -> tuple[str, ...]:
+    """What makes the broker go with us even if we are killed. Linux ties it to the thread that starts it."""
+    setpriv = shutil.which("setpriv") if threading.current_thread() is threading.main_thread() else None
+    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
+
+
+def _require_free(port: int) -> None:
+    """Refuse a port on which somebody listens: another broker would answer in the place of ours.
+
+    Raises:
+        BusError: Nobody can listen there now.
+    """
+    try:
+        with socket.socket() as probe:
+            # As brokers do: a connection of an earlier broker that is not forgotten yet is no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((_HOST, port))
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+        raise BusError(
+            f"a broker cannot listen on port {port}: {reason}; take another one, 0 for any"
+        ) from error
 
 
 def _free_port() -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
+from types import FrameType
 
 from ranloop.errors import RanloopError
 
-__all__ = ("main",)
+__all__ = ("answer_ending", "main")
 
 
 def main() -> None:
@@ -18,7 +20,7 @@ def main() -> None:
     from ranloop.cli.app import app
 
     # As Ctrl-C: what is open is closed (a recording, a life sign) on the way out. Live runs drain instead.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    answer_ending(signal.default_int_handler)
     try:
         app()
     except RanloopError as error:
@@ -34,3 +36,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def answer_ending(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Call `handler` when the process is told to end, or its terminal is closed; but `nohup` stands."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # SIGHUP is not on every system
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)

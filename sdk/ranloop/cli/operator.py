@@ -15,8 +15,9 @@ import structlog
 
 from ranloop.bus import Bus, open_bus, without_password
 from ranloop.bus.broker import Broker
+from ranloop.cli import answer_ending
 from ranloop.cli.values import parse_autonomy
-from ranloop.errors import RanloopError, WireError
+from ranloop.errors import BusError, RanloopError, WireError
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_standing, encode
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 CATALOGUES_AT_MOST_S = 5.0
 CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
+LOOKS_S = 0.2  # how often we look whether the broker still runs
 CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 
 
@@ -124,7 +126,11 @@ def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
 
 
 def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_output: bool) -> int:
-    """Run a broker in the foreground until it is stopped; say where it listens as soon as it does."""
+    """Run a broker in the foreground until it is stopped; say where it listens as soon as it does.
+
+    Raises:
+        BusError: It did not start, or it ended by itself.
+    """
     stop = stop_on_signals()
     with Broker.start(kind, port=port) as broker:
         facts = {"url": broker.url, "kind": broker.kind, "port": broker.port, "pid": broker.pid}
@@ -134,12 +140,14 @@ def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_ou
             else f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
             flush=True,
         )
-        stop.wait()
+        while not stop.wait(LOOKS_S):
+            if not broker.running:
+                raise BusError(f"{broker.kind} on {broker.url} ended by itself: {broker.ending}")
     return 0
 
 
 def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.Event:
-    """An event that SIGTERM and SIGINT set (and call `stop_now`), so that a run drains instead of breaking off."""
+    """An event that ending signals set (and call `stop_now`), so that a run drains instead of breaking off."""
     stop = threading.Event()
 
     def on_signal(*_: object) -> None:
@@ -147,8 +155,8 @@ def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.E
         if stop_now:
             stop_now()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    answer_ending(on_signal)
     return stop
 
 

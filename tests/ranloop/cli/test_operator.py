@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,24 +83,75 @@ def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command,
     assert all(guard.killed for guard in live.host.guards.values())
 
 
+class Started:
+    """`ranloop broker --json` in a process of its own, and what it said first."""
+
+    def __init__(self, **options: Any) -> None:
+        with running_broker("mosquitto"):  # skips where it is not installed
+            pass
+        command = [sys.executable, "-c", "from ranloop.cli import main; main()", "broker", "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--kind", "mosquitto", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.facts = json.loads(self.process.stdout.readline())
+
+    def end_by(self, pid: int, number: signal.Signals) -> tuple[int, str]:
+        """Exit code, and what stood on standard error, after a signal to one of the two processes."""
+        os.kill(pid, number)
+        _, err = self.process.communicate(timeout=20)
+        return self.process.returncode, err
+
+
+def gone(pid: int) -> bool:
+    """Whether this process ends within 10 s; of one that is nobody's child any more nothing else can be asked."""
+    pause = threading.Event()
+    for _ in range(1000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return True  # dead; it waits for an init that takes note
+        pause.wait(0.01)
+    return False
+
+
 def test_a_broker_says_in_json_where_it_listens_while_it_runs() -> None:
-    with running_broker("mosquitto"):  # skips where it is not installed
-        pass
-    command = [sys.executable, "-c", "from ranloop.cli import main; main()"]
-    started = subprocess.Popen(
-        [*command, "broker", "--kind", "mosquitto", "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with started as process:
-        assert process.stdout is not None
-        facts = json.loads(process.stdout.readline())
-        with closing(open_bus(facts["url"], name="guest")) as bus:
-            assert bus.connected
-        os.kill(facts["pid"], 0)  # there is such a process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+    started = Started()
+    facts = started.facts
+    with closing(open_bus(facts["url"], name="guest")) as bus:
+        assert bus.connected
+    os.kill(facts["pid"], 0)  # there is such a process
+    assert started.end_by(started.process.pid, signal.SIGTERM) == (0, "")
     assert facts.keys() == {"url", "kind", "port", "pid"}
     assert (facts["kind"], facts["url"]) == ("mosquitto", f"mqtt://127.0.0.1:{facts['port']}")
-    with pytest.raises(ProcessLookupError):
-        os.kill(facts["pid"], 0)
+    assert gone(facts["pid"])
+
+
+def test_a_broker_that_dies_is_told_in_one_line() -> None:
+    started = Started()
+    code, err = started.end_by(started.facts["pid"], signal.SIGKILL)
+    assert (code, err) == (2, f"error: mosquitto on {started.facts['url']} ended by itself: SIGKILL\n")
+
+
+def test_a_terminal_that_is_closed_leaves_no_broker_behind() -> None:
+    started = Started()
+    assert started.end_by(started.process.pid, signal.SIGHUP) == (0, "")
+    assert gone(started.facts["pid"])
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
+def test_a_broker_goes_with_a_command_that_is_killed() -> None:
+    started = Started()
+    assert started.end_by(started.process.pid, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert gone(started.facts["pid"])
+
+
+def test_nohup_stands() -> None:
+    started = Started(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    os.kill(started.process.pid, signal.SIGHUP)
+    with closing(open_bus(started.facts["url"], name="guest")) as bus:
+        assert bus.connected
+    assert started.end_by(started.process.pid, signal.SIGTERM) == (0, "")
