@@ -2,8 +2,9 @@
 
 Compiled kernels are cached in `<cache>/ranloop/numba-<hash of all kernel sources>`: numba itself looks only at the file
 that a function stands in, so a changed callee in another module would go unseen; with the hash in the path a changed
-source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is `$XDG_CACHE_HOME`, then `~/.cache`, then the temporary folder, the
-first that can be written. Where none can, kernels are compiled anew in each process, and a warning says so.
+source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is `$XDG_CACHE_HOME`, then
+`~/.cache`, the first that can be written; then a folder in the temporary one that is ours alone, as what lies in the cache is
+run. Where none can be used, kernels are compiled anew in each process, and a warning says so.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -60,23 +62,43 @@ def remove_old(folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def own_folder(shared: Path) -> Path:
+    """Our folder in one where others may write, made if missing.
+
+    Raises:
+        PermissionError: It is another user's, or others may write to it: what lies there may not be ours.
+    """
+    uid = os.geteuid() if hasattr(os, "geteuid") else None  # Windows has a temporary folder for each user
+    folder = shared / ("ranloop" if uid is None else f"ranloop-{uid}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()  # a link could be led elsewhere later on
+    if uid is not None and (
+        not stat.S_ISDIR(found.st_mode)
+        or found.st_uid != uid
+        or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise PermissionError(f"{folder} is not a folder that we alone can write to")
+    return folder
+
+
 def _roots() -> Iterator[Path]:
     """Folders for caches, in order of preference; `Path.home()` is asked only if it is needed."""
     if configured := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(configured)
+        yield Path(configured) / "ranloop"
     home = os.path.expanduser("~")
     if home != "~":
-        yield Path(home) / ".cache"
+        yield Path(home) / ".cache" / "ranloop"
     try:
-        yield Path(tempfile.gettempdir())
+        shared = Path(tempfile.gettempdir())
     except FileNotFoundError:  # a machine without any folder that can be written
         return
+    yield own_folder(shared)
 
 
 def writable_cache_folder(roots: Iterator[Path], digest: str) -> Path | None:
-    """The first `root/ranloop/numba-<digest>` that a file can be created in, made if missing; None if there is none."""
+    """The first `root/numba-<digest>` that a file can be created in, made if missing; None if there is none."""
     for root in roots:
-        folder = root / "ranloop" / f"numba-{digest}"
+        folder = root / f"numba-{digest}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -87,13 +109,17 @@ def writable_cache_folder(roots: Iterator[Path], digest: str) -> Path | None:
 
 
 def _prepare() -> Path | None:
-    folder = writable_cache_folder(_roots(), sources_digest(Path(__file__).parent))
+    reason = "no folder for compiled kernels can be written"
+    try:
+        folder = writable_cache_folder(_roots(), sources_digest(Path(__file__).parent))
+    except OSError as error:  # of the last resort, the folder that should be ours alone
+        folder, reason = None, str(error)
     if folder is not None:
         remove_old(folder)
     else:
         warnings.warn(
-            "ran_sim: no folder for compiled kernels can be written, each process compiles them anew "
-            "(about a minute); point XDG_CACHE_HOME at one that can.",
+            f"ran_sim: {reason}: nothing that is compiled is kept, each process compiles it anew (about a minute); "
+            "point XDG_CACHE_HOME at a folder that can be written.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,6 +1,9 @@
 """Where compiled kernels are kept: a folder per version of the sources, the first that can be written."""
 
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from ran_sim._jit import (
     KEPT_FOLDERS,
     bare_kernel,
     kernel,
+    own_folder,
     remove_old,
     sources_digest,
     writable_cache_folder,
@@ -46,12 +50,102 @@ def test_the_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
 def test_cache_goes_to_the_first_folder_that_can_be_written(tmp_path: Path) -> None:
     # A file where the folder should be refuses everyone, also a superuser whom permissions do not stop.
     (blocked := tmp_path / "blocked").write_text("")
-    assert writable_cache_folder(iter([blocked, tmp_path]), "abc") == tmp_path / "ranloop" / "numba-abc"
+    assert writable_cache_folder(iter([blocked, tmp_path]), "abc") == tmp_path / "numba-abc"
 
 
 def test_no_cache_where_nothing_can_be_written(tmp_path: Path) -> None:
     (blocked := tmp_path / "blocked").write_text("")
     assert writable_cache_folder(iter([blocked]), "abc") is None
+
+
+UNIX = pytest.mark.skipif(
+    not hasattr(os, "geteuid"), reason="this system has a temporary folder for each user"
+)
+
+
+@UNIX
+def test_the_folder_among_others_is_named_after_its_user_and_closed_to_the_others(tmp_path: Path) -> None:
+    folder = own_folder(tmp_path)
+    assert folder == tmp_path / f"ranloop-{os.geteuid()}"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert own_folder(tmp_path) == folder
+
+
+@UNIX
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702])
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    own_folder(tmp_path).chmod(mode)
+    with pytest.raises(PermissionError, match=r"ranloop-\d+ is not a folder that we alone can write to"):
+        own_folder(tmp_path)
+
+
+@UNIX
+def test_a_link_in_the_place_of_our_folder_is_refused(tmp_path: Path) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / f"ranloop-{os.geteuid()}").symlink_to(elsewhere)
+    with pytest.raises(PermissionError):
+        own_folder(tmp_path)
+
+
+@UNIX
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    os.chown(own_folder(tmp_path), 65534, 65534)
+    with pytest.raises(PermissionError):
+        own_folder(tmp_path)
+
+
+def nowhere_to_write(tmp_path: Path) -> dict[str, str]:
+    """An environment where neither cache folder can be made, also not by root, and the temporary one is not ours."""
+    (file := tmp_path / "file").write_text("")
+    (tmp_path / "shared").mkdir()
+    own_folder(tmp_path / "shared").chmod(0o777)
+    return {
+        "HOME": str(file / "home"),
+        "XDG_CACHE_HOME": str(file / "cache"),
+        "TMPDIR": str(tmp_path / "shared"),
+    }
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@UNIX
+def test_where_nothing_can_be_kept_kernels_work_and_one_line_says_so(tmp_path: Path) -> None:
+    places = nowhere_to_write(tmp_path)
+    code = (
+        "from ran_sim import _jit\n"
+        "assert _jit.CACHE_FOLDER is None\n"
+        "print(_jit.bare_kernel(lambda x: 2 * x)(21))"
+    )
+    done = run_python(code, **places)
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "ran_sim: " in line]
+    assert f"ranloop-{os.geteuid()} is not a folder that we alone can write to" in line
+    assert "nothing that is compiled is kept" in line
+    assert not list((tmp_path / "shared").glob("ranloop-*/*"))
+
+
+@UNIX
+@pytest.mark.slow
+def test_where_nothing_can_be_kept_a_slot_runs(tmp_path: Path) -> None:
+    code = (
+        "from ran_sim.engine import Engine\n"
+        "from ran_sim.scenario import load_scenario\n"
+        "engine = Engine(load_scenario('one-cell'), seed=1)\n"
+        "engine.run_until(1)\n"
+        "print(engine.slot)"
+    )
+    done = run_python(code, **nowhere_to_write(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_both_decorators_compile_the_same_function() -> None:
