@@ -196,7 +196,6 @@ class Guard:
             checks.check_envelope(verdicts, self.catalogue)
         allowed = checks.check_rights(verdicts, grant, now_ns) if verdicts.n_open else None
         if allowed is None or not verdicts.n_open:
-            verdicts.seal()
             return None
         checks.check_values(verdicts, allowed, grant)
         checks.check_targets(verdicts, self.catalogue)
