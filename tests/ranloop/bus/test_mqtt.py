@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import cycle
 from pathlib import Path
 
@@ -32,6 +32,15 @@ KINDS: list[BrokerKind] = ["mosquitto", "nats"]
 
 def mqtt(broker: Broker, name: str, client_id: str | None = None) -> MqttBus:
     return MqttBus(MqttAddress(host="127.0.0.1", port=broker.port), name=name, client_id=client_id)
+
+
+def in_the_socket(bus: MqttBus) -> bytes:
+    """What has come for `bus` and was not read yet."""
+    connection = bus._client.socket()
+    assert isinstance(connection, socket.socket)
+    with suppress(BlockingIOError):
+        return connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return b""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -298,7 +307,7 @@ class TestReadingAhead:
             for n in range(30):
                 sender.publish("ahead", b"%d" % n, qos=1)
             pump(lambda: not sender._client._out_messages, sender)
-            time.sleep(0.05)  # all of them are in the receiver's socket
+            pump(lambda: in_the_socket(receiver).count(b"ahead") >= 20, sender)
             pump(lambda: order.count("handled") == 30, receiver)
         assert order == ["acknowledged"] * 30 + ["handled"] * 30
 
@@ -332,7 +341,7 @@ def test_an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers(
         settle(near, pump)
         far.publish("question", b"1", qos=1)
         far.publish("question", b"2", qos=1)
-        time.sleep(0.05)  # both are at the socket, and one poll takes both
+        pump(lambda: in_the_socket(near).count(b"question") == 2, far)  # and one poll takes both
         assert near.poll(1.0) == 2
         assert heard_meanwhile == [[b"1"], [b"1"]]
         pump(lambda: heard == [b"1", b"2"], far)
