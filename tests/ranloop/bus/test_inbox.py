@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ranloop.bus.base import BusStats
-from ranloop.bus.inbox import MAX_WAITING_BYTES, Inbox, InboxSubscription
+from ranloop.bus.inbox import _ROUTES_KEPT, MAX_WAITING_BYTES, Inbox, InboxSubscription
 
 
 def subscribed(inbox: Inbox, topic_filter: str, *, keep: int = 3, latest: bool = False) -> InboxSubscription:
@@ -89,6 +89,15 @@ def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
 def test_a_subscription_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="keep is at least 1, not 0"):
         subscribed(Inbox(BusStats()), "t", keep=0)
+
+
+def test_ever_new_topics_fill_no_memory() -> None:
+    inbox = Inbox(BusStats())
+    one = subscribed(inbox, "t/+", keep=1)
+    for n in range(2 * _ROUTES_KEPT):
+        arrive(inbox, f"t/{n}", b"")
+    assert len(inbox._routes) <= _ROUTES_KEPT
+    assert one.dropped == 2 * _ROUTES_KEPT - 1  # all of them found their way
 
 
 def test_what_waits_is_bounded_in_bytes_as_well() -> None:

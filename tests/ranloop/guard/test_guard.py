@@ -9,6 +9,7 @@ import pytest
 
 from ranloop.errors import VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Autonomy, Guard, Rights
+from ranloop.guard.guard import MAX_IDS
 from ranloop.vocabulary import Action, Handover, SetCellOffset, SetSliceQuota, SetTxPower, SetUeWeight
 from ranloop.wire.messages import ActionBatch, Cause, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
@@ -404,6 +405,31 @@ def test_a_flood_of_huge_batches_fills_no_memory_and_passes(guard: Guard, batch:
     later_ns = 11_001 * MS  # the batches were valid until 1 s, their ids are kept for 10 s longer
     again = batch(SetUeWeight(ue=[2], weight=2.0), valid_until_ns=12_000 * MS)
     assert judge(guard, again, later_ns) is None
+
+
+def test_ids_are_remembered_for_as_long_as_a_retry_could_come_and_no_longer(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    """Valid until 1 s and remembered for 10 s more: of one batch a second, the first 11 are there at a time."""
+    for second in range(40):
+        now_ns = second * 1_000 * MS
+        judge(guard, batch(SetUeWeight(ue=[4], weight=2.0), valid_until_ns=now_ns + 1_000 * MS), now_ns)
+        carry_out(guard, now_ns + EFFECT_NS)
+    assert guard.answered("a", "a-28") is None
+    assert guard.answered("a", "a-29") is not None
+    assert len(guard._grants["a"].ids) == 11
+
+
+def test_a_flood_of_ids_fills_no_memory_and_passes(guard: Guard, batch: BatchFactory) -> None:
+    nothing = SetUeWeight(ue=[], weight=[])
+    for _ in range(MAX_IDS):
+        judge(guard, batch(nothing))
+    verdict = judge(guard, batch(SetUeWeight(ue=[1], weight=2.0)))
+    says = f"{MAX_IDS} batches of a with 0 targets are remembered; wait until some have run out"
+    assert refusal(verdict) == (Cause.RATE, says)
+    assert len(guard._grants["a"].ids) == MAX_IDS
+    later = batch(SetUeWeight(ue=[1], weight=2.0), valid_until_ns=12_000 * MS)
+    assert judge(guard, later, 11_001 * MS) is None
 
 
 def test_a_target_that_is_gone_when_the_slot_comes_is_refused(guard: Guard, batch: BatchFactory) -> None:

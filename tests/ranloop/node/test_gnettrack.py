@@ -65,6 +65,13 @@ def test_time_that_goes_back_is_left_out(tmp_path: Path) -> None:
     assert trace.n_back == 1
 
 
+def test_a_log_over_midnight_belongs_to_the_day_on_which_it_began(tmp_path: Path) -> None:
+    late = row(0, Timestamp="2019.11.28_23.59.59")
+    trace = read(tmp_path, log(late, row(0, Timestamp="2019.11.29_00.00.00")))
+    assert trace.day == date(2019, 11, 28)
+    assert trace.seconds.tolist() == [0, 1]
+
+
 def test_no_value_and_nonsense_are_nan_and_only_nonsense_is_counted(tmp_path: Path) -> None:
     rows = [
         row(0, NRxRSRQ="-", SNR="", CQI="abc"),

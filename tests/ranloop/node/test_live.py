@@ -270,6 +270,61 @@ def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_aga
     assert host.guards["toy-1"].submit(batch, sender="flooder", now_ns=host.world.now_ns) is not None
 
 
+def test_an_xapp_that_was_shut_out_is_heard_again_after_the_operators_order(connect: Connect) -> None:
+    flooder, operator, calm = connect("flooder"), connect("operator"), LiveXApp(connect("weigher"))
+    xapps = {**WEIGHER, "flooder": Registration(rights=rights("SetUeWeight"))}
+    world = ToyWorld()
+    host = NodeHost(world, connect("host"), xapps=xapps)
+    answers: list[Result] = []
+    flooder.subscribe(
+        topics.result("flooder", "toy-1"), lambda _, p: answers.append(decode_result(p)), qos=1, keep=1000
+    )
+
+    def want(name: str, *, at_ns: int) -> None:
+        action = SetUeWeight(ue=[7], weight=2)  # there from 1.0 s to 1.7 s
+        until_ns = at_ns + 500 * MS
+        batch = ActionBatch(
+            id=name, xapp="flooder", node="toy-1", seq=0, action=action, valid_until_ns=until_ns
+        )
+        flooder.publish(topics.act("flooder", "toy-1"), encode(batch), qos=1)
+
+    class Script(Room):
+        """Shut out in the first second, asks in vain, is let in again a second later."""
+
+        def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+            n_reports = len(calm.reports)
+            if n_reports != self.n_seen:
+                self.n_seen = n_reports
+                if n_reports == 5:
+                    want("in-vain", at_ns=world.now_ns)
+                elif n_reports == 12:
+                    order = encode(Order(xapp="flooder", autonomy=Autonomy.ACT))
+                    operator.publish(topics.order("toy-1", "flooder"), order, qos=1)
+                elif n_reports == 14:
+                    want("heard-again", at_ns=world.now_ns)
+            super().wait(until_ns, poll)
+
+        n_seen = 0
+
+    live = LiveHost(host, clock=Script(calm.bus))
+    for number in range(501):
+        want(f"flood-{number}", at_ns=0)
+    live.run(1.6)
+    flooder.poll()
+    assert any(record.event == "shut_out" for record in host.audit)
+    fates = {result.id: Status(result.status[0]) for result in reversed(answers)}  # the first word on each
+    assert "in-vain" not in fates
+    assert fates["heard-again"] is Status.APPLIED
+
+
+def test_a_flood_is_seen_in_whichever_second_it_comes() -> None:
+    meter = FloodMeter({"x": Registration(rights=rights("SetUeWeight"))}, 1)  # 300 a second
+    assert not meter.floods("x", 0)
+    for second in (1, 2, 5):
+        counted = [meter.floods("x", second * 1_000_000_000 + k) for k in range(302)]
+        assert counted == [False] * 300 + [True] * 2
+
+
 def test_messages_at_the_limit_are_heard_and_counted_anew_each_second() -> None:
     meter = FloodMeter({"x": Registration(rights=rights("SetUeWeight"))}, 1)
     assert not any(meter.floods("x", 0) for _ in range(300))  # 100 + 10 * 20

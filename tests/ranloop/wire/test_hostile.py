@@ -276,6 +276,12 @@ def test_infinity_is_not_a_measurement() -> None:
     assert "infinity is not a value; no value is NaN" in refusal("report", encode(report))
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinity_is_nothing_that_was_applied(value: float) -> None:
+    payload = SAMPLES["result"][:-4] + np.float32(value).tobytes()
+    assert "result: infinity is not a value" in refusal("result", payload)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_parameter_is_a_finite_number(value: float) -> None:
     payload = SAMPLES["action_batch"][:-4] + np.float32(value).tobytes()

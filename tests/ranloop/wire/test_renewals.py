@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ranloop.errors import WireError
 from ranloop.vocabulary import Action, SetCellOffset, SetClassWeight, SetUeWeight
-from ranloop.wire import ActionBatch, Cause, Result, Status
+from ranloop.wire import ActionBatch, Cause, Result, Status, actions
 from ranloop.wire.codec import decode_action_batch, decode_result, encode
 
 
@@ -17,13 +18,13 @@ def batch(action: Action) -> ActionBatch:
     return ActionBatch(id="a-1", xapp="a", node="n", seq=1, action=action, valid_until_ns=1, lease_ms=300)
 
 
-def result(status: int, causes: int = 1, cause: int = 0) -> Result:
+def result(status: int, causes: int = 1, cause: int = 0, targets: tuple[int, int] = (3, 5)) -> Result:
     return Result(
         id="a-1",
         xapp="a",
         node="n",
         action="SetUeWeight",
-        targets=np.array([[3], [5]], np.int32),
+        targets=np.array(targets, np.int32)[:, None],
         status=np.full(2, status, np.uint8),
         cause=np.full(2, cause, np.uint8),
         causes=((Cause.NONE, ""), (Cause.RANGE, "too much"))[:causes],
@@ -56,6 +57,30 @@ def test_the_same_bytes_mean_other_targets_where_a_target_has_two_ids() -> None:
     pairs = SetClassWeight(cell=[1, 3], five_qi=[2, 4], weight=1)
     for action in (cells, pairs, cells):
         assert decode_action_batch(encode(batch(action))).action == action
+
+
+def decoded_ues(*ues: int) -> NDArray[np.int32]:
+    action = decode_action_batch(encode(batch(SetUeWeight(ue=ues, weight=1)))).action
+    assert isinstance(action, SetUeWeight)
+    return action.ue
+
+
+def test_targets_that_were_named_long_ago_are_forgotten() -> None:
+    first = decoded_ues(1, 2)
+    for ue in range(100, 100 + actions._BLOCKS_KEPT):
+        decoded_ues(ue)
+    assert decoded_ues(1, 2) is not first
+    for ue in range(1000):
+        decoded_ues(ue)
+        decode_result(encode(result(Status.APPLIED, targets=(ue, ue + 1))))
+    assert len(actions._known_targets) <= actions._BLOCKS_KEPT
+    assert len(actions._known_fates) <= actions._BLOCKS_KEPT
+
+
+def test_the_targets_of_a_large_batch_are_not_remembered() -> None:
+    most = actions._BYTES_KEPT // 4  # four bytes an id
+    assert decoded_ues(*range(most)) is decoded_ues(*range(most))
+    assert decoded_ues(*range(most + 1)) is not decoded_ues(*range(most + 1))
 
 
 def test_nobody_can_change_what_is_remembered() -> None:

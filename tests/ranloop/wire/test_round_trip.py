@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranloop.errors import WireError
-from ranloop.wire import Answer, Labels, Message, Presence, Report, Step, codec
+from ranloop.wire import Answer, Labels, Message, Presence, Report, Step, codec, reports
 from ranloop.wire.codec import decode_answer, decode_presence, decode_report, decode_step, encode, encode_json
+from ranloop.wire.reports import _STREAMS_KEPT
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.samples import same
 
@@ -147,10 +148,21 @@ def test_ids_are_checked_again_when_they_change_in_a_known_stream() -> None:
 
 
 def test_many_streams_do_not_disturb_each_other() -> None:
-    reports = [samples.report(node=f"gnb-{n}", period_ms=n + 1) for n in range(600)]
+    many = [samples.report(node=f"gnb-{n}", period_ms=n + 1) for n in range(600)]
     for _ in range(2):
-        for report in reports:
+        for report in many:
             assert same(report, decode_report(encode(report)))
+
+
+def test_what_is_kept_of_streams_is_bounded_on_both_sides() -> None:
+    first, again = (samples.report(node="kept") for _ in range(2))
+    names = decode_report(encode(first)).names
+    assert decode_report(encode(again)).names is names  # a stream that is known
+    for n in range(2 * _STREAMS_KEPT):
+        decode_report(encode(samples.report(node=f"other-{n}")))
+    assert decode_report(encode(again)).names is not names  # learnt anew
+    assert len(reports._streams) <= _STREAMS_KEPT
+    assert len(reports._headers) <= _STREAMS_KEPT
 
 
 def test_a_block_of_another_memory_order_is_sent_row_by_row() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from ranloop import Request
 from ranloop.bus import Bus, open_bus
 from ranloop.testing import make_report
 from ranloop.testing.worlds import ToyWorld
@@ -29,7 +30,7 @@ APP = """
 from ranloop import Report, Request, SetUeWeight, XApp
 
 app = XApp()
-seen, ends = [], []
+seen, ends, wanted = [], [], []
 
 
 @app.on_report("DRB.UEThpDl")
@@ -57,6 +58,34 @@ def learn(result):
 @app.every("1s")
 def beat():
     seen.append("beat")
+    return wanted.pop() if wanted else None
+"""
+TWO_STREAMS = """
+from ranloop import SetUeWeight, XApp
+
+app = XApp()
+ends = []
+
+
+@app.on_report("DRB.UEThpDl")
+def act(report):
+    return SetUeWeight(ue=[0], weight=2.0) if report["DRB.UEThpDl"][0] == 1 else None
+
+
+@app.on_report("DRB.UEThpDl", every_ms=1000)
+def watch(report):
+    pass
+
+
+@app.on_result
+def learn(result):
+    ends.append((result.id, result.causes[result.cause[0]][1]))
+"""
+SECOND_STREAM = """
+[[streams]]
+level = "ue"
+every_ms = 1000
+measurements = ["DRB.UEThpDl"]
 """
 _fresh = itertools.count()
 
@@ -92,10 +121,10 @@ def result_of(batch: ActionBatch, status: Status = Status.APPLIED, text: str = "
 class Setup:
     """A live runner, and what a node called toy-1 says and hears."""
 
-    def __init__(self, folder: Path) -> None:
-        manifest = MANIFEST.format(name="live").replace('"CQI"', '"DRB.UEThpDl"')
+    def __init__(self, folder: Path, *, app: str = APP, more_manifest: str = "") -> None:
+        manifest = MANIFEST.format(name="live").replace('"CQI"', '"DRB.UEThpDl"') + more_manifest
         self.instance = Instance(
-            load_package(write_xapp(folder / "live", app=APP, text=manifest)), incarnation="r"
+            load_package(write_xapp(folder / "live", app=app, text=manifest)), incarnation="r"
         )
         url = f"memory://live-{next(_fresh)}"
         self.bus, self.others = open_bus(url, name="live"), open_bus(url, name="node")
@@ -121,7 +150,7 @@ class Setup:
     def send(self, seq: int, rate: float = 0.0, *, period_ms: int = 100) -> None:
         """Publish a report; the runner does not look yet."""
         report = make_report({"DRB.UEThpDl": [rate]}, node="toy-1", seq=seq, period_ms=period_ms)
-        self.say(topics.report("toy-1", "ue", 100), encode(report))
+        self.say(topics.report("toy-1", "ue", period_ms), encode(report))
 
     def hear(self) -> None:
         self.bus.poll()
@@ -241,6 +270,23 @@ def test_a_node_that_starts_anew_ends_what_was_asked_before_and_loses_no_report(
     assert [statuses[0] for _, statuses, _ in live.app("ends")] == [Status.UNKNOWN, Status.APPLIED]
 
 
+def test_after_a_nodes_restart_its_other_streams_end_nothing_that_was_asked_since(tmp_path: Path) -> None:
+    live = Setup(tmp_path, app=TWO_STREAMS, more_manifest=SECOND_STREAM)
+    live.report(50)
+    live.send(5, period_ms=1000)
+    live.hear()
+    with capture_logs() as logs:
+        live.report(0)  # the node was started anew,
+        live.report(9, 1)  # and is asked at 1 s,
+        live.send(0, period_ms=1000)  # when its slow stream begins anew as well
+        live.hear()
+    assert [line["event"] for line in logs] == ["node_restarted"]
+    (batch,) = live.batches
+    live.answer(batch)
+    assert live.app("ends") == [(batch.id, "")]
+    live.close()
+
+
 def test_what_is_still_open_when_the_xapp_leaves_ends_unknown(live: Setup) -> None:
     alive: list[bool] = []
     live.others.subscribe(topics.presence("live"), lambda _, p: alive.append(decode_presence(p).alive))
@@ -335,6 +381,18 @@ def test_a_timer_fires_once_a_period_and_does_not_catch_up(live: Setup) -> None:
     live.wall.now_s += 50.0
     live.runner.run(threading.Event(), duration_s=0.5)
     assert live.app("seen") == ["beat"] * 4
+
+
+def test_what_a_timer_wants_is_valid_by_the_clock_of_the_node_it_goes_to(live: Setup) -> None:
+    live.report(99)  # RAN time 10 s; the clock on the wall says something else
+    request = Request(action=SetUeWeight(ue=[0], weight=2.0), node="toy-1")
+    live.app("wanted").append(request)
+    live.wall.tick_s = 0.05
+    live.runner.run(threading.Event(), duration_s=1.5)
+    live.others.poll()
+    assert [batch.valid_until_ns for batch in live.batches] == [
+        12_000_000_000
+    ]  # two periods of the timer later
 
 
 # Foreign bytes
