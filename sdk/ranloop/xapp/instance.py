@@ -5,11 +5,12 @@ The lockstep runner, the live runner and a unit test drive the same object, whic
 
 from __future__ import annotations
 
+import inspect
 import secrets
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,7 +23,10 @@ from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, S
 from ranloop.xapp.app import Request, Timer, Wanted
 from ranloop.xapp.loader import XAppPackage
 
-__all__ = ("Instance", "user_traceback")
+__all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
+
+# A handler that calls sys.exit has failed like any other: an xApp ends when its runner does.
+HANDLERS_MAY_RAISE: Final = (Exception, SystemExit)
 
 LEASE_PERIODS = 3  # a setting outlives two lost reports
 VALID_PERIODS = 2
@@ -108,7 +112,7 @@ class Instance:
                 raise ValueError(
                     f"{self.name} wants {len(batches)} actions in one step; at most {MAX_PARTS} are read"
                 )
-        except Exception as error:  # noqa: BLE001 the user's code raises what it likes
+        except HANDLERS_MAY_RAISE as error:
             return Answer(xapp=self.name, step=step.step, error=user_traceback(error, self.package.folder))
         return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
 
@@ -139,6 +143,11 @@ class Instance:
         requests = [request for request in _requests(wanted, function) if len(request.action)]
         for request in requests:
             _refuse_unsendable(request.action, function)
+            if not (request.node or node):
+                raise ManifestError(
+                    f"{_place(function)} wants {request.action.spec.name} without saying where; "
+                    "return Request(action=…, node=…)"
+                )
         return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
 
     def _batch(
@@ -150,12 +159,6 @@ class Instance:
         models: tuple[str, ...],
         report: Report | None,
     ) -> ActionBatch:
-        target_node = request.node or node
-        if not target_node:
-            raise ManifestError(
-                f"{self.name}: a timer wants {request.action.spec.name} without saying where; "
-                "return Request(action=…, node=…)"
-            )
         valid_ms = request.valid_ms if request.valid_ms is not None else VALID_PERIODS * period_ms
         is_setting = request.action.spec.kind is Kind.SETTING
         lease_ms = request.lease_ms if request.lease_ms is not None else LEASE_PERIODS * period_ms
@@ -163,7 +166,7 @@ class Instance:
         return ActionBatch(
             id=f"{self.name}-{self._incarnation}-{self._seq}",
             xapp=self.name,
-            node=target_node,
+            node=request.node or node,
             seq=self._seq,
             action=request.action,
             valid_until_ns=ran_time_ns + valid_ms * 1_000_000,
@@ -176,7 +179,12 @@ class Instance:
 
 
 def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
-    items: Iterable[object] = [wanted] if isinstance(wanted, (Action, Request)) else wanted or ()
+    if isinstance(wanted, (Action, Request)):
+        items: Iterable[object] = [wanted]
+    elif isinstance(wanted, Iterable) and not isinstance(wanted, str | bytes):
+        items = wanted
+    else:
+        raise _no_action(wanted, function, "returned")
     requests = []
     for item in items:
         if isinstance(item, Action):
@@ -184,17 +192,27 @@ def _requests(wanted: Wanted, function: Callable[..., Wanted]) -> list[Request]:
         elif isinstance(item, Request):
             requests.append(item)
         else:
-            raise TypeError(
-                f"{function.__name__} returned {type(item).__name__}, want actions such as SetUeWeight"
-            )
+            raise _no_action(item, function, f"returned {type(wanted).__name__} with")
     return requests
+
+
+def _no_action(item: object, function: Callable[..., Wanted], returned: str) -> TypeError:
+    return TypeError(
+        f"{_place(function)} {returned} {type(item).__name__}, want actions such as SetUeWeight, or None"
+    )
+
+
+def _place(function: Callable[..., Wanted]) -> str:
+    """Name, file and line: when what a handler returned is looked at, no frame of it is left to show where it is."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return function.__name__ + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
 def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
     """What no node could read is the handler's mistake, named here: its author sees the own line, not a lost message."""
     if len(action) <= MAX_ROWS and action.is_sendable(MAX_ID):
         return
-    wants = f"{function.__name__} wants {action.spec.name}"
+    wants = f"{_place(function)} wants {action.spec.name}"
     if len(action) > MAX_ROWS:
         raise ValueError(f"{wants} for {len(action)} targets; at most {MAX_ROWS} fit one action")
     targets, values = action.targets(), action.parameters()
@@ -215,8 +233,8 @@ def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
 
 
 def user_traceback(error: BaseException, folder: Path) -> str:
-    """The traceback from the first frame inside `folder` on: what the xApp's author needs to see."""
+    """The traceback from the first frame inside `folder` on, the error alone where none is: what the author needs to see."""
     frames = traceback.extract_tb(error.__traceback__)
-    start = next((i for i, frame in enumerate(frames) if frame.filename.startswith(str(folder))), 0)
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[start:])]
+    own = [i for i, frame in enumerate(frames) if frame.filename.startswith(str(folder))]
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[own[0] :])] if own else []
     return "".join([*lines, *traceback.format_exception_only(error)]).rstrip()

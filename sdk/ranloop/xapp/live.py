@@ -18,7 +18,7 @@ from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
-from ranloop.xapp.instance import Instance, user_traceback
+from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import announce
 
 __all__ = ("LiveRunner", "LiveStats")
@@ -277,7 +277,7 @@ class LiveRunner:
             return []
         try:
             batches = call()
-        except Exception as error:  # noqa: BLE001 the user's code raises what it likes
+        except HANDLERS_MAY_RAISE as error:
             self.stats.failures += 1
             self._failed_in_a_row += 1
             log.error(

@@ -17,6 +17,8 @@ __all__ = ("LockstepRunner",)
 
 log = structlog.get_logger(__name__)
 
+_LAST_WORDS_S = 0.1
+
 
 class LockstepRunner:
     """Ties one `Instance` to one bus. Whoever owns the bus polls it; handlers run inside that poll."""
@@ -29,6 +31,7 @@ class LockstepRunner:
         self._host = host
         self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
         self._answer = b""
+        self._failure, self._failed_at_s = "", 0.0
         self._subscription: Subscription = bus.subscribe(
             topics.step(host, instance.name), self._on_step, qos=1
         )
@@ -38,7 +41,8 @@ class LockstepRunner:
         """Answer steps until the host says that it was the last.
 
         Raises:
-            LockstepError: The host was silent for `timeout_s`.
+            LockstepError: The xApp's code raised (the text carries its author's frames; the host has heard of it), or
+                the host was silent for `timeout_s`.
         """
         heard = time.monotonic()
         while not self.over:
@@ -48,6 +52,9 @@ class LockstepRunner:
                 raise LockstepError(
                     f"{self.instance.name}: no step from host {self._host!r} for {timeout_s:.0f} s; is it running?"
                 )
+        if self._failure:
+            self._bus.poll(_LAST_WORDS_S)  # the host hears why before it hears that we are gone
+            raise LockstepError(f"{self.instance.name} failed at {self._failed_at_s:g} s:\n{self._failure}")
 
     def close(self) -> None:
         """Leave: stop listening and withdraw the life sign."""
@@ -72,6 +79,7 @@ class LockstepRunner:
                 answer = Answer(xapp=self.instance.name, step=step.step, error=text)
             self._last, self._answer = (step.step, payload), encode(answer)
             self.over = step.last or bool(answer.error)
+            self._failure, self._failed_at_s = answer.error, step.ran_time_ns / 1e9
         self._bus.publish(topics.answer(self.instance.name, self._host), self._answer, qos=1)
 
 

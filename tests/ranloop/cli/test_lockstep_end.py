@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from ranloop.bus import open_bus
+from ranloop.errors import LockstepError
+from ranloop.node import LockstepHost, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
+from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence
-from tests.builders import write_xapp
+from ranloop.xapp.manifest import load_manifest
+from tests.builders import APP, MANIFEST, write_xapp
 
 COMMAND = [sys.executable, "-c", "from ranloop.cli import main; main()"]
 pytestmark = pytest.mark.broker
@@ -56,3 +60,20 @@ def test_sigterm_writes_the_recording_of_a_lockstep_host(tmp_path: Path) -> None
             pass
     assert (host.returncode, signs[0], signs[-1]) == (130, True, False), err
     assert (folder / "recording.json").is_file()
+
+
+def test_an_xapp_that_raises_in_lockstep_says_so_where_it_runs_and_to_its_host(tmp_path: Path) -> None:
+    text = MANIFEST.format(name="raising").replace('"CQI"', '"DRB.UEThpDl"')
+    app = APP.replace('"CQI"', '"DRB.UEThpDl"')
+    folder = write_xapp(tmp_path / "raising", app=app, policy="def weight(rate): return 1 / 0", text=text)
+    xapps = {"raising": Registration(rights=load_manifest(folder).rights)}
+    with running_broker("mosquitto") as broker, closing(open_bus(broker.url, name="host")) as bus:
+        command = [*COMMAND, "run", str(folder), "--bus", broker.url, "--lockstep"]
+        xapp = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with pytest.raises(LockstepError) as caught:
+            LockstepHost(NodeHost(ToyWorld(), bus, xapps=xapps)).run()
+        _, err = xapp.communicate(timeout=20)
+    assert xapp.returncode == 2
+    assert err == f"error: {caught.value}\n"
+    assert err.startswith("error: raising failed at 0.1 s:\nTraceback")
+    assert err.endswith("ZeroDivisionError: division by zero\n")

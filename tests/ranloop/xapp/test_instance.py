@@ -72,7 +72,7 @@ def test_a_report_of_another_stream_runs_nothing(instance: Instance) -> None:
 
 
 def test_a_timer_must_say_where(instance: Instance) -> None:
-    with pytest.raises(ManifestError, match="without saying where"):
+    with pytest.raises(ManifestError, match=r"heartbeat \(.*app\.py:\d+\) wants \w+ without saying where"):
         instance.on_timer("heartbeat", 0)
 
 
@@ -97,7 +97,9 @@ def test_the_summary_is_the_apps_own(instance: Instance) -> None:
 def test_a_nan_that_a_handler_wants_held_is_its_own_mistake_by_name(tmp_path: Path) -> None:
     folder = write_xapp(tmp_path / "nan", policy="def weight(cqi): return cqi / cqi")
     instance = Instance(load_package(folder))
-    with pytest.raises(ValueError, match=r"act wants SetUeWeight with weight = nan for target \[8\]"):
+    with pytest.raises(
+        ValueError, match=r"act \(.*app\.py:6\) wants SetUeWeight with weight = nan for target \[8\]"
+    ):
         instance.on_report(make_report({"CQI": [5, np.nan]}, ids={"ue": [7, 8]}))
 
 
@@ -123,6 +125,48 @@ def test_what_no_node_could_read_is_its_authors_mistake_by_name(
     instance = Instance(load_package(write_xapp(tmp_path / "wild", app=app)))
     with pytest.raises(ValueError, match=reason):
         instance.on_report(make_report({"CQI": [5]}))
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("5", "returned int, want actions such as SetUeWeight, or None"),
+        ("0", "returned int, want"),
+        ("report.block", "returned ndarray with ndarray, want"),
+        ("[None]", "returned list with NoneType, want"),
+        ("'weight 2'", "returned str, want"),
+    ],
+)
+def test_what_is_no_action_is_told_with_the_handlers_name_file_and_line_and_none_of_our_frames(
+    tmp_path: Path, returned: str, reason: str
+) -> None:
+    app = f"""
+        from ranloop import XApp
+        app = XApp()
+
+        @app.on_report("CQI")
+        def act(report):
+            return {returned}
+    """
+    folder = write_xapp(tmp_path / "wrong", app=app)
+    instance = Instance(load_package(folder))
+    answer = instance.handle(Step(host="host", step=0, ran_time_ns=0, reports=(make_report({"CQI": [5]}),)))
+    assert answer.error.startswith(f"TypeError: act ({folder / 'app.py'}:5) {reason}")
+
+
+def test_a_handler_that_ends_the_process_has_failed_like_any_other(tmp_path: Path) -> None:
+    app = """
+        import sys
+        from ranloop import XApp
+        app = XApp()
+
+        @app.on_report("CQI")
+        def act(report):
+            sys.exit(3)
+    """
+    instance = Instance(load_package(write_xapp(tmp_path / "leaving", app=app)))
+    answer = instance.handle(Step(host="host", step=0, ran_time_ns=0, reports=(make_report({"CQI": [5]}),)))
+    assert "in act\n    sys.exit(3)\nSystemExit: 3" in answer.error
 
 
 def test_more_actions_in_one_step_than_an_answer_holds_are_refused_by_number(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +42,8 @@ def act(report):
         raise RuntimeError("thirteen")
     if rate == 16:
         raise SystemExit(3)
+    if rate == 17:
+        raise KeyboardInterrupt
     if rate == 14:
         return "more airtime, please"
     if rate == 15:
@@ -316,11 +319,11 @@ def test_a_silent_node_is_given_up_while_the_xapp_goes_on(live: Setup) -> None:
     assert (statuses, cause, text) == ([Status.UNKNOWN] * 2, Cause.LOST, "the node has fallen silent")
 
 
-def test_the_life_sign_is_withdrawn_when_a_handler_ends_the_process(live: Setup) -> None:
+def test_the_life_sign_is_withdrawn_when_somebody_interrupts(live: Setup) -> None:
     alive: list[bool] = []
     live.others.subscribe(topics.presence("live"), lambda _, p: alive.append(decode_presence(p).alive))
-    live.send(0, 16)
-    with pytest.raises(SystemExit):
+    live.send(0, 17)
+    with pytest.raises(KeyboardInterrupt):
         live.runner.run(threading.Event())
     live.others.poll()
     assert alive == [True, False]
@@ -345,7 +348,18 @@ def test_a_handler_that_returns_no_action_is_a_failure_of_the_handler(live: Setu
     with capture_logs() as logs:
         live.report(0, 14)
     assert live.runner.stats.failures == 1
-    assert "act returned str, want actions such as SetUeWeight" in logs[0]["traceback"]
+    assert re.fullmatch(
+        r"TypeError: act \(.*app\.py:8\) returned str, want actions such as SetUeWeight, or None",
+        logs[0]["traceback"],
+    )
+
+
+def test_a_handler_that_ends_the_process_is_a_failure_and_the_loop_goes_on(live: Setup) -> None:
+    with capture_logs() as logs:
+        live.report(0, 16)
+    live.report(1, 1)
+    assert (live.runner.stats.failures, len(live.batches)) == (1, 1)
+    assert logs[0]["traceback"].endswith("raise SystemExit(3)\nSystemExit: 3")
 
 
 def test_after_five_failures_in_a_row_it_rests_and_is_tried_again(live: Setup) -> None:

@@ -135,6 +135,9 @@ def test_a_raising_handler_is_answered_with_the_authors_frames_and_ends_the_run(
         host.run(timeout_s=10.0)
     assert "sdk/ranloop" not in str(caught.value)
     assert runner.over
+    with pytest.raises(LockstepError) as told:  # where the xApp runs it is told in the same words
+        runner.run(timeout_s=0.1)
+    assert str(told.value) == str(caught.value)
 
 
 def test_a_request_that_no_node_could_read_raises_in_the_authors_line(tmp_path: Path) -> None:
