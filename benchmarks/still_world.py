@@ -61,6 +61,9 @@ class StillWorld:
         self.end_ns = 1 << 62
         self.slot_ns = _SLOT_NS
 
+    def last_until(self, end_ns: int) -> int:
+        return end_ns
+
     def next_report_ns(self) -> int:
         return (self.now_ns // PERIOD_NS + 1) * PERIOD_NS
 

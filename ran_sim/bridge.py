@@ -94,7 +94,7 @@ class _Due(NamedTuple):
 class SimWorld:
     """A simulated network as a `World`.
 
-    RAN time begins at 0 and ends after the scenario's `run.duration_s`, warm-up included.
+    RAN time begins at 0 and ends after the scenario's `run.duration_s`, warm-up included, unless `last_until` says later.
 
     Args:
         scenario: The world.
@@ -116,6 +116,7 @@ class SimWorld:
     ) -> None:
         engine = Engine(scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights)
         self._scenario = scenario
+        self._end_slot = scenario.slots(scenario.run.duration_s * 1e3)
         self._known_labels: dict[
             tuple[int, Level], tuple[bytes, Labels]
         ] = {}  # (site, level) -> UE ids, names
@@ -173,7 +174,12 @@ class SimWorld:
 
     @property
     def end_ns(self) -> int:
-        return self._scenario.slots(self._scenario.run.duration_s * 1e3) * self.slot_ns
+        return self._end_slot * self.slot_ns
+
+    def last_until(self, end_ns: int) -> int:
+        """Go on past the scenario's `run.duration_s`, up to the slot of `end_ns`: nothing in the engine is made to a length."""
+        self._end_slot = max(self._end_slot, end_ns // self.slot_ns)
+        return min(end_ns, self.end_ns)
 
     @property
     def slot_ns(self) -> int:

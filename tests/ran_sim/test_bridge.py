@@ -160,6 +160,18 @@ def test_world_ends_after_its_duration() -> None:
     assert world.now_ns == 250 * MS
 
 
+def test_a_world_that_is_asked_to_last_longer_goes_on_as_if_its_scenario_had_said_so() -> None:
+    short, long = (small_world(VOICE, run={"duration_s": s, "warmup_s": 0.0}) for s in (0.25, 0.75))
+    assert short.last_until(200 * MS) == 200 * MS
+    assert short.end_ns == 250 * MS  # asked for less it still lasts as long as it would
+    run_to(short, 200)
+    assert short.last_until(750 * MS) == short.end_ns == 750 * MS
+    run_to(long, 200)
+    later, planned = run_to(short, 700), run_to(long, 700)
+    assert [report.ran_time_ns // MS for report in later][-1] == 700
+    assert [encode(report) for report in later] == [encode(report) for report in planned]
+
+
 def test_delayed_reports_leave_later_and_say_the_same() -> None:
     prompt = small_world(FILES)
     late = small_world(FILES, reports={"rounding": False, "delay_ms": 130.0})

@@ -28,6 +28,7 @@ from ranloop.wire.messages import Result, Standing
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
+_NEVER_NS = 1 << 62  # 146 years
 _KEEP = 1024  # batches of one xApp that may wait between two polls
 OPERATOR = "operator"
 
@@ -97,12 +98,13 @@ class LiveHost:
         self._stop = True
 
     def run(self, duration_s: float | None = None) -> LiveSummary:
-        """Run until the world ends, `duration_s` of RAN time have passed, or somebody calls `stop`.
+        """Run until `duration_s` of RAN time have passed, somebody calls `stop`, or the world has no more data.
 
+        A world that is computed runs on past the length that its scenario gives it: an operator's node has no end.
         At the end what waits is answered, what is held goes back to its default, and the life sign is withdrawn.
         """
         world = self.host.world
-        end_ns = world.end_ns if duration_s is None else min(world.end_ns, round(duration_s * _NS_PER_S))
+        end_ns = world.last_until(_NEVER_NS if duration_s is None else round(duration_s * _NS_PER_S))
         end_ns -= end_ns % world.slot_ns
         self.host.announce(alive=True)
         self._start_ns = self._clock.now_ns() - round(world.now_ns / self._speed)

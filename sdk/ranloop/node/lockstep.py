@@ -79,7 +79,7 @@ class LockstepHost:
         """Run from now to `until_ns` (default: to the end of the world).
 
         Args:
-            until_ns: RAN time.
+            until_ns: RAN time; a world that is computed lasts so long, whatever its scenario says.
             on_progress: Called after each step with (RAN time, end) in nanoseconds.
             timeout_s: Wall-clock patience for the xApps to appear, and for each step's answers.
             on_timeout: What to do about an xApp that does not answer: fail the run; drop it from the run (its
@@ -89,7 +89,7 @@ class LockstepHost:
             LockstepError: An xApp did not appear, did not answer, died, or its code raised.
         """
         world = self.host.world
-        end_ns = world.end_ns if until_ns is None else min(until_ns, world.end_ns)
+        end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
         self.host.announce(alive=True)
         try:
             self._wait_for_xapps(timeout_s)

@@ -56,6 +56,9 @@ class _View:
     def end_ns(self) -> int:
         return self._world.end_ns
 
+    def last_until(self, end_ns: int) -> int:
+        return self._world.last_until(end_ns)
+
     @property
     def slot_ns(self) -> int:
         return self._world.slot_ns

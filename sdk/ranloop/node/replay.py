@@ -79,6 +79,10 @@ class ReplayWorld:
     def end_ns(self) -> int:
         return self._times_ns[-1] if self._times_ns else 0
 
+    def last_until(self, end_ns: int) -> int:
+        """There is no more than what was recorded."""
+        return min(end_ns, self.end_ns)
+
     @property
     def slot_ns(self) -> int:
         return self._slot_ns

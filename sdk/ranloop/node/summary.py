@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ranloop.guard import verdict_counts
 from ranloop.wire.messages import Report, Result
+
+PASSES_KEPT = 100_000  # of a stage: a live host has no end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,8 +25,9 @@ class RunSummary:
         ran_time_ns: RAN time when it ended.
         n_reports: Reports that left the nodes.
         outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3, "ended/lease-lapsed": 9}.
-        latencies_ns: Stage -> wall-clock duration of each pass: "advance" (the world), "report" (building reports),
-            "step" (publish to last answer), "guard" (judging one instant's batches), "apply" (what had come due).
+        latencies_ns: Stage -> wall-clock duration of each pass, of the last `PASSES_KEPT`: "advance" (the world), "report"
+            (building reports), "step" (publish to last answer), "guard" (judging one instant's batches), "apply"
+            (what had come due).
         trace_hash: SHA-256 over RAN times, reports and results; no wall clock, no ids, so that it depends on
             scenario, seed and xApps and on nothing else.
         n_timeouts: Answers that did not come in time.
@@ -50,7 +53,7 @@ class Trace:
         self.n_reports = 0
         self.outcomes: Counter[str] = Counter()
         self._hash = hashlib.sha256()
-        self._latencies_ns: dict[str, list[int]] = {}
+        self._latencies_ns: dict[str, deque[int]] = {}
 
     def report(self, report: Report) -> None:
         self.n_reports += 1
@@ -79,7 +82,7 @@ class Trace:
             self._hash.update(np.ascontiguousarray(column, dtype=kind).tobytes())
 
     def took(self, stage: str, duration_ns: int) -> None:
-        self._latencies_ns.setdefault(stage, []).append(duration_ns)
+        self._latencies_ns.setdefault(stage, deque(maxlen=PASSES_KEPT)).append(duration_ns)
 
     def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
         return {stage: np.array(passes, np.int64) for stage, passes in self._latencies_ns.items()}

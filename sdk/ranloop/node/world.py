@@ -24,7 +24,15 @@ class World(Protocol):
 
     @property
     def end_ns(self) -> int:
-        """When the world ends."""
+        """When the world ends: with its data, or as its scenario says."""
+        ...
+
+    def last_until(self, end_ns: int) -> int:
+        """Last until `end_ns`, if nothing but a scenario's word ends the world sooner: one that is computed can go on.
+
+        Returns:
+            When the world ends now, or `end_ns` if that is sooner.
+        """
         ...
 
     @property

@@ -95,6 +95,10 @@ class ToyWorld:
     def end_ns(self) -> int:
         return self._end_ns
 
+    def last_until(self, end_ns: int) -> int:
+        """It ends when it was made to end, as a recording does."""
+        return min(end_ns, self._end_ns)
+
     @property
     def slot_ns(self) -> int:
         return _SLOT_NS

@@ -123,6 +123,33 @@ def test_a_stop_from_elsewhere_drains(connect: Connect) -> None:
     assert xapp.presence[-1] is False
 
 
+class Computed(ToyWorld):
+    """A world that could go on for ever, as a simulator's does."""
+
+    def last_until(self, end_ns: int) -> int:
+        self._end_ns = max(self._end_ns, end_ns)
+        return min(end_ns, self._end_ns)
+
+
+def test_a_world_that_is_computed_runs_past_its_scenarios_length_until_somebody_stops_it(
+    connect: Connect,
+) -> None:
+    class Watcher:
+        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
+            if reports and reports[0].ran_time_ns >= 5000 * MS:
+                live.stop()
+
+    host = NodeHost(Computed(duration_s=2.0), connect("host"), xapps=WEIGHER)
+    live = LiveHost(host, clock=VirtualClock(), observers=[Watcher()])
+    assert live.run().ran_time_ns == 5000 * MS
+
+
+def test_a_run_lasts_as_long_as_it_was_told_and_never_longer_than_a_recording(connect: Connect) -> None:
+    for world, end_ms in ((Computed(duration_s=2.0), 3000), (ToyWorld(duration_s=2.0), 2000)):
+        host = NodeHost(world, connect("host"), xapps=WEIGHER)
+        assert LiveHost(host, clock=VirtualClock()).run(3.0).ran_time_ns == end_ms * MS
+
+
 def test_nobody_reading_does_not_stop_the_host(connect: Connect) -> None:
     LiveXApp(connect("deaf"))  # subscribed, never polls
     host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)

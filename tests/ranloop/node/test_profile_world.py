@@ -58,6 +58,7 @@ def test_a_node_offers_what_it_and_the_profile_both_have() -> None:
 def test_a_profile_that_limits_nothing_changes_nothing() -> None:
     world = under_profile(ToyWorld(), profile())
     assert world.catalogues == ToyWorld().catalogues
+    assert world.last_until(3000 * MS) == world.end_ns == 2000 * MS
     wanted = {("toy-1", "ue", 100): frozenset(["DRB.UEThpDl"])}
     seen = zip(
         play(world, wanted, until_ns=900 * MS), play(ToyWorld(), wanted, until_ns=900 * MS), strict=True

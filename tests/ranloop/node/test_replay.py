@@ -43,6 +43,7 @@ def drive(tmp_path: Path) -> Path:
 
 
 def play(world: World, wanted: dict[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+    assert world.last_until(world.end_ns + 1) == world.end_ns  # there is no more than what was recorded
     reports = []
     while world.now_ns < world.end_ns:
         world.advance(min(world.next_report_ns(), world.end_ns))
