@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import pytest
@@ -123,3 +124,12 @@ def retain(bus: AnyBus, pump: Pump, topic: str, payload: bytes, *, qos: int = 0)
         if heard == expected:
             return
         assert time.monotonic() < give_up_s, f"new subscribers hear {heard} instead of {expected}"
+
+
+def in_the_socket(bus: MqttBus) -> bytes:
+    """What has come for `bus` and was not read yet."""
+    connection = bus._client.socket()
+    assert isinstance(connection, socket.socket)
+    with suppress(BlockingIOError):
+        return connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    return b""

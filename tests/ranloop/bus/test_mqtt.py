@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ranloop.bus.lookout import Lookout
 from ranloop.bus.mqtt import OUTBOX, MqttBus
 from ranloop.errors import BusError
 from ranloop.testing.brokers import running_broker
-from tests.ranloop.bus.conftest import Pump, settle
+from tests.ranloop.bus.conftest import Pump, in_the_socket, settle
 
 pytestmark = pytest.mark.broker
 
@@ -32,15 +32,6 @@ KINDS: list[BrokerKind] = ["mosquitto", "nats"]
 
 def mqtt(broker: Broker, name: str, client_id: str | None = None) -> MqttBus:
     return MqttBus(MqttAddress(host="127.0.0.1", port=broker.port), name=name, client_id=client_id)
-
-
-def in_the_socket(bus: MqttBus) -> bytes:
-    """What has come for `bus` and was not read yet."""
-    connection = bus._client.socket()
-    assert isinstance(connection, socket.socket)
-    with suppress(BlockingIOError):
-        return connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    return b""
 
 
 @pytest.mark.parametrize("kind", KINDS)

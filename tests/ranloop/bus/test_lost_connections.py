@@ -1,0 +1,166 @@
+"""A broker that is slow, silent, flooding or gone: what a client then waits for, keeps and gives up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from ranloop.bus.address import MqttAddress
+from ranloop.bus.mqtt import (
+    _DRAIN,
+    FIRST_BACKOFF_S,
+    IN_FLIGHT,
+    LAST_BACKOFF_S,
+    OUTBOX,
+    UNFLUSHED,
+    MqttBus,
+)
+from tests.ranloop.bus.conftest import Pump, in_the_socket
+
+ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK
+ARE_YOU_THERE = b"\xc0\x00"  # PINGREQ
+NEWS = b"\x30\x03\x00\x01t"  # an empty message on topic t, QoS 0
+
+
+class Curt:
+    """A broker that takes every client and then says and reads nothing by itself."""
+
+    def __init__(self) -> None:
+        self.hangs_up = False  # on each client, right after taking it
+        self.taken_at_s: list[float] = []
+        self.peer: socket.socket | None = None  # the client taken last
+        self._peers = ExitStack()
+        self._heard = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, name="curt-broker")
+        self._thread.start()
+
+    def join(self) -> MqttBus:
+        port: int = self._listener.getsockname()[1]
+        return MqttBus(MqttAddress(host="127.0.0.1", port=port), name="client")
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            if not peer.recv(4096):  # somebody only knocked
+                peer.close()
+                continue
+            hangs_up = self.hangs_up
+            if not hangs_up:
+                self.peer = self._peers.enter_context(peer)
+            self.taken_at_s.append(time.monotonic())
+            peer.sendall(ACCEPTED)
+            if hangs_up:
+                peer.close()
+
+    def heard(self) -> bytes:
+        """What the client has said since it was taken."""
+        assert self.peer is not None
+        with suppress(BlockingIOError):
+            self._heard += self.peer.recv(1 << 16, socket.MSG_DONTWAIT)
+        return self._heard
+
+    def say(self, packets: bytes) -> None:
+        assert self.peer is not None
+        self.peer.sendall(packets)
+
+    def hang_up(self) -> None:
+        assert self.peer is not None
+        self.peer.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        self._peers.close()
+
+
+@pytest.fixture
+def curt() -> Iterator[Curt]:
+    broker = Curt()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def bus(curt: Curt) -> Iterator[MqttBus]:
+    bus = curt.join()
+    yield bus
+    bus.kill()
+
+
+def test_an_idle_client_asks_whether_the_broker_is_there_and_leaves_one_that_does_not_answer(
+    curt: Curt, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the broker takes an idle client for dead, and the client never sees that a cable was pulled."""
+    monkeypatch.setattr("ranloop.bus.mqtt.KEEPALIVE_S", 1)
+    bus = curt.join()
+    pump(lambda: ARE_YOU_THERE in curt.heard(), bus)
+    assert bus.connected
+    pump(lambda: not bus.connected, bus)
+    pump(lambda: bus.stats.reconnects == 1, bus)
+    bus.kill()
+
+
+def test_the_waits_between_attempts_double_also_where_a_broker_hangs_up_at_once(
+    curt: Curt, bus: MqttBus, pump: Pump
+) -> None:
+    curt.hangs_up = True
+    curt.hang_up()
+    hung_up_at_s = time.monotonic()
+    pump(lambda: len(curt.taken_at_s) == 6, bus)
+    # 0.05 + 0.1 + 0.2 + 0.4 + 0.8 s, of which a client waits at least half.
+    assert curt.taken_at_s[-1] - hung_up_at_s >= FIRST_BACKOFF_S * (2**5 - 1) / 2
+
+
+def test_after_a_stable_connection_the_waits_begin_anew(
+    curt: Curt, bus: MqttBus, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curt.hangs_up = True
+    curt.hang_up()
+    pump(lambda: len(curt.taken_at_s) == 5, bus)
+    curt.hangs_up = False
+    pump(lambda: len(curt.taken_at_s) == 6 and bus.connected, bus)
+    monkeypatch.setattr("ranloop.bus.mqtt.STABLE_S", 0.0)  # it has lived long enough
+    curt.hang_up()
+    pump(lambda: not bus.connected, bus)
+    assert bus._retry_at_s - time.monotonic() <= FIRST_BACKOFF_S
+
+
+def test_nobody_waits_longer_than_the_longest_backoff(bus: MqttBus) -> None:
+    for _ in range(50):
+        bus._try_again_later()
+    assert LAST_BACKOFF_S / 4 < bus._retry_at_s - time.monotonic() <= LAST_BACKOFF_S
+
+
+def test_a_flood_does_not_keep_the_handlers_waiting(curt: Curt, bus: MqttBus, pump: Pump) -> None:
+    n_messages = _DRAIN + 2000
+    heard: list[bytes] = []
+    bus.subscribe("t", lambda topic, payload: heard.append(payload), keep=n_messages)
+    curt.say(NEWS * n_messages)
+    pump(lambda: len(in_the_socket(bus)) == len(NEWS) * n_messages)
+    assert bus.poll() == len(heard) == _DRAIN
+    pump(lambda: len(heard) == n_messages, bus)
+
+
+def test_what_waits_for_a_broker_that_reads_nothing_is_bounded(bus: MqttBus) -> None:
+    """What the kernel takes is not ours to bound: some MB at most."""
+    for _ in range(UNFLUSHED + 1000):
+        bus.publish("t", bytes(10_000))
+    assert len(bus._client._out_packet) <= UNFLUSHED + 1
+    assert bus.stats.unsent > 0
+    assert bus.stats.published + bus.stats.unsent == UNFLUSHED + 1000
+
+
+def test_what_a_broker_does_not_acknowledge_is_bounded(bus: MqttBus) -> None:
+    for _ in range(IN_FLIGHT + OUTBOX + 7):
+        bus.publish("t", b"x", qos=1)
+    assert (bus.stats.published, bus.stats.unsent) == (IN_FLIGHT + OUTBOX, 7)
