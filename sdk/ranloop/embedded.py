@@ -39,7 +39,8 @@ def run_embedded(
     *,
     settings: Mapping[str, Mapping[str, object]] | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
-    autonomy: Autonomy = Autonomy.ACT,
+    autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
+    priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
     audit: AuditLog | None = None,
     observers: Sequence[Observer] = (),
@@ -51,12 +52,13 @@ def run_embedded(
         folders: xApp folders; each is loaded as a package of its own and granted what its manifest asks for.
         settings: xApp name -> setting -> value.
         models: xApp name -> model name -> model package, in place of the manifest's own.
-        autonomy: How far the guard lets them go.
+        autonomy: How far the guard lets them go: all of them, or by xApp name (those left out may act).
+        priorities: xApp name -> priority; a higher one displaces what a lower one has set. 0 where left out.
         until_ns: RAN time to stop at; default: the world's end.
         observers: See every report and result, after the fact.
 
     Raises:
-        ManifestError: A folder that is no xApp, two of the same name, or a setting or model for an xApp that does not run.
+        ManifestError: A folder that is no xApp, two of the same name, or a word about an xApp that does not run.
         NodeError: An xApp reads what no node of this world offers.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
@@ -64,19 +66,22 @@ def run_embedded(
     names = [package.manifest.name for package in packages]
     if len(set(names)) < len(names):
         raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
-    given = settings or {}
-    if strangers := given.keys() - set(names):
-        raise ManifestError(f"settings for {', '.join(sorted(strangers))}, which does not run here")
-    chosen = models or {}
-    if strangers := chosen.keys() - {package.manifest.name for package in packages}:
-        raise ManifestError(f"models for {', '.join(sorted(strangers))}, which does not run here")
+    levels = dict.fromkeys(names, autonomy) if isinstance(autonomy, Autonomy) else autonomy
+    given, chosen, ranks = settings or {}, models or {}, priorities or {}
+    words = {"settings": given, "models": chosen, "an autonomy": levels, "a priority": ranks}
+    for what, about in words.items():
+        if strangers := set(about) - set(names):
+            raise ManifestError(f"{what} for {', '.join(sorted(strangers))}, which does not run here")
     instances = [
         Instance(package, settings=given.get(package.manifest.name), models=chosen.get(package.manifest.name))
         for package in packages
     ]
     registrations = {
         instance.name: Registration(
-            rights=instance.manifest.rights, autonomy=autonomy, encoding=instance.manifest.encoding
+            rights=instance.manifest.rights,
+            autonomy=levels.get(instance.name, Autonomy.ACT),
+            priority=ranks.get(instance.name, 0),
+            encoding=instance.manifest.encoding,
         )
         for instance in instances
     }

@@ -28,6 +28,11 @@ def xapp(tmp_path: Path) -> Path:
     ("arguments", "words"),
     [
         (("--autonomy", "full"), "--autonomy 'full': want one of observe, recommend, act"),
+        (("--autonomy", "weigher=full"), "--autonomy 'full': want one of observe, recommend, act"),
+        (("--autonomy", "weigh=act"), "--autonomy 'weigh=act': no xApp 'weigh' is let in; there is weigher"),
+        (("--priority", "w=3"), "--priority 'w=3': no xApp 'w' is let in; there is weigher"),
+        (("--priority", "3"), "--priority '3': want NAME=N, N a whole number; the higher displaces"),
+        (("--priority", "weigher=high"), "--priority 'weigher=high': want NAME=N, N a whole number"),
         (("--set", "gain"), "--set 'gain': want NAME=VALUE"),
         (("--set", "=3"), "--set '=3': want NAME=VALUE"),
         (("--set", "gian=3"), "weigher has no setting 'gian'; it has: gain"),
@@ -35,7 +40,7 @@ def xapp(tmp_path: Path) -> Path:
         (("--set", "gain=11"), "weigher: setting gain: got 11, want float in [0.0, 10.0]"),
         (("--set", "gain=NaN"), "weigher: setting gain: got nan, want float"),
         (("--set", "gain=[1]"), "weigher: setting gain: got [1], want float"),
-        (("--override", "lod=1"), "lod: got 1, want no such field"),
+        (("--override", "lod=1"), "lod: got 1, want no such field; there is load"),
         (("--override", "load=-1"), "load: got -1"),
         (("--override", "load=NaN"), "load: got nan, want a finite number"),
         (("--override", "no.where=1"), "override no.where: got no section no"),
@@ -187,6 +192,17 @@ def test_an_xapp_that_reads_what_the_node_does_not_measure_is_one_line(
 def test_two_xapps_of_one_name_are_refused(ranloop: Command, tmp_path: Path) -> None:
     folders = [write_xapp(tmp_path / at, text=MANIFEST.format(name="twin")) for at in ("a", "b")]
     assert "two of the xApps have the same name: twin, twin" in ranloop("run", *folders, *NODE).complaint
+    let_in = [word for folder in folders for word in ("--allow", folder)]
+    hosted = ranloop("host", "sim:one-cell", *let_in, "--bus", "memory://x")
+    assert hosted.complaint == "two of the xApps have the same name: twin, twin"
+
+
+def test_a_bus_where_nobody_can_be_is_one_line(ranloop: Command, xapp: Path) -> None:
+    complaint = ranloop("run", xapp, "--bus", "memory://x").complaint
+    assert (
+        complaint
+        == "--bus memory://x is inside one process, and no host is in this one; give --node, or a broker"
+    )
 
 
 # Models
@@ -319,11 +335,9 @@ def test_a_record_folder_that_cannot_be_written_is_one_line_before_the_run(
         assert f"{folder}: cannot be written" in ranloop(*command, folder).complaint
 
 
-def test_an_audit_file_that_cannot_be_written_is_told_and_the_run_goes_on(
+def test_an_audit_file_that_cannot_be_written_stops_the_start(
     ranloop: Command, xapp: Path, blocked: Path
 ) -> None:
-    outcome = ranloop("host", "sim:one-cell", "--allow", xapp, "--bus", "memory://x", "--duration-s", "0.2",
-                      "--speed", "100", "--audit", blocked)  # fmt: skip
-    assert outcome.code == 0
-    assert outcome.err.count("audit_file_not_writable") == 1
-    assert "ran_time_s: 0.2" in outcome.out
+    for command in (("run", xapp, *NODE), ("host", "sim:one-cell", "--allow", xapp, "--bus", "memory://x")):
+        complaint = ranloop(*command, "--duration-s", "0.2", "--audit", blocked).complaint
+        assert complaint == f"audit log {blocked}: cannot be written (Not a directory)"

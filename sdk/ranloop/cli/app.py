@@ -46,6 +46,22 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
 ]
+Autonomy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--autonomy",
+        metavar="[NAME=]LEVEL",
+        help="The guard's limit: observe | recommend | act, for all xApps or for NAME; repeatable. Default: act.",
+    ),
+]
+Priority = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--priority",
+        metavar="NAME=N",
+        help="An xApp's priority: the higher displaces what the lower has set; repeatable. Default: 0.",
+    ),
+]
 
 
 @app.callback()
@@ -72,6 +88,7 @@ def demo(
 
 @app.command()
 def run(
+    context: typer.Context,
     xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", exists=False)],
     node: Annotated[
         str,
@@ -87,9 +104,8 @@ def run(
     settings: Settings = None,
     model: Models = None,
     override: Overrides = None,
-    autonomy: Annotated[
-        str, typer.Option(help="observe | recommend | act; the guard's limit, with --node.")
-    ] = "act",
+    autonomy: Autonomy = None,
+    priority: Priority = None,
     audit: Audit = None,
     record: Record = None,
     profile: NodeProfile = "",
@@ -101,7 +117,9 @@ def run(
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
     from ranloop.cli.run import join_bus, run_on_node
+    from ranloop.cli.ways import idle_in_run, refuse_idle
 
+    refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
     if node:
         raise typer.Exit(
             run_on_node(
@@ -112,7 +130,8 @@ def run(
                 settings=settings or [],
                 models=model or [],
                 overrides=override or [],
-                autonomy=autonomy,
+                autonomy=autonomy or [],
+                priorities=priority or [],
                 profile=profile,
                 audit=audit,
                 record=record,
@@ -126,7 +145,6 @@ def run(
             settings=settings or [],
             models=model or [],
             duration_s=duration_s,
-            profile=profile,
             lockstep=lockstep,
             host=host,
             json_output=json_output,
@@ -136,6 +154,7 @@ def run(
 
 @app.command()
 def host(
+    context: typer.Context,
     node: Annotated[str, typer.Argument(help="sim:SCENARIO or replay:PATH")],
     allow: Annotated[
         list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")
@@ -145,11 +164,22 @@ def host(
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
     override: Overrides = None,
-    autonomy: Annotated[str, typer.Option(help="observe | recommend | act, for all xApps.")] = "act",
+    autonomy: Autonomy = None,
+    priority: Priority = None,
     profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")
     ] = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option(help="In lockstep: wall-clock patience for the xApps, at the start and each step."),
+    ] = 30.0,
+    on_timeout: Annotated[
+        Literal["fail", "drop", "hold"],
+        typer.Option(
+            help="In lockstep, of an xApp that does not answer: end, leave it out, or this step only."
+        ),
+    ] = "fail",
     speed: Annotated[
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
@@ -159,7 +189,9 @@ def host(
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
     from ranloop.cli.host import run_host
+    from ranloop.cli.ways import idle_in_host, refuse_idle
 
+    refuse_idle(context, idle_in_host(node=node, lockstep=lockstep))
     raise typer.Exit(
         run_host(
             node,
@@ -169,9 +201,12 @@ def host(
             seed=seed,
             duration_s=duration_s,
             overrides=override or [],
-            autonomy=autonomy,
+            autonomy=autonomy or [],
+            priorities=priority or [],
             profile=profile,
             lockstep=lockstep,
+            timeout_s=timeout_s,
+            on_timeout=on_timeout,
             speed=speed,
             audit=audit,
             record=record,

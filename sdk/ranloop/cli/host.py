@@ -11,7 +11,8 @@ from pathlib import Path
 from ranloop.bus import Will, open_bus, without_password
 from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_host_name, check_positive, parse_autonomy
+from ranloop.cli.values import check_host_name, check_positive, parse_autonomies, parse_priorities
+from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
@@ -23,10 +24,11 @@ from ranloop.node import (
     Registration,
     RunSummary,
 )
+from ranloop.node.lockstep import OnTimeout
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Presence
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("run_host",)
 
@@ -40,31 +42,31 @@ def run_host(
     seed: int,
     duration_s: float | None,
     overrides: Sequence[str],
-    autonomy: str,
+    autonomy: Sequence[str],
+    priorities: Sequence[str],
     profile: str,
     lockstep: bool,
+    timeout_s: float,
+    on_timeout: OnTimeout,
     speed: float,
     audit: Path | None,
     record: Path | None,
     json_output: bool,
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
-    level = parse_autonomy(autonomy)
     check_host_name(name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
-    xapps = {
-        m.name: Registration(rights=m.rights, autonomy=level, encoding=m.encoding)
-        for m in map(load_manifest, allow)
-    }
+    check_positive("--timeout-s", timeout_s)
+    xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     will = Will(topic=topics.presence(name), payload=encode(Presence(name=name, alive=False)))
     with contextlib.ExitStack() as stack:
+        log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will)))
         stack.enter_context(leave_will_on_error(bus))
-        log = stack.enter_context(AuditLog(audit))
         observers: list[Observer] = (
             [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
         )
@@ -81,8 +83,14 @@ def run_host(
         facts: dict[str, object]
         if lockstep:
             until_ns = None if duration_s is None else round(duration_s * 1e9)
-            summary = done = LockstepHost(host, observers=observers).run(until_ns)
-            facts = {"steps": done.steps, "trace_hash": done.trace_hash}
+            loop = LockstepHost(host, observers=observers)
+            summary = done = loop.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
+            facts = {
+                "steps": done.steps,
+                "trace_hash": done.trace_hash,
+                "timeouts": done.n_timeouts,
+                "xapps_dropped": list(done.dropped_xapps),
+            }
         else:
             live = LiveHost(host, speed=speed, observers=observers)
             stop_on_signals(live.stop)
@@ -100,3 +108,22 @@ def run_host(
         else "\n".join(f"{key}: {value}" for key, value in facts.items())
     )
     return 0
+
+
+def _registrations(
+    manifests: Sequence[Manifest], autonomy: Sequence[str], priorities: Sequence[str]
+) -> dict[str, Registration]:
+    """Whom the operator lets in, how far each may go, and whom it displaces."""
+    names = [manifest.name for manifest in manifests]
+    if len(set(names)) < len(names):
+        raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
+    levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
+    return {
+        manifest.name: Registration(
+            rights=manifest.rights,
+            autonomy=levels[manifest.name],
+            priority=ranks[manifest.name],
+            encoding=manifest.encoding,
+        )
+        for manifest in manifests
+    }

@@ -13,8 +13,15 @@ from typing import Any, TypeVar
 from ranloop.bus import Will, open_bus
 from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_host_name, check_positive, parse_autonomy, parse_pairs
-from ranloop.embedded import EmbeddedRun, run_embedded
+from ranloop.cli.summaries import plain_summaries
+from ranloop.cli.values import (
+    check_host_name,
+    check_positive,
+    parse_autonomies,
+    parse_pairs,
+    parse_priorities,
+)
+from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog
 from ranloop.node import Recorder
@@ -41,23 +48,25 @@ def run_on_node(
     settings: Sequence[str],
     models: Sequence[str],
     overrides: Sequence[str],
-    autonomy: str,
+    autonomy: Sequence[str],
+    priorities: Sequence[str],
     profile: str,
     audit: Path | None,
     record: Path | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print what came of it."""
-    level = parse_autonomy(autonomy)
     check_positive("--duration-s", duration_s)
     manifests = [load_manifest(folder) for folder in folders]
+    names = [manifest.name for manifest in manifests]
+    levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
     given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
+        log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
-        log = stack.enter_context(AuditLog(audit))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
         stack.enter_context(_prints_to_stderr(json_output))
         run = run_embedded(
@@ -65,12 +74,21 @@ def run_on_node(
             folders,
             settings=given,
             models=chosen,
-            autonomy=level,
+            autonomy=levels,
+            priorities=ranks,
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             audit=log,
             observers=[recorder] if recorder else (),
         )
-    _show(run, json_output=json_output)
+    summary = run.summary
+    facts = {
+        "ran_time_s": summary.ran_time_ns / 1e9,
+        "steps": summary.steps,
+        "reports": summary.n_reports,
+        "targets": dict(summary.outcomes),
+        "trace_hash": summary.trace_hash,
+    }
+    _show(facts, run.xapps, json_output=json_output)
     return 0
 
 
@@ -81,7 +99,6 @@ def join_bus(
     settings: Sequence[str],
     models: Sequence[str],
     duration_s: float | None,
-    profile: str,
     lockstep: bool,
     host: str,
     json_output: bool,
@@ -89,9 +106,9 @@ def join_bus(
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
     check_host_name(host)
-    if profile:
+    if url.startswith("memory:"):
         raise RanloopError(
-            "--profile narrows a node: give it with --node, or to the process that has the node, ranloop host"
+            f"--bus {url} is inside one process, and no host is in this one; give --node, or a broker"
         )
     if len(folders) != 1:
         raise RanloopError(
@@ -120,8 +137,7 @@ def join_bus(
             stats = LiveRunner(instance, bus).run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
-    summary = {"xapps": {instance.name: dict(instance.summary())}, **facts}
-    print(json.dumps(summary, indent=2) if json_output else _lines(summary))
+    _show(facts, {instance.name: instance.summary()}, json_output=json_output)
     return 0
 
 
@@ -151,17 +167,17 @@ def _prints_to_stderr(active: bool) -> Iterator[None]:
         yield
 
 
-def _show(run: EmbeddedRun, *, json_output: bool) -> None:
-    summary = run.summary
-    facts = {
-        "ran_time_s": summary.ran_time_ns / 1e9,
-        "steps": summary.steps,
-        "reports": summary.n_reports,
-        "targets": dict(summary.outcomes),
-        "trace_hash": summary.trace_hash,
-        "xapps": {name: dict(found) for name, found in run.xapps.items()},
-    }
-    print(json.dumps(facts, indent=2) if json_output else _lines(facts))
+def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:
+    """Print what came of a run, and of it all that can be printed.
+
+    Raises:
+        RanloopError: What an xApp said is nothing that can be told.
+    """
+    summaries, complaints = plain_summaries(told)
+    facts = {**facts, "xapps": summaries}
+    print(json.dumps(facts, indent=2) if json_output else _lines(facts), flush=True)
+    if complaints:
+        raise RanloopError("; ".join(complaints))
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> str:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
+from ranloop.vocabulary.near import near_matches
 from ranloop.wire.topics import is_topic_level
 
-__all__ = ("check_host_name", "check_positive", "parse_autonomy", "parse_pairs")
+__all__ = (
+    "check_host_name",
+    "check_positive",
+    "parse_autonomies",
+    "parse_autonomy",
+    "parse_pairs",
+    "parse_priorities",
+)
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -53,6 +61,48 @@ def parse_autonomy(text: str) -> Autonomy:
         return Autonomy(text)
     except ValueError:
         raise RanloopError(f"--autonomy {text!r}: want one of {', '.join(Autonomy)}") from None
+
+
+def parse_autonomies(texts: Sequence[str], xapps: Collection[str]) -> dict[str, Autonomy]:
+    """The level of each xApp: `LEVEL` is for all, `NAME=LEVEL` for one; of two words about the same the last counts.
+
+    Raises:
+        RanloopError: No such xApp, or no such level.
+    """
+    for_all, own = Autonomy.ACT, dict[str, Autonomy]()
+    for text in texts:
+        name, equals, level = text.rpartition("=")
+        if equals:
+            own[_known("--autonomy", text, name, xapps)] = parse_autonomy(level)
+        else:
+            for_all = parse_autonomy(level)
+    return {xapp: own.get(xapp, for_all) for xapp in xapps}
+
+
+def parse_priorities(texts: Sequence[str], xapps: Collection[str]) -> dict[str, int]:
+    """The priority of each xApp, from `NAME=N`; 0 where none is given.
+
+    Raises:
+        RanloopError: No such xApp, or no whole number.
+    """
+    priorities = dict.fromkeys(xapps, 0)
+    for text in texts:
+        name, equals, number = text.partition("=")
+        try:
+            priority = int(number)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise RanloopError(f"--priority {text!r}: want NAME=N, N a whole number; the higher displaces")
+        priorities[_known("--priority", text, name, xapps)] = priority
+    return priorities
+
+
+def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:
+    if name not in xapps:
+        there = ", ".join(near_matches(name, xapps) or xapps) or "no xApp at all"
+        raise RanloopError(f"{option} {text!r}: no xApp {name!r} is let in; there is {there}")
+    return name
 
 
 def check_host_name(name: str) -> None:

@@ -1,7 +1,8 @@
 """The audit log: which report and which models led to which decision, what the guard said, what the node did.
 
-The newest records in memory, and a file of JSON lines if a path is given. A file that cannot be written costs one warning
-and is counted; the log goes on in memory, because a full disk must not stop a network.
+The newest records in memory, and a file of JSON lines if a path is given. A file that cannot be opened is an error at the
+start. One that can no longer be written costs one warning and is counted; the log goes on in memory, because a full disk
+must not stop a network.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import structlog
 
 from ranloop.closing import Closing
+from ranloop.errors import NodeError
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 log = structlog.get_logger(__name__)
@@ -97,6 +99,9 @@ class AuditLog(Closing):
     """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager.
 
     Fewer than `capacity` stay in memory where they have more than `MAX_TARGETS` targets together.
+
+    Raises:
+        NodeError: The file cannot be opened.
     """
 
     def __init__(self, path: Path | None = None, *, capacity: int = 10_000) -> None:
@@ -111,7 +116,7 @@ class AuditLog(Closing):
             try:
                 self._file = path.open("ab", buffering=0)  # whole lines survive a crash
             except OSError as error:
-                self._give_up(error)
+                raise NodeError(f"audit log {path}: cannot be written ({error.strerror})") from error
 
     def add(self, record: AuditRecord) -> None:
         self._ring.append(record)
@@ -129,10 +134,7 @@ class AuditLog(Closing):
         except OSError as error:
             self.n_not_written += 1
             self.close()
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        log.warning("audit_file_not_writable", path=str(self._path), reason=error.strerror)
+            log.warning("audit_file_not_writable", path=str(self._path), reason=error.strerror)
 
     def __len__(self) -> int:
         return len(self._ring)

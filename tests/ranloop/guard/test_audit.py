@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from ranloop.errors import NodeError
 from ranloop.guard import AuditLog, AuditRecord, Guard, verdict_counts
 from ranloop.vocabulary import SetUeWeight
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
@@ -68,13 +69,10 @@ def test_memory_is_bounded_in_targets_too(batch: BatchFactory) -> None:
     assert (len(log), log.n_records, next(iter(log)).ran_time_ns) == (64, 70, 6)
 
 
-def test_a_file_that_cannot_be_opened_costs_one_warning(tmp_path: Path) -> None:
-    with capture_logs() as logs:
-        log = AuditLog(tmp_path / "no" / "such" / "folder" / "audit.jsonl")
-        for k in range(3):
-            log.add(note(k))
-    assert [event["event"] for event in logs] == ["audit_file_not_writable"]
-    assert (len(log), log.n_not_written) == (3, 3)
+def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such" / "folder" / "audit.jsonl"
+    with pytest.raises(NodeError, match=r"audit\.jsonl: cannot be written \(No such file or directory\)"):
+        AuditLog(path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

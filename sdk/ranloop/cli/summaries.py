@@ -1,0 +1,58 @@
+"""What xApps had to say at the end, as JSON can carry it: a NumPy value is a number, NaN is null."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ("plain_summaries",)
+
+
+def plain_summaries(told: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
+    """What each xApp's `@app.summary` function returned; None, and a complaint, where JSON has nothing like it."""
+    summaries: dict[str, Any] = {}
+    complaints = []
+    for xapp, found in told.items():
+        try:
+            summaries[xapp] = _table(found, "")
+        except (TypeError, RecursionError) as error:
+            summaries[xapp] = None
+            complaints.append(f"{xapp}: its @app.summary function returned {error}")
+    return summaries, complaints
+
+
+def _table(value: object, where: str) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{type(value).__name__}, want a dict")
+    return {_key(key, where): _plain(found, f"{where}.{key}".lstrip(".")) for key, found in value.items()}
+
+
+def _key(key: object, where: str) -> str | int | float | None:
+    key = key.item() if isinstance(key, np.generic) else key
+    if key is None or isinstance(key, str | int | float):
+        return key
+    raise TypeError(f"the key {key!r}{f' in {where}' if where else ''}, want text or a number")
+
+
+def _plain(value: object, where: str) -> Any:
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return _table(value, where)
+        case list() | tuple():
+            return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        case np.ndarray():
+            return _plain(value.tolist(), where)
+        case np.floating():
+            return _plain(float(value), where)
+        case np.generic() if not isinstance(item := value.item(), np.generic):
+            return _plain(item, where)
+    raise TypeError(
+        f"{type(value).__name__} as {where}, which JSON does not have; want numbers, text, lists, dicts"
+    )

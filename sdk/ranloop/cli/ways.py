@@ -1,0 +1,49 @@
+"""Which options belong to which way of running: what nothing would read is refused, not ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import typer
+
+from ranloop.errors import RanloopError
+
+__all__ = ("idle_in_host", "idle_in_run", "refuse_idle")
+
+_HOSTS = ("seed", "override", "profile", "autonomy", "priority", "audit", "record")
+
+
+def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
+    """Parameters of `ranloop run` that would be ignored in this way of running, and what to do instead."""
+    if node:
+        on_a_bus = dict.fromkeys(("bus", "lockstep", "host"), "belongs to a bus; with --node there is none")
+        return on_a_bus | _idle_at(node)
+    idle = dict.fromkeys(_HOSTS, "belongs to --node; on a bus the host says it: ranloop host … {option}")
+    if lockstep:
+        return idle | {"duration_s": "is the host's to say in lockstep: ranloop host … --lockstep {option}"}
+    return idle | {"host": "belongs to --lockstep; a live xApp joins every host on the bus"}
+
+
+def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
+    """The same for `ranloop host`."""
+    if lockstep:
+        return {"speed": "belongs to a live host; in lockstep time waits for the xApps"} | _idle_at(node)
+    on_answers = dict.fromkeys(("timeout_s", "on_timeout"), "belongs to --lockstep; a live host never waits")
+    return on_answers | _idle_at(node)
+
+
+def _idle_at(node: str) -> dict[str, str]:
+    return {"seed": "belongs to sim:…; a recording draws nothing"} if node.startswith("replay:") else {}
+
+
+def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
+    """Refuse what was typed in vain; an environment variable may stand for another command.
+
+    Raises:
+        RanloopError: One of `idle` was typed.
+    """
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name, why in idle.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise RanloopError(f"{options[name]} {why.format(option=options[name])}")
