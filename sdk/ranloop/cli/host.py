@@ -11,7 +11,7 @@ from pathlib import Path
 from ranloop.bus import Will, open_bus, without_password
 from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_host_name, check_positive, parse_autonomies, parse_priorities
+from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog
 from ranloop.node import (
@@ -54,7 +54,7 @@ def run_host(
     json_output: bool,
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
-    check_host_name(name)
+    check_name("host", name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)

@@ -15,7 +15,7 @@ from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
 from ranloop.cli.values import (
-    check_host_name,
+    check_name,
     check_positive,
     parse_autonomies,
     parse_pairs,
@@ -105,7 +105,7 @@ def join_bus(
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
-    check_host_name(host)
+    check_name("host", host)
     if url.startswith("memory:"):
         raise RanloopError(
             f"--bus {url} is inside one process, and no host is in this one; give --node, or a broker"
