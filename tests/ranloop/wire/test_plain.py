@@ -124,9 +124,9 @@ def test_the_shortest_decimal_is_what_numpy_prints(value: float) -> None:
 
 
 def test_six_digits_are_enough_for_what_has_no_more() -> None:
-    # 0.000277: nine digits of its float32 are 0.000277000014, eight and seven more than it needs.
-    written = np.array([0.1, 2.77e-4, 1.0 / 3.0, 16777216.0], np.float32)
-    assert shortest(written).tolist() == [0.1, 0.000277, 0.33333334, 16777216.0]
+    # Seven digits of the float32 that is nearest to 0.000976565 are 0.0009765649.
+    written = np.array([0.1, 0.000976565, 1 / 3, 16777216], np.float32)
+    assert shortest(written).tolist() == [0.1, 0.000976565, 0.33333334, 16777216.0]
 
 
 def test_a_tenth_is_a_tenth() -> None:
