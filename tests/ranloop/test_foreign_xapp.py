@@ -62,7 +62,7 @@ def test_its_folder_is_checked_by_its_manifest_and_not_run(ranloop: Command) -> 
     checked = ranloop("check", FOLDER, "--json")
     assert checked.code == 0
     assert json.loads(checked.out)[0]["reads"] == ["ue/100 ms: DRB.UEThpDl"]
-    complaint = ranloop("run", FOLDER, "--node", "sim:one-cell").complaint
+    complaint = ranloop("run", FOLDER).complaint
     assert complaint.endswith("start yourself, and let in with `ranloop host NODE --allow`")
 
 
