@@ -272,8 +272,8 @@ def replace_model(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a,b\n1,2\n", "no G-NetTrack log: lacks Timestamp"),
-        ("", "no G-NetTrack log"),
+        ("a,b\n1,2\n", "no G-NetTrack log: its columns are a, b; it lacks Timestamp"),
+        ("", "no G-NetTrack log: its columns are none; it lacks Timestamp"),
         ("\x00" * 50, "day.csv"),
     ],
 )

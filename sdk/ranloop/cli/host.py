@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import Will, open_bus, without_password
-from ranloop.cli.opening import open_node
+from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
 from ranloop.errors import ManifestError
@@ -101,6 +101,7 @@ def run_host(
             "reports": summary.n_reports,
             "targets": dict(summary.outcomes),
             "messages_dropped": summary.n_dropped,
+            **gaps(world),
         }
     print(
         json.dumps(facts, indent=2)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import Will, open_bus
-from ranloop.cli.opening import open_node
+from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
 from ranloop.cli.values import (
@@ -87,6 +87,7 @@ def run_on_node(
         "reports": summary.n_reports,
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
+        **gaps(world),
     }
     _show(facts, run.xapps, json_output=json_output)
     return 0
