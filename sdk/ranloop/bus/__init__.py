@@ -2,6 +2,7 @@
 
 from ranloop.bus.base import Bus, BusStats, Handler, Subscription, Will
 from ranloop.bus.broker import Broker, broker_kinds_available
+from ranloop.bus.lifesign import LifeSign, is_question, new_run, will_of
 from ranloop.bus.opening import open_bus, without_password
 
 __all__ = (
@@ -9,9 +10,13 @@ __all__ = (
     "Bus",
     "BusStats",
     "Handler",
+    "LifeSign",
     "Subscription",
     "Will",
     "broker_kinds_available",
+    "is_question",
+    "new_run",
     "open_bus",
+    "will_of",
     "without_password",
 )

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ranloop.bus import Will, open_bus, without_password
-from ranloop.cli.opening import gaps, open_node
+from ranloop.bus import new_run, open_bus, will_of, without_password
+from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
+from ranloop.cli.values import check_host_name, check_positive, parse_autonomies, parse_priorities
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog
 from ranloop.node import (
@@ -25,9 +25,6 @@ from ranloop.node import (
     RunSummary,
 )
 from ranloop.node.lockstep import OnTimeout
-from ranloop.wire import topics
-from ranloop.wire.codec import encode
-from ranloop.wire.messages import Presence
 from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("run_host",)
@@ -54,23 +51,23 @@ def run_host(
     json_output: bool,
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
-    check_name("host", name)
+    check_host_name(name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
-    will = Will(topic=topics.presence(name), payload=encode(Presence(name=name, alive=False)))
+    run = new_run()
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
-        bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will)))
+        bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         stack.enter_context(leave_will_on_error(bus))
         observers: list[Observer] = (
             [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
         )
-        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log)
+        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log, run=run)
         told = (
             sys.stderr if json_output else sys.stdout
         )  # with --json, standard output is for the one document
@@ -101,7 +98,6 @@ def run_host(
             "reports": summary.n_reports,
             "targets": dict(summary.outcomes),
             "messages_dropped": summary.n_dropped,
-            **gaps(world),
         }
     print(
         json.dumps(facts, indent=2)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ranloop.bus import Will, open_bus
-from ranloop.cli.opening import gaps, open_node
+from ranloop.bus import open_bus, will_of
+from ranloop.cli.opening import open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
 from ranloop.cli.values import (
-    check_name,
+    check_host_name,
     check_positive,
     parse_autonomies,
     parse_pairs,
@@ -25,9 +25,6 @@ from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog
 from ranloop.node import Recorder
-from ranloop.wire import topics
-from ranloop.wire.codec import encode
-from ranloop.wire.messages import Presence
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -87,7 +84,6 @@ def run_on_node(
         "reports": summary.n_reports,
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
-        **gaps(world),
     }
     _show(facts, run.xapps, json_output=json_output)
     return 0
@@ -106,7 +102,7 @@ def join_bus(
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
-    check_name("host", host)
+    check_host_name(host)
     if url.startswith("memory:"):
         raise RanloopError(
             f"--bus {url} is inside one process, and no host is in this one; give --node, or a broker"
@@ -122,8 +118,7 @@ def join_bus(
         models=_model_folders(models),
         incarnation=incarnation,
     )
-    farewell = encode(Presence(name=instance.name, alive=False))
-    will = Will(topic=topics.presence(instance.name), payload=farewell)
+    will = will_of(instance.name, instance.run)
     with (
         contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus,
         leave_will_on_error(bus),

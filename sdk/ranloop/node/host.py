@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import structlog
 
-from ranloop.bus import Bus
+from ranloop.bus import Bus, LifeSign
 from ranloop.errors import NodeError
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights, StreamRight
 from ranloop.guard.results import Verdicts
@@ -26,7 +26,6 @@ from ranloop.wire.messages import (
     Cause,
     Encoding,
     Message,
-    Presence,
     Report,
     Result,
     Status,
@@ -62,9 +61,11 @@ class NodeHost:
         name: Of this host; one level of a topic.
         xapps: Name -> registration. Nobody else is heard, and nothing that none of them reads is collected.
         audit: Where verdicts go; a log in memory if left out.
+        run: Of this start, as in the will of the bus; a new one if left out.
 
     Raises:
         NodeError: An xApp reads a stream that no node of this world offers.
+        BusError: A living host has this name or one of the nodes; see `LifeSign`, which may raise it in a later poll as well.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class NodeHost:
         name: str = "host",
         xapps: Mapping[str, Registration],
         audit: AuditLog | None = None,
+        run: str = "",
     ) -> None:
         self.world, self.bus, self.name = world, bus, name
         self.xapps = dict(sorted(xapps.items()))
@@ -95,6 +97,9 @@ class NodeHost:
         self._wanted = _merged(self.streams.values())
         in_json = _merged(self.streams[name] for name, xapp in self.xapps.items() if xapp.encoding == "json")
         self._wanted_in_json = {stream: tuple(sorted(names)) for stream, names in in_json.items()}
+        facts = {"kind": "node-host", "nodes": list(self.guards), "xapps": list(self.xapps)}
+        self._sign = LifeSign(bus, name, facts, run=run, untrusted=self.xapps)
+        self._sign.claim()
 
     def _guard(self, catalogue: Catalogue) -> Guard:
         delay_ns = round(catalogue.control_delay_ms * _NS_PER_MS)
@@ -109,12 +114,18 @@ class NodeHost:
         return guard
 
     def announce(self, *, alive: bool) -> None:
-        """Publish the life sign and, when alive, the catalogues; all retained."""
-        for catalogue in self.world.catalogues if alive else ():
+        """Publish the life sign and, when alive, the catalogues; all retained. After a reconnection it asks first.
+
+        Raises:
+            BusError: While we were away another host has come in our place.
+        """
+        if not alive:
+            self._sign.withdraw()
+            return
+        self._sign.claim()
+        for catalogue in self.world.catalogues:
             self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
-        facts = {"kind": "node-host", "nodes": list(self.guards), "xapps": list(self.xapps)}
-        presence = Presence(name=self.name, alive=alive, facts=facts)
-        self.bus.publish(topics.presence(self.name), encode(presence), qos=1, retain=True)
+        self._sign.show()
 
     def publish_reports(self, reports: Sequence[Report]) -> None:
         """Send reports to whoever reads their streams: first all in binary, then what is also read in JSON."""

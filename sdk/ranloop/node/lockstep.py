@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, Protocol
 
+from ranloop.bus import is_question
 from ranloop.errors import LockstepError, WireError
 from ranloop.node.host import NodeHost
 from ranloop.node.summary import RunSummary, Trace
@@ -303,10 +304,15 @@ class LockstepHost:
         except WireError as error:
             self.host.drop(sender, now_ns, str(error))
             return
+        if is_question(presence):
+            return  # a namesake of the xApp, which it turns away
         if self._running and sender in self._taking_part:
+            run = self._present[sender].facts.get("run")
             if not presence.alive:
+                if presence.facts.get("run") not in (None, run):
+                    return  # of an earlier one that died: its will is late
                 raise LockstepError(f"{sender} went away at {now_ns / 1e9:g} s, in the middle of the run")
-            if presence.facts.get("run") != self._present[sender].facts.get("run"):
+            if presence.facts.get("run") != run:
                 raise LockstepError(f"{sender} was restarted at {now_ns / 1e9:g} s, in the middle of the run")
         self._present[sender] = presence
 

@@ -6,7 +6,6 @@ The lockstep runner, the live runner and a unit test drive the same object, whic
 from __future__ import annotations
 
 import inspect
-import secrets
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
 from ranloop.inference import load_model
 from ranloop.vocabulary import Action, Kind
@@ -59,7 +59,7 @@ class Instance:
         self.app = package.app
         self.manifest = package.manifest
         self.name = package.manifest.name
-        self.run = secrets.token_hex(8)  # another one after each start: how a host notices a restart
+        self.run = new_run()  # how a host notices a restart
         self._incarnation = incarnation
         self._seq = 0
         places = self.manifest.model_folders(package.folder, models or {})

@@ -19,7 +19,7 @@ from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
-from ranloop.xapp.lockstep import announce
+from ranloop.xapp.lockstep import life_sign
 
 __all__ = ("LiveRunner", "LiveStats")
 
@@ -78,8 +78,9 @@ class LiveRunner:
         self._reconnects = bus.stats.reconnects
         now = clock()
         self._due = {name: now + period_ms / 1e3 for name, period_ms in instance.timers.items()}
+        self._sign = life_sign(bus, instance)
         bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
-        announce(bus, instance, alive=True)
+        self._sign.show()
 
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
         """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
@@ -97,14 +98,15 @@ class LiveRunner:
                 self._give_up_on_silent_nodes()
             self._end_what_is_open()
         finally:
-            announce(self._bus, self.instance, alive=False)
+            self._sign.withdraw()
         return self.stats
 
     def _stay_known(self) -> None:
         """Show the life sign again after a reconnection: a broker that was restarted has forgotten it."""
         if self._bus.stats.reconnects != self._reconnects:
             self._reconnects = self._bus.stats.reconnects
-            announce(self._bus, self.instance, alive=True)
+            self._sign.claim()
+            self._sign.show()
 
     def _end_what_is_open(self) -> None:
         """Take the answers that are there, end the rest as UNKNOWN."""

@@ -6,11 +6,11 @@ import time
 
 import structlog
 
-from ranloop.bus import Bus, Subscription
+from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
-from ranloop.wire.messages import Answer, Presence
+from ranloop.wire.messages import Answer
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
@@ -31,24 +31,31 @@ class LockstepRunner:
         self._host = host
         self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
         self._answer = b""
+        self._heard_at_s, self._host_was_there = float("-inf"), False
         self._failure, self._failed_at_s = "", 0.0
+        self._sign = life_sign(bus, instance)
         self._subscription: Subscription = bus.subscribe(
             topics.step(host, instance.name), self._on_step, qos=1
         )
-        announce(bus, instance, alive=True)
+        self._sign.show()
 
     def run(self, *, timeout_s: float = 60.0) -> None:
         """Answer steps until the host says that it was the last.
 
         Raises:
-            LockstepError: The xApp's code raised (the text carries its author's frames; the host has heard of it), or
-                the host was silent for `timeout_s`.
+            LockstepError: The xApp's code raised (the text carries its author's frames; the host has heard of it), the
+                host went away, or it was silent for `timeout_s`.
         """
-        heard = time.monotonic()
+        began_s = time.monotonic()
         while not self.over:
-            if self._bus.poll(min(timeout_s, 0.5)):
-                heard = time.monotonic()
-            elif time.monotonic() - heard > timeout_s:
+            self._bus.poll(min(timeout_s, 0.5))
+            if self._host in self._sign.others:
+                self._host_was_there = True
+            elif self._host_was_there and not self.over:
+                raise LockstepError(
+                    f"{self.instance.name}: host {self._host!r} went away in the middle of the run, after step {self._last[0]}"
+                )
+            if not self.over and time.monotonic() - max(began_s, self._heard_at_s) > timeout_s:
                 raise LockstepError(
                     f"{self.instance.name}: no step from host {self._host!r} for {timeout_s:.0f} s; is it running?"
                 )
@@ -59,7 +66,7 @@ class LockstepRunner:
     def close(self) -> None:
         """Leave: stop listening and withdraw the life sign."""
         self._subscription.cancel()
-        announce(self._bus, self.instance, alive=False)
+        self._sign.withdraw()
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
         try:
@@ -68,6 +75,7 @@ class LockstepRunner:
             self.malformed += 1
             log.warning("step_ignored", xapp=self.instance.name, reason=str(error))
             return
+        self._heard_at_s = time.monotonic()
         last_step, last_payload = self._last
         if (
             payload != last_payload
@@ -83,14 +91,18 @@ class LockstepRunner:
         self._bus.publish(topics.answer(self.instance.name, self._host), self._answer, qos=1)
 
 
-def announce(bus: Bus, instance: Instance, *, alive: bool) -> None:
-    """Publish an xApp's life sign, retained: its version, streams and timers, so that a host knows what is due."""
+def life_sign(bus: Bus, instance: Instance) -> LifeSign:
+    """An xApp's life sign: its version, streams and timers, so that a host knows what is due.
+
+    Raises:
+        BusError: A living xApp has this name; see `LifeSign`, which may raise it in a later poll as well.
+    """
     facts = {
         "kind": "xapp",
         "version": instance.manifest.version,
-        "run": instance.run,
         "streams": [[stream.level, stream.every_ms] for stream in instance.manifest.streams],
         "timers": instance.timers,
     }
-    presence = Presence(name=instance.name, alive=alive, facts=facts)
-    bus.publish(topics.presence(instance.name), encode(presence), qos=1, retain=True)
+    sign = LifeSign(bus, instance.name, facts, run=instance.run)
+    sign.claim()
+    return sign

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ranloop.bus import is_question
 from ranloop.bus.filters import matches
 from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.cli.operator import publish_orders
@@ -12,6 +13,7 @@ from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration, Virtual
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import Order
 from ranloop.wire.channels import CHANNELS, Channel, Role
+from ranloop.wire.codec import decode_presence
 from ranloop.wire.plain import is_json
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -83,7 +85,8 @@ def check(buses: Sequence[NotingBus]) -> set[str]:
             channel = channel_of(topic)
             seen.add(channel.name)
             assert bus.role in channel.writers, topic
-            assert (qos, retained) == (channel.qos, channel.retained), topic
+            is_asked = channel.name == "presence" and is_question(decode_presence(payload))
+            assert (qos, retained) == (channel.qos, channel.retained and not is_asked), topic
             assert (
                 channel.forms == ("json",) or ("json" if is_json(payload) else "binary") in channel.forms
             ), topic
@@ -103,8 +106,9 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
     host, operator = NotingBus("live", "host"), NotingBus("live", "operator")
     xapps = [NotingBus("live", "xapp") for _ in instances]
     live = LiveHost(NodeHost(ToyWorld(), host, xapps=registered), clock=Room([*xapps, operator]))
-    orders = Order(id="0", kill=False), Order(id="1", xapp="json", autonomy="act")
-    publish_orders(operator, [("toy-1", order) for order in orders])
+    publish_orders(
+        operator, ["toy-1"], [Order(id="0", kill=False), Order(id="1", xapp="json", autonomy="act")]
+    )
     for instance, bus in zip(instances, xapps, strict=True):
         LiveRunner(instance, bus)
     live.run(END_NS / 1e9)

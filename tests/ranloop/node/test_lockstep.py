@@ -18,7 +18,7 @@ from ranloop.testing.worlds import CELL_RATE_KBITS, ToyWorld
 from ranloop.vocabulary import Action, SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import Answer, Cause, Result, Status, Step
+from ranloop.wire.messages import Answer, Cause, Presence, Result, Status, Step
 from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
 
 Connect = Callable[[str], Bus]
@@ -271,6 +271,18 @@ def test_an_xapp_that_dies_or_restarts_in_the_middle_ends_the_run(
     xapp = Unsteady("unsteady", connect("unsteady"), nothing)
     with pytest.raises(LockstepError, match=words):
         lockstep(connect("host"), xapp).run()
+
+
+def test_a_question_of_a_namesake_and_a_late_will_do_not_end_the_run(connect: Connect) -> None:
+    def stir(step: Step) -> list[tuple[str, Action]]:
+        for alive, facts in ((True, {"run": "2", "asks": True}), (False, {"run": "0"})):
+            presence = Presence(name="x", alive=alive, facts=facts)
+            xapp.bus.publish(topics.presence("x"), encode(presence), qos=1)
+        return []
+
+    xapp = ScriptedXApp("x", connect("x"), stir)
+    host = NodeHost(ToyWorld(), connect("host"), xapps={"x": Registration(rights=rights())})
+    assert LockstepHost(host, poll_others=[xapp.bus.poll]).run(500 * MS).steps == 5
 
 
 def test_garbage_and_answers_in_a_foreign_name_are_counted_and_change_nothing(connect: Connect) -> None:

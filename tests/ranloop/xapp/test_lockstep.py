@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ranloop.bus import Bus
+from ranloop.bus import Bus, is_question
 from ranloop.errors import LockstepError
 from ranloop.node import LockstepHost, NodeHost, Registration
 from ranloop.testing import make_report
@@ -46,8 +46,12 @@ def test_each_step_has_one_answer_and_the_last_one_ends_the_run(
     runner.close()
     host.poll()
     assert [(answer.step, len(answer.batches)) for answer in answers] == [(0, 1), (1, 0)]
-    assert [sign.alive for sign in signs] == [True, False]
-    assert signs[0].facts["streams"] == [["ue", 100]]
+    assert [(sign.alive, is_question(sign)) for sign in signs] == [
+        (True, True),
+        (True, False),
+        (False, False),
+    ]
+    assert signs[1].facts["streams"] == [["ue", 100]]
 
 
 def step_bytes(number: int, *, seq: int = 0) -> bytes:
@@ -165,3 +169,31 @@ def test_a_host_that_never_speaks_is_given_up(connect: Callable[[str], Bus], tmp
     runner = LockstepRunner(instance_of(tmp_path / "calm"), connect("calm"))
     with pytest.raises(LockstepError, match=r"calm: no step from host 'host' for 0 s; is it running\?"):
         runner.run(timeout_s=0.05)
+
+
+def test_a_host_that_goes_away_in_the_middle_ends_the_wait_at_once(
+    connect: Callable[[str], Bus], tmp_path: Path
+) -> None:
+    host = connect("host")
+
+    def show(*, alive: bool, run: str) -> None:
+        sign = Presence(name="host", alive=alive, facts={"kind": "node-host", "run": run})
+        host.publish(topics.presence("host"), encode(sign), qos=1, retain=True)
+
+    show(alive=False, run="of the day before")  # nothing to this xApp: it waits for a host to come
+    bus = connect("calm")
+    runner = LockstepRunner(instance_of(tmp_path / "calm"), bus)
+    with pytest.raises(LockstepError, match="no step from host 'host'"):
+        runner.run(timeout_s=0.05)
+    show(alive=True, run="1")
+    host.publish(topics.step("host", "calm"), step_bytes(0))
+    bus.poll()
+    bus.poll()
+    show(alive=False, run="of the day before")  # a late will
+    with pytest.raises(LockstepError, match="no step from host 'host'"):
+        runner.run(timeout_s=0.05)
+    show(alive=False, run="1")
+    with pytest.raises(
+        LockstepError, match=r"^calm: host 'host' went away in the middle of the run, after step 0$"
+    ):
+        runner.run(timeout_s=30.0)
