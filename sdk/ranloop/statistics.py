@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-__all__ = ("Difference", "paired_difference")
+__all__ = ("Difference", "Shown", "paired_difference")
 
 # Student's t, 97.5 % quantile, for 1 to 30 degrees of freedom; the tests hold it against SciPy's.
 _T_975 = (
@@ -15,6 +16,14 @@ _T_975 = (
     2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
     2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
 )  # fmt: skip
+
+
+class Shown(IntEnum):
+    """What an interval shows of a claim, from worse to better: that it is false, nothing, that it is true."""
+
+    NO = 0
+    UNDECIDED = 1
+    YES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +35,19 @@ class Difference:
     high: float
     n: int
 
-    @property
-    def verdict(self) -> str:
-        """ "higher", "lower", or "no difference shown" when the interval holds 0."""
-        if self.low > 0:
-            return "higher"
-        return "lower" if self.high < 0 else "no difference shown"
+    def above(self, bound: float) -> Shown:
+        """Whether the interval shows a mean above `bound`."""
+        if self.low > bound:
+            return Shown.YES
+        return Shown.NO if self.high <= bound else Shown.UNDECIDED
+
+    def scaled(self, factor: float) -> Difference:
+        """In another unit; `factor` is above 0."""
+        return Difference(mean=factor * self.mean, low=factor * self.low, high=factor * self.high, n=self.n)
+
+    def __format__(self, spec: str) -> str:
+        """Mean and interval, each number by `spec`: `-0.7 [-3.2, +1.8]`."""
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:

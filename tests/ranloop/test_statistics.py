@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from ranloop.statistics import paired_difference
+from ranloop.statistics import Difference, Shown, paired_difference
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 31, 32, 60, 200])
@@ -26,11 +26,21 @@ def test_pairing_removes_what_both_share() -> None:
     got = paired_difference([1001.1, 5001.0, 9000.9], old)
     # sd of (1.1, 1.0, 0.9) is 0.1; 4.3027 * 0.1 / sqrt(3) = 0.2484
     assert (got.mean, got.low, got.high) == pytest.approx((1.0, 1 - 0.2484, 1 + 0.2484), abs=1e-3)
-    assert got.verdict == "higher"
+    assert got.above(0.0) is Shown.YES
 
 
-def test_a_difference_within_its_interval_is_not_called_one() -> None:
-    assert paired_difference([1.0, -1.0, 0.5], [0.0, 0.0, 0.0]).verdict == "no difference shown"
+@pytest.mark.parametrize(
+    ("bound", "shown"), [(-4.0, "YES"), (-3.0, "UNDECIDED"), (1.0, "UNDECIDED"), (2.0, "NO")]
+)
+def test_a_bound_inside_the_interval_is_undecided(bound: float, shown: str) -> None:
+    # an interval that ends at the bound lies on its other side: [-3, 2] is not above -3, and nothing of it above 2
+    assert Difference(mean=-0.5, low=-3.0, high=2.0, n=10).above(bound).name == shown
+
+
+def test_it_reads_as_mean_and_interval() -> None:
+    difference = Difference(mean=-0.7, low=-3.2, high=1.8, n=10)
+    assert f"{difference:+.1f}" == "-0.7 [-3.2, +1.8]"
+    assert f"{difference.scaled(10.0):.0f}" == "-7 [-32, 18]"
 
 
 def test_one_pair_is_no_comparison() -> None:

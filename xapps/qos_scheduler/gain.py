@@ -1,10 +1,14 @@
 """What `qos_scheduler` gains, measured: tuned on training drops, judged on held-out ones, drop by drop.
 
-    python xapps/qos_scheduler/gain.py tune        # both sides, on training drops; writes tuned.json
-    python xapps/qos_scheduler/gain.py evaluate    # held-out drops; writes gain.json, the tables and the picture
+    python xapps/qos_scheduler/gain.py tune        # each side on the training drops; writes tuned.json
+    python xapps/qos_scheduler/gain.py evaluate    # held-out drops; writes gain.json, drops.md, the picture; prints as `show`
+    python xapps/qos_scheduler/gain.py show        # the verdicts and the table of the README, from gain.json
+    python xapps/qos_scheduler/gain.py parts       # for how long the users of a drop are seen
 
 Arms: proportional fair with static per-5QI weights (a sweep, its best point is the tuned baseline), the xApp with its
-model, the same triage with the same settings as a rule without a model, and two schedulers that see every queue in every slot as ceilings.
+model, the same triage with the same settings as a rule without a model, and two rules to compare with, which see every queue
+in every slot: M-LWDF with class weights tuned on the same grid as the baseline's, and strict priority with EDF, which has
+nothing to tune (each class has a priority level of its own, and weights count inside a level only).
 """
 
 from __future__ import annotations
@@ -18,27 +22,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ranloop.embedded import run_embedded
 from ranloop.evaluate import Arm, DropResult, Task, run_tasks
+from ranloop.judgement import MARGIN_PCT, Judgement
+from ranloop.node import open_world
 from ranloop.statistics import paired_difference
 
 FOLDER = Path(__file__).resolve().parent
+TUNED = FOLDER / "tuned.json"
+GAIN = FOLDER / "gain.json"
+SIDES = ("static", "xapp", "m-lwdf")  # what is tuned
+SCHEDULERS = {"static": "pf", "m-lwdf": "m-lwdf"}
 NODE = "sim:seven-sites"
 LOADS = (0.4, 1.0, 1.6)  # light, busy, beyond what the carrier can serve
 TRAINING_SEEDS = range(1000, 1004)
-HELD_OUT_SEEDS = range(1, 13)
+HELD_OUT_SEEDS = range(2001, 2025)  # no tuning, training or earlier evaluation has seen them
 WARMUP_S = 2.0
+KEPT = ("users", "satisfied", "best_effort_mbps", "prb_use_pct")
 DELAY_BOUND_5QI = (1, 2, 3, 80)
-STATIC_WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+CLASS_WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SWEEP = (1.0, 4.0, 16.0, 64.0)  # of them, those that the evaluation shows
 SHORT_BUDGET_FACTORS = (1.0, 4.0)  # 5QI 80 (8 ms on the radio) above the others
 XAPP_GRID = {"cap": (0.5, 0.75, 1.0, 1.5), "rest_weight": (0.2, 1.0), "give_up_miss_rate": (0.05, 0.1, 0.3)}
 
 
-def static_arm(weight: float, short_budget_factor: float = 1.0) -> Arm:
-    """Proportional fair with one weight for all delay-bound classes, more for the shortest budget."""
-    overrides = {"scheduler.class_weight": class_weight(weight, short_budget_factor)}
-    return Arm(name=f"static {weight:g}/{weight * short_budget_factor:g}", overrides=overrides)
+Evidence = Mapping[str, Any]  # what gain.json keeps
+Column = NDArray[Any]
+
+
+def weighted_arm(side: str, weight: float, short_budget_factor: float = 1.0) -> Arm:
+    """A scheduler with one weight for all delay-bound classes, more for the shortest budget."""
+    overrides = {
+        "scheduler.name": SCHEDULERS[side],
+        "scheduler.class_weight": class_weight(weight, short_budget_factor),
+    }
+    return Arm(name=f"{side} {weight:g}/{weight * short_budget_factor:g}", overrides=overrides)
 
 
 def class_weight(weight: float, short_budget_factor: float = 1.0) -> dict[str, float]:
@@ -49,7 +69,7 @@ def xapp_arm(predictor: str, **settings: float) -> Arm:
     """The xApp over class weights of 1: what it wants, it says per UE."""
     return Arm(
         name=" ".join([f"xApp ({predictor})", *(f"{name}={value:g}" for name, value in settings.items())]),
-        overrides=static_arm(1.0).overrides,
+        overrides=weighted_arm("static", 1.0).overrides,
         xapps=(FOLDER,),
         settings={"qos_scheduler": {"predictor": predictor, **settings}},
     )
@@ -90,21 +110,33 @@ def mean_over_loads(found: Mapping[tuple[str, float], list[DropResult]], arm: st
     return float(np.mean([column(found[arm, load], key) for load in LOADS]))
 
 
-def tune(measured_s: float, processes: int | None) -> None:
+def tune(measured_s: float, processes: int | None, sides: Sequence[str]) -> None:
     """Grid search on the training drops: the most satisfied users; within half a user of that, the most best effort."""
-    chosen: dict[str, Any] = {
-        "training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1],
-        "loads": LOADS,
-    }
-    statics = {static_arm(w, f).name: (w, f) for w in STATIC_WEIGHTS for f in SHORT_BUDGET_FACTORS}
-    best = pick([static_arm(*pair) for pair in statics.values()], measured_s, processes)
-    chosen["static"] = dict(zip(("weight", "short_budget_factor"), statics[best], strict=True))
-    chosen["static"]["class_weight"] = class_weight(*statics[best])
-    grid = [dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())]
-    by_name = {xapp_arm("model", **point).name: point for point in grid}
-    chosen["xapp"] = by_name[pick([xapp_arm("model", **point) for point in grid], measured_s, processes)]
-    (FOLDER / "tuned.json").write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
+    chosen = json.loads(TUNED.read_text("utf-8")) if TUNED.exists() else {}
+    chosen |= {"training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1], "loads": LOADS}
+    for side in sides:
+        candidates = grid(side)
+        best = pick([arm for arm, _ in candidates], measured_s, processes)
+        chosen[side] = next(point for arm, point in candidates if arm.name == best)
+    TUNED.write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
     print(json.dumps(chosen, indent=2))
+
+
+def grid(side: str) -> list[tuple[Arm, dict[str, Any]]]:
+    """What `tune` tries for one of `SIDES`: the arms, each with what tuned.json keeps of it."""
+    if side == "xapp":
+        points = [
+            dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())
+        ]
+        return [(xapp_arm("model", **point), point) for point in points]
+    pairs = itertools.product(CLASS_WEIGHTS, SHORT_BUDGET_FACTORS)
+    return [
+        (
+            weighted_arm(side, *pair),
+            {"weight": pair[0], "short_budget_factor": pair[1], "class_weight": class_weight(*pair)},
+        )
+        for pair in pairs
+    ]
 
 
 def pick(arms: Sequence[Arm], measured_s: float, processes: int | None) -> str:
@@ -126,113 +158,258 @@ def pick(arms: Sequence[Arm], measured_s: float, processes: int | None) -> str:
 
 
 def tuned_arms() -> list[Arm]:
-    """The arms of the evaluation: the static sweep, the tuned points, the ceilings."""
-    tuned = json.loads((FOLDER / "tuned.json").read_text("utf-8"))
-    static = tuned["static"]
+    """The arms of the evaluation: the static sweep, the tuned points, strict priority with EDF."""
+    tuned = json.loads(TUNED.read_text("utf-8"))
+    static, m_lwdf = tuned["static"], tuned["m-lwdf"]
     weights = sorted({*SWEEP, static["weight"]})
-    sweep = [static_arm(weight, static["short_budget_factor"]) for weight in weights]
-    xapps = [xapp_arm(predictor, **tuned["xapp"]) for predictor in ("model", "rule")]
-    ceilings = [Arm(name=name, overrides={"scheduler": name}) for name in ("m-lwdf", "edf")]
-    return [*sweep, *xapps, *ceilings]
+    return [
+        *(weighted_arm("static", weight, static["short_budget_factor"]) for weight in weights),
+        *(xapp_arm(predictor, **tuned["xapp"]) for predictor in ("model", "rule")),
+        weighted_arm("m-lwdf", m_lwdf["weight"], m_lwdf["short_budget_factor"]),
+        Arm(name="edf", overrides={"scheduler.name": "edf"}),
+    ]
 
 
 def baseline_name() -> str:
-    static = json.loads((FOLDER / "tuned.json").read_text("utf-8"))["static"]
-    return static_arm(static["weight"], static["short_budget_factor"]).name
+    static = json.loads(TUNED.read_text("utf-8"))["static"]
+    return weighted_arm("static", static["weight"], static["short_budget_factor"]).name
 
 
-def evaluate(measured_s: float, processes: int | None) -> None:
-    """Held-out drops: every arm, and its paired difference to the tuned baseline with a 95 % interval over drops."""
-    arms, baseline = tuned_arms(), baseline_name()
-    found = run(arms, HELD_OUT_SEEDS, measured_s, processes)
-    rows = []
-    for load, arm in itertools.product(LOADS, arms):
-        row: dict[str, Any] = {"load": load, "arm": arm.name, "tuned_baseline": arm.name == baseline}
-        for key in ("users", "satisfied", "best_effort_mbps", "prb_use_pct"):
-            row[key] = [round(value, 3) for value in column(found[arm.name, load], key)]
-        for key in ("satisfied", "best_effort_mbps"):
-            difference = paired_difference(
-                column(found[arm.name, load], key), column(found[baseline, load], key)
-            )
-            row[f"{key}_difference"] = [
-                round(x, 3) for x in (difference.mean, difference.low, difference.high)
-            ]
-        rows.append(row)
-    seeds = [HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.stop - 1]
-    evidence = {
+def evaluate(measured_s: float, processes: int | None, only: Sequence[str]) -> None:
+    """The arms on the held-out drops, all or those called `only`; keeps each drop's figures and shows what they say."""
+    setting = {
         "node": NODE,
-        "held_out_seeds": seeds,
+        "held_out_seeds": [HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.stop - 1],
+        "warmup_s": WARMUP_S,
         "measured_s": measured_s,
-        "baseline": baseline,
-        "rows": rows,
+        "margin_pct": MARGIN_PCT,
+        "baseline": baseline_name(),
     }
-    (FOLDER / "gain.json").write_text(json.dumps(evidence) + "\n", "utf-8")
+    arms = tuned_arms()
+    kept = kept_rows(setting) if only else {}
+    found = run(
+        [arm for arm in arms if not only or label(arm.name) in only], HELD_OUT_SEEDS, measured_s, processes
+    )
+    fresh = {
+        (load, arm): {key: [round(value, 3) for value in column(results, key)] for key in KEPT}
+        for (arm, load), results in found.items()
+    }
+    known = kept | fresh
+    keys = [(load, arm.name) for load in LOADS for arm in arms if (load, arm.name) in known]
+    evidence = setting | {"rows": [{"load": load, "arm": arm} | known[load, arm] for load, arm in keys]}
+    GAIN.write_text(json.dumps(evidence) + "\n", "utf-8")
     show(evidence)
+
+
+def kept_rows(setting: Evidence) -> dict[tuple[float, str], Any]:
+    """(load, arm) -> its figures, of an earlier evaluation with the same setting."""
+    evidence = json.loads(GAIN.read_text("utf-8")) if GAIN.exists() else {}
+    if any(evidence.get(name) != value for name, value in setting.items()):
+        return {}
+    return {(row["load"], row["arm"]): {key: row[key] for key in KEPT} for row in evidence["rows"]}
+
+
+def show(evidence: Evidence) -> None:
+    """Print the verdicts and the table, write the page of drops and the picture."""
+    print("\n".join((*verdicts(evidence), "", *table(evidence))))
+    (FOLDER / "drops.md").write_text("\n".join(page_of_drops(evidence)) + "\n", "utf-8")
     draw(evidence)
 
 
-def show(evidence: Mapping[str, Any]) -> None:
-    """The table of the README."""
-    print(
-        "| load | arm | users | satisfied | best effort Mb/s | Δ satisfied [95 %] | Δ best effort Mb/s [95 %] |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for row in evidence["rows"]:
-        name = f"**{row['arm']}** (tuned baseline)" if row["tuned_baseline"] else row["arm"]
-        means = [float(np.mean(row[key])) for key in ("users", "satisfied", "best_effort_mbps")]
-        cells = [f"{means[0]:.1f}", f"{means[1]:.1f}", f"{means[2]:.1f}"]
-        for key in ("satisfied", "best_effort_mbps"):
-            mean, low, high = row[f"{key}_difference"]
-            cells.append("" if row["tuned_baseline"] else f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
-        print(f"| {row['load']:g} | {name} | " + " | ".join(cells) + " |")
+def of_load(evidence: Evidence, load: float) -> dict[str, Any]:
+    """Arm -> its row at this load."""
+    return {row["arm"]: row for row in evidence["rows"] if row["load"] == load}
 
 
-def draw(evidence: Mapping[str, Any]) -> None:
-    """The Pareto picture: satisfied users against best-effort throughput, mean over drops, one panel a load."""
+def label(arm: str) -> str:
+    """An arm's name without its settings, which tuned.json has."""
+    return arm.partition(" cap=")[0]
+
+
+def verdicts(evidence: Evidence) -> list[str]:
+    """A line a load: the xApp with its model against the tuned baseline."""
+    lines = []
+    for load in LOADS:
+        rows = of_load(evidence, load)
+        xapp = next(row for name, row in rows.items() if name.startswith("xApp (model)"))
+        lines.append(f"- Load {load:g}. {Judgement.of(rows[evidence['baseline']], xapp)}")
+    return lines
+
+
+def table(evidence: Evidence) -> list[str]:
+    """The table of the README: means over drops, paired differences to the tuned baseline, drops on the Pareto front."""
+    lines = [
+        "| load | arm | users | satisfied | best effort Mb/s | Δ satisfied [95 %] | Δ best effort Mb/s [95 %] | on the front |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for load in LOADS:
+        rows = of_load(evidence, load)
+        old, fronts = rows[evidence["baseline"]], fronts_of(rows)
+        for name, row in rows.items():
+            tuned = row is old
+            cells = [f"{np.mean(row[key]):.1f}" for key in ("users", "satisfied", "best_effort_mbps")]
+            for key in ("satisfied", "best_effort_mbps"):
+                cells.append("" if tuned else f"{paired_difference(row[key], old[key]):+.1f}")
+            cells.append(f"{sum(name in front for front in fronts)} of {len(fronts)}")
+            arm = f"**{label(name)}** (tuned baseline)" if tuned else label(name)
+            lines.append(f"| {load:g} | {arm} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def fronts_of(rows: Mapping[str, Any]) -> list[set[str]]:
+    """The arms on each drop's Pareto front."""
+    columns = [zip(row["satisfied"], row["best_effort_mbps"], strict=True) for row in rows.values()]
+    return [front(dict(zip(rows, points, strict=True))) for points in zip(*columns, strict=True)]
+
+
+def front(points: Mapping[str, tuple[float, float]]) -> set[str]:
+    """Those that no other has at least as much of both and more of one of."""
+
+    def beaten(mine: tuple[float, float]) -> bool:
+        return any(other != mine and other[0] >= mine[0] and other[1] >= mine[1] for other in points.values())
+
+    return {name for name, mine in points.items() if not beaten(mine)}
+
+
+def page_of_drops(evidence: Evidence) -> list[str]:
+    """Every held-out drop, bold what is on its Pareto front."""
+    first, last = evidence["held_out_seeds"]
+    lines = [
+        "# Drop by drop",
+        "",
+        "Satisfied users / best effort in Mb/s per held-out drop and arm; bold is on the drop's Pareto front: no other arm has at",
+        f"least as much of both and more of one. Written by `gain.py show`; the tuned baseline is {evidence['baseline']}.",
+    ]
+    for load in LOADS:
+        rows = of_load(evidence, load)
+        lines += ["", f"## Load {load:g}", "", "| drop | users | " + " | ".join(map(label, rows)) + " |"]
+        lines.append("|---" * (len(rows) + 2) + "|")
+        users = rows[evidence["baseline"]]["users"]
+        for i, (seed, on_front) in enumerate(zip(range(first, last + 1), fronts_of(rows), strict=True)):
+            cells = [f"{row['satisfied'][i]:.0f} / {row['best_effort_mbps'][i]:.0f}" for row in rows.values()]
+            cells = [
+                f"**{cell}**" if name in on_front else cell for name, cell in zip(rows, cells, strict=True)
+            ]
+            lines.append(f"| {seed} | {users[i]:.0f} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def draw(evidence: Evidence) -> None:
+    """Satisfied users against best effort: above the means over drops, below each drop less its tuned baseline."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, len(LOADS), figsize=(13, 4.2), layout="constrained")
-    for panel, load in zip(panels, LOADS, strict=True):
-        rows = [row for row in evidence["rows"] if row["load"] == load]
-        points = {row["arm"]: (np.mean(row["best_effort_mbps"]), np.mean(row["satisfied"])) for row in rows}
-        sweep = [point for name, point in points.items() if name.startswith("static")]
-        panel.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="PF, static class weights 1 … 64")
-        for name, point in points.items():
-            if name == evidence["baseline"]:
-                panel.plot(*point, "o", color="black", markersize=9, label="tuned baseline")
-            elif not name.startswith("static"):
-                panel.plot(
-                    *point,
-                    {"x": "*", "m": "^", "e": "v"}[name[0]],
-                    markersize=11,
-                    label=name.split(") ")[0].rstrip(")") + (")" if "(" in name else ""),
-                )
-        panel.set(
+    figure, panels = plt.subplots(2, len(LOADS), figsize=(13, 8), layout="constrained")
+    for load, above, below in zip(LOADS, *panels, strict=True):
+        rows = of_load(evidence, load)
+        draw_means(above, rows, evidence["baseline"])
+        draw_drops(below, rows, evidence["baseline"])
+        above.set(
             title=f"load {load:g}", xlabel="best effort, Mb/s (whole network)", ylabel="satisfied users"
         )
-        panel.grid(alpha=0.3)
-    panels[-1].legend(fontsize=8)
-    figure.suptitle(f"seven-sites, mean over {len(rows[0]['users'])} held-out drops")
+        below.set(xlabel="Δ best effort, Mb/s", ylabel="Δ satisfied users")
+    panels[0, -1].legend(fontsize=8)
+    panels[1, 0].legend(fontsize=8)
+    drops = len(evidence["rows"][0]["users"])
+    figure.suptitle(
+        f"seven-sites, {drops} held-out drops: means, and each drop's difference to the tuned baseline"
+    )
     figure.savefig(FOLDER / "gain.png", dpi=110)
+
+
+def marker(name: str) -> str:
+    """xApp, M-LWDF, EDF, static."""
+    return {"x": "*", "m": "^", "e": "v", "s": "o"}[name[0]]
+
+
+def draw_means(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
+    points = {
+        name: (np.mean(row["best_effort_mbps"]), np.mean(row["satisfied"])) for name, row in rows.items()
+    }
+    sweep = [point for name, point in points.items() if name.startswith("static")]
+    panel.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="PF, static class weights 1 … 64")
+    panel.plot(*points[baseline], "o", color="black", markersize=9, label="tuned baseline")
+    for name, point in points.items():
+        if not name.startswith("static"):
+            panel.plot(*point, marker(name), markersize=11, label=label(name))
+    panel.grid(alpha=0.3)
+
+
+def draw_drops(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
+    old = rows[baseline]
+    for name, row in rows.items():
+        if name == baseline or "(rule)" in name:
+            continue
+        points = [np.subtract(row[key], old[key]) for key in ("best_effort_mbps", "satisfied")]
+        grey = {"color": "0.5"} if name.startswith("static") else {}
+        panel.plot(*points, marker(name), markersize=6, alpha=0.7, label=label(name), **grey)
+    panel.axhline(0, color="black", linewidth=0.8)
+    panel.axvline(0, color="black", linewidth=0.8)
+    margin = MARGIN_PCT / 100 * float(np.mean(old["users"]))
+    panel.axhline(-margin, color="black", linewidth=0.8, linestyle="--", label="margin (of the mean)")
+    panel.grid(alpha=0.3)
+
+
+def parts(measured_s: float) -> None:
+    """For how long users are seen, and what of them is satisfied: the tuned baseline on the training drops."""
+    print(
+        "| load | users | seen s, median | seen throughout | satisfied of these | seen < 2 s | satisfied of these |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for load in LOADS:
+        found = [users_of_drop(load, seed, measured_s) for seed in TRAINING_SEEDS]
+        seen_s, happy = (np.concatenate(column) for column in zip(*found, strict=True))
+        cells = [f"{len(seen_s)}", f"{np.median(seen_s):.1f}"]
+        for group in (seen_s >= measured_s - 0.1, seen_s < 2.0):  # 0.1: sessions begin and end at radio ticks
+            cells += [f"{100 * group.mean():.0f} %", f"{100 * happy[group].mean():.0f} %"]
+        print(f"| {load:g} | " + " | ".join(cells) + " |")
+
+
+def users_of_drop(load: float, seed: int, measured_s: float) -> tuple[Column, Column]:
+    """Seconds that each judged user is seen after the warm-up, and whether it is satisfied."""
+    weights = json.loads(TUNED.read_text("utf-8"))["static"]["class_weight"]
+    run_fields = {"run.duration_s": WARMUP_S + measured_s, "run.warmup_s": WARMUP_S}
+    world = open_world(
+        NODE, seed=seed, overrides={"load": load, **run_fields, "scheduler.class_weight": weights}
+    )
+    run_embedded(world, ())
+    engine = world.engine  # type: ignore[attr-defined]  # because only the simulator's worlds have one
+    sessions = engine.sessions()
+    outcomes = sum(sessions[name] for name in ("packets_in_budget", "packets_late", "packets_dropped"))
+    judged = np.array([c.delay_bound for c in engine.classes])[sessions["traffic_class"]] & (outcomes > 0)
+    seen_slots = sessions["end_slot"] - np.maximum(sessions["start_slot"], engine.warmup_slot)
+    happy = sessions["packets_in_budget"] >= 0.99 * outcomes
+    return (seen_slots * engine.slot_ns / 1e9)[judged], happy[judged]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("tune", "evaluate", "show"))
+    parser.add_argument("what", choices=("tune", "evaluate", "show", "parts"))
     parser.add_argument("--measured-s", type=float, default=10.0, help="measured seconds per drop")
     parser.add_argument("--processes", type=int, default=None)
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        help="tune this side or evaluate this arm; the others stay as they are",
+    )
     arguments = parser.parse_args()
+    only = arguments.only
+    possible = {"tune": SIDES, "evaluate": [label(arm.name) for arm in tuned_arms()]}.get(arguments.what, ())
+    if unknown := sorted({*only} - {*possible}):
+        parser.error(f"--only {unknown[0]!r}: want one of {', '.join(possible) or 'none here'}")
     if arguments.what == "tune":
-        tune(arguments.measured_s, arguments.processes)
+        tune(arguments.measured_s, arguments.processes, only or SIDES)
     elif arguments.what == "evaluate":
-        evaluate(arguments.measured_s, arguments.processes)
+        evaluate(arguments.measured_s, arguments.processes, only)
+    elif arguments.what == "parts":
+        parts(arguments.measured_s)
     else:
-        show(json.loads((FOLDER / "gain.json").read_text("utf-8")))
+        show(json.loads(GAIN.read_text("utf-8")))
 
 
 if __name__ == "__main__":

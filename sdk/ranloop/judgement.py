@@ -1,0 +1,105 @@
+"""What paired differences show of one claim: more for best effort, with as many satisfied users.
+
+"As many" needs a margin that is stated before the drops are run. That no difference was found would say nothing: few or
+noisy drops never find one. So the claim holds where best effort's 95 % interval lies above 0 and that of the
+satisfied users above minus the margin; it is refuted where one of them lies below its bound; anything
+else is not decided, and the sentence says so. There is no correction for several claims: each load that is judged is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ranloop.statistics import Difference, Shown, paired_difference
+
+__all__ = ("MARGIN_PCT", "Judgement")
+
+# A choice, no standard's figure: two of a hundred users more or fewer are below what an operator would act on, and less than
+# what a step of the tuned class weights (4 to 16) moves. It must stand before the drops that it judges are run.
+MARGIN_PCT: Final = 2.0  # of the delay-bound users that are judged
+
+_HEADS = {Shown.YES: "Gain", Shown.UNDECIDED: "No gain shown", Shown.NO: "No gain"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One arm against its baseline on the same drops.
+
+    Attributes:
+        satisfied: Satisfied users, new less old, per drop.
+        best_effort: Best-effort throughput in Mb/s, new less old, per drop.
+        users: Delay-bound users that are judged in a drop, mean.
+        best_effort_mbps: Of the baseline, mean over drops.
+    """
+
+    satisfied: Difference
+    best_effort: Difference
+    users: float
+    best_effort_mbps: float
+
+    @classmethod
+    def of(cls, old: Mapping[str, Sequence[float]], new: Mapping[str, Sequence[float]]) -> Judgement:
+        """Of two arms' scores, name -> one value per drop, in the same order of drops.
+
+        Raises:
+            ValueError: Fewer than two drops, or not the same number of them.
+        """
+        return cls(
+            satisfied=paired_difference(new["satisfied"], old["satisfied"]),
+            best_effort=paired_difference(new["best_effort_mbps"], old["best_effort_mbps"]),
+            users=float(np.mean(old["users"])),
+            best_effort_mbps=float(np.mean(old["best_effort_mbps"])),
+        )
+
+    @property
+    def margin(self) -> float:
+        """So many fewer satisfied users still count as as many."""
+        return MARGIN_PCT / 100 * self.users
+
+    @property
+    def as_many_satisfied(self) -> Shown:
+        """Whether satisfied users are fewer by less than the margin."""
+        return self.satisfied.above(-self.margin) if self.users else Shown.UNDECIDED
+
+    @property
+    def more_best_effort(self) -> Shown:
+        """Whether best effort gets more."""
+        return self.best_effort.above(0.0)
+
+    @property
+    def gain(self) -> Shown:
+        """Whether both hold."""
+        return min(self.as_many_satisfied, self.more_best_effort)
+
+    def __str__(self) -> str:
+        return f"{_HEADS[self.gain]}: {self._of_best_effort()}; {self._of_users()}."
+
+    def _of_best_effort(self) -> str:
+        words = {
+            Shown.YES: "best effort gets more",
+            Shown.UNDECIDED: f"whether best effort gets more is not decided by {self.best_effort.n} drops",
+            Shown.NO: "best effort gets no more",
+        }
+        scale, unit = (100 / self.best_effort_mbps, "%") if self.best_effort_mbps else (1.0, "Mb/s")
+        return f"{words[self.more_best_effort]}, {self.best_effort.scaled(scale):+.0f} {unit}"
+
+    def _of_users(self) -> str:
+        if not self.users:
+            return "no delay-bound user was there to be judged"
+        change, by_drops = self.satisfied, f"is not decided by {self.satisfied.n} drops"
+        if change.high < 0:
+            words = {
+                Shown.YES: "fewer users are satisfied, but by less than the margin",
+                Shown.UNDECIDED: f"fewer users are satisfied, and whether by less than the margin {by_drops}",
+                Shown.NO: "fewer users are satisfied",
+            }
+        else:
+            words = {
+                Shown.YES: "more users are satisfied" if change.low > 0 else "as many users are satisfied",
+                Shown.UNDECIDED: f"whether as many users are satisfied {by_drops}",
+            }
+        return f"{words[self.as_many_satisfied]}, {change:+.1f}, margin {self.margin:.1f}"
