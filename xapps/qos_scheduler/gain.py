@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ran_sim.score import SATISFIED_SHARE
 from ranloop.embedded import run_embedded
 from ranloop.evaluate import Arm, DropResult, Task, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement
@@ -110,16 +111,23 @@ def mean_over_loads(found: Mapping[tuple[str, float], list[DropResult]], arm: st
     return float(np.mean([column(found[arm, load], key) for load in LOADS]))
 
 
-def tune(measured_s: float, processes: int | None, sides: Sequence[str]) -> None:
+def tune(measured_s: float, processes: int | None, only: Sequence[str]) -> None:
     """Grid search on the training drops: the most satisfied users; within half a user of that, the most best effort."""
     chosen = json.loads(TUNED.read_text("utf-8")) if TUNED.exists() else {}
     chosen |= {"training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1], "loads": LOADS}
-    for side in sides:
+    for side in named(only, SIDES):
         candidates = grid(side)
         best = pick([arm for arm, _ in candidates], measured_s, processes)
         chosen[side] = next(point for arm, point in candidates if arm.name == best)
     TUNED.write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
     print(json.dumps(chosen, indent=2))
+
+
+def named(only: Sequence[str], possible: Sequence[str]) -> Sequence[str]:
+    """Those of `possible` that are called `only`; all where none is."""
+    if unknown := sorted({*only} - {*possible}):
+        sys.exit(f"gain.py: --only {unknown[0]!r}: want one of {', '.join(possible)}")
+    return only or possible
 
 
 def grid(side: str) -> list[tuple[Arm, dict[str, Any]]]:
@@ -186,15 +194,13 @@ def evaluate(measured_s: float, processes: int | None, only: Sequence[str]) -> N
         "baseline": baseline_name(),
     }
     arms = tuned_arms()
-    kept = kept_rows(setting) if only else {}
-    found = run(
-        [arm for arm in arms if not only or label(arm.name) in only], HELD_OUT_SEEDS, measured_s, processes
-    )
+    names = named(only, [label(arm.name) for arm in arms])
+    found = run([arm for arm in arms if label(arm.name) in names], HELD_OUT_SEEDS, measured_s, processes)
     fresh = {
         (load, arm): {key: [round(value, 3) for value in column(results, key)] for key in KEPT}
         for (arm, load), results in found.items()
     }
-    known = kept | fresh
+    known = (kept_rows(setting) if only else {}) | fresh
     keys = [(load, arm.name) for load in LOADS for arm in arms if (load, arm.name) in known]
     evidence = setting | {"rows": [{"load": load, "arm": arm} | known[load, arm] for load, arm in keys]}
     GAIN.write_text(json.dumps(evidence) + "\n", "utf-8")
@@ -380,7 +386,7 @@ def users_of_drop(load: float, seed: int, measured_s: float) -> tuple[Column, Co
     outcomes = sum(sessions[name] for name in ("packets_in_budget", "packets_late", "packets_dropped"))
     judged = np.array([c.delay_bound for c in engine.classes])[sessions["traffic_class"]] & (outcomes > 0)
     seen_slots = sessions["end_slot"] - np.maximum(sessions["start_slot"], engine.warmup_slot)
-    happy = sessions["packets_in_budget"] >= 0.99 * outcomes
+    happy = sessions["packets_in_budget"] >= SATISFIED_SHARE * outcomes
     return (seen_slots * engine.slot_ns / 1e9)[judged], happy[judged]
 
 
@@ -398,14 +404,10 @@ def main() -> None:
         help="tune this side or evaluate this arm; the others stay as they are",
     )
     arguments = parser.parse_args()
-    only = arguments.only
-    possible = {"tune": SIDES, "evaluate": [label(arm.name) for arm in tuned_arms()]}.get(arguments.what, ())
-    if unknown := sorted({*only} - {*possible}):
-        parser.error(f"--only {unknown[0]!r}: want one of {', '.join(possible) or 'none here'}")
     if arguments.what == "tune":
-        tune(arguments.measured_s, arguments.processes, only or SIDES)
+        tune(arguments.measured_s, arguments.processes, arguments.only)
     elif arguments.what == "evaluate":
-        evaluate(arguments.measured_s, arguments.processes, only)
+        evaluate(arguments.measured_s, arguments.processes, arguments.only)
     elif arguments.what == "parts":
         parts(arguments.measured_s)
     else:
