@@ -273,16 +273,7 @@ def sweep(
     make_folder(results.parent)
     check_target("--out", results)
     _tell_compilation()
-    console = Console(stderr=True)
-    shown = Progress(
-        TextColumn("runs"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    with shown:
+    with _progress() as shown:
         job = shown.add_task("runs", total=len(runs))
         try:
             records = sweeps.sweep(
@@ -305,6 +296,12 @@ def sweep(
         return
     _print_means(records)
     print(f"{len(records)} runs in {', '.join(files)}")
+
+
+def _progress() -> Progress:
+    """A bar on standard error that goes when it is done."""
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _print_means(records: Sequence[Record]) -> None:

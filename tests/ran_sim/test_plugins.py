@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -12,7 +13,7 @@ import pytest
 from ran_sim import counters as count
 from ran_sim.engine import Engine
 from ran_sim.kernels import run_slots
-from ran_sim.metrics import SIGNATURE
+from ran_sim.metrics import N_TERMS, SIGNATURE, own_rule, plugin_metric, plugin_terms_into
 from ran_sim.plugins import PluginError, as_plugin, compiled, load_plugin, plugin_identity
 from ran_sim.scenario import ScenarioError, load_scenario
 
@@ -82,6 +83,17 @@ def test_a_built_in_rule_written_as_a_plug_in_gives_the_same_bits(
     own = Engine(ONE_CELL, seed=3, metric=f"{rules}:{name}")
     assert served(own) == served(Engine(ONE_CELL, seed=3, scheduler=built_in))
     assert own.scheduler == f"{rules}:{name}"
+
+
+def test_a_plug_in_gets_its_arguments_in_the_documented_order() -> None:
+    source = f"def digits({ARGUMENTS}):\n    return " + " + ".join(
+        f"{name} * 16.0**{place}" for place, name in enumerate(ARGUMENTS.split(", "))
+    )
+    scope: dict[str, Callable[..., float]] = {}
+    exec(source, scope)  # noqa: S102  # eleven digits to the base of 16, the first argument the lowest
+    terms = np.zeros(N_TERMS)
+    plugin_terms_into(terms, 1.0, 3.0, 4, 5.0, 6.0, 7.0, 8, 9, 10.0, 11.0)
+    assert plugin_metric(own_rule(scope["digits"]), terms, 2.0) == int("ba987654321", 16)
 
 
 def test_a_second_plug_in_runs_on_the_kernels_that_are_compiled(rules: Path) -> None:

@@ -306,6 +306,17 @@ def test_retransmission_comes_first_on_as_many_of_its_best_rbgs() -> None:
     assert cell.harq.n_waiting[1] == 0
 
 
+def test_a_retransmission_takes_a_dci_like_new_data() -> None:
+    cell = Bench([9] * 4, [FREE] * 4, policy=PF, max_dci=2)
+    cell.fill_buffers()
+    cell.harq.state[:3, 4], cell.harq.n_rbg[:3, 4], cell.harq.attempts[:3, 4] = WAITING, 1, 1
+    cell.harq.n_busy[:3] = cell.harq.n_waiting[:3] = 1
+    assert set(cell.schedule(0)) == {0, 1}  # two of three that wait, and no new data
+    got = cell.schedule(1)
+    assert 2 in got
+    assert len(got) == 2
+
+
 def test_a_block_knows_when_it_was_sent_first_and_last() -> None:
     cell = Bench([9], [FREE], policy=PF)
     cell.fill_buffers()
