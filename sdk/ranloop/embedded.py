@@ -81,7 +81,6 @@ def run_embedded(
             rights=instance.manifest.rights,
             autonomy=levels.get(instance.name, Autonomy.ACT),
             priority=ranks.get(instance.name, 0),
-            encoding=instance.manifest.encoding,
         )
         for instance in instances
     }

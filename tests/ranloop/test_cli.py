@@ -23,8 +23,9 @@ from ranloop.wire.messages import Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
-from tests.builders import MANIFEST, write_xapp
+from tests.builders import APP, MANIFEST, write_xapp
 from tests.command import Command
+from tests.ranloop.node import phone_logs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from ranloop.cli import main; main()"]
@@ -93,6 +94,27 @@ def test_a_recorded_run_is_replayed(ranloop: Command, xapp: Path, tmp_path: Path
     outcome = ranloop("run", xapp, "--node", f"replay:{folder}", "--json")
     facts = json.loads(outcome.out)
     assert (facts["reports"], set(facts["targets"])) == (3, {"refused/not-supported"})
+
+
+def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named_and_counted(
+    ranloop: Command, tmp_path: Path
+) -> None:
+    phone = MANIFEST.format(name="phone").replace("every_ms = 100", "every_ms = 1000")
+    app = APP.replace('@app.on_report("CQI")', '@app.on_report("CQI", every_ms=1000)')
+    xapp, drive = write_xapp(tmp_path / "phone", app=app, text=phone), tmp_path / "drive"
+    drive.mkdir()
+    (drive / "good.csv").write_text(phone_logs.log(phone_logs.row(0), phone_logs.row(1)))
+    node = f"replay:{drive}"
+    assert "logs_left_out" not in json.loads(ranloop("run", xapp, "--node", node, "--json").out)
+    (drive / "bad.csv").write_text("time,value\n1,2\n")
+    outcome = ranloop("run", xapp, "--node", node, "--json")
+    facts = json.loads(outcome.out)
+    assert (outcome.code, facts["reports"], facts["logs_left_out"]) == (0, 2, 1)
+    (line,) = [line for line in outcome.err.splitlines() if "bad.csv" in line]
+    assert "no G-NetTrack log: its columns are time, value; it lacks Timestamp" in line
+    assert "logs_left_out: 1" in ranloop("run", xapp, "--node", node).out
+    hosted = ranloop("host", node, "--allow", xapp, "--bus", "memory://drive", "--speed", "1000", "--json")
+    assert json.loads(hosted.out)["logs_left_out"] == 1
 
 
 class Live:

@@ -101,6 +101,16 @@ def test_orders_that_order_nothing_are_one_line(ranloop: Command) -> None:
     assert "nothing to order" in ranloop("order", "all").complaint
     assert "go together" in ranloop("order", "all", "--autonomy", "act").complaint
     assert "want one of observe" in ranloop("order", "all", "--autonomy", "full", "--xapp", "x").complaint
+    assert (
+        "xApp name 'X Y': want lower-case"
+        in ranloop("order", "all", "--autonomy", "act", "--xapp", "X Y").complaint
+    )
+    assert (
+        "--forget withdraws an order and gives none"
+        in ranloop("order", "all", "--kill", "--forget").complaint
+    )
+    assert "node name 'a/b': want lower-case" in ranloop("order", "a/b", "--forget").complaint
+    assert "xApp name 'a+': want lower-case" in ranloop("order", "all", "--xapp", "a+", "--forget").complaint
 
 
 def test_a_level_of_the_log_that_is_none_is_one_line(
@@ -262,8 +272,8 @@ def replace_model(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a,b\n1,2\n", "no G-NetTrack log: lacks Timestamp"),
-        ("", "no G-NetTrack log"),
+        ("a,b\n1,2\n", "no G-NetTrack log: its columns are a, b; it lacks Timestamp"),
+        ("", "no G-NetTrack log: its columns are none; it lacks Timestamp"),
         ("\x00" * 50, "day.csv"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from tests.builders import write_xapp
 
 ROOT = Path(__file__).parents[2]
-MAIN = "from ranloop.cli import main; main()"
+MAIN = "from ranloop_start import ranloop; ranloop()"
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ def main() -> None:
 
     Where an xApp's own code raised, that line is followed by the frames of the xApp, none of ours before them.
     """
-    from ranloop.cli.app import app
-
     # As Ctrl-C: what is open is closed (a recording, a life sign) on the way out. Live runs drain instead.
     answer_ending(signal.default_int_handler)
     try:
+        from ranloop.cli.app import app
+
         app()
     except RanloopError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ranloop.errors import RanloopError
+
 app = typer.Typer(
     name="ranloop",
     help="Close loops in a radio access network: KPM reports in, a small decision, a guarded action out.",
@@ -224,11 +226,25 @@ def order(
     ] = None,
     xapp: Annotated[str, typer.Option(help="The xApp whose autonomy to set.")] = "",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "",
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget",
+            help="Withdraw the order about the kill switch, or about --xapp, that nodes find when they start.",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """An operator's order to the guards: the kill switch, or one xApp's autonomy."""
+    from ranloop.cli.forget import forget_orders
     from ranloop.cli.operator import send_order
 
+    if forget:
+        if kill is not None or autonomy:
+            raise RanloopError(
+                "--forget withdraws an order and gives none: leave out --kill, --revive and --autonomy"
+            )
+        raise typer.Exit(forget_orders(node, bus, xapp=xapp, json_output=json_output))
     raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy, json_output=json_output))
 
 

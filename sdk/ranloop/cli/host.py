@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
-from ranloop.cli.opening import open_node
+from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_host_name, check_positive, parse_autonomies, parse_priorities
+from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog
 from ranloop.node import (
@@ -51,7 +51,7 @@ def run_host(
     json_output: bool,
 ) -> int:
     """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
-    check_host_name(name)
+    check_name("host", name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
@@ -98,6 +98,7 @@ def run_host(
             "reports": summary.n_reports,
             "targets": dict(summary.outcomes),
             "messages_dropped": summary.n_dropped,
+            **gaps(world),
         }
     print(
         json.dumps(facts, indent=2)

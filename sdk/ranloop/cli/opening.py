@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ranloop.cli.values import parse_pairs
 from ranloop.guard import Rights
-from ranloop.node import World, load_profile, open_world, require_fit, under_profile
+from ranloop.node import World, left_out, load_profile, open_world, require_fit, under_profile
 
-__all__ = ("open_node",)
+__all__ = ("gaps", "open_node")
 
 
 def open_node(
@@ -30,3 +30,9 @@ def open_node(
     stack = load_profile(profile)
     require_fit(stack, xapps)
     return under_profile(open_world(address, seed=seed, overrides=changes), stack)
+
+
+def gaps(world: World) -> dict[str, int]:
+    """For a summary: how many logs the world was opened without; nothing where all were played."""
+    n_left_out = len(left_out(world))
+    return {"logs_left_out": n_left_out} if n_left_out else {}

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import structlog
@@ -16,12 +16,12 @@ import structlog
 from ranloop.bus import Bus, open_bus, without_password
 from ranloop.bus.broker import Broker
 from ranloop.cli import answer_ending
-from ranloop.cli.values import parse_autonomy
+from ranloop.cli.values import check_name, parse_autonomy
 from ranloop.errors import BusError, RanloopError, WireError
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_catalogue, decode_standing, encode
-from ranloop.wire.messages import Order
+from ranloop.wire.codec import decode_catalogue, decode_presence, decode_standing, encode
+from ranloop.wire.messages import Order, Presence
 
 __all__ = ("leave_will_on_error", "publish_orders", "run_broker", "send_order", "stop_on_signals")
 
@@ -46,8 +46,9 @@ def send_order(
         raise RanloopError("--xapp and --autonomy go together")
     if autonomy:
         parse_autonomy(autonomy)
+        check_name("xApp", xapp)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
-        readable = _nodes_on(bus, until=node)
+        readable, let_in = _nodes_on(bus, until=node, xapp=xapp)
         known = [name for name, is_readable in readable.items() if is_readable]
         place = without_password(bus_url)
         if node != "all" and node not in readable:
@@ -56,7 +57,13 @@ def send_order(
         names = list(readable) if node == "all" else [node]
         if not names:
             raise RanloopError(f"no node has a catalogue on {place}; nothing was ordered")
-        obeyed = _order(bus, names, kill=kill, xapp=xapp, autonomy=autonomy)
+        without = [name for name in names if xapp and xapp not in let_in.get(name, {xapp})]
+        if len(without) == len(names):
+            there = sorted(set().union(*(let_in[name] for name in without)))
+            near = ", ".join(near_matches(xapp, there) or there) or "no xApp at all"
+            raise RanloopError(f"{node} does not let {xapp!r} in; there is {near}; nothing was ordered")
+        names = names if kill is not None else [name for name in names if name not in without]
+        obeyed = _order(bus, names, kill=kill, xapp=xapp, autonomy=autonomy, without=without)
     silent = [name for name in names if name not in obeyed]
     if json_output:
         print(json.dumps({"obeyed": [name for name in names if name in obeyed], "silent": silent}, indent=2))
@@ -66,19 +73,25 @@ def send_order(
     if silent:
         raise RanloopError(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
-            f"the order stands on {place} and holds as soon as the node is back"
+            f"the order stands on {place} and holds as soon as the node is back, or until --forget"
         )
     return 0
 
 
-def _order(bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, autonomy: str) -> set[str]:
-    """Publish the order, one for the kill switch and one for the xApp; the nodes that confirmed all of it."""
-    orders = []
+def _order(
+    bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, autonomy: str, without: Sequence[str]
+) -> set[str]:
+    """Publish the order, one for the kill switch and one for the xApp; the nodes that confirmed all of it.
+
+    Nodes `without` the xApp are told of the kill switch only: nobody there would ever obey the other one.
+    """
+    orders: list[tuple[str, Order]] = []
     if kill is not None:
-        orders.append(Order(id=uuid.uuid4().hex, kill=kill))
+        orders += [(node, Order(id=uuid.uuid4().hex, kill=kill)) for node in nodes]
     if xapp:
-        orders.append(Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy))
-    open_orders = {(node, order.id) for node in nodes for order in orders}
+        order = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy)
+        orders += [(node, order) for node in nodes if node not in without]
+    open_orders = {(node, order.id) for node, order in orders}
 
     def on_standing(topic: str, payload: bytes) -> None:
         try:
@@ -87,26 +100,27 @@ def _order(bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, auto
             log.warning("answer_ignored", topic=topic, reason=str(error))
 
     bus.subscribe(topics.standing("+"), on_standing, qos=1)
-    publish_orders(bus, nodes, orders)
+    publish_orders(bus, orders)
     give_up_s = time.monotonic() + CONFIRMED_S
     while open_orders and (left_s := give_up_s - time.monotonic()) > 0:
         bus.poll(left_s)
     return set(nodes) - {node for node, _ in open_orders}
 
 
-def publish_orders(bus: Bus, nodes: Sequence[str], orders: Sequence[Order]) -> None:
-    """Send each order to each node; retained, so that one that is away obeys when it is back."""
-    for node in nodes:
-        for order in orders:
-            bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
+def publish_orders(bus: Bus, orders: Iterable[tuple[str, Order]]) -> None:
+    """Send each order to its node; retained, so that one that is away obeys when it is back."""
+    for node, order in orders:
+        bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
 
 
-def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
+def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict[str, set[str]]]:
     """The nodes that have a catalogue on the bus, or those up to `until`, and whether it can be read.
 
     The topic says whose it is: a node whose catalogue somebody spoilt must not be left out of an order to all.
+    Second, where a host lives, whom it lets in at each of its nodes; for `until` that is waited for too, given an `xapp`.
     """
     nodes: dict[str, bool] = {}
+    hosts: dict[str, Presence] = {}
 
     def on_catalogue(topic: str, payload: bytes) -> None:
         name = topics.levels(topic)[1]
@@ -118,11 +132,32 @@ def _nodes_on(bus: Bus, *, until: str) -> dict[str, bool]:
             nodes[name] = False
             log.warning("catalogue_ignored", topic=topic, reason=str(error))
 
+    def on_presence(topic: str, payload: bytes) -> None:
+        try:
+            hosts[topic] = decode_presence(payload)
+        except WireError as error:
+            log.warning("presence_ignored", topic=topic, reason=str(error))
+
+    bus.subscribe(topics.presence("+"), on_presence, qos=1)
     bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
     give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
-    while until not in nodes and time.monotonic() < give_up_s and bus.poll(CATALOGUES_S):
-        pass
-    return dict(sorted(nodes.items()))
+    while time.monotonic() < give_up_s:
+        if until in nodes and (not xapp or until in _let_in(hosts.values())):
+            break
+        if not bus.poll(CATALOGUES_S):
+            break
+    return dict(sorted(nodes.items())), _let_in(hosts.values())
+
+
+def _let_in(hosts: Iterable[Presence]) -> dict[str, set[str]]:
+    """Node -> xApps, as the life signs say; anybody may have written those."""
+    found: dict[str, set[str]] = {}
+    for host in hosts:
+        nodes, xapps = host.facts.get("nodes"), host.facts.get("xapps")
+        if host.alive and isinstance(nodes, list) and isinstance(xapps, list):
+            for node in nodes:
+                found.setdefault(str(node), set()).update(map(str, xapps))
+    return found
 
 
 def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_output: bool) -> int:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import open_bus, will_of
-from ranloop.cli.opening import open_node
+from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
 from ranloop.cli.values import (
-    check_host_name,
+    check_name,
     check_positive,
     parse_autonomies,
     parse_pairs,
@@ -84,6 +84,7 @@ def run_on_node(
         "reports": summary.n_reports,
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
+        **gaps(world),
     }
     _show(facts, run.xapps, json_output=json_output)
     return 0
@@ -102,7 +103,7 @@ def join_bus(
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
-    check_host_name(host)
+    check_name("host", host)
     if url.startswith("memory:"):
         raise RanloopError(
             f"--bus {url} is inside one process, and no host is in this one; give --node, or a broker"

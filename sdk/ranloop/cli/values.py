@@ -13,7 +13,7 @@ from ranloop.vocabulary.near import near_matches
 from ranloop.wire.topics import is_topic_level
 
 __all__ = (
-    "check_host_name",
+    "check_name",
     "check_positive",
     "parse_autonomies",
     "parse_autonomy",
@@ -105,11 +105,11 @@ def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:
     return name
 
 
-def check_host_name(name: str) -> None:
-    """Refuse a host name that cannot stand in a topic.
+def check_name(what: str, name: str) -> None:
+    """Refuse the name of a host, node or xApp that cannot stand in a topic.
 
     Raises:
         RanloopError: Not one level of a topic.
     """
     if not is_topic_level(name):
-        raise RanloopError(f"host name {name!r}: want lower-case letters, digits, '_' and '-', at most 64")
+        raise RanloopError(f"{what} name {name!r}: want lower-case letters, digits, '_' and '-', at most 64")

@@ -11,7 +11,7 @@ from ranloop.node.recording import Recorder
 from ranloop.node.registry import open_world
 from ranloop.node.replay import ReplayWorld, open_replay
 from ranloop.node.summary import RunSummary
-from ranloop.node.world import World
+from ranloop.node.world import World, left_out
 
 __all__ = (
     "Clock",
@@ -28,6 +28,7 @@ __all__ = (
     "RunSummary",
     "VirtualClock",
     "World",
+    "left_out",
     "load_profile",
     "open_replay",
     "open_world",

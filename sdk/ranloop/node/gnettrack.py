@@ -52,6 +52,7 @@ _TIME, _MODE, _STATE, _CELL = "Timestamp", "NetworkMode", "State", "RAWCELLID"
 _COLUMNS = (_TIME, _MODE, _STATE, _CELL, *NUMBERS)
 _TIME_FORMAT = "%Y.%m.%d_%H.%M.%S"
 _NO_VALUE = ("", "-")
+_SHOWN = 200  # characters of a foreign table's columns
 _MAX_BYTES = 256 * 1024 * 1024  # of one log, unpacked: a day is 10 MB
 
 
@@ -106,7 +107,9 @@ def read_trace(path: Path) -> PhoneTrace:
         raise NodeError(f"{path}: no CSV file: {error}") from error
     missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        raise NodeError(f"{path}: no G-NetTrack log: lacks {', '.join(missing)}; want {', '.join(_COLUMNS)}")
+        raise NodeError(
+            f"{path}: no G-NetTrack log: its columns are {_shown(header)}; it lacks {', '.join(missing)}"
+        )
     at = {column: header.index(column) for column in _COLUMNS}
     kept: dict[datetime, list[str]] = {}
     lost: Counter[str] = Counter()
@@ -162,6 +165,13 @@ def _trace(
         n_out_of_range=dict(out_of_range),
         truncated=truncated,
     )
+
+
+def _shown(header: Sequence[str]) -> str:
+    """The names of a table's columns, as far as a line of advice has room."""
+    names = ", ".join(header) or "none"
+    names = names if names.isprintable() else ascii(names)[1:-1]
+    return names if len(names) <= _SHOWN else f"{names[:_SHOWN]}…"
 
 
 def _numbers(

@@ -254,6 +254,8 @@ class LiveHost:
         """The operator's kill switch and autonomy; who may publish here is the broker's to enforce."""
         _, node, *xapp = topics.levels(topic)
         guard, now_ns = self.host.guards[node], self._now_ns()
+        if not payload:  # withdrawn: nothing to obey, and nothing to take back
+            return
         try:
             order = decode_order(payload)
             if [order.xapp] != (xapp or [""]):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ranloop.errors import NodeError
 from ranloop.node.profile import Profile
-from ranloop.node.world import ScoredWorld, World
+from ranloop.node.world import ScoredWorld, World, left_out
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
 
@@ -62,6 +62,10 @@ class _View:
     @property
     def slot_ns(self) -> int:
         return self._world.slot_ns
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        return left_out(self._world)
 
     def next_report_ns(self) -> int:
         return self._world.next_report_ns()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,20 @@ from ranloop.wire.messages import F32, Catalogue, Report, Result
 
 MANIFEST = "recording.json"
 _FORMAT = 1
-# What JSON, NumPy and zipfile raise about bytes that are not what they should be.
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, WireError)
+_ARRAYS = ("seq", "ran_time_ns", "first_row", "block", "labels")
+# What zipfile, zlib and NumPy raise about bytes that are not what they should be.
+_NO_ARRAYS = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+# And JSON, about a manifest whose entries are missing or of another kind.
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, WireError)
 Labels = Mapping[str, Mapping[int, str]]
 
 
@@ -189,9 +202,11 @@ def _read_stream(folder: Path, entry: Mapping[str, Any]) -> RecordedStream:
     level = next((known for known in LEVELS if known == entry["level"]), None)
     if level is None or Path(entry["file"]).name != entry["file"]:
         raise ValueError(f"a stream at level {entry['level']!r} in file {entry['file']!r}")
-    with (folder / entry["file"]).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        seq, times, first_row = (arrays[name].tolist() for name in ("seq", "ran_time_ns", "first_row"))
-        block, labels = arrays["block"], arrays["labels"].tolist()
+    arrays = _read_arrays(folder / entry["file"])
+    seq, times, first_row, labels = (
+        arrays[name].tolist() for name in ("seq", "ran_time_ns", "first_row", "labels")
+    )
+    block = arrays["block"]
     names = tuple(map(str, entry["names"]))
     states = [
         {column: {int(dense): str(name) for dense, name in ids.items()} for column, ids in state.items()}
@@ -218,6 +233,25 @@ def _read_stream(folder: Path, entry: Mapping[str, Any]) -> RecordedStream:
         states,
         labels,
     )
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """The arrays of one stream.
+
+    Raises:
+        NodeError: In our own words: NumPy's advice on a file that it cannot read is to trust it.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in _ARRAYS if name not in arrays]
+            if not missing:
+                return {name: arrays[name] for name in _ARRAYS}
+            problem = f"lacks the arrays {', '.join(missing)}"
+    except FileNotFoundError:
+        problem = "is not there"
+    except _NO_ARRAYS:
+        problem = "is cut short, changed or no .npz file at all"
+    raise NodeError(f"{path.parent}: damaged recording: {path.name} {problem}; record the run again")
 
 
 def _cut_down(catalogue: Catalogue, streams: Sequence[RecordedStream]) -> Catalogue:

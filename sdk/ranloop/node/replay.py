@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import structlog
 
 from ranloop.errors import NodeError
 from ranloop.node import gnettrack
@@ -20,6 +21,8 @@ from ranloop.node.gnettrack import PhoneTrace, is_trace_name, read_trace
 from ranloop.node.recording import MANIFEST, read_recording
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
+
+log = structlog.get_logger(__name__)
 
 PHONE_PERIOD_MS = 1000
 _NS_PER_S = 1_000_000_000
@@ -43,6 +46,7 @@ class ReplayWorld:
 
     Attributes:
         traces: Node -> phone log, empty for a recorded run; `traces[node].day` is what to split by.
+        left_out: Of a folder of logs: those that cannot be read, and why, a line each.
     """
 
     def __init__(
@@ -52,11 +56,13 @@ class ReplayWorld:
         *,
         slot_ns: int,
         traces: Mapping[str, PhoneTrace] | None = None,
+        left_out: Sequence[str] = (),
     ) -> None:
         self._catalogues = tuple(catalogues)
         self._sources = sorted(sources, key=lambda source: source.stream)
         self._slot_ns = slot_ns
         self.traces = dict(traces or {})
+        self.left_out = tuple(left_out)
         self._now_ns = 0
         self._at: dict[int, list[tuple[int, int]]] = defaultdict(
             list
@@ -167,33 +173,60 @@ def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWo
     """What lies at `path`, as nodes.
 
     A folder with a `recording.json` is a recorded run. Otherwise it is a G-NetTrack log or a folder of them: one
-    node per log, all of them beginning at RAN time 0, named after the file.
+    node per log, all of them beginning at RAN time 0, named after the file. Logs of a folder that cannot be read are
+    warned of and left out.
 
     Args:
         path: File or folder.
         days: Only logs of these days; for splitting training from evaluation.
 
     Raises:
-        NodeError: Nothing to replay there, or something that cannot be read.
+        NodeError: Nothing to replay there, or nothing that can be read.
     """
     if (path / MANIFEST).is_file():
         if days is not None:
             raise NodeError(f"{path}: a recorded run has no days to choose from")
         recording = read_recording(path)
         return ReplayWorld(recording.catalogues, recording.streams, slot_ns=recording.slot_ns)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if is_trace_name(file))
-    else:
-        files = [path] if path.is_file() else []
-    if not files:
-        raise NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
-    traces = [trace for trace in map(read_trace, files) if days is None or trace.day in days]
+    readable, left_out = _read_folder(path) if path.is_dir() else ([read_trace(_file(path))], [])
+    traces = [trace for trace in readable if days is None or trace.day in days]
     if not traces:
         raise NodeError(f"{path}: no log of {', '.join(sorted(map(str, days or ())))}")
     named = dict(zip(node_names([trace.path for trace in traces]), traces, strict=True))
     sources = [PhoneSource(node, trace) for node, trace in named.items()]
     catalogues = [source.catalogue() for source in sources]
-    return ReplayWorld(catalogues, sources, slot_ns=_PHONE_SLOT_NS, traces=named)
+    return ReplayWorld(catalogues, sources, slot_ns=_PHONE_SLOT_NS, traces=named, left_out=left_out)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise _nothing_at(path)
+    return path
+
+
+def _read_folder(folder: Path) -> tuple[list[PhoneTrace], list[str]]:
+    """The logs in `folder`, and why the others cannot be read.
+
+    Raises:
+        NodeError: There is no log, or none that can be read.
+    """
+    traces, left_out = [], []
+    for file in sorted(file for file in folder.iterdir() if is_trace_name(file)):
+        try:
+            traces.append(read_trace(file))
+        except NodeError as error:
+            left_out.append(str(error))
+    if not traces and not left_out:
+        raise _nothing_at(folder)
+    if not traces:
+        raise NodeError(f"{folder}: none of the {len(left_out)} logs can be read; the first: {left_out[0]}")
+    for reason in left_out:
+        log.warning("log_left_out", reason=reason)
+    return traces, left_out
+
+
+def _nothing_at(path: Path) -> NodeError:
+    return NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
 
 
 def node_names(files: Sequence[Path]) -> list[str]:

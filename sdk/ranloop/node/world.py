@@ -82,3 +82,18 @@ class ScoredWorld(World, Protocol):
     def score(self) -> Mapping[str, float]:
         """Key figures of the run so far, warm-up removed; NaN where there was nothing to judge."""
         ...
+
+
+@runtime_checkable
+class PartialWorld(World, Protocol):
+    """A world that may have been opened without some of what lay there, such as a folder of logs of which one is damaged."""
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What, and why: a line each."""
+        ...
+
+
+def left_out(world: World) -> tuple[str, ...]:
+    """What `world` was opened without; empty where all is there."""
+    return tuple(world.left_out) if isinstance(world, PartialWorld) else ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranloop.bus.filters import check_filter, matches
+from ranloop.bus.filters import check_filter, check_topic, matches
 from ranloop.bus.inbox import InboxSubscription
 from ranloop.bus.interest import covers, fewest_filters
 
@@ -16,6 +17,14 @@ LEVEL = st.sampled_from(["", "a", "b", "$x"])
 TOPIC = st.lists(LEVEL, min_size=1, max_size=4).map("/".join).filter(bool)
 PARTS = st.lists(st.one_of(LEVEL, st.just("+")), min_size=1, max_size=4)
 FILTER = st.builds(lambda parts, end: "/".join(parts + end), PARTS, st.sampled_from([[], ["#"]])).filter(bool)
+
+
+@pytest.mark.parametrize("check", [check_filter, check_topic])
+def test_a_name_has_65535_bytes_at_most(check: Callable[[str], str]) -> None:
+    longest = "é" * 32_767 + "e"  # clause 1.5.3: the length is a number of two bytes
+    assert check(longest) == longest
+    with pytest.raises(ValueError, match="topic"):
+        check(longest + "e")
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ def test_who_comes_back_to_the_bus_asks_before_it_shows_itself(room: Room) -> No
     room.live("host", "2")
     room.broker.clients.append(bus)
     room.awake.append(bus)
+    bus._offer(topics.presence("host"), room.broker.retained[topics.presence("host")])  # as a broker does
     bus.stats.reconnects += 1
     with pytest.raises(BusError, match="another host 'host' is on this bus already"):
         away.claim()

@@ -10,20 +10,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ranloop.bus import Broker, open_bus
-from ranloop.node import LiveHost, NodeHost
+from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_order
-from ranloop.wire.messages import Order
+from ranloop.wire.codec import decode_order, encode
+from ranloop.wire.messages import Order, Presence
 from tests.command import Command
+from tests.ranloop.node.scripted import rights
 
 pytestmark = pytest.mark.broker
 
@@ -63,24 +64,110 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
 
 
 def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command, broker: Broker) -> None:
-    with closing(open_bus(broker.url, name="host")) as bus:
-        live = LiveHost(NodeHost(ToyWorld(duration_s=3600), bus, name="host", xapps={}))
+    with living_host(broker.url):
+        killed = ranloop("order", "all", "--kill", "--bus", broker.url)
+        told = ranloop("order", "all", "--kill", "--bus", broker.url, "--json")
+        weighed = ranloop(
+            *("order", "toy-1", "--xapp", "weigher", "--autonomy", "observe", "--bus", broker.url, "--json")
+        )
+    assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
+    assert (told.code, json.loads(told.out)) == (0, {"obeyed": ["toy-1", "toy-2"], "silent": []})
+    assert (weighed.code, json.loads(weighed.out)) == (0, {"obeyed": ["toy-1"], "silent": []})
+
+
+@contextmanager
+def living_host(url: str) -> Iterator[LiveHost]:
+    """Nodes toy-1 and toy-2, where `weigher` is let in."""
+    with closing(open_bus(url, name="host")) as bus:
+        xapps = {"weigher": Registration(rights=rights())}
+        live = LiveHost(NodeHost(ToyWorld(duration_s=3600), bus, name="host", xapps=xapps))
         thread = threading.Thread(target=live.run, name="live-host")
         thread.start()
         try:
-            killed = ranloop("order", "all", "--kill", "--bus", broker.url)
-            told = ranloop("order", "all", "--kill", "--bus", broker.url, "--json")
-            stranger = ranloop(
-                *("order", "toy-1", "--xapp", "nobody", "--autonomy", "act", "--bus", broker.url, "--json")
-            )
+            yield live
         finally:
             live.stop()
             thread.join()
-    assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
-    assert (told.code, json.loads(told.out)) == (0, {"obeyed": ["toy-1", "toy-2"], "silent": []})
-    assert (stranger.code, json.loads(stranger.out)) == (2, {"obeyed": [], "silent": ["toy-1"]})
-    assert "toy-1 did not confirm within" in stranger.err
-    assert all(guard.killed for guard in live.host.guards.values())
+
+
+def orders_on(url: str) -> set[str]:
+    """Topics where an order stands."""
+    standing: set[str] = set()
+    with closing(open_bus(url, name="witness")) as bus:
+        for pattern in (topics.order("+"), topics.order("+", "+")):
+            bus.subscribe(pattern, lambda topic, _: standing.add(topic), qos=1)
+        while bus.poll(0.3):
+            pass
+    return standing
+
+
+@pytest.mark.parametrize("node", ["toy-1", "all"])
+def test_an_order_about_an_xapp_that_no_node_lets_in_is_not_given(
+    ranloop: Command, broker: Broker, node: str
+) -> None:
+    with living_host(broker.url) as live:
+        typo = ranloop("order", node, "--xapp", "weihger", "--autonomy", "act", "--bus", broker.url)
+        ghost = ranloop("order", node, "--kill", "--xapp", "x", "--autonomy", "act", "--bus", broker.url)
+    assert typo.complaint == f"{node} does not let 'weihger' in; there is weigher; nothing was ordered"
+    assert ghost.complaint == f"{node} does not let 'x' in; there is weigher; nothing was ordered"
+    assert not orders_on(broker.url)
+    assert not live.host.guards["toy-1"].killed
+
+
+def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywhere(
+    ranloop: Command, broker: Broker
+) -> None:
+    facts = {"nodes": ["site0"], "xapps": ["other"]}
+    with closing(open_bus(broker.url, name="north")) as north, living_host(broker.url):
+        north.publish(
+            topics.presence("north"), encode(Presence(name="north", alive=True, facts=facts)), retain=True
+        )
+        north.publish(topics.presence("broken"), b"garbage", retain=True)
+        north.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
+        north.poll(0.1)
+        order = ("order", "all", "--xapp", "weigher", "--autonomy", "act", "--bus", broker.url)
+        weighed = ranloop(*order)
+        without = orders_on(broker.url)
+        killed = ranloop(*order, "--kill")
+    assert (weighed.code, weighed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
+    assert without == {topics.order("toy-1", "weigher"), topics.order("toy-2", "weigher")}
+    assert (killed.code, killed.out) == (2, "site0 does not answer\ntoy-1 obeys\ntoy-2 obeys\n")
+    assert orders_on(broker.url) == without | {topics.order(node) for node in ("site0", "toy-1", "toy-2")}
+
+
+def test_an_order_to_a_node_that_is_away_stands_until_it_is_withdrawn(
+    ranloop: Command, broker: Broker
+) -> None:
+    with closing(open_bus(broker.url, name="node")) as bus:
+        bus.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
+        bus.poll(0.1)
+    about_ghost = ("order", "site0", "--xapp", "ghost", "--bus", broker.url)
+    away = ranloop(*about_ghost, "--autonomy", "act")
+    assert (away.code, orders_on(broker.url)) == (2, {topics.order("site0", "ghost")})
+    assert "or until --forget" in away.err
+    assert ranloop("order", "all", "--forget", "--bus", broker.url).complaint == (
+        f"no order about the kill switch stands for any node on {broker.url}; nothing to forget"
+    )
+    forgotten = ranloop(*about_ghost, "--forget")
+    assert (forgotten.code, forgotten.out, orders_on(broker.url)) == (0, "forgotten for site0\n", set())
+    assert ranloop(*about_ghost, "--forget").complaint == (
+        f"no order about xApp 'ghost' stands for site0 on {broker.url}; nothing to forget"
+    )
+
+
+def test_a_node_that_runs_goes_on_as_it_was_told_when_the_order_is_withdrawn(
+    ranloop: Command, broker: Broker
+) -> None:
+    with living_host(broker.url) as live:
+        ranloop("order", "all", "--kill", "--bus", broker.url)
+        ranloop("order", "all", "--xapp", "weigher", "--autonomy", "observe", "--bus", broker.url)
+        told = ranloop("order", "all", "--forget", "--bus", broker.url, "--json")
+        left = orders_on(broker.url)
+        ranloop("order", "toy-1", "--revive", "--bus", broker.url)  # after it: the host has heard of both
+    assert json.loads(told.out) == {"forgotten": ["toy-1", "toy-2"]}
+    assert left == {topics.order(node, "weigher") for node in ("toy-1", "toy-2")}
+    assert [guard.killed for guard in live.host.guards.values()] == [False, True]
+    assert live.host.n_dropped == 0
 
 
 class Started:

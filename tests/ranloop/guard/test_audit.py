@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from ranloop.errors import NodeError
 from ranloop.guard import AuditLog, AuditRecord, Guard, verdict_counts
+from ranloop.guard.audit import MAX_LISTED
 from ranloop.vocabulary import SetUeWeight
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
 
@@ -67,6 +68,14 @@ def test_memory_is_bounded_in_targets_too(batch: BatchFactory) -> None:
         log.add(AuditRecord(event="result", ran_time_ns=k, node="site-1", xapp="a", batch=huge))
     # 2**22 targets at most, 2**16 in each: the newest 64 of 70
     assert (len(log), log.n_records, next(iter(log)).ran_time_ns) == (64, 70, 6)
+
+
+def test_a_line_spells_out_so_many_targets_and_counts_them_all(batch: BatchFactory) -> None:
+    large = batch(SetUeWeight(ue=range(MAX_LISTED + 1), weight=2.0))
+    record = AuditRecord(event="result", ran_time_ns=0, node="site-1", xapp="a", batch=large)
+    line = json.loads(record.to_json())
+    assert line["n_targets"] == 1025
+    assert (len(line["targets"]), len(line["parameters"])) == (1024, 1024)
 
 
 def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:

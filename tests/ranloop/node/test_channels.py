@@ -106,9 +106,8 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
     host, operator = NotingBus("live", "host"), NotingBus("live", "operator")
     xapps = [NotingBus("live", "xapp") for _ in instances]
     live = LiveHost(NodeHost(ToyWorld(), host, xapps=registered), clock=Room([*xapps, operator]))
-    publish_orders(
-        operator, ["toy-1"], [Order(id="0", kill=False), Order(id="1", xapp="json", autonomy="act")]
-    )
+    orders = Order(id="0", kill=False), Order(id="1", xapp="json", autonomy="act")
+    publish_orders(operator, [("toy-1", order) for order in orders])
     for instance, bus in zip(instances, xapps, strict=True):
         LiveRunner(instance, bus)
     live.run(END_NS / 1e9)

@@ -13,16 +13,20 @@ import numpy as np
 import pytest
 
 from ranloop.bus import Bus
-from ranloop.embedded import EmbeddedRun, run_embedded
+from ranloop.embedded import run_embedded
 from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
+from ranloop.node.summary import RunSummary
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import ActionBatch, Encoding, Report, topics
 from ranloop.wire.codec import encode, encode_json
 from ranloop.wire.plain import is_json
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
+from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import load_manifest
 
 Connect = Callable[[str], Bus]
@@ -93,12 +97,19 @@ def heard_live(connect: Connect, **xapps: Registration) -> dict[str, list[bytes]
     return heard
 
 
-def test_the_same_run_has_the_same_hash_in_both_forms(tmp_path: Path) -> None:
-    def run(encoding: str) -> EmbeddedRun:
-        with closing(ToyWorld()) as world:
-            return run_embedded(world, [lifter(tmp_path / encoding, encoding)])
+def test_the_same_run_has_the_same_hash_in_both_forms(tmp_path: Path, connect: Connect) -> None:
+    def run(encoding: Encoding) -> RunSummary:
+        bus, is_spoken_to_in_json = connect(encoding), set[bool]()
+        bus.subscribe("ranloop/1/step/#", lambda _, step: is_spoken_to_in_json.add(is_json(step)))
+        instance = Instance(load_package(lifter(tmp_path / encoding, encoding)))
+        runner = LockstepRunner(instance, bus)
+        registration = Registration(rights=instance.manifest.rights, encoding=instance.manifest.encoding)
+        summary = LockstepHost(NodeHost(ToyWorld(), bus, xapps={"lifter": registration})).run()
+        runner.close()
+        assert is_spoken_to_in_json == {encoding == "json"}
+        return summary
 
-    binary, plain = run("binary").summary, run("json").summary
+    binary, plain = run("binary"), run("json")
     assert {"applied", "refused/range"} <= binary.outcomes.keys()  # NaN and texts travelled as well
     assert (plain.outcomes, plain.trace_hash) == (binary.outcomes, binary.trace_hash)
 

@@ -122,9 +122,27 @@ def test_other_columns_are_one_line_of_advice(tmp_path: Path) -> None:
         read(tmp_path, log(row(0)).replace("SNR", "SINR").replace("Timestamp", "Time"))
     text = str(caught.value)
     assert text.startswith(
-        f"{tmp_path / 'trace.csv'}: no G-NetTrack log: lacks Timestamp, SNR; want Timestamp, "
+        f"{tmp_path / 'trace.csv'}: no G-NetTrack log: its columns are Time, Longitude, Latitude, Speed, "
     )
+    assert text.endswith("…; it lacks Timestamp, SNR")
     assert "\n" not in text
+
+
+def test_a_table_of_something_else_is_told_what_came_and_once_what_was_wanted(tmp_path: Path) -> None:
+    with pytest.raises(NodeError) as caught:
+        read(tmp_path, "time,value\n1,2\n")
+    text = str(caught.value)
+    assert (
+        "its columns are time, value; it lacks Timestamp, NetworkMode, State, RAWCELLID, DL_bitrate" in text
+    )
+    assert text.count("Timestamp") == 1
+
+
+def test_bytes_of_no_table_do_not_reach_the_terminal_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(NodeError) as caught:
+        read(tmp_path, b"\x1b[2J\x07" + bytes(range(1, 9)) * 1000 + b"\n")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff\x00", COLUMNS.encode(), b"\x1f\x8bnot really gzip"])
@@ -144,6 +162,14 @@ def test_a_gzip_file_that_breaks_off_gives_its_whole_rows(tmp_path: Path) -> Non
     whole = read(tmp_path, packed, "whole.csv.gz")
     assert not whole.truncated
     assert np.array_equal(whole.values[: len(trace)], trace.values, equal_nan=True)
+
+
+def test_a_small_file_that_unpacks_to_more_than_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.node.gnettrack._MAX_BYTES", 1 << 20)
+    with pytest.raises(NodeError, match=r"trace\.csv: more than 1 MiB of text; split the log"):
+        read(tmp_path, gzip.compress(bytes(100 << 20)))
 
 
 def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ranloop.bus import Bus
-from ranloop.guard import Autonomy
+from ranloop.guard import ActionRight, Autonomy, Rights
 from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registration, VirtualClock
 from ranloop.node.flood import FloodMeter
+from ranloop.node.live import _KEEP
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, decode_report, decode_result, decode_standing, encode
 from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Standing, Status
-from tests.ranloop.node.scripted import MS, rights
+from tests.ranloop.node.scripted import MS, READS_UES, rights
 
 Connect = Callable[[str], Bus]
 
@@ -342,6 +343,17 @@ def test_an_xapp_that_was_shut_out_is_heard_again_after_the_operators_order(conn
     fates = {result.id: Status(result.status[0]) for result in reversed(answers)}  # the first word on each
     assert "in-vain" not in fates
     assert fates["heard-again"] is Status.APPLIED
+
+
+def test_what_waits_of_one_xapp_between_two_polls_is_bounded(connect: Connect) -> None:
+    sender, host_bus = connect("weigher"), connect("host")
+    often = Rights(streams=(READS_UES,), actions=(ActionRight(name="SetUeWeight", rate_per_s=1000),))
+    allowed = {"weigher": Registration(rights=often)}
+    live = LiveHost(NodeHost(ToyWorld(), host_bus, xapps=allowed), clock=VirtualClock())
+    for _ in range(_KEEP + 76):
+        sender.publish(topics.act("weigher", "toy-1"), b"?", qos=1)
+    assert live.run(0.1).n_dropped == _KEEP
+    assert host_bus.stats.dropped == 76
 
 
 def test_a_flood_is_seen_in_whichever_second_it_comes() -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.bus import Bus
 from ranloop.errors import NodeError
 from ranloop.guard import StreamRight
-from ranloop.node import LockstepHost, NodeHost, Recorder, Registration, World, open_replay, open_world
+from ranloop.node import (
+    LockstepHost,
+    NodeHost,
+    Recorder,
+    Registration,
+    World,
+    left_out,
+    load_profile,
+    open_replay,
+    open_world,
+    under_profile,
+)
 from ranloop.node.recording import MANIFEST
 from ranloop.node.replay import node_names
 from ranloop.testing.worlds import ToyWorld
@@ -105,6 +119,38 @@ def test_nothing_to_replay_is_said(tmp_path: Path) -> None:
             open_replay(place)
 
 
+def test_a_bad_log_costs_one_line_and_the_others_are_played(drive: Path) -> None:
+    good = [catalogue.node for catalogue in open_replay(drive).catalogues]
+    (drive / "b-table.csv").write_text("time,value\n1,2\n")
+    (drive / "c-packed.csv.gz").write_bytes(b"\x1f\x8bnot really gzip")
+    with capture_logs() as logs:
+        world = open_replay(drive)
+    assert [catalogue.node for catalogue in world.catalogues] == good
+    assert [line["event"] for line in logs] == ["log_left_out"] * 2
+    assert [line["reason"] for line in logs] == list(world.left_out)
+    table, packed = world.left_out
+    assert table.startswith(
+        f"{drive / 'b-table.csv'}: no G-NetTrack log: its columns are time, value; it lacks Time"
+    )
+    assert packed.startswith(f"{drive / 'c-packed.csv.gz'}: damaged gzip file")
+    assert left_out(under_profile(world, load_profile("ocudu"))) == world.left_out
+
+
+def test_where_no_log_can_be_read_that_is_the_error(drive: Path) -> None:
+    for log_file in drive.glob("*.csv"):
+        log_file.write_text("time,value\n1,2\n")
+    with pytest.raises(
+        NodeError, match=r"drive: none of the 2 logs can be read; the first: .*columns are time, value"
+    ):
+        open_replay(drive)
+    with pytest.raises(NodeError, match=r"netflix_2019\.12\.16\.csv: no G-NetTrack log"):
+        open_replay(drive / "netflix_2019.12.16.csv")
+
+
+def test_nothing_is_left_out_of_worlds_that_are_whole(drive: Path) -> None:
+    assert left_out(open_replay(drive)) == left_out(ToyWorld()) == ()
+
+
 # Recorded runs
 
 
@@ -176,7 +222,63 @@ def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, connect: Connect
         (folder / MANIFEST).write_text(json.dumps(manifest | change))
         with pytest.raises(NodeError, match=r"run: (damaged recording|recording format 2)"):
             open_replay(folder)
+    file.unlink()
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(
+        NodeError, match=r"damaged recording: toy-1\.ue\.100\.npz is not there; record the run again"
+    ):
+        open_replay(folder)
     climbing = manifest["streams"][0] | {"file": "../elsewhere.npz"}
     (folder / MANIFEST).write_text(json.dumps(manifest | {"streams": [climbing]}))
     with pytest.raises(NodeError, match="elsewhere"):
         open_replay(folder)
+
+
+def one_array() -> bytes:
+    np.save(file := io.BytesIO(), np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content", [b"no archive", b"\x80\x04K\x01.", one_array(), one_array()[:9], b"PK\x03\x04", b""]
+)
+def test_what_is_no_archive_is_said_in_our_words(tmp_path: Path, connect: Connect, content: bytes) -> None:
+    """NumPy's own advice is to unpickle it."""
+    folder = tmp_path / "run"
+    record(folder, connect)
+    (folder / "toy-1.ue.100.npz").write_bytes(content)
+    with pytest.raises(NodeError) as caught:
+        open_replay(folder)
+    assert str(caught.value) == (
+        f"{folder}: damaged recording: toy-1.ue.100.npz is cut short, changed or no .npz file at all; "
+        "record the run again"
+    )
+
+
+def test_an_archive_without_a_column_is_told_which(tmp_path: Path, connect: Connect) -> None:
+    folder = tmp_path / "run"
+    record(folder, connect)
+    np.savez(folder / "toy-1.ue.100.npz", seq=[0], block=[[0.0]], first_row=[0, 1])
+    with pytest.raises(NodeError, match="lacks the arrays ran_time_ns, labels; record"):
+        open_replay(folder)
+
+
+def test_a_recording_with_any_changed_byte_is_played_or_refused_in_our_words(
+    tmp_path: Path, connect: Connect
+) -> None:
+    folder = tmp_path / "run"
+    record(folder, connect)
+    file = folder / "toy-1.ue.100.npz"
+    whole = file.read_bytes()
+    chance = random.Random(1)
+    complaints = []
+    for _ in range(300):
+        changed = bytearray(whole)
+        changed[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        file.write_bytes(changed)
+        try:
+            open_replay(folder)
+        except NodeError as error:
+            complaints.append(str(error))
+    assert len(complaints) > 100
+    assert all("damaged recording" in text and "pickle" not in text for text in complaints)

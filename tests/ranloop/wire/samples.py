@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +25,9 @@ from ranloop.wire import (
     Status,
     Step,
 )
+
+# How long an example takes says nothing here, on a busy machine least of all.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 topics = st.from_regex(r"[a-z0-9_-]{1,64}", fullmatch=True)
 names = st.from_regex(r"[!-~]{1,40}", fullmatch=True)

@@ -51,6 +51,7 @@ def survives(kind: str, payload: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
 def test_any_bytes(kind: str) -> None:
+    @samples.untimed
     @given(payload=st.binary(max_size=200))
     def survives_any(payload: bytes) -> None:
         survives(kind, payload)

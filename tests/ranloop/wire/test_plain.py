@@ -87,6 +87,7 @@ def test_json_is_read_however_it_is_laid_out(kind: str, indent: int | None, end:
 
 @pytest.mark.parametrize("kind", sorted(WITH_BLOCKS))
 def test_the_two_forms_are_told_apart_by_content(kind: str) -> None:
+    @samples.untimed
     @given(message=WITH_BLOCKS[kind])
     def told_apart(message: Message) -> None:
         parts = (
@@ -108,16 +109,24 @@ def test_a_name_that_looks_like_the_binary_form_does_not_mislead() -> None:
     assert same(batch, decode_action_batch(encode_json(batch) + b"\n"))
 
 
+@samples.untimed
 @given(hnp.arrays(np.float32, 20, elements=st.floats(width=32)))
 def test_the_shortest_decimal_is_the_same_float32(values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
     again = np.array([float(repr(value)) for value in shortest(values).tolist()]).astype(np.float32)
     assert again.tobytes() == values.tobytes() or np.array_equal(again, values, equal_nan=True)
 
 
+@samples.untimed
 @given(st.floats(width=32, min_value=2.0**-40, max_value=2.0**24))
 def test_the_shortest_decimal_is_what_numpy_prints(value: float) -> None:
     # NumPy prints a float32 by the shortest digits that identify it.
     assert shortest(np.array([value], np.float32))[0] == float(str(np.float32(value)))
+
+
+def test_six_digits_are_enough_for_what_has_no_more() -> None:
+    # Seven digits of the float32 that is nearest to 0.000976565 are 0.0009765649.
+    written = np.array([0.1, 0.000976565, 1 / 3, 16777216], np.float32)
+    assert shortest(written).tolist() == [0.1, 0.000976565, 0.33333334, 16777216.0]
 
 
 def test_a_tenth_is_a_tenth() -> None:

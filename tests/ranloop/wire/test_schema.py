@@ -62,6 +62,7 @@ def test_a_schema_is_a_schema_that_accepts_what_is_encoded(kind: str) -> None:
     jsonschema.Draft7Validator.check_schema(json_schema(kind))
     validator = schema_of(kind)
 
+    @samples.untimed
     @given(message=STRATEGIES[kind])
     def accepts(message: Message) -> None:
         validator.validate(json.loads(encode_json(message)))

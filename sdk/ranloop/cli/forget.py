@@ -1,0 +1,58 @@
+"""`ranloop order --forget`: withdraw orders that stand, also those that no node obeys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+from ranloop.bus import open_bus, without_password
+from ranloop.cli.values import check_name
+from ranloop.errors import RanloopError
+from ranloop.wire import topics
+
+__all__ = ("forget_orders",)
+
+QUIET_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
+FORGOTTEN_S = 5.0
+
+
+def forget_orders(node: str, bus_url: str, *, xapp: str, json_output: bool) -> int:
+    """Withdraw the order about the kill switch, or about one xApp, at one node or wherever it stands.
+
+    A node that runs goes on as it was told; one that starts does not hear of it any more.
+
+    Raises:
+        RanloopError: No such order stands, or the broker keeps it.
+    """
+    check_name("node", node)
+    check_name("xApp", xapp or "-")
+    standing: set[str] = set()
+
+    def on_order(topic: str, payload: bytes) -> None:
+        # MQTT 3.1.1 clause 3.3.1.3: an empty retained message forgets the topic, and is passed on.
+        (standing.add if payload else standing.discard)(topic)
+
+    place = without_password(bus_url)
+    with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
+        bus.subscribe(topics.order("+" if node == "all" else node, xapp), on_order, qos=1)
+        while bus.poll(QUIET_S):
+            pass
+        found = sorted(standing)
+        for topic in found:
+            bus.publish(topic, b"", qos=1, retain=True)
+        give_up_s = time.monotonic() + FORGOTTEN_S
+        while standing and (left_s := give_up_s - time.monotonic()) > 0:
+            bus.poll(left_s)
+    if not found:
+        about, at = (f"xApp {xapp!r}" if xapp else "the kill switch"), (node if node != "all" else "any node")
+        raise RanloopError(f"no order about {about} stands for {at} on {place}; nothing to forget")
+    if standing:
+        raise RanloopError(f"{place} keeps {', '.join(sorted(standing))}: may this user write there?")
+    nodes = [topics.levels(topic)[1] for topic in found]
+    print(
+        json.dumps({"forgotten": nodes}, indent=2)
+        if json_output
+        else "\n".join(f"forgotten for {name}" for name in nodes)
+    )
+    return 0
