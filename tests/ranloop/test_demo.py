@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from ranloop.cli import demo
-from ranloop.evaluate import DropResult
+from ranloop.evaluate import Arm, DropResult
 from ranloop.statistics import Shown
 from xapps.qos_scheduler import gain
 
@@ -47,7 +50,19 @@ def test_json_says_the_verdict_and_the_margin_that_it_rests_on() -> None:
     assert facts["verdict"] == str(demo.judge(OLD, BETTER))
 
 
-def test_it_starts_with_the_first_of_the_judged_drops() -> None:
-    assert gain.HELD_OUT_SEEDS.start == demo.FIRST_SEED
+def test_its_drops_are_those_that_the_xapp_is_judged_on() -> None:
+    assert gain.HELD_OUT_SEEDS == demo.JUDGED_SEEDS
     assert (demo.NODE, demo.WARMUP_S) == (gain.NODE, gain.WARMUP_S)
     assert demo.LOAD in gain.LOADS
+
+
+@pytest.mark.parametrize(("drops_run", "hint"), [(3, True), (24, False)])
+def test_where_too_few_drops_decide_nothing_it_says_how_many_there_are(drops_run: int, hint: bool) -> None:
+    console = Console(file=StringIO(), width=200)
+    old = drops([60.0] * drops_run, [200.0] * drops_run)
+    new = drops([40.0 + 40.0 * (i % 2) for i in range(drops_run)], [240.0] * drops_run)
+    arms = (Arm(name="tuned baseline"), Arm(name="xApp"))
+    demo._show(console, *arms, old, new)
+    said = console.file.getvalue()  # type: ignore[attr-defined]  # because a console's file may be any stream
+    assert "No gain shown: " in said
+    assert ("ranloop demo --drops 24 runs them all" in said) is hint

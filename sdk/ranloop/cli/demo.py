@@ -21,13 +21,13 @@ import ranloop
 from ranloop.errors import NodeError
 from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement
-from ranloop.statistics import Difference, paired_difference
+from ranloop.statistics import Difference, Shown, paired_difference
 
 __all__ = ("run_demo",)
 
 NODE = "sim:seven-sites"
 LOAD = 1.0
-FIRST_SEED = 2001  # the drops that the xApp's README judges it on; nothing was tuned or trained on them
+JUDGED_SEEDS = range(2001, 2025)  # what the xApp's README judges it on; nothing was tuned or trained on them
 WARMUP_S = 2.0
 XAPP = Path("xapps/qos_scheduler")
 STAGES = {
@@ -70,7 +70,7 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
     overrides = {"load": LOAD, "run.duration_s": WARMUP_S + duration_s, "run.warmup_s": WARMUP_S}
     tasks = [
         Task(arm=arm, seed=seed, node=NODE, overrides=overrides)
-        for seed in range(FIRST_SEED, FIRST_SEED + drops)
+        for seed in range(JUDGED_SEEDS.start, JUDGED_SEEDS.start + drops)
         for arm in (baseline, xapp)
     ]
     console.print(
@@ -196,7 +196,11 @@ def _show(
             f"{difference:+.{figure.digits}f}",
         )
     console.print(table)
-    console.print(str(judge(old, new)))
+    console.print(str(judgement := judge(old, new)))
+    if judgement.gain is Shown.UNDECIDED and len(new) < len(JUDGED_SEEDS):
+        console.print(
+            f"The drops that {XAPP}/README.md judges are {len(JUDGED_SEEDS)}: ranloop demo --drops {len(JUDGED_SEEDS)} runs them all."
+        )
     console.print(_outcomes_table(new))
     console.print(_latency_table(new))
 
