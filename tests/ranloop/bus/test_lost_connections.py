@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -158,6 +159,15 @@ def test_what_waits_for_a_broker_that_reads_nothing_is_bounded(bus: MqttBus) -> 
     assert len(bus._client._out_packet) <= UNFLUSHED + 1
     assert bus.stats.unsent > 0
     assert bus.stats.published + bus.stats.unsent == UNFLUSHED + 1000
+
+
+def test_messages_leave_at_once_however_many_are_unacknowledged(curt: Curt, bus: MqttBus, pump: Pump) -> None:
+    """A message that waited for acknowledgements would be overtaken by later ones of QoS 0."""
+    sent = [b"<%d>" % n for n in range(IN_FLIGHT)]
+    for payload in sent:
+        bus.publish("t", payload, qos=1)
+    pump(lambda: all(payload in curt.heard() for payload in (sent[0], sent[-1])), bus)
+    assert re.findall(rb"<\d+>", curt.heard()) == sent
 
 
 def test_what_a_broker_does_not_acknowledge_is_bounded(bus: MqttBus) -> None:

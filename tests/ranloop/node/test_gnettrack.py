@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import tracemalloc
 from datetime import date
 from pathlib import Path
 
@@ -168,8 +169,13 @@ def test_a_small_file_that_unpacks_to_more_than_is_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ranloop.node.gnettrack._MAX_BYTES", 1 << 20)
+    packed = gzip.compress(bytes(64 << 20))
+    tracemalloc.start()
     with pytest.raises(NodeError, match=r"trace\.csv: more than 1 MiB of text; split the log"):
-        read(tmp_path, gzip.compress(bytes(100 << 20)))
+        read(tmp_path, packed)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 8 << 20
 
 
 def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:

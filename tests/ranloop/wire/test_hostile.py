@@ -263,6 +263,18 @@ def test_sequence_number_and_ran_time_count_from_0(counter: int) -> None:
     assert "count from 0" in refusal("report", bytes(payload))
 
 
+def test_a_report_has_256_measurements_at_most() -> None:
+    names = ",".join(f'"n{n}"' for n in range(257)).encode()
+    says = refusal("report", SAMPLES["report"].replace(b'"DRB.UEThpDl","CQI"', names))
+    assert "names: List should have at most 256 items" in says
+
+
+def test_a_step_has_4096_reports_at_most() -> None:
+    lengths = ",".join(["0"] * 4097).encode()
+    says = refusal("step", re.sub(rb'"reports":\[[\d,]+\]', b'"reports":[' + lengths + b"]", SAMPLES["step"]))
+    assert "reports: List should have at most 4096 items" in says
+
+
 def test_a_header_that_announces_more_than_is_ever_read_is_refused() -> None:
     names = ",".join(f'"n{n}"' for n in range(256)).encode()
     header = SAMPLES["report"].split(b"\n")[0].replace(b'"DRB.UEThpDl","CQI"', names)
