@@ -20,6 +20,7 @@ from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, e
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign
+from ranloop.xapp.silence import Silence
 
 __all__ = ("LiveRunner", "LiveStats")
 
@@ -79,6 +80,7 @@ class LiveRunner:
         now = clock()
         self._due = {name: now + period_ms / 1e3 for name, period_ms in instance.timers.items()}
         self._sign = life_sign(bus, instance)
+        self._silence = Silence(instance, self._sign.others, clock)
         bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
         self._sign.show()
 
@@ -96,6 +98,7 @@ class LiveRunner:
                 )
                 self._run_timers()
                 self._give_up_on_silent_nodes()
+                self._silence.tell()
             self._end_what_is_open()
         finally:
             self._sign.withdraw()
@@ -150,6 +153,7 @@ class LiveRunner:
             self._malformed("report", error)
             return
         self.stats.reports += 1
+        self._silence.end()
         stream = (report.node, report.level, report.period_ms)
         previous = self._seqs.get(stream)
         if previous is not None and report.seq < previous:

@@ -21,7 +21,7 @@ from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_action_batch, decode_presence, encode
-from ranloop.wire.messages import ActionBatch, Cause, Report, Result, Status
+from ranloop.wire.messages import ActionBatch, Cause, Presence, Report, Result, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import QUARANTINE_AFTER, QUARANTINE_S, LiveRunner
 from ranloop.xapp.loader import load_package
@@ -202,6 +202,43 @@ def test_a_node_that_lacks_a_measurement_is_not_joined_and_the_log_says_what(liv
     live.say(topics.report("toy-2", "ue", 100), encode(make_report({"DRB.UEThpDl": [0]}, node="toy-2")))
     live.hear()
     assert live.app("seen") == []
+
+
+def told_while_waiting(live: Setup, duration_s: float) -> list[tuple[float, str]]:
+    live.wall.tick_s = 0.1  # several looks at the clock in each turn
+    with capture_logs() as logs:
+        live.runner.run(threading.Event(), duration_s=duration_s)
+    return [(line["for_s"], line["reason"]) for line in logs if line["event"] == "no_reports"]
+
+
+def test_an_xapp_without_a_host_says_so_after_three_seconds_and_ever_more_rarely(live: Setup) -> None:
+    told = told_while_waiting(live, 30.0)  # three periods of 100 ms are less than 3 s
+    assert [for_s - for_s % 3 for for_s, _ in told] == [3, 6, 12, 24]
+    assert {reason for _, reason in told} == {
+        "no node has what live reads; hosts seen: none. Start one with: ranloop host"
+    }
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        (["other"], "toy-1, toy-2 is here but does not allow live: ranloop host … --name h --allow {folder}"),
+        (["live"], "toy-1, toy-2 is here and allows live, but sends nothing that it reads"),
+    ],
+)
+def test_an_xapp_that_gets_nothing_of_a_host_says_what_that_host_allows(
+    live: Setup, allowed: list[str], words: str
+) -> None:
+    facts = {"kind": "node-host", "nodes": ["toy-1", "toy-2"], "xapps": allowed}
+    live.say(topics.presence("h"), encode(Presence(name="h", alive=True, facts=facts)), retain=True)
+    told = told_while_waiting(live, 4.0)
+    assert [reason for _, reason in told] == [words.format(folder=live.instance.package.folder)]
+
+
+def test_who_gets_reports_says_nothing_until_they_stop(live: Setup) -> None:
+    live.wall.now_s += 2.9
+    live.report(0)
+    assert told_while_waiting(live, 2.0) == []
 
 
 # Answers

@@ -1,0 +1,75 @@
+"""Why no report comes: an xApp that waits says so after three periods, and again ever more rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from ranloop.wire.messages import Presence
+from ranloop.xapp.instance import Instance
+
+__all__ = ("Silence",)
+
+log = structlog.get_logger(__name__)
+
+PERIODS = 3  # of the slowest stream that are waited for without a word
+AT_LEAST_S = 3.0
+
+
+class Silence:
+    """Tells the operator what a waiting xApp lacks.
+
+    Args:
+        instance: Who waits.
+        others: Name -> life sign of who lives on the bus; read anew each time.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self, instance: Instance, others: Mapping[str, Presence], clock: Callable[[], float]
+    ) -> None:
+        self._instance, self._others, self._clock = instance, others, clock
+        slowest_ms = max((stream.every_ms for stream in instance.manifest.streams), default=None)
+        # An xApp without streams waits for nothing.
+        self._patience_s = float("inf") if slowest_ms is None else max(AT_LEAST_S, PERIODS * slowest_ms / 1e3)
+        self.end()
+
+    def end(self) -> None:
+        """A report has come."""
+        self._since_s, self._gap_s = self._clock(), self._patience_s
+        self._tell_at_s = self._since_s + self._gap_s
+
+    def tell(self) -> None:
+        """Say what is missing, if it is time: after the patience, twice, four times, eight times as long."""
+        now_s = self._clock()
+        if now_s < self._tell_at_s:
+            return
+        self._gap_s *= 2
+        self._tell_at_s = self._since_s + self._gap_s
+        log.warning(
+            "no_reports",
+            xapp=self._instance.name,
+            for_s=round(now_s - self._since_s, 1),
+            reason=_reason(self._instance, self._others.values()),
+        )
+
+
+def _reason(instance: Instance, others: Iterable[Presence]) -> str:
+    hosts = sorted(
+        (other for other in others if other.facts.get("kind") == "node-host"), key=lambda host: host.name
+    )
+    if not hosts:
+        return f"no node has what {instance.name} reads; hosts seen: none. Start one with: ranloop host"
+    return "; ".join(_of_host(instance, host) for host in hosts)
+
+
+def _of_host(instance: Instance, host: Presence) -> str:
+    nodes, allowed = host.facts.get("nodes"), host.facts.get("xapps")
+    here = ", ".join(map(str, nodes)) if isinstance(nodes, list) else "a node"
+    if isinstance(allowed, list) and instance.name not in allowed:
+        return (
+            f"{here} is here but does not allow {instance.name}: "
+            f"ranloop host … --name {host.name} --allow {instance.package.folder}"
+        )
+    return f"{here} is here and allows {instance.name}, but sends nothing that it reads"
