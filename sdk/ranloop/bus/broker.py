@@ -192,7 +192,11 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
 def _leash() -> tuple[str, ...]:
     """What makes the broker go with us even if we are killed. Linux ties it to the thread that starts it."""
     setpriv = shutil.which("setpriv") if threading.current_thread() is threading.main_thread() else None
-    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
+    if setpriv is None:
+        return ()
+    leash = (setpriv, "--pdeathsig", "TERM")
+    tried = subprocess.run([*leash, "true"], capture_output=True, check=False)
+    return leash if tried.returncode == 0 else ()  # that of BusyBox has no such option
 
 
 def _require_free(port: int) -> None:

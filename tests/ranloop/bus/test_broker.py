@@ -98,3 +98,14 @@ def test_access_lists_are_for_mosquitto(tmp_path: Path) -> None:
         pytest.skip("nats is not installed")
     with pytest.raises(ValueError, match="are for mosquitto"):
         Broker.start("nats", acl_file=tmp_path / "acl")
+
+
+@pytest.mark.broker
+def test_a_setpriv_that_cannot_tie_it_to_us_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (old := tmp_path / "setpriv").write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with running_broker("mosquitto") as started:
+        assert started.running

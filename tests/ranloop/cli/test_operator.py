@@ -136,8 +136,9 @@ def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywher
 
 
 def test_an_order_to_a_node_that_is_away_stands_until_it_is_withdrawn(
-    ranloop: Command, broker: Broker
+    ranloop: Command, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ranloop.cli.operator.CONFIRMED_S", 0.1)  # nobody there could answer
     with closing(open_bus(broker.url, name="node")) as bus:
         bus.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
         bus.poll(0.1)
