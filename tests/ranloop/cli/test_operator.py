@@ -140,6 +140,10 @@ def test_an_order_to_a_node_that_is_away_stands_until_it_is_withdrawn(
 ) -> None:
     monkeypatch.setattr("ranloop.cli.operator.CONFIRMED_S", 0.1)  # nobody there could answer
     with closing(open_bus(broker.url, name="node")) as bus:
+        facts = {"nodes": ["site0"], "xapps": ["other"]}  # of before; who knows whom it lets in tomorrow
+        bus.publish(
+            topics.presence("north"), encode(Presence(name="north", alive=False, facts=facts)), retain=True
+        )
         bus.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
         bus.poll(0.1)
     about_ghost = ("order", "site0", "--xapp", "ghost", "--bus", broker.url)
