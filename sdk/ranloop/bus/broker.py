@@ -149,12 +149,9 @@ class Broker:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    @property
-    def ending(self) -> str:
-        """How it ended: "status 1", or "SIGKILL" by name; "" while it runs."""
-        status = self._process.poll()
-        if status is None:
-            return ""
+    def wait(self) -> str:
+        """Wait until it ends, and say how: "status 1", or "SIGKILL" by name."""
+        status = self._process.wait()
         return f"status {status}" if status >= 0 else signal.Signals(-status).name
 
     def stop(self) -> None:

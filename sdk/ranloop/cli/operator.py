@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 CATALOGUES_AT_MOST_S = 5.0
 CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
-LOOKS_S = 0.2  # how often we look whether the broker still runs
 CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 
 
@@ -166,19 +165,18 @@ def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_ou
     Raises:
         BusError: It did not start, or it ended by itself.
     """
-    stop = stop_on_signals()
-    with Broker.start(kind, port=port) as broker:
-        facts = {"url": broker.url, "kind": broker.kind, "port": broker.port, "pid": broker.pid}
-        print(
-            json.dumps(facts)  # on one line, which is there while the broker runs
-            if json_output
-            else f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
-            flush=True,
-        )
-        while not stop.wait(LOOKS_S):
-            if not broker.running:
-                raise BusError(f"{broker.kind} on {broker.url} ended by itself: {broker.ending}")
-    return 0
+    try:
+        with Broker.start(kind, port=port) as broker:
+            facts = {"url": broker.url, "kind": broker.kind, "port": broker.port, "pid": broker.pid}
+            print(
+                json.dumps(facts)  # on one line, which is there while the broker runs
+                if json_output
+                else f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
+                flush=True,
+            )
+            raise BusError(f"{broker.kind} on {broker.url} ended by itself: {broker.wait()}")
+    except KeyboardInterrupt:  # or SIGTERM or SIGHUP, which `main` answers alike
+        return 0
 
 
 def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.Event:

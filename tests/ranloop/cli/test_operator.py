@@ -192,7 +192,10 @@ class Started:
     def end_by(self, pid: int, number: signal.Signals) -> tuple[int, str]:
         """Exit code, and what stood on standard error, after a signal to one of the two processes."""
         os.kill(pid, number)
-        _, err = self.process.communicate(timeout=20)
+        try:
+            _, err = self.process.communicate(timeout=20)
+        finally:
+            self.process.kill()  # if it did not listen
         return self.process.returncode, err
 
 
