@@ -166,6 +166,7 @@ def test_garbage_on_every_topic_is_counted_and_the_loop_goes_on(kind: BrokerKind
     with running_broker(kind) as broker, looping(broker.url, tmp_path) as loop:
         loop.wait_for_reports(4)
         heard_by_host = [topics.act("loop", "toy-1"), topics.order("toy-1")]
+        n_host = len(heard_by_host) * len(GARBAGE) - 1  # an empty order is one that is withdrawn, no garbage
         heard_by_xapp = [topics.catalogue("toy-1"), topics.result("loop", "toy-2")]
         heard_by_nobody = [
             topics.presence("loop"), topics.presence("host"), topics.step("host", "loop"),
@@ -182,13 +183,13 @@ def test_garbage_on_every_topic_is_counted_and_the_loop_goes_on(kind: BrokerKind
                     vandal.publish(topic, payload, qos=1)
             wait_until(
                 lambda: (
-                    loop.host.host.n_dropped + vandal.poll(0.0) >= len(heard_by_host) * len(GARBAGE)
+                    loop.host.host.n_dropped + vandal.poll(0.0) >= n_host
                     and loop.runner.stats.malformed >= len(heard_by_xapp) * len(GARBAGE)
                 )
             )
         loop.wait_for_reports(20)
         loop.stop()
-        assert loop.ended[0].n_dropped == len(heard_by_host) * len(GARBAGE)
+        assert loop.ended[0].n_dropped == n_host
         # On the report topic the newest message counts: garbage that a report overtakes is never looked at.
         n_xapp = len(heard_by_xapp) * len(GARBAGE)
         assert n_xapp <= loop.runner.stats.malformed <= n_xapp + len(GARBAGE)
