@@ -38,9 +38,9 @@ def test_the_evidence_is_of_these_drops_arms_and_margin() -> None:
     assert EVIDENCE["margin_pct"] == MARGIN_PCT
     assert EVIDENCE["baseline"] == gain.baseline_name()
     names = [arm.name for arm in gain.tuned_arms()]
-    for load in gain.LOADS:
-        rows = gain.of_load(EVIDENCE, load)
-        assert {EVIDENCE["baseline"], names[4]} <= set(rows) <= set(names)
+    assert [(row["load"], row["arm"]) for row in EVIDENCE["rows"]] == [
+        (load, name) for load in gain.LOADS for name in names
+    ]
     assert {len(row[key]) for row in EVIDENCE["rows"] for key in gain.KEPT} == {len(seeds)}
 
 
@@ -48,7 +48,7 @@ def test_the_evidence_is_of_these_drops_arms_and_margin() -> None:
 
 
 def test_the_readme_of_the_xapp_is_what_the_command_prints() -> None:
-    assert between_marks(gain.FOLDER / "README.md") == [*gain.verdicts(EVIDENCE), "", *gain.table(EVIDENCE)]
+    assert between_marks(gain.FOLDER / "README.md") == gain.report(EVIDENCE)
 
 
 def test_the_readme_of_the_project_has_the_verdicts_as_the_command_prints_them() -> None:
@@ -91,6 +91,17 @@ def test_by_hand_two_drops_of_three_arms() -> None:
         "| 7 | 50 | 30 / 100 | **31 / 110** | 31 / 105 |",
         "| 8 | 50 | 32 / 120 | **33 / 130** | **20 / 140** |",
     ]
+
+
+def test_by_hand_the_model_less_the_rule() -> None:
+    arms = {
+        "xApp (model) cap=1": row([31.0, 33.0], [110.0, 130.0]),
+        "xApp (rule) cap=1": row([30.0, 32.0], [112.0, 132.0]),
+    }
+    rows = [{"load": load, "arm": name} | figures for load in gain.LOADS for name, figures in arms.items()]
+    assert gain.model_less_rule({"rows": rows})[0] == (
+        "- Load 0.4, model less rule: satisfied users +1.0 [+1.0, +1.0], best effort -2.0 [-2.0, -2.0] Mb/s."
+    )
 
 
 # The Pareto front

@@ -217,9 +217,14 @@ def kept_rows(setting: Evidence) -> dict[tuple[float, str], Any]:
 
 def show(evidence: Evidence) -> None:
     """Print the verdicts and the table, write the page of drops and the picture."""
-    print("\n".join((*verdicts(evidence), "", *table(evidence))))
+    print("\n".join(report(evidence)))
     (FOLDER / "drops.md").write_text("\n".join(page_of_drops(evidence)) + "\n", "utf-8")
     draw(evidence)
+
+
+def report(evidence: Evidence) -> list[str]:
+    """The lines of the README."""
+    return [*verdicts(evidence), "", *table(evidence), "", *model_less_rule(evidence)]
 
 
 def of_load(evidence: Evidence, load: float) -> dict[str, Any]:
@@ -237,9 +242,29 @@ def verdicts(evidence: Evidence) -> list[str]:
     lines = []
     for load in LOADS:
         rows = of_load(evidence, load)
-        xapp = next(row for name, row in rows.items() if name.startswith("xApp (model)"))
-        lines.append(f"- Load {load:g}. {Judgement.of(rows[evidence['baseline']], xapp)}")
+        judgement = Judgement.of(rows[evidence["baseline"]], called(rows, "xApp (model)"))
+        lines.append(f"- Load {load:g}. {judgement}")
     return lines
+
+
+def model_less_rule(evidence: Evidence) -> list[str]:
+    """A line a load: what the model adds to the same triage without one."""
+    lines = []
+    for load in LOADS:
+        rows = of_load(evidence, load)
+        users, mbps = (
+            paired_difference(called(rows, "xApp (model)")[key], called(rows, "xApp (rule)")[key])
+            for key in ("satisfied", "best_effort_mbps")
+        )
+        lines.append(
+            f"- Load {load:g}, model less rule: satisfied users {users:+.1f}, best effort {mbps:+.1f} Mb/s."
+        )
+    return lines
+
+
+def called(rows: Mapping[str, Any], wanted: str) -> Any:
+    """The row of the arm with this label."""
+    return next(row for name, row in rows.items() if label(name) == wanted)
 
 
 def table(evidence: Evidence) -> list[str]:
@@ -325,9 +350,12 @@ def draw(evidence: Evidence) -> None:
     figure.savefig(FOLDER / "gain.png", dpi=110)
 
 
-def marker(name: str) -> str:
-    """xApp, M-LWDF, EDF, static."""
-    return {"x": "*", "m": "^", "e": "v", "s": "o"}[name[0]]
+def look(name: str) -> dict[str, str]:
+    """How an arm is drawn, the same in every panel."""
+    looks = {"xApp (model)": ("*", "C0"), "xApp (rule)": ("*", "C1"), "edf": ("v", "C3")}
+    default = ("^", "C2") if name.startswith("m-lwdf") else ("o", "0.5")
+    marker, color = looks.get(label(name), default)
+    return {"marker": marker, "color": color, "linestyle": "none"}
 
 
 def draw_means(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
@@ -339,22 +367,20 @@ def draw_means(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
     panel.plot(*points[baseline], "o", color="black", markersize=9, label="tuned baseline")
     for name, point in points.items():
         if not name.startswith("static"):
-            panel.plot(*point, marker(name), markersize=11, label=label(name))
+            panel.plot(*point, markersize=11, label=label(name), **look(name))
     panel.grid(alpha=0.3)
 
 
 def draw_drops(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
     old = rows[baseline]
     for name, row in rows.items():
-        if name == baseline or "(rule)" in name:
-            continue
-        points = [np.subtract(row[key], old[key]) for key in ("best_effort_mbps", "satisfied")]
-        grey = {"color": "0.5"} if name.startswith("static") else {}
-        panel.plot(*points, marker(name), markersize=6, alpha=0.7, label=label(name), **grey)
+        if name != baseline and label(name) != "xApp (rule)":  # it would hide the model's
+            points = [np.subtract(row[key], old[key]) for key in ("best_effort_mbps", "satisfied")]
+            panel.plot(*points, markersize=6, alpha=0.7, **look(name))
     panel.axhline(0, color="black", linewidth=0.8)
     panel.axvline(0, color="black", linewidth=0.8)
     margin = MARGIN_PCT / 100 * float(np.mean(old["users"]))
-    panel.axhline(-margin, color="black", linewidth=0.8, linestyle="--", label="margin (of the mean)")
+    panel.axhline(-margin, color="black", linewidth=0.8, linestyle="--", label="margin")
     panel.grid(alpha=0.3)
 
 
