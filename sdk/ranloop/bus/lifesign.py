@@ -195,11 +195,11 @@ class LifeSign:
     def _lose(self, other: Presence, why: str) -> None:
         what, self._state = self._rivals(other), "over"
         advice = (
-            "one name is one process" if other.name == self._name else "a RAN node is hosted by one process"
+            "one name is one process: stop the other one, or take another name for this one"
+            if other.name == self._name
+            else "a RAN node is hosted by one process: stop the other one"
         )
-        raise BusError(
-            f"another {what} {why}; {advice}: stop the other one, or take another name for this one"
-        )
+        raise BusError(f"another {what} {why}; {advice}")
 
 
 def _run(presence: Presence) -> str:
