@@ -1,9 +1,10 @@
 """How a client waits for its socket: awake for a moment after traffic, asleep otherwise (docs/decisions/0008).
 
 To wait awake is to look again and again, and to offer the CPU to whoever wants it at each look. It pays where a CPU is
-idle. Where others want it, it harms: who never sleeps is not let in front of them when the message comes. Somebody had
-the CPU for long when an offer comes back late; that happens on an idle machine as well, now and then. When it happens again
-soon, the machine is busy, and the client sleeps at once for a while. The same goes for a quota of CPU time that is used up.
+idle. Where others want it, it harms: who never sleeps is not let in front of them when the message comes. An offer that
+comes back late says that somebody else had the CPU. On an idle machine that is so once a second, for less than a
+millisecond; where it adds up to a share of the time that counts, the machine is busy or a quota of CPU time is used
+up, and the client sleeps at once for a while.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Protocol
 
 __all__ = ("Lookout", "Poller")
 
-LONG_S = 300e-6  # a broker is done with one message in less
-SOON_S = 0.1  # the period of a CPU quota in Linux, and many slices of its scheduler
+LATE_S = 300e-6  # a broker is done with one message in less
+SHARE = 0.02  # of the time may be lost to others,
+MOST_S = 0.02  # and so much at a time beyond it
 REST_S = 1.0
 
 _YIELD: Callable[[], None] | None = getattr(os, "sched_yield", None)  # Unix only
@@ -47,7 +49,8 @@ class Lookout:
         self._awake_s = awake_s if give_way is not None else 0.0
         self._give_way = give_way or _stay
         self._clock = clock
-        self._awake_until_s = self._rest_until_s = self._crowded_at_s = float("-inf")
+        self._awake_until_s = self._rest_until_s = float("-inf")
+        self._lost_s, self._lost_at_s = 0.0, clock()
 
     def stay_awake(self) -> None:
         """There is traffic: more of it may come soon."""
@@ -65,16 +68,17 @@ class Lookout:
             offered_s = now_s
             self._give_way()
             now_s = self._clock()
-            if now_s - offered_s > LONG_S:
-                self._step_back(now_s)
+            if now_s - offered_s > LATE_S:
+                self._lose(now_s, now_s - offered_s)
         return poller.poll(max(end_s - now_s, 0.0) * 1e3)
 
-    def _step_back(self, now_s: float) -> None:
-        """Somebody wants the CPU: leave it to them when that was so not long ago."""
-        if now_s - self._crowded_at_s < SOON_S:
-            self._rest_until_s = now_s + REST_S
-            self._awake_until_s = now_s
-        self._crowded_at_s = now_s
+    def _lose(self, now_s: float, lost_s: float) -> None:
+        """Somebody else had the CPU for `lost_s`: leave it to them when that adds up."""
+        paid_s = SHARE * (now_s - self._lost_at_s)
+        self._lost_s, self._lost_at_s = max(self._lost_s - paid_s, 0.0) + lost_s, now_s
+        if self._lost_s > MOST_S:
+            self._awake_until_s, self._rest_until_s = now_s, now_s + REST_S
+            self._lost_s = 0.0
 
 
 def _stay() -> None:

@@ -78,7 +78,7 @@ def configure() -> None:
 def demo(
     drops: Annotated[
         int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
-    ] = 10,
+    ] = 24,
     duration_s: Annotated[float, typer.Option(help="Measured seconds per drop.", min=1)] = 10.0,
     json_output: Json = False,
 ) -> None:

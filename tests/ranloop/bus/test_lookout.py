@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import chain, repeat
 
 import pytest
 
-from ranloop.bus.lookout import LONG_S, REST_S, SOON_S, Lookout
+from ranloop.bus.lookout import LATE_S, MOST_S, REST_S, SHARE, Lookout
 
 AWAKE_S = 0.0006
 LOOK_S = 0.00001  # one offer of the CPU that nobody takes
@@ -89,27 +90,67 @@ def test_told_to_sleep_or_unable_to_give_way_it_is_never_awake(gives_way: bool) 
     assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01)
 
 
-def test_one_late_offer_of_the_cpu_changes_nothing() -> None:
+def lose(machine: Machine, lookout: Lookout, late_s: float, *, every_s: float, for_s: float) -> float:
+    """Offers of the CPU that come back late at such intervals; how long of `for_s` passed before it slept at once."""
+    began_s = machine.now_s
+    while machine.now_s < began_s + for_s:
+        machine.taken_s = chain([late_s], repeat(LOOK_S))
+        looks = machine.looks
+        machine.wait_after_traffic(lookout, every_s)
+        if machine.looks == looks:
+            return machine.now_s - began_s
+    return for_s
+
+
+def test_what_an_idle_machine_loses_now_and_then_changes_nothing() -> None:
+    machine = Machine()
+    assert lose(machine, machine.lookout(), 0.9 * SHARE, every_s=1.0, for_s=100.0) == 100.0
+
+
+@pytest.mark.parametrize(("late_s", "every_s"), [(0.003, 0.03), (0.05, 0.1), (1.1 * LATE_S, 0.01)])
+def test_where_others_have_the_cpu_for_a_share_that_counts_it_sleeps_for_a_while(
+    late_s: float, every_s: float
+) -> None:
     machine = Machine()
     lookout = machine.lookout()
-    machine.taken_s = chain([2 * LONG_S], repeat(LOOK_S))
-    machine.wait_after_traffic(lookout)
-    machine.now_s += 2 * SOON_S
-    machine.taken_s = chain([2 * LONG_S], repeat(LOOK_S))
-    machine.wait_after_traffic(lookout)
-    assert machine.wait_after_traffic(lookout) < 0.01  # still awake at first
+    # The bucket fills with what is lost less what is allowed; one more period shows that it is over.
+    periods = math.ceil((MOST_S + 1e-9) / (late_s - SHARE * every_s))
+    assert lose(machine, lookout, late_s, every_s=every_s, for_s=10.0) == pytest.approx(
+        (periods + 1) * every_s, rel=0.1
+    )
 
 
-def test_where_others_want_the_cpu_again_and_again_it_sleeps_for_a_while_and_then_tries_anew() -> None:
+def test_after_its_rest_it_is_awake_again_however_long_it_was_held_up() -> None:
     machine = Machine()
-    awake_s = 10 * LONG_S
-    lookout = machine.lookout(awake_s)
-    machine.taken_s = repeat(1.1 * LONG_S)
-    began_s = machine.now_s
-    machine.wait_after_traffic(lookout)  # two late offers, then it rests
-    assert machine.looks == 2
-    machine.taken_s = repeat(LOOK_S)
-    while machine.now_s < began_s + 0.99 * REST_S:
+    lookout = machine.lookout()
+    machine.taken_s = chain([3600.0], repeat(LOOK_S))  # the process was stopped for an hour
+    machine.wait_after_traffic(lookout)
+    rests_until_s = machine.now_s + 0.99 * REST_S
+    while machine.now_s < rests_until_s:
         assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01)
-    machine.now_s = began_s + 1.1 * REST_S
-    assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01 - awake_s, abs=LOOK_S)
+    machine.now_s = rests_until_s + 0.1
+    machine.taken_s = chain([1.1 * LATE_S], repeat(LOOK_S))
+    assert machine.wait_after_traffic(lookout, 0.01) < 0.01
+    assert machine.wait_after_traffic(lookout, 0.01) == pytest.approx(0.01 - AWAKE_S, abs=LOOK_S)
+
+
+def test_a_quiet_hour_does_not_make_it_slower_to_see_that_others_want_the_cpu() -> None:
+    machine = Machine()
+    lookout = machine.lookout()
+    machine.now_s += 3600.0
+    assert lose(machine, lookout, 0.003, every_s=0.03, for_s=10.0) < 0.5
+
+
+def test_offers_that_nobody_takes_are_no_loss() -> None:
+    machine = Machine()
+    lookout = machine.lookout(awake_s=10.0)
+    machine.taken_s = repeat(0.9 * LATE_S)
+    assert machine.wait_after_traffic(lookout, 5.0) == 0.0
+
+
+def test_one_that_is_interrupted_too_much_sleeps_for_the_rest_of_this_wait() -> None:
+    machine = Machine()
+    lookout = machine.lookout(awake_s=10.0)
+    machine.taken_s = repeat(0.011)
+    assert machine.wait_after_traffic(lookout, 1.0) == pytest.approx(1.0 - 0.022)
+    assert machine.looks == 2
