@@ -71,3 +71,25 @@ def test_a_ue_without_a_link_reports_nothing_until_it_is_back() -> None:
     back = int(engine.ues.blocked_until[0])
     assert back % TICK == 0
     assert known == back + DELAY
+
+
+def test_a_new_ue_starts_without_the_link_adaptation_of_the_one_before() -> None:
+    short = {
+        "name": "short",
+        "five_qi": 9,
+        "model": "full-buffer",
+        "ues": 1,
+        "idle_s": 0.1,
+        "session_s": [0.3, 0.3],
+    }
+    engine = Engine(ONE_CELL.with_overrides({"traffic": [short]}), seed=1)
+    offsets_db = []
+    ues, olla_db = engine.ues, engine._world.harq.olla_db
+    for tick in range(60):
+        engine.run_until(tick * TICK)
+        before, before_db = int(ues.id[0]), float(olla_db[0])
+        engine.run_until(tick * TICK + 1)
+        if ues.id[0] != before and ues.id[0] >= 0:
+            offsets_db.append(before_db)
+            assert olla_db[0] == 0.0
+    assert any(offset_db != 0.0 for offset_db in offsets_db)
