@@ -50,7 +50,7 @@ def run_host(
     record: Path | None,
     json_output: bool,
 ) -> int:
-    """Host until the world ends, `duration_s` of RAN time have passed, or a signal comes."""
+    """Host until `duration_s` of RAN time have passed, the data of a replay or a lockstep run are over, or a signal comes."""
     check_name("host", name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)

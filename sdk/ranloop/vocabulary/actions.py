@@ -18,8 +18,8 @@ from ranloop.vocabulary.near import near_matches
 
 EXTENSION = "ranloop extension"
 
-# Ids travel as float32 when they are parameters: whole numbers are exact up to here.
-_HIGHEST_ID_IN_A_PARAMETER = 2**24
+# Ids are below 2**24: float32, as which parameters travel, has them exactly.
+_HIGHEST_ID_IN_A_PARAMETER = 2**24 - 1
 
 
 class CellState(IntEnum):

@@ -29,6 +29,6 @@ def test_every_entry_has_its_heading() -> None:
 
 
 def test_whole_numbers_are_written_out() -> None:
-    assert "| `target_cell` | id | 0 to 16777216 | none |" in vocabulary_page()
+    assert "| `target_cell` | id | 0 to 16777215 | none |" in vocabulary_page()
     assert "| `bler_target` | 1 | 0.001 to 0.5 | 0.1 |" in vocabulary_page()
     assert "e+" not in vocabulary_page()
