@@ -69,7 +69,11 @@ class Bus(Protocol):
         ...
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
-        """Send; never blocks on a slow subscriber."""
+        """Send; never blocks on a slow subscriber.
+
+        Over MQTT, what the handler of the last waiting message publishes may leave only when that handler returns or
+        raises; where it works on after publishing, Linux sends it after 200 ms at the latest.
+        """
         ...
 
     def poll(self, timeout_s: float = 0.0) -> int:

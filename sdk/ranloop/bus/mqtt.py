@@ -162,9 +162,10 @@ class MqttBus(Closing):
             else:
                 self._come_back(left_s)
             if self._inbox or time.monotonic() >= deadline_s:
-                handled = self._dispatch()
-                self._acknowledge()
-                return handled
+                try:
+                    return self._dispatch()
+                finally:  # also when a handler raised: its last words may be held back for the acknowledgement
+                    self._acknowledge()
 
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""
@@ -362,9 +363,8 @@ class MqttBus(Closing):
         until, handled = self._inbox.last_arrival(), 0
         while (message := self._inbox.take(until)) is not None:
             if self._unacknowledged and not self._inbox:
-                self._cork(
-                    True
-                )  # what the last handler publishes goes with the acknowledgements, in one piece
+                # What the last handler publishes goes with the acknowledgements, in one piece.
+                self._cork(True)
             handler, topic, payload = message
             handler(topic, payload)
             handled += 1

@@ -338,6 +338,29 @@ def test_an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers(
         pump(lambda: heard == [b"1", b"2"], far)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="this system cannot hold back what TCP has")
+def test_the_last_words_of_a_handler_that_raises_are_not_held_back(mosquitto: Broker, pump: Pump) -> None:
+    with mqtt(mosquitto, "near") as near, mqtt(mosquitto, "far") as far:
+        heard: list[bytes] = []
+        far.subscribe("last-words", lambda topic, payload: heard.append(payload))
+
+        def fail(topic: str, payload: bytes) -> None:
+            near.publish("last-words", payload)
+            raise ZeroDivisionError
+
+        near.subscribe("question", fail, qos=1)
+        settle(far, pump)
+        settle(near, pump)
+        far.publish("question", b"1", qos=1)
+        with pytest.raises(ZeroDivisionError):
+            pump(lambda: False, near)
+        connection = near._client.socket()
+        assert isinstance(connection, socket.socket)
+        # Else they would leave as well, 200 ms later.
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK) == 0
+        pump(lambda: heard == [b"1"], far)
+
+
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_client_is_awake_after_what_it_sends_and_reads_for_as_long_as_its_address_says(
     cpus: int, mosquitto: Broker, pump: Pump, monkeypatch: pytest.MonkeyPatch
