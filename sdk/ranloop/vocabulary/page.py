@@ -44,7 +44,7 @@ def _measurement(entry: Measurement) -> str:
     lines = [
         f"### `{entry.name}`\n",
         f"{_sentence(entry.definition)}\n",
-        f"- Unit: {entry.unit}; {_range(entry.low, entry.high)}, {'integer' if entry.integer else 'real'}",
+        f"- Unit: {entry.unit}; {range_text(entry.low, entry.high)}, {'integer' if entry.integer else 'real'}",
         f"- Collection: {entry.collection}",
         f"- Levels: {', '.join(entry.levels)}",
         f"- Source: {entry.clause}",
@@ -72,7 +72,7 @@ def _action(spec: ActionSpec) -> str:
         "| Parameter | Unit | Range | Default |",
         "|---|---|---|---|",
         *(
-            f"| `{p.name}` | {p.unit} | {_range(p.low, p.high)} | {_default(spec, p)} |"
+            f"| `{p.name}` | {p.unit} | {range_text(p.low, p.high)} | {_default(spec, p)} |"
             for p in spec.parameters
         ),
     ]
@@ -85,7 +85,8 @@ def _default(spec: ActionSpec, parameter: Parameter) -> str:
     return "the node's configuration" if spec.kind == "setting" else "none"
 
 
-def _range(low: float, high: float) -> str:
+def range_text(low: float, high: float) -> str:
+    """A range of values, e.g. `0 to 2`, or `0 or more` without an end."""
     return f"{_number(low)} or more" if high == inf else f"{_number(low)} to {_number(high)}"
 
 

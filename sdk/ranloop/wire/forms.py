@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, Level
+from ranloop.vocabulary.page import range_text
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import (
     MAX_NAMES,
@@ -62,7 +63,7 @@ def _columns_of_actions(schema: dict[str, Any]) -> None:
             targets=_exactly({column: {} for column in kind.spec.targets}),
             parameters=_exactly(
                 {
-                    p.name: {"description": f"{p.low:g} to {p.high:g}, unit: {p.unit}"}
+                    p.name: {"description": f"{range_text(p.low, p.high)}, unit: {p.unit}"}
                     for p in kind.spec.parameters
                 }
             ),
