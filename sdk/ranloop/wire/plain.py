@@ -39,6 +39,7 @@ from ranloop.wire.messages import (
 MAX_JSON_BYTES = 1 << 22
 _STATUS = [status.name.lower() for status in Status]
 _MOST_DECIMALS = 22  # 10**22 is the last power of ten that float64 has exactly
+_JSON_ENDS = b"} \t\r\n"  # as the last byte of a float32: beyond 10**37, or below 10**-18 and not 0
 _Array = TypeVar("_Array", bound=NDArray[Any])
 _Column = Sequence[float | None]
 
@@ -48,15 +49,15 @@ def is_json(payload: bytes) -> bool:
     end = payload.find(b"\n")
     if end < 0 or not payload[:end].rstrip().endswith(b"}"):
         return True  # on one line, or spread over several
-    if end < len(payload) - 1:
+    if payload[-1] not in _JSON_ENDS:
         return False
     if end > MAX_HEADER_BYTES:
         return True
-    try:  # one line and nothing behind it: JSON, or a binary message without a row
-        header = from_json(payload)
+    try:  # rare: a JSON text broken behind a "}", or a binary message that happens to end so or has no row
+        header = from_json(payload[:end])
     except ValueError:
         return True
-    return not (isinstance(header, dict) and "rows" in header)
+    return not isinstance(header, dict) or ("rows" not in header and not payload[end:].strip())
 
 
 # To JSON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,34 @@ def test_json_is_read_however_it_is_laid_out(kind: str, indent: int | None, end:
         assert all(np.array_equal(read[name], message[name], equal_nan=True) for name in read.names)
     elif kind != "step":
         assert same(message, read)
+
+
+def line_breaks(text: str) -> Iterator[str]:
+    """The same JSON with one line break, at each place where one may stand."""
+    in_text = False
+    for at, sign in enumerate(text):
+        in_text ^= sign == '"'  # the samples quote no quotation mark
+        if not in_text and sign in "{}[],:":
+            yield f"{text[:at]}\n{text[at:]}"
+            yield f"{text[: at + 1]}\n{text[at + 1 :]}"
+
+
+@pytest.mark.parametrize("kind", sorted(WITH_BLOCKS))
+def test_a_line_may_break_anywhere_also_behind_a_brace(kind: str) -> None:
+    decode, payload = getattr(codec, f"decode_{kind}"), encode_json(samples.one_of_each()[kind])
+    wanted, texts = encode(decode(payload)), list(line_breaks(payload.decode()))
+    assert any("}\n," in text for text in texts)
+    for text in texts:
+        assert encode(decode(text.encode())) == wanted, text
+
+
+@pytest.mark.parametrize("value", [2e37, -2e37, 4e-19, 2e-33, 2e-32, 1e-30])
+def test_a_block_that_ends_as_json_may_is_still_a_block(value: float) -> None:
+    report = samples.report(block=np.array([[7, 3, 1, value]], np.float32))
+    payload = encode(report)
+    assert payload[-1] & 0x7F in b"} \t\n\r"
+    assert not is_json(payload)
+    assert same(report, decode_report(payload))
 
 
 @pytest.mark.parametrize("kind", sorted(WITH_BLOCKS))
