@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 Stream = tuple[str, str, int]  # (node, level, granularity period in ms)
 _NS_PER_MS = 1_000_000
-_NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
+_NOTED_ONE_BY_ONE = 16  # dropped messages of one sender, or unsent ones on one topic
 _MORTAL = ("ue", "cell")  # id columns that a world can say of whether they live at a node
 
 
@@ -83,6 +83,8 @@ class NodeHost:
         self.audit = AuditLog() if audit is None else audit
         self.n_dropped = 0  # messages that were not ours, not for us or not valid
         self._dropped: dict[str, int] = {}  # the same by sender
+        self.n_unsent = 0  # messages that have no JSON form, where that is read
+        self._unsent: dict[str, int] = {}  # the same by topic
         self.guards: dict[str, Guard] = {}
         # Per xApp, the columns of each stream in the order of its manifest.
         self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
@@ -128,7 +130,10 @@ class NodeHost:
         self._sign.show()
 
     def publish_reports(self, reports: Sequence[Report]) -> None:
-        """Send reports to whoever reads their streams: first all in binary, then what is also read in JSON."""
+        """Send reports to whoever reads their streams: first all in binary, then what is also read in JSON.
+
+        A report without a JSON form costs those who read it in JSON that one report, and nobody else anything.
+        """
         for report in reports:
             topic = topics.report(report.node, report.level, report.period_ms)
             self.bus.publish(topic, encode(report), qos=0)
@@ -136,10 +141,36 @@ class NodeHost:
             names = self._wanted_in_json.get((report.node, str(report.level), report.period_ms))
             if names is not None:
                 topic = topics.report_json(report.node, report.level, report.period_ms)
-                self.bus.publish(topic, _in_json(select(report, names)), qos=0)
+                try:
+                    payload = _in_json(select(report, names))
+                except NodeError as error:
+                    self._leave_out(topic, error)
+                else:
+                    self.bus.publish(topic, payload, qos=0)
+
+    def publish_result(self, result: Result) -> None:
+        """Send a result to its xApp, if it can be said in the form in which that is spoken to."""
+        topic = topics.result(result.xapp, result.node)
+        try:
+            payload = self.encode_for(result.xapp, result)
+        except NodeError as error:
+            self._leave_out(topic, error)
+        else:
+            self.bus.publish(topic, payload, qos=1)
+
+    def _leave_out(self, topic: str, error: NodeError) -> None:
+        """Count a message that could not be sent, and note it: of those on one topic ever fewer."""
+        self.n_unsent += 1
+        so_far = self._unsent[topic] = self._unsent.get(topic, 0) + 1
+        if _is_noted(so_far):
+            log.warning("message_not_sent", topic=topic, reason=str(error), not_sent_so_far=so_far)
 
     def encode_for(self, xapp: str, message: Message) -> bytes:
-        """A message in the form in which `xapp` is spoken to."""
+        """A message in the form in which `xapp` is spoken to.
+
+        Raises:
+            NodeError: It has no JSON form, and the xApp reads that.
+        """
         return _in_json(message) if self.xapps[xapp].encoding == "json" else encode(message)
 
     def next_event_ns(self) -> int | None:
@@ -170,7 +201,7 @@ class NodeHost:
         """
         self.n_dropped += 1
         so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
-        if so_far > _NOTED_ONE_BY_ONE and so_far & (so_far - 1):  # then the 32nd, 64th, 128th …
+        if not _is_noted(so_far):
             return
         facts = {"reason": reason, "dropped_so_far": so_far}
         self.audit.add(AuditRecord(event="dropped", ran_time_ns=now_ns, node="", xapp=sender, facts=facts))
@@ -212,6 +243,10 @@ class NodeHost:
             for report in reports
             if (stream := (report.node, str(report.level), report.period_ms)) in streams
         )
+
+
+def _is_noted(so_far: int) -> bool:
+    return so_far <= _NOTED_ONE_BY_ONE or not so_far & (so_far - 1)  # then the 32nd, 64th, 128th …
 
 
 def _in_json(message: Message) -> bytes:

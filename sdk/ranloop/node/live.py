@@ -200,8 +200,7 @@ class LiveHost:
 
     def _send(self, result: Result) -> None:
         if result.xapp in self.host.xapps:
-            payload = self.host.encode_for(result.xapp, result)
-            self.host.bus.publish(topics.result(result.xapp, result.node), payload, qos=1)
+            self.host.publish_result(result)
 
     # What comes in
 

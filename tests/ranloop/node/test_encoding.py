@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.bus import Bus
 from ranloop.embedded import run_embedded
@@ -18,16 +20,19 @@ from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
+from ranloop.node.host import Stream
 from ranloop.node.summary import RunSummary
 from ranloop.testing.worlds import ToyWorld
-from ranloop.vocabulary import SetUeWeight
+from ranloop.vocabulary import Action, SetUeWeight
 from ranloop.wire import ActionBatch, Encoding, Report, topics
 from ranloop.wire.codec import encode, encode_json
+from ranloop.wire.messages import F32
 from ranloop.wire.plain import is_json
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import load_manifest
+from tests.ranloop.node.scripted import ScriptedXApp
 
 Connect = Callable[[str], Bus]
 MS = 1_000_000
@@ -74,13 +79,15 @@ def lifter(folder: Path, encoding: str) -> Path:
     return folder
 
 
-def heard_live(connect: Connect, **xapps: Registration) -> dict[str, list[bytes]]:
+def heard_live(
+    connect: Connect, kind: type[ToyWorld] = ToyWorld, **xapps: Registration
+) -> dict[str, list[bytes]]:
     """Topic -> payloads of reports and results of 250 ms of two nodes, where each xApp acted once in JSON."""
     heard: dict[str, list[bytes]] = {}
     bus = connect("listener")
     for topic_filter in ("ranloop/1/report/#", "ranloop/1/result/#"):
         bus.subscribe(topic_filter, lambda topic, payload: heard.setdefault(topic, []).append(payload))
-    host = LiveHost(NodeHost(ToyWorld(), connect("host"), xapps=xapps), clock=VirtualClock())
+    host = LiveHost(NodeHost(kind(), connect("host"), xapps=xapps), clock=VirtualClock())
     for name in xapps:
         batch = ActionBatch(
             id=name,
@@ -202,17 +209,62 @@ def test_an_action_counts_the_same_in_both_forms(connect: Connect) -> None:
     assert fate(encode)["applied"] == 1
 
 
-def test_a_report_that_has_no_json_form_stops_the_host_in_one_line(connect: Connect) -> None:
-    class Infinite(ToyWorld):
-        def reports(self, wanted: object) -> list[Report]:
-            found = super().reports({("toy-1", "ue", 100): frozenset({"DRB.UEThpDl"})})
-            for report in found:
-                report.block[:, 2] = np.inf
-            return found
+def _infinite(report: Report) -> F32:
+    block = report.block.copy()
+    block[:, len(report.ids) :] = np.inf
+    return block
 
-    host = LiveHost(NodeHost(Infinite(), connect("h"), xapps={"a": registered("json")}), clock=VirtualClock())
-    with pytest.raises(NodeError, match="a report has no JSON form: infinity is not a value"):
-        host.run(0.2)
+
+class Infinite(ToyWorld):
+    """The first node measures infinity, and says that it applied it."""
+
+    def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+        return [
+            report if report.node != "toy-1" else replace(report, block=_infinite(report))
+            for report in super().reports(wanted)
+        ]
+
+    def apply(self, node: str, action: Action) -> F32:
+        return np.full_like(super().apply(node, action), np.inf)
+
+
+def test_what_has_no_json_form_is_left_out_for_those_who_read_json_alone(connect: Connect) -> None:
+    with capture_logs() as logs:
+        heard = heard_live(connect, Infinite, plain=registered("json"), binary=registered("binary", BOTH))
+    reports = {topic: len(payloads) for topic, payloads in heard.items() if "/report/" in topic}
+    assert reports == {
+        topics.report("toy-1", "ue", 100): 2,
+        topics.report("toy-2", "ue", 100): 2,
+        topics.report_json("toy-2", "ue", 100): 2,
+    }
+    assert len(heard[topics.result("binary", "toy-1")]) == 1  # refused: the other one holds the weight
+    left_out = [(line["topic"], line["reason"]) for line in logs if line["event"] == "message_not_sent"]
+    said = "has no JSON form: infinity is not a value; no value is NaN"
+    assert left_out.count((topics.report_json("toy-1", "ue", 100), f"a report {said}")) == 2
+    assert (topics.result("plain", "toy-1"), f"a result {said}") in left_out
+
+
+def test_what_is_left_out_is_counted_and_ever_less_of_it_is_logged(connect: Connect) -> None:
+    with closing(Infinite()) as world, capture_logs() as logs:
+        host = NodeHost(world, connect("h"), xapps={"a": registered("json")})
+        world.advance(100 * MS)
+        reports = world.reports(host.wanted())
+        for _ in range(100):
+            host.publish_reports(reports)
+    assert host.n_unsent == 100
+    assert [line["not_sent_so_far"] for line in logs if line["event"] == "message_not_sent"] == [
+        *range(1, 17), 32, 64
+    ]  # fmt: skip
+
+
+def test_in_lockstep_a_report_that_has_no_json_form_ends_the_run_in_one_line(connect: Connect) -> None:
+    bus = connect("h")
+    ScriptedXApp("a", bus, lambda _: ())
+    host = LockstepHost(NodeHost(Infinite(), bus, xapps={"a": registered("json")}))
+    with pytest.raises(
+        NodeError, match=r"^a step has no JSON form: infinity is not a value; no value is NaN$"
+    ):
+        host.run(200 * MS)
 
 
 def test_an_encoding_that_there_is_not_is_refused(tmp_path: Path) -> None:
