@@ -4,6 +4,7 @@
     ├── VocabularyError    a name that is not in the catalogue (with near matches)
     ├── WireError          bytes that are not a message of ours
     ├── BusError           a broker that is not there, or an address we cannot use
+    │   └── NameTakenError a living participant has our name, or one of our RAN nodes
     ├── ManifestError      an xApp package that cannot be loaded as it stands
     ├── ModelError         a model package that is broken, or does not fit its card or its input
     ├── NodeError          a RAN node, recording or scenario that cannot be opened
@@ -23,6 +24,7 @@ __all__ = (
     "ManifestError",
     "MissingExtraError",
     "ModelError",
+    "NameTakenError",
     "NodeError",
     "RanloopError",
     "VocabularyError",
@@ -56,6 +58,10 @@ class WireError(RanloopError):
 
 class BusError(RanloopError):
     """The bus cannot be opened or used."""
+
+
+class NameTakenError(BusError):
+    """Somebody who lives has the name, or one of the RAN nodes, that this participant is to have."""
 
 
 class ManifestError(RanloopError):

@@ -14,6 +14,7 @@ import paho.mqtt.client as mqtt
 
 NAME, TOPICS = "foreign", "ranloop/1"
 fates = collections.Counter()
+host = {}
 
 
 def on_connect(client, *_):
@@ -32,7 +33,9 @@ def on_message(client, _, message):
         act(client, said)
     elif kind == "result":
         fates.update(said["status"])
-    elif not said["alive"] and fates:
+    elif said["alive"]:
+        host.setdefault("run", said["facts"].get("run"))
+    elif fates and said["facts"].get("run") == host.get("run"):  # and not somebody else's will
         client.publish(f"{TOPICS}/presence/{NAME}", life_sign(alive=False), qos=1, retain=True)
         client.disconnect()
 

@@ -1,13 +1,16 @@
 """A participant's life sign: it shows others that we are there, and keeps two processes from having one name.
 
 It is retained on `presence/<name>` and carries in its facts `run`, another one for each start. Before a participant shows
-it, it asks on its own topic (`facts.asks`, not retained). Who lives and has the name, or one of the same RAN nodes, answers
-(`facts.answers` = the asker's run, not retained), and the asker gives up. So nothing has to be believed of what is retained:
-a life sign that a crashed process left behind, because the broker could not send its will, holds the name for `ANSWER_S`
-and no longer. Who did not answer in that time, because it was asleep or computing, stops when it hears the newcomer.
+it for the first time, it asks on its own topic (`facts.asks`, not retained). Who lives and has the name, or one of the same
+RAN nodes, answers (`facts.answers` = the asker's run, not retained), and the asker gives up. So nothing has to be believed of
+what is retained: a life sign that a crashed process left behind, because the broker could not send its will, holds the name
+for `ANSWER_S` and no longer.
+
+Whoever runs, stays: nothing that is heard here ends a participant that has shown itself (docs/decisions/0011). Where two
+have one name nonetheless, because one of them was away or busy while the other asked, both say so in their logs.
 
 A broker that does not let us read `presence/+` leaves us without all this, `ANSWER_S` later. Of what is said under another
-name only a claim to one of our nodes counts, and not even that from those in `untrusted`: xApps must not stop a node.
+name only a claim to one of our nodes counts, and not even that from those in `untrusted`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any, Literal
 import structlog
 
 from ranloop.bus.base import Bus, Will
-from ranloop.errors import BusError, WireError
+from ranloop.errors import NameTakenError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, encode
 from ranloop.wire.messages import Presence
@@ -30,7 +33,8 @@ __all__ = ("LifeSign", "is_question", "new_run", "will_of")
 log = structlog.get_logger(__name__)
 
 _KEEP = 4096  # life signs that may wait between two polls
-ANSWER_S = 1.0  # whom we hear nothing of for so long is not there
+ANSWER_S = 5.0  # whom we hear nothing of for so long is not there, or computes for long
+MAX_BYTES = 1 << 16  # of a life sign; xApps and nodes of a large host take some kB
 
 
 def new_run() -> str:
@@ -54,15 +58,11 @@ class LifeSign:
     """Ours, and those of the others.
 
     Args:
-        bus: Polled by its owner; the handlers here may raise in that poll, see `BusError` below.
+        bus: Polled by its owner.
         name: Of the participant.
         facts: What is to be known of it: its kind, and `nodes` if it hosts any.
         run: Of this start; as in the will.
         untrusted: Names under which nobody can claim a node of ours.
-
-    Raises:
-        BusError: In `claim` or in a later poll: somebody else has the name or one of the nodes. What we were to say at the end
-            is then not said: the life sign on the bus is the other one's.
     """
 
     def __init__(
@@ -80,25 +80,22 @@ class LifeSign:
         self._facts = {**facts, "run": self.run}
         self._untrusted = frozenset(untrusted)
         self._state: Literal["asking", "ours", "shown", "over"] = "asking"
-        self._claimed_at = -1  # number of the connection
         self._heard_ourselves = False
         self._waiting_for: dict[str, Presence] = {}  # name -> who had what is to be ours, and may be dead
-        self._silent_runs: set[object] = (
-            set()
-        )  # did not answer when asked: what is still heard of them is old
+        # Did not answer when asked, or complained about already: what is still heard of these runs is no news.
+        self._known_runs: set[str] = set()
+        self._n_ignored = 0
         self._subscription = bus.subscribe(topics.presence("+"), self._on_presence, qos=1, keep=_KEEP)
 
     def claim(self) -> None:
-        """Ask whether somebody lives who has the name; nothing happens if we have asked on this connection.
+        """Ask whether somebody lives who has the name or a node; once, before the first `show`.
 
         The broker tells a new subscriber first what it has retained, so our own question coming back ends the wait; only
         where that was a life sign, its owner has `ANSWER_S` to answer.
+
+        Raises:
+            NameTakenError: Somebody does.
         """
-        if self._state == "over" or self._claimed_at == self._bus.stats.reconnects:
-            return
-        self._claimed_at = self._bus.stats.reconnects
-        before, self._state, self._heard_ourselves = self._state, "asking", False
-        self._waiting_for = {name: other for name, other in self.others.items() if self._rivals(other)}
         self._say(alive=True, asks=True)
         give_up_s = time.monotonic() + ANSWER_S
         while self._waiting_for or not self._heard_ourselves:
@@ -106,8 +103,8 @@ class LifeSign:
             if left_s <= 0:
                 break
             self._bus.poll(left_s)
-        self._silent_runs |= {_run(other) for other in self._waiting_for.values()}
-        self._state = "ours" if before == "asking" else before
+        self._known_runs |= {_run(other) for other in self._waiting_for.values()}
+        self._state = "ours"
 
     def show(self) -> None:
         """Tell everybody that we are there, those who come later as well."""
@@ -130,25 +127,38 @@ class LifeSign:
 
     def _on_presence(self, topic: str, payload: bytes) -> None:
         try:
+            if len(payload) > MAX_BYTES:
+                raise WireError(f"a life sign of {len(payload)} bytes; at most {MAX_BYTES} are read")
             presence = decode_presence(payload)
             if topic != topics.presence(presence.name):
                 raise WireError(f"a life sign of {presence.name!r} came on {topic}")
         except WireError as error:
-            log.warning("life_sign_ignored", by=self._name, reason=str(error))
+            self._ignore(error)
             return
-        if _run(presence) == self.run:
-            self._heard_ourselves |= is_question(presence)
-        elif self._state == "over":
+        if self._state == "over":
             return
+        if presence.name == self._name and _run(presence) == self.run:
+            self._hear_ourselves(presence)
         elif is_question(presence):
             self._hear_question(presence)
         elif "answers" in presence.facts:
-            if presence.facts["answers"] == self.run and self._state == "asking":
-                self._lose(presence, "is on this bus already")
+            if presence.facts["answers"] == self.run:
+                self._contest(presence, "is on this bus already")
         elif presence.alive:
             self._hear_life(presence)
         else:
             self._hear_end(presence)
+
+    def _ignore(self, error: WireError) -> None:
+        """Count what is no life sign; say so ever more rarely, since whoever sends it may send it again and again."""
+        self._n_ignored += 1
+        if self._n_ignored.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …
+            log.warning("life_sign_ignored", by=self._name, so_far=self._n_ignored, reason=str(error))
+
+    def _hear_ourselves(self, presence: Presence) -> None:
+        self._heard_ourselves |= is_question(presence)
+        if not presence.alive and self._state == "shown":
+            self.show()  # our will, after a connection that was lost for a moment
 
     def _hear_question(self, presence: Presence) -> None:
         if not self._rivals(presence):
@@ -156,17 +166,15 @@ class LifeSign:
         if self._state != "asking" or self._heard_ourselves:
             self._say(alive=True, answers=_run(presence))
         else:  # it asked before us, so it will have the name
-            self._lose(presence, "starts at this moment")
+            self._contest(presence, "starts at this moment")
 
     def _hear_life(self, presence: Presence) -> None:
         if presence.name != self._name:
             self.others[presence.name] = presence
-        if not self._rivals(presence) or _run(presence) in self._silent_runs:
-            return
-        if self._state == "asking":
+        if self._state == "asking" and self._rivals(presence):
             self._waiting_for[presence.name] = presence
         else:
-            self._lose(presence, "has come to this bus and taken over")
+            self._contest(presence, "is on this bus, too")
 
     def _hear_end(self, presence: Presence) -> None:
         known = self.others.get(presence.name, presence)
@@ -176,7 +184,7 @@ class LifeSign:
         if waited_for and _run(presence) in ("", _run(waited_for)):
             del self._waiting_for[presence.name]
         if presence.name == self._name and self._state == "shown":
-            self._say(alive=True, retain=True)  # the late will of a dead namesake must not hide us
+            self.show()  # the late will of a dead namesake must not hide us
 
     def _rivals(self, other: Presence) -> str:
         """What of ours another participant has, in words; "" if nothing."""
@@ -192,14 +200,22 @@ class LifeSign:
             else ""
         )
 
-    def _lose(self, other: Presence, why: str) -> None:
-        what, self._state = self._rivals(other), "over"
+    def _contest(self, other: Presence, why: str) -> None:
+        """Somebody else has what is ours, or says so: while we ask we give way, later we only tell the operator."""
+        what = self._rivals(other)
+        if not what or _run(other) in self._known_runs:
+            return
         advice = (
             "one name is one process: stop the other one, or take another name for this one"
             if other.name == self._name
             else "a RAN node is hosted by one process: stop the other one"
         )
-        raise BusError(f"another {what} {why}; {advice}")
+        if self._state == "asking":
+            self._state = "over"
+            raise NameTakenError(f"another {what} {why}; {advice}")
+        if len(self._known_runs) < _KEEP:
+            self._known_runs.add(_run(other))
+            log.error("name_taken_twice", by=self._name, reason=f"another {what} {why}; {advice}")
 
 
 def _run(presence: Presence) -> str:

@@ -17,7 +17,7 @@ from ranloop.bus import Bus, open_bus, without_password
 from ranloop.bus.broker import Broker
 from ranloop.cli import answer_ending
 from ranloop.cli.values import check_name, parse_autonomy
-from ranloop.errors import BusError, RanloopError, WireError
+from ranloop.errors import BusError, NameTakenError, RanloopError, WireError
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_presence, decode_standing, encode
@@ -195,9 +195,14 @@ def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.E
 
 @contextlib.contextmanager
 def leave_will_on_error(bus: Bus) -> Iterator[None]:
-    """What breaks off inside, at whatever line, leaves no life sign behind: the broker publishes the will."""
+    """What breaks off inside, at whatever line, leaves no life sign behind: the broker publishes the will.
+
+    Who was turned away has left none: its will would hide the one that lives.
+    """
     try:
         yield
+    except NameTakenError:
+        raise
     except BaseException:
         bus.kill()
         raise

@@ -65,7 +65,7 @@ class NodeHost:
 
     Raises:
         NodeError: An xApp reads a stream that no node of this world offers.
-        BusError: A living host has this name or one of the nodes; see `LifeSign`, which may raise it in a later poll as well.
+        NameTakenError: A living host has this name or one of the nodes.
     """
 
     def __init__(
@@ -116,15 +116,10 @@ class NodeHost:
         return guard
 
     def announce(self, *, alive: bool) -> None:
-        """Publish the life sign and, when alive, the catalogues; all retained. After a reconnection it asks first.
-
-        Raises:
-            BusError: While we were away another host has come in our place.
-        """
+        """Publish the life sign and, when alive, the catalogues; all retained; again after a reconnection."""
         if not alive:
             self._sign.withdraw()
             return
-        self._sign.claim()
         for catalogue in self.world.catalogues:
             self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
         self._sign.show()

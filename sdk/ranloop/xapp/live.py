@@ -108,7 +108,6 @@ class LiveRunner:
         """Show the life sign again after a reconnection: a broker that was restarted has forgotten it."""
         if self._bus.stats.reconnects != self._reconnects:
             self._reconnects = self._bus.stats.reconnects
-            self._sign.claim()
             self._sign.show()
 
     def _end_what_is_open(self) -> None:

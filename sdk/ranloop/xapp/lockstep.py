@@ -17,6 +17,7 @@ __all__ = ("LockstepRunner",)
 
 log = structlog.get_logger(__name__)
 
+GONE_S = 2.0  # a host that lost its connection for a moment is back by then
 _LAST_WORDS_S = 0.1
 
 
@@ -31,7 +32,7 @@ class LockstepRunner:
         self._host = host
         self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
         self._answer = b""
-        self._heard_at_s, self._host_was_there = float("-inf"), False
+        self._heard_at_s, self._host_seen_s = float("-inf"), float("inf")
         self._failure, self._failed_at_s = "", 0.0
         self._sign = life_sign(bus, instance)
         self._subscription: Subscription = bus.subscribe(
@@ -49,9 +50,10 @@ class LockstepRunner:
         began_s = time.monotonic()
         while not self.over:
             self._bus.poll(min(timeout_s, 0.5))
+            now_s = time.monotonic()
             if self._host in self._sign.others:
-                self._host_was_there = True
-            elif self._host_was_there and not self.over:
+                self._host_seen_s = now_s
+            elif now_s - self._host_seen_s > GONE_S and not self.over:
                 raise LockstepError(
                     f"{self.instance.name}: host {self._host!r} went away in the middle of the run, after step {self._last[0]}"
                 )
@@ -95,7 +97,7 @@ def life_sign(bus: Bus, instance: Instance) -> LifeSign:
     """An xApp's life sign: its version, streams and timers, so that a host knows what is due.
 
     Raises:
-        BusError: A living xApp has this name; see `LifeSign`, which may raise it in a later poll as well.
+        NameTakenError: A living xApp has this name.
     """
     facts = {
         "kind": "xapp",
