@@ -207,14 +207,23 @@ def test_a_will_that_is_sent_for_a_connection_lost_for_a_moment_is_taken_back(ro
     assert room.retained("host") == (True, "1")
 
 
-def test_what_is_no_life_sign_is_said_ever_more_rarely(room: Room) -> None:
+def test_our_run_in_another_ones_mouth_makes_us_say_nothing(room: Room) -> None:
     _, bus = room.live("host", "1")
+    bus.poll()
+    said = bus.stats.published
+    room.broker.publish(topics.presence("rogue"), will_of("rogue", "1").payload, retain=False)
+    bus.poll()
+    assert bus.stats.published == said
+
+
+def test_what_is_no_life_sign_is_said_ever_more_rarely(room: Room) -> None:
+    sign, bus = room.live("host", "1")
+    huge = encode(Presence(name="vandal", alive=True, facts={"x": ["y" * 200] * (MAX_BYTES // 200)}))
     with capture_logs() as logs:
         for n in range(100):
-            room.broker.publish(
-                topics.presence("vandal"), b"x" * (MAX_BYTES + 1 if n % 2 else 5), retain=False
-            )
+            room.broker.publish(topics.presence("vandal"), huge if n % 2 else b"{}", retain=False)
             bus.poll()
+    assert not sign.others
     counts = [entry["so_far"] for entry in logs if entry["event"] == "life_sign_ignored"]
     assert counts == [1, 2, 4, 8, 16, 32, 64]
 

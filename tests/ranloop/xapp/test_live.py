@@ -520,9 +520,4 @@ def test_the_life_sign_is_shown_again_after_a_reconnection(live: Setup) -> None:
     live.wall.tick_s = 0.01
     live.runner.run(threading.Event(), duration_s=0.05)
     watcher.poll()
-    assert signs == [
-        True,
-        True,
-        True,
-        False,
-    ]  # at the start, asked and shown after the reconnection, and good-bye
+    assert signs == [True, True, False]  # at the start, after the reconnection, and good-bye
