@@ -101,16 +101,23 @@ class LiveHost:
         """Run until `duration_s` of RAN time have passed, somebody calls `stop`, or the world has no more data.
 
         A world that is computed runs on past the length that its scenario gives it: an operator's node has no end.
-        At the end what waits is answered, what is held goes back to its default, and the life sign is withdrawn.
+        At the end what waits is answered, what is held goes back to its default, and the life sign is withdrawn; also
+        when an error ends it, such as another host that takes over the nodes.
+
+        Raises:
+            BusError: Another host has come in our place, or the bus is gone.
         """
         world = self.host.world
         end_ns = world.last_until(_NEVER_NS if duration_s is None else round(duration_s * _NS_PER_S))
         end_ns -= end_ns % world.slot_ns
-        self.host.announce(alive=True)
-        self._start_ns = self._clock.now_ns() - round(world.now_ns / self._speed)
         try:
-            while world.now_ns < end_ns and not self._stop:
-                self._run_to_next_event(end_ns)
+            try:
+                self._keep_pace(end_ns)
+            except BaseException as error:  # noqa: BLE001 raised again
+                try:
+                    self._drain()
+                finally:
+                    raise error  # what ended the run is to be told, not what follows from it
             self._drain()
         finally:
             self.host.announce(alive=False)
@@ -124,13 +131,28 @@ class LiveHost:
             n_dropped=self.host.n_dropped,
         )
 
+    def _keep_pace(self, end_ns: int) -> None:
+        world = self.host.world
+        self.host.announce(alive=True)
+        self._start_ns = self._clock.now_ns() - round(world.now_ns / self._speed)
+        while world.now_ns < end_ns and not self._stop:
+            self._run_to_next_event(end_ns)
+
     def _drain(self) -> None:
         """Answer what waits, and return what is held to its default on the next slot."""
         world = self.host.world
-        world.advance(-(-self._now_ns() // world.slot_ns) * world.slot_ns)
+        try:
+            world.advance(-(-self._now_ns() // world.slot_ns) * world.slot_ns)
+        finally:  # one that moves no further may still take settings
+            self._return_to_defaults()
+
+    def _return_to_defaults(self) -> None:
+        """The nodes first: a bus that fails must not keep their settings from going back."""
+        now_ns, results = self.host.world.now_ns, list[Result]()
         for guard in self.host.guards.values():
-            self._publish(guard.stop(world.now_ns))
-        self._publish(self.host.carry_out(world.now_ns))
+            results += guard.stop(now_ns)
+        results += self.host.carry_out(now_ns)
+        self._publish(results)
 
     def _run_to_next_event(self, end_ns: int) -> None:
         world = self.host.world

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from ranloop.bus import Bus
+from ranloop.errors import BusError
 from ranloop.guard import ActionRight, Autonomy, Rights
 from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registration, VirtualClock
 from ranloop.node.flood import FloodMeter
@@ -122,6 +123,49 @@ def test_a_stop_from_elsewhere_drains(connect: Connect) -> None:
     xapp.bus.poll(0.05)
     assert summaries
     assert xapp.presence[-1] is False
+
+
+@pytest.mark.parametrize("said", ["in a poll", "by the world"])
+def test_a_run_that_an_error_ends_leaves_no_setting_behind(connect: Connect, said: str) -> None:
+    xapp, broken = LiveXApp(connect("weigher")), BusError("another host has come to this bus and taken over")
+
+    class Breaking(Room):
+        def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+            super().wait(until_ns, poll)
+            if said == "in a poll" and world.weight("toy-1", 0) == 3:
+                raise broken
+
+    class Stuck(ToyWorld):
+        def advance(self, until_ns: int) -> None:
+            if said == "by the world" and self.weight("toy-1", 0) == 3:
+                raise broken
+            super().advance(until_ns)
+
+    world = Stuck()
+    live = LiveHost(NodeHost(world, connect("host"), xapps=WEIGHER), clock=Breaking(xapp.bus))
+    with pytest.raises(BusError) as raised:
+        live.run()
+    xapp.bus.poll()
+    assert raised.value is broken  # what went wrong, not what followed from it
+    assert world.weight("toy-1", 0) == 1
+    assert [Status(xapp.results[i].status[0]) for i in (0, -1)] == [Status.APPLIED, Status.ENDED]
+    assert xapp.presence[-1] is False
+
+
+def test_nodes_get_their_settings_back_when_the_bus_is_gone(connect: Connect) -> None:
+    xapp, bus = LiveXApp(connect("weigher")), connect("host")
+
+    class Cut(Room):
+        def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+            if len(xapp.reports) == 2:  # one batch is in force, and one waits for its slot
+                bus.kill()
+            super().wait(until_ns, poll)
+
+    world = ToyWorld()
+    live = LiveHost(NodeHost(world, bus, xapps=WEIGHER), clock=Cut(xapp.bus))
+    with pytest.raises(BusError):
+        live.run()
+    assert world.weight("toy-1", 0) == 1
 
 
 class Computed(ToyWorld):
