@@ -22,6 +22,7 @@ class InboxSubscription:
         "handler",
         "keep",
         "latest",
+        "newest",
         "qos",
         "topic_filter",
         "waiting",
@@ -47,12 +48,20 @@ class InboxSubscription:
         self.dropped = self.conflated = 0
         # Key -> arrival number; the key is the topic where only the newest is kept, else the number itself.
         self.waiting: OrderedDict[str | int, int] = OrderedDict()
+        self.newest: dict[str, int] = {}  # topic -> arrival number of the newest of it that waits
         self.waiting_bytes = 0
         self._forget = forget
 
     def cancel(self) -> None:
         """Stop; messages that wait are let go of. A second call changes nothing."""
         self._forget(self)
+
+    def gone(self, topic: str, arrival: int) -> bool:
+        """Note that this message waits no more; whether it was the newest of its topic."""
+        newest = self.newest.get(topic) == arrival
+        if newest:
+            del self.newest[topic]
+        return newest
 
 
 class Inbox:
@@ -80,6 +89,7 @@ class Inbox:
         for arrival in subscription.waiting.values():
             del self._pending[arrival]
         subscription.waiting.clear()
+        subscription.newest.clear()
         subscription.waiting_bytes = 0
 
     def clear(self) -> None:
@@ -96,10 +106,16 @@ class Inbox:
             self._routes[topic] = route
         return route
 
-    def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> None:
-        """Let a message wait for `subscription`; drop or conflate as it asked for, and count."""
+    def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> tuple[str, ...]:
+        """Let a message wait for `subscription`; drop or conflate as it asked for, and count.
+
+        Returns:
+            Topics whose newest message was dropped: `subscription` does not know how they stand.
+        """
         arrival = self._arrived = self._arrived + 1
         waiting = subscription.waiting
+        missed: tuple[str, ...] = ()
+        subscription.newest[topic] = arrival
         key = topic if subscription.latest else arrival
         if key in waiting:
             self._let_go(subscription, key)
@@ -107,16 +123,20 @@ class Inbox:
             self._stats.conflated += 1
         room_bytes = MAX_WAITING_BYTES - len(payload)
         while waiting and (len(waiting) >= subscription.keep or subscription.waiting_bytes > room_bytes):
-            self._let_go(subscription, next(iter(waiting)))
+            missed += self._let_go(subscription, next(iter(waiting)))
             subscription.dropped += 1
             self._stats.dropped += 1
         waiting[key] = arrival
         subscription.waiting_bytes += len(payload)
         self._pending[arrival] = (subscription, key, topic, payload)
+        return missed
 
-    def _let_go(self, subscription: InboxSubscription, key: str | int) -> None:
-        _, _, _, payload = self._pending.pop(subscription.waiting.pop(key))
+    def _let_go(self, subscription: InboxSubscription, key: str | int) -> tuple[str, ...]:
+        """Forget a message that waits; its topic, where no newer one of it waits."""
+        arrival = subscription.waiting.pop(key)
+        _, _, topic, payload = self._pending.pop(arrival)
         subscription.waiting_bytes -= len(payload)
+        return (topic,) if subscription.gone(topic, arrival) else ()
 
     def last_arrival(self) -> int:
         return self._arrived
@@ -125,8 +145,9 @@ class Inbox:
         """The oldest message that had arrived by number `until`, or None."""
         if not self._pending or next(iter(self._pending)) > until:
             return None
-        _, (subscription, key, topic, payload) = self._pending.popitem(last=False)
+        arrival, (subscription, key, topic, payload) = self._pending.popitem(last=False)
         del subscription.waiting[key]
+        subscription.gone(topic, arrival)
         subscription.waiting_bytes -= len(payload)
         self._stats.delivered += 1
         return subscription.handler, topic, payload

@@ -137,5 +137,10 @@ class Interest:
             had.clear()
         had[topic] = sign
 
+    def missed(self, one: InboxSubscription, topic: str) -> None:
+        """What `one` was to hear last of this topic was dropped unheard: what is retained of it is news again."""
+        if (had := self._had.get(one)) is not None:
+            had.pop(topic, None)
+
     def forget(self, subscription: InboxSubscription) -> None:
         self._had.pop(subscription, None)

@@ -427,7 +427,8 @@ class MqttBus(Closing):
         if route:
             self.stats.received += 1
             for one in route:
-                self._inbox.put(one, topic, payload)
+                for missed in self._inbox.put(one, topic, payload):
+                    self._interest.missed(one, missed)
 
     def _on_socket_open(self, client: paho.Client, data: Any, connection: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

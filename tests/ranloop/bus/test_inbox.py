@@ -86,6 +86,18 @@ def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
     assert (len(inbox), inbox.subscriptions, taken(inbox)) == (0, [], [])
 
 
+@pytest.mark.parametrize("latest", [True, False])
+def test_what_is_dropped_is_missed_unless_a_newer_message_of_its_topic_waits(latest: bool) -> None:
+    inbox = Inbox(BusStats())
+    one = subscribed(inbox, "#", keep=2, latest=latest)
+    arrivals = "abacc"
+    # What waits, oldest first: a, ab, ba, ac and then, where only the newest of a topic is kept, ac; else cc.
+    missed = ["", "", "", "b", "" if latest else "a"]
+    assert ["".join(inbox.put(one, topic, b"")) for topic in arrivals] == missed
+    assert [topic for topic, _ in taken(inbox)] == (["a", "c"] if latest else ["c", "c"])
+    assert one.newest == {}  # what was taken leaves nothing behind
+
+
 def test_a_subscription_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="keep is at least 1, not 0"):
         subscribed(Inbox(BusStats()), "t", keep=0)

@@ -91,6 +91,18 @@ def test_what_is_retained_is_no_news_on_a_topic_that_was_heard_live() -> None:
 
 
 @pytest.mark.parametrize("live", [True, False])
+def test_what_was_dropped_unheard_is_news_when_it_is_asked_for_again(live: bool) -> None:
+    interest, one, other = Interest(Asked()), wanting("a"), wanting("a")
+    if live:
+        interest.heard_live((one, other), "a")
+    else:
+        interest.new_to((one, other), "a", SOME)
+    interest.missed(one, "a")
+    assert interest.new_to((one, other), "a", SOME) == (one,)
+    interest.missed(wanting("a"), "a")  # who has never heard anything misses nothing
+
+
+@pytest.mark.parametrize("live", [True, False])
 def test_a_stranger_with_ever_new_topics_fills_no_memory(live: bool) -> None:
     interest, one = Interest(Asked()), wanting("#")
     for n in range(10_000):

@@ -23,7 +23,7 @@ from ranloop.bus.lookout import Lookout
 from ranloop.bus.mqtt import OUTBOX, MqttBus
 from ranloop.errors import BusError
 from ranloop.testing.brokers import running_broker
-from tests.ranloop.bus.conftest import Pump, in_the_socket, settle
+from tests.ranloop.bus.conftest import Pump, in_the_socket, retain, settle
 
 pytestmark = pytest.mark.broker
 
@@ -74,6 +74,19 @@ def test_what_is_retained_while_one_subscribes_is_heard(kind: BrokerKind, pump: 
             sender.poll()
             receiver.poll(0.001)
         pump(lambda: heard == set(topics), sender, *receivers)
+
+
+def test_what_found_no_room_comes_when_it_is_asked_for_again(mosquitto: Broker, pump: Pump) -> None:
+    """And who has had it does not hear it again."""
+    topics = [f"crowd/{n}" for n in range(5)]
+    heard: list[str] = []
+    with mqtt(mosquitto, "receiver") as receiver, mqtt(mosquitto, "sender") as sender:
+        for topic in topics:
+            retain(sender, pump, topic, b"kept", qos=1)
+        crowd = receiver.subscribe("crowd/+", lambda topic, payload: heard.append(topic), qos=1, keep=3)
+        pump(lambda: in_the_socket(receiver).count(b"crowd/") == 5, sender)  # and one poll takes all
+        pump(lambda: len(heard) == 5, receiver)
+    assert (sorted(heard), crowd.dropped) == (topics, 2)
 
 
 def test_a_subscription_that_the_broker_refuses_is_told(pump: Pump) -> None:
