@@ -56,6 +56,7 @@ class Interest:
         self._client = client
         self._at_broker: dict[str, int] = {}
         self._asked: dict[int, list[str]] = {}  # filters of each SUBSCRIBE that waits for its answer
+        self._refused: set[str] = set()  # filters, since we came back
         # Topic -> hash of the retained payload that a subscription has had since it was made or since we came back.
         self._had: dict[InboxSubscription, dict[str, int | Literal["live"]]] = {}
         self._gap_s = FIRST_ASK_S
@@ -65,6 +66,7 @@ class Interest:
         """After (re)connecting: ask for everything; what is retained may have changed, so it is heard again."""
         self._at_broker.clear()
         self._asked.clear()
+        self._refused.clear()
         self._had.clear()
         self.follow(subscriptions)
         self._ask_soon()
@@ -99,9 +101,14 @@ class Interest:
             self._asked[number] = [topic_filter for topic_filter, _ in filters]
 
     def refused(self, number: int, reasons: Iterable[ReasonCode]) -> list[str]:
-        """Filters that the broker does not grant, by its answer to the SUBSCRIBE of this number."""
-        asked = self._asked.pop(number, [])
-        return [one for one, reason in zip(asked, reasons, strict=False) if reason.is_failure]
+        """Filters that the broker does not grant, by its answer to the SUBSCRIBE of this number.
+
+        Each is told once per connection, however often it is asked for again.
+        """
+        asked = zip(self._asked.pop(number, []), reasons, strict=False)
+        news = [one for one, reason in asked if reason.is_failure and one not in self._refused]
+        self._refused.update(news)
+        return news
 
     def _ask_soon(self) -> None:
         self._gap_s = FIRST_ASK_S

@@ -6,7 +6,9 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ranloop.bus.inbox import InboxSubscription
 from ranloop.bus.interest import FIRST_ASK_S, Interest
@@ -20,10 +22,12 @@ class Asked(paho.Client):
     def __init__(self) -> None:
         super().__init__(CallbackAPIVersion.VERSION2)
         self.filters: list[Any] = []
+        self.number = 0  # of the latest SUBSCRIBE
 
     def subscribe(self, topic: Any, qos: int = 0, *rest: Any, **more: Any) -> Any:
         self.filters += topic
-        return super().subscribe(topic, qos, *rest, **more)
+        self.number += 1
+        return MQTTErrorCode.MQTT_ERR_SUCCESS, self.number
 
 
 def wanting(topic_filter: str, qos: int = 1) -> InboxSubscription:
@@ -66,6 +70,24 @@ def test_nothing_is_asked_again_for_who_takes_what_comes() -> None:
     client.filters.clear()
     interest.ask_again(interest._ask_at_s)
     assert client.filters == [("catalogue/+", 1)]
+
+
+def test_a_filter_that_is_refused_each_time_it_is_asked_for_is_told_once_per_connection() -> None:
+    client = Asked()
+    interest, denied, granted = Interest(client), wanting("denied"), wanting("granted")
+    no, yes = (ReasonCode(PacketTypes.SUBACK, identifier=code) for code in (0x80, 0x01))  # clause 3.9.3
+
+    def asked_again() -> list[str]:
+        interest.ask_again(interest._ask_at_s)
+        return interest.refused(client.number, [no, yes])
+
+    interest.follow([denied], added=denied)
+    assert interest.refused(client.number, [no]) == ["denied"]
+    interest.follow([denied, granted], added=granted)
+    assert interest.refused(client.number, [yes]) == []
+    assert [asked_again() for _ in range(3)] == [[], [], []]
+    interest.renew([denied, granted])
+    assert [asked_again() for _ in range(3)] == [["denied"], [], []]
 
 
 def test_what_is_retained_is_heard_once_and_again_when_it_has_changed() -> None:
