@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from ranloop.cli.values import parse_pairs
 from ranloop.guard import Rights
@@ -29,7 +30,12 @@ def open_node(
         return open_world(address, seed=seed, overrides=changes)
     stack = load_profile(profile)
     require_fit(stack, xapps)
-    return under_profile(open_world(address, seed=seed, overrides=changes), stack)
+    with ExitStack() as on_error:
+        world = open_world(address, seed=seed, overrides=changes)
+        on_error.callback(world.close)
+        shown = under_profile(world, stack)
+        on_error.pop_all()
+    return shown
 
 
 def gaps(world: World) -> dict[str, int]:
