@@ -18,30 +18,22 @@ from ranloop.testing.brokers import running_broker
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence
 from tests.command import Command
+from tests.ranloop.wire.page import access_list
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples" / "foreign_xapp"
-ACCESS = """\
-user host
-topic readwrite ranloop/1/#
-
-user foreign
-topic read ranloop/1/report/+/ue/100/#
-topic write ranloop/1/act/foreign/+
-topic read ranloop/1/result/foreign/+
-topic readwrite ranloop/1/presence/foreign
-topic read ranloop/1/presence/host
-"""
+HOST_ACCESS = ["user host", "topic readwrite ranloop/1/#"]
 
 
 def guarded_broker(tmp_path: Path) -> Broker:
-    """mosquitto with passwords, and an access list of the five rights that an xApp needs."""
+    """mosquitto with passwords, and the access list that docs/wire.md shows."""
     with running_broker("mosquitto"):  # skips or fails where there is none
         pass
     passwords, acl = tmp_path / "passwords", tmp_path / "acl"
     passwords.touch(mode=0o600)
     for user in ("host", "foreign"):
         subprocess.run(["mosquitto_passwd", "-b", passwords, user, "secret"], check=True)
-    acl.write_text(ACCESS)
+    foreign = [line.replace("my_xapp", "foreign") for line in access_list()]
+    acl.write_text("\n".join([*HOST_ACCESS, "", *foreign, ""]))
     return Broker.start("mosquitto", acl_file=acl, password_file=passwords)
 
 

@@ -20,6 +20,7 @@ from ranloop.wire.channels import CHANNELS, PARAMETERS
 from ranloop.wire.codec import encode_json
 from ranloop.wire.schema import MESSAGES, asyncapi, json_schema, write_schemas
 from tests.ranloop.wire import samples
+from tests.ranloop.wire.page import access_list
 
 DOCS = Path(__file__).parents[3] / "docs"
 VALID = {kind: json.loads(encode_json(message)) for kind, message in samples.one_of_each().items()}
@@ -186,6 +187,18 @@ def test_the_page_has_the_table_of_topics() -> None:
             str(c.qos), "yes" if c.retained else "no",
         ]  # fmt: skip
         assert f"| {' | '.join(cells)} |\n" in page
+
+
+def test_the_page_has_the_access_list_of_an_xapp() -> None:
+    # Where its own name is a part of the topic it stands there; on presence only of what it writes.
+    own = {"xapp": "my_xapp", "level": "ue", "period_ms": "100"}
+    wanted = ["user my_xapp"]
+    for c in CHANNELS:
+        for verb, roles, mine in (("write", c.writers, own | {"name": "my_xapp"}), ("read", c.readers, own)):
+            if "xapp" in roles:
+                topic = c.topic(*(mine.get(parameter, "+") for parameter in c.parameters))
+                wanted.append(f"topic {verb} {topic}")
+    assert access_list() == wanted
 
 
 def test_addresses_are_the_topics() -> None:
