@@ -101,7 +101,11 @@ def run(
     bus: BusUrl = "mqtt://localhost:1883",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     duration_s: Annotated[
-        float | None, typer.Option(help="Stop after this long; default: the world's end, or never.")
+        float | None,
+        typer.Option(
+            help="With --node RAN seconds, default: the scenario's length; on a bus wall-clock seconds, default: "
+            "until stopped."
+        ),
     ] = None,
     settings: Settings = None,
     model: Models = None,
@@ -164,7 +168,10 @@ def host(
     name: Annotated[str, typer.Option(help="Of this host; hosts on one bus need different ones.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
-    duration_s: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    duration_s: Annotated[
+        float | None,
+        typer.Option(help="RAN seconds; default: until stopped, in lockstep the scenario's length."),
+    ] = None,
     override: Overrides = None,
     autonomy: Autonomy = None,
     priority: Priority = None,

@@ -1,4 +1,4 @@
-"""Parses what people type behind `--set` and `--override`."""
+"""Parses what people type behind the options: pairs, numbers, names, how far xApps may go and who comes first."""
 
 from __future__ import annotations
 
