@@ -8,16 +8,17 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import structlog
 
-from ranloop.bus import Bus, open_bus, without_password
+from ranloop.bus import Bus, is_question, open_bus, without_password
 from ranloop.bus.broker import Broker
 from ranloop.cli import answer_ending
 from ranloop.cli.values import check_name, parse_autonomy
 from ranloop.errors import BusError, NameTakenError, RanloopError, WireError
+from ranloop.guard import Autonomy
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue, decode_presence, decode_standing, encode
@@ -37,7 +38,8 @@ def send_order(
 ) -> int:
     """Publish one order to one node, or to every node that has a catalogue on the bus; 0 when all of them obeyed.
 
-    The order is retained: a node that does not answer now obeys when it is back.
+    The order is retained: a node that does not answer now obeys when it is back. Whom a node lets in stands in a life sign
+    that anybody may have forged: it keeps an xApp from being let act by a slip of the pen, and nobody from being stopped.
     """
     if kill is None and not autonomy:
         raise RanloopError("nothing to order: give --kill, --revive, or --xapp with --autonomy")
@@ -57,12 +59,22 @@ def send_order(
         if not names:
             raise RanloopError(f"no node has a catalogue on {place}; nothing was ordered")
         without = [name for name in names if xapp and xapp not in let_in.get(name, {xapp})]
-        if len(without) == len(names):
-            there = sorted(set().union(*(let_in[name] for name in without)))
-            near = ", ".join(near_matches(xapp, there) or there) or "no xApp at all"
-            raise RanloopError(f"{node} does not let {xapp!r} in; there is {near}; nothing was ordered")
-        names = names if kill is not None else [name for name in names if name not in without]
-        obeyed = _order(bus, names, kill=kill, xapp=xapp, autonomy=autonomy, without=without)
+        refused = _refused(node, xapp, without, let_in) if len(without) == len(names) else ""
+        demotes = autonomy not in ("", Autonomy.ACT)
+        if refused and not demotes and not kill:
+            raise RanloopError(f"{refused}; nothing was ordered")
+        if without and demotes:
+            log.warning("ordered_all_the_same", reason=_refused(", ".join(without), xapp, without, let_in))
+        orders = _orders(names, kill=kill)
+        if xapp:
+            orders += _orders([name for name in names if name not in without], xapp=xapp, autonomy=autonomy)
+        unsure = _orders(without, xapp=xapp, autonomy=autonomy) if demotes else []
+        # Nobody waits for a node that has no such xApp by its own word, unless there is no other to hear of.
+        if orders:
+            publish_orders(bus, unsure)
+        awaited = orders or unsure
+        obeyed = _obey(bus, awaited)
+        names = list(dict.fromkeys(name for name, _ in awaited))
     silent = [name for name in names if name not in obeyed]
     if json_output:
         print(json.dumps({"obeyed": [name for name in names if name in obeyed], "silent": silent}, indent=2))
@@ -74,22 +86,30 @@ def send_order(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
             f"the order stands on {place} and holds as soon as the node is back, or until --forget"
         )
+    if refused and not demotes:
+        raise RanloopError(f"{refused}; only the kill switch was ordered")
     return 0
 
 
-def _order(
-    bus: Bus, nodes: Sequence[str], *, kill: bool | None, xapp: str, autonomy: str, without: Sequence[str]
-) -> set[str]:
-    """Publish the order, one for the kill switch and one for the xApp; the nodes that confirmed all of it.
+def _refused(who: str, xapp: str, without: Sequence[str], let_in: Mapping[str, set[str]]) -> str:
+    """That these nodes say that they do not let the xApp in, and whom they do."""
+    there = sorted(set().union(*(let_in[name] for name in without)))
+    near = ", ".join(near_matches(xapp, there) or there) or "no xApp at all"
+    return f"{who} does not let {xapp!r} in; there is {near}"
 
-    Nodes `without` the xApp are told of the kill switch only: nobody there would ever obey the other one.
-    """
-    orders: list[tuple[str, Order]] = []
-    if kill is not None:
-        orders += [(node, Order(id=uuid.uuid4().hex, kill=kill)) for node in nodes]
-    if xapp:
-        order = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy)
-        orders += [(node, order) for node in nodes if node not in without]
+
+def _orders(
+    nodes: Iterable[str], *, kill: bool | None = None, xapp: str = "", autonomy: str = ""
+) -> list[tuple[str, Order]]:
+    """One order to all of these nodes; none if it would say nothing."""
+    if kill is None and not xapp:
+        return []
+    order = Order(id=uuid.uuid4().hex, kill=kill, xapp=xapp, autonomy=autonomy)
+    return [(node, order) for node in nodes]
+
+
+def _obey(bus: Bus, orders: Sequence[tuple[str, Order]]) -> set[str]:
+    """Publish orders; the nodes that confirmed all of theirs."""
     open_orders = {(node, order.id) for node, order in orders}
 
     def on_standing(topic: str, payload: bytes) -> None:
@@ -103,7 +123,7 @@ def _order(
     give_up_s = time.monotonic() + CONFIRMED_S
     while open_orders and (left_s := give_up_s - time.monotonic()) > 0:
         bus.poll(left_s)
-    return set(nodes) - {node for node, _ in open_orders}
+    return {node for node, _ in orders} - {node for node, _ in open_orders}
 
 
 def publish_orders(bus: Bus, orders: Iterable[tuple[str, Order]]) -> None:
@@ -116,7 +136,7 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
     """The nodes that have a catalogue on the bus, or those up to `until`, and whether it can be read.
 
     The topic says whose it is: a node whose catalogue somebody spoilt must not be left out of an order to all.
-    Second, where a host lives, whom it lets in at each of its nodes; for `until` that is waited for too, given an `xapp`.
+    Second, where a host lives, whom it lets in at each of its nodes; given an `xapp`, we go on until `until` lets it in.
     """
     nodes: dict[str, bool] = {}
     hosts: dict[str, Presence] = {}
@@ -133,7 +153,11 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
 
     def on_presence(topic: str, payload: bytes) -> None:
         try:
-            hosts[topic] = decode_presence(payload)
+            presence = decode_presence(payload)
+            if topic != topics.presence(presence.name):
+                raise WireError(f"a life sign of {presence.name!r} came on {topic}")
+            if presence.facts.get("kind") == "node-host" and not is_question(presence):
+                hosts[topic] = presence
         except WireError as error:
             log.warning("presence_ignored", topic=topic, reason=str(error))
 
@@ -141,7 +165,7 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
     bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
     give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
     while time.monotonic() < give_up_s:
-        if until in nodes and (not xapp or until in _let_in(hosts.values())):
+        if until in nodes and (not xapp or xapp in _let_in(hosts.values()).get(until, ())):
             break
         if not bus.poll(CATALOGUES_S):
             break

@@ -22,7 +22,7 @@ from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_order, encode
-from ranloop.wire.messages import Order, Presence
+from ranloop.wire.messages import Order, Presence, Standing
 from tests.command import Command
 from tests.ranloop.node.scripted import rights
 
@@ -90,6 +90,37 @@ def living_host(url: str) -> Iterator[LiveHost]:
             thread.join()
 
 
+@contextmanager
+def obedient(url: str) -> Iterator[list[str]]:
+    """A node toy-1 that confirms every order, and shows no life sign; the topics of the orders that it got."""
+    catalogue = ToyWorld().catalogues[0]
+    node, got = catalogue.node, list[str]()
+    over = threading.Event()
+    with closing(open_bus(url, name="obedient")) as bus:
+
+        def on_order(topic: str, payload: bytes) -> None:
+            got.append(topic)
+            standing = Standing(node=node, order=decode_order(payload).id, killed=False, autonomy={})
+            bus.publish(topics.standing(node), encode(standing), qos=1)
+
+        for pattern in (topics.order(node), topics.order(node, "+")):
+            bus.subscribe(pattern, on_order, qos=1)
+        bus.publish(topics.catalogue(node), encode(catalogue), qos=1, retain=True)
+        bus.poll(0.1)
+
+        def obey() -> None:
+            while not over.is_set():
+                bus.poll(0.05)
+
+        thread = threading.Thread(target=obey, name="obedient")
+        thread.start()
+        try:
+            yield got
+        finally:
+            over.set()
+            thread.join()
+
+
 def orders_on(url: str) -> set[str]:
     """Topics where an order stands."""
     standing: set[str] = set()
@@ -107,17 +138,17 @@ def test_an_order_about_an_xapp_that_no_node_lets_in_is_not_given(
 ) -> None:
     with living_host(broker.url) as live:
         typo = ranloop("order", node, "--xapp", "weihger", "--autonomy", "act", "--bus", broker.url)
-        ghost = ranloop("order", node, "--kill", "--xapp", "x", "--autonomy", "act", "--bus", broker.url)
+        ghost = ranloop("order", node, "--revive", "--xapp", "x", "--autonomy", "act", "--bus", broker.url)
+        assert not orders_on(broker.url)
     assert typo.complaint == f"{node} does not let 'weihger' in; there is weigher; nothing was ordered"
     assert ghost.complaint == f"{node} does not let 'x' in; there is weigher; nothing was ordered"
-    assert not orders_on(broker.url)
     assert not live.host.guards["toy-1"].killed
 
 
 def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywhere(
     ranloop: Command, broker: Broker
 ) -> None:
-    facts = {"nodes": ["site0"], "xapps": ["other"]}
+    facts = {"kind": "node-host", "nodes": ["site0"], "xapps": ["other"]}
     with closing(open_bus(broker.url, name="north")) as north, living_host(broker.url):
         north.publish(
             topics.presence("north"), encode(Presence(name="north", alive=True, facts=facts)), retain=True
@@ -135,12 +166,71 @@ def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywher
     assert orders_on(broker.url) == without | {topics.order(node) for node in ("site0", "toy-1", "toy-2")}
 
 
+@pytest.mark.parametrize(
+    ("topic", "facts"),
+    [("north", {}), ("evil", {"kind": "xapp"}), ("evil", {"asks": True})],
+    ids=["under another name", "of an xApp", "a question"],
+)
+def test_nobody_but_a_host_says_whom_a_node_lets_in(
+    ranloop: Command, broker: Broker, topic: str, facts: dict[str, object]
+) -> None:
+    said = {"kind": "node-host", "nodes": ["toy-1"], "xapps": ["other"], **facts}
+    with closing(open_bus(broker.url, name="evil")) as evil, obedient(broker.url):
+        sign = encode(Presence(name="evil", alive=True, facts=said))
+        evil.publish(topics.presence(topic), sign, qos=1, retain=True)
+        evil.poll(0.1)
+        ordered = ranloop("order", "toy-1", "--xapp", "weigher", "--autonomy", "act", "--bus", broker.url)
+    assert (ordered.code, ordered.out) == (0, "toy-1 obeys\n"), ordered.err
+
+
+@pytest.mark.parametrize("what", [("observe",), ("recommend",), ("act", "--kill"), ("observe", "--kill")])
+def test_no_life_sign_keeps_an_operator_from_stopping_an_xapp(
+    ranloop: Command, broker: Broker, what: tuple[str, ...]
+) -> None:
+    facts = {"kind": "node-host", "nodes": ["toy-1"], "xapps": ["other"]}  # a lie: the host is another one
+    with closing(open_bus(broker.url, name="evil")) as evil, obedient(broker.url) as obeyed:
+        sign = encode(Presence(name="evil", alive=True, facts=facts))
+        evil.publish(topics.presence("evil"), sign, qos=1, retain=True)
+        evil.poll(0.1)
+        ordered = ranloop("order", "toy-1", "--xapp", "weigher", "--bus", broker.url, "--autonomy", *what)
+    kill = {topics.order("toy-1")} if "--kill" in what else set()
+    assert ordered.out == "toy-1 obeys\n"
+    assert ordered.err.count("\n") == 1
+    assert "toy-1 does not let 'weigher' in; there is other" in ordered.err
+    if what[0] == "act":  # no slip of the pen lets an xApp act, and the operator is told
+        assert (set(obeyed), ordered.code) == (kill, 2)
+        assert ordered.complaint.endswith("; only the kill switch was ordered")
+    else:
+        assert (set(obeyed), ordered.code) == ({topics.order("toy-1", "weigher")} | kill, 0)
+
+
+def test_an_order_to_all_that_stops_an_xapp_goes_everywhere_and_waits_where_it_is_let_in(
+    ranloop: Command, broker: Broker
+) -> None:
+    facts = {"kind": "node-host", "nodes": ["site0"], "xapps": ["other"]}
+    with closing(open_bus(broker.url, name="north")) as north, living_host(broker.url):
+        sign = encode(Presence(name="north", alive=True, facts=facts))
+        north.publish(topics.presence("north"), sign, qos=1, retain=True)
+        north.publish(topics.catalogue("site0"), b"garbage", qos=1, retain=True)
+        north.poll(0.1)
+        ordered = ranloop("order", "all", "--xapp", "weigher", "--autonomy", "observe", "--bus", broker.url)
+        assert orders_on(broker.url) == {
+            topics.order(node, "weigher") for node in ("site0", "toy-1", "toy-2")
+        }
+    assert (ordered.code, ordered.out) == (0, "toy-1 obeys\ntoy-2 obeys\n"), ordered.err
+    assert "site0 does not let 'weigher' in; there is other" in ordered.err
+
+
 def test_an_order_to_a_node_that_is_away_stands_until_it_is_withdrawn(
     ranloop: Command, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ranloop.cli.operator.CONFIRMED_S", 0.1)  # nobody there could answer
     with closing(open_bus(broker.url, name="node")) as bus:
-        facts = {"nodes": ["site0"], "xapps": ["other"]}  # of before; who knows whom it lets in tomorrow
+        facts = {
+            "kind": "node-host",
+            "nodes": ["site0"],
+            "xapps": ["other"],
+        }  # of before; who knows whom it lets in tomorrow
         bus.publish(
             topics.presence("north"), encode(Presence(name="north", alive=False, facts=facts)), retain=True
         )
