@@ -225,7 +225,7 @@ def test_sigterm_drains_a_live_host(xapp: Path, tmp_path: Path) -> None:
         bus.subscribe(topics.catalogue("+"), lambda topic, _: catalogues.append(topic), qos=1)
         host = subprocess.Popen(
             [*COMMAND, "host", "sim:one-cell", "--allow", str(xapp), "--bus", broker.url, "--json",
-             "--record", str(tmp_path / "kept")],
+             "--record", str(tmp_path / "kept"), "--duration-s", "3600"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         for _ in range(300):

@@ -12,7 +12,7 @@ from ranloop.bus import new_run, open_bus, will_of, without_password
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
-from ranloop.errors import ManifestError
+from ranloop.errors import ManifestError, RanloopError
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
@@ -55,6 +55,10 @@ def run_host(
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
+    if record and duration_s is None and not lockstep:
+        raise RanloopError(
+            "--record needs --duration-s on a live host: reports are kept in memory until it ends"
+        )
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     run = new_run()
     with contextlib.ExitStack() as stack:

@@ -66,7 +66,7 @@ class _Columns:
 class Recorder(Closing):
     """An observer that keeps every report of a run in memory, and writes the folder when it is closed.
 
-    210 UEs with a dozen measurements every 100 ms come to 0.1 MB per second of RAN time.
+    210 UEs with a dozen measurements every 100 ms come to 0.1 MB per second of RAN time, so it is for runs of a known length.
 
     Args:
         folder: Made if it does not exist; it must not hold a recording yet.

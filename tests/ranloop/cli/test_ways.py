@@ -70,6 +70,15 @@ def test_host_refuses_what_it_would_not_read(
     assert ranloop(*HOST, *arguments).complaint == complaint
 
 
+def test_a_live_host_records_no_run_without_an_end(ranloop: Command, tmp_path: Path) -> None:
+    """Every report is kept in memory until the end, and a crash would lose them all."""
+    endless = ranloop(*HOST, "--record", tmp_path / "kept")
+    assert endless.complaint == (
+        "--record needs --duration-s on a live host: reports are kept in memory until it ends"
+    )
+    assert not (tmp_path / "kept").exists()
+
+
 def test_host_refuses_a_seed_for_a_recording(ranloop: Command) -> None:
     complaint = ranloop("host", "replay:x", "--seed", "1").complaint
     assert complaint == "--seed belongs to sim:…; a recording draws nothing"
