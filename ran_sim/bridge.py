@@ -47,7 +47,7 @@ from ranloop.vocabulary import (
     SetUeWeight,
     measurement,
 )
-from ranloop.wire.messages import F32, Catalogue, Labels, Report
+from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Labels, Report
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
@@ -177,7 +177,12 @@ class SimWorld:
         return self._end_slot * self.slot_ns
 
     def last_until(self, end_ns: int) -> int:
-        """Go on past the scenario's `run.duration_s`, up to the slot of `end_ns`: nothing in the engine is made to a length."""
+        """Go on past the scenario's `run.duration_s`, up to the slot of `end_ns`: nothing in the engine is made to a length.
+
+        A world without an end forgets sessions that have ended; its score is about those that go on.
+        """
+        if end_ns >= FOR_EVER_NS:
+            self.engine.forget_ended()
         self._end_slot = max(self._end_slot, end_ns // self.slot_ns)
         return min(end_ns, self.end_ns)
 

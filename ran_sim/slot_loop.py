@@ -44,6 +44,7 @@ class SlotLoop:
         self._next_tick = 0
         self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
         self._ended: list[SessionRows] = []
+        self._keeps_ended = True
         self._bound: dict[Callable[..., Any], Callable[..., Any]] = {}  # kernels, to the types of this world
 
     @property
@@ -120,7 +121,7 @@ class SlotLoop:
             world.counts,
         )
         self._look_at_answers()
-        if n_ended:
+        if n_ended and self._keeps_ended:
             self._ended.append(ended_rows(world, n_ended, self._slot, counting=self._counting))
 
     def _look_at_answers(self) -> None:
@@ -139,6 +140,13 @@ class SlotLoop:
         self._ended = [without_counts(rows) for rows in self._ended]
         np.copyto(self._world.counts.before, self._world.counts.ue)
         np.copyto(self._world.energy.used_before, self._world.energy.used)
+
+    def forget_ended(self) -> None:
+        """Keep no session that has ended, from now on: in a run without an end they would fill the memory.
+
+        What is simulated is the same. `sessions`, and with it the score, is then about the sessions that go on.
+        """
+        self._ended, self._keeps_ended = [], False
 
     @property
     def _counting(self) -> bool:

@@ -30,7 +30,7 @@ from ranloop.vocabulary import (
     measurement,
 )
 from ranloop.wire.codec import decode_report, encode
-from ranloop.wire.messages import ActionBatch, Report
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Report
 
 MS = 1_000_000
 ALWAYS: Mapping[str, Any] = {"idle_s": 0.0, "session_s": (600.0, 600.0)}  # in session for the whole run
@@ -170,6 +170,19 @@ def test_a_world_that_is_asked_to_last_longer_goes_on_as_if_its_scenario_had_sai
     later, planned = run_to(short, 700), run_to(long, 700)
     assert [report.ran_time_ns // MS for report in later][-1] == 700
     assert [encode(report) for report in later] == [encode(report) for report in planned]
+
+
+def test_a_world_without_an_end_reports_the_same_and_gathers_no_ended_sessions() -> None:
+    voice = {**VOICE, "session_s": [0.2, 0.4], "idle_s": 0.1}
+    endless, bounded = (small_world(voice, run={"duration_s": 0.5, "warmup_s": 0.0}) for _ in range(2))
+    endless.last_until(FOR_EVER_NS)
+    bounded.last_until(3000 * MS)
+    said = [[encode(report) for report in run_to(world, 3000)] for world in (endless, bounded)]
+    assert said[0] == said[1]
+    rows, ran = endless.engine.sessions(), bounded.engine.sessions()
+    runs_on = ran["end_slot"] == bounded.engine.slot
+    assert (~runs_on).sum() > runs_on.sum()
+    assert np.array_equal(rows, ran[runs_on])
 
 
 def test_delayed_reports_leave_later_and_say_the_same() -> None:

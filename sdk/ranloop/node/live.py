@@ -23,12 +23,11 @@ from ranloop.node.lockstep import Observer
 from ranloop.node.summary import Trace
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_action_batch, decode_order, encode
-from ranloop.wire.messages import Result, Standing
+from ranloop.wire.messages import FOR_EVER_NS, Result, Standing
 
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
-_NEVER_NS = 1 << 62  # 146 years
 _KEEP = 1024  # batches of one xApp that may wait between two polls
 OPERATOR = "operator"
 
@@ -108,7 +107,7 @@ class LiveHost:
             BusError: Another host has come in our place, or the bus is gone.
         """
         world = self.host.world
-        end_ns = world.last_until(_NEVER_NS if duration_s is None else round(duration_s * _NS_PER_S))
+        end_ns = world.last_until(FOR_EVER_NS if duration_s is None else round(duration_s * _NS_PER_S))
         end_ns -= end_ns % world.slot_ns
         try:
             try:

@@ -30,6 +30,8 @@ class World(Protocol):
     def last_until(self, end_ns: int) -> int:
         """Last until `end_ns`, if nothing but a scenario's word ends the world sooner: one that is computed can go on.
 
+        One that is to last `wire.messages.FOR_EVER_NS` must not gather what grows with the run, such as what only a score would read.
+
         Returns:
             When the world ends now, or `end_ns` if that is sooner.
         """

@@ -23,6 +23,7 @@ I32 = NDArray[np.int32]
 Encoding = Literal["binary", "json"]
 
 WIRE_VERSION = 1
+FOR_EVER_NS = 1 << 62  # RAN time that no run comes to: the end of one that goes on until it is stopped
 MAX_ID = 1 << 24
 
 

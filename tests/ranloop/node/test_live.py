@@ -18,7 +18,7 @@ from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, decode_report, decode_result, decode_standing, encode
-from ranloop.wire.messages import ActionBatch, Cause, Order, Report, Result, Standing, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Order, Report, Result, Standing, Status
 from tests.ranloop.node.scripted import MS, READS_UES, rights
 
 Connect = Callable[[str], Bus]
@@ -187,6 +187,7 @@ def test_a_world_that_is_computed_runs_past_its_scenarios_length_until_somebody_
     host = NodeHost(Computed(duration_s=2.0), connect("host"), xapps=WEIGHER)
     live = LiveHost(host, clock=VirtualClock(), observers=[Watcher()])
     assert live.run().ran_time_ns == 5000 * MS
+    assert host.world.end_ns == FOR_EVER_NS  # it was told that nobody knows when
 
 
 def test_a_run_lasts_as_long_as_it_was_told_and_never_longer_than_a_recording(connect: Connect) -> None:
