@@ -12,7 +12,7 @@ from ranloop.guard.grants import Grant
 from ranloop.guard.held import Ended, HeldSettings
 from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, rowwise_all
 from ranloop.guard.results import Verdicts
-from ranloop.vocabulary import ACTIONS, Action, Kind, joins_targets
+from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.wire.messages import F32, Catalogue, Cause, Status
 
 # Each action type on no target: most renewals leave the node nothing to do.
@@ -38,8 +38,8 @@ class Loss(NamedTuple):
     reason: tuple[Cause, str] | None = None  # None: what `over` says of each
 
 
-def unasked(over: Ended, reason: tuple[Cause, str]) -> Loss:
-    """Settings that ended by themselves: no value is in force any more."""
+def unasked(over: Ended, reason: tuple[Cause, str] | None) -> Loss:
+    """Settings that ended without an answer of the node: no value is known to be in force any more."""
     return Loss(over, np.full((len(over), len(over.action.spec.parameters)), np.nan, np.float32), reason)
 
 
@@ -54,9 +54,9 @@ class Accepted:
     table: SettingTable
     ticket: int
     effect_ns: int
-    before: Rows | None  # the rows as they were, where it may still come to nothing at its slot
-    handed: Mask | None = None  # targets that the open change hands to the node
-    too_late: Mask | None = None  # targets that contradict what is in force by now
+    before: Rows  # the rows as they were: some targets may still come to nothing at their slot
+    handed: Mask  # targets that the open change hands to the node
+    undone: Mask  # targets that came to nothing at their slot: their rows go back to `before`
 
     @classmethod
     def claim(
@@ -73,10 +73,9 @@ class Accepted:
         batch, still, keys = verdicts.batch, verdicts.still, verdicts.keys
         table = held.table(type(batch.action))
         mine = keys if isinstance(still, slice) else keys[still]
-        before = None
-        if batch.atomic or joins_targets(type(batch.action)):
-            index, found = table.find(mine)
-            before = np.sort(table.rows[index[found]], order="key")
+        index, found = table.find(mine)
+        before = table.rows[np.sort(index[found])]
+        none = np.zeros(len(verdicts), np.bool_)
         ticket = held.claim(
             batch, mine, verdicts.parameters[still], owner=grant.number, expires_ns=expires_ns
         )
@@ -89,11 +88,17 @@ class Accepted:
             ticket=ticket,
             effect_ns=effect_ns,
             before=before,
+            handed=none,
+            undone=none,
         )
 
-    def take_effect(self, grants: dict[int, Grant]) -> Action:
+    def take_effect(self, grants: dict[int, Grant], now_ns: int) -> Action:
         """What of it still has to be handed to the node, now that its slot has come; `grants` by number."""
         verdicts, rows, batch = self.verdicts, self.table.rows, self.verdicts.batch
+        accepted = verdicts.open
+        if now_ns > batch.valid_until_ns:
+            text = f"valid until {batch.valid_until_ns / 1e9:g} s; its turn came at {now_ns / 1e9:g} s"
+            verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
         index, found = self.table.find(verdicts.keys)
         if np.count_nonzero(found) < len(found):
             verdicts.decide(~found, Status.REFUSED, Cause.NO_TARGET, not_here(self.catalogue.node))
@@ -107,11 +112,9 @@ class Accepted:
             wanted = verdicts.parameters
             same = (rows["held"][index] == wanted) & (rows["applied"][index] == wanted)
             changed &= ~(rowwise_all(same) & (rows["force"][index] != NO_TICKET))
-            configured_pct = self.catalogue.slice_min_pct
-            self.too_late = conflicts.check_effect(
-                verdicts, verdicts.keys, self.table, configured_pct, changed
-            )
+            conflicts.check_effect(verdicts, verdicts.keys, self.table, self.catalogue.slice_min_pct, changed)
         verdicts.seal()
+        self.undone = accepted & ~verdicts.open
         handed = self.handed = changed & verdicts.open
         n_handed = int(np.count_nonzero(handed))
         if n_handed == 0:
@@ -139,47 +142,64 @@ class Accepted:
         Returns:
             Settings that end with it: another's that it displaced, and those of targets that are gone.
         """
-        verdicts, batch = self.verdicts, self.verdicts.batch
+        verdicts, node = self.verdicts, self.catalogue.node
         gone = rowwise_all(np.isnan(applied))  # of the targets handed over
-        if batch.atomic and len(gone) and gone.all():
-            text = (
-                f"a target of this atomic batch is not at {self.catalogue.node} (any more); none was applied"
-            )
+        if verdicts.batch.atomic and len(gone) and gone.all():
+            text = f"a target of this atomic batch is not at {node} (any more); none was applied"
+            self.undone = verdicts.open
             verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
-        if batch.atomic and not verdicts.n_open:
-            self._give_back(verdicts.keys, now_ns)
-            return []
-        index, _ = self.table.find(verdicts.keys)
-        missing = self._note_applied(applied, gone, index)
-        losses: list[Loss] = []
-        if batch.action.spec.kind is Kind.ONE_SHOT:
-            self.table.take(self.table.rows["claim"] == self.ticket)
-        else:
-            losses += self._put_in_force(index)
-            if missing is not None:
-                left = self.held.take_keys(type(batch.action), verdicts.keys[missing])
-                losses.append(unasked(left, (Cause.NO_TARGET, not_here(self.catalogue.node))))
-        if self.too_late is not None and self.too_late.any():
-            self._give_back(verdicts.keys[self.too_late], now_ns)
+        missing = self.handed.copy()
+        missing[self.handed] = gone
+        losses = self._note(applied, missing, now_ns)
         verdicts.decide_all(Status.APPLIED)
         return losses
 
-    def _note_applied(self, applied: F32, gone: Mask, index: I64) -> Mask | None:
-        """Write down what is in force and refuse the targets that are gone; these, None if all are there."""
+    def lose(self, now_ns: int) -> list[Loss]:
+        """Decide every target without an answer of the node: what was handed over may be in force or not.
+
+        Such a target counts as held from now on, with values that nobody knows. A renewal so asks the node again,
+        and the end of the lease hands it the default.
+        """
         verdicts, handed = self.verdicts, self.handed
-        assert handed is not None  # set when it took effect
-        if len(applied) == len(verdicts):
-            verdicts.applied = np.array(applied, np.float32)  # a copy: the node may reuse its array
-        else:
-            kept = verdicts.open & ~handed  # in force already with these values
+        unknown = verdicts.open if verdicts.batch.atomic and handed.any() else handed
+        n_handed = np.count_nonzero(handed)
+        losses = self._note(
+            np.full((n_handed, verdicts.parameters.shape[1]), np.nan, np.float32),
+            np.zeros(len(verdicts), np.bool_),
+            now_ns,
+        )
+        text = f"{self.catalogue.node} did not answer; what is in force is known when it is asked again"
+        verdicts.decide(unknown, Status.UNKNOWN, Cause.LOST, text)
+        verdicts.decide_all(Status.APPLIED)
+        return losses
+
+    def _note(self, applied: F32, missing: Mask, now_ns: int) -> list[Loss]:
+        """Write down what is in force, refuse the `missing` targets, give back claims that came to nothing."""
+        verdicts, action, gone = (
+            self.verdicts,
+            type(self.verdicts.batch.action),
+            not_here(self.catalogue.node),
+        )
+        losses: list[Loss] = []
+        if verdicts.n_open:
+            index, found = self.table.find(verdicts.keys)
+            kept = verdicts.open & ~self.handed & found  # in force already with these values
             verdicts.applied[kept] = self.table.rows["applied"][index[kept]]
-            verdicts.applied[handed] = applied
-        if not np.count_nonzero(gone):
-            return None
-        missing = handed.copy()
-        missing[handed] = gone
-        verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, not_here(self.catalogue.node))
-        return missing
+            verdicts.applied[self.handed] = applied
+            missing = missing | ~found  # UEs may leave while the node is at work
+            if np.count_nonzero(missing):
+                verdicts.applied[missing] = np.nan
+                verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, gone)
+            if action.spec.kind is Kind.SETTING:
+                losses += self._put_in_force(index)
+                if np.count_nonzero(missing):
+                    left = self.held.take_keys(action, verdicts.keys[missing])
+                    losses.append(unasked(left, (Cause.NO_TARGET, gone)))
+        if action.spec.kind is Kind.ONE_SHOT:
+            self.table.take(self.table.rows["claim"] == self.ticket)
+        if np.count_nonzero(self.undone):
+            self.table.give_back(self.ticket, verdicts.keys[self.undone], self.before, now_ns)
+        return losses
 
     def _put_in_force(self, index: I64) -> list[Loss]:
         """Note the new state; what others lose because this batch took their place."""
@@ -194,8 +214,3 @@ class Accepted:
         over = Ended(type(verdicts.batch.action), verdicts.targets[still][theirs], displaced)
         reason = Cause.SUPERSEDED, f"taken over by {me.xapp} (priority {me.priority})"
         return [Loss(over, applied[theirs], reason)]
-
-    def _give_back(self, keys: I64, now_ns: int) -> None:
-        """Leave targets at which it came to nothing as they were before it."""
-        assert self.before is not None  # kept for every batch to which this can happen
-        self.table.give_back(self.ticket, keys, self.before, now_ns)

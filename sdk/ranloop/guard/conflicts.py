@@ -61,22 +61,20 @@ def check_state(
 
 def check_effect(
     verdicts: Verdicts, keys: I64, table: SettingTable, configured_pct: Mapping[int, float], changed: Mask
-) -> Mask:
+) -> None:
     """Judge the state again now that the slot has come: a lease that it counted on may have ended meanwhile.
 
-    Refuses targets among `changed`, those that are not in force already with these values, and returns them.
+    Refuses targets among `changed`, those that are not in force already with these values.
     """
-    refused = np.zeros(len(verdicts), np.bool_)
     if not joins_targets(type(verdicts.batch.action)):
-        return refused
+        return
     rows = table.rows[table.rows["force"] != NO_TICKET]
     while True:
         broken, text = _breaking(verdicts, keys, table.n_ids, rows["key"], rows["held"], configured_pct)
         broken &= changed
         if not broken.any():
-            return refused
+            return
         verdicts.decide(broken, Status.REFUSED, Cause.INVARIANT, text)
-        refused |= broken
 
 
 def _breaking(

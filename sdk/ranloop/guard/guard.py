@@ -5,7 +5,9 @@ clock comes in as `now_ns` (RAN time), nothing goes out but return values and th
 
     result = guard.submit(batch, sender=..., now_ns=...)    # a Result at once, or None: it waits for its slot
     for change in guard.due(now_ns):                        # settings whose slot has come, leases that lapsed
-        results = guard.settle(change, world.apply(node, change.action), now_ns)
+        results = guard.settle(change, values_in_force, now_ns)     # now or later; `lose` if the node never answers
+
+One change is under way at a time: `due` gives the next one after the node has answered for the last.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from ranloop.guard.grants import Grant, permit
 from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
+from ranloop.guard.unconfirmed import Return, Unconfirmed
 from ranloop.vocabulary import Action, Kind
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
@@ -35,15 +38,17 @@ _NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
-    """What the node has to do now; answer it with `Guard.settle` before asking for the next one.
+    """What the node has to do now. It is open until `Guard.settle` or `Guard.lose` ends it.
 
     Attributes:
+        number: Counts the changes of this guard from 0, so that a host can match answers.
         action: The targets to change. Zero rows when all of it is in force already. A NaN parameter, only in a
             change that goes back to the default, means: the value of the node's own configuration.
         xapp: Whose change it is; "" when a setting goes back to its default.
         atomic: All targets or none: apply only if the node hosts every target, else settle with rows of NaN.
     """
 
+    number: int
     action: Action
     xapp: str = ""
     atomic: bool = False
@@ -75,7 +80,9 @@ class Guard:
         self._by_number: dict[int, Grant] = {}
         self._held = HeldSettings()
         self._pending: deque[Accepted] = deque()  # by effect time, which follows the order of submission
-        self._open: tuple[Change, Accepted | Ended] | None = None  # yielded by `due`, not settled yet
+        self._unconfirmed = Unconfirmed()  # defaults that the node has not answered for
+        self._open: tuple[Change, Accepted | Ended | Return] | None = None  # with the node
+        self._n_changes = 0
 
     # Who may do what
 
@@ -128,7 +135,7 @@ class Guard:
         self._record("order", now_ns, "", kill=False)
 
     def stop(self, now_ns: int) -> list[Result]:
-        """The host goes down: as `kill`, under another cause."""
+        """The host goes down: as `kill`, under another cause. A change that is open stays so until its answer or its loss."""
         self._stopped = True
         return self._end_all(now_ns, STOPPED)
 
@@ -223,61 +230,107 @@ class Guard:
     # Taking effect
 
     def next_event_ns(self) -> int | None:
-        """RAN time at which `due` will have something; None if nothing waits and nothing is held."""
-        lapse_ns = self._held.next_lapse_ns()
-        if not self._pending:
-            return lapse_ns
-        effect_ns = self._pending[0].effect_ns
-        return effect_ns if lapse_ns is None else min(effect_ns, lapse_ns)
+        """RAN time at which `due` will have something; None if nothing waits and nothing is held.
+
+        None, too, while a change is open: the node's answer is the next event then.
+        """
+        if self._open is not None:
+            return None
+        effect_ns = self._pending[0].effect_ns if self._pending else None
+        times = (effect_ns, self._held.next_lapse_ns(), self._unconfirmed.next_ns())
+        return min((time for time in times if time is not None), default=None)
 
     def due(self, now_ns: int) -> Iterator[Change]:
         """What the node has to do by now, one change at a time, in the order of RAN time.
 
-        At one instant settings that end come first, then batches in the order in which they were accepted.
+        At one instant settings that end come first, then batches in the order in which they were accepted. There is
+        nothing to do while a change is open: the iterator ends, and the next call goes on after the answer.
         """
         self._tick(now_ns)
+        while self._open is None and (found := self._next_work(now_ns)) is not None:
+            action, work = found
+            accepted = work if isinstance(work, Accepted) else None
+            change = Change(
+                number=self._n_changes,
+                action=action,
+                xapp="" if accepted is None else accepted.grant.xapp,
+                atomic=accepted is not None and accepted.verdicts.batch.atomic,
+            )
+            self._n_changes += 1
+            self._open = change, work
+            yield change
+
+    def _next_work(self, now_ns: int) -> tuple[Action, Accepted | Ended | Return] | None:
+        """The earliest of what is due, and the action that it hands to the node; None if nothing is due."""
+        back = self._unconfirmed.take(now_ns, self._held)
+        if back is not None:
+            return back.action, back
         while True:
             lapse_ns = self._held.next_lapse_ns()
             effect_ns = self._pending[0].effect_ns if self._pending else None
             if lapse_ns is not None and lapse_ns <= now_ns and (effect_ns is None or lapse_ns <= effect_ns):
                 over = self._held.lapse(lapse_ns)
-                if not over:
-                    continue  # claims that never took effect
-                self._open = Change(action=over.defaults()), over
-            elif effect_ns is not None and effect_ns <= now_ns:
-                work = self._pending.popleft()
-                action = work.take_effect(self._by_number)
-                change = Change(action=action, xapp=work.grant.xapp, atomic=work.verdicts.batch.atomic)
-                self._open = change, work
-            else:
-                return
-            yield self._open[0]
-            if self._open is not None:
-                raise RuntimeError("settle each change before asking for the next")
+                if over:
+                    return over.defaults(), over
+                continue  # claims that never took effect
+            if effect_ns is None or effect_ns > now_ns:
+                return None
+            work = self._pending.popleft()
+            return work.take_effect(self._by_number, now_ns), work
 
     def settle(self, change: Change, applied: F32, now_ns: int) -> list[Result]:
         """Note what the node made of `change`.
 
         Args:
-            change: The one that `due` gave last.
+            change: The open one.
             applied: Values in force afterwards, shape of `change.action.parameters()`; rows of NaN where the target
                 is not at the node.
             now_ns: RAN time.
 
         Returns:
             The terminal result of the batch, and one result per batch of which settings ended.
+
+        Raises:
+            ValueError: `change` is not open, or `applied` has another shape.
         """
-        if self._open is None or self._open[0] is not change:
-            raise ValueError("only the change that `due` gave last can be settled, once")
         wanted = len(change.action), len(change.action.spec.parameters)
         if applied.shape != wanted:
             raise ValueError(
                 f"applied has shape {list(applied.shape)}; want {list(wanted)}, one row per target of the change"
             )
-        work, self._open = self._open[1], None
+        work = self._close(change)
+        if isinstance(work, Return):
+            return []
         if isinstance(work, Ended):
             return self._tell(Loss(work, applied), now_ns)
-        losses = work.settle(applied, now_ns)
+        return self._finish(work, work.settle(applied, now_ns), now_ns)
+
+    def lose(self, change: Change, now_ns: int) -> list[Result]:
+        """Give up waiting for the node's answer to `change`: its targets end UNKNOWN.
+
+        The next renewal asks the node again, even with the same values, and a lease that lapses hands it the default.
+        A change that returned settings to their default is handed out again, later and later, `TRIES` times in all.
+
+        Returns:
+            As `settle`.
+
+        Raises:
+            ValueError: `change` is not open.
+        """
+        work = self._close(change)
+        if isinstance(work, Accepted):
+            return self._finish(work, work.lose(now_ns), now_ns)
+        event = "lost" if self._unconfirmed.put(change.action, work, now_ns) else "given_up"
+        self._record(event, now_ns, "", action=change.action.spec.name, n_targets=len(change.action))
+        return self._tell(unasked(work, None), now_ns) if isinstance(work, Ended) else []
+
+    def _close(self, change: Change) -> Accepted | Ended | Return:
+        if self._open is None or self._open[0] is not change:
+            raise ValueError(f"change {change.number} is not open: it was answered or given up before")
+        work, self._open = self._open[1], None
+        return work
+
+    def _finish(self, work: Accepted, losses: list[Loss], now_ns: int) -> list[Result]:
         results = [result for loss in losses for result in self._tell(loss, now_ns)]
         self._held.sweep(waiting.ticket for waiting in self._pending)
         return [self._answer(work.grant.xapp, work.verdicts, now_ns), *results]

@@ -498,15 +498,6 @@ def test_the_kill_switch_returns_everything_at_once_and_refuses_what_comes(
     assert judge(guard, batch(SetUeWeight(ue=[4], weight=2)), 23 * MS) is None
 
 
-def test_each_change_must_be_settled_before_the_next(guard: Guard, batch: BatchFactory) -> None:
-    judge(guard, batch(SetUeWeight(ue=[4], weight=2)))
-    judge(guard, batch(SetUeWeight(ue=[5], weight=2)))
-    changes = guard.due(EFFECT_NS)
-    next(changes)
-    with pytest.raises(RuntimeError, match="settle each change"):
-        next(changes)
-
-
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_a_node_answers_for_each_target_of_a_change(guard: Guard, batch: BatchFactory, rows: int) -> None:
     judge(guard, batch(SetUeWeight(ue=[4, 5], weight=2)))
