@@ -1,8 +1,7 @@
 """The closed loop: a report of 100 UEs leaves, 100 targets come back, their result leaves.
 
 Two loops. *Transport*: bus, codec and the xApp's runner around a handler that decides nothing; the host takes the decoded
-action for applied. *Guarded*: a policy at the xApp, at the host the guard, leases, results and the audit. Over mosquitto
-host and xApp are two processes, as in reality; over memory they share one, as in the embedded default.
+action for applied. *Guarded*: a policy at the xApp, the live host with all that it does. Over mosquitto host and xApp are two processes, as in reality; over memory they share one, as in the embedded default.
 
 The peer of all four is a bare paho loop over mosquitto: the same hops, sizes of payload, QoS and TCP options, in the
 caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that makes
@@ -28,11 +27,12 @@ import numpy as np
 from benchmarks.bare_client import BareClient
 from benchmarks.far_end import ACT, REPORT, RESULT, THRESHOLD, TRIVIAL
 from benchmarks.measure import F64, ROUNDS, Row, latency_row
-from benchmarks.still_world import DELAY_NS, N_UE, StillWorld
+from benchmarks.still_world import NODE, PERIOD_NS, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
-from ranloop.node.host import NodeHost, Registration
-from ranloop.wire import ActionBatch, Cause, Result, Status, topics
+from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.wire import Cause, Result, topics
 from ranloop.wire.codec import decode_action_batch, encode
+from ranloop.wire.messages import FOR_EVER_NS
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -50,78 +50,100 @@ _SPIN = "RANLOOP_MQTT_SPIN_US"
 
 
 class Loop:
-    """The host's end of a ranloop loop, without waiting for RAN time: reports out, actions in, results out."""
+    """The host's end of a ranloop loop."""
+
+    sizes = (0, 0, 0)  # bytes of report, batch and result
 
     def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
         manifest = load_manifest(xapp)
-        self._host = NodeHost(StillWorld(), bus, xapps={manifest.name: Registration(rights=manifest.rights)})
-        self._bus, self.poll = bus, poll
-        self._done = False
-        self.sizes = [0, 0, 0]  # bytes of report, batch and result
-        for node in self._host.guards:
-            bus.subscribe(topics.act(manifest.name, node), self._on_action, qos=1, keep=1024)
-        self._host.announce(alive=True)
+        xapps = {manifest.name: Registration(rights=manifest.rights)}
+        self.bus, self.poll = bus, poll
+        self.host = NodeHost(StillWorld(), bus, xapps=xapps)
 
     def round(self) -> None:
         """Report out, action in, result out."""
-        world, self._done = self._host.world, False
-        world.advance(world.next_report_ns())
-        for report in world.reports(self._host.wanted()):
-            payload = encode(report)
-            self.sizes[0] = len(payload)
-            self._bus.publish(topics.report(report.node, report.level, report.period_ms), payload)
-        give_up_s = time.monotonic() + _GIVE_UP_S
-        while not self._done:
-            self.poll(0.1)
-            if time.monotonic() > give_up_s:
-                raise TimeoutError("the xApp does not answer")
-
-    def _on_action(self, topic: str, payload: bytes) -> None:
-        self.sizes[1] = len(payload)
-        batch = decode_action_batch(payload)
-        for result in self._results(batch, topic):
-            if result.count(Status.APPLIED) != N_UE:
-                raise RuntimeError(f"not everything was applied: {result.causes}")
-            packed = encode(result)
-            self.sizes[2] = len(packed)
-            self._bus.publish(topics.result(result.xapp, result.node), packed, qos=1)
-        self._done = True
-
-    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
         raise NotImplementedError
 
 
 class TransportLoop(Loop):
     """Nobody judges and nothing is applied: the result says that what came is in force."""
 
-    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
+    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
+        super().__init__(bus, poll, xapp)
+        self._done = False
+        for xapp_name in self.host.runtime.xapps:
+            bus.subscribe(topics.act(xapp_name, NODE), self._on_action, qos=1, keep=1024)
+        self.host.announce(alive=True)
+
+    def round(self) -> None:
+        """Report out, action in, result out."""
+        world, self._done = self.host.runtime.port, False
+        world.advance(world.next_report_ns())
+        self.host.publish_reports(reports := world.reports(self.host.runtime.wanted))
+        give_up_s = time.monotonic() + _GIVE_UP_S
+        while not self._done:
+            self.poll(0.1)
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("the xApp does not answer")
+        self.sizes = (len(encode(reports[0])), *self.sizes[1:])
+
+    def _on_action(self, topic: str, payload: bytes) -> None:
+        batch = decode_action_batch(payload)
         all_well = np.zeros(len(batch.action), np.uint8)
-        return [
-            Result(
-                id=batch.id,
-                xapp=batch.xapp,
-                node=batch.node,
-                action=batch.action.spec.name,
-                targets=batch.action.targets(),
-                status=all_well,
-                cause=all_well,
-                causes=((Cause.NONE, ""),),
-                applied=batch.action.parameters(),
-                ran_time_ns=self._host.world.now_ns,
-                stamps=batch.stamps,
-            )
-        ]
+        result = Result(
+            id=batch.id,
+            xapp=batch.xapp,
+            node=batch.node,
+            action=batch.action.spec.name,
+            targets=batch.action.targets(),
+            status=all_well,
+            cause=all_well,
+            causes=((Cause.NONE, ""),),
+            applied=batch.action.parameters(),
+            ran_time_ns=self.host.runtime.port.now_ns,
+            stamps=batch.stamps,
+        )
+        packed = encode(result)
+        self.bus.publish(topics.result(result.xapp, result.node), packed, qos=1)
+        self.sizes = (self.sizes[0], len(payload), len(packed))
+        self._done = True
+
+
+class HeldClock:
+    """A clock that jumps to whatever is due next, but waits for the xApp before it lets the next report leave."""
+
+    def __init__(self, poll: Callable[[float], object]) -> None:
+        self._poll, self._now_ns = poll, 0
+        self.report_may_leave = True
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def wait(self, until_ns: int, poll: Callable[[float], int]) -> None:
+        if until_ns % PERIOD_NS or self.report_may_leave:
+            self._now_ns = until_ns
+        else:
+            self._poll(0.1)
 
 
 class GuardedLoop(Loop):
-    """What `LiveHost` does between two reports."""
+    """What `ranloop host` runs: guard, leases, results, counters and the audit. RAN time alone is taken out of it."""
 
-    def _results(self, batch: ActionBatch, topic: str) -> list[Result]:
-        world, host = self._host.world, self._host
-        _, sender, _ = topics.levels(topic)
-        host.submit(batch, sender=sender, now_ns=world.now_ns)
-        world.advance(world.now_ns + DELAY_NS)
-        return host.carry_out(world.now_ns)
+    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
+        super().__init__(bus, poll, xapp)
+        self._clock = HeldClock(poll)
+        self._live = LiveHost(self.host, clock=self._clock)
+        self.host.announce(alive=True)
+
+    def round(self) -> None:
+        """Report out, action in, result out."""
+        self._clock.report_may_leave = True
+        self._live.turn(FOR_EVER_NS)
+        self._clock.report_may_leave = False
+        self._live.turn(FOR_EVER_NS)
+        outcomes = self.host.runtime.tally.outcomes
+        if set(outcomes) != {"applied"}:
+            raise RuntimeError(f"not everything was applied: {dict(outcomes)}")
 
 
 class BareLoop:
@@ -204,11 +226,12 @@ def run() -> list[Row]:
         loops: Loops = {}
         for kind, make, xapp in (("transport", TransportLoop, TRIVIAL), ("guarded", GuardedLoop, THRESHOLD)):
             loops[f"{kind}, over memory"] = embedded = _embedded(stack, make, xapp)
+            if kind == "transport":
+                embedded.round()
+                report_bytes, batch_bytes, result_bytes = embedded.sizes
             loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
         with _asleep():
             loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
-        embedded.round()
-        report_bytes, batch_bytes, result_bytes = embedded.sizes
         stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
         loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
         rows = _rows(

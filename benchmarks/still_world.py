@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import ID_COLUMNS, Action
 from ranloop.wire import Catalogue, Labels, Report
 from ranloop.wire.messages import F32
@@ -36,8 +37,8 @@ _SLOT_NS = 500_000
 _N_CELLS = 3
 
 
-class StillWorld:
-    """A `ranloop.node.World` of one node; its reports differ in sequence number and time alone."""
+class StillWorld(AnswersAtOnce):
+    """A `ranloop.node.NodePort` of one node; its reports differ in sequence number and time alone."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""The simulator as RAN nodes: an `Engine` behind `ranloop.node.world.World`, one node per site.
+"""The simulator as RAN nodes: an `Engine` behind `ranloop.node.port.NodePort`, one node per site.
 
 The only module of the simulator that knows the SDK. Reports come from `kpm` (what a measurement is), `periods` (what
 happened when) and `tables` (who is in a report); actions become settings of the engine. As real nodes do, these round
@@ -32,6 +32,7 @@ from ran_sim.sections import SliceQuota
 from ran_sim.state import DEFAULT_OLLA_TARGET, F64, I64
 from ran_sim.tables import Tables
 from ranloop.errors import NodeError, VocabularyError
+from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import (
     ID_COLUMNS,
     LEVELS,
@@ -91,8 +92,8 @@ class _Due(NamedTuple):
     period: Period
 
 
-class SimWorld:
-    """A simulated network as a `World`.
+class SimWorld(AnswersAtOnce):
+    """A simulated network as a `NodePort`.
 
     RAN time begins at 0 and ends after the scenario's `run.duration_s`, warm-up included, unless `last_until` says later.
 

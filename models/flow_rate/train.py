@@ -19,7 +19,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 
 from ranloop.inference import Card, Feature, FeatureBinder, Output
 from ranloop.inference.export import export_package
-from ranloop.node import World, open_world
+from ranloop.node import NodePort, open_world
 from ranloop.wire.messages import F32, Report
 
 FOLDER = Path(__file__).parent
@@ -77,7 +77,7 @@ def collect(drop: Drop) -> Samples:
     return Samples(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def reports_of(world: World, nodes: Sequence[str]) -> Iterator[Report]:
+def reports_of(world: NodePort, nodes: Sequence[str]) -> Iterator[Report]:
     wanted = {(node, "qos_flow", 100): frozenset(WANTED) for node in nodes}
     while world.now_ns < world.end_ns:
         world.advance(min(world.next_report_ns(), world.end_ns))

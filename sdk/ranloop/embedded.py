@@ -12,10 +12,12 @@ from ranloop.bus import open_bus
 from ranloop.errors import ManifestError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
-from ranloop.node.host import NodeHost, Registration
-from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.host import NodeHost
+from ranloop.node.lockstep import LockstepHost
+from ranloop.node.outlets import Outlet
+from ranloop.node.port import NodePort
+from ranloop.node.runtime import Registration
 from ranloop.node.summary import RunSummary
-from ranloop.node.world import World
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
@@ -34,7 +36,7 @@ class EmbeddedRun:
 
 
 def run_embedded(
-    world: World,
+    world: NodePort,
     folders: Sequence[Path],
     *,
     settings: Mapping[str, Mapping[str, object]] | None = None,
@@ -43,7 +45,7 @@ def run_embedded(
     priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
     audit: AuditLog | None = None,
-    observers: Sequence[Observer] = (),
+    outlets: Sequence[Outlet] = (),
 ) -> EmbeddedRun:
     """Run xApp folders on a world until it ends.
 
@@ -55,7 +57,7 @@ def run_embedded(
         autonomy: How far the guard lets them go: all of them, or by xApp name (those left out may act).
         priorities: xApp name -> priority; a higher one displaces what a lower one has set. 0 where left out.
         until_ns: RAN time to stop at; default: the world's end.
-        observers: See every report and result, after the fact.
+        outlets: See every event: reports, results, the guard's audit records.
 
     Raises:
         ManifestError: A folder that is no xApp, two of the same name, or a word about an xApp that does not run.
@@ -88,8 +90,8 @@ def run_embedded(
         bus = open_bus(_private_url(), name="embedded")
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
-        host = NodeHost(world, bus, xapps=registrations, audit=audit)
-        summary = LockstepHost(host, observers=observers).run(until_ns)
+        host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets)
+        summary = LockstepHost(host).run(until_ns)
         for runner in runners:
             runner.close()
     return EmbeddedRun(summary=summary, xapps={instance.name: instance.summary() for instance in instances})

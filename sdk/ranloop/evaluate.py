@@ -24,8 +24,9 @@ from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
 from ranloop.guard import verdict_counts
 from ranloop.node import open_world
-from ranloop.node.world import ScoredWorld, World
-from ranloop.wire.messages import Report, Result
+from ranloop.node.outlets import Event
+from ranloop.node.port import NodePort, ScoredPort
+from ranloop.wire.messages import Result
 
 __all__ = ("Arm", "DropResult", "Progress", "Task", "run_drop", "run_tasks")
 
@@ -97,7 +98,7 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
     overrides = {**task.overrides, **task.arm.overrides}
     world = open_world(task.node, seed=task.seed, overrides=overrides)
     try:
-        if not isinstance(world, ScoredWorld):
+        if not isinstance(world, ScoredPort):
             raise NodeError(
                 f"{task.node} keeps no score; compare arms on a simulated node such as sim:seven-sites"
             )
@@ -105,7 +106,7 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
             world,
             task.arm.xapps,
             settings=task.arm.settings,
-            observers=[_Reporter(task, world, report_progress)] if report_progress else (),
+            outlets=[_Reporter(task, world, report_progress)] if report_progress else (),
         )
         return DropResult(
             arm=task.arm.name,
@@ -180,18 +181,18 @@ def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
 
 
 class _Reporter:
-    """Observes a run and reports progress a few times a second, not at every step."""
+    """An outlet that reports progress a few times a second."""
 
     EVERY_S = 0.25
 
-    def __init__(self, task: Task, world: World, report: Callable[[Progress], None]) -> None:
+    def __init__(self, task: Task, world: NodePort, report: Callable[[Progress], None]) -> None:
         self._task, self._world, self._report = task, world, report
         self._outcomes: Counter[str] = Counter()
         self._last = 0.0
 
-    def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-        for result in results:
-            self._outcomes.update(verdict_counts(result))
+    def take(self, event: Event) -> None:
+        if isinstance(event, Result):
+            self._outcomes.update(verdict_counts(event))
         now = time.monotonic()
         if now - self._last < self.EVERY_S:
             return

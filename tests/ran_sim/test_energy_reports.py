@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from ran_sim.bridge import SimWorld, open_world
 from ran_sim.energy import ACTIVE, DEEP_SLEEP, LIGHT_SLEEP, OFF
 from ran_sim.scenario import Scenario
 from ranloop.embedded import run_embedded
+from ranloop.node.outlets import Event
 from ranloop.vocabulary import CellState, SetCellState
-from ranloop.wire.messages import Report, Result
+from ranloop.wire.messages import Report
 from tests.builders import write_xapp
 
 MS = 1_000_000
@@ -164,16 +165,16 @@ class Watch:
         self.state: dict[int, float] = {}
         self.power_w: dict[int, float] = {}
 
-    def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-        for report in reports:
-            ms = report.ran_time_ns // MS
-            self.state[ms] = float(report["X.Cell.State"][1])
-            self.power_w[ms] = float(report["PEE.AvgPower"][1])
+    def take(self, event: Event) -> None:
+        if isinstance(event, Report):
+            ms = event.ran_time_ns // MS
+            self.state[ms] = float(event["X.Cell.State"][1])
+            self.power_w[ms] = float(event["PEE.AvgPower"][1])
 
 
 def test_a_cell_whose_lease_lapses_wakes_and_serves_again(tmp_path: Path) -> None:
     world, watch = a_site(run={"duration_s": 2.0, "warmup_s": 0.0}), Watch()
-    run_embedded(world, [write_xapp(tmp_path / "night", app=APP, text=MANIFEST)], observers=[watch])
+    run_embedded(world, [write_xapp(tmp_path / "night", app=APP, text=MANIFEST)], outlets=[watch])
     # In force 10 ms after the report of 100 ms; last renewed by that of 500 ms, for three of its periods: until 810 ms
     # at the latest. Then 25 ms out of deep sleep.
     slept = [ms for ms, state in watch.state.items() if state == DEEP_SLEEP]

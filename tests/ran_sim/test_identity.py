@@ -117,14 +117,14 @@ def test_a_lease_follows_its_ue_inside_the_node_and_ends_with_a_cause_at_the_bor
         id="1", xapp="weigher", node=node, seq=1, action=action, valid_until_ns=world.now_ns + 100 * MS,
         lease_ms=60_000,
     )  # fmt: skip
-    assert host.submit(batch, sender="weigher", now_ns=world.now_ns) is None
+    assert host.runtime.submit(batch, sender="weigher", node=node, now_ns=world.now_ns) == []
     world.advance(world.now_ns + 10 * MS)  # the control delay
-    (applied,) = host.carry_out(world.now_ns)
+    (applied,) = host.runtime.carry_out(world.now_ns)
     assert applied.status.tolist() == [Status.APPLIED]
     assert engine.ues.weight[u] == 4.0
 
     change_cell(engine, u, target_cell(engine, u, place), after_failure=after_failure)
-    ended = host.carry_out(world.now_ns)
+    ended = host.runtime.carry_out(world.now_ns)
     if place == "same node":
         assert ended == []
         assert engine.ues.weight[u] == 4.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ran_sim.bridge import SimWorld, open_world
-from ranloop.node.world import World
+from ranloop.node.port import NodePort
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Report
@@ -21,7 +21,7 @@ def a_world(scenario: str, seed: int = 1) -> SimWorld:
     return open_world(scenario, seed=seed, overrides={"reports.periods_ms": (50, 100)})
 
 
-def run(world: World, cuts_ms: Sequence[float] = (), until_ms: int = UNTIL_MS) -> list[Report]:
+def run(world: NodePort, cuts_ms: Sequence[float] = (), until_ms: int = UNTIL_MS) -> list[Report]:
     """All reports by `until_ms`; `advance` is also called up to each of `cuts_ms`."""
     wanted: dict[tuple[str, str, int], frozenset[str]] = {
         (catalogue.node, level, period_ms): frozenset(names)
@@ -87,7 +87,7 @@ def test_weights_change_what_is_served_and_nothing_of_what_arrives() -> None:
 
 
 def test_the_simulator_is_a_world() -> None:
-    world: World = a_world("one-cell")  # the type checker compares the two
+    world: NodePort = a_world("one-cell")  # the type checker compares the two
     assert world.end_ns == 60_000 * MS
     assert world.slot_ns == 500_000
     world.close()

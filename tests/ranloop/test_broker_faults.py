@@ -14,7 +14,7 @@ import pytest
 from ranloop.bus import open_bus
 from ranloop.bus.broker import Broker, BrokerKind
 from ranloop.bus.mqtt import MqttBus
-from ranloop.node import LiveHost, LiveSummary, NodeHost, Registration
+from ranloop.node import LiveHost, NodeHost, Registration, RunSummary
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
@@ -62,7 +62,7 @@ class Loop:
         registered = {name: Registration(rights=self.instance.manifest.rights)}
         self.host = LiveHost(NodeHost(ToyWorld(duration_s=600.0), self.host_bus, xapps=registered), speed=5.0)
         self.runner = LiveRunner(self.instance, self.bus)
-        self.ended: list[LiveSummary] = []
+        self.ended: list[RunSummary] = []
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=lambda: self.ended.append(self.host.run()), name="host"),
@@ -183,7 +183,7 @@ def test_garbage_on_every_topic_is_counted_and_the_loop_goes_on(kind: BrokerKind
                     vandal.publish(topic, payload, qos=1)
             wait_until(
                 lambda: (
-                    loop.host.host.n_dropped + vandal.poll(0.0) >= n_host
+                    loop.host.runtime.n_dropped + vandal.poll(0.0) >= n_host
                     and loop.runner.stats.malformed >= len(heard_by_xapp) * len(GARBAGE)
                 )
             )

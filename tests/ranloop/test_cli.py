@@ -180,7 +180,7 @@ def test_the_kill_switch_over_a_bus(ranloop: Command, tmp_path: Path) -> None:
             )
             assert "catalogue_ignored" in killed.err
             live.wait_for(Status.REFUSED)
-            assert all(guard.killed for guard in live.host.host.guards.values())
+            assert all(guard.killed for guard in live.host.host.runtime.guards.values())
             applied = live.runner.stats.results[Status.APPLIED]
             live.wait_for(Status.REFUSED)
             assert live.runner.stats.results[Status.APPLIED] == applied

@@ -93,7 +93,7 @@ def test_a_node_without_a_score_cannot_be_compared(tmp_path: Path) -> None:
         closing(open_world("sim:one-cell", overrides=SHORT)) as world,
         Recorder(tmp_path / "run", world) as recorder,
     ):
-        run_embedded(world, [write_xapp(tmp_path / "weigher")], observers=[recorder])
+        run_embedded(world, [write_xapp(tmp_path / "weigher")], outlets=[recorder])
     with pytest.raises(NodeError, match="keeps no score; compare arms on a simulated node"):
         run_drop(Task(arm=NOTHING, seed=1, node=f"replay:{tmp_path / 'run'}"))
 

@@ -83,7 +83,7 @@ def test_a_kill_switch_that_was_thrown_before_holds_for_a_host_that_starts(conne
     kept(connect, topics.order("toy-1"))
     bus = loses_first_copies(connect("host"))
     live = LiveHost(NodeHost(ToyWorld(), bus, xapps={}))
-    poll_until(lambda: live.host.guards["toy-1"].killed, bus)
+    poll_until(lambda: live.host.runtime.guards["toy-1"].killed, bus)
 
 
 def test_an_order_finds_the_nodes_that_announced_themselves_before(
@@ -101,4 +101,4 @@ def test_an_order_finds_the_nodes_that_announced_themselves_before(
     finally:
         live.stop()
         thread.join(PATIENCE_S)
-    assert all(guard.killed for guard in live.host.guards.values())
+    assert all(guard.killed for guard in live.host.runtime.guards.values())

@@ -15,8 +15,8 @@ import pytest
 from ranloop.bus import open_bus
 from ranloop.bus.broker import BrokerKind
 from ranloop.embedded import run_embedded
-from ranloop.node import LiveHost, LiveSummary, LockstepHost, NodeHost, Recorder, Registration, open_world
-from ranloop.node.summary import RunSummary
+from ranloop.node import LiveHost, LockstepHost, NodeHost, Recorder, Registration, RunSummary, open_world
+from ranloop.node.outlets import Event
 from ranloop.testing import XAppHarness, make_report
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import CELL_RATE_KBITS, ToyWorld
@@ -166,23 +166,24 @@ class Watching:
         self.reports: list[Report] = []
         self.results: list[Result] = []
 
-    def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-        self.reports += reports
-        self.results += results
+    def take(self, event: Event) -> None:
+        if isinstance(event, Report):
+            self.reports.append(event)
+        elif isinstance(event, Result):
+            self.results.append(event)
 
 
 def test_live_the_loop_closes_and_every_action_has_one_answer(bus_url: str, one_lifter: Path) -> None:
     instance = Instance(load_package(one_lifter), incarnation="live")
-    stop, watching, ended = threading.Event(), Watching(), list[LiveSummary]()
+    stop, watching, ended = threading.Event(), Watching(), list[RunSummary]()
     with (
         closing(open_bus(bus_url, name="host")) as host_bus,
         closing(open_bus(bus_url, name="lifter")) as bus,
     ):
         rights = {instance.name: Registration(rights=instance.manifest.rights)}
         # The control delay of 10 ms is 2 ms on this clock: the answer comes long before the next report (20 ms).
-        live = LiveHost(
-            NodeHost(ToyWorld(duration_s=3.0), host_bus, xapps=rights), speed=5.0, observers=[watching]
-        )
+        world = ToyWorld(duration_s=3.0)
+        live = LiveHost(NodeHost(world, host_bus, xapps=rights, outlets=[watching]), speed=5.0)
         runner = LiveRunner(instance, bus)
 
         def host() -> None:
@@ -215,10 +216,10 @@ def test_on_a_replay_it_sees_the_reports_that_were_recorded(one_lifter: Path, tm
     watching = Watching()
     world = ToyWorld(duration_s=1.0)
     with Recorder(tmp_path / "monday", world) as recorder:
-        run_embedded(world, [one_lifter], observers=[recorder, watching])
+        run_embedded(world, [one_lifter], outlets=[recorder, watching])
     with closing(open_world(f"replay:{tmp_path / 'monday'}")) as replay:
         again = Watching()
-        run = run_embedded(replay, [one_lifter], observers=[again])
+        run = run_embedded(replay, [one_lifter], outlets=[again])
     assert len(again.reports) == len(watching.reports) == 20
     for new, old in zip(again.reports, watching.reports, strict=True):
         assert (new.node, new.seq, new.ran_time_ns, new.names) == (

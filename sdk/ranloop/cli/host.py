@@ -16,13 +16,10 @@ from ranloop.errors import ManifestError, RanloopError
 from ranloop.guard import AuditLog
 from ranloop.node import (
     LiveHost,
-    LiveSummary,
     LockstepHost,
     NodeHost,
-    Observer,
     Recorder,
     Registration,
-    RunSummary,
 )
 from ranloop.node.lockstep import OnTimeout
 from ranloop.xapp.manifest import Manifest, load_manifest
@@ -68,35 +65,31 @@ def run_host(
         world = stack.enter_context(contextlib.closing(node))
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         stack.enter_context(leave_will_on_error(bus))
-        observers: list[Observer] = (
-            [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
-        )
-        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log, run=run)
+        outlets = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
+        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log, outlets=outlets, run=run)
         told = (
             sys.stderr if json_output else sys.stdout
         )  # with --json, standard output is for the one document
         print(
-            f"hosting {', '.join(host.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}",
+            f"hosting {', '.join(host.runtime.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}",
             file=told,
             flush=True,
         )
-        summary: RunSummary | LiveSummary
         facts: dict[str, object]
         if lockstep:
             until_ns = None if duration_s is None else round(duration_s * 1e9)
-            loop = LockstepHost(host, observers=observers)
-            summary = done = loop.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
+            summary = LockstepHost(host).run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
             facts = {
-                "steps": done.steps,
-                "trace_hash": done.trace_hash,
-                "timeouts": done.n_timeouts,
-                "xapps_dropped": list(done.dropped_xapps),
+                "steps": summary.steps,
+                "trace_hash": summary.trace_hash,
+                "timeouts": summary.n_timeouts,
+                "xapps_dropped": list(summary.dropped_xapps),
             }
         else:
-            live = LiveHost(host, speed=speed, observers=observers)
+            live = LiveHost(host, speed=speed)
             stop_on_signals(live.stop)
-            summary = ended = live.run(duration_s)
-            facts = {"worst_lag_ms": round(ended.worst_lag_ns / 1e6, 1)}
+            summary = live.run(duration_s)
+            facts = {"worst_lag_ms": round(summary.worst_lag_ns / 1e6, 1)}
         facts |= {
             "ran_time_s": summary.ran_time_ns / 1e9,
             "reports": summary.n_reports,

@@ -7,14 +7,14 @@ from contextlib import ExitStack
 
 from ranloop.cli.values import parse_pairs
 from ranloop.guard import Rights
-from ranloop.node import World, left_out, load_profile, open_world, require_fit, under_profile
+from ranloop.node import NodePort, left_out, load_profile, open_world, require_fit, under_profile
 
 __all__ = ("gaps", "open_node")
 
 
 def open_node(
     address: str, *, seed: int, overrides: Sequence[str], profile: str, xapps: Mapping[str, Rights]
-) -> World:
+) -> NodePort:
     """The world at an address.
 
     Args:
@@ -38,7 +38,7 @@ def open_node(
     return shown
 
 
-def gaps(world: World) -> dict[str, int]:
+def gaps(world: NodePort) -> dict[str, int]:
     """For a summary: how many logs the world was opened without; nothing where all were played."""
     n_left_out = len(left_out(world))
     return {"logs_left_out": n_left_out} if n_left_out else {}

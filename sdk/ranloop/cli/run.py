@@ -75,7 +75,7 @@ def run_on_node(
             priorities=ranks,
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             audit=log,
-            observers=[recorder] if recorder else (),
+            outlets=[recorder] if recorder else (),
         )
     summary = run.summary
     facts = {

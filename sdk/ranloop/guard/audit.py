@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
@@ -95,6 +95,12 @@ def _json_numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> 
     return [[None if math.isnan(value) else value for value in row] for row in values.tolist()]
 
 
+class Notes(Protocol):
+    """Where a guard notes what it decides."""
+
+    def add(self, record: AuditRecord) -> None: ...
+
+
 class AuditLog(Closing):
     """The last `capacity` records, and all of them in a file if `path` is given. Use it as a context manager.
 
@@ -135,6 +141,11 @@ class AuditLog(Closing):
             self.n_not_written += 1
             self.close()
             log.warning("audit_file_not_writable", path=str(self._path), reason=error.strerror)
+
+    def take(self, event: object) -> None:
+        """As an outlet: keep the records among a run's events."""
+        if isinstance(event, AuditRecord):
+            self.add(event)
 
     def __len__(self) -> int:
         return len(self._ring)

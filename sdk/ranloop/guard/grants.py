@@ -103,6 +103,7 @@ class Grant:
     autonomy: Autonomy
     priority: int
     permits: dict[str, Permit]
+    admitted: bool = True
     ids: IdMemory = field(default_factory=IdMemory)
 
 

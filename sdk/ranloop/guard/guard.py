@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from ranloop.errors import VocabularyError
 from ranloop.guard import checks, conflicts
 from ranloop.guard.accepted import Accepted, Loss, not_here, unasked
-from ranloop.guard.audit import AuditLog, AuditRecord
+from ranloop.guard.audit import AuditRecord, Notes
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.grants import Grant, permit
-from ranloop.guard.held import DEMOTED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
+from ranloop.guard.held import DEMOTED, DISMISSED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
 from ranloop.guard.unconfirmed import Return, Unconfirmed
@@ -64,7 +64,7 @@ class Guard:
         audit: Where every verdict and result is noted.
     """
 
-    def __init__(self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: AuditLog) -> None:
+    def __init__(self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: Notes) -> None:
         if control_delay_ns <= 0 or slot_ns <= 0:
             raise ValueError(
                 f"control delay {control_delay_ns} ns, slot {slot_ns} ns: both must be more than 0"
@@ -89,18 +89,45 @@ class Guard:
     def register(
         self, xapp: str, rights: Rights, *, autonomy: Autonomy = Autonomy.ACT, priority: int = 0
     ) -> None:
-        """Let `xapp` in; a higher `priority` displaces the settings of a lower one."""
-        if xapp in self._grants:
-            raise ValueError(f"xApp {xapp!r} is registered already")
+        """Admit `xapp`, or change what an admitted one may do from now on.
+
+        A higher `priority` displaces the settings of a lower one. What the xApp holds by its former rights stays until
+        its lease ends.
+        """
+        permits = {right.name: permit(right, self.catalogue) for right in rights.actions}
+        known = self._grants.get(xapp)
+        if known is not None:
+            known.rights, known.autonomy, known.priority, known.permits = rights, autonomy, priority, permits
+            known.admitted = True
+            return
         grant = Grant(
             xapp=xapp,
             number=len(self._grants),
             rights=rights,
             autonomy=autonomy,
             priority=priority,
-            permits={right.name: permit(right, self.catalogue) for right in rights.actions},
+            permits=permits,
         )
         self._grants[xapp] = self._by_number[grant.number] = grant
+
+    def dismiss(self, xapp: str, now_ns: int) -> list[Result]:
+        """Hear `xapp` no longer; what it holds goes back to its default at the next `due`.
+
+        Its batch ids are remembered: it may be admitted again.
+
+        Returns:
+            Results of its batches that were still waiting for their slot.
+        """
+        grant = self._admitted(xapp)
+        grant.admitted = False
+        self._record("dismissed", now_ns, xapp)
+        return self._end_all(now_ns, DISMISSED, grant)
+
+    def _admitted(self, xapp: str) -> Grant:
+        grant = self._grants.get(xapp)
+        if grant is None or not grant.admitted:
+            raise VocabularyError("xApp", xapp, near_matches(xapp, self.autonomy))
+        return grant
 
     def set_autonomy(self, xapp: str, autonomy: Autonomy, now_ns: int) -> list[Result]:
         """The operator's word. Taking ACT away ends what the xApp holds at the next `due`.
@@ -111,17 +138,15 @@ class Guard:
         Raises:
             VocabularyError: no such xApp is registered.
         """
-        if xapp not in self._grants:
-            raise VocabularyError("xApp", xapp, near_matches(xapp, self._grants))
-        grant = self._grants[xapp]
+        grant = self._admitted(xapp)
         grant.autonomy = autonomy
         self._record("order", now_ns, xapp, autonomy=str(autonomy))
         return self._end_all(now_ns, DEMOTED, grant) if autonomy is not Autonomy.ACT else []
 
     @property
     def autonomy(self) -> dict[str, str]:
-        """Level of every registered xApp."""
-        return {xapp: str(grant.autonomy) for xapp, grant in self._grants.items()}
+        """Level of every admitted xApp."""
+        return {xapp: str(grant.autonomy) for xapp, grant in self._grants.items() if grant.admitted}
 
     def kill(self, now_ns: int) -> list[Result]:
         """Refuse everything from now on, and return every setting to its default at this slot boundary or the next."""
@@ -155,7 +180,7 @@ class Guard:
         """
         self._tick(now_ns)
         grant = self._grants.get(sender)
-        if grant is None or batch.xapp != sender:
+        if grant is None or not grant.admitted or batch.xapp != sender:
             return self._refuse_identity(batch, sender, now_ns)
         grant.ids.prune(now_ns)
         if batch.id in grant.ids:
@@ -186,7 +211,7 @@ class Guard:
     def _refuse_identity(self, batch: ActionBatch, sender: str, now_ns: int) -> Result:
         """Answered to the sender, and not remembered: an id belongs to the xApp that the broker let use it."""
         verdicts = Verdicts(batch)
-        if sender in self._grants:
+        if sender in self.autonomy:
             text = f"sent by {sender} in the name of {batch.xapp}"
         else:
             text = f"{sender} is not registered at {self.catalogue.node}"

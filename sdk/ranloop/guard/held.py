@@ -12,13 +12,14 @@ from ranloop.vocabulary import ACTIONS, Action
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause
 
 # Why settings end, by `SettingTable.rows["ending"]`.
-LAPSED, KILLED, DEMOTED, STOPPED, ORPHANED = range(5)
+LAPSED, KILLED, DEMOTED, STOPPED, ORPHANED, DISMISSED = range(6)
 ENDINGS = (
     (Cause.LEASE_LAPSED, "not renewed before its lease lapsed"),
     (Cause.KILLED, "the operator's kill switch is on"),
     (Cause.AUTONOMY, "the operator took the right to act away"),
     (Cause.LOST, "the node host stopped"),
     (Cause.SUPERSEDED, "taken over by an xApp that has lost its right to act since"),
+    (Cause.NOT_PERMITTED, "the operator dismissed the xApp"),
 )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator,
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary import Level, action_type, measurement
 from ranloop.vocabulary.near import near_matches
+from ranloop.wire.messages import Catalogue
 
 LEASE_PERIODS = 3  # a setting outlives two lost reports, not three
 _PERIOD_WITHOUT_STREAMS_MS = 1000
@@ -40,6 +41,18 @@ class StreamRight(BaseModel):
         if len(set(self.measurements)) < len(self.measurements):
             raise ValueError("a measurement is listed twice")
         return self
+
+    def lacking(self, catalogue: Catalogue) -> list[str]:
+        """What the node of `catalogue` lacks of this stream, a clause each; empty if nothing."""
+        offered = catalogue.measurements.get(self.level, ())
+        lacks = []
+        if self.every_ms not in catalogue.periods_ms:
+            lacks.append(f"{catalogue.node} reports every {', '.join(map(str, catalogue.periods_ms))} ms")
+        for name in self.measurements:
+            if name not in offered:
+                near = ", ".join(near_matches(name, offered) or offered[:3]) or "nothing"
+                lacks.append(f"{catalogue.node} does not measure {name} per {self.level}; it has {near}")
+        return lacks
 
 
 class ActionRight(BaseModel):

@@ -1,33 +1,38 @@
-"""RAN nodes: the world protocol, the hosts that put guards before its nodes, recordings, replays, profiles of real stacks."""
+"""RAN nodes: the port, the runtime with its guards and paces, recordings, replays, profiles of real stacks."""
 
 from ranloop.node.clock import Clock, RealClock, VirtualClock
-from ranloop.node.host import NodeHost, Registration
-from ranloop.node.live import LiveHost, LiveSummary
-from ranloop.node.lockstep import LockstepHost, Observer
+from ranloop.node.host import NodeHost
+from ranloop.node.live import LiveHost
+from ranloop.node.lockstep import LockstepHost
+from ranloop.node.outlets import Outlet
+from ranloop.node.port import AnswersAtOnce, Applied, NodePort, PushPort, left_out
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import require_fit
 from ranloop.node.profile_world import under_profile
 from ranloop.node.recording import Recorder
 from ranloop.node.registry import open_world
 from ranloop.node.replay import ReplayWorld, open_replay
+from ranloop.node.runtime import NodeRuntime, Registration
 from ranloop.node.summary import RunSummary
-from ranloop.node.world import World, left_out
 
 __all__ = (
+    "AnswersAtOnce",
+    "Applied",
     "Clock",
     "LiveHost",
-    "LiveSummary",
     "LockstepHost",
     "NodeHost",
-    "Observer",
+    "NodePort",
+    "NodeRuntime",
+    "Outlet",
     "Profile",
+    "PushPort",
     "RealClock",
     "Recorder",
     "Registration",
     "ReplayWorld",
     "RunSummary",
     "VirtualClock",
-    "World",
     "left_out",
     "load_profile",
     "open_replay",

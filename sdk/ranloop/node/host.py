@@ -1,296 +1,210 @@
-"""What the lockstep and the live host share: the guards of a world's nodes, and who may read which stream.
+"""A node runtime on a bus: what it announces, which orders it hears, and in which form it speaks to each xApp.
 
-It moves no time of its own: its owner advances the world, then asks here for what has come due.
+Time is not moved here: a pace (`lockstep`, `live`) advances the runtime, and takes the xApps' answers or actions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import structlog
 
-from ranloop.bus import Bus, LifeSign
-from ranloop.errors import NodeError
-from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights, StreamRight
-from ranloop.guard.results import Verdicts
-from ranloop.node.world import World
-from ranloop.vocabulary.near import near_matches
+from ranloop.bus import Bus, LifeSign, is_question
+from ranloop.errors import NodeError, RanloopError, WireError
+from ranloop.guard import AuditLog
+from ranloop.node.outlets import Outlet
+from ranloop.node.port import NodePort, Stream
+from ranloop.node.runtime import NodeRuntime, Registration, is_noted
+from ranloop.node.streams import merged
+from ranloop.node.timers import is_period
 from ranloop.wire import topics
-from ranloop.wire.codec import encode, encode_json
-from ranloop.wire.messages import (
-    F32,
-    ActionBatch,
-    Catalogue,
-    Cause,
-    Encoding,
-    Message,
-    Report,
-    Result,
-    Status,
+from ranloop.wire.codec import (
+    decode_order,
+    decode_presence,
+    encode,
+    encode_json,
 )
+from ranloop.wire.messages import Encoding, Message, Presence, Report, Result, Step
+
+__all__ = ("NodeHost", "encode_as")
 
 log = structlog.get_logger(__name__)
 
-Stream = tuple[str, str, int]  # (node, level, granularity period in ms)
-_NS_PER_MS = 1_000_000
-_NOTED_ONE_BY_ONE = 16  # dropped messages of one sender, or unsent ones on one topic
-_MORTAL = ("ue", "cell")  # id columns that a world can say of whether they live at a node
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """An xApp as the operator lets it in: the rights of its manifest, how far it may go, and whom it displaces.
-
-    `encoding` is how it is spoken to; it may speak either way itself.
-    """
-
-    rights: Rights
-    autonomy: Autonomy = Autonomy.ACT
-    priority: int = 0
-    encoding: Encoding = "binary"
+OPERATOR = "operator"
 
 
 class NodeHost:
-    """Hosts the nodes of one world, each behind its own guard.
+    """Hosts the nodes of one port on a bus.
 
     Args:
-        world: The RAN nodes.
-        bus: Where catalogues and the life sign go.
+        port: The RAN nodes.
+        bus: Polled by the pace.
         name: Of this host; one level of a topic.
         xapps: Name -> registration. Nobody else is heard, and nothing that none of them reads is collected.
         audit: Where verdicts go; a log in memory if left out.
-        run: Of this start, as in the will of the bus; a new one if left out.
+        outlets: See every event, after the bus.
+        limits: The operator's own, which no manifest can widen.
+        run: Of this start, as in the will of the bus. A batch of another run is refused; where it is empty, none is.
 
     Raises:
-        NodeError: An xApp reads a stream that no node of this world offers.
+        NodeError: An xApp reads a stream that no node of this port offers.
         NameTakenError: A living host has this name or one of the nodes.
     """
 
     def __init__(
         self,
-        world: World,
+        port: NodePort,
         bus: Bus,
         *,
         name: str = "host",
         xapps: Mapping[str, Registration],
         audit: AuditLog | None = None,
+        outlets: Sequence[Outlet] = (),
+        limits: None = None,
         run: str = "",
     ) -> None:
-        self.world, self.bus, self.name = world, bus, name
-        self.xapps = dict(sorted(xapps.items()))
-        self.audit = AuditLog() if audit is None else audit
-        self.n_dropped = 0  # messages that were not ours, not for us or not valid
-        self._dropped: dict[str, int] = {}  # the same by sender
+        self.bus, self.name = bus, name
+        self.runtime = NodeRuntime(port, audit=audit, outlets=outlets, limits=limits, run=run)
         self.n_unsent = 0  # messages that have no JSON form, where that is read
         self._unsent: dict[str, int] = {}  # the same by topic
-        self.guards: dict[str, Guard] = {}
-        # Per xApp, the columns of each stream in the order of its manifest.
-        self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
-        for catalogue in world.catalogues:
-            if not topics.is_topic_level(catalogue.node):
-                raise NodeError(
-                    f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64"
-                )
-            self.guards[catalogue.node] = self._guard(catalogue)
-        for xapp, registration in self.xapps.items():
-            self.streams[xapp] = _readable(xapp, registration.rights, world.catalogues)
-        self._wanted = _merged(self.streams.values())
-        in_json = _merged(self.streams[name] for name, xapp in self.xapps.items() if xapp.encoding == "json")
-        self._wanted_in_json = {stream: tuple(sorted(names)) for stream, names in in_json.items()}
-        facts = {"kind": "node-host", "nodes": list(self.guards), "xapps": list(self.xapps)}
-        self._sign = LifeSign(bus, name, facts, run=run, untrusted=self.xapps)
+        self._n_steps = 0
+        self._reconnects = bus.stats.reconnects
+        self._obeyed: dict[str, str] = {}  # node -> id of the order obeyed last
+        for xapp, registration in sorted(xapps.items()):
+            self.runtime.admit(xapp, registration)
+        self._wanted_in_json: Mapping[Stream, tuple[str, ...]] = {}
+        self._learn_forms()
+        self._sign = LifeSign(bus, name, self._facts(), run=run, untrusted=self.runtime.xapps)
         self._sign.claim()
+        # A pace says what becomes of results that an order brings, and who is told of life signs.
+        self.deliver: Callable[[Sequence[Result]], None] = lambda results: None
+        self.now_ns: Callable[[], int] = lambda: self.runtime.port.now_ns
+        self.on_admission: Callable[[], None] = lambda: None
+        self.on_presence: Callable[[Presence], None] = lambda presence: None
+        for node in self.runtime.guards:
+            # Orders are retained: the kill switch of an earlier run still holds.
+            bus.subscribe(topics.order(node), self._on_order, qos=1)
+            bus.subscribe(topics.order(node, "+"), self._on_order, qos=1)
+        for xapp in self.runtime.xapps:
+            bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
 
-    def _guard(self, catalogue: Catalogue) -> Guard:
-        delay_ns = round(catalogue.control_delay_ms * _NS_PER_MS)
-        guard = Guard(catalogue, control_delay_ns=delay_ns, slot_ns=self.world.slot_ns, audit=self.audit)
-        for xapp, registration in self.xapps.items():
-            guard.register(
-                xapp,
-                registration.rights,
-                autonomy=registration.autonomy,
-                priority=registration.priority,
-            )
-        return guard
+    def _facts(self) -> dict[str, object]:
+        return {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}
+
+    def _learn_forms(self) -> None:
+        """Which streams are read in JSON, and which of their columns."""
+        streams, xapps = self.runtime.streams, self.runtime.xapps
+        in_json = merged(streams[name] for name, xapp in xapps.items() if xapp.encoding == "json")
+        self._wanted_in_json = {stream: tuple(sorted(names)) for stream, names in in_json.items()}
+
+    # What goes out
 
     def announce(self, *, alive: bool) -> None:
-        """Publish the life sign and, when alive, the catalogues; all retained; again after a reconnection."""
+        """Publish the life sign and, when alive, catalogues and standings; all retained."""
         if not alive:
             self._sign.withdraw()
             return
-        for catalogue in self.world.catalogues:
+        for catalogue in self.runtime.port.catalogues:
             self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
+        for node, order_id in self._obeyed.items():
+            self._publish_standing(node, order_id)
         self._sign.show()
 
-    def publish_reports(self, reports: Sequence[Report]) -> None:
-        """Send reports to whoever reads their streams: first all in binary, then what is also read in JSON.
+    def stay_known(self) -> None:
+        """Announce again after a reconnection: a broker that was restarted has forgotten what was retained."""
+        if self.bus.stats.reconnects != self._reconnects:
+            self._reconnects = self.bus.stats.reconnects
+            self.announce(alive=True)
 
-        A report without a JSON form costs those who read it in JSON that one report, and nobody else anything.
+    def publish_reports(self, reports: Sequence[Report]) -> None:
+        """Send reports to the readers of their streams: first all in binary, then what is also read in JSON.
+
+        A report without a JSON form costs its readers in JSON that one report, and nobody else anything.
         """
         for report in reports:
-            topic = topics.report(report.node, report.level, report.period_ms)
-            self.bus.publish(topic, encode(report), qos=0)
+            self.bus.publish(
+                topics.report(report.node, report.level, report.period_ms), encode(report), qos=0
+            )
         for report in reports if self._wanted_in_json else ():
             names = self._wanted_in_json.get((report.node, str(report.level), report.period_ms))
             if names is not None:
                 topic = topics.report_json(report.node, report.level, report.period_ms)
-                try:
-                    payload = _in_json(select(report, names))
-                except NodeError as error:
-                    self._leave_out(topic, error)
-                else:
-                    self.bus.publish(topic, payload, qos=0)
+                self._publish(topic, report.only(names), "json", qos=0)
 
-    def publish_result(self, result: Result) -> None:
-        """Send a result to its xApp, if it can be said in the form in which that is spoken to."""
-        topic = topics.result(result.xapp, result.node)
+    def publish_results(self, results: Sequence[Result]) -> None:
+        """Send each result to its xApp, if that is admitted."""
+        for result in results:
+            xapp = self.runtime.xapps.get(result.xapp)
+            if xapp is not None:
+                self._publish(topics.result(result.xapp, result.node), result, xapp.encoding, qos=1)
+
+    def publish_timers(self, timers: Mapping[str, Sequence[str]], ran_time_ns: int) -> None:
+        """Tell each xApp which of its timers are due, in a step message."""
+        for xapp, names in timers.items():
+            step = Step(host=self.name, step=self._n_steps, ran_time_ns=ran_time_ns, timers=tuple(names))
+            self._publish(topics.step(self.name, xapp), step, self.runtime.xapps[xapp].encoding, qos=1)
+            self._n_steps += 1
+
+    def _publish(self, topic: str, message: Message, encoding: Encoding, *, qos: int) -> None:
+        """Send a message in one form; one that cannot be said in it is counted, and of those ever fewer are noted."""
         try:
-            payload = self.encode_for(result.xapp, result)
+            self.bus.publish(topic, encode_as(message, encoding), qos=qos)
         except NodeError as error:
-            self._leave_out(topic, error)
-        else:
-            self.bus.publish(topic, payload, qos=1)
+            self.n_unsent += 1
+            so_far = self._unsent[topic] = self._unsent.get(topic, 0) + 1
+            if is_noted(so_far):
+                log.warning("message_not_sent", topic=topic, reason=str(error), not_sent_so_far=so_far)
 
-    def _leave_out(self, topic: str, error: NodeError) -> None:
-        """Count a message that could not be sent, and note it: of those on one topic ever fewer."""
-        self.n_unsent += 1
-        so_far = self._unsent[topic] = self._unsent.get(topic, 0) + 1
-        if _is_noted(so_far):
-            log.warning("message_not_sent", topic=topic, reason=str(error), not_sent_so_far=so_far)
+    # What comes in
 
-    def encode_for(self, xapp: str, message: Message) -> bytes:
-        """A message in the form in which `xapp` is spoken to.
-
-        Raises:
-            NodeError: It has no JSON form, and the xApp reads that.
-        """
-        return _in_json(message) if self.xapps[xapp].encoding == "json" else encode(message)
-
-    def next_event_ns(self) -> int | None:
-        """When a guard next has something for its node."""
-        times = [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
-        return min(times, default=None)
-
-    def submit(self, batch: ActionBatch, *, sender: str, now_ns: int) -> Result | None:
-        """Hand a batch to the guard of its node; see `Guard.submit`. A node that is not here refuses every target."""
-        guard = self.guards.get(batch.node)
-        if guard is not None:
-            return guard.submit(batch, sender=sender, now_ns=now_ns)
-        near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
-        verdicts = Verdicts(batch)
-        verdicts.decide_all(Status.REFUSED, Cause.NO_TARGET, f"no node {batch.node!r} here; there is {near}")
-        result = verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
-        self.audit.add(
-            AuditRecord(
-                event="result", ran_time_ns=now_ns, node=batch.node, xapp=sender, batch=batch, result=result
-            )
-        )
-        return result
-
-    def drop(self, sender: str, now_ns: int, reason: str) -> None:
-        """Count a message that cannot even be refused, and note it: of a flood from one sender ever fewer.
-
-        Who sends garbage must fill neither a disk nor the memory that the verdicts are kept in.
-        """
-        self.n_dropped += 1
-        so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
-        if not _is_noted(so_far):
+    def _on_order(self, topic: str, payload: bytes) -> None:
+        """The operator's kill switch and autonomy; the broker enforces who may publish here."""
+        _, node, *xapp = topics.levels(topic)
+        if not payload:  # withdrawn: nothing to obey, and nothing to take back
             return
-        facts = {"reason": reason, "dropped_so_far": so_far}
-        self.audit.add(AuditRecord(event="dropped", ran_time_ns=now_ns, node="", xapp=sender, facts=facts))
-        log.warning("message_dropped", sender=sender, **facts)
+        try:
+            order = decode_order(payload)
+            if [order.xapp] != (xapp or [""]):
+                raise WireError(f"an order about xApp {order.xapp!r} belongs on its own topic")
+            self.deliver(self.runtime.obey(node, order, self.now_ns()))
+        except RanloopError as error:
+            self.runtime.drop(OPERATOR, f"order to {node}: {error}")
+            return
+        self._obeyed[node] = order.id
+        self._publish_standing(node, order.id)
+        self.on_admission()
 
-    def carry_out(self, now_ns: int) -> list[Result]:
-        """Forget UEs that left, then do what the guards say is due, node by node."""
-        results: list[Result] = []
-        for node, guard in self.guards.items():
-            for column in _MORTAL:
-                ids = guard.held_targets(column)
-                if len(ids):
-                    gone = ids[self.world.hosts(node, column, ids.astype(np.float32)) == 0]
-                    results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
-            for change in guard.due(now_ns):
-                results += guard.settle(change, self._apply(node, change), now_ns)
-        return results
+    def _publish_standing(self, node: str, order_id: str) -> None:
+        standing = self.runtime.standing(node, order_id)
+        self.bus.publish(topics.standing(node), encode(standing), qos=1, retain=True)
 
-    def _apply(self, node: str, change: Change) -> F32:
-        action = change.action
-        nothing: F32 = np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
-        if not len(action):
-            return nothing
-        if change.atomic:
-            for column, ids in zip(action.spec.targets, action.targets().T, strict=True):
-                if column in _MORTAL and not self.world.hosts(node, column, ids.astype(np.float32)).all():
-                    return nothing
-        return self.world.apply(node, action)
-
-    def wanted(self) -> Mapping[Stream, frozenset[str]]:
-        """What the xApps read together: stream -> merged measurement names."""
-        return self._wanted
-
-    def reports_for(self, xapp: str, reports: Sequence[Report]) -> tuple[Report, ...]:
-        """Of these reports, the streams and columns that `xapp` has the right to read."""
-        streams = self.streams[xapp]
-        return tuple(
-            select(report, streams[stream])
-            for report in reports
-            if (stream := (report.node, str(report.level), report.period_ms)) in streams
-        )
+    def _on_presence(self, topic: str, payload: bytes) -> None:
+        """An xApp's life sign says which timers it has."""
+        sender = topics.levels(topic)[1]
+        try:
+            presence = decode_presence(payload)
+            if is_question(presence):
+                return  # a namesake of the xApp, which it turns away
+            self.on_presence(presence)
+            timers = presence.facts.get("timers", {}) if presence.alive else {}
+            if not isinstance(timers, dict) or not all(is_period(period) for period in timers.values()):
+                raise WireError(f"{sender} announces the timers {timers!r}; want {{name: period in ms}}")
+        except WireError as error:
+            self.runtime.drop(sender, str(error))
+            return
+        if sender in self.runtime.xapps:
+            self.runtime.timers.set(sender, timers)
 
 
-def _is_noted(so_far: int) -> bool:
-    return so_far <= _NOTED_ONE_BY_ONE or not so_far & (so_far - 1)  # then the 32nd, 64th, 128th …
+def encode_as(message: Message, encoding: Encoding) -> bytes:
+    """A message in one of its forms.
 
-
-def _in_json(message: Message) -> bytes:
+    Raises:
+        NodeError: It has no JSON form.
+    """
+    if encoding == "binary":
+        return encode(message)
     try:
         return encode_json(message)
     except ValueError as error:
         raise NodeError(f"a {type(message).__name__.lower()} has no JSON form: {error}") from error
-
-
-def select(report: Report, names: tuple[str, ...]) -> Report:
-    """The same report with only these measurement columns, in this order."""
-    if report.names == names:
-        return report
-    n_ids = len(report.ids)
-    columns = [*range(n_ids), *(n_ids + report.names.index(name) for name in names)]
-    return replace(report, names=names, block=np.ascontiguousarray(report.block[:, columns]))
-
-
-def _merged(streams_of_xapps: Iterable[Mapping[Stream, tuple[str, ...]]]) -> dict[Stream, frozenset[str]]:
-    merged: dict[Stream, set[str]] = {}
-    for streams in streams_of_xapps:
-        for stream, names in streams.items():
-            merged.setdefault(stream, set()).update(names)
-    return {stream: frozenset(names) for stream, names in sorted(merged.items())}
-
-
-def _readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict[Stream, tuple[str, ...]]:
-    """The streams of an xApp at every node that offers all of it; each must be offered by one node at least."""
-    streams: dict[Stream, tuple[str, ...]] = {}
-    for right in rights.streams:
-        offers = [c for c in catalogues if not _lacking(c, right)]
-        if not offers:
-            lacks = _lacking(catalogues[0], right) if catalogues else "there is no node"
-            raise NodeError(f"{xapp} reads {right.level} reports every {right.every_ms} ms, but {lacks}")
-        for catalogue in offers:
-            stream = (catalogue.node, str(right.level), right.every_ms)
-            before = streams.get(stream, ())
-            streams[stream] = before + tuple(name for name in right.measurements if name not in before)
-    return streams
-
-
-def _lacking(catalogue: Catalogue, right: StreamRight) -> str:
-    """What `catalogue` lacks of a stream, in words; "" if nothing."""
-    offered = catalogue.measurements.get(right.level, ())
-    if right.every_ms not in catalogue.periods_ms:
-        periods = ", ".join(map(str, catalogue.periods_ms))
-        return f"{catalogue.node} reports every {periods} ms"
-    for name in right.measurements:
-        if name not in offered:
-            near = near_matches(name, offered) or offered[:3]
-            return f"{catalogue.node} does not measure {name} per {right.level}; it has {', '.join(near) or 'nothing'}"
-    return ""

@@ -13,27 +13,27 @@ from dataclasses import replace
 import numpy as np
 
 from ranloop.errors import NodeError
+from ranloop.node.port import Applied, NodePort, ScoredPort, left_out
 from ranloop.node.profile import Profile
-from ranloop.node.world import ScoredWorld, World, left_out
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
 
 __all__ = ("under_profile",)
 
 
-def under_profile(world: World, profile: Profile) -> World:
+def under_profile(world: NodePort, profile: Profile) -> NodePort:
     """`world` as the stack would show it; it keeps score if `world` does.
 
     Raises:
         NodeError: Every period of the nodes is shorter than the stack's.
     """
-    return _ScoredView(world, profile) if isinstance(world, ScoredWorld) else _View(world, profile)
+    return _ScoredView(world, profile) if isinstance(world, ScoredPort) else _View(world, profile)
 
 
 class _View:
-    """Implements `World` over another one."""
+    """Implements `NodePort` over another one."""
 
-    def __init__(self, world: World, profile: Profile) -> None:
+    def __init__(self, world: NodePort, profile: Profile) -> None:
         self._world = world
         self._whole = profile.whole
         self._catalogues = tuple(_narrowed(catalogue, profile) for catalogue in world.catalogues)
@@ -76,8 +76,11 @@ class _View:
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
         return [_rounded(report, self._whole) for report in self._world.reports(wanted)]
 
-    def apply(self, node: str, action: Action) -> F32:
-        return self._world.apply(node, action)
+    def hand_over(self, node: str, number: int, action: Action) -> None:
+        self._world.hand_over(node, number, action)
+
+    def answers(self) -> list[Applied]:
+        return self._world.answers()
 
     def hosts(self, node: str, column: str, ids: F32) -> F32:
         return self._world.hosts(node, column, ids)
@@ -87,9 +90,9 @@ class _View:
 
 
 class _ScoredView(_View):
-    """Implements `ScoredWorld` over another one."""
+    """Implements `ScoredPort` over another one."""
 
-    def __init__(self, world: ScoredWorld, profile: Profile) -> None:
+    def __init__(self, world: ScoredPort, profile: Profile) -> None:
         super().__init__(world, profile)
         self._scored = world
 

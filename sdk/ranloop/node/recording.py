@@ -23,10 +23,10 @@ import numpy as np
 
 from ranloop.closing import Closing
 from ranloop.errors import NodeError, WireError
-from ranloop.node.world import World
+from ranloop.node.port import NodePort
 from ranloop.vocabulary import ID_COLUMNS, LEVELS, Level
 from ranloop.wire.codec import decode_catalogue, encode
-from ranloop.wire.messages import F32, Catalogue, Report, Result
+from ranloop.wire.messages import F32, Catalogue, Report
 
 MANIFEST = "recording.json"
 _FORMAT = 1
@@ -76,7 +76,7 @@ class Recorder(Closing):
         NodeError: The folder cannot be written, or holds a recording.
     """
 
-    def __init__(self, folder: Path, world: World) -> None:
+    def __init__(self, folder: Path, world: NodePort) -> None:
         if (folder / MANIFEST).exists():
             raise NodeError(f"{folder} holds a recording already; choose another folder")
         try:
@@ -89,8 +89,10 @@ class Recorder(Closing):
         self._world = world
         self._streams: dict[tuple[str, str, int], _Columns] = {}
 
-    def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-        for report in reports:
+    def take(self, event: object) -> None:
+        """Keep a report; nothing else is recorded."""
+        if isinstance(event, Report):
+            report = event
             stream = (report.node, str(report.level), report.period_ms)
             columns = self._streams.setdefault(stream, _Columns(report))
             if report.names != columns.first.names:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from ranloop.errors import MissingExtraError, NodeError
-from ranloop.node.world import World
+from ranloop.node.port import NodePort
 
 __all__ = ("ENTRY_POINTS", "open_world")
 
@@ -19,7 +19,7 @@ ENTRY_POINTS = "ranloop.nodes"
 _EXTRAS = {"sim": ("the simulator", "sim")}
 
 
-def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> World:
+def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> NodePort:
     """Open the world behind an address.
 
     Args:
@@ -49,4 +49,4 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
     except ModuleNotFoundError as error:
         # A wheel of the SDK alone still advertises the simulator's entry point; so does one without numba.
         raise MissingExtraError(*_EXTRAS.get(kind, (f"the node kind {kind!r}", kind))) from error
-    return cast(World, opener(target, seed=seed, overrides=overrides))
+    return cast(NodePort, opener(target, seed=seed, overrides=overrides))

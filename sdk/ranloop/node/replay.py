@@ -18,6 +18,7 @@ import structlog
 from ranloop.errors import NodeError
 from ranloop.node import gnettrack
 from ranloop.node.gnettrack import PhoneTrace, is_trace_name, read_trace
+from ranloop.node.port import AnswersAtOnce
 from ranloop.node.recording import MANIFEST, read_recording
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
@@ -41,7 +42,7 @@ class Source(Protocol):
     def report(self, index: int, names: frozenset[str]) -> Report: ...
 
 
-class ReplayWorld:
+class ReplayWorld(AnswersAtOnce):
     """Implements `World` over sources.
 
     Attributes:

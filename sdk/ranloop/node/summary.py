@@ -1,8 +1,9 @@
-"""What a run came to: counts, where the time went, and one hash over everything that happened in RAN time."""
+"""What a run came to: counts, where the time went, and in lockstep one hash over everything that happened in RAN time."""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.guard import verdict_counts
+from ranloop.node.outlets import Event
 from ranloop.wire.messages import Report, Result
 
 PASSES_KEPT = 100_000  # of a stage: a live host has no end
@@ -21,42 +23,80 @@ class RunSummary:
     """The end of a run.
 
     Attributes:
-        steps: Instants at which some xApp had something due.
         ran_time_ns: RAN time when it ended.
         n_reports: Reports that left the nodes.
         outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3, "ended/lease-lapsed": 9}.
-        latencies_ns: Stage -> wall-clock duration of each pass, of the last `PASSES_KEPT`: "advance" (the world), "report"
-            (building reports), "step" (publish to last answer), "guard" (judging one instant's batches), "apply"
-            (what had come due).
-        trace_hash: SHA-256 over RAN times, reports and results; no wall clock, no ids, so that it depends on
-            scenario, seed and xApps and on nothing else.
-        n_timeouts: Answers that did not come in time.
+        latencies_ns: Stage -> wall-clock duration of each pass, of the last `PASSES_KEPT`: "advance" (the nodes), "apply"
+            (changes that were due), "report" (building reports), "guard" (judging batches), in lockstep "step" (publish to
+            last answer).
         n_dropped: Messages that could not be used.
-        dropped_xapps: xApps that were left behind because they did not answer.
+        n_outside: Values outside their catalogue range, which became no value.
+        n_not_shown: Events that an outlet was too slow for.
+        steps: In lockstep, instants at which some xApp had something due.
+        trace_hash: In lockstep, SHA-256 over RAN times, reports and results; no wall clock, no ids, so that it depends
+            on scenario, seed and xApps and on nothing else.
+        n_timeouts: In lockstep, answers that did not come in time.
+        dropped_xapps: In lockstep, xApps that were left behind because they did not answer.
+        worst_lag_ns: Live, how far RAN time fell behind the clock at most.
     """
 
-    steps: int
     ran_time_ns: int
     n_reports: int
     outcomes: Mapping[str, int]
     latencies_ns: Mapping[str, NDArray[np.int64]]
-    trace_hash: str
-    n_timeouts: int = 0
     n_dropped: int = 0
+    n_outside: int = 0
+    n_not_shown: int = 0
+    steps: int = 0
+    trace_hash: str = ""
+    n_timeouts: int = 0
     dropped_xapps: tuple[str, ...] = ()
+    worst_lag_ns: int = 0
 
 
-class Trace:
-    """Collects what `RunSummary` tells."""
+class Tally:
+    """An outlet that counts; a pace notes there how long its stages take."""
 
     def __init__(self) -> None:
         self.n_reports = 0
         self.outcomes: Counter[str] = Counter()
-        self._hash = hashlib.sha256()
         self._latencies_ns: dict[str, deque[int]] = {}
 
-    def report(self, report: Report) -> None:
-        self.n_reports += 1
+    def take(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, Report):
+            self.n_reports += 1
+        elif isinstance(event, Result):
+            self.outcomes.update(verdict_counts(event))
+
+    def took(self, stage: str, since_ns: int) -> int:
+        """Note a stage that began at `since_ns` by `time.perf_counter_ns` and ends now; now."""
+        now_ns = time.perf_counter_ns()
+        passes = self._latencies_ns.get(stage)
+        if passes is None:
+            passes = self._latencies_ns[stage] = deque(maxlen=PASSES_KEPT)
+        passes.append(now_ns - since_ns)
+        return now_ns
+
+    def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
+        """Stage -> duration of each pass."""
+        return {stage: np.array(passes, np.int64) for stage, passes in self._latencies_ns.items()}
+
+
+class TraceHash:
+    """An outlet that makes `RunSummary.trace_hash`."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def take(self, event: Event) -> None:
+        """Take in a report or a result; nothing else is part of the trace."""
+        if isinstance(event, Report):
+            self._report(event)
+        elif isinstance(event, Result):
+            self._result(event)
+
+    def _report(self, report: Report) -> None:
         head = (
             report.node,
             report.level,
@@ -69,8 +109,7 @@ class Trace:
         self._hash.update(repr(head).encode())
         self._hash.update(np.ascontiguousarray(report.block, dtype="<f4").tobytes())
 
-    def result(self, result: Result) -> None:
-        self.outcomes.update(verdict_counts(result))
+    def _result(self, result: Result) -> None:
         head = (result.xapp, result.node, result.action, result.ran_time_ns, result.causes)
         self._hash.update(repr(head).encode())
         for column, kind in (
@@ -80,12 +119,6 @@ class Trace:
             (result.applied, "<f4"),
         ):
             self._hash.update(np.ascontiguousarray(column, dtype=kind).tobytes())
-
-    def took(self, stage: str, duration_ns: int) -> None:
-        self._latencies_ns.setdefault(stage, deque(maxlen=PASSES_KEPT)).append(duration_ns)
-
-    def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
-        return {stage: np.array(passes, np.int64) for stage, passes in self._latencies_ns.items()}
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()

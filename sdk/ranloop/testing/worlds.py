@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import Action, Handover, Level, SetSliceQuota, SetUeWeight
 from ranloop.wire.messages import F32, Catalogue, Report
 
@@ -58,7 +59,7 @@ class _Node:
         return [CELL_RATE_KBITS * w / total[c] for w, c in zip(weights, cells, strict=True)]
 
 
-class ToyWorld:
+class ToyWorld(AnswersAtOnce):
     """Nodes "toy-1" and "toy-2" that take SetUeWeight, Handover and SetSliceQuota.
 
     Args:

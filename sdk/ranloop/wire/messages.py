@@ -7,7 +7,7 @@ ids are dense integers below 2**24, so float32 holds them exactly, and their opa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
@@ -92,6 +92,14 @@ class Report:
             raise VocabularyError(
                 f"measurement in this {self.level} report", name, near or self.names
             ) from None
+
+    def only(self, names: tuple[str, ...]) -> Report:
+        """The same report with these measurement columns alone, in this order."""
+        if self.names == names:
+            return self
+        n_ids = len(self.ids)
+        columns = [*range(n_ids), *(n_ids + self.names.index(name) for name in names)]
+        return replace(self, names=names, block=np.ascontiguousarray(self.block[:, columns]))
 
     def id(self, column: str) -> I32:
         """One id column as integers, shape [n_rows]."""

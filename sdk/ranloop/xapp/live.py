@@ -6,8 +6,8 @@ import functools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import structlog
@@ -16,7 +16,7 @@ from ranloop.bus import Bus
 from ranloop.errors import WireError
 from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, encode
+from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
 QUARANTINE_S = 30.0
 SILENT_S = 30.0  # and three report periods without a report: the node is gone
+LAST_ANSWERS_S = 2.0  # an xApp that leaves waits so long for the answers to what it has asked
+_TURN_S = 0.1
 
 
 @dataclass(slots=True)
@@ -42,6 +44,8 @@ class LiveStats:
     retried: int = 0
     failures: int = 0  # times the user's code raised
     skipped: int = 0  # events not handed over while it was in quarantine
+    late: int = 0  # copies of reports that were handed over already, or older ones
+    slow: int = 0  # times the user's code took longer than its period
     results: Counter[Status] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, object]:
@@ -66,22 +70,25 @@ class LiveRunner:
         self._bus = bus
         self._clock = clock
         self._nodes: dict[str, Catalogue] = {}
+        self._runs: dict[str, str] = {}  # node -> run of its host
         self._seqs: dict[tuple[str, str, int], int] = {}
-        # Topic -> names of the last report that had all we read; the decoder gives a stream's names as one object.
-        self._complete: dict[str, tuple[str, ...]] = {}
+        self._columns = _columns(instance.manifest.streams)
+        self._steps: dict[str, bytes] = {}  # host -> its last step, by which a second delivery is known
         self._ran_time_ns: dict[str, int] = {}
         self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `clock`
         slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
         self._silent_after_s = SILENT_S + 3 * slowest_ms / 1e3
         self._pending: dict[str, _Pending] = {}
+        self._leaving = False
         self._failed_in_a_row = 0
         self._resting_until = float("-inf")
         self._reconnects = bus.stats.reconnects
-        now = clock()
-        self._due = {name: now + period_ms / 1e3 for name, period_ms in instance.timers.items()}
         self._sign = life_sign(bus, instance)
         self._silence = Silence(instance, self._sign.others, clock)
-        bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
+        self._subscriptions = [
+            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
+            bus.subscribe(topics.step("+", instance.name), self._on_step, qos=1),
+        ]
         self._sign.show()
 
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
@@ -90,13 +97,7 @@ class LiveRunner:
         try:
             while not stop.is_set() and self._clock() < end:
                 self._stay_known()
-                self._bus.poll(
-                    max(
-                        0.0,
-                        min(0.1, *(due - self._clock() for due in self._due.values()), end - self._clock()),
-                    )
-                )
-                self._run_timers()
+                self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
                 self._give_up_on_silent_nodes()
                 self._silence.tell()
             self._end_what_is_open()
@@ -111,8 +112,13 @@ class LiveRunner:
             self._sign.show()
 
     def _end_what_is_open(self) -> None:
-        """Take the answers that are there, end the rest as UNKNOWN."""
-        self._bus.poll(0.0)
+        """Decide nothing any more, wait for the answers to what was decided, and end the rest as UNKNOWN."""
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        self._leaving = True
+        give_up_s = time.monotonic() + LAST_ANSWERS_S
+        while self._pending and (left_s := give_up_s - time.monotonic()) > 0:
+            self._bus.poll(left_s)
         for pending in list(self._pending.values()):
             batch = pending.batch
             self._conclude(
@@ -131,58 +137,56 @@ class LiveRunner:
         if node in self._nodes:
             self._nodes[node] = catalogue
             return
-        lacking = [
-            problem for stream in self.instance.manifest.streams for problem in _lacking(catalogue, stream)
-        ]
+        streams = self.instance.manifest.streams
+        lacking = [clause for stream in streams for clause in stream.lacking(catalogue)]
         if lacking:
             log.warning("node_does_not_fit", xapp=self.instance.name, node=node, lacks=lacking)
             return
         self._nodes[node] = catalogue
-        for stream in self.instance.manifest.streams:
-            topic = topics.report(node, stream.level, stream.every_ms)
-            self._bus.subscribe(topic, self._on_report, latest=True)
+        for level, every_ms in self._columns:
+            topic = topics.report(node, level, every_ms)
+            self._subscriptions.append(self._bus.subscribe(topic, self._on_report, latest=True))
         self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
     def _on_report(self, topic: str, payload: bytes) -> None:
         try:
-            report = decode_report(payload)
-            self._check_stream(report, topic)
+            report = self._in_our_columns(decode_report(payload), topic)
         except WireError as error:
             self._malformed("report", error)
             return
-        self.stats.reports += 1
         self._silence.end()
         stream = (report.node, report.level, report.period_ms)
-        previous = self._seqs.get(stream)
-        if previous is not None and report.seq < previous:
+        if self._runs.get(report.node, report.run) != report.run:
             self._forget_run(report)
-        if previous is not None and report.seq > previous:
-            self.stats.missed += report.seq - previous - 1
+        self._runs[report.node] = report.run
+        previous = self._seqs.get(stream, report.seq - 1)
+        if report.seq <= previous:
+            self.stats.late += 1
+            return
+        self.stats.reports += 1
+        self.stats.missed += report.seq - previous - 1
         self._seqs[stream] = report.seq
         self._ran_time_ns[report.node] = report.ran_time_ns
         self._heard_at_s[report.node] = self._clock()
-        self._send(self._guarded(lambda: self.instance.on_report(report)))
+        self._send(self._guarded(lambda: self.instance.on_report(report), period_ms=report.period_ms))
         self._settle_pending(report)
 
-    def _check_stream(self, report: Report, topic: str) -> None:
-        """A report is of the stream that its topic names, and has what the manifest reads of it.
+    def _in_our_columns(self, report: Report, topic: str) -> Report:
+        """What the manifest reads of a report, as in lockstep.
 
         Raises:
-            WireError: It is another one's; the user's code must not be blamed for it.
+            WireError: The report is not of the stream that its topic names, or lacks a column; the user's code must
+                not be blamed for it.
         """
         if topic != topics.report(report.node, report.level, report.period_ms):
             raise WireError(
                 f"a {report.level} report of {report.node} every {report.period_ms} ms came on {topic}"
             )
-        if self._complete.get(topic) is report.names:
-            return
-        for stream in self.instance.manifest.streams:
-            if (stream.level, stream.every_ms) == (report.level, report.period_ms):
-                lacking = [name for name in stream.measurements if name not in report.names]
-                if lacking:
-                    raise WireError(f"a {report.level} report of {report.node} without {', '.join(lacking)}")
-        self._complete[topic] = report.names
+        wanted = self._columns[report.level, report.period_ms]
+        if lacking := [name for name in wanted if name not in report.names]:
+            raise WireError(f"a {report.level} report of {report.node} without {', '.join(lacking)}")
+        return report.only(wanted)
 
     def _forget_run(self, report: Report) -> None:
         """The node was started anew: RAN time began again, and nobody there knows what was asked before."""
@@ -262,22 +266,34 @@ class LiveRunner:
         """Whether a report says how late it is at `node`; for one that never joined any report will do."""
         return report.node == node or node not in self._nodes
 
-    def _run_timers(self) -> None:
-        now = self._clock()
-        for name, due in self._due.items():
-            if now >= due:
-                period_s = self.instance.timers[name] / 1e3
-                self._due[name] = due + period_s if due + period_s > now else now + period_s
-                # A timer of no node's clock: each batch becomes valid by the RAN time of the node it goes to.
-                batches = self._guarded(functools.partial(self.instance.on_timer, name, 0))
-                self._send([self._on_the_nodes_clock(batch) for batch in batches])
+    def _on_step(self, _topic: str, payload: bytes) -> None:
+        """A host says which timers are due, in its RAN time."""
+        try:
+            step = decode_step(payload)
+            unknown = [name for name in step.timers if name not in self.instance.timers]
+            if unknown:
+                raise WireError(
+                    f"{step.host} calls the timer {unknown[0]!r}, which {self.instance.name} has not"
+                )
+        except WireError as error:
+            self._malformed("step", error)
+            return
+        if self._steps.get(step.host) == payload:  # QoS 1 may deliver twice
+            return
+        self._steps[step.host] = payload
+        for name in step.timers:
+            call = functools.partial(self.instance.on_timer, name, step.ran_time_ns)
+            self._send(self._guarded(call, period_ms=self.instance.timers[name]))
 
-    def _on_the_nodes_clock(self, batch: ActionBatch) -> ActionBatch:
-        return replace(batch, valid_until_ns=batch.valid_until_ns + self._ran_time_ns.get(batch.node, 0))
+    def _guarded(
+        self, call: Callable[[], list[ActionBatch]], *, period_ms: int | None = None
+    ) -> list[ActionBatch]:
+        """Run the user's code; count and show what it raises, and let it rest when it keeps raising.
 
-    def _guarded(self, call: Callable[[], list[ActionBatch]]) -> list[ActionBatch]:
-        """Run the user's code; count and show what it raises, and let it rest when it keeps raising."""
-        if self._clock() < self._resting_until:
+        Code that takes longer than its period is told to its author, and no node is blamed for that time.
+        """
+        began_s = self._clock()
+        if began_s < self._resting_until:
             self.stats.skipped += 1
             return []
         try:
@@ -296,11 +312,28 @@ class LiveRunner:
                 self._failed_in_a_row = 0
                 log.error("xapp_quarantined", xapp=self.instance.name, for_s=QUARANTINE_S)
             return []
+        finally:
+            took_s = self._clock() - began_s
+            if period_ms is not None and took_s > period_ms / 1e3:
+                self._tell_slow(took_s, period_ms)
         self._failed_in_a_row = 0
         return batches
 
+    def _tell_slow(self, took_s: float, period_ms: int) -> None:
+        self.stats.slow += 1
+        if self.stats.slow.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …
+            log.warning(
+                "handler_slow",
+                xapp=self.instance.name,
+                took_s=round(took_s, 3),
+                period_ms=period_ms,
+                so_far=self.stats.slow,
+            )
+        self._silence.end()
+        self._heard_at_s = {node: at_s + took_s for node, at_s in self._heard_at_s.items()}
+
     def _send(self, batches: list[ActionBatch]) -> None:
-        for batch in batches:
+        for batch in () if self._leaving else batches:
             self._pending[batch.id] = _Pending(batch, self._clock())
             self.stats.batches += 1
             self._publish(batch)
@@ -313,12 +346,13 @@ class LiveRunner:
         log.warning("message_ignored", xapp=self.instance.name, what=what, reason=str(error))
 
 
-def _lacking(catalogue: Catalogue, stream: StreamRight) -> list[str]:
-    """What of a manifest's stream a node does not offer."""
-    if stream.every_ms not in catalogue.periods_ms:
-        return [f"{stream.every_ms} ms reports"]
-    offered = catalogue.measurements.get(stream.level, ())
-    return [f"{name} at level {stream.level}" for name in stream.measurements if name not in offered]
+def _columns(streams: Sequence[StreamRight]) -> dict[tuple[str, int], tuple[str, ...]]:
+    """(Level, period) -> the measurements that a manifest reads there, in its order."""
+    columns: dict[tuple[str, int], tuple[str, ...]] = {}
+    for stream in streams:
+        names = (*columns.get((stream.level, stream.every_ms), ()), *stream.measurements)
+        columns[stream.level, stream.every_ms] = tuple(dict.fromkeys(names))
+    return columns
 
 
 def _unknown(batch: ActionBatch, ran_time_ns: int, reason: str) -> Result:

@@ -142,7 +142,7 @@ def test_an_order_about_an_xapp_that_no_node_lets_in_is_not_given(
         assert not orders_on(broker.url)
     assert typo.complaint == f"{node} does not let 'weihger' in; there is weigher; nothing was ordered"
     assert ghost.complaint == f"{node} does not let 'x' in; there is weigher; nothing was ordered"
-    assert not live.host.guards["toy-1"].killed
+    assert not live.host.runtime.guards["toy-1"].killed
 
 
 def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywhere(
@@ -261,8 +261,8 @@ def test_a_node_that_runs_goes_on_as_it_was_told_when_the_order_is_withdrawn(
         ranloop("order", "toy-1", "--revive", "--bus", broker.url)  # after it: the host has heard of both
     assert json.loads(told.out) == {"forgotten": ["toy-1", "toy-2"]}
     assert left == {topics.order(node, "weigher") for node in ("toy-1", "toy-2")}
-    assert [guard.killed for guard in live.host.guards.values()] == [False, True]
-    assert live.host.n_dropped == 0
+    assert [guard.killed for guard in live.host.runtime.guards.values()] == [False, True]
+    assert live.runtime.n_dropped == 0
 
 
 class Started:

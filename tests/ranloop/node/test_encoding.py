@@ -20,7 +20,7 @@ from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
-from ranloop.node.host import Stream
+from ranloop.node.port import Stream
 from ranloop.node.summary import RunSummary
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Action, SetUeWeight
@@ -190,7 +190,7 @@ def test_an_xapp_that_is_spoken_to_in_json_gets_its_own_columns_and_its_results(
 
 
 def test_an_action_counts_the_same_in_both_forms(connect: Connect) -> None:
-    def fate(to_bytes: Callable[[ActionBatch], bytes]) -> dict[str, int]:
+    def fate(to_bytes: Callable[[ActionBatch], bytes]) -> Mapping[str, int]:
         host = LiveHost(
             NodeHost(ToyWorld(), connect("h"), xapps={"a": registered("json")}), clock=VirtualClock()
         )
@@ -248,7 +248,7 @@ def test_what_is_left_out_is_counted_and_ever_less_of_it_is_logged(connect: Conn
     with closing(Infinite()) as world, capture_logs() as logs:
         host = NodeHost(world, connect("h"), xapps={"a": registered("json")})
         world.advance(100 * MS)
-        reports = world.reports(host.wanted())
+        reports = world.reports(host.runtime.wanted)
         for _ in range(100):
             host.publish_reports(reports)
     assert host.n_unsent == 100

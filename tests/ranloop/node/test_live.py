@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from ranloop.bus import Bus
 from ranloop.errors import BusError
 from ranloop.guard import ActionRight, Autonomy, Rights
-from ranloop.node import LiveHost, LiveSummary, NodeHost, RealClock, Registration, VirtualClock
+from ranloop.node import LiveHost, NodeHost, RealClock, Registration, RunSummary, VirtualClock
 from ranloop.node.flood import FloodMeter
 from ranloop.node.live import _KEEP
+from ranloop.node.outlets import Event
+from ranloop.node.port import Stream
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
@@ -100,12 +102,13 @@ def test_real_time_passes_as_fast_as_it_is_told(connect: Connect) -> None:
 def test_ran_time_is_the_clocks_times_the_speed(connect: Connect, speed: float) -> None:
     clock, seen = VirtualClock(), list[tuple[int, int]]()
 
-    class Watcher:
-        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-            seen.extend((clock.now_ns(), report.ran_time_ns) for report in reports if report.node == "toy-1")
+    class Timed(ToyWorld):
+        def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+            seen.append((clock.now_ns(), self.now_ns))
+            return super().reports(wanted)
 
-    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
-    LiveHost(host, clock=clock, speed=speed, observers=[Watcher()]).run(0.5)
+    host = NodeHost(Timed(), connect("host"), xapps=WEIGHER)
+    LiveHost(host, clock=clock, speed=speed).run(0.5)
     assert [ran_time_ns // MS for _, ran_time_ns in seen] == [100, 200, 300, 400, 500]
     assert [at_ns for at_ns, _ in seen] == [round(ran_time_ns / speed) for _, ran_time_ns in seen]
 
@@ -113,7 +116,7 @@ def test_ran_time_is_the_clocks_times_the_speed(connect: Connect, speed: float) 
 def test_a_stop_from_elsewhere_drains(connect: Connect) -> None:
     xapp = LiveXApp(connect("weigher"))
     host = LiveHost(NodeHost(ToyWorld(duration_s=3600), connect("host"), xapps=WEIGHER))
-    summaries: list[LiveSummary] = []
+    summaries: list[RunSummary] = []
     thread = threading.Thread(target=lambda: summaries.append(host.run()), name="live-host")
     thread.start()
     while not xapp.presence:
@@ -179,15 +182,16 @@ class Computed(ToyWorld):
 def test_a_world_that_is_computed_runs_past_its_scenarios_length_until_somebody_stops_it(
     connect: Connect,
 ) -> None:
-    class Watcher:
-        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-            if reports and reports[0].ran_time_ns >= 5000 * MS:
+    class Stopped(Computed):
+        def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+            if self.now_ns >= 5000 * MS:
                 live.stop()
+            return super().reports(wanted)
 
-    host = NodeHost(Computed(duration_s=2.0), connect("host"), xapps=WEIGHER)
-    live = LiveHost(host, clock=VirtualClock(), observers=[Watcher()])
+    host = NodeHost(Stopped(duration_s=2.0), connect("host"), xapps=WEIGHER)
+    live = LiveHost(host, clock=VirtualClock())
     assert live.run().ran_time_ns == 5000 * MS
-    assert host.world.end_ns == FOR_EVER_NS  # it was told that nobody knows when
+    assert host.runtime.port.end_ns == FOR_EVER_NS  # it was told that nobody knows when
 
 
 def test_a_run_lasts_as_long_as_it_was_told_and_never_longer_than_a_recording(connect: Connect) -> None:
@@ -229,13 +233,14 @@ def test_a_retry_is_answered_again_and_counts_once(connect: Connect) -> None:
                 self.send(report.ran_time_ns, id="once")
 
     class Watcher:
-        def observe(self, reports: Sequence[Report], results: Sequence[Result]) -> None:
-            seen.extend(results)
+        def take(self, event: Event) -> None:
+            if isinstance(event, Result):
+                seen.append(event)
 
     seen: list[Result] = []
     xapp = Doubter(connect("weigher"))
-    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
-    summary = LiveHost(host, clock=Room(xapp.bus), observers=[Watcher()]).run(0.35)
+    host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER, outlets=[Watcher()])
+    summary = LiveHost(host, clock=Room(xapp.bus)).run(0.35)
     xapp.bus.poll()
     assert summary.outcomes == {"applied": 1, "ended/lost": 1}  # held from 110 ms to the end
     assert [Status(result.status[0]) for result in seen] == [Status.APPLIED, Status.ENDED]
@@ -290,13 +295,14 @@ def test_garbage_is_counted_and_strangers_are_not_heard(connect: Connect) -> Non
 
 def test_a_flood_of_garbage_does_not_fill_the_audit_log(connect: Connect) -> None:
     host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER)
-    for number in range(1000):
-        host.drop("vandal", number, "garbage")
-    host.drop("other", 1000, "garbage")
-    noted = [record.facts["dropped_so_far"] for record in host.audit if record.xapp == "vandal"]
+    for _ in range(1000):
+        host.runtime.drop("vandal", "garbage")
+    host.runtime.drop("other", "garbage")
+    host.runtime.flush()
+    noted = [record.facts["dropped_so_far"] for record in host.runtime.audit if record.xapp == "vandal"]
     assert noted == [*range(1, 17), 32, 64, 128, 256, 512]
-    assert host.n_dropped == 1001
-    assert [record.ran_time_ns for record in host.audit if record.xapp == "other"] == [1000]
+    assert host.runtime.n_dropped == 1001
+    assert [record.xapp for record in host.runtime.audit][-1] == "other"
 
 
 def test_a_world_slower_than_time_is_not_made_to_catch_up(connect: Connect) -> None:
@@ -326,7 +332,7 @@ def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_aga
     host = NodeHost(ToyWorld(), host_bus, xapps=xapps)
     live = LiveHost(host, clock=Room(calm.bus))
     # 100 to spare and ten times its 20 batches a second at each of the two nodes.
-    assert FloodMeter(xapps, 2).limits["flooder"] == 500
+    assert live._flood.limits["flooder"] == 500
     for number in range(501):
         batch = ActionBatch(
             id=f"flood-{number}",
@@ -339,8 +345,13 @@ def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_aga
         flooder.publish(topics.act("flooder", "toy-1"), encode(batch), qos=1)
     summary = live.run(0.35)
     assert summary.outcomes["applied"] >= 3  # the other one's loop went on
-    assert [record.facts for record in host.audit if record.event == "shut_out"] == [{"messages_per_s": 500}]
-    assert host.guards["toy-1"].submit(batch, sender="flooder", now_ns=host.world.now_ns) is not None
+    assert [record.facts for record in host.runtime.audit if record.event == "shut_out"] == [
+        {"messages_per_s": 500}
+    ]
+    assert (
+        host.runtime.guards["toy-1"].submit(batch, sender="flooder", now_ns=host.runtime.port.now_ns)
+        is not None
+    )
 
 
 def test_an_xapp_that_was_shut_out_is_heard_again_after_the_operators_order(connect: Connect) -> None:
@@ -371,7 +382,7 @@ def test_an_xapp_that_was_shut_out_is_heard_again_after_the_operators_order(conn
                 if n_reports == 5:
                     want("in-vain", at_ns=world.now_ns)
                 elif n_reports == 12:
-                    order = encode(Order(xapp="flooder", autonomy=Autonomy.ACT))
+                    order = encode(Order(id="let-in", xapp="flooder", autonomy=Autonomy.ACT))
                     operator.publish(topics.order("toy-1", "flooder"), order, qos=1)
                 elif n_reports == 14:
                     want("heard-again", at_ns=world.now_ns)
@@ -384,7 +395,7 @@ def test_an_xapp_that_was_shut_out_is_heard_again_after_the_operators_order(conn
         want(f"flood-{number}", at_ns=0)
     live.run(1.6)
     flooder.poll()
-    assert any(record.event == "shut_out" for record in host.audit)
+    assert any(record.event == "shut_out" for record in host.runtime.audit)
     fates = {result.id: Status(result.status[0]) for result in reversed(answers)}  # the first word on each
     assert "in-vain" not in fates
     assert fates["heard-again"] is Status.APPLIED
@@ -402,7 +413,8 @@ def test_what_waits_of_one_xapp_between_two_polls_is_bounded(connect: Connect) -
 
 
 def test_a_flood_is_seen_in_whichever_second_it_comes() -> None:
-    meter = FloodMeter({"x": Registration(rights=rights("SetUeWeight"))}, 1)  # 300 a second
+    meter = FloodMeter()
+    meter.admit("x", rights("SetUeWeight"), 1)  # 300 a second
     assert not meter.floods("x", 0)
     for second in (1, 2, 5):
         counted = [meter.floods("x", second * 1_000_000_000 + k) for k in range(302)]
@@ -410,7 +422,8 @@ def test_a_flood_is_seen_in_whichever_second_it_comes() -> None:
 
 
 def test_messages_at_the_limit_are_heard_and_counted_anew_each_second() -> None:
-    meter = FloodMeter({"x": Registration(rights=rights("SetUeWeight"))}, 1)
+    meter = FloodMeter()
+    meter.admit("x", rights("SetUeWeight"), 1)
     assert not any(meter.floods("x", 0) for _ in range(300))  # 100 + 10 * 20
     assert meter.floods("x", 999_999_999)
     assert not meter.floods("x", 1_000_000_000)

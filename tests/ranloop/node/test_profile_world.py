@@ -11,9 +11,9 @@ import pytest
 
 from ranloop.bus import Bus
 from ranloop.errors import NodeError
-from ranloop.node import LockstepHost, NodeHost, Recorder, Registration, World, open_replay, under_profile
+from ranloop.node import LockstepHost, NodeHost, NodePort, Recorder, Registration, open_replay, under_profile
+from ranloop.node.port import ScoredPort
 from ranloop.node.profile import Profile
-from ranloop.node.world import ScoredWorld
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Action, Handover, SetSliceQuota, SetUeWeight
 from ranloop.wire.messages import Cause, Report, Result, Status, Step
@@ -31,7 +31,7 @@ def shows(*names: str, levels: Sequence[str] = ("ue",), whole: bool = False) -> 
     return {"names": list(names), "levels": list(levels), "whole": whole}
 
 
-def play(world: World, wanted: Mapping[Stream, frozenset[str]], *, until_ns: int) -> list[Report]:
+def play(world: NodePort, wanted: Mapping[Stream, frozenset[str]], *, until_ns: int) -> list[Report]:
     reports = []
     while world.now_ns < until_ns:
         world.advance(world.next_report_ns())
@@ -136,7 +136,7 @@ def test_rounding_leaves_no_value_and_what_the_world_keeps_alone() -> None:
 
 
 def results_of(
-    connect: Connect, world: World, decide: Callable[[Step], Sequence[tuple[str, Action]]], **xapp: Any
+    connect: Connect, world: NodePort, decide: Callable[[Step], Sequence[tuple[str, Action]]], **xapp: Any
 ) -> tuple[list[Result], str]:
     grants = {"x": Registration(rights=rights("SetUeWeight", "Handover", "SetSliceQuota"))}
     scripted = ScriptedXApp("x", connect("x"), decide, **xapp)
@@ -207,7 +207,7 @@ def test_a_replay_is_narrowed_and_rounded_by_the_same_means(tmp_path: Path) -> N
     wanted = {("toy-1", "ue", 100): frozenset(["DRB.UEThpDl", "X.UE.Weight"])}
     for report in play(world, wanted, until_ns=1000 * MS):
         report.block[:, 2] += np.float32(0.25)
-        recorder.observe([report], [])
+        recorder.take(report)
     recorder.close()
     rounds = profile(measurements=[shows("DRB.UEThpDl", whole=True)])
     replay = under_profile(open_replay(tmp_path), rounds)
@@ -224,6 +224,6 @@ def test_a_world_that_keeps_score_still_does_and_another_does_not() -> None:
             return {"satisfied": 0.5}
 
     scored = under_profile(Scored(), profile())
-    assert isinstance(scored, ScoredWorld)
+    assert isinstance(scored, ScoredPort)
     assert scored.score() == {"satisfied": 0.5}
-    assert not isinstance(under_profile(ToyWorld(), profile()), ScoredWorld)
+    assert not isinstance(under_profile(ToyWorld(), profile()), ScoredPort)

@@ -19,9 +19,9 @@ from ranloop.guard import StreamRight
 from ranloop.node import (
     LockstepHost,
     NodeHost,
+    NodePort,
     Recorder,
     Registration,
-    World,
     left_out,
     load_profile,
     open_replay,
@@ -56,7 +56,7 @@ def drive(tmp_path: Path) -> Path:
     return folder
 
 
-def play(world: World, wanted: dict[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+def play(world: NodePort, wanted: dict[tuple[str, str, int], frozenset[str]]) -> list[Report]:
     assert world.last_until(world.end_ns + 1) == world.end_ns  # there is no more than what was recorded
     reports = []
     while world.now_ns < world.end_ns:
@@ -168,8 +168,8 @@ def record(folder: Path, connect: Connect) -> list[Report]:
     )
     registered = {"weigher": Registration(rights=rights("SetUeWeight", streams=streams))}
     with Recorder(folder, world) as recorder:
-        host = NodeHost(world, connect("host"), xapps=registered)
-        LockstepHost(host, poll_others=[xapp.bus.poll], observers=[recorder]).run(500 * MS)
+        host = NodeHost(world, connect("host"), xapps=registered, outlets=[recorder])
+        LockstepHost(host, poll_others=[xapp.bus.poll]).run(500 * MS)
     return [report for step in xapp.steps for report in step.reports]
 
 

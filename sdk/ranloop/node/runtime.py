@@ -1,0 +1,409 @@
+"""The node runtime: guards, admission, timers and counters of the RAN nodes behind one port. No bus, no clock.
+
+A pace (`lockstep`, `live`) decides when RAN time moves; all else is here and the same in both. Methods take in what
+happens: time that passes, batches, orders, xApps that come and go. They return what is to be sent at once: reports,
+results, timers. `flush` then shows everything that happened to the outlets, in one order.
+
+    moment = runtime.advance(runtime.next_event_ns())   # reports, results and timers of one instant
+    results = runtime.submit(batch, sender=…)           # the guard's word on one batch
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import structlog
+
+from ranloop.errors import NodeError, VocabularyError
+from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights
+from ranloop.guard.results import Verdicts
+from ranloop.node.outlets import Event, Outlet, emit
+from ranloop.node.port import NodePort, Stream
+from ranloop.node.streams import merged, readable
+from ranloop.node.summary import RunSummary, Tally
+from ranloop.node.timers import Timers
+from ranloop.vocabulary.near import near_matches
+from ranloop.wire import topics
+from ranloop.wire.messages import (
+    F32,
+    ActionBatch,
+    Catalogue,
+    Cause,
+    Encoding,
+    Order,
+    Report,
+    Result,
+    Standing,
+    Status,
+)
+
+__all__ = ("ANSWER_WITHIN_NS", "Moment", "NodeRuntime", "Registration")
+
+log = structlog.get_logger(__name__)
+
+_NS_PER_MS = 1_000_000
+ANSWER_WITHIN_NS = 1_000_000_000  # RAN time a node may take to say what is in force
+_NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
+_MORTAL = ("ue", "cell")  # id columns that a node can say of whether they live there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """An xApp as the operator admits it: the rights of its manifest, how far it may go, and whose settings it displaces.
+
+    `encoding` is the form in which the host speaks to it; the xApp itself may use either.
+    """
+
+    rights: Rights
+    autonomy: Autonomy = Autonomy.ACT
+    priority: int = 0
+    encoding: Encoding = "binary"
+
+
+class Moment(NamedTuple):
+    """What one instant of RAN time brought.
+
+    Attributes:
+        ran_time_ns: The instant.
+        reports: Reports that left the nodes, with the columns that all xApps read together.
+        results: Results of changes that took effect, and of settings that ended.
+        timers: xApp -> its timers that are due.
+    """
+
+    ran_time_ns: int
+    reports: Sequence[Report]
+    results: Sequence[Result]
+    timers: Mapping[str, Sequence[str]]
+
+
+class _Open(NamedTuple):
+    """A change that a node was handed and has not answered."""
+
+    change: Change
+    answer_by_ns: int
+
+
+class NodeRuntime:
+    """Hosts the nodes of one port, each behind its own guard.
+
+    Args:
+        port: The RAN nodes.
+        audit: Where verdicts go; a log in memory if left out.
+        outlets: See every event, after those who wait for it.
+        limits: The operator's own, which no manifest can widen.
+        run: Of this start; stands in catalogues and reports, and a batch of another run is refused. Nothing is checked
+            where it is empty.
+
+    Raises:
+        NodeError: A node's name that no topic can carry, or a limit about what these nodes do not have.
+    """
+
+    def __init__(
+        self,
+        port: NodePort,
+        *,
+        audit: AuditLog | None = None,
+        outlets: Sequence[Outlet] = (),
+        limits: None = None,
+        run: str = "",
+    ) -> None:
+        self.port, self.run = port, run
+        self.audit = AuditLog() if audit is None else audit
+        self.xapps: dict[str, Registration] = {}
+        self.tally = Tally()
+        self.outlets: Sequence[Outlet] = (self.tally, self.audit, *outlets)
+        self.n_dropped = 0  # messages that were not ours, not for us or not valid
+        self._dropped: dict[str, int] = {}  # the same by sender
+        # Per xApp, the columns of each stream in the order of its manifest.
+        self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
+        self.wanted: Mapping[Stream, frozenset[str]] = {}
+        self.timers = Timers(port.slot_ns)
+        # xApps that flooded: not heard until the operator gives them another order to act than this one, by its id.
+        self.shut_out: dict[str, str] = {}
+        self._ordered: dict[str, str] = {}  # xApp -> id of the order about it that was obeyed last
+        self._events: list[Event] = []
+        self._open: dict[str, _Open] = {}  # node -> change under way
+        self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in port.catalogues}
+
+    def _guard(self, catalogue: Catalogue, limits: None) -> Guard:
+        if not topics.is_topic_level(catalogue.node):
+            raise NodeError(
+                f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64"
+            )
+        return Guard(
+            catalogue,
+            control_delay_ns=round(catalogue.control_delay_ms * _NS_PER_MS),
+            slot_ns=self.port.slot_ns,
+            audit=self,
+        )
+
+    def add(self, record: AuditRecord) -> None:
+        """Note what a guard has decided; outlets see it with the next `flush`."""
+        self._events.append(record)
+
+    def flush(self) -> None:
+        """Show the outlets what has happened since the last call."""
+        events, self._events = self._events, []
+        emit(self.outlets, events)
+
+    # Admission
+
+    def admit(self, name: str, registration: Registration) -> list[Result]:
+        """Let an xApp in, or change what an admitted one may do.
+
+        What it holds by its former rights stays until its lease ends; where it may not act any more, it ends now.
+
+        Returns:
+            Results of its batches that were still waiting for their slot and are refused now.
+
+        Raises:
+            NodeError: It reads a stream that no node here offers. Nothing has changed then.
+        """
+        streams = readable(name, registration.rights, self.port.catalogues)
+        rights, autonomy = registration.rights, registration.autonomy
+        results: list[Result] = []
+        for guard in self.guards.values():
+            guard.register(name, rights, autonomy=autonomy, priority=registration.priority)
+            if autonomy is not Autonomy.ACT:
+                results += guard.set_autonomy(name, autonomy, self.port.now_ns)
+        self.xapps[name] = registration
+        self.streams[name] = streams
+        self._rewire()
+        return self._count(results)
+
+    def dismiss(self, name: str) -> list[Result]:
+        """Send an xApp away: what waits is refused, what it holds goes back to its default at the next slot.
+
+        Raises:
+            VocabularyError: No such xApp is admitted.
+        """
+        if name not in self.xapps:
+            raise VocabularyError("xApp", name, near_matches(name, self.xapps) or tuple(self.xapps))
+        del self.xapps[name], self.streams[name]
+        self.timers.forget(name)
+        self._rewire()
+        now_ns = self.port.now_ns
+        return self._count(
+            [result for guard in self.guards.values() for result in guard.dismiss(name, now_ns)]
+        )
+
+    def _rewire(self) -> None:
+        self.xapps = dict(sorted(self.xapps.items()))
+        self.wanted = merged(self.streams.values())
+
+    # Time
+
+    def next_event_ns(self) -> int:
+        """When something is due next: a report, a change, an end of a lease, a timer."""
+        times = [self.port.next_report_ns(), *(open_.answer_by_ns for open_ in self._open.values())]
+        times += [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
+        timer_ns = self.timers.next_ns(self.port.now_ns)
+        return min(times if timer_ns is None else [*times, timer_ns])
+
+    def next_change_ns(self) -> int | None:
+        """When a guard next has something for its node; None if nothing waits and nothing is held."""
+        times = [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
+        return min(times, default=None)
+
+    def advance(self, now_ns: int) -> Moment:
+        """Move to `now_ns`, at most the next event, and do what is due there."""
+        report_ns = self.port.next_report_ns()
+        started_ns = time.perf_counter_ns()
+        self.port.advance(now_ns)
+        moved_ns = self.tally.took("advance", started_ns)
+        results = self.carry_out(now_ns)
+        applied_ns = self.tally.took("apply", moved_ns)
+        reports: Sequence[Report] = ()
+        if now_ns == report_ns:
+            reports = self.port.reports(self.wanted)
+            self._events += reports
+            self.tally.took("report", applied_ns)
+        return Moment(now_ns, reports, results, self.timers.due(now_ns))
+
+    def carry_out(self, now_ns: int) -> list[Result]:
+        """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
+        results = self._take_answers(now_ns)
+        for node, guard in self.guards.items():
+            for column in _MORTAL:
+                ids = guard.held_targets(column)
+                if len(ids):
+                    gone = ids[self.port.hosts(node, column, ids.astype(np.float32)) == 0]
+                    results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
+            for change in guard.due(now_ns):
+                nothing = self._nothing_to_do(node, change)
+                if nothing is not None:
+                    results += guard.settle(change, nothing, now_ns)
+                    continue
+                self._open[node] = _Open(change, now_ns + ANSWER_WITHIN_NS)
+                self.port.hand_over(node, change.number, change.action)
+                results += self._take_answers(now_ns)
+        return self._count(results)
+
+    def _nothing_to_do(self, node: str, change: Change) -> F32 | None:
+        """What the guard hears of a change that the node need not be asked about; None where it must be."""
+        action = change.action
+        nothing: F32 = np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
+        if not len(action):
+            return nothing
+        if change.atomic:
+            for column, ids in zip(action.spec.targets, action.targets().T, strict=True):
+                if column in _MORTAL and not self.port.hosts(node, column, ids.astype(np.float32)).all():
+                    return nothing
+        return None
+
+    def _take_answers(self, now_ns: int) -> list[Result]:
+        """Settle the changes that the nodes have answered, and give up those that are overdue."""
+        results: list[Result] = []
+        for node, number, values in self.port.answers():
+            open_ = self._open.get(node)
+            if open_ is None or open_.change.number != number:
+                asked = "nothing" if open_ is None else f"change {open_.change.number}"
+                self.drop(
+                    node,
+                    f"an answer to change {number} of {node}, which is asked {asked}: late, twice or another's",
+                )
+                continue
+            action = open_.change.action
+            wanted = len(action), len(action.spec.parameters)
+            if values.shape != wanted or np.isinf(values).any():
+                self.drop(
+                    node,
+                    f"an answer to change {number} of {node} of shape {list(values.shape)}; want {list(wanted)}, finite",
+                )
+                continue
+            del self._open[node]
+            results += self.guards[node].settle(open_.change, values, now_ns)
+        for node, open_ in list(self._open.items()):
+            if open_.answer_by_ns <= now_ns:
+                del self._open[node]
+                log.warning("node_did_not_answer", node=node, change=open_.change.number)
+                results += self.guards[node].lose(open_.change, now_ns)
+        return results
+
+    def stop(self) -> list[Result]:
+        """The host goes down: what waits is refused, and what is held is due to go back to its default."""
+        now_ns = self.port.now_ns
+        return self._count([result for guard in self.guards.values() for result in guard.stop(now_ns)])
+
+    # What comes in
+
+    def submit(self, batch: ActionBatch, *, sender: str, node: str, now_ns: int) -> list[Result]:
+        """Hand a batch to the guard of the node that it was sent to; see `Guard.submit`.
+
+        A node that is not here refuses every target.
+
+        Returns:
+            The result, if every target is decided already.
+        """
+        guard = self.guards.get(node)
+        if guard is None:
+            return self._count([self._refuse_node(batch, sender, now_ns)])
+        before = guard.answered(sender, batch.id)
+        result = guard.submit(batch, sender=sender, now_ns=now_ns)
+        if result is None:
+            return []
+        # A retry: its answer was lost or is late, and it does not count twice.
+        return [result] if result is before else self._count([result])
+
+    def _refuse_node(self, batch: ActionBatch, sender: str, now_ns: int) -> Result:
+        near = ", ".join(near_matches(batch.node, self.guards) or tuple(self.guards)[:3])
+        verdicts = Verdicts(batch)
+        verdicts.decide_all(Status.REFUSED, Cause.NO_TARGET, f"no node {batch.node!r} here; there is {near}")
+        result = verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
+        record = AuditRecord(
+            event="result", ran_time_ns=now_ns, node=batch.node, xapp=sender, batch=batch, result=result
+        )
+        self.add(record)
+        return result
+
+    def obey(self, node: str, order: Order, now_ns: int) -> list[Result]:
+        """Obey an operator's order to one node: the kill switch, or the autonomy of one xApp.
+
+        Returns:
+            Results of what waited for its slot and is refused now.
+
+        Raises:
+            VocabularyError: It is about an xApp that is not admitted, or a level that does not exist.
+        """
+        guard = self.guards[node]
+        results: list[Result] = []
+        if order.xapp:
+            if order.autonomy not in tuple(Autonomy):
+                raise VocabularyError("autonomy", order.autonomy, tuple(Autonomy))
+            results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns)
+            if order.autonomy == Autonomy.ACT and self.shut_out.get(order.xapp) != order.id:
+                self.shut_out.pop(order.xapp, None)
+            self._ordered[order.xapp] = order.id
+        if order.kill is True:
+            results += guard.kill(now_ns)
+        elif order.kill is False:
+            guard.revive(now_ns)
+        log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)
+        return self._count(results)
+
+    def shut(self, xapp: str, now_ns: int, **facts: object) -> list[Result]:
+        """Let an xApp that floods only observe, until the operator lets it act again; `facts` go into the audit log."""
+        self.shut_out[xapp] = self._ordered.get(xapp, "")
+        self.note("shut_out", xapp, **facts)
+        guards = self.guards.values()
+        return self._count([r for guard in guards for r in guard.set_autonomy(xapp, Autonomy.OBSERVE, now_ns)])
+
+    def standing(self, node: str, order_id: str) -> Standing:
+        """Which orders the guard of `node` obeys, the last one being `order_id`."""
+        guard = self.guards[node]
+        standing = Standing(node=node, order=order_id, killed=guard.killed, autonomy=guard.autonomy)
+        self._events.append(standing)
+        return standing
+
+    def drop(self, sender: str, reason: str) -> None:
+        """Count a message that cannot even be refused, and note it: of a flood from one sender ever fewer.
+
+        A sender of garbage must fill neither a disk nor the memory that the verdicts are kept in.
+        """
+        self.n_dropped += 1
+        so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
+        if not is_noted(so_far):
+            return
+        facts = {"reason": reason, "dropped_so_far": so_far}
+        self.note("dropped", sender, **facts)
+        log.warning("message_dropped", sender=sender, **facts)
+
+    def note(self, event: str, xapp: str, **facts: object) -> None:
+        """Add an event of the whole host to the audit log."""
+        self.add(AuditRecord(event=event, ran_time_ns=self.port.now_ns, node="", xapp=xapp, facts=facts))
+
+    # What goes out
+
+    def reports_for(self, xapp: str, reports: Sequence[Report]) -> tuple[Report, ...]:
+        """Of these reports, the streams and columns that `xapp` has the right to read."""
+        streams = self.streams[xapp]
+        return tuple(
+            report.only(streams[stream])
+            for report in reports
+            if (stream := (report.node, str(report.level), report.period_ms)) in streams
+        )
+
+    def summary(self, **of_the_pace: Any) -> RunSummary:
+        """What the run came to; a pace adds what it alone knows."""
+        return RunSummary(
+            ran_time_ns=self.port.now_ns,
+            n_reports=self.tally.n_reports,
+            outcomes=dict(sorted(self.tally.outcomes.items())),
+            latencies_ns=self.tally.latencies_ns(),
+            n_dropped=self.n_dropped,
+            **of_the_pace,
+        )
+
+    def _count(self, results: list[Result]) -> list[Result]:
+        """Note results for the counters and the outlets."""
+        self._events += results
+        return results
+
+
+def is_noted(so_far: int) -> bool:
+    """Whether the n-th message of one kind is told: the first 16, then the 32nd, 64th, 128th …"""
+    return so_far <= _NOTED_ONE_BY_ONE or not so_far & (so_far - 1)
