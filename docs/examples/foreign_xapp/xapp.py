@@ -57,6 +57,7 @@ def act(client, report):
         "valid_until_ns": report["ran_time_ns"] + 200_000_000,
         "lease_ms": 300,
         "report_seq": report["seq"],
+        "run": report.get("run", ""),
     }
     client.publish(f"{TOPICS}/act/{NAME}/{report['node']}", json.dumps(batch), qos=1)
 

@@ -117,14 +117,26 @@ def check_targets(verdicts: Verdicts, catalogue: Catalogue) -> None:
                 verdicts.decide(unknown, Status.REFUSED, Cause.NO_TARGET, text)
 
 
-def check_freshness(verdicts: Verdicts, *, now_ns: int, effect_ns: int) -> None:
-    """The batch can take effect in time, and promises nothing for longer than the guard can answer for."""
+def check_freshness(verdicts: Verdicts, *, effect_ns: int, run: str) -> None:
+    """The batch was decided for this run of the host, and can take effect in time.
+
+    Asked before rights and rates: a backlog that comes after a stall costs its xApp nothing but the batches.
+    """
     batch = verdicts.batch
-    lease_ms = batch.lease_ms or 0
-    if batch.valid_until_ns < effect_ns:
+    if run and batch.run != run:
+        theirs = f"run {batch.run!r}" if batch.run else "a run without a name"
+        text = f"decided for {theirs}; this is run {run!r}, in which RAN time began again"
+        verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
+    elif batch.valid_until_ns < effect_ns:
         text = f"valid until {batch.valid_until_ns / 1e9:g} s, would take effect at {effect_ns / 1e9:g} s"
         verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
-    elif batch.valid_until_ns > now_ns + MAX_VALIDITY_NS:
+
+
+def check_promises(verdicts: Verdicts, *, now_ns: int) -> None:
+    """The batch promises nothing for longer than the guard can answer for."""
+    batch = verdicts.batch
+    lease_ms = batch.lease_ms or 0
+    if batch.valid_until_ns > now_ns + MAX_VALIDITY_NS:
         ahead_s = (batch.valid_until_ns - now_ns) / 1e9
         text = f"valid_until lies {ahead_s:g} s ahead; at most {MAX_VALIDITY_NS / 1e9:g} s"
         verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)

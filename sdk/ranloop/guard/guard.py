@@ -61,16 +61,20 @@ class Guard:
         catalogue: The node's own: what it takes, its cells and slices.
         control_delay_ns: From the verdict to the slot where the action takes effect; more than 0.
         slot_ns: Actions take effect at multiples of this.
+        run: Of the host; a batch that was decided for another run is stale. "" for none to compare with.
         audit: Where every verdict and result is noted.
     """
 
-    def __init__(self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: Notes) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: Notes, run: str = ""
+    ) -> None:
         if control_delay_ns <= 0 or slot_ns <= 0:
             raise ValueError(
                 f"control delay {control_delay_ns} ns, slot {slot_ns} ns: both must be more than 0"
             )
         self.catalogue = catalogue
         self.audit = audit
+        self.run = run
         self.killed = False
         self._stopped = False
         self._control_delay_ns = control_delay_ns
@@ -225,6 +229,8 @@ class Guard:
         elif grant.autonomy is Autonomy.OBSERVE:
             verdicts.decide_all(Status.REFUSED, Cause.AUTONOMY, f"{grant.xapp} may only observe")
         if verdicts.n_open:
+            checks.check_freshness(verdicts, effect_ns=effect_ns, run=self.run)
+        if verdicts.n_open:
             checks.check_envelope(verdicts, self.catalogue)
         allowed = checks.check_rights(verdicts, grant, now_ns) if verdicts.n_open else None
         if allowed is None or not verdicts.n_open:
@@ -235,7 +241,7 @@ class Guard:
         keys = verdicts.keys
         conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
         conflicts.check_state(verdicts, keys, table, self.catalogue.slice_min_pct)
-        checks.check_freshness(verdicts, now_ns=now_ns, effect_ns=effect_ns)
+        checks.check_promises(verdicts, now_ns=now_ns)
         verdicts.seal()
         if grant.autonomy is Autonomy.RECOMMEND:
             verdicts.decide_all(Status.RECOMMENDED, Cause.AUTONOMY, f"{grant.xapp} may only recommend")

@@ -104,7 +104,7 @@ class NodeHost:
         if not alive:
             self._sign.withdraw()
             return
-        for catalogue in self.runtime.port.catalogues:
+        for catalogue in self.runtime.catalogues:
             self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
         for node, order_id in self._obeyed.items():
             self._publish_standing(node, order_id)

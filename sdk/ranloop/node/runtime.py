@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,7 +127,8 @@ class NodeRuntime:
         self._ordered: dict[str, str] = {}  # xApp -> id of the order about it that was obeyed last
         self._events: list[Event] = []
         self._open: dict[str, _Open] = {}  # node -> change under way
-        self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in port.catalogues}
+        self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
+        self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
 
     def _guard(self, catalogue: Catalogue, limits: None) -> Guard:
         if not topics.is_topic_level(catalogue.node):
@@ -139,6 +140,7 @@ class NodeRuntime:
             control_delay_ns=round(catalogue.control_delay_ms * _NS_PER_MS),
             slot_ns=self.port.slot_ns,
             audit=self,
+            run=self.run,
         )
 
     def add(self, record: AuditRecord) -> None:
@@ -163,7 +165,7 @@ class NodeRuntime:
         Raises:
             NodeError: It reads a stream that no node here offers. Nothing has changed then.
         """
-        streams = readable(name, registration.rights, self.port.catalogues)
+        streams = readable(name, registration.rights, self.catalogues)
         rights, autonomy = registration.rights, registration.autonomy
         results: list[Result] = []
         for guard in self.guards.values():
@@ -219,7 +221,7 @@ class NodeRuntime:
         applied_ns = self.tally.took("apply", moved_ns)
         reports: Sequence[Report] = ()
         if now_ns == report_ns:
-            reports = self.port.reports(self.wanted)
+            reports = [replace(report, run=self.run) for report in self.port.reports(self.wanted)]
             self._events += reports
             self.tally.took("report", applied_ns)
         return Moment(now_ns, reports, results, self.timers.due(now_ns))

@@ -56,6 +56,7 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
         "atomic": batch.atomic,
         "models": batch.models,
         "report_seq": batch.report_seq,
+        "run": batch.run,
         "stamps": dict(batch.stamps),
     }
     return json_line(header) + block.tobytes()
@@ -98,6 +99,7 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
         atomic=header["atomic"],
         models=tuple(header["models"]),
         report_seq=header["report_seq"],
+        run=header.get("run", ""),
         stamps=MappingProxyType(header["stamps"]),
     )
 

@@ -86,6 +86,7 @@ def encode_catalogue(catalogue: Catalogue) -> bytes:
             "slices": catalogue.slices,
             "slice_min_pct": catalogue.slice_min_pct,
             "control_delay_ms": catalogue.control_delay_ms,
+            "run": catalogue.run,
         }
     )
 
@@ -109,6 +110,7 @@ def decode_catalogue(payload: bytes) -> Catalogue:
         slices=MappingProxyType(header["slices"]),
         slice_min_pct=MappingProxyType(header.get("slice_min_pct", {})),
         control_delay_ms=header["control_delay_ms"],
+        run=header.get("run", ""),
     )
 
 

@@ -26,6 +26,7 @@ from ranloop.wire.headers import (
     Models,
     Name,
     ReportSeq,
+    Run,
     Signed,
     Stamps,
     Text,
@@ -90,6 +91,7 @@ class ReportForm(TypedDict):
 
     v: Version
     node: Topic
+    run: NotRequired[Annotated[Run, Field(description="Of the host; an action batch repeats it.")]]
     level: Level
     period_ms: Milliseconds
     seq: Annotated[
@@ -132,6 +134,12 @@ class ActionForm(TypedDict):
     atomic: NotRequired[Annotated[bool, Field(description="All targets or none; false if left out.")]]
     models: NotRequired[Models]
     report_seq: NotRequired[Annotated[ReportSeq, Field(description="Of the report it rests on; -1 is none.")]]
+    run: NotRequired[
+        Annotated[
+            Run,
+            Field(description="Of the host, from its reports or its catalogue; another run's is refused."),
+        ]
+    ]
     stamps: NotRequired[Stamps]
 
 

@@ -28,6 +28,7 @@ Name = Annotated[
     str, Field(pattern=r"^[!-~]{1,128}$")
 ]  # a measurement, action, column or id: printable, no blanks
 Label = Annotated[str, Field(max_length=256)]
+Run = Annotated[str, Field(pattern=r"^[!-~]{0,64}$")]  # of a host; "" where nobody asks
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Signed = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
@@ -55,6 +56,7 @@ class ReportHeader(TypedDict):
 
     v: Version
     node: Topic
+    run: NotRequired[Run]
     level: Level
     period_ms: Milliseconds
     rows: Rows
@@ -81,6 +83,7 @@ class ActionHeader(TypedDict):
     atomic: bool
     models: Models
     report_seq: ReportSeq
+    run: NotRequired[Run]
     stamps: Stamps
 
 
@@ -112,6 +115,7 @@ class CatalogueHeader(TypedDict):
     slices: Labels
     slice_min_pct: NotRequired[Shares]
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
+    run: NotRequired[Run]
 
 
 @with_config(_HEADER)

@@ -66,6 +66,7 @@ class Report:
         names: Catalogue names of the measurement columns.
         block: Shape [n_rows, len(ids) + len(names)], float32, catalogue units, NaN = no value.
         labels: Id column -> {dense id: the node's own opaque name}; best a `Labels`.
+        run: Of the host, another text at each start; "" where nobody asks.
         stamps: Stage -> monotonic clock in nanoseconds, for latency breakdowns only.
     """
 
@@ -78,6 +79,7 @@ class Report:
     names: tuple[str, ...]
     block: F32
     labels: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    run: str = ""
     stamps: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -145,6 +147,7 @@ class ActionBatch:
         atomic: All targets or none, judged as the state after the whole change.
         models: "name@hash" of each model that had a part in the decision, for the audit log.
         report_seq: Sequence number of the report that the decision rests on, -1 if none.
+        run: Run of the host that the decision was made for: RAN time begins at 0 again in the next.
         stamps: As in `Report`, continued.
     """
 
@@ -158,6 +161,7 @@ class ActionBatch:
     atomic: bool = False
     models: tuple[str, ...] = ()
     report_seq: int = -1
+    run: str = ""
     stamps: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -243,6 +247,7 @@ class Catalogue:
         slice_min_pct: Dense slice id -> minimum share that the node's own configuration guarantees the slice in each of
             its cells, in percent; 0 where it is missing.
         control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
+        run: As in `Report`.
     """
 
     node: str
@@ -253,6 +258,7 @@ class Catalogue:
     slices: Mapping[int, str] = field(default_factory=dict)
     slice_min_pct: Mapping[int, float] = field(default_factory=dict)
     control_delay_ms: float = 10.0
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ def _report_form(report: Report) -> dict[str, Any]:
     return {
         "v": WIRE_VERSION,
         "node": report.node,
+        "run": report.run,
         "level": report.level,
         "period_ms": report.period_ms,
         "seq": report.seq,
@@ -107,6 +108,7 @@ def _action_form(batch: ActionBatch) -> dict[str, Any]:
         "atomic": batch.atomic,
         "models": batch.models,
         "report_seq": batch.report_seq,
+        "run": batch.run,
         "stamps": dict(batch.stamps),
     }
 
@@ -256,6 +258,7 @@ def _report(form: forms.ReportForm) -> Report:
         names=names,
         block=_table([*ids, *form["values"].values()], [*ID_COLUMNS[level], *names], "report"),
         labels=Labels(form["labels"]),
+        run=form.get("run", ""),
         stamps=MappingProxyType(form.get("stamps", {})),
     )
 
@@ -282,6 +285,7 @@ def _action_batch(form: forms.ActionForm) -> ActionBatch:
         atomic=form.get("atomic", False),
         models=tuple(form.get("models", ())),
         report_seq=form.get("report_seq", -1),
+        run=form.get("run", ""),
         stamps=MappingProxyType(form.get("stamps", {})),
     )
 

@@ -41,7 +41,7 @@ _PREFIX_BYTES = 96
 # Width of a row's ids in bytes -> a type that takes them in one go: copying wide items is cheaper than short rows.
 _ROW_OF_IDS: dict[int, np.dtype[Any]] = {4: np.dtype("<u4"), 8: np.dtype("<u8"), 16: np.dtype("<c16")}
 
-_Key = tuple[str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
+_Key = tuple[str, str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +50,7 @@ class _Stream:
 
     header: bytes  # its newline included
     node: str
+    run: str
     level: Level
     period_ms: int
     ids: tuple[str, ...]
@@ -83,7 +84,8 @@ _streams: dict[bytes, _Stream] = {}
 
 def encode_report(report: Report) -> bytes:
     block, stamps = report.block, report.stamps
-    key = (report.node, report.level, report.period_ms, report.ids, report.names, block.shape, tuple(stamps))
+    head = report.node, report.run, report.level, report.period_ms
+    key = (*head, report.ids, report.names, block.shape, tuple(stamps))
     known = _headers.get(key)
     # `Labels` are known by identity. Other mappings are compared: what their owner changed in place is sent anew.
     if known is None or (known[0] is not report.labels and known[0] != report.labels):
@@ -102,13 +104,20 @@ def encode_report(report: Report) -> bytes:
 
 def _remember(key: _Key, labels: Mapping[str, Mapping[int, str]]) -> tuple[Labels, bytes, Struct]:
     """The header of a stream, checked once by the decoder's own rules."""
-    node, level, period_ms, ids, names, shape, stamps = key
+    node, run, level, period_ms, ids, names, shape, stamps = key
     if len(shape) != 2 or shape[1] != len(ids) + len(names):
         raise ValueError(
             f"a report with {len(ids)} id columns and {len(names)} measurements has a block {shape}"
         )
     kept = labels if isinstance(labels, Labels) else Labels(labels)
-    header = {"v": WIRE_VERSION, "level": level, "period_ms": period_ms, "rows": shape[0], "node": node}
+    header = {
+        "v": WIRE_VERSION,
+        "level": level,
+        "period_ms": period_ms,
+        "rows": shape[0],
+        "node": node,
+        "run": run,
+    }
     line = json_line(header | {"stamps": stamps, "ids": ids, "names": names, "labels": kept})
     try:
         stream = _read_header(line)
@@ -156,6 +165,7 @@ def decode_report(payload: bytes) -> Report:
     draft.names = stream.names
     draft.block = block
     draft.labels = stream.labels
+    draft.run = stream.run
     draft.stamps = MappingProxyType(dict(zip(stream.stamps, counters[2:])))  # noqa: B905 as many as the struct has
     draft.__class__ = Report
     report: Report = draft
@@ -199,6 +209,7 @@ def _read_header(line: bytes) -> _Stream:
     return _Stream(
         header=line,
         node=header["node"],
+        run=header.get("run", ""),
         level=header["level"],
         period_ms=header["period_ms"],
         ids=ids,

@@ -62,6 +62,7 @@ class Instance:
         self.run = new_run()  # how a host notices a restart
         self._incarnation = incarnation
         self._seq = 0
+        self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         places = self.manifest.model_folders(package.folder, models or {})
         loaded = {name: load_model(folder) for name, folder in places.items()}
         self.app.bind(loaded, self.manifest.effective_settings(settings or {}))
@@ -73,6 +74,7 @@ class Instance:
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; whatever the user's code raises passes through."""
+        self.runs[report.node] = report.run
         batches: list[ActionBatch] = []
         for handler in self.app.report_handlers:
             if handler.level == report.level and handler.every_ms == report.period_ms:
@@ -174,6 +176,7 @@ class Instance:
             atomic=request.atomic,
             models=models,
             report_seq=report.seq if report else -1,
+            run=self.runs.get(request.node or node, ""),
             stamps=report.stamps if report else {},
         )
 

@@ -36,6 +36,7 @@ def batch() -> Callable[..., ActionBatch]:
         valid_until_ns: int = 1_000 * MS,
         lease_ms: int | None = None,
         atomic: bool = False,
+        run: str = "",
     ) -> ActionBatch:
         seq = next(counter)
         return ActionBatch(
@@ -47,6 +48,7 @@ def batch() -> Callable[..., ActionBatch]:
             valid_until_ns=valid_until_ns,
             lease_ms=lease_ms,
             atomic=atomic,
+            run=run,
         )
 
     return make

@@ -32,6 +32,7 @@ untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 topics = st.from_regex(r"[a-z0-9_-]{1,64}", fullmatch=True)
 names = st.from_regex(r"[!-~]{1,40}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8"), max_size=60)
+runs = st.from_regex(r"[!-~]{0,64}", fullmatch=True)
 counts = st.integers(0, 2**63 - 1)
 ids = st.integers(0, MAX_ID - 1)
 stamps = st.dictionaries(names, st.integers(-(2**63), 2**63 - 1), max_size=4)
@@ -58,6 +59,7 @@ def reports(draw: st.DrawFn) -> Report:
         names=measured,
         block=block,
         labels=draw(st.dictionaries(st.sampled_from(ID_COLUMNS[level]), labels, max_size=2)),
+        run=draw(runs),
         stamps=draw(stamps),
     )
 
@@ -85,6 +87,7 @@ def batches(draw: st.DrawFn) -> ActionBatch:
         atomic=draw(st.booleans()),
         models=tuple(draw(st.lists(texts, max_size=2))),
         report_seq=draw(st.integers(-1, 2**63 - 1)),
+        run=draw(runs),
         stamps=draw(stamps),
     )
 

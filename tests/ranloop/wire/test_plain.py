@@ -35,6 +35,7 @@ def test_a_report_is_one_object_with_columns() -> None:
     assert json.loads(encode_json(samples.report())) == {
         "v": 1,
         "node": "gnb-1",
+        "run": "",
         "level": "ue",
         "period_ms": 100,
         "seq": 4,

@@ -66,6 +66,7 @@ def test_a_report_is_a_line_that_a_person_can_read_then_counters_and_one_block()
         "period_ms": 100,
         "rows": 2,
         "node": "gnb-1",
+        "run": "",
         "stamps": ["counted"],
         "ids": ["ue", "cell"],
         "names": ["DRB.UEThpDl", "CQI"],

@@ -133,6 +133,8 @@ def test_a_schema_never_refuses_what_the_decoder_reads(kind: str) -> None:
         ("result", ["causes", 1], ["range"]),
         ("order", ["autonomy"], "rule"),
         ("catalogue", ["control_delay_ms"], 0),
+        ("catalogue", ["run"], "r" * 65),
+        ("action_batch", ["run"], "a b"),
         ("step", ["reports", 0, "ids", "ue", 0], -1),
         ("answer", ["batches", 0, "parameters"], {}),
     ],
@@ -144,7 +146,7 @@ def test_what_a_schema_refuses_the_decoder_refuses(kind: str, path: list[Any], v
     assert not decodes(kind, mutant)
 
 
-@pytest.mark.parametrize("left_out", ["lease_ms", "atomic", "models", "report_seq", "stamps"])
+@pytest.mark.parametrize("left_out", ["lease_ms", "atomic", "models", "report_seq", "run", "stamps"])
 def test_what_has_a_default_may_be_left_out(left_out: str) -> None:
     said = {key: value for key, value in VALID["action_batch"].items() if key != left_out}
     schema_of("action_batch").validate(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,13 @@ def test_action_ids_never_repeat(instance: Instance) -> None:
     ids = [batch.id for seq in range(3) for batch in instance.on_report(make_report({"CQI": [5]}, seq=seq))]
     assert len(set(ids)) == 6
     assert ids[0] == "both-run7-1"
+
+
+def test_an_action_carries_the_run_that_the_reports_of_its_node_carry(instance: Instance) -> None:
+    def run_of(seq: int, run: str) -> str:
+        return instance.on_report(dataclasses.replace(make_report({"CQI": [5]}, seq=seq), run=run))[0].run
+
+    assert (run_of(0, "first"), run_of(1, "first"), run_of(0, "second")) == ("first", "first", "second")
 
 
 def test_an_action_without_targets_is_not_sent(instance: Instance) -> None:
