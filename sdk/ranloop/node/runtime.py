@@ -352,7 +352,9 @@ class NodeRuntime:
         self.shut_out[xapp] = self._ordered.get(xapp, "")
         self.note("shut_out", xapp, **facts)
         guards = self.guards.values()
-        return self._count([r for guard in guards for r in guard.set_autonomy(xapp, Autonomy.OBSERVE, now_ns)])
+        return self._count(
+            [r for guard in guards for r in guard.set_autonomy(xapp, Autonomy.OBSERVE, now_ns)]
+        )
 
     def standing(self, node: str, order_id: str) -> Standing:
         """Which orders the guard of `node` obeys, the last one being `order_id`."""

@@ -29,7 +29,6 @@ log = structlog.get_logger(__name__)
 QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
 QUARANTINE_S = 30.0
 SILENT_S = 30.0  # and three report periods without a report: the node is gone
-LAST_ANSWERS_S = 2.0  # an xApp that leaves waits so long for the answers to what it has asked
 _TURN_S = 0.1
 
 
@@ -62,9 +61,23 @@ class _Pending:
 
 
 class LiveRunner:
-    """Ties one `Instance` to one bus in real time."""
+    """Ties one `Instance` to one bus in real time.
 
-    def __init__(self, instance: Instance, bus: Bus, *, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        instance: The xApp.
+        bus: Polled by `run`.
+        clock: Seconds, monotonic.
+        patience_s: How long an xApp that leaves waits for the answers to what it has asked.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        bus: Bus,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = 2.0,
+    ) -> None:
         self.instance = instance
         self.stats = LiveStats()
         self._bus = bus
@@ -79,7 +92,7 @@ class LiveRunner:
         slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
         self._silent_after_s = SILENT_S + 3 * slowest_ms / 1e3
         self._pending: dict[str, _Pending] = {}
-        self._leaving = False
+        self._leaving, self._patience_s = False, patience_s
         self._failed_in_a_row = 0
         self._resting_until = float("-inf")
         self._reconnects = bus.stats.reconnects
@@ -116,7 +129,7 @@ class LiveRunner:
         for subscription in self._subscriptions:
             subscription.cancel()
         self._leaving = True
-        give_up_s = time.monotonic() + LAST_ANSWERS_S
+        give_up_s = time.monotonic() + self._patience_s
         while self._pending and (left_s := give_up_s - time.monotonic()) > 0:
             self._bus.poll(left_s)
         for pending in list(self._pending.values()):

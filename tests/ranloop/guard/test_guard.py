@@ -568,9 +568,35 @@ def test_a_control_delay_of_zero_is_refused() -> None:
         Guard(NODE, control_delay_ns=0, slot_ns=SLOT_NS, audit=AuditLog())
 
 
-def test_registering_twice_is_a_mistake(guard: Guard) -> None:
-    with pytest.raises(ValueError, match="registered already"):
-        guard.register("a", EVERYTHING)
+def test_an_xapp_that_is_admitted_anew_has_the_new_rights_and_keeps_what_it_holds(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    assert judge(guard, batch(SetUeWeight(ue=[4], weight=2))) is None
+    guard.register("a", Rights(streams=EVERYTHING.streams), priority=7)
+    (change,) = guard.due(EFFECT_NS)
+    (result,) = guard.settle(change, change.action.parameters(), EFFECT_NS)
+    assert result.count(Status.APPLIED) == 1
+    refused = guard.submit(batch(SetUeWeight(ue=[5], weight=2)), sender="a", now_ns=EFFECT_NS)
+    assert refused is not None
+    assert refused.causes[1][0] is Cause.NOT_PERMITTED
+
+
+def test_a_dismissed_xapp_is_refused_and_what_it_holds_ends(guard: Guard, batch: BatchFactory) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2)))
+    (change,) = guard.due(EFFECT_NS)
+    guard.settle(change, change.action.parameters(), EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[6], weight=2)), now_ns=EFFECT_NS)
+    (waiting,) = guard.dismiss("a", EFFECT_NS)
+    assert waiting.causes[1] == (Cause.NOT_PERMITTED, "the operator dismissed the xApp")
+    (change,) = guard.due(EFFECT_NS)
+    assert change.action == SetUeWeight(ue=[4], weight=1)
+    (ended,) = guard.settle(change, change.action.parameters(), EFFECT_NS)
+    assert (ended.count(Status.ENDED), ended.causes[1][0]) == (1, Cause.NOT_PERMITTED)
+    refused = guard.submit(batch(SetUeWeight(ue=[5], weight=2)), sender="a", now_ns=EFFECT_NS)
+    assert refused is not None
+    assert refused.causes[1] == (Cause.IDENTITY, "a is not registered at site-1")
+    with pytest.raises(VocabularyError):
+        guard.set_autonomy("a", Autonomy.ACT, EFFECT_NS)
 
 
 def test_an_atomic_batch_that_fails_keeps_what_took_effect_meanwhile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ranloop.guard import Autonomy, Change, Guard
+from ranloop.guard import AuditLog, Autonomy, Change, Guard
 from ranloop.guard.unconfirmed import TRIES
 from ranloop.vocabulary import Handover, SetSliceQuota, SetUeWeight
 from ranloop.wire.messages import ActionBatch, Cause, Result, Status
@@ -158,6 +158,7 @@ def test_a_default_that_does_not_arrive_is_handed_out_again_later_and_later_and_
         assert change.action == SetUeWeight(ue=[4], weight=1)
         assert guard.lose(change, now_ns) == []  # the xApp knows already
     assert guard.next_event_ns() is None
+    assert isinstance(guard.audit, AuditLog)
     assert [record.event for record in guard.audit][-TRIES:].count("given_up") == 1
 
 

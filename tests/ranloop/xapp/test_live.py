@@ -21,7 +21,7 @@ from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_action_batch, decode_presence, encode
-from ranloop.wire.messages import ActionBatch, Cause, Presence, Report, Result, Status
+from ranloop.wire.messages import ActionBatch, Cause, Presence, Report, Result, Status, Step
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import QUARANTINE_AFTER, QUARANTINE_S, LiveRunner
 from ranloop.xapp.loader import load_package
@@ -31,12 +31,15 @@ APP = """
 from ranloop import Report, Request, SetUeWeight, XApp
 
 app = XApp()
-seen, ends, wanted = [], [], []
+seen, ends, wanted, columns, slow = [], [], [], [], []
 
 
 @app.on_report("DRB.UEThpDl")
 def act(report):
     seen.append(report.seq)
+    columns.append(report.names)
+    if slow:
+        slow.pop()()
     rate = report["DRB.UEThpDl"][0]
     if rate == 13:
         raise RuntimeError("thirteen")
@@ -133,6 +136,7 @@ class Setup:
         self.bus, self.others = open_bus(url, name="live"), open_bus(url, name="node")
         self.batches: list[ActionBatch] = []
         self.wall = Wall()
+        self.run = "1"
         self.others.subscribe(
             topics.act("live", "+"),
             lambda _, payload: self.batches.append(decode_action_batch(payload)),
@@ -140,7 +144,7 @@ class Setup:
         )
         self.catalogue = ToyWorld().catalogues[0]
         self.say(topics.catalogue("toy-1"), encode(self.catalogue), retain=True)
-        self.runner = LiveRunner(self.instance, self.bus, clock=self.wall)
+        self.runner = LiveRunner(self.instance, self.bus, clock=self.wall, patience_s=0.05)
         self.bus.poll()
 
     def app(self, name: str) -> list[Any]:
@@ -151,8 +155,9 @@ class Setup:
         self.others.publish(topic, payload, retain=retain)
 
     def send(self, seq: int, rate: float = 0.0, *, period_ms: int = 100) -> None:
-        """Publish a report; the runner does not look yet."""
+        """Publish a report of this run; the runner does not look yet."""
         report = make_report({"DRB.UEThpDl": [rate]}, node="toy-1", seq=seq, period_ms=period_ms)
+        report = replace(report, run=self.run)
         self.say(topics.report("toy-1", "ue", period_ms), encode(report))
 
     def hear(self) -> None:
@@ -197,7 +202,7 @@ def test_a_node_that_lacks_a_measurement_is_not_joined_and_the_log_says_what(liv
     with capture_logs() as logs:
         live.hear()
     assert [(line["event"], line["lacks"]) for line in logs] == [
-        ("node_does_not_fit", ["DRB.UEThpDl at level ue"])
+        ("node_does_not_fit", ["toy-2 does not measure DRB.UEThpDl per ue; it has CQI"])
     ]
     live.say(topics.report("toy-2", "ue", 100), encode(make_report({"DRB.UEThpDl": [0]}, node="toy-2")))
     live.hear()
@@ -299,6 +304,7 @@ def test_an_action_for_a_node_that_is_not_there_ends_unknown(live: Setup) -> Non
 
 def test_a_node_that_starts_anew_ends_what_was_asked_before_and_loses_no_report(live: Setup) -> None:
     live.report(50, 1)
+    live.run = "2"
     with capture_logs() as logs:
         live.report(0, 1)
     live.report(1)
@@ -315,6 +321,7 @@ def test_after_a_nodes_restart_its_other_streams_end_nothing_that_was_asked_sinc
     live.report(50)
     live.send(5, period_ms=1000)
     live.hear()
+    live.run = "2"
     with capture_logs() as logs:
         live.report(0)  # the node was started anew,
         live.report(9, 1)  # and is asked at 1 s,
@@ -337,6 +344,19 @@ def test_what_is_still_open_when_the_xapp_leaves_ends_unknown(live: Setup) -> No
     assert stats.results[Status.UNKNOWN] == 2
     assert [text for _, _, (_, text) in live.app("ends")] == ["the xApp left before the answer"]
     assert alive == [True, False]
+
+
+def test_an_xapp_that_leaves_decides_nothing_more_and_hears_the_answers_to_what_it_decided(
+    live: Setup,
+) -> None:
+    live.report(0, 1)
+    live.send(1, 1)  # comes when the xApp is about to leave
+    live.say(topics.result("live", "toy-1"), encode(result_of(live.batches[0])))
+    (stop := threading.Event()).set()
+    stats = live.runner.run(stop)
+    live.others.poll()
+    assert (live.app("seen"), len(live.batches)) == ([0], 1)
+    assert +stats.results == {Status.APPLIED: 2}
 
 
 def test_a_node_that_is_late_is_not_given_up_yet(live: Setup) -> None:
@@ -425,25 +445,62 @@ def test_a_raising_result_handler_does_not_lose_the_count(live: Setup) -> None:
     assert live.app("seen") == [0, 1]
 
 
-def test_a_timer_fires_once_a_period_and_does_not_catch_up(live: Setup) -> None:
-    live.wall.tick_s = 0.05
-    live.runner.run(threading.Event(), duration_s=3.5)
-    assert live.app("seen") == ["beat"] * 3
-    live.wall.now_s += 50.0
-    live.runner.run(threading.Event(), duration_s=0.5)
-    assert live.app("seen") == ["beat"] * 4
+def tick(live: Setup, step: int, ran_time_ns: int, timer: str = "beat") -> bytes:
+    """Have the host say that a timer is due."""
+    payload = encode(Step(host="h", step=step, ran_time_ns=ran_time_ns, timers=(timer,)))
+    live.say(topics.step("h", "live"), payload)
+    live.hear()
+    return payload
 
 
-def test_what_a_timer_wants_is_valid_by_the_clock_of_the_node_it_goes_to(live: Setup) -> None:
+def test_a_timer_runs_when_the_host_says_so_and_once_however_often_the_broker_delivers(live: Setup) -> None:
+    payload = tick(live, 0, 1_000_000_000)
+    live.say(topics.step("h", "live"), payload)
+    live.hear()
+    assert live.app("seen") == ["beat"]
+    tick(live, 1, 2_000_000_000)
+    assert live.app("seen") == ["beat", "beat"]
+
+
+def test_what_a_timer_wants_is_valid_by_the_hosts_ran_time(live: Setup) -> None:
     live.report(99)  # RAN time 10 s; the clock on the wall says something else
-    request = Request(action=SetUeWeight(ue=[0], weight=2.0), node="toy-1")
-    live.app("wanted").append(request)
-    live.wall.tick_s = 0.05
-    live.runner.run(threading.Event(), duration_s=1.5)
-    live.others.poll()
-    assert [batch.valid_until_ns for batch in live.batches] == [
-        12_000_000_000
-    ]  # two periods of the timer later
+    live.app("wanted").append(Request(action=SetUeWeight(ue=[0], weight=2.0), node="toy-1"))
+    tick(live, 0, 11_000_000_000)
+    (batch,) = live.batches
+    assert (batch.valid_until_ns, batch.run) == (13_000_000_000, "1")  # two periods of the timer later
+
+
+def test_a_timer_that_the_xapp_has_not_is_counted(live: Setup) -> None:
+    tick(live, 0, 1_000_000_000, timer="tock")
+    assert (live.runner.stats.malformed, live.app("seen")) == (1, [])
+
+
+def test_a_late_copy_of_a_report_is_counted_and_no_restart(live: Setup) -> None:
+    with capture_logs() as logs:
+        for seq in (5, 6, 5, 6, 7):
+            live.report(seq)
+    assert (live.app("seen"), live.runner.stats.late, live.runner.stats.missed) == ([5, 6, 7], 2, 0)
+    assert logs == []
+
+
+def test_a_handler_sees_the_columns_of_its_manifest_and_no_others(live: Setup) -> None:
+    wide = make_report({"CQI": [3], "DRB.UEThpDl": [1]}, node="toy-1")
+    live.say(topics.report("toy-1", "ue", 100), encode(replace(wide, run="1")))
+    live.hear()
+    assert live.app("columns") == [("DRB.UEThpDl",)]
+
+
+def test_a_slow_handler_is_told_as_such_and_no_node_is_blamed(live: Setup) -> None:
+    live.report(0, 1)
+    live.app("slow").append(lambda: setattr(live.wall, "now_s", live.wall.now_s + 40.0))
+    with capture_logs() as logs:
+        live.report(1)
+        live.wall.tick_s = 0.001
+        live.runner.run(threading.Event(), duration_s=0.1)
+    slow = [line for line in logs if line["event"] == "handler_slow"]
+    assert [(line["took_s"], line["period_ms"]) for line in slow] == [(40.0, 100)]
+    assert "no_reports" not in [line["event"] for line in logs]
+    assert [text for _, _, (_, text) in live.app("ends")] == ["the xApp left before the answer"]
 
 
 # Foreign bytes
