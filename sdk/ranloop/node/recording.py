@@ -1,275 +1,229 @@
-"""Recorded runs: a folder of columns that can be replayed, or read with NumPy alone.
+"""Records a run as a folder of Parquet files, written while the run goes on, that any tool for tables reads.
 
-    recording.json                     what was recorded: nodes, streams, slot length
-    <node>.<level>.<period ms>.npz     one stream: seq [k], ran_time_ns [k], first_row [k + 1], block [rows, columns],
-                                       labels [k]: index into the manifest's table of that stream
+    recording.json                     format, slot length and catalogues of the run, and whether it was closed
+    <node>.<level>.<period>ms/         one folder per stream
+        000000.parquet                 one part: a minute of RAN time, or `PART_ROWS` rows if these are fewer
 
-The rows of report i are block[first_row[i] : first_row[i + 1]]. What is left out: results and stamps; the audit log
-has the former.
+A part has one row per target and report. Its columns are `node`, `seq`, `ran_time_ns`, the id columns of the level, the
+node's own names of these ids (`ue_name`), and the measurements by their catalogue names; no value is null. Reports
+without a target have no row: their counters stand in the metadata of the part. Results and stamps are left out; the
+audit log has the former. docs/decisions/0017-recordings-are-parquet.md says why.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from ranloop.closing import Closing
-from ranloop.errors import NodeError, WireError
+from ranloop.errors import MissingExtraError, NodeError
 from ranloop.node.port import NodePort
-from ranloop.vocabulary import ID_COLUMNS, LEVELS, Level
-from ranloop.wire.codec import decode_catalogue, encode
-from ranloop.wire.messages import F32, Catalogue, Report
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import Report
+
+log = structlog.get_logger(__name__)
 
 MANIFEST = "recording.json"
-_FORMAT = 1
-_ARRAYS = ("seq", "ran_time_ns", "first_row", "block", "labels")
-# What zipfile, zlib and NumPy raise about bytes that are not what they should be.
-_NO_ARRAYS = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
+FORMAT = 2  # 1 was .npz files
+EMPTY_KEY = (
+    b"ranloop.empty"  # of a part's metadata: JSON, [[seq, ran_time_ns], ...] of the reports without a row
 )
-# And JSON, about a manifest whose entries are missing or of another kind.
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, WireError)
-Labels = Mapping[str, Mapping[int, str]]
+WITHOUT_NAMES = ("five_qi",)  # the id columns that are numbers for people, too
+PART_ROWS = 1 << 16
+PART_NS = 60_000_000_000
+MAX_BYTES = 4 << 30
+
+
+def parquet() -> tuple[Any, Any]:
+    """`pyarrow` and `pyarrow.parquet`, imported here because they take 0.1 s.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("a recording", "record") from error
+    return pyarrow, pyarrow.parquet
+
+
+def stream_folder(node: str, level: str, period_ms: int) -> str:
+    """Name of the folder of a stream; a node's name has no dot."""
+    return f"{node}.{level}.{period_ms}ms"
 
 
 @dataclass(slots=True, eq=False)
-class _Columns:
-    """One stream while it is being recorded; its labels change rarely, so each state of them is kept once."""
+class _Part:
+    """The reports of one stream that are not written yet: with the same columns, and one name per id."""
 
     first: Report
     reports: list[Report] = field(default_factory=list)
-    label_states: list[Labels] = field(default_factory=list)
-    label_of_report: list[int] = field(default_factory=list)
+    n_rows: int = 0
+    names: dict[str, dict[int, str]] = field(default_factory=dict)  # id column -> {dense id: name}
+    _labels: Mapping[str, Mapping[int, str]] | None = None
 
-    def add(self, report: Report) -> None:
-        if not self.label_states or self.label_states[-1] != report.labels:
-            self.label_states.append(report.labels)
+    def add(self, report: Report) -> bool:
+        """Take `report`, or return False: it begins another part."""
+        if (
+            report.names != self.first.names
+            or report.ran_time_ns - self.first.ran_time_ns >= PART_NS
+            or self.n_rows + len(report) > max(PART_ROWS, len(self.first))
+            or not self._learn(report.labels)
+        ):
+            return False
         self.reports.append(report)
-        self.label_of_report.append(len(self.label_states) - 1)
+        self.n_rows += len(report)
+        return True
+
+    def _learn(self, labels: Mapping[str, Mapping[int, str]]) -> bool:
+        """Add `labels` to the names, unless an id has another name there."""
+        if labels is self._labels:
+            return True
+        fresh = {
+            column: dict(names.items() - self.names.get(column, {}).items())
+            for column, names in labels.items()
+        }
+        if any(names.keys() & self.names.get(column, {}).keys() for column, names in fresh.items()):
+            return False
+        for column, names in fresh.items():
+            self.names.setdefault(column, {}).update(names)
+        self._labels = labels
+        return True
+
+    def table(self) -> Any:
+        """The part as a `pyarrow.Table`."""
+        pa, _ = parquet()
+        ids, names = self.first.ids, self.first.names
+        block = np.concatenate([report.block for report in self.reports])
+        n_rows = [len(report) for report in self.reports]
+        columns: dict[str, Any] = {
+            "node": pa.repeat(self.first.node, len(block)),
+            "seq": np.repeat(np.array([report.seq for report in self.reports], np.int64), n_rows),
+            "ran_time_ns": np.repeat(
+                np.array([report.ran_time_ns for report in self.reports], np.int64), n_rows
+            ),
+        }
+        columns |= {column: block[:, i].astype(np.int32) for i, column in enumerate(ids)}
+        for column in ids:
+            if column not in WITHOUT_NAMES:
+                known, place = np.unique(columns[column], return_inverse=True)
+                spelt = self.names.get(column, {})
+                columns[f"{column}_name"] = pa.array(
+                    [spelt.get(dense) for dense in known.tolist()], pa.string()
+                ).take(pa.array(place))
+        for i, name in enumerate(names, len(ids)):
+            values = np.ascontiguousarray(block[:, i])
+            columns[name] = pa.array(values, mask=np.isnan(values))
+        empty = [[report.seq, report.ran_time_ns] for report in self.reports if not len(report)]
+        return pa.table(columns, metadata={EMPTY_KEY: json.dumps(empty)})
 
 
 class Recorder(Closing):
-    """An observer that keeps every report of a run in memory, and writes the folder when it is closed.
+    """An outlet that keeps every report of a run, in memory for a minute of RAN time at most.
 
-    210 UEs with a dozen measurements every 100 ms come to 0.1 MB per second of RAN time, so it is for runs of a known length.
+    A crash loses that minute. A part that cannot be written, because the disk is full, is lost, logged and counted;
+    the next one is tried again.
 
     Args:
         folder: Made if it does not exist; it must not hold a recording yet.
         world: Whose run it is.
+        max_bytes: Of all parts. Beyond it the oldest part is deleted, which is logged once and told by a replay.
 
     Raises:
         NodeError: The folder cannot be written, or holds a recording.
+        MissingExtraError: pyarrow is not installed.
     """
 
-    def __init__(self, folder: Path, world: NodePort) -> None:
+    def __init__(self, folder: Path, world: NodePort, *, max_bytes: int = MAX_BYTES) -> None:
+        _, self._pq = parquet()
         if (folder / MANIFEST).exists():
             raise NodeError(f"{folder} holds a recording already; choose another folder")
+        self._folder, self._max_bytes = folder, max_bytes
+        self._facts: dict[str, object] = {
+            "format": FORMAT,
+            "slot_ns": world.slot_ns,
+            "catalogues": [json.loads(encode(catalogue)) for catalogue in world.catalogues],
+        }
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass  # a folder that cannot be written is told now, not after the run
+            self._write_manifest(closed=False)
         except OSError as error:
             raise NodeError(f"{folder}: cannot be written: {error.strerror}") from error
-        self._folder = folder
-        self._world = world
-        self._streams: dict[tuple[str, str, int], _Columns] = {}
+        self._parts: dict[tuple[str, str, int], _Part] = {}
+        self._n_begun: dict[str, int] = {}  # folder of a stream -> parts so far
+        self._written: deque[tuple[Path, int]] = deque()  # with their sizes, oldest first
+        self._n_bytes = 0
+        self.n_deleted = 0  # parts
+        self.n_lost = 0  # reports
 
     def take(self, event: object) -> None:
-        """Keep a report; nothing else is recorded."""
-        if isinstance(event, Report):
-            report = event
-            stream = (report.node, str(report.level), report.period_ms)
-            columns = self._streams.setdefault(stream, _Columns(report))
-            if report.names != columns.first.names:
-                raise ValueError(f"the columns of {stream} changed in the middle of the run")
-            columns.add(report)
+        """Keep `event` if it is a report."""
+        if not isinstance(event, Report):
+            return
+        stream = (event.node, str(event.level), event.period_ms)
+        part = self._parts.get(stream)
+        if part is None or not part.add(event):
+            if part is not None:
+                self._write(part)
+            self._parts[stream] = part = _Part(event)
+            part.add(event)
 
     def close(self) -> None:
-        """Write the streams, then the manifest: a folder without one is no recording."""
-        streams = []
-        for (node, level, period_ms), columns in sorted(self._streams.items()):
-            name = f"{node}.{level}.{period_ms}.npz"
-            reports = columns.reports
-            np.savez_compressed(
-                self._folder / name,
-                seq=np.array([report.seq for report in reports], np.int64),
-                ran_time_ns=np.array([report.ran_time_ns for report in reports], np.int64),
-                first_row=np.cumsum([0, *map(len, reports)], dtype=np.int64),
-                block=np.concatenate([report.block for report in reports]),
-                labels=np.array(columns.label_of_report, np.int64),
-            )
-            streams.append(
-                {
-                    "file": name,
-                    "node": node,
-                    "level": level,
-                    "period_ms": period_ms,
-                    "names": list(columns.first.names),
-                    "labels": [
-                        {column: dict(names) for column, names in state.items()}
-                        for state in columns.label_states
-                    ],
-                }
-            )
-        manifest = {
-            "format": _FORMAT,
-            "slot_ns": self._world.slot_ns,
-            "catalogues": [json.loads(encode(catalogue)) for catalogue in self._world.catalogues],
-            "streams": streams,
-        }
-        (self._folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        """Write what is still in memory."""
+        for part in self._parts.values():
+            self._write(part)
+        self._parts.clear()
+        try:
+            self._write_manifest(closed=True)
+        except OSError as error:
+            log.error("recording_not_closed", folder=str(self._folder), reason=error.strerror)
 
+    def _write(self, part: _Part) -> None:
+        """Write a part under a hidden name, then rename it: a part that can be seen is whole."""
+        name = stream_folder(part.first.node, part.first.level, part.first.period_ms)
+        number = self._n_begun.get(name, 0)
+        self._n_begun[name] = number + 1
+        path = self._folder / name / f"{number:06d}.parquet"
+        hidden = path.with_name(f".{path.name}")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._pq.write_table(part.table(), hidden, compression="zstd", write_page_checksum=True)
+            size = hidden.stat().st_size
+            hidden.replace(path)
+        except OSError as error:
+            self.n_lost += len(part.reports)
+            log.error("part_lost", path=str(path), n_reports=len(part.reports), reason=error.strerror)
+            with suppress(OSError):
+                hidden.unlink()
+            return
+        self._written.append((path, size))
+        self._n_bytes += size
+        while self._n_bytes > self._max_bytes and len(self._written) > 1:
+            self._delete_oldest()
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordedStream:
-    """One stream of a recording; a `Source` of a replay."""
+    def _delete_oldest(self) -> None:
+        path, size = self._written.popleft()
+        self._n_bytes -= size
+        if not self.n_deleted:
+            log.warning("oldest_parts_deleted", folder=str(self._folder), max_bytes=self._max_bytes)
+        self.n_deleted += 1
+        with suppress(OSError):
+            path.unlink()
 
-    node: str
-    level: Level
-    period_ms: int
-    names: tuple[str, ...]
-    seq: Sequence[int]
-    times_ns: Sequence[int]
-    first_row: Sequence[int]
-    block: F32
-    label_states: Sequence[Labels]
-    label_of_report: Sequence[int]
-
-    @property
-    def stream(self) -> tuple[str, str, int]:
-        return self.node, str(self.level), self.period_ms
-
-    def report(self, index: int, names: frozenset[str]) -> Report:
-        ids = ID_COLUMNS[self.level]
-        kept = [i for i, name in enumerate(self.names) if name in names]
-        rows = self.block[self.first_row[index] : self.first_row[index + 1]]
-        return Report(
-            node=self.node,
-            level=self.level,
-            period_ms=self.period_ms,
-            seq=self.seq[index],
-            ran_time_ns=self.times_ns[index],
-            ids=ids,
-            names=tuple(self.names[i] for i in kept),
-            block=np.ascontiguousarray(rows[:, [*range(len(ids)), *(len(ids) + i for i in kept)]]),
-            labels=self.label_states[self.label_of_report[index]],
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """A recorded run: catalogues cut down to what was recorded, without actions."""
-
-    slot_ns: int
-    catalogues: tuple[Catalogue, ...]
-    streams: tuple[RecordedStream, ...]
-
-
-def read_recording(folder: Path) -> Recording:
-    """Read the folder that a `Recorder` wrote.
-
-    Raises:
-        NodeError: It is not one, or is damaged.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise NodeError(f"{folder}: recording format {manifest['format']}, this version reads {_FORMAT}")
-        streams = tuple(_read_stream(folder, entry) for entry in manifest["streams"])
-        catalogues = tuple(
-            decode_catalogue(json.dumps(entry).encode() + b"\n") for entry in manifest["catalogues"]
-        )
-        slot_ns = int(manifest["slot_ns"])
-    except _DAMAGE as error:
-        raise NodeError(f"{folder}: damaged recording: {type(error).__name__}: {error}") from error
-    return Recording(slot_ns, tuple(_cut_down(catalogue, streams) for catalogue in catalogues), streams)
-
-
-def _read_stream(folder: Path, entry: Mapping[str, Any]) -> RecordedStream:
-    level = next((known for known in LEVELS if known == entry["level"]), None)
-    if level is None or Path(entry["file"]).name != entry["file"]:
-        raise ValueError(f"a stream at level {entry['level']!r} in file {entry['file']!r}")
-    arrays = _read_arrays(folder / entry["file"])
-    seq, times, first_row, labels = (
-        arrays[name].tolist() for name in ("seq", "ran_time_ns", "first_row", "labels")
-    )
-    block = arrays["block"]
-    names = tuple(map(str, entry["names"]))
-    states = [
-        {column: {int(dense): str(name) for dense, name in ids.items()} for column, ids in state.items()}
-        for state in entry["labels"]
-    ]
-    fits = (
-        len(seq) == len(times) == len(labels) == len(first_row) - 1
-        and block.dtype == np.float32
-        and block.shape == (first_row[-1], len(ID_COLUMNS[level]) + len(names))
-        and first_row == sorted(first_row)
-        and all(0 <= state < len(states) for state in labels)
-    )
-    if not fits:
-        raise ValueError(f"the arrays of {entry['file']} do not fit together")
-    return RecordedStream(
-        str(entry["node"]),
-        level,
-        int(entry["period_ms"]),
-        names,
-        seq,
-        times,
-        first_row,
-        block,
-        states,
-        labels,
-    )
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """The arrays of one stream.
-
-    Raises:
-        NodeError: In our own words: NumPy's advice on a file that it cannot read is to trust it.
-    """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            missing = [name for name in _ARRAYS if name not in arrays]
-            if not missing:
-                return {name: arrays[name] for name in _ARRAYS}
-            problem = f"lacks the arrays {', '.join(missing)}"
-    except FileNotFoundError:
-        problem = "is not there"
-    except _NO_ARRAYS:
-        problem = "is cut short, changed or no .npz file at all"
-    raise NodeError(f"{path.parent}: damaged recording: {path.name} {problem}; record the run again")
-
-
-def _cut_down(catalogue: Catalogue, streams: Sequence[RecordedStream]) -> Catalogue:
-    """What a replay of these streams offers of a node."""
-    own = [stream for stream in streams if stream.node == catalogue.node]
-    return Catalogue(
-        node=catalogue.node,
-        measurements={
-            level: tuple(dict.fromkeys(name for s in own if s.level == level for name in s.names))
-            for level in LEVELS
-            if any(s.level == level for s in own)
-        },
-        actions=(),
-        periods_ms=tuple(sorted({stream.period_ms for stream in own})),
-        cells=catalogue.cells,
-        slices=catalogue.slices,
-        slice_min_pct=catalogue.slice_min_pct,
-        control_delay_ms=catalogue.control_delay_ms,
-    )
+    def _write_manifest(self, *, closed: bool) -> None:
+        facts = self._facts | {"closed": closed}
+        if closed:
+            facts |= {"parts_deleted": self.n_deleted, "reports_lost": self.n_lost}
+        hidden = self._folder / f".{MANIFEST}"
+        hidden.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        os.replace(hidden, self._folder / MANIFEST)

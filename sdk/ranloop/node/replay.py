@@ -5,9 +5,9 @@ A replay cannot be influenced, so it takes no actions: what an xApp wants is ref
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +19,10 @@ from ranloop.errors import NodeError
 from ranloop.node import gnettrack
 from ranloop.node.gnettrack import PhoneTrace, is_trace_name, read_trace
 from ranloop.node.port import AnswersAtOnce
-from ranloop.node.recording import MANIFEST, read_recording
+from ranloop.node.recorded import read_recording
+from ranloop.node.recording import MANIFEST
 from ranloop.vocabulary import Action
-from ranloop.wire.messages import F32, Catalogue, Report
+from ranloop.wire.messages import F32, Catalogue, Labels, Report
 
 log = structlog.get_logger(__name__)
 
@@ -30,24 +31,43 @@ _NS_PER_S = 1_000_000_000
 _PHONE_SLOT_NS = 1_000_000  # phones have no slots of their own; timers of xApps fall on this grid
 
 
+class Reports(Protocol):
+    """Reports of one stream that are in memory."""
+
+    def report(self, index: int, names: frozenset[str]) -> Report: ...
+
+
 class Source(Protocol):
-    """All reports of one stream, in the order of RAN time."""
+    """One stream: where its reports are, in the order of RAN time. It is gone through once."""
 
     @property
     def stream(self) -> tuple[str, str, int]: ...
 
     @property
-    def times_ns(self) -> Sequence[int]: ...
+    def start_ns(self) -> int:
+        """When the first period begins."""
+        ...
 
-    def report(self, index: int, names: frozenset[str]) -> Report: ...
+    @property
+    def end_ns(self) -> int:
+        """RAN time of the last report."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What of the stream is not played, and why: a line each."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[int, Reports, int]]:
+        """RAN time of each report, what holds it, and its index there."""
+        ...
 
 
 class ReplayWorld(AnswersAtOnce):
-    """Implements `World` over sources.
+    """Implements `NodePort` over sources, of which no more is in memory than they need for the next report.
 
     Attributes:
         traces: Node -> phone log, empty for a recorded run; `traces[node].day` is what to split by.
-        left_out: Of a folder of logs: those that cannot be read, and why, a line each.
     """
 
     def __init__(
@@ -61,22 +81,25 @@ class ReplayWorld(AnswersAtOnce):
     ) -> None:
         self._catalogues = tuple(catalogues)
         self._sources = sorted(sources, key=lambda source: source.stream)
+        self._streams = {source.stream for source in self._sources}
         self._slot_ns = slot_ns
         self.traces = dict(traces or {})
-        self.left_out = tuple(left_out)
-        self._now_ns = 0
-        self._at: dict[int, list[tuple[int, int]]] = defaultdict(
-            list
-        )  # time -> (source, index of its report)
-        for number, source in enumerate(self._sources):
-            for index, time_ns in enumerate(source.times_ns):
-                self._at[int(time_ns)].append((number, index))
-        self._times_ns = sorted(self._at)
-        self._next = 0  # index into `_times_ns`
+        self._left_out = tuple(left_out)
+        self._end_ns = max((source.end_ns for source in self._sources), default=0)
+        self._now_ns = max(0, min((source.start_ns for source in self._sources), default=0))
+        self._coming = heapq.merge(*map(_entries, self._sources), key=lambda entry: entry[0])
+        self._next = next(self._coming, None)
+        self._due: list[tuple[int, tuple[str, str, int], Reports, int]] = []  # of `now_ns`
 
     @property
     def catalogues(self) -> Sequence[Catalogue]:
         return self._catalogues
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What is not played, and why: a line each; damage inside a part is found when it is its turn."""
+        later = [line for source in self._sources for line in source.left_out]
+        return tuple(dict.fromkeys([*self._left_out, *later]))
 
     @property
     def now_ns(self) -> int:
@@ -84,7 +107,7 @@ class ReplayWorld(AnswersAtOnce):
 
     @property
     def end_ns(self) -> int:
-        return self._times_ns[-1] if self._times_ns else 0
+        return self._end_ns
 
     def last_until(self, end_ns: int) -> int:
         """There is no more than what was recorded."""
@@ -96,29 +119,30 @@ class ReplayWorld(AnswersAtOnce):
 
     def next_report_ns(self) -> int:
         """When the next report leaves; one slot past the end after the last one."""
-        while self._next < len(self._times_ns) and self._times_ns[self._next] <= self._now_ns:
-            self._next += 1
-        return self._times_ns[self._next] if self._next < len(self._times_ns) else self.end_ns + self._slot_ns
+        return max(self._end_ns, self._now_ns) + self._slot_ns if self._next is None else self._next[0]
 
     def advance(self, until_ns: int) -> None:
         if not self._now_ns <= until_ns <= self.next_report_ns():
             raise ValueError(f"cannot advance from {self._now_ns} to {until_ns} ns past a report")
+        if until_ns > self._now_ns:
+            self._due.clear()
         self._now_ns = until_ns
+        while self._next is not None and self._next[0] == until_ns:
+            self._due.append(self._next)
+            self._next = next(self._coming, None)
 
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
-        """As in `World`.
+        """As in `NodePort`.
 
         Raises:
             NodeError: A stream is wanted that was never recorded.
         """
-        missing = sorted(wanted.keys() - {source.stream for source in self._sources})
+        missing = sorted(wanted.keys() - self._streams)
         if missing:
             node, level, period_ms = missing[0]
             raise NodeError(f"the recording has no {level} reports of {node} every {period_ms} ms")
-        due = [(self._sources[number], index) for number, index in self._at.get(self._now_ns, ())]
-        return [
-            source.report(index, wanted[source.stream]) for source, index in due if source.stream in wanted
-        ]
+        due, self._due = self._due, []
+        return [held.report(index, wanted[stream]) for _, stream, held, index in due if stream in wanted]
 
     def apply(self, node: str, action: Action) -> F32:
         """Nothing can be changed; the guard refuses every action before it comes here."""
@@ -129,20 +153,38 @@ class ReplayWorld(AnswersAtOnce):
         return np.zeros(len(ids), np.float32)
 
     def close(self) -> None:
-        """Everything is in memory."""
+        """No file is open between two reports."""
+
+
+def _entries(source: Source) -> Iterator[tuple[int, tuple[str, str, int], Reports, int]]:
+    """What a source holds, with its stream."""
+    stream = source.stream
+    return ((time_ns, stream, held, index) for time_ns, held, index in source)
 
 
 class PhoneSource:
     """One log as a UE stream of one row, second by second; UE 0 is the phone."""
 
+    left_out: Sequence[str] = ()
+
     def __init__(self, node: str, trace: PhoneTrace) -> None:
         self.node, self.trace = node, trace
-        self.times_ns: Sequence[int] = ((trace.seconds + 1) * _NS_PER_S).tolist()
-        self._labels = {"ue": {0: node}, "cell": dict(enumerate(trace.cell_names))}
+        self._labels = Labels({"ue": {0: node}, "cell": dict(enumerate(trace.cell_names))})
 
     @property
     def stream(self) -> tuple[str, str, int]:
         return self.node, "ue", PHONE_PERIOD_MS
+
+    @property
+    def start_ns(self) -> int:
+        return 0
+
+    @property
+    def end_ns(self) -> int:
+        return (int(self.trace.seconds[-1]) + 1) * _NS_PER_S
+
+    def __iter__(self) -> Iterator[tuple[int, PhoneSource, int]]:
+        return (((second + 1) * _NS_PER_S, self, i) for i, second in enumerate(self.trace.seconds.tolist()))
 
     def catalogue(self) -> Catalogue:
         return Catalogue(
@@ -162,7 +204,7 @@ class PhoneSource:
             level="ue",
             period_ms=PHONE_PERIOD_MS,
             seq=int(self.trace.seconds[index]),
-            ran_time_ns=self.times_ns[index],
+            ran_time_ns=(int(self.trace.seconds[index]) + 1) * _NS_PER_S,
             ids=("ue", "cell"),
             names=tuple(gnettrack.MEASUREMENTS[i] for i in columns),
             block=np.concatenate([ids, row])[None, :],
@@ -188,7 +230,9 @@ def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWo
         if days is not None:
             raise NodeError(f"{path}: a recorded run has no days to choose from")
         recording = read_recording(path)
-        return ReplayWorld(recording.catalogues, recording.streams, slot_ns=recording.slot_ns)
+        return ReplayWorld(
+            recording.catalogues, recording.streams, slot_ns=recording.slot_ns, left_out=recording.left_out
+        )
     readable, left_out = _read_folder(path) if path.is_dir() else ([read_trace(_file(path))], [])
     traces = [trace for trace in readable if days is None or trace.day in days]
     if not traces:

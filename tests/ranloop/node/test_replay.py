@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
-import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -20,7 +16,6 @@ from ranloop.node import (
     LockstepHost,
     NodeHost,
     NodePort,
-    Recorder,
     Registration,
     left_out,
     load_profile,
@@ -28,14 +23,13 @@ from ranloop.node import (
     open_world,
     under_profile,
 )
-from ranloop.node.recording import MANIFEST
 from ranloop.node.replay import node_names
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.messages import Cause, Report
 from tests.ranloop.node.phone_logs import log, row
-from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
+from tests.ranloop.node.scripted import ScriptedXApp, rights
 
 Connect = Callable[[str], Bus]
 S = 1_000_000_000
@@ -149,136 +143,3 @@ def test_where_no_log_can_be_read_that_is_the_error(drive: Path) -> None:
 
 def test_nothing_is_left_out_of_worlds_that_are_whole(drive: Path) -> None:
     assert left_out(open_replay(drive)) == left_out(ToyWorld()) == ()
-
-
-# Recorded runs
-
-
-def record(folder: Path, connect: Connect) -> list[Report]:
-    """Half a second of the toy world; returns what the xApp saw."""
-    world = ToyWorld()
-    streams = [
-        StreamRight(level="ue", every_ms=100, measurements=("DRB.UEThpDl", "X.UE.Weight")),
-        StreamRight(level="cell", every_ms=100, measurements=("DRB.UEThpDl",)),
-    ]
-    xapp = ScriptedXApp(
-        "weigher",
-        connect("weigher"),
-        lambda step: [(r.node, SetUeWeight(ue=r.ue[:1], weight=3)) for r in step.reports if r.level == "ue"],
-    )
-    registered = {"weigher": Registration(rights=rights("SetUeWeight", streams=streams))}
-    with Recorder(folder, world) as recorder:
-        host = NodeHost(world, connect("host"), xapps=registered, outlets=[recorder])
-        LockstepHost(host, poll_others=[xapp.bus.poll]).run(500 * MS)
-    return [report for step in xapp.steps for report in step.reports]
-
-
-def test_a_recorded_run_comes_back_bit_for_bit(tmp_path: Path, connect: Connect) -> None:
-    seen = record(tmp_path / "run", connect)
-    world = open_replay(tmp_path / "run")
-    assert all(catalogue.actions == () for catalogue in world.catalogues)
-    wanted = {(r.node, str(r.level), r.period_ms): frozenset(r.names) for r in seen}
-
-    def facts(reports: list[Report]) -> list[tuple[object, ...]]:
-        return sorted((r.ran_time_ns, r.node, r.level, r.seq, r.names, r.block.tobytes()) for r in reports)
-
-    replayed = play(world, wanted)
-    assert len(replayed) == 20  # two nodes, two levels, five periods
-    assert facts(replayed) == facts(seen)
-
-
-def test_a_replay_offers_columns_by_name_and_refuses_what_was_not_recorded(
-    tmp_path: Path, connect: Connect
-) -> None:
-    record(tmp_path / "run", connect)
-    world = open_replay(tmp_path / "run")
-    world.advance(world.next_report_ns())
-    (report,) = world.reports({("toy-1", "ue", 100): frozenset(["X.UE.Weight"])})
-    assert report.names == ("X.UE.Weight",)
-    assert np.array_equal(report.ue, [0, 1])
-    with pytest.raises(NodeError, match="no cell reports of toy-1 every 1000 ms"):
-        world.reports({("toy-1", "cell", 1000): frozenset(["DRB.UEThpDl"])})
-
-
-def test_a_recording_is_not_overwritten(tmp_path: Path, connect: Connect) -> None:
-    record(tmp_path / "run", connect)
-    with pytest.raises(NodeError, match="holds a recording already"):
-        Recorder(tmp_path / "run", ToyWorld())
-
-
-def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, connect: Connect) -> None:
-    folder = tmp_path / "run"
-    record(folder, connect)
-    file = folder / "toy-1.ue.100.npz"
-    whole = file.read_bytes()
-    for broken in (whole[:-30], b"", b"PK\x03\x04"):
-        file.write_bytes(broken)
-        with pytest.raises(NodeError, match="run: damaged recording"):
-            open_replay(folder)
-    file.write_bytes(whole)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    changes: list[dict[str, object]] = [{"format": 2}, {"streams": [{}]}, {"slot_ns": None}]
-    for change in changes:
-        (folder / MANIFEST).write_text(json.dumps(manifest | change))
-        with pytest.raises(NodeError, match=r"run: (damaged recording|recording format 2)"):
-            open_replay(folder)
-    file.unlink()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(
-        NodeError, match=r"damaged recording: toy-1\.ue\.100\.npz is not there; record the run again"
-    ):
-        open_replay(folder)
-    climbing = manifest["streams"][0] | {"file": "../elsewhere.npz"}
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"streams": [climbing]}))
-    with pytest.raises(NodeError, match="elsewhere"):
-        open_replay(folder)
-
-
-def one_array() -> bytes:
-    np.save(file := io.BytesIO(), np.zeros(3))
-    return file.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content", [b"no archive", b"\x80\x04K\x01.", one_array(), one_array()[:9], b"PK\x03\x04", b""]
-)
-def test_what_is_no_archive_is_said_in_our_words(tmp_path: Path, connect: Connect, content: bytes) -> None:
-    """NumPy's own advice is to unpickle it."""
-    folder = tmp_path / "run"
-    record(folder, connect)
-    (folder / "toy-1.ue.100.npz").write_bytes(content)
-    with pytest.raises(NodeError) as caught:
-        open_replay(folder)
-    assert str(caught.value) == (
-        f"{folder}: damaged recording: toy-1.ue.100.npz is cut short, changed or no .npz file at all; "
-        "record the run again"
-    )
-
-
-def test_an_archive_without_a_column_is_told_which(tmp_path: Path, connect: Connect) -> None:
-    folder = tmp_path / "run"
-    record(folder, connect)
-    np.savez(folder / "toy-1.ue.100.npz", seq=[0], block=[[0.0]], first_row=[0, 1])
-    with pytest.raises(NodeError, match="lacks the arrays ran_time_ns, labels; record"):
-        open_replay(folder)
-
-
-def test_a_recording_with_any_changed_byte_is_played_or_refused_in_our_words(
-    tmp_path: Path, connect: Connect
-) -> None:
-    folder = tmp_path / "run"
-    record(folder, connect)
-    file = folder / "toy-1.ue.100.npz"
-    whole = file.read_bytes()
-    chance = random.Random(1)
-    complaints = []
-    for _ in range(300):
-        changed = bytearray(whole)
-        changed[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
-        file.write_bytes(changed)
-        try:
-            open_replay(folder)
-        except NodeError as error:
-            complaints.append(str(error))
-    assert len(complaints) > 100
-    assert all("damaged recording" in text and "pickle" not in text for text in complaints)
