@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ranloop.errors import VocabularyError, WireError
 from ranloop.vocabulary import ACTIONS, action_type
 from ranloop.wire import headers
+from ranloop.wire.checking import parse
 from ranloop.wire.frame import (
     LITTLE_F32,
     dense_ids,
@@ -19,7 +20,6 @@ from ranloop.wire.frame import (
     json_line,
     matrix,
     none_infinite,
-    parse,
 )
 from ranloop.wire.messages import F32, I32, WIRE_VERSION, ActionBatch, Result, Status
 from ranloop.wire.plain import decode_plain_action_batch, decode_plain_result, is_json
@@ -68,7 +68,7 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
     Raises:
         WireError: Not an action batch of wire version 1 within bounds, or an action that the catalogue does not have.
     """
-    if is_json(payload):
+    if is_json(payload, "action batch"):
         return decode_plain_action_batch(payload)
     line, start = first_line(payload, "action batch")
     header = cast(headers.ActionHeader, parse(headers.ACTION, line, "action batch"))
@@ -87,7 +87,10 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
     # The ids are good by now, so what is not finite is a parameter; a whole block is faster to look at than columns.
     if np.count_nonzero(np.isfinite(block)) != block.size:
         raise WireError(f"action batch: a parameter of {kind.spec.name} is not a finite number")
-    action = kind.adopt((*targets, *block.T[n_keys:]))  # views of the payload, which nobody can change
+    # A copy: columns outlive the message, and views of it would keep all its padding.
+    parameters = np.array(block.T[n_keys:], order="C")
+    parameters.flags.writeable = False
+    action = kind.adopt((*targets, *parameters))
     return ActionBatch(
         id=header["id"],
         xapp=header["xapp"],
@@ -160,7 +163,7 @@ def decode_result(payload: bytes) -> Result:
     Raises:
         WireError: Not a result of wire version 1 within bounds.
     """
-    if is_json(payload):
+    if is_json(payload, "result"):
         return decode_plain_result(payload)
     line, start = first_line(payload, "result")
     header = cast(headers.ResultHeader, parse(headers.RESULT, line, "result"))

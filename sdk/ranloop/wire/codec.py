@@ -13,7 +13,8 @@ from typing import Any, cast
 from ranloop.errors import WireError
 from ranloop.wire import headers
 from ranloop.wire.actions import decode_action_batch, decode_result, encode_action_batch, encode_result
-from ranloop.wire.frame import MAX_HEADER_BYTES, first_line, json_line, parse, split_parts
+from ranloop.wire.checking import parse
+from ranloop.wire.frame import first_line, json_line, most_header_bytes, split_parts, within
 from ranloop.wire.messages import (
     WIRE_VERSION,
     ActionBatch,
@@ -69,9 +70,7 @@ def encode_json(message: Message) -> bytes:
 
 def _header_only(payload: bytes, what: str) -> bytes:
     """A message that is JSON and nothing else, however its writer laid it out."""
-    if len(payload) > MAX_HEADER_BYTES:
-        raise WireError(f"{what} of {len(payload)} bytes; at most {MAX_HEADER_BYTES} are read")
-    return payload
+    return within(payload, most_header_bytes(what), what)
 
 
 def encode_catalogue(catalogue: Catalogue) -> bytes:
@@ -212,7 +211,7 @@ def decode_step(payload: bytes) -> Step:
     Raises:
         WireError: Not a step of wire version 1 within bounds, or one of its parts is not in order.
     """
-    if is_json(payload):
+    if is_json(payload, "step"):
         return decode_plain_step(payload)
     line, start = first_line(payload, "step")
     header = cast(headers.StepHeader, parse(headers.STEP, line, "step"))
@@ -248,7 +247,7 @@ def decode_answer(payload: bytes) -> Answer:
     Raises:
         WireError: Not an answer of wire version 1 within bounds, or one of its parts is not in order.
     """
-    if is_json(payload):
+    if is_json(payload, "answer"):
         return decode_plain_answer(payload)
     line, start = first_line(payload, "answer")
     header = cast(headers.AnswerHeader, parse(headers.ANSWER, line, "answer"))

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, Level
 from ranloop.vocabulary.page import range_text
+from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import (
     MAX_NAMES,
@@ -33,7 +34,6 @@ from ranloop.wire.headers import (
     Timers,
     Topic,
     Version,
-    validator,
 )
 
 _FORM = ConfigDict(strict=True, allow_inf_nan=False)

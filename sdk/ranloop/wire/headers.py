@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
-from pydantic_core import SchemaValidator
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from ranloop.vocabulary import Level
+from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
 from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause
 
@@ -167,13 +167,6 @@ class AnswerHeader(TypedDict):
     step: Count
     batches: Lengths
     error: Text
-
-
-def validator(message: type) -> SchemaValidator:
-    """The compiled validator of one TypedDict."""
-    compiled = TypeAdapter(message).validator
-    assert isinstance(compiled, SchemaValidator)
-    return compiled
 
 
 REPORT = validator(ReportHeader)

@@ -19,7 +19,8 @@ from pydantic_core import SchemaValidator, from_json, to_json
 from ranloop.errors import VocabularyError, WireError
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, action_type
 from ranloop.wire import forms
-from ranloop.wire.frame import LITTLE_F32, MAX_HEADER_BYTES, as_json, dense_ids, parse
+from ranloop.wire.checking import parse, too_many_brackets
+from ranloop.wire.frame import LITTLE_F32, as_json, dense_ids, most_header_bytes, within
 from ranloop.wire.headers import MAX_TEXT
 from ranloop.wire.messages import (
     F32,
@@ -37,6 +38,7 @@ from ranloop.wire.messages import (
 
 # What a parser makes of JSON takes ten times its bytes and more.
 MAX_JSON_BYTES = 1 << 22
+MAX_JSON_BATCH_BYTES = 1 << 20  # of an action batch: some 40,000 targets
 _STATUS = [status.name.lower() for status in Status]
 _MOST_DECIMALS = 22  # 10**22 is the last power of ten that float64 has exactly
 _JSON_ENDS = b"} \t\r\n"  # as the last byte of a float32: beyond 10**37, or below 10**-18 and not 0
@@ -44,14 +46,14 @@ _Array = TypeVar("_Array", bound=NDArray[Any])
 _Column = Sequence[float | None]
 
 
-def is_json(payload: bytes) -> bool:
+def is_json(payload: bytes, what: str = "") -> bool:
     """Whether a message is in the JSON form, be it valid or not."""
     end = payload.find(b"\n")
     if end < 0 or not payload[:end].rstrip().endswith(b"}"):
         return True  # on one line, or spread over several
     if payload[-1] not in _JSON_ENDS:
         return False
-    if end > MAX_HEADER_BYTES:
+    if end > most_header_bytes(what) or too_many_brackets(payload[:end]):
         return True
     try:  # rare: a JSON text broken behind a "}", or a binary message that happens to end so or has no row
         header = from_json(payload[:end])
@@ -67,11 +69,12 @@ def encode_plain(message: Message) -> bytes:
     """The JSON form of a report, action batch, result, step or answer.
 
     Raises:
-        ValueError: It has an infinite value, or takes more than `MAX_JSON_BYTES`.
+        ValueError: It has an infinite value, or takes more bytes than are read.
     """
     payload = to_json(_FORMS[type(message)](message), inf_nan_mode="null", fallback=as_json)
-    if len(payload) > MAX_JSON_BYTES:
-        raise ValueError(f"{len(payload)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
+    most = MAX_JSON_BATCH_BYTES if isinstance(message, ActionBatch) else MAX_JSON_BYTES
+    if len(payload) > most:
+        raise ValueError(f"{len(payload)} bytes of JSON; at most {most} are read")
     return payload
 
 
@@ -206,7 +209,7 @@ def decode_plain_report(payload: bytes) -> Report:
 
 def decode_plain_action_batch(payload: bytes) -> ActionBatch:
     """The action batch in a JSON `payload`; see `decode_action_batch`."""
-    return _action_batch(_read(forms.ACTION, payload, "action batch"))
+    return _action_batch(_read(forms.ACTION, payload, "action batch", MAX_JSON_BATCH_BYTES))
 
 
 def decode_plain_result(payload: bytes) -> Result:
@@ -239,10 +242,8 @@ def decode_plain_answer(payload: bytes) -> Answer:
     )
 
 
-def _read(validator: SchemaValidator, payload: bytes, what: str) -> Any:
-    if len(payload) > MAX_JSON_BYTES:
-        raise WireError(f"{what} of {len(payload)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
-    return parse(validator, payload, what)
+def _read(validator: SchemaValidator, payload: bytes, what: str, most_bytes: int = MAX_JSON_BYTES) -> Any:
+    return parse(validator, within(payload, most_bytes, what), what)
 
 
 def _report(form: forms.ReportForm) -> Report:

@@ -24,13 +24,13 @@ import numpy as np
 from ranloop.errors import WireError
 from ranloop.vocabulary import ID_COLUMNS, Level
 from ranloop.wire import headers
+from ranloop.wire.checking import parse
 from ranloop.wire.frame import (
     LITTLE_F32,
     MAX_PAYLOAD_BYTES,
     dense_ids,
     first_line,
     json_line,
-    parse,
 )
 from ranloop.wire.messages import F32, WIRE_VERSION, Labels, Report
 from ranloop.wire.plain import decode_plain_report, is_json
@@ -137,7 +137,7 @@ def decode_report(payload: bytes) -> Report:
     """
     stream = _streams.get(payload[:_PREFIX_BYTES])
     if stream is None or not payload.startswith(stream.header):
-        if is_json(payload):
+        if is_json(payload, "report"):
             return decode_plain_report(payload)
         stream = _learn(payload)
     if len(payload) != stream.payload_bytes:

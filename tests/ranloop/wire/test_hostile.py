@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ranloop.errors import WireError
 from ranloop.wire import codec
 from ranloop.wire.codec import encode, encode_json
-from ranloop.wire.frame import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES
-from ranloop.wire.plain import MAX_JSON_BYTES
+from ranloop.wire.frame import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, most_header_bytes
+from ranloop.wire.plain import MAX_JSON_BATCH_BYTES, MAX_JSON_BYTES
 from tests.ranloop.wire import samples
 
 SAMPLES = {kind: encode(message) for kind, message in samples.one_of_each().items()}
@@ -331,10 +331,11 @@ def test_oversized_payloads_are_not_parsed(kind: str) -> None:
     block = b"0" if f"{kind}/json" in JSON_KINDS else b""
     long_header = b'{"v":1,"x":"' + b"x" * MAX_HEADER_BYTES + b'"}\n' + block
     if kind in KINDS:
-        too_long = (
-            f"at most {MAX_HEADER_BYTES} are read|without a header line within {MAX_HEADER_BYTES} bytes"
-        )
+        most = most_header_bytes(kind.replace("_", " "))
+        too_long = f"at most {most} are read|without a header line within {most} bytes"
         assert re.search(too_long, refusal(kind, long_header))
     else:
-        says = refusal(kind, b" " * MAX_JSON_BYTES + SAMPLES[kind])
-        assert says.endswith(f"bytes of JSON; at most {MAX_JSON_BYTES} are read")
+        most = MAX_JSON_BATCH_BYTES if kind == "action_batch/json" else MAX_JSON_BYTES
+        assert decoder(kind)(b" " * (most - len(SAMPLES[kind])) + SAMPLES[kind])
+        says = refusal(kind, b" " * (most - len(SAMPLES[kind]) + 1) + SAMPLES[kind])
+        assert says.endswith(f"of {most + 1} bytes; at most {most} are read")
