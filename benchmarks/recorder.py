@@ -30,7 +30,7 @@ def _cpu_s(folder: Path | None, ran_s: int) -> float:
         world.last_until(ran_s * 1_000_000_000)
         start_s = time.process_time()
         recorder = Recorder(folder, world) if folder else None
-        run_embedded(world, [XAPP], until_ns=ran_s * 1_000_000_000, observers=[recorder] if recorder else ())
+        run_embedded(world, [XAPP], until_ns=ran_s * 1_000_000_000, outlets=[recorder] if recorder else ())
         if recorder:
             recorder.close()
         return time.process_time() - start_s

@@ -11,14 +11,14 @@ results, timers. `flush` then shows everything that happened to the outlets, in 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import structlog
 
-from ranloop.errors import NodeError, VocabularyError
+from ranloop.errors import NodeError, VocabularyError, WireError
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.outlets import Event, Outlet, emit
@@ -28,6 +28,7 @@ from ranloop.node.summary import RunSummary, Tally
 from ranloop.node.timers import Timers
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
+from ranloop.wire.checked import checked
 from ranloop.wire.messages import (
     F32,
     ActionBatch,
@@ -118,6 +119,7 @@ class NodeRuntime:
         self.outlets: Sequence[Outlet] = (self.tally, self.audit, *outlets)
         self.n_dropped = 0  # messages that were not ours, not for us or not valid
         self._dropped: dict[str, int] = {}  # the same by sender
+        self.n_outside = 0  # values outside their catalogue range, which became no value
         # Per xApp, the columns of each stream in the order of its manifest.
         self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
         self.wanted: Mapping[Stream, frozenset[str]] = {}
@@ -221,10 +223,21 @@ class NodeRuntime:
         applied_ns = self.tally.took("apply", moved_ns)
         reports: Sequence[Report] = ()
         if now_ns == report_ns:
-            reports = [replace(report, run=self.run) for report in self.port.reports(self.wanted)]
+            reports = [*self._checked(self.port.reports(self.wanted))]
             self._events += reports
             self.tally.took("report", applied_ns)
         return Moment(now_ns, reports, results, self.timers.due(now_ns))
+
+    def _checked(self, reports: Sequence[Report]) -> Iterator[Report]:
+        """Reports without values outside the catalogue's ranges; one that contradicts itself is left out."""
+        for report in reports:
+            try:
+                found, n_outside = checked(report)
+            except WireError as error:
+                self.drop(report.node, str(error))
+                continue
+            self.n_outside += n_outside
+            yield replace(found, run=self.run) if self.run else found
 
     def carry_out(self, now_ns: int) -> list[Result]:
         """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
@@ -269,16 +282,16 @@ class NodeRuntime:
                     f"an answer to change {number} of {node}, which is asked {asked}: late, twice or another's",
                 )
                 continue
-            action = open_.change.action
-            wanted = len(action), len(action.spec.parameters)
-            if values.shape != wanted or np.isinf(values).any():
+            del self._open[node]
+            wanted = len(open_.change.action), len(open_.change.action.spec.parameters)
+            if values.shape == wanted and not np.isinf(values).any():
+                results += self.guards[node].settle(open_.change, values, now_ns)
+            else:
                 self.drop(
                     node,
-                    f"an answer to change {number} of {node} of shape {list(values.shape)}; want {list(wanted)}, finite",
+                    f"an answer of shape {list(values.shape)} to change {number}; want {list(wanted)}, finite",
                 )
-                continue
-            del self._open[node]
-            results += self.guards[node].settle(open_.change, values, now_ns)
+                results += self.guards[node].lose(open_.change, now_ns)
         for node, open_ in list(self._open.items()):
             if open_.answer_by_ns <= now_ns:
                 del self._open[node]
@@ -399,6 +412,7 @@ class NodeRuntime:
             outcomes=dict(sorted(self.tally.outcomes.items())),
             latencies_ns=self.tally.latencies_ns(),
             n_dropped=self.n_dropped,
+            n_outside=self.n_outside,
             **of_the_pace,
         )
 

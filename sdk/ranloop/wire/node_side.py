@@ -18,10 +18,10 @@ from typing_extensions import TypedDict
 
 from ranloop.errors import WireError
 from ranloop.vocabulary import Action
+from ranloop.wire.checking import parse, validator
 from ranloop.wire.codec import decode_catalogue, decode_report
 from ranloop.wire.forms import Ids, Measured
-from ranloop.wire.frame import parse
-from ranloop.wire.headers import Count, Name, Version, validator
+from ranloop.wire.headers import Count, Name, Version
 from ranloop.wire.messages import F32, WIRE_VERSION, Catalogue, Report
 from ranloop.wire.plain import MAX_JSON_BYTES, shortest
 

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from ranloop.bus import Bus
 from ranloop.embedded import run_embedded
-from ranloop.errors import ManifestError, NodeError
+from ranloop.errors import ManifestError
 from ranloop.guard import ActionRight, Rights, StreamRight
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
@@ -25,14 +25,13 @@ from ranloop.node.summary import RunSummary
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Action, SetUeWeight
 from ranloop.wire import ActionBatch, Encoding, Report, topics
-from ranloop.wire.codec import encode, encode_json
-from ranloop.wire.messages import F32
+from ranloop.wire.codec import decode_report, decode_result, encode, encode_json
+from ranloop.wire.messages import F32, Cause, Status
 from ranloop.wire.plain import is_json
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import load_manifest
-from tests.ranloop.node.scripted import ScriptedXApp
 
 Connect = Callable[[str], Bus]
 MS = 1_000_000
@@ -228,43 +227,36 @@ class Infinite(ToyWorld):
         return np.full_like(super().apply(node, action), np.inf)
 
 
-def test_what_has_no_json_form_is_left_out_for_those_who_read_json_alone(connect: Connect) -> None:
-    with capture_logs() as logs:
-        heard = heard_live(connect, Infinite, plain=registered("json"), binary=registered("binary", BOTH))
-    reports = {topic: len(payloads) for topic, payloads in heard.items() if "/report/" in topic}
-    assert reports == {
-        topics.report("toy-1", "ue", 100): 2,
-        topics.report("toy-2", "ue", 100): 2,
-        topics.report_json("toy-2", "ue", 100): 2,
-    }
-    assert len(heard[topics.result("binary", "toy-1")]) == 1  # refused: the other one holds the weight
-    left_out = [(line["topic"], line["reason"]) for line in logs if line["event"] == "message_not_sent"]
-    said = "has no JSON form: infinity is not a value; no value is NaN"
-    assert left_out.count((topics.report_json("toy-1", "ue", 100), f"a report {said}")) == 2
-    assert (topics.result("plain", "toy-1"), f"a result {said}") in left_out
+def test_what_a_node_cannot_mean_is_no_value_in_either_form_and_no_answer(connect: Connect) -> None:
+    heard = heard_live(connect, Infinite, plain=registered("json"), binary=registered("binary", BOTH))
+    for topic in (topics.report("toy-1", "ue", 100), topics.report_json("toy-1", "ue", 100)):
+        for report in map(decode_report, heard[topic]):
+            assert np.isnan(report["DRB.UEThpDl"]).all()
+    first = decode_result(heard[topics.result("plain", "toy-1")][0])
+    assert (first.count(Status.UNKNOWN), first.causes[1][0]) == (len(first), Cause.LOST)
 
 
-def test_what_is_left_out_is_counted_and_ever_less_of_it_is_logged(connect: Connect) -> None:
-    with closing(Infinite()) as world, capture_logs() as logs:
+class Named(ToyWorld):
+    """Its reports carry names so long that they take more than the 4 MiB of JSON that are read."""
+
+    def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+        names = {"ue": dict.fromkeys(range(20_000), "x" * 250)}
+        return [replace(report, labels=names) for report in super().reports(wanted)]
+
+
+def test_a_report_too_large_for_json_is_left_out_for_its_readers_in_json_and_counted(
+    connect: Connect,
+) -> None:
+    with closing(Named()) as world, capture_logs() as logs:
         host = NodeHost(world, connect("h"), xapps={"a": registered("json")})
         world.advance(100 * MS)
         reports = world.reports(host.runtime.wanted)
-        for _ in range(100):
-            host.publish_reports(reports)
-    assert host.n_unsent == 100
-    assert [line["not_sent_so_far"] for line in logs if line["event"] == "message_not_sent"] == [
-        *range(1, 17), 32, 64
-    ]  # fmt: skip
-
-
-def test_in_lockstep_a_report_that_has_no_json_form_ends_the_run_in_one_line(connect: Connect) -> None:
-    bus = connect("h")
-    ScriptedXApp("a", bus, lambda _: ())
-    host = LockstepHost(NodeHost(Infinite(), bus, xapps={"a": registered("json")}))
-    with pytest.raises(
-        NodeError, match=r"^a step has no JSON form: infinity is not a value; no value is NaN$"
-    ):
-        host.run(200 * MS)
+        for _ in range(33):
+            host.publish_reports(reports[:1])
+    assert host.n_unsent == 33
+    told = [line for line in logs if line["event"] == "message_not_sent"]
+    assert [line["not_sent_so_far"] for line in told] == [*range(1, 17), 32]
+    assert "bytes of JSON; at most" in told[0]["reason"]
 
 
 def test_an_encoding_that_there_is_not_is_refused(tmp_path: Path) -> None:
