@@ -1,9 +1,12 @@
-"""Small xApp folders for the tests, written where the test wants them."""
+"""What many tests build: small xApp folders, and reports of a host's run."""
 
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+from ranloop.wire.messages import Report
 
 MANIFEST = """\
 name = "{name}"
@@ -46,3 +49,14 @@ def write_xapp(
     (folder / "app.py").write_text(textwrap.dedent(app))
     (folder / "policy.py").write_text(policy + "\n")
     return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _ReportOfRun(Report):
+    run: str = ""
+
+
+def in_run(run: str, report: Report) -> Report:
+    """The report as a host of this run sends it."""
+    values = {field.name: getattr(report, field.name) for field in fields(Report)}
+    return _ReportOfRun(**values | {"run": run})

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ranloop.testing import XAppHarness, make_report
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import Report
+from ranloop.xapp.memory import Memory
 from xapps.qos_scheduler import policy
-from xapps.qos_scheduler.policy import EMPTY, Flows, Memory, Tuning
+from xapps.qos_scheduler.policy import Known, Tuning
 
 XAPP = Path(policy.__file__).parent
 NAN, INF = float("nan"), float("inf")
@@ -34,18 +35,33 @@ def flows(
     miss_rate: list[float] | None = None,
     bits_per_prb: list[float] | None = None,
     cqi: list[float] | None = None,
-    cell: list[int] | None = None,
-) -> Flows:
+    seq: int = 0,
+) -> Report:
     n = len(ue)
-    return Flows(
-        ue=np.array(ue, np.int32),
-        cell=np.array(cell or [0] * n, np.int32),
-        offered_kbps=f32(*offered_kbps),
-        bits_per_prb=f32(*(bits_per_prb or [100.0] * n)),
-        cqi=f32(*(cqi or [10.0] * n)),
-        budget_ms=f32(*(budget_ms or [100.0] * n)),
-        miss_rate=f32(*(miss_rate or [0.0] * n)),
+    return make_report(
+        {
+            "X.DRB.OfferedVolDl": np.array(offered_kbps) / 10,  # kbit in 100 ms
+            "X.DRB.RadioBudgetDl": budget_ms or [100.0] * n,
+            "X.DRB.BudgetMissRateDl": miss_rate or [0.0] * n,
+            "X.UE.SpectralEffDl": bits_per_prb or [100.0] * n,
+            "CQI": cqi or [10.0] * n,
+        },
+        level="qos_flow",
+        ids={"ue": ue},
+        seq=seq,
     )
+
+
+def memory() -> Memory:
+    """As `app.py` has it."""
+    return Memory("ue", {"demand_kbps": NAN, "bits_per_prb": NAN, "miss_rate": NAN, "given_up_s": 0.0})
+
+
+def brought_to(ues: Memory, seen: Report) -> Known:
+    """What is known with this report, and remembered."""
+    known = policy.brought_to(Known(**ues.of(seen)), seen)
+    ues.update(seen, **known._asdict())
+    return known
 
 
 # Which flows are admitted
@@ -128,57 +144,67 @@ def test_only_delay_bound_ues_get_a_weight_and_it_is_one_of_two(
     seen = flows(
         list(range(len(rows))), offered_kbps=offered, budget_ms=budget, miss_rate=miss, bits_per_prb=bits
     )
-    memory = policy.update(EMPTY, seen, 0.1)
-    rate = policy.recent_rate(seen, memory)
-    ue, weight, after = policy.decide(seen, memory, rate, np.full(len(rows), 102_000, np.float32), TUNING)
-    assert ue.tolist() == [i for i, ms in enumerate(budget) if not np.isnan(ms)]
-    assert set(weight.tolist()) <= {TUNING.boost, TUNING.rest_weight}
-    np.testing.assert_array_equal(after.ue, memory.ue)
+    known = brought_to(memory(), seen)
+    rate = policy.recent_rate(known, seen)
+    prb_per_s = np.full(len(rows), 102_000, np.float32)
+    bound, weight, after = policy.decide(known, seen, rate, prb_per_s, TUNING)
+    assert seen.ue[bound].tolist() == [i for i, ms in enumerate(budget) if not np.isnan(ms)]
+    assert set(weight[bound].tolist()) <= {TUNING.boost, TUNING.rest_weight}
+    assert {len(column) for column in after} == {len(rows)}
 
 
 def test_by_hand_three_calls_and_a_download() -> None:
     # 10 200 kbit/s fit at 100 bit/PRB: shares 0.1, 0.3, 0.2; the cap is 0.5, so 0.1 and 0.2, not 0.3.
     seen = flows([7, 3, 9, 5], offered_kbps=[1020, 3060, 2040, 9000], budget_ms=[100, 100, 30, NAN])
-    memory = policy.update(EMPTY, seen, 0.1)
-    ue, weight, _ = policy.decide(
-        seen, memory, f32(100, 100, 100, 100), np.full(4, 102_000, np.float32), TUNING
+    bound, weight, _ = policy.decide(
+        brought_to(memory(), seen), seen, f32(100, 100, 100, 100), np.full(4, 102_000, np.float32), TUNING
     )
-    assert dict(zip(ue.tolist(), weight.tolist(), strict=True)) == {7: 64.0, 3: 0.5, 9: 64.0}
+    by_ue = dict(zip(seen.ue[bound].tolist(), weight[bound].tolist(), strict=True))
+    assert by_ue == {7: 64.0, 3: 0.5, 9: 64.0}
 
 
 # Memory
 
 
-def test_a_ue_that_left_is_forgotten_and_a_new_one_starts_from_what_it_shows() -> None:
-    memory = policy.update(EMPTY, flows([8, 2], offered_kbps=[800, 200]), 0.1)
-    memory = policy.update(memory, flows([5, 2], offered_kbps=[500, 400]), 0.1)
+def test_a_ue_keeps_what_is_known_of_it_and_a_new_one_starts_from_what_it_shows() -> None:
+    ues = memory()
+    brought_to(ues, flows([8, 2], offered_kbps=[800, 200]))
+    known = brought_to(ues, flows([5, 2], offered_kbps=[500, 400], seq=1))
     gain = 1 - np.exp(-0.1 / policy.SMOOTHING_S)
-    assert memory.ue.tolist() == [2, 5]
-    assert memory.demand_kbps.tolist() == [pytest.approx(200 + gain * 200), 500]
-    assert policy.update(memory, flows([8], offered_kbps=[10]), 0.1).demand_kbps.tolist() == [10]
+    assert known.demand_kbps.tolist() == [500, pytest.approx(200 + gain * 200)]
+
+
+def test_a_ue_that_left_is_forgotten() -> None:
+    ues = memory()
+    brought_to(ues, flows([8], offered_kbps=[800]))
+    for seq in range(1, 4):
+        brought_to(ues, flows([2], offered_kbps=[200], seq=seq))
+    # Its last report is four periods old, more than the three for which a target is kept.
+    assert brought_to(ues, flows([8], offered_kbps=[10], seq=4)).demand_kbps.tolist() == [10]
 
 
 def test_a_period_without_a_value_leaves_the_memory_as_it_was() -> None:
-    memory = policy.update(EMPTY, flows([1], offered_kbps=[100], bits_per_prb=[300]), 0.1)
-    memory = policy.update(memory, flows([1], offered_kbps=[100], bits_per_prb=[NAN]), 0.1)
-    assert memory.bits_per_prb.tolist() == [300]
+    ues = memory()
+    brought_to(ues, flows([1], offered_kbps=[100], bits_per_prb=[300]))
+    known = brought_to(ues, flows([1], offered_kbps=[100], bits_per_prb=[NAN], seq=1))
+    assert known.bits_per_prb.tolist() == [300]
 
 
 def test_the_rule_takes_the_recent_rate_and_the_cqi_where_there_is_none() -> None:
     seen = flows([1, 2, 3], offered_kbps=[1, 1, 1], bits_per_prb=[300, NAN, NAN], cqi=[2, 15, NAN])
-    rate = policy.recent_rate(seen, policy.update(EMPTY, seen, 0.1))
+    rate = policy.recent_rate(brought_to(memory(), seen), seen)
     # TS 38.214 Table 5.2.2.1-3, CQI 15: 7.4063 bit per resource element, 144 of which a PRB has for data
     assert rate.tolist() == [300, pytest.approx(7.4063 * 144), 0]
 
 
 def boosted_over(n_periods: int, miss_rate: list[float]) -> list[bool]:
     """Whether one UE is boosted at each report, 100 ms apart, missing this share of its packets in each."""
-    memory: Memory = EMPTY
+    ues = memory()
     boosts = []
     for k in range(n_periods):
-        seen = flows([1], offered_kbps=[1020], miss_rate=[miss_rate[k]])
-        memory = policy.update(memory, seen, 0.1)
-        _, weight, memory = policy.decide(seen, memory, f32(100), f32(102_000), TUNING)
+        seen = flows([1], offered_kbps=[1020], miss_rate=[miss_rate[k]], seq=k)
+        _, weight, known = policy.decide(brought_to(ues, seen), seen, f32(100), f32(102_000), TUNING)
+        ues.update(seen, **known._asdict())
         boosts.append(bool(weight[0] == TUNING.boost))
     return boosts
 

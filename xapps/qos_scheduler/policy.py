@@ -4,7 +4,7 @@ The scheduler is weighted proportional fair: a backlogged UE's airtime grows wit
 send never takes more than it needs. So boosting a flow that fits costs best effort next to nothing, while boosting one
 that cannot be served (cell edge, deep indoors) burns the cell for packets that will be discarded anyway.
 
-Arrays in, arrays out; what must be remembered between reports is a `Memory`.
+Arrays in, arrays out, one entry per row of a report; NaN = no value.
 """
 
 from __future__ import annotations
@@ -21,38 +21,12 @@ I32 = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
 
-class Flows(NamedTuple):
-    """One row per QoS flow of one node, from one report; shape [n] each, NaN = no value."""
+class Known(NamedTuple):
+    """What is remembered of the UE of each row."""
 
-    ue: I32
-    cell: I32
-    offered_kbps: F32  # what arrived for the UE in the report period
-    bits_per_prb: F32  # what one PRB carried in the period
-    cqi: F32  # last wideband CQI
-    budget_ms: F32  # radio's share of the packet delay budget; NaN for best effort
-    miss_rate: F32  # share of the period's packets late or dropped
-
-    @classmethod
-    def of(cls, report: Report) -> Flows:
-        """The flows of one QoS flow report."""
-        return cls(
-            ue=report.ue,
-            cell=report.cell,
-            offered_kbps=report["X.DRB.OfferedVolDl"] * np.float32(1e3 / report.period_ms),
-            bits_per_prb=report["X.UE.SpectralEffDl"],
-            cqi=report["CQI"],
-            budget_ms=report["X.DRB.RadioBudgetDl"],
-            miss_rate=report["X.DRB.BudgetMissRateDl"],
-        )
-
-
-class Memory(NamedTuple):
-    """What is known of each UE from earlier reports; rows sorted by `ue`."""
-
-    ue: I32
     demand_kbps: F32  # smoothed offered rate
     bits_per_prb: F32  # smoothed
-    miss_rate: F32  # smoothed
+    miss_rate: F32  # smoothed share of a period's packets that are late or dropped
     given_up_s: F32  # for how long the UE is still not boosted, 0 if it is not given up
 
 
@@ -66,8 +40,6 @@ class Tuning(NamedTuple):
     rest_weight: float
 
 
-EMPTY = Memory(np.empty(0, np.int32), *(np.empty(0, np.float32) for _ in range(4)))
-
 SMOOTHING_S = 1.0  # several video frames, yet shorter than a user's walk out of a beam
 
 # TS 38.214 Table 5.2.2.1-3 (256QAM), efficiency of CQI 0..15 in bits per resource element, times the 12 x 12 resource
@@ -78,27 +50,22 @@ CQI_BITS_PER_PRB = 144 * np.array(
 )  # fmt: skip
 
 
-def update(memory: Memory, flows: Flows, period_s: float) -> Memory:
-    """Bring the memory up to one more report; UEs that are gone are forgotten, new ones start from what they show."""
-    order = np.argsort(flows.ue, kind="stable")
-    ue = flows.ue[order]
-    demand, rate, miss, given_up_s = (_recall(memory, column, ue) for column in memory[1:])
+def brought_to(known: Known, report: Report) -> Known:
+    """What is known with one more report; a new UE starts from what it shows."""
+    period_s = report.period_ms / 1e3
     gain = np.float32(1.0 - np.exp(-period_s / SMOOTHING_S))
-    left_s = np.maximum(np.nan_to_num(given_up_s) - np.float32(period_s), 0.0)
-    return Memory(
-        ue=ue,
-        demand_kbps=_blend(demand, flows.offered_kbps[order], gain),
-        bits_per_prb=_blend(rate, flows.bits_per_prb[order], gain),
-        miss_rate=_blend(miss, flows.miss_rate[order], gain),
-        given_up_s=left_s.astype(np.float32),
+    return Known(
+        _blend(known.demand_kbps, report["X.DRB.OfferedVolDl"] * np.float32(1e3 / report.period_ms), gain),
+        _blend(known.bits_per_prb, report["X.UE.SpectralEffDl"], gain),
+        _blend(known.miss_rate, report["X.DRB.BudgetMissRateDl"], gain),
+        np.maximum(known.given_up_s - np.float32(period_s), np.float32(0)),
     )
 
 
-def recent_rate(flows: Flows, memory: Memory) -> F32:
+def recent_rate(known: Known, report: Report) -> F32:
     """The rule's guess of bits per PRB: what the UE got lately, or what its CQI promises while it got nothing."""
-    smoothed = memory.bits_per_prb[np.searchsorted(memory.ue, flows.ue)]
-    promised = CQI_BITS_PER_PRB[np.nan_to_num(flows.cqi).astype(np.intp)]
-    return np.where(np.isnan(smoothed), promised, smoothed).astype(np.float32)
+    promised = CQI_BITS_PER_PRB[np.nan_to_num(report["CQI"]).astype(np.intp)]
+    return np.where(np.isnan(known.bits_per_prb), promised, known.bits_per_prb).astype(np.float32)
 
 
 def needed_share(demand_kbps: F32, bits_per_prb: F32, prb_per_s: F32) -> F32:
@@ -129,40 +96,33 @@ def admitted(cell: I32, share: F32, eligible: Mask, cap: float) -> Mask:
 
 
 def decide(
-    flows: Flows, memory: Memory, bits_per_prb: F32, prb_per_s: F32, tuning: Tuning
-) -> tuple[I32, F32, Memory]:
-    """Weights for all delay-bound UEs of one report.
+    known: Known, report: Report, bits_per_prb: F32, prb_per_s: F32, tuning: Tuning
+) -> tuple[Mask, F32, Known]:
+    """Weights for the delay-bound UEs of one report.
 
     Args:
-        flows: The report.
-        memory: Already brought up to it by `update`.
+        known: Already brought to the report.
+        report: Of QoS flows.
         bits_per_prb: What one PRB will carry for each flow, predicted by the model or by `recent_rate`. [n]
         prb_per_s: PRBs that each flow's cell has in a second. [n]
         tuning: The operator's settings.
 
     Returns:
-        UE ids, their weights, and the memory with newly given-up UEs marked.
+        The delay-bound rows, a weight for every row, and what is known with newly given-up UEs marked.
     """
-    bound = ~np.isnan(flows.budget_ms)
-    row = np.searchsorted(memory.ue, flows.ue)
-    share = needed_share(memory.demand_kbps[row], bits_per_prb, prb_per_s)
-    hopeless = np.nan_to_num(memory.miss_rate[row]) > tuning.give_up_miss_rate
-    resting = memory.given_up_s[row] > 0
-    boosted = admitted(flows.cell, share, bound & ~resting & ~hopeless, tuning.cap)
-    given_up_s, miss_rate = memory.given_up_s.copy(), memory.miss_rate.copy()
-    newly = row[bound & hopeless & ~resting]
-    given_up_s[newly] = tuning.give_up_s
-    miss_rate[newly] = 0.0  # from here on only what it misses without a boost counts
-    weight = np.where(boosted, tuning.boost, tuning.rest_weight).astype(np.float32)
-    return flows.ue[bound], weight[bound], memory._replace(given_up_s=given_up_s, miss_rate=miss_rate)
-
-
-def _recall(memory: Memory, column: F32, ue: I32) -> F32:
-    """A remembered column for these UEs, NaN for new ones."""
-    if not len(memory.ue):
-        return np.full(len(ue), np.nan, np.float32)
-    place = np.searchsorted(memory.ue, ue).clip(max=len(memory.ue) - 1)
-    return np.where(memory.ue[place] == ue, column[place], np.float32(np.nan)).astype(np.float32)
+    bound = ~np.isnan(report["X.DRB.RadioBudgetDl"])
+    share = needed_share(known.demand_kbps, bits_per_prb, prb_per_s)
+    hopeless = np.nan_to_num(known.miss_rate) > tuning.give_up_miss_rate
+    resting = known.given_up_s > 0
+    boosted = admitted(report.cell, share, bound & ~resting & ~hopeless, tuning.cap)
+    newly = bound & hopeless & ~resting
+    known = known._replace(
+        given_up_s=np.where(newly, np.float32(tuning.give_up_s), known.given_up_s),
+        miss_rate=np.where(
+            newly, np.float32(0), known.miss_rate
+        ),  # only what it misses without a boost counts
+    )
+    return bound, np.where(boosted, tuning.boost, tuning.rest_weight).astype(np.float32), known
 
 
 def _blend(old: F32, new: F32, gain: np.float32) -> F32:

@@ -1,0 +1,40 @@
+"""How the targets of a report are found again in what earlier reports of the same node said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranloop.wire.messages import Report
+
+__all__ = ("I64", "find", "keys", "run_of")
+
+I64 = NDArray[np.int64]
+_ID_BITS = 24
+
+
+def keys(report: Report, columns: Sequence[str]) -> I64:
+    """One number per row, made of these id columns; shape [n_rows].
+
+    The first column may need what is left of 63 bits after 24 for each of the others.
+    """
+    key = np.zeros(len(report), np.int64)
+    for column in columns:
+        key = (key << _ID_BITS) | report.id(column)
+    return key
+
+
+def find(known: NDArray[Any], wanted: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each of `wanted` stands in the sorted `known`, and whether it does; shape [n_wanted] each."""
+    if not len(known):
+        return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), bool)
+    place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    return place, known[place] == wanted
+
+
+def run_of(report: Report) -> str:
+    """The run of the host that a report comes from, "" where the host does not say."""
+    return getattr(report, "run", "")
