@@ -47,10 +47,10 @@ def test_every_third_day_is_held_out_and_the_logs_of_a_day_stay_together() -> No
 
 
 def test_the_table_shows_what_the_xapp_found_and_a_dash_where_it_found_nothing() -> None:
-    phone = policy.Phone({1: 1.0, 5: 1.0})
+    phone, scores = policy.Phone({1: 1.0, 5: 1.0}), policy.new_scores()
     for number, kbps in enumerate((1000.0, 3000.0)):
-        phone.observe(policy.Second(number, kbps, True, False), {1: 500.0, 5: 0.0})
-    found = policy.summary({"log": [phone]})["overall"]
+        phone.observe(policy.Second(number, kbps, True, False), {1: 500.0, 5: 0.0}, scores)
+    found = policy.summary({"log": scores})["overall"]
     lines = table(found, found).splitlines()
     assert lines[2] == "1 s, all seconds | 1 | 1500 | 1500 | 2000 | 2000"
     assert lines[4] == "1 s, downloading | 0 | - | - | - | -"

@@ -22,7 +22,7 @@ from ranloop.vocabulary import MeasurementName
 from ranloop.xapp.manifest import load_manifest
 from tests.ranloop.node.phone_logs import log, row
 from xapps.throughput_forecaster import policy
-from xapps.throughput_forecaster.policy import Phone, Second
+from xapps.throughput_forecaster.policy import Second
 
 XAPP = Path(policy.__file__).parent
 HALF_LIFE_1S = 1 / math.log(2)  # time constant at which a value loses half its weight in a second
@@ -34,12 +34,19 @@ def second(number: int, thp_kbps: float, *, on_5g: bool = True, downloading: boo
     return Second(number, thp_kbps, on_5g, downloading)
 
 
-def phone() -> Phone:
-    return Phone({1: HALF_LIFE_1S, 5: HALF_LIFE_1S})
+class Followed:
+    """One phone and the scores of its trace."""
+
+    def __init__(self) -> None:
+        self.scores = policy.new_scores()
+        self._phone = policy.Phone({1: HALF_LIFE_1S, 5: HALF_LIFE_1S})
+
+    def observe(self, now: Second, change_kbps: dict[int, float]) -> None:
+        self._phone.observe(now, change_kbps, self.scores)
 
 
-def facts(phone: Phone, horizon: int, group: str = "all") -> dict[str, Any]:
-    found: dict[str, Any] = policy.summary({"trace": [phone]})["overall"][f"{horizon}s"]
+def facts(followed: Followed, horizon: int, group: str = "all") -> dict[str, Any]:
+    found: dict[str, Any] = policy.summary({"trace": followed.scores})["overall"][f"{horizon}s"]
     return {**found[group], "n_without_truth": found["n_without_truth"]}
 
 
@@ -52,7 +59,7 @@ def test_the_moving_average_forgets_by_seconds_not_by_rows() -> None:
 
 
 def test_a_forecast_is_compared_with_the_second_it_was_made_for() -> None:
-    followed = phone()
+    followed = Followed()
     for number, (thp_kbps, change) in enumerate([(1000, 500), (2000, 500), (4000, -1000), (4000, 0)]):
         followed.observe(second(number, thp_kbps), {1: change, 5: 0.0})
     # model: 1500 for 2000, 2500 for 4000, 3000 for 4000; persistence: 1000, 2000, 4000 for the same
@@ -69,7 +76,7 @@ def test_a_forecast_is_compared_with_the_second_it_was_made_for() -> None:
 
 
 def test_a_forecast_for_a_missing_second_is_counted_but_not_scored() -> None:
-    followed = phone()
+    followed = Followed()
     for number, thp_kbps in ((0, 100.0), (1, 200.0), (5, 900.0)):
         followed.observe(second(number, thp_kbps), NO_CHANGE)
     one, five = facts(followed, 1), facts(followed, 5)
@@ -80,22 +87,38 @@ def test_a_forecast_for_a_missing_second_is_counted_but_not_scored() -> None:
 
 
 def test_a_second_without_a_throughput_is_neither_truth_nor_start_of_a_forecast() -> None:
-    followed = phone()
+    followed = Followed()
     for number, thp_kbps in ((0, 100.0), (1, math.nan), (2, 300.0)):
         followed.observe(second(number, thp_kbps), NO_CHANGE)
     found = facts(followed, 1)
     assert (found["n"], found["n_without_truth"]) == (0, 2)  # forecasts for seconds 1 and 3
 
 
+def test_a_second_that_comes_twice_or_late_changes_nothing() -> None:
+    followed, plain = Followed(), Followed()
+    for number in (0, 1, 1, 3, 2, 0, 4):
+        followed.observe(second(number, 100.0 * number), NO_CHANGE)
+    for number in (0, 1, 3, 4):
+        plain.observe(second(number, 100.0 * number), NO_CHANGE)
+    assert [facts(followed, horizon) for horizon in (1, 5)] == [facts(plain, horizon) for horizon in (1, 5)]
+
+
+def test_a_model_that_did_not_answer_makes_no_forecast() -> None:
+    followed = Followed()
+    followed.observe(second(0, 100.0), {1: math.nan, 5: 0.0})
+    followed.observe(second(1, 100.0), NO_CHANGE)
+    assert (facts(followed, 1)["n"], facts(followed, 1)["n_without_truth"]) == (0, 1)  # the one for second 2
+
+
 def test_no_forecast_is_below_zero() -> None:
-    followed = phone()
+    followed = Followed()
     followed.observe(second(0, 100.0), {1: -5000.0, 5: 0.0})
     followed.observe(second(1, 30.0), NO_CHANGE)
     assert facts(followed, 1)["mae_model_kbps"] == 30.0
 
 
 def test_groups_are_those_of_the_second_in_which_the_forecast_was_made() -> None:
-    followed = phone()
+    followed = Followed()
     followed.observe(second(0, 10.0, on_5g=True, downloading=False), NO_CHANGE)
     followed.observe(second(1, 20.0, on_5g=False, downloading=True), NO_CHANGE)
     followed.observe(second(2, 70.0, on_5g=True, downloading=True), NO_CHANGE)
@@ -107,12 +130,12 @@ def test_groups_are_those_of_the_second_in_which_the_forecast_was_made() -> None
 
 
 def test_overall_weighs_every_second_alike_however_long_its_trace() -> None:
-    short, long = phone(), phone()
+    short, long = Followed(), Followed()
     for number, thp_kbps in enumerate((0.0, 600.0)):
         short.observe(second(number, thp_kbps), NO_CHANGE)
     for number in range(6):
         long.observe(second(number, 50.0), NO_CHANGE)
-    found = policy.summary({"short": [short], "long": [long]})
+    found = policy.summary({"short": short.scores, "long": long.scores})
     maes = [
         part["1s"]["all"]["mae_persistence_kbps"] for part in (*found["traces"].values(), found["overall"])
     ]

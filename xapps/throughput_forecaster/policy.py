@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ranloop import Report
 from ranloop.errors import ModelError
 from ranloop.inference import Card
 
@@ -32,95 +34,89 @@ class Second(NamedTuple):
     on_5g: bool
     downloading: bool
 
+    @classmethod
+    def rows_of(cls, report: Report) -> list[Second]:
+        """One per row of a report."""
+        columns = (report["X.UE.AppThpDl"], report["X.UE.NrMode"] == 1, report["X.UE.Downloading"] == 1)
+        return [cls(report.seq, *row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
 
 class Forecast(NamedTuple):
     """What each forecaster expects of one second to come."""
 
     kbps: tuple[float, ...]  # as FORECASTERS
-    groups: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Errors:
-    """Absolute errors of one horizon in one group, summed."""
-
-    n: int = 0
-    sum_kbps: list[float] = field(default_factory=lambda: [0.0] * len(FORECASTERS))
-
-    def add(self, forecast: Forecast, truth_kbps: float) -> None:
-        self.n += 1
-        for i, kbps in enumerate(forecast.kbps):
-            self.sum_kbps[i] += abs(kbps - truth_kbps)
-
-    def merge(self, other: Errors) -> None:
-        self.n += other.n
-        self.sum_kbps = [a + b for a, b in zip(self.sum_kbps, other.sum_kbps, strict=True)]
-
-    def facts(self) -> dict[str, float | int | None]:
-        """Mean absolute errors in kbit/s; None where nothing was scored."""
-        maes = [total / self.n if self.n else None for total in self.sum_kbps]
-        return {"n": self.n} | {f"mae_{name}_kbps": mae for name, mae in zip(FORECASTERS, maes, strict=True)}
+    groups: tuple[bool, ...]  # as GROUPS
 
 
 class Score:
-    """Forecasts of one horizon: those whose second is still to come, and the errors of the others."""
+    """Forecasts of one horizon: how many were made, and the errors of those whose second came."""
 
     def __init__(self) -> None:
-        self.errors = {group: Errors() for group in GROUPS}
-        self.n_missed = 0  # the phone reported a later second, but not this one
-        self._waiting: dict[int, Forecast] = {}
+        self.n_made = 0
+        self.n = np.zeros(len(GROUPS), np.int64)
+        self.sum_kbps = np.zeros((len(GROUPS), len(FORECASTERS)))  # absolute errors
 
-    @property
-    def n_without_truth(self) -> int:
-        """Forecasts whose second was not reported, or not yet."""
-        return self.n_missed + len(self._waiting)
+    def add(self, forecast: Forecast, truth_kbps: float) -> None:
+        self.n += forecast.groups
+        self.sum_kbps += np.outer(forecast.groups, np.abs(np.subtract(forecast.kbps, truth_kbps)))
 
-    def expect(self, second: int, forecast: Forecast) -> None:
-        self._waiting[second] = forecast
+    def facts(self) -> dict[str, Any]:
+        """Per group the number of scored forecasts and the mean absolute errors in kbit/s, None where nothing was scored."""
+        found: dict[str, Any] = {}
+        for group, n, sums in zip(GROUPS, self.n.tolist(), self.sum_kbps.tolist(), strict=True):
+            maes = [total / n if n else None for total in sums]
+            found[group] = {"n": n} | {
+                f"mae_{name}_kbps": mae for name, mae in zip(FORECASTERS, maes, strict=True)
+            }
+        return {**found, "n_without_truth": self.n_made - int(self.n[0])}
 
-    def settle(self, now: Second) -> None:
-        """Score what was expected of this second, and give up what was expected of skipped ones."""
-        for due in [second for second in self._waiting if second <= now.number]:
-            forecast = self._waiting.pop(due)
-            if due < now.number or math.isnan(now.thp_kbps):
-                self.n_missed += 1
-                continue
-            for group in forecast.groups:
-                self.errors[group].add(forecast, now.thp_kbps)
+
+Scores = dict[int, Score]  # by horizon in seconds
+
+
+def new_scores() -> Scores:
+    return {horizon: Score() for horizon in HORIZONS_S}
 
 
 class Phone:
-    """What is remembered of one phone.
+    """What is remembered of one phone: its moving averages, and the forecasts whose second is to come.
 
     Args:
         ewma_s: Horizon in seconds -> time constant of the moving average, for each of `HORIZONS_S`.
     """
 
     def __init__(self, ewma_s: Mapping[int, float]) -> None:
-        self.scores = {horizon: Score() for horizon in HORIZONS_S}
         self._ewma_s = ewma_s
         self._ewma_kbps = dict.fromkeys(HORIZONS_S, math.nan)
-        self._last = 0
+        self._last = -1
+        self._waiting: dict[tuple[int, int], Forecast] = {}  # (horizon, second) -> forecast
 
-    def observe(self, now: Second, change_kbps: Mapping[int, float]) -> None:
-        """Take in one second, and what the models say to it.
+    def observe(self, now: Second, change_kbps: Mapping[int, float], scores: Scores) -> None:
+        """Score what was expected of this second, and expect the next ones; a second that is not new changes nothing.
 
         Args:
-            now: Later than any second before.
-            change_kbps: Horizon in seconds -> expected change of the throughput until then.
+            now: The second.
+            change_kbps: Horizon in seconds -> expected change of the throughput until then, NaN = no forecast.
+            scores: Of the phone's trace.
         """
-        for score in self.scores.values():
-            score.settle(now)
+        if now.number <= self._last:
+            return
+        for due in [due for due in self._waiting if due[1] <= now.number]:
+            forecast = self._waiting.pop(due)
+            if due[1] == now.number and not math.isnan(now.thp_kbps):
+                scores[due[0]].add(forecast, now.thp_kbps)
         if math.isnan(now.thp_kbps):
             return
-        groups = ("all", *(("on_5g",) if now.on_5g else ()), *(("downloading",) if now.downloading else ()))
-        for horizon, score in self.scores.items():
+        for horizon, change in change_kbps.items():
             ewma = smoothed(
                 self._ewma_kbps[horizon], now.thp_kbps, now.number - self._last, self._ewma_s[horizon]
             )
             self._ewma_kbps[horizon] = ewma
-            model_kbps = max(0.0, now.thp_kbps + change_kbps[horizon])
-            score.expect(now.number + horizon, Forecast((model_kbps, now.thp_kbps, ewma), groups))
+            if not math.isnan(change):
+                scores[horizon].n_made += 1
+                kbps = (max(0.0, now.thp_kbps + change), now.thp_kbps, ewma)
+                groups = (True, now.on_5g, now.downloading)
+                self._waiting[horizon, now.number + horizon] = Forecast(kbps, groups)
         self._last = now.number
 
 
@@ -147,29 +143,19 @@ def ewma_s(card: Card) -> float:
     return float(value)
 
 
-def summary(phones: Mapping[str, Iterable[Phone]]) -> dict[str, Any]:
-    """Errors per trace and overall, each horizon beside its rules; plain data.
-
-    Args:
-        phones: Trace -> the phones in it.
-    """
-    everyone = [phone for those in phones.values() for phone in those]
+def summary(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """Errors per trace and overall, each horizon beside its rules; plain data."""
     return {
-        "overall": _facts(everyone),
-        "traces": {trace: _facts(list(those)) for trace, those in phones.items()},
+        "overall": _facts(scores.values()),
+        "traces": {trace: _facts([own]) for trace, own in scores.items()},
     }
 
 
-def _facts(phones: list[Phone]) -> dict[str, Any]:
-    facts = {}
-    for horizon in HORIZONS_S:
-        scores = [phone.scores[horizon] for phone in phones]
-        errors = {group: Errors() for group in GROUPS}
-        for score in scores:
-            for group, own in score.errors.items():
-                errors[group].merge(own)
-        facts[f"{horizon}s"] = {
-            **{group: total.facts() for group, total in errors.items()},
-            "n_without_truth": sum(score.n_without_truth for score in scores),
-        }
-    return facts
+def _facts(several: Iterable[Scores]) -> dict[str, Any]:
+    total = new_scores()
+    for scores in several:
+        for horizon, score in scores.items():
+            total[horizon].n_made += score.n_made
+            total[horizon].n += score.n
+            total[horizon].sum_kbps += score.sum_kbps
+    return {f"{horizon}s": score.facts() for horizon, score in total.items()}
