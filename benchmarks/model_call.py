@@ -20,7 +20,7 @@ from benchmarks.measure import Row, in_turns, latency_row
 from benchmarks.still_world import N_UE, NAMES, PERIOD_MS
 from ranloop.inference import Feature, Output, load_model
 from ranloop.inference.export import Regressor, export_package
-from ranloop.inference.model import open_session
+from ranloop.inference.session import open_session
 from ranloop.vocabulary import ID_COLUMNS, measurement
 from ranloop.wire import Report
 from ranloop.wire.messages import F32

@@ -1,7 +1,20 @@
-"""Small ONNX models on the node: cards, features bound to measurement names, sessions, export."""
+"""Small ONNX models on the node: cards, features bound to measurement names, predictors, packages, export."""
 
 from ranloop.inference.card import Card, Feature, Output, load_card
 from ranloop.inference.features import FeatureBinder
-from ranloop.inference.model import Model, load_model
+from ranloop.inference.model import Model
+from ranloop.inference.package import load_model, read_package
+from ranloop.inference.predictor import Late, Predictor
 
-__all__ = ("Card", "Feature", "FeatureBinder", "Model", "Output", "load_card", "load_model")
+__all__ = (
+    "Card",
+    "Feature",
+    "FeatureBinder",
+    "Late",
+    "Model",
+    "Output",
+    "Predictor",
+    "load_card",
+    "load_model",
+    "read_package",
+)

@@ -6,10 +6,11 @@ column to a measurement of the catalogue, so that training and serving build the
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ranloop.errors import ModelError, VocabularyError
 from ranloop.toml import read_toml
@@ -28,7 +29,8 @@ class Feature(_Frozen):
     """One input column.
 
     Either a measurement of the catalogue (`measurement`), as it was `lag` report periods ago or as a statistic over
-    the `window` periods that end there, or a quantity that the xApp computes and hands over under `name`.
+    the `window` periods that end there, or a quantity that the xApp computes and hands over under `name`. `fill` takes
+    the place of a missing value; NaN leaves it missing, for a model that was trained with missing values.
     """
 
     measurement: str = ""
@@ -37,7 +39,14 @@ class Feature(_Frozen):
     lag: int = Field(default=0, ge=0, le=600)
     window: int = Field(default=1, ge=1, le=600)
     stat: Literal["last", "mean", "std", "min", "max"] = "last"
-    fill: FiniteFloat = 0.0
+    fill: float = 0.0
+
+    @field_validator("fill")
+    @classmethod
+    def _fill_is_no_infinity(cls, fill: float) -> float:
+        if math.isinf(fill):
+            raise ValueError("a missing value is filled with a finite number, or left missing: nan")
+        return fill
 
     @model_validator(mode="after")
     def _one_source(self) -> Feature:
@@ -89,6 +98,13 @@ class Card(_Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     period_ms: int = Field(gt=0, description="granularity period of the reports that the features come from")
     features: tuple[Feature, ...] = Field(min_length=1)
+    steps: int = Field(
+        default=0,
+        ge=0,
+        le=600,
+        description="periods that a row shows, the oldest first: the input is [n, steps, n_features]; 0: [n, n_features]",
+    )
+    output: str = Field(default="", description="name of the output to read, where the file has several")
     outputs: tuple[Output, ...] = Field(min_length=1)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
@@ -96,7 +112,12 @@ class Card(_Frozen):
     @property
     def history(self) -> int:
         """How many report periods the oldest feature looks back, the current one included."""
-        return max(feature.lag + feature.window for feature in self.features)
+        return max(feature.lag + feature.window for feature in self.features) + max(self.steps - 1, 0)
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row of the input."""
+        return (self.steps, len(self.features)) if self.steps else (len(self.features),)
 
 
 def load_card(folder: Path) -> Card:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.card import CARD_FILE, Card, Feature, Output
-from ranloop.inference.model import open_session
+from ranloop.inference.session import open_session
 from ranloop.wire.messages import F32
 
 __all__ = ("Regressor", "export_package")

@@ -12,10 +12,9 @@ from ranloop.errors import ModelError
 from ranloop.inference.card import Card
 from ranloop.vocabulary import Level
 from ranloop.wire.messages import F32, Report
+from ranloop.wire.targets import I64, find, keys, run_of
 
 __all__ = ("FeatureBinder",)
-
-I64 = NDArray[np.int64]
 
 # What tells a row from the others of its report and stays with it: a UE and its flows take their past along when they
 # change the cell. 5QIs come first: they are below 2**8 (TS 23.501 clause 5.7.4), so that three ids fit one int64.
@@ -25,16 +24,36 @@ _IDENTITY: dict[Level, tuple[str, ...]] = {
     "slice": ("slice", "cell"),
     "qos_flow": ("five_qi", "ue", "slice"),
 }
-_ID_BITS = 24
 _NO_COLUMNS = np.zeros(0, np.intp)
+KEPT = 5  # windows of a stream: a report that comes three periods late finds what was known before it
 
 
 class _Window(NamedTuple):
     """What a stream's targets showed lately."""
 
     seq: int
-    targets: I64  # sorted, see `_identity`
+    targets: I64  # sorted, see `keys`
     values: F32  # [history, n_target, n_measurement], index 0 is the report `seq`, NaN where unknown
+
+
+class _Stream:
+    """The latest windows of one stream, of one run of its node."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.windows: list[_Window] = []  # by sequence number, at most `KEPT`
+
+    def is_before(self, seq: int) -> bool:
+        """Whether a report came before all that are kept."""
+        return bool(self.windows) and seq < self.windows[0].seq
+
+    def keep(self, window: _Window) -> None:
+        """Keep the newest windows; of two of one report the one with more targets, because a model may be asked about some."""
+        last = self.windows[-1] if self.windows else None
+        if last is None or window.seq > last.seq:
+            self.windows = [*self.windows[1 - KEPT :], window]
+        elif window.seq == last.seq and len(window.targets) >= len(last.targets):
+            self.windows[-1] = window
 
 
 class FeatureBinder:
@@ -42,44 +61,58 @@ class FeatureBinder:
 
     A target is followed by its dense ids, so a UE keeps its history when rows move, for as long as it is reported.
     What is missing (no value, a lost report, a UE that was not there) becomes the feature's `fill`.
+
+    The matrix of a report depends on the report and on those before it. The same report gives the same matrix again, and a
+    report that comes up to three periods late gives what it would have given in time, as far as those before it had come.
     """
 
     def __init__(self, card: Card) -> None:
         self._card = card
-        fill = np.array([feature.fill for feature in card.features], np.float32)
+        # A row of a sequence is built like any other, of the features at all its steps, the oldest first.
+        features = [
+            f if f.name else f.model_copy(update={"lag": f.lag + back})
+            for back in reversed(range(max(card.steps, 1)))
+            for f in card.features
+        ]
+        self._n_columns = len(features)
+        fill = np.array([feature.fill for feature in features], np.float32)
         # One number where it is the same for all, as it mostly is: half the time.
         self._fill = fill[0] if (fill == fill[0]).all() else fill
-        self._named = [(column, f.name) for column, f in enumerate(card.features) if f.name]
+        self._named = list(dict.fromkeys(f.name for f in card.features if f.name))
         self._measured = tuple(dict.fromkeys(f.measurement for f in card.features if f.measurement))
         self._plain = card.history == 1 and not self._named
         # What a report is made of -> where the card's measurements stand in its block.
         self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
         self._last_found: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.intp]] = ((), (), _NO_COLUMNS)
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._streams: dict[tuple[str, str], _Stream] = {}
         place = {name: at for at, name in enumerate(self._measured)}
-        features = [(column, f) for column, f in enumerate(card.features) if f.measurement]
-        last = [(column, f.lag, place[f.measurement]) for column, f in features if f.stat == "last"]
+        measured = [(column, f) for column, f in enumerate(features) if f.measurement]
+        last = [(column, f.lag, place[f.measurement]) for column, f in measured if f.stat == "last"]
         # Columns, lags and measurements of the features that are a plain earlier value, taken in one go.
         self._last = np.array(last, np.intp).reshape(-1, 3).T
-        self._statistics = [(column, f, place[f.measurement]) for column, f in features if f.stat != "last"]
+        self._statistics = [(column, f, place[f.measurement]) for column, f in measured if f.stat != "last"]
+        self._named_columns = [
+            (name, [column for column, f in enumerate(features) if f.name == name]) for name in self._named
+        ]
 
     def matrix(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
         """Input matrix for one report.
 
         Args:
             report: Must carry every measurement of the card, at the card's period.
-            extra: Values of the card's named features, each of shape [n_rows].
+            extra: Values of the card's named features, each of shape [n_rows], or [n_rows, steps] of a sequence.
 
         Returns:
-            Shape [n_rows, n_features], float32, no NaN.
+            Shape [n_rows, *row_shape of the card], float32; NaN only where the card's `fill` is NaN.
 
         Raises:
-            ModelError: The report lacks a measurement, has another period, or `extra` lacks a name.
+            ModelError: The report lacks a measurement, has another period, or is so late that what was known before it
+                is gone; or `extra` lacks a name.
         """
         values = report.block.take(self._column_index(report), axis=1)  # [n_rows, n_measured]
         matrix = values if self._plain else self._assemble(report, values, extra or {})
         np.copyto(matrix, self._fill, where=np.isnan(matrix))
-        return matrix
+        return matrix.reshape(len(report), *self._card.row_shape) if self._card.steps else matrix
 
     def _column_index(self, report: Report) -> NDArray[np.intp]:
         # A decoder gives the names of a stream as one object, whose hash would have to be worked out each time.
@@ -107,43 +140,46 @@ class FeatureBinder:
         return known
 
     def _assemble(self, report: Report, values: F32, extra: Mapping[str, ArrayLike]) -> F32:
-        targets = _identity(report)
+        targets = keys(report, _IDENTITY[report.level])
         order = np.argsort(targets, kind="stable")
-        stream = (report.node, report.level)
-        window = _advance(
-            self._windows.get(stream), report.seq, targets[order], values[order], self._card.history
-        )
-        self._windows[stream] = window
-        matrix = np.full((len(report), len(self._card.features)), np.nan, np.float32)
+        window = self._window(report, targets[order], values[order])
+        matrix = np.full((len(report), self._n_columns), np.nan, np.float32)
         columns, lags, places = self._last
         matrix[order[:, None], columns] = window.values[lags, :, places].T
         for column, feature, place in self._statistics:
             span = window.values[feature.lag : feature.lag + feature.window, :, place]
             matrix[order, column] = _STATISTICS[feature.stat](span)
-        for column, name in self._named:
+        for name, at in self._named_columns:
             if name not in extra:
                 raise ModelError(
                     f"model {self._card.name} needs the feature {name!r}: pass it as extra={{{name!r}: …}}"
                 )
-            matrix[:, column] = extra[name]
+            matrix[:, at] = np.asarray(extra[name], np.float32).reshape(len(report), -1)
         return matrix
 
-
-def _identity(report: Report) -> I64:
-    """One number per row by which its target is found again in other reports of the stream, shape [n_rows]."""
-    key = np.zeros(len(report), np.int64)
-    for column in _IDENTITY[report.level]:
-        key = (key << _ID_BITS) | report.id(column)
-    return key
+    def _window(self, report: Report, targets: I64, values: F32) -> _Window:
+        """What the report's targets showed up to it; remembered unless a later report has come."""
+        node, run = (report.node, report.level), run_of(report)
+        stream = self._streams.get(node)
+        if stream is None or stream.run != run or (not run and stream.is_before(report.seq)):
+            stream = self._streams[node] = _Stream(run)
+        elif stream.is_before(report.seq) and len(stream.windows) == KEPT:
+            raise ModelError(
+                f"model {self._card.name}: the {report.level} report {report.seq} of {report.node} comes after number "
+                f"{stream.windows[-1].seq}; what was known before it is not kept for so long"
+            )
+        before = next((window for window in reversed(stream.windows) if window.seq < report.seq), None)
+        window = _advance(before, report.seq, targets, values, self._card.history)
+        stream.keep(window)
+        return window
 
 
 def _advance(before: _Window | None, seq: int, targets: I64, values: F32, history: int) -> _Window:
     """The window with one more report, rows sorted by target; what lies between two reports is unknown."""
     window = np.full((history, *values.shape), np.nan, np.float32)
-    if before is not None and before.seq < seq < before.seq + history and len(before.targets):
+    if before is not None and seq < before.seq + history:
         gap = seq - before.seq
-        place = np.searchsorted(before.targets, targets).clip(max=len(before.targets) - 1)
-        known = before.targets[place] == targets
+        place, known = find(before.targets, targets)
         window[gap:, known] = before.values[: history - gap, place[known]]
     window[0] = values
     return _Window(seq, targets, window)

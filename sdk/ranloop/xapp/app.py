@@ -18,7 +18,7 @@ from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.memory import KEEP_PERIODS, Memory, Objects
 
 if TYPE_CHECKING:
-    from ranloop.inference import Model  # its cards are pydantic models: who has no model pays for none
+    from ranloop.inference import Late, Model  # its cards are pydantic models: who has no model pays for none
 
 __all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
 
@@ -91,7 +91,6 @@ class ModelHandle:
     def __init__(self, name: str) -> None:
         self.name = name
         self._model: Model | None = None
-        self.used = False  # since the runner last asked: goes into the audit log
 
     def bind(self, model: Model) -> None:
         self._model = model
@@ -103,13 +102,17 @@ class ModelHandle:
         return self._model
 
     def __call__(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
-        """Outputs for each row of `report`; see `ranloop.inference.Model`."""
-        self.used = True
+        """Outputs for each row of `report`, NaN where they do not come in time; see `ranloop.inference.Model`."""
         return self.model(report, extra)
+
+    def ask(
+        self, report: Report, extra: Mapping[str, ArrayLike] | None = None, *, within_ms: int | None = None
+    ) -> F32 | Late:
+        """Outputs for each row of `report`, or `Late` if they do not come in time; see `ranloop.inference.Model`."""
+        return self.model.ask(report, extra, within_ms=within_ms)
 
     def predict(self, matrix: F32) -> F32:
         """Outputs for a ready matrix [n, n_features] in the card's column order."""
-        self.used = True
         return self.model.predict(matrix)
 
 

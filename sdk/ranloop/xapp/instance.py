@@ -64,8 +64,8 @@ class Instance:
         self._seq = 0
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         places = self.manifest.model_folders(package.folder, models or {})
-        loaded = {name: load_model(folder) for name, folder in places.items()}
-        self.app.bind(loaded, self.manifest.effective_settings(settings or {}))
+        self._models = {name: load_model(folder) for name, folder in places.items()}
+        self.app.bind(self._models, self.manifest.effective_settings(settings or {}))
 
     @property
     def timers(self) -> dict[str, int]:
@@ -78,9 +78,8 @@ class Instance:
         batches: list[ActionBatch] = []
         for handler in self.app.report_handlers:
             if handler.level == report.level and handler.every_ms == report.period_ms:
-                wanted = handler.function(report)
                 batches += self._batches(
-                    wanted, report.node, report.ran_time_ns, handler.every_ms, handler.function, report
+                    handler.function, (report,), report.node, report.ran_time_ns, handler.every_ms, report
                 )
         return batches
 
@@ -88,7 +87,7 @@ class Instance:
         """Tell the app what became of its actions."""
         batches: list[ActionBatch] = []
         for function in self.app.result_handlers:
-            batches += self._batches(function(result), result.node, result.ran_time_ns, 100, function)
+            batches += self._batches(function, (result,), result.node, result.ran_time_ns, 100)
         return batches
 
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
@@ -98,7 +97,7 @@ class Instance:
             WireError: The app has no timer of this name.
         """
         timer = self._timer(name)
-        return self._batches(timer.function(), "", ran_time_ns, timer.period_ms, timer.function)
+        return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
 
     def handle(self, step: Step) -> Answer:
         """One lockstep step: results, then timers, then reports; a raising handler becomes the answer's error."""
@@ -130,19 +129,21 @@ class Instance:
 
     def _batches(
         self,
-        wanted: Wanted,
+        function: Callable[..., Wanted],
+        arguments: tuple[Report] | tuple[Result] | tuple[()],
         node: str,
         ran_time_ns: int,
         period_ms: int,
-        function: Callable[..., Wanted],
         report: Report | None = None,
     ) -> list[ActionBatch]:
+        """Call a handler; its batches name the models that answered during this call, a generator's whole run."""
+        for model in self._models.values():
+            model.used = False
+        wanted = function(*arguments)
         if wanted is None:
             return []
-        used = tuple(handle.model.tag for handle in self.app.models.values() if handle.used)
-        for handle in self.app.models.values():
-            handle.used = False
         requests = [request for request in _requests(wanted, function) if len(request.action)]
+        used = tuple([model.tag for model in self._models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)
             if not (request.node or node):

@@ -152,8 +152,8 @@ def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: st
         ({"file": "../../etc/passwd"}, "file: String should match pattern"),
         ({"file": "/dev/zero"}, "file: String should match pattern"),
         (
-            {"features": [{"measurement": "CQI", "unit": "1", "fill": float("nan")}]},
-            "features.0.fill: .* finite",
+            {"features": [{"measurement": "CQI", "unit": "1", "fill": float("inf")}]},
+            "features.0.fill: .* finite number, or left missing: nan",
         ),
         ({"outputs": [{"name": "y", "unit": "1", "low": float("nan")}]}, "outputs.0: y is clipped to nan"),
         (
@@ -163,7 +163,7 @@ def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: st
         ({"features": [{"measurement": "CQI", "unit": "1", "lag": 10**9}]}, "features.0.lag: .* less than"),
     ],
 )
-def test_a_card_that_would_lead_elsewhere_or_make_nan_is_refused(
+def test_a_card_that_would_lead_elsewhere_or_make_no_number_is_refused(
     package: Path, change: dict[str, object], reason: str
 ) -> None:
     card = package / "card.toml"

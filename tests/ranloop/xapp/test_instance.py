@@ -14,6 +14,7 @@ from ranloop.wire.messages import Step
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.builders import write_xapp
+from tests.model_packages import write_model
 
 BOTH = """
 from ranloop import Handover, Request, SetUeWeight, XApp
@@ -189,3 +190,51 @@ def test_more_actions_in_one_step_than_an_answer_holds_are_refused_by_number(tmp
     instance = Instance(load_package(write_xapp(tmp_path / "many", app=app)))
     answer = instance.handle(Step(host="host", step=0, ran_time_ns=0, reports=(make_report({"CQI": [5]}),)))
     assert "many wants 4097 actions in one step; at most 4096" in answer.error
+
+
+ASKING = """
+from ranloop import SetUeWeight, XApp
+app = XApp()
+first, second = app.model("first"), app.model("second")
+
+@app.on_report("DRB.UEThpDl", "CQI")
+def act(report):
+    if report.seq == 0:
+        first(report)  # asked, and nothing done
+        return None
+    if report.seq == 1:
+        first(report)
+        raise RuntimeError("boom")
+    return wanted(report)
+
+def wanted(report):
+    if report.seq == 2:
+        second(report)
+    yield SetUeWeight(ue=report.ue, weight=2.0)
+    if report.seq == 3:
+        first(report)
+"""
+ASKING_MANIFEST = """
+name = "asking"
+version = "1"
+summary = "test"
+streams = [{ level = "ue", every_ms = 100, measurements = ["DRB.UEThpDl", "CQI"] }]
+actions = [{ name = "SetUeWeight" }]
+models = { first = "../first", second = "../second" }
+"""
+
+
+def test_a_batch_names_the_models_that_answered_in_its_own_call(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_model(tmp_path / name)
+    instance = Instance(load_package(write_xapp(tmp_path / "asking", app=ASKING, text=ASKING_MANIFEST)))
+    report = [make_report({"DRB.UEThpDl": [1], "CQI": [5]}, seq=seq) for seq in range(5)]
+    assert instance.on_report(report[0]) == []
+    with pytest.raises(RuntimeError, match="boom"):
+        instance.on_report(report[1])
+    named = [
+        [tag.partition("@")[0] for batch in instance.on_report(one) for tag in batch.models]
+        for one in report[2:]
+    ]
+    # Of a generator all that answered until its end; nothing is left of a call that ended in None or an error.
+    assert named == [["second"], ["first"], []]

@@ -1,0 +1,116 @@
+"""From a folder with a card and an ONNX file to a `Model`, or to one line that says why not."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ranloop.errors import ModelError
+from ranloop.inference.card import Card, load_card
+from ranloop.inference.model import Model
+from ranloop.inference.onnx_file import refused
+from ranloop.inference.probe import try_out
+from ranloop.inference.session import SessionPredictor, open_session
+
+__all__ = ("load_model", "read_package")
+
+MAX_BYTES = 256 << 20
+
+# What a trial in another process found: an instance of an xApp per drop or per test loads the same file again.
+_found: dict[tuple[str, tuple[int, ...], str], dict[str, Any]] = {}
+
+
+def read_package(folder: Path) -> tuple[Card, bytes]:
+    """The card and the ONNX file, read and checked against each other; nothing is run.
+
+    Raises:
+        ModelError: Card missing or wrong, file missing, too large, altered or truncated, or it holds what is refused.
+    """
+    card = load_card(folder)
+    path = folder / card.file
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}; make it again with {folder}/train.py"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(
+            f"{path} is not the file its card describes: sha256 {digest[:12]}…, the card says {card.sha256[:12]}…; "
+            "restore the file or train again"
+        )
+    if why := refused(content):
+        raise ModelError(f"{path} is refused: {why}")
+    return card, content
+
+
+def load_model(folder: Path) -> Model:
+    """Load a model package; the file is tried out in a process of its own before it is opened in this one.
+
+    Raises:
+        ModelError: What `read_package` raises; or the file does not run, takes too long or too much memory, or has
+            other shapes than the card.
+    """
+    card, content = read_package(folder)
+    path = folder / card.file
+    key = card.sha256, card.row_shape, card.output
+    found = _found.get(key) or try_out(content, card.row_shape, card.output)
+    batch = _batch(card, found, path)
+    _found[key] = found
+    predictor = SessionPredictor(open_session(content, str(path)), str(path), output=card.output, batch=batch)
+    return Model(card, predictor)
+
+
+def _batch(card: Card, found: dict[str, Any], path: Path) -> int:
+    """How many rows the file takes at a time, 0 for any number.
+
+    Raises:
+        ModelError: What the trial found does not fit the card.
+    """
+    if "inputs" not in found:
+        raise ModelError(f"{path} is not a runnable ONNX model: {found['error']}")
+    inputs, outputs = found["inputs"], found["outputs"]
+    row, n_outputs = list(card.row_shape), len(card.outputs)
+    if len(inputs) != 1 or inputs[0][1] != "tensor(float)" or not _fits(inputs[0][2], row):
+        raise ModelError(
+            f"{path} takes {_shown(inputs)} but its card lists {len(card.features)} features"
+            f"{f' in {card.steps} steps' if card.steps else ''}: want one tensor(float) {_any(row)}"
+        )
+    read = [output for output in outputs if output[0] == (card.output or output[0])]
+    if len(read) != 1:
+        missing = (
+            f"the card's output {card.output!r}" if card.output else "one: name it on the card, output = …"
+        )
+        raise ModelError(f"{path} gives {_shown(outputs)}: want {missing}")
+    if read[0][1] != "tensor(float)":
+        raise ModelError(f"{path} gives {_shown(read)}: want a tensor(float) {_any([n_outputs])}")
+    if "gives" not in found:
+        raise ModelError(f"{path} cannot be run on {[found.get('rows', 0), *row]}: {found['error']}")
+    rows: int = found["rows"]
+    if found["gives"] != [rows, n_outputs]:  # shapes in the file may be symbolic: look at what it really does
+        raise ModelError(
+            f"{path} turns {[rows, *row]} into {found['gives']} but its card lists {n_outputs} outputs: "
+            f"want {[rows, n_outputs]}"
+        )
+    any_number = rows == 2 and not isinstance(inputs[0][2][0], int)
+    return 0 if any_number else rows
+
+
+def _fits(shape: list[Any], row: list[int]) -> bool:
+    """Whether an input of this shape, whose sizes may be symbols, takes such rows."""
+    return len(shape) == len(row) + 1 and all(
+        not isinstance(size, int) or size == want for size, want in zip(shape[1:], row, strict=True)
+    )
+
+
+def _any(row: list[int]) -> str:
+    return f"[?, {', '.join(map(str, row))}]"
+
+
+def _shown(tensors: list[list[Any]]) -> str:
+    return ", ".join(f"{name!r} {kind} {shape}" for name, kind, shape in tensors)
