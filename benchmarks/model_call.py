@@ -19,7 +19,7 @@ from sklearn.neural_network import MLPRegressor
 from benchmarks.measure import Row, in_turns, latency_row
 from benchmarks.still_world import N_UE, NAMES, PERIOD_MS
 from ranloop.inference import Feature, Output, load_model
-from ranloop.inference.export import Regressor, export_package
+from ranloop.inference.export import Estimator, export_package
 from ranloop.inference.session import open_session
 from ranloop.vocabulary import ID_COLUMNS, measurement
 from ranloop.wire import Report
@@ -54,7 +54,7 @@ def _report(rng: np.random.Generator) -> Report:
     )
 
 
-def _row(name: str, estimator: Regressor, rng: np.random.Generator, folder: Path) -> Row:
+def _row(name: str, estimator: Estimator, rng: np.random.Generator, folder: Path) -> Row:
     card = export_package(
         estimator,
         folder,

@@ -1,8 +1,8 @@
-"""From a fitted scikit-learn regressor to a model package: ONNX file, card, and proof that both agree.
+"""From a fitted scikit-learn estimator to a model package: ONNX file, card, and proof that both agree.
 
 Needs the `train` extra. Known traps are checked rather than trusted: skl2onnx exports a multi-output MLP with a
-flattened shape, and some estimators do not convert at all; a package whose outputs differ from the estimator's is
-never written.
+flattened shape, some estimators do not convert at all, and what the node fills in for a missing value may not be what the
+estimator learned from. A package whose outputs differ from the estimator's is never written.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.card import CARD_FILE, Card, Feature, Output
 from ranloop.inference.session import open_session
 from ranloop.wire.messages import F32
 
-__all__ = ("Regressor", "export_package")
+__all__ = ("Estimator", "export_package")
+
+_PROBABILITIES = "probabilities"  # as skl2onnx calls the output
+_ON_FILLED = " on the samples as the node fills them; an estimator that learned from missing values wants fill = nan on its features"
 
 
-class Regressor(Protocol):
-    """What is asked of an estimator: scikit-learn's `predict`."""
+class Estimator(Protocol):
+    """What is asked of an estimator: scikit-learn's `predict`; of a classifier also `predict_proba`."""
 
     def predict(self, X: Any) -> Any: ...
 
 
 def export_package(
-    estimator: Regressor,
+    estimator: Estimator,
     folder: Path,
     *,
     name: str,
@@ -45,33 +49,44 @@ def export_package(
 ) -> Card:
     """Convert, compare on `samples`, and write `model.onnx` and `card.toml` into `folder`.
 
+    A classifier gives the probability of each class: one output per class, in the order of `classes_`.
+
     Args:
-        samples: Shape [n >= 2, n_features]; the comparison runs on all of them. Use held-out data.
+        samples: Shape [n >= 2, n_features], as the estimator learned from, NaN where a value is missing; the
+            comparison runs on all of them. Use held-out data.
         tolerance: Largest accepted difference, relative to the standard deviation of the estimator's own output.
 
     Raises:
-        ModelError: The estimator does not convert, or the ONNX file disagrees in shape or value; nothing is written.
+        ModelError: The estimator does not convert, or the ONNX file disagrees in shape or value, on the samples as the
+            node fills them; nothing is written.
         MissingExtraError: The `train` extra is not installed.
     """
     if samples.ndim != 2 or samples.shape[1] != len(features) or len(samples) < 2:
         raise ValueError(f"samples have shape {samples.shape}, want [n >= 2, {len(features)}]")
     try:
         import tomli_w
+        from sklearn.base import is_classifier
     except ModuleNotFoundError as error:
         raise MissingExtraError("exporting a model", "train") from error
-    samples = np.ascontiguousarray(samples, np.float32)
-    content = _convert(estimator, len(features), name)
-    got = open_session(content, name).run(None, {"features": samples})[0]
-    want = np.asarray(estimator.predict(samples), np.float64).reshape(len(samples), -1)
+    fill = np.array([feature.fill for feature in features], np.float32)
+    samples = _with_missing(np.ascontiguousarray(samples, np.float32), np.isnan(fill))
+    classifies = is_classifier(estimator)
+    want = _outputs_of(estimator, samples, classifies, name)
+    content = _convert(estimator, len(features), classifies, name)
+    output = _PROBABILITIES if classifies else ""
+    got = open_session(content, name).run(
+        [output] if output else None, {"features": np.where(np.isnan(samples), fill, samples)}
+    )[0]
     if got.shape != (len(samples), len(outputs)) or want.shape != got.shape:
         raise ModelError(
             f"{name}: the ONNX file gives {list(got.shape)}, the estimator {list(want.shape)}, "
-            f"the card {len(outputs)} outputs; export one model per output"
+            f"the card {len(outputs)} outputs; {'list one output per class' if classifies else 'export one model per output'}"
         )
     off = float(np.abs(got - want).max() / max(float(want.std()), 1e-9))
-    if off > tolerance:
+    if not off <= tolerance:  # NaN, too
         raise ModelError(
             f"{name}: the ONNX file differs from the estimator by {off:.2e} of its spread (want <= {tolerance:.0e})"
+            f"{_ON_FILLED if np.isnan(samples).any() else ''}"
         )
     card = Card(
         name=name,
@@ -81,6 +96,7 @@ def export_package(
         period_ms=period_ms,
         features=tuple(features),
         outputs=tuple(outputs),
+        output=output,
         training=dict(training),
         metrics={**metrics, "export_difference": float(f"{off:.1e}")},
     )
@@ -90,7 +106,32 @@ def export_package(
     return card
 
 
-def _convert(estimator: Regressor, width: int, name: str) -> bytes:
+def _with_missing(samples: F32, may_miss: NDArray[np.bool_]) -> F32:
+    """The samples, and once more without the values that a node may leave missing."""
+    return (
+        np.concatenate((samples, np.where(may_miss, np.float32(np.nan), samples)))
+        if may_miss.any()
+        else samples
+    )
+
+
+def _outputs_of(estimator: Any, samples: F32, classifies: bool, name: str) -> NDArray[np.float64]:
+    """What the estimator itself says, shape [n, n_outputs]."""
+    kind = type(estimator).__name__
+    if classifies and not hasattr(estimator, "predict_proba"):
+        raise ModelError(f"{name}: {kind} gives no probabilities; a classifier needs predict_proba")
+    try:
+        said = estimator.predict_proba(samples) if classifies else estimator.predict(samples)
+    except ValueError as error:
+        if not np.isnan(samples).any():
+            raise
+        raise ModelError(
+            f"{name}: {kind} takes no missing values; fill the samples as the card does, and give no feature fill = nan"
+        ) from error
+    return np.asarray(said, np.float64).reshape(len(samples), -1)
+
+
+def _convert(estimator: Estimator, width: int, classifies: bool, name: str) -> bytes:
     try:
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
@@ -98,7 +139,12 @@ def _convert(estimator: Regressor, width: int, name: str) -> bytes:
         raise MissingExtraError("exporting a model", "train") from error
     try:
         proto = to_onnx(
-            estimator, initial_types=[("features", FloatTensorType([None, width]))], target_opset=17
+            estimator,
+            initial_types=[("features", FloatTensorType([None, width]))],
+            options={"zipmap": False}
+            if classifies
+            else None,  # a tensor [n, n_classes], not a list of dictionaries
+            target_opset=17,
         )
     except Exception as error:  # the converter raises whatever it meets
         raise ModelError(f"{name}: {type(estimator).__name__} does not convert to ONNX: {error}") from error

@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPRegressor
 
 from ranloop.errors import ModelError
 from ranloop.inference import Feature, Output, load_model
-from ranloop.inference.export import Regressor, export_package
+from ranloop.inference.export import Estimator, export_package
 from ranloop.testing import make_report
 
 FEATURES = (Feature(measurement="DRB.UEThpDl", unit="kbit/s"), Feature(measurement="CQI", unit="1"))
@@ -24,7 +24,7 @@ X = RNG.normal(size=(200, 2)).astype(np.float32)
 Y = X[:, 0] * 2 - X[:, 1] + 1
 
 
-def export(folder: Path, estimator: Regressor, outputs: int = 1, **changes: object) -> None:
+def export(folder: Path, estimator: Estimator, outputs: int = 1, **changes: object) -> None:
     arguments: dict[str, object] = {
         "name": "probe",
         "version": "1",
@@ -65,8 +65,8 @@ def test_an_empty_report_gives_an_empty_answer(package: Path) -> None:
         MLPRegressor(hidden_layer_sizes=(8,), random_state=1, max_iter=3000),
     ],
 )
-def test_estimators_that_we_offer_convert_and_agree(tmp_path: Path, estimator: Regressor) -> None:
-    estimator.fit(X, Y)  # type: ignore[attr-defined]  # because Regressor only promises predict
+def test_estimators_that_we_offer_convert_and_agree(tmp_path: Path, estimator: Estimator) -> None:
+    estimator.fit(X, Y)  # type: ignore[attr-defined]  # because Estimator only promises predict
     export(tmp_path / "m", estimator, outputs=1)
     got = load_model(tmp_path / "m").predict(X)
     assert np.allclose(got, np.clip(estimator.predict(X), -3, 3), atol=1e-3)

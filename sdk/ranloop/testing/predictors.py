@@ -1,0 +1,23 @@
+"""A predictor that answers late, for tests of what an xApp does without its model."""
+
+from __future__ import annotations
+
+from ranloop.inference import Late, Predictor
+from ranloop.wire.messages import F32
+
+__all__ = ("DelayedPredictor",)
+
+
+class DelayedPredictor:
+    """Answers as `inner` does, `delay_ms` of RAN time after it was asked: in time, or not."""
+
+    def __init__(self, inner: Predictor, *, delay_ms: float) -> None:
+        self._inner = inner
+        self._delay_ns = round(delay_ms * 1e6)
+
+    def predict(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
+        """Outputs for each row, see `Predictor`."""
+        due_ns = asked_ns + self._delay_ns
+        if due_ns > deadline_ns:
+            return Late(asked_ns=asked_ns, deadline_ns=deadline_ns, due_ns=due_ns)
+        return self._inner.predict(matrix, asked_ns, deadline_ns)
