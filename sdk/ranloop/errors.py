@@ -8,6 +8,7 @@
     ├── ManifestError      an xApp package that cannot be loaded as it stands
     ├── ModelError         a model package that is broken, or does not fit its card or its input
     ├── NodeError          a RAN node, recording or scenario that cannot be opened
+    ├── LimitsError        an operator's limits that cannot be used
     ├── LockstepError      an xApp that did not answer a step
     └── MissingExtraError  something optional is not installed; names the install line
 
@@ -20,6 +21,7 @@ from typing import Any
 
 __all__ = (
     "BusError",
+    "LimitsError",
     "LockstepError",
     "ManifestError",
     "MissingExtraError",
@@ -74,6 +76,10 @@ class ModelError(RanloopError):
 
 class NodeError(RanloopError):
     """A RAN node, scenario or recording that cannot be opened."""
+
+
+class LimitsError(RanloopError):
+    """A file of operator's limits that cannot be used, or that binds nothing."""
 
 
 class LockstepError(RanloopError):

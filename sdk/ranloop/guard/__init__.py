@@ -3,7 +3,9 @@
 from ranloop.guard.audit import AuditLog, AuditRecord, verdict_counts
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.guard import Change, Guard
+from ranloop.guard.limits import Limit, Limits, load_limits
 from ranloop.guard.rights import ActionRight, Rights, StreamRight
+from ranloop.guard.rules import Question, Rule
 
 __all__ = (
     "ActionRight",
@@ -12,7 +14,12 @@ __all__ = (
     "Autonomy",
     "Change",
     "Guard",
+    "Limit",
+    "Limits",
+    "Question",
     "Rights",
+    "Rule",
     "StreamRight",
+    "load_limits",
     "verdict_counts",
 )

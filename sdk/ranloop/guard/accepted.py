@@ -112,7 +112,7 @@ class Accepted:
             wanted = verdicts.parameters
             same = (rows["held"][index] == wanted) & (rows["applied"][index] == wanted)
             changed &= ~(rowwise_all(same) & (rows["force"][index] != NO_TICKET))
-            conflicts.check_effect(verdicts, verdicts.keys, self.table, self.catalogue.slice_min_pct, changed)
+            conflicts.check_effect(verdicts, self.table, self.catalogue.slice_min_pct, changed)
         verdicts.seal()
         self.undone = accepted & ~verdicts.open
         handed = self.handed = changed & verdicts.open

@@ -12,26 +12,25 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ranloop.guard.grants import Grant
 from ranloop.guard.leases import I64, NO_TICKET, Mask, SettingTable, pack, unpack
 from ranloop.guard.results import Verdicts
+from ranloop.guard.rules import Question
 from ranloop.vocabulary import joins_targets, state_invariant
 from ranloop.wire.messages import F32, Cause, Status
 
 
-def check_conflicts(
-    verdicts: Verdicts, keys: I64, table: SettingTable, grant: Grant, others: Mapping[int, Grant]
-) -> None:
+def check_conflicts(question: Question) -> None:
     """Refuse targets that another xApp of the same or a higher priority holds."""
+    verdicts, table, grant = question.verdicts, question.table, question.grant
     if not len(table):
         return
-    index, found = table.find(keys)
+    index, found = table.find(verdicts.keys)
     holder = table.rows["owner"][index]
     foreign = found & (holder != grant.number)
     if not np.count_nonzero(foreign):
         return
     for number in np.unique(holder[foreign]).tolist():
-        other = others[number]
+        other = question.grants[number]
         if other.priority >= grant.priority:
             mine = foreign & (holder == number)
             until_s = table.rows["expires_ns"][index[mine]].max() / 1e9
@@ -42,25 +41,24 @@ def check_conflicts(
             verdicts.decide(mine, Status.REFUSED, Cause.CONFLICT, text)
 
 
-def check_state(
-    verdicts: Verdicts, keys: I64, table: SettingTable, configured_pct: Mapping[int, float]
-) -> None:
+def check_state(question: Question) -> None:
     """Refuse targets that would break an invariant of the node's state after all that was accepted so far.
 
-    `configured_pct` is the catalogue's `slice_min_pct`: what slices are guaranteed that nobody holds.
+    Slices that nobody holds count with the minimum of the node's own configuration.
     """
+    verdicts, table, configured_pct = question.verdicts, question.table, question.catalogue.slice_min_pct
     if not joins_targets(type(verdicts.batch.action)):
         return
     while verdicts.n_open:
         rows = table.rows
-        broken, text = _breaking(verdicts, keys, table.n_ids, rows["key"], rows["wanted"], configured_pct)
+        broken, text = _breaking(verdicts, table.n_ids, rows["key"], rows["wanted"], configured_pct)
         if not broken.any():
             return
         verdicts.decide(broken, Status.REFUSED, Cause.INVARIANT, text)
 
 
 def check_effect(
-    verdicts: Verdicts, keys: I64, table: SettingTable, configured_pct: Mapping[int, float], changed: Mask
+    verdicts: Verdicts, table: SettingTable, configured_pct: Mapping[int, float], changed: Mask
 ) -> None:
     """Judge the state again now that the slot has come: a lease that it counted on may have ended meanwhile.
 
@@ -70,7 +68,7 @@ def check_effect(
         return
     rows = table.rows[table.rows["force"] != NO_TICKET]
     while True:
-        broken, text = _breaking(verdicts, keys, table.n_ids, rows["key"], rows["held"], configured_pct)
+        broken, text = _breaking(verdicts, table.n_ids, rows["key"], rows["held"], configured_pct)
         broken &= changed
         if not broken.any():
             return
@@ -78,11 +76,11 @@ def check_effect(
 
 
 def _breaking(
-    verdicts: Verdicts, keys: I64, n_ids: int, others: I64, values: F32, configured_pct: Mapping[int, float]
+    verdicts: Verdicts, n_ids: int, others: I64, values: F32, configured_pct: Mapping[int, float]
 ) -> tuple[Mask, str]:
     """Which open targets break an invariant together with the `values` of `others` and the node's configuration."""
     open_ = verdicts.open
-    mine = keys[open_]
+    mine = verdicts.keys[open_]
     kept = ~np.isin(others, mine)
     state_keys = np.concatenate([mine, others[kept]])
     state = np.concatenate([verdicts.parameters[open_], values[kept]])

@@ -13,7 +13,7 @@ One change is under way at a time: `due` gives the next one after the node has a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ranloop.errors import VocabularyError
@@ -25,6 +25,7 @@ from ranloop.guard.grants import Grant, permit
 from ranloop.guard.held import DEMOTED, DISMISSED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
+from ranloop.guard.rules import Question, Rule
 from ranloop.guard.unconfirmed import Return, Unconfirmed
 from ranloop.vocabulary import Action, Kind
 from ranloop.vocabulary.near import near_matches
@@ -55,18 +56,29 @@ class Change:
 
 
 class Guard:
-    """Rights, ranges, invariants, conflicts, freshness and leases of one node.
+    """Rights, ranges, rules, freshness and leases of one node.
+
+    The order in which a batch is judged: sender, orders of the operator, freshness, envelope, rights, ranges, targets,
+    then the rules: `rules`, conflicts, invariants of the state (see `guard.rules`).
 
     Args:
         catalogue: The node's own: what it takes, its cells and slices.
         control_delay_ns: From the verdict to the slot where the action takes effect; more than 0.
         slot_ns: Actions take effect at multiples of this.
+        rules: The operator's own, such as `Limits.at(catalogue)`.
         run: Of the host; a batch that was decided for another run is stale. "" for none to compare with.
         audit: Where every verdict and result is noted.
     """
 
     def __init__(
-        self, catalogue: Catalogue, *, control_delay_ns: int, slot_ns: int, audit: Notes, run: str = ""
+        self,
+        catalogue: Catalogue,
+        *,
+        control_delay_ns: int,
+        slot_ns: int,
+        audit: Notes,
+        rules: Sequence[Rule] = (),
+        run: str = "",
     ) -> None:
         if control_delay_ns <= 0 or slot_ns <= 0:
             raise ValueError(
@@ -75,6 +87,7 @@ class Guard:
         self.catalogue = catalogue
         self.audit = audit
         self.run = run
+        self._rules: tuple[Rule, ...] = (*rules, conflicts.check_conflicts, conflicts.check_state)
         self.killed = False
         self._stopped = False
         self._control_delay_ns = control_delay_ns
@@ -238,9 +251,9 @@ class Guard:
         checks.check_values(verdicts, allowed, grant)
         checks.check_targets(verdicts, self.catalogue)
         table = self._held.table(type(verdicts.batch.action))
-        keys = verdicts.keys
-        conflicts.check_conflicts(verdicts, keys, table, grant, self._by_number)
-        conflicts.check_state(verdicts, keys, table, self.catalogue.slice_min_pct)
+        question = Question(verdicts, self.catalogue, grant, self._by_number, table)
+        for rule in self._rules:
+            rule(question)
         checks.check_promises(verdicts, now_ns=now_ns)
         verdicts.seal()
         if grant.autonomy is Autonomy.RECOMMEND:

@@ -186,6 +186,7 @@ class Cause(StrEnum):
     NOT_SUPPORTED = "not-supported"
     NOT_PERMITTED = "not-permitted"
     RANGE = "range"
+    LIMIT = "limit"  # the operator's
     RATE = "rate"
     INVARIANT = "invariant"
     CONFLICT = "conflict"
