@@ -15,9 +15,6 @@ from ranloop.guard.rights import ActionRight
 from ranloop.vocabulary import Kind, action_type, in_range, row_invariant
 from ranloop.wire.messages import F32, Catalogue, Cause, Status
 
-MAX_LEASE_MS = 60_000  # a forgotten setting is gone after a minute at the latest
-MAX_VALIDITY_NS = 60_000_000_000  # bounds how long an id must be remembered
-
 
 def check_envelope(verdicts: Verdicts, catalogue: Catalogue) -> None:
     """The batch is for this node, the node takes such actions, no target stands in it twice."""
@@ -132,16 +129,16 @@ def check_freshness(verdicts: Verdicts, *, effect_ns: int, run: str) -> None:
         verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
 
 
-def check_promises(verdicts: Verdicts, *, now_ns: int) -> None:
-    """The batch promises nothing for longer than the guard can answer for."""
-    batch = verdicts.batch
-    lease_ms = batch.lease_ms or 0
-    if batch.valid_until_ns > now_ns + MAX_VALIDITY_NS:
-        ahead_s = (batch.valid_until_ns - now_ns) / 1e9
-        text = f"valid_until lies {ahead_s:g} s ahead; at most {MAX_VALIDITY_NS / 1e9:g} s"
-        verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
-    elif batch.action.spec.kind is Kind.SETTING and lease_ms > MAX_LEASE_MS:
-        text = f"a lease of {lease_ms} ms; at most {MAX_LEASE_MS} ms"
+def check_promises(verdicts: Verdicts, permit: Permit, *, now_ns: int) -> None:
+    """The batch looks no further ahead than its xApp's periods call for, whether it states its lease or not."""
+    batch, longest_ms = verdicts.batch, permit.longest_ms
+    lease_ms = permit.lease_ms if batch.lease_ms is None else batch.lease_ms
+    ahead_ms = (batch.valid_until_ns - now_ns) / 1e6
+    at_most = f"at most {longest_ms} ms, a minute or three of its periods unless the operator says otherwise"
+    if ahead_ms > longest_ms:
+        verdicts.decide_all(Status.REFUSED, Cause.RANGE, f"valid_until lies {ahead_ms:g} ms ahead; {at_most}")
+    elif batch.action.spec.kind is Kind.SETTING and lease_ms > longest_ms:
+        text = f"a lease of {lease_ms} ms; {at_most}. The manifest states the period of a timer as `every_ms`"
         verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
 
 

@@ -79,12 +79,15 @@ class IdMemory:
 class Permit:
     """One `ActionRight` at one node, ready to be compared with arrays.
 
+    A setting is held for `lease_ms` where its batch does not say, and no batch looks further ahead than `longest_ms`.
     `low` and `high` [n_parameters] are the rights' ranges; `is_wider` tells that they let through what the catalogue
     does not, because they are wider or know nothing of whole numbers; `cells` are the dense ids of the permitted cells,
     None for all.
     """
 
     right: ActionRight
+    lease_ms: int
+    longest_ms: int
     low: F32
     high: F32
     is_wider: bool
@@ -107,8 +110,11 @@ class Grant:
     ids: IdMemory = field(default_factory=IdMemory)
 
 
-def permit(right: ActionRight, catalogue: Catalogue) -> Permit:
-    """What `right` comes to at the node of `catalogue`: cells that other nodes own are simply not among its."""
+def permit(right: ActionRight, rights: Rights, catalogue: Catalogue, max_lease_ms: int | None) -> Permit:
+    """What `right`, one of `rights`, comes to at the node of `catalogue`: cells of other nodes are not among its.
+
+    `max_lease_ms` is the operator's own word on leases, None for none.
+    """
     spec = action_type(right.name).spec
     bounds = [right.ranges.get(p.name, (p.low, p.high)) for p in spec.parameters]
     cells = None
@@ -116,6 +122,8 @@ def permit(right: ActionRight, catalogue: Catalogue) -> Permit:
         cells = np.array([i for i, name in catalogue.cells.items() if name in right.cells], np.int64)
     return Permit(
         right=right,
+        lease_ms=rights.default_lease_ms(right),
+        longest_ms=rights.longest_lease_ms(right) if max_lease_ms is None else max_lease_ms,
         low=np.array([low for low, _ in bounds], np.float32),
         high=np.array([high for _, high in bounds], np.float32),
         is_wider=any(

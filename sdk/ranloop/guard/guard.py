@@ -21,7 +21,7 @@ from ranloop.guard import checks, conflicts
 from ranloop.guard.accepted import Accepted, Loss, not_here, unasked
 from ranloop.guard.audit import AuditRecord, Notes
 from ranloop.guard.autonomy import Autonomy
-from ranloop.guard.grants import Grant, permit
+from ranloop.guard.grants import Grant, Permit, permit
 from ranloop.guard.held import DEMOTED, DISMISSED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
@@ -66,6 +66,7 @@ class Guard:
         control_delay_ns: From the verdict to the slot where the action takes effect; more than 0.
         slot_ns: Actions take effect at multiples of this.
         rules: The operator's own, such as `Limits.at(catalogue)`.
+        max_lease_ms: The longest lease; what follows from an xApp's periods if left out (`Rights.longest_lease_ms`).
         run: Of the host; a batch that was decided for another run is stale. "" for none to compare with.
         audit: Where every verdict and result is noted.
     """
@@ -78,6 +79,7 @@ class Guard:
         slot_ns: int,
         audit: Notes,
         rules: Sequence[Rule] = (),
+        max_lease_ms: int | None = None,
         run: str = "",
     ) -> None:
         if control_delay_ns <= 0 or slot_ns <= 0:
@@ -87,6 +89,7 @@ class Guard:
         self.catalogue = catalogue
         self.audit = audit
         self.run = run
+        self._max_lease_ms = max_lease_ms
         self._rules: tuple[Rule, ...] = (*rules, conflicts.check_conflicts, conflicts.check_state)
         self.killed = False
         self._stopped = False
@@ -111,7 +114,9 @@ class Guard:
         A higher `priority` displaces the settings of a lower one. What the xApp holds by its former rights stays until
         its lease ends.
         """
-        permits = {right.name: permit(right, self.catalogue) for right in rights.actions}
+        permits = {
+            right.name: permit(right, rights, self.catalogue, self._max_lease_ms) for right in rights.actions
+        }
         known = self._grants.get(xapp)
         if known is not None:
             known.rights, known.autonomy, known.priority, known.permits = rights, autonomy, priority, permits
@@ -212,7 +217,8 @@ class Guard:
             )
             verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
             return self._answer(sender, verdicts, now_ns)
-        last_ns = min(batch.valid_until_ns, now_ns + checks.MAX_VALIDITY_NS)
+        longest_ms = 0 if permit is None else permit.longest_ms
+        last_ns = min(batch.valid_until_ns, now_ns + longest_ms * _NS_PER_MS)
         grant.ids.remember(batch.id, len(verdicts), until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
         accepted = self._judge(verdicts, grant, now_ns, effect_ns)
         if accepted is None:
@@ -254,16 +260,16 @@ class Guard:
         question = Question(verdicts, self.catalogue, grant, self._by_number, table)
         for rule in self._rules:
             rule(question)
-        checks.check_promises(verdicts, now_ns=now_ns)
+        checks.check_promises(verdicts, allowed, now_ns=now_ns)
         verdicts.seal()
         if grant.autonomy is Autonomy.RECOMMEND:
             verdicts.decide_all(Status.RECOMMENDED, Cause.AUTONOMY, f"{grant.xapp} may only recommend")
-        return self._claim(verdicts, grant, effect_ns) if verdicts.n_open else None
+        return self._claim(verdicts, grant, allowed, effect_ns) if verdicts.n_open else None
 
-    def _claim(self, verdicts: Verdicts, grant: Grant, effect_ns: int) -> Accepted:
+    def _claim(self, verdicts: Verdicts, grant: Grant, permit: Permit, effect_ns: int) -> Accepted:
         batch = verdicts.batch
         if batch.action.spec.kind is Kind.SETTING:
-            lease_ms = batch.lease_ms or grant.rights.default_lease_ms
+            lease_ms = batch.lease_ms or permit.lease_ms
             expires_ns = self._slot_at_or_after(effect_ns + lease_ms * _NS_PER_MS)
         else:
             expires_ns = effect_ns + self._slot_ns  # a one-shot holds its target until it is done

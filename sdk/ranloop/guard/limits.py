@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from ranloop.errors import LimitsError, VocabularyError
@@ -184,8 +183,8 @@ class _Bound:
 
     limit: Limit
     column: int  # of the parameter
-    low: np.float32  # as parameters travel: 33.3 % is not below 33.3 %
-    high: np.float32
+    low: float  # compared as float32, as parameters travel: 33.3 % is not below 33.3 %
+    high: float
     targets: tuple[tuple[int, int], ...]  # (id column, id) that must all be met
 
     def beyond(self, question: Question) -> Mask:
@@ -201,7 +200,7 @@ class _Bound:
         limit, unit = self.limit, self.limit.spec.unit
         values = question.verdicts.parameters[beyond, self.column]
         below, above = float(values.min()), float(values.max())
-        under = float(self.low) - below > above - float(self.high)
+        under = self.low - below > above - self.high
         said, bound = ("at least", limit.at_least) if under else ("at most", limit.at_most)
         why = f" ({limit.why})" if limit.why else ""
         return (
@@ -224,8 +223,8 @@ def _bound(limit: Limit, catalogue: Catalogue) -> _Bound | None:
     return _Bound(
         limit=limit,
         column=spec.parameter_names.index(limit.parameter),
-        low=np.float32(-math.inf if limit.at_least is None else limit.at_least),
-        high=np.float32(math.inf if limit.at_most is None else limit.at_most),
+        low=-math.inf if limit.at_least is None else limit.at_least,
+        high=math.inf if limit.at_most is None else limit.at_most,
         targets=tuple(targets),
     )
 

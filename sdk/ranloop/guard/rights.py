@@ -15,6 +15,7 @@ from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import Catalogue
 
 LEASE_PERIODS = 3  # a setting outlives two lost reports, not three
+_MINUTE_MS = 60_000
 _PERIOD_WITHOUT_STREAMS_MS = 1000
 
 
@@ -67,6 +68,8 @@ class ActionRight(BaseModel):
         rate_per_s: Batches per second of RAN time and node, averaged over one second. Batches and not targets,
             because renewing a hundred held settings is one message; `max_targets` bounds its size.
         max_targets: Targets in one batch.
+        every_ms: How often its settings are renewed, where that is another period than the streams': a timer's. A
+            lease may then last three of these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +79,7 @@ class ActionRight(BaseModel):
     ranges: dict[str, tuple[FiniteFloat, FiniteFloat]] = Field(default_factory=dict)
     rate_per_s: float = Field(default=20.0, gt=0, le=10_000)
     max_targets: int = Field(default=1024, gt=0, le=65_536)
+    every_ms: int | None = Field(default=None, gt=0, le=28_800_000)
 
     @field_validator("name")
     @classmethod
@@ -118,7 +122,12 @@ class Rights(BaseModel):
             raise ValueError(f"{', '.join(twice)} is granted twice; merge the entries")
         return self
 
-    @property
-    def default_lease_ms(self) -> int:
-        """Three of the shortest report period: how long a setting lives when its batch does not say."""
-        return LEASE_PERIODS * min([s.every_ms for s in self.streams], default=_PERIOD_WITHOUT_STREAMS_MS)
+    def default_lease_ms(self, action: ActionRight) -> int:
+        """How long a setting lives when its batch does not say: three periods of `action`, or of the quickest stream."""
+        periods_ms = [s.every_ms for s in self.streams] or [_PERIOD_WITHOUT_STREAMS_MS]
+        return LEASE_PERIODS * (action.every_ms or min(periods_ms))
+
+    def longest_lease_ms(self, action: ActionRight) -> int:
+        """How long a batch may promise to hold: a minute, or three of the longest period if that is more."""
+        periods_ms = [s.every_ms for s in self.streams] + [action.every_ms or 0]
+        return max(_MINUTE_MS, LEASE_PERIODS * max(periods_ms))

@@ -30,6 +30,7 @@ HANDLERS_MAY_RAISE: Final = (Exception, SystemExit)
 
 LEASE_PERIODS = 3  # a setting outlives two lost reports
 VALID_PERIODS = 2
+_PERIODS_KEPT = 4096  # of the batches sent last, for results on them
 
 
 class Instance:
@@ -62,6 +63,7 @@ class Instance:
         self.run = new_run()  # how a host notices a restart
         self._incarnation = incarnation
         self._seq = 0
+        self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         places = self.manifest.model_folders(package.folder, models or {})
         self._models = {name: load_model(folder) for name, folder in places.items()}
@@ -86,8 +88,9 @@ class Instance:
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Tell the app what became of its actions."""
         batches: list[ActionBatch] = []
+        period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.app.result_handlers:
-            batches += self._batches(function, (result,), result.node, result.ran_time_ns, 100)
+            batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
         return batches
 
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
@@ -120,6 +123,13 @@ class Instance:
     def summary(self) -> Mapping[str, Any]:
         """What the app has to say at the end of its run; {} if it has nothing."""
         return self.app.summary_function() if self.app.summary_function else {}
+
+    @property
+    def _shortest_ms(self) -> int:
+        """The shortest period that the xApp works in."""
+        return min(
+            [*(stream.every_ms for stream in self.manifest.streams), *self.timers.values()], default=1000
+        )
 
     def _timer(self, name: str) -> Timer:
         for timer in self.app.timers:
@@ -166,8 +176,12 @@ class Instance:
         is_setting = request.action.spec.kind is Kind.SETTING
         lease_ms = request.lease_ms if request.lease_ms is not None else LEASE_PERIODS * period_ms
         self._seq += 1
+        batch_id = f"{self.name}-{self._incarnation}-{self._seq}"
+        self._period_ms[batch_id] = period_ms
+        if len(self._period_ms) > _PERIODS_KEPT:
+            del self._period_ms[next(iter(self._period_ms))]
         return ActionBatch(
-            id=f"{self.name}-{self._incarnation}-{self._seq}",
+            id=batch_id,
             xapp=self.name,
             node=request.node or node,
             seq=self._seq,

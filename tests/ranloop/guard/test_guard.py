@@ -175,7 +175,7 @@ def test_an_impostor_cannot_spend_the_ids_of_another(guard: Guard, batch: BatchF
         (
             {"action": SetUeWeight(ue=[4], weight=2), "valid_until_ns": 61_000 * MS},
             Cause.RANGE,
-            "at most 60 s",
+            "lies 61000 ms ahead; at most 60000 ms",
         ),
         ({"action": Handover(ue=[4], target_cell=0.5)}, Cause.RANGE, "whole numbers"),
     ],

@@ -56,5 +56,7 @@ def test_a_measurement_is_listed_once() -> None:
 def test_a_lease_lasts_three_of_the_shortest_period() -> None:
     slow = StreamRight(level="cell", every_ms=1000, measurements=("RRC.ConnMean",))
     fast = StreamRight(level="ue", every_ms=100, measurements=("CQI",))
-    assert Rights(streams=(slow, fast)).default_lease_ms == 300
-    assert Rights().default_lease_ms == 3000  # no stream: as if it read every second
+    right, timed = ActionRight(name="SetUeWeight"), ActionRight(name="SetUeWeight", every_ms=30_000)
+    assert Rights(streams=(slow, fast)).default_lease_ms(right) == 300
+    assert Rights(streams=(slow, fast)).default_lease_ms(timed) == 90_000
+    assert Rights().default_lease_ms(right) == 3000  # no stream: as if it read every second

@@ -10,7 +10,7 @@ import pytest
 
 from ranloop.errors import ManifestError, WireError
 from ranloop.testing import make_report
-from ranloop.wire.messages import Step
+from ranloop.wire.messages import Cause, Result, Status, Step
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.builders import write_xapp
@@ -238,3 +238,43 @@ def test_a_batch_names_the_models_that_answered_in_its_own_call(tmp_path: Path) 
     ]
     # Of a generator all that answered until its end; nothing is left of a call that ended in None or an error.
     assert named == [["second"], ["first"], []]
+
+
+ANSWERING = """
+from ranloop import Request, SetUeWeight, XApp
+app = XApp()
+
+@app.every("10s")
+def act():
+    return Request(action=SetUeWeight(ue=[1], weight=2.0), node="site0")
+
+@app.on_result
+def again(result):
+    return SetUeWeight(ue=[1], weight=1.0)
+"""
+
+
+def test_what_a_result_leads_to_lives_as_long_as_what_the_result_is_about(tmp_path: Path) -> None:
+    """Three periods of the timer; of the manifest's 100 ms stream where the batch is not known (any more)."""
+    instance = Instance(load_package(write_xapp(tmp_path / "answering", app=ANSWERING)))
+    (sent,) = instance.on_timer("act", 0)
+    assert sent.lease_ms == 30_000
+    (follows,) = instance.on_result(make_result(sent.id))
+    assert (follows.lease_ms, follows.valid_until_ns) == (30_000, 20_000_000_000)
+    (other,) = instance.on_result(make_result("of-somebody-else"))
+    assert other.lease_ms == 300
+
+
+def make_result(batch_id: str) -> Result:
+    return Result(
+        id=batch_id,
+        xapp="answering",
+        node="site0",
+        action="SetUeWeight",
+        targets=np.array([[1]], np.int32),
+        status=np.array([Status.APPLIED], np.uint8),
+        cause=np.zeros(1, np.uint8),
+        causes=((Cause.NONE, ""),),
+        applied=np.array([[2]], np.float32),
+        ran_time_ns=0,
+    )
