@@ -1,7 +1,8 @@
 """The bus protocol: publish, subscribe, poll. Two implementations: `memory` and `mqtt`, chosen by URL.
 
 A handler runs inside `poll`, in the thread that polls: no hidden thread, so no locks in user code and no hand-off
-latency. One participant owns one bus object and polls it; several participants of one process may share one.
+latency. One participant owns one bus object and polls it; several participants of one process may share one, and one
+participant may own several, each with a connection of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 Handler = Callable[[str, bytes], None]
+MOST_S = 0.1  # after so long one poll starts no further handler
 
 
 @dataclass(slots=True)
@@ -54,9 +56,19 @@ class Bus(Protocol):
     def connected(self) -> bool: ...
 
     def subscribe(
-        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+        self,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int = 0,
+        keep: int = 256,
+        latest: int = False,
+        urgent: bool = False,
     ) -> Subscription:
         """Run `handler(topic, payload)` for each message that matches, inside `poll`; what is retained comes first.
+
+        Subscriptions with waiting messages take turns, so a flood on one does not hold the others up. Messages of one
+        topic come in their order; a message of another subscription may overtake them.
 
         With QoS 1 what is retained also comes, up to a minute later, if the broker failed to send it at first.
 
@@ -64,7 +76,9 @@ class Bus(Protocol):
             topic_filter: MQTT filter; `+` and a trailing `#` are wildcards.
             qos: 0 or 1.
             keep: Messages that may wait between two polls; the oldest beyond that are dropped and counted.
-            latest: Keep only the newest message per topic (a slow reader sees the present, not the past).
+            latest: Keep so many messages per topic, the newest (True is 1: a slow reader sees the present, not the
+                past); 0 keeps all.
+            urgent: Serve its messages before those of all subscriptions that are not urgent.
         """
         ...
 
@@ -78,6 +92,9 @@ class Bus(Protocol):
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Do pending input and output, run the handlers; wait up to `timeout_s` for the first message.
+
+        What floods does not hold it: from the first message on it starts no handler after `MOST_S`, and what waits by
+        then is for the next poll.
 
         Returns:
             How many handlers ran.

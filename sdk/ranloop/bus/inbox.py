@@ -1,19 +1,26 @@
-"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription in messages and in bytes."""
+"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription in messages and in bytes.
+
+Subscriptions take turns, one message each and the oldest first, so a flood on one delays the others by one message at a
+time. Urgent subscriptions come before all others. A topic's messages keep their order inside a subscription.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from ranloop.bus.base import BusStats, Handler
+from ranloop.bus.base import MOST_S, BusStats, Handler
 from ranloop.bus.filters import check_filter, matches
 
 _ROUTES_KEPT = 4096
 MAX_WAITING_BYTES = 1 << 25  # of one subscription: two of the largest messages that decode
 
+Delivery = tuple[Handler, str, bytes]
+
 
 class InboxSubscription:
-    """One subscription and the keys of its waiting messages, oldest first."""
+    """One subscription and its waiting messages, oldest first."""
 
     __slots__ = (
         "_forget",
@@ -22,9 +29,10 @@ class InboxSubscription:
         "handler",
         "keep",
         "latest",
-        "newest",
+        "of_topic",
         "qos",
         "topic_filter",
+        "urgent",
         "waiting",
         "waiting_bytes",
     )
@@ -36,7 +44,8 @@ class InboxSubscription:
         *,
         qos: int,
         keep: int,
-        latest: bool,
+        latest: int,
+        urgent: bool = False,
         forget: Callable[[InboxSubscription], None],
     ) -> None:
         if qos not in (0, 1):
@@ -44,39 +53,41 @@ class InboxSubscription:
         if keep < 1:
             raise ValueError(f"keep is at least 1, not {keep}")
         self.topic_filter = check_filter(topic_filter)
-        self.handler, self.qos, self.keep, self.latest = handler, qos, keep, latest
+        self.handler, self.qos, self.keep, self.latest, self.urgent = handler, qos, keep, int(latest), urgent
         self.dropped = self.conflated = 0
-        # Key -> arrival number; the key is the topic where only the newest is kept, else the number itself.
-        self.waiting: OrderedDict[str | int, int] = OrderedDict()
-        self.newest: dict[str, int] = {}  # topic -> arrival number of the newest of it that waits
+        self.waiting: OrderedDict[int, tuple[str, bytes]] = OrderedDict()  # by arrival number
+        self.of_topic: dict[str, deque[int]] = {}  # topic -> arrival numbers of what waits of it
         self.waiting_bytes = 0
         self._forget = forget
 
     def cancel(self) -> None:
-        """Stop; messages that wait are let go of. A second call changes nothing."""
+        """Stop, and let go of messages that wait. A second call changes nothing."""
         self._forget(self)
 
-    def gone(self, topic: str, arrival: int) -> bool:
-        """Note that this message waits no more; whether it was the newest of its topic."""
-        newest = self.newest.get(topic) == arrival
-        if newest:
-            del self.newest[topic]
-        return newest
+    def let_go(self, arrival: int) -> tuple[str, bytes]:
+        """Forget a message that waits, the oldest of its topic."""
+        topic, payload = self.waiting.pop(arrival)
+        self.waiting_bytes -= len(payload)
+        arrivals = self.of_topic[topic]
+        arrivals.popleft()
+        if not arrivals:
+            del self.of_topic[topic]
+        return topic, payload
 
 
 class Inbox:
-    """Waiting messages of all subscriptions, in the order of arrival. Not thread safe: its owner locks."""
+    """Waiting messages of all subscriptions. Not thread safe: its owner locks."""
 
     def __init__(self, stats: BusStats) -> None:
         self.subscriptions: list[InboxSubscription] = []
         self._stats = stats
-        self._arrived = 0
-        # Arrival number -> (subscription, its key, topic, payload)
-        self._pending: OrderedDict[int, tuple[InboxSubscription, str | int, str, bytes]] = OrderedDict()
+        self._arrived = self._n_waiting = 0
+        # Subscriptions with waiting messages, in the order of their turns (a dict keeps it): urgent ones, all others.
+        self._turns: tuple[dict[InboxSubscription, None], dict[InboxSubscription, None]] = {}, {}
         self._routes: dict[str, tuple[InboxSubscription, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return self._n_waiting
 
     def add(self, subscription: InboxSubscription) -> None:
         self.subscriptions.append(subscription)
@@ -86,10 +97,11 @@ class Inbox:
         if subscription in self.subscriptions:
             self.subscriptions.remove(subscription)
             self._routes.clear()
-        for arrival in subscription.waiting.values():
-            del self._pending[arrival]
+        for turns in self._turns:
+            turns.pop(subscription, None)
+        self._n_waiting -= len(subscription.waiting)
         subscription.waiting.clear()
-        subscription.newest.clear()
+        subscription.of_topic.clear()
         subscription.waiting_bytes = 0
 
     def clear(self) -> None:
@@ -106,48 +118,60 @@ class Inbox:
             self._routes[topic] = route
         return route
 
-    def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> tuple[str, ...]:
+    def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> list[str]:
         """Let a message wait for `subscription`; drop or conflate as it asked for, and count.
 
         Returns:
             Topics whose newest message was dropped: `subscription` does not know how they stand.
         """
         arrival = self._arrived = self._arrived + 1
-        waiting = subscription.waiting
-        missed: tuple[str, ...] = ()
-        subscription.newest[topic] = arrival
-        key = topic if subscription.latest else arrival
-        if key in waiting:
-            self._let_go(subscription, key)
+        waiting, arrivals = subscription.waiting, subscription.of_topic.setdefault(topic, deque())
+        arrivals.append(arrival)
+        if subscription.latest and len(arrivals) > subscription.latest:
+            subscription.let_go(arrivals[0])
+            self._n_waiting -= 1
             subscription.conflated += 1
             self._stats.conflated += 1
+        missed: list[str] = []
         room_bytes = MAX_WAITING_BYTES - len(payload)
         while waiting and (len(waiting) >= subscription.keep or subscription.waiting_bytes > room_bytes):
-            missed += self._let_go(subscription, next(iter(waiting)))
+            dropped, _ = subscription.let_go(next(iter(waiting)))
+            if dropped not in subscription.of_topic:
+                missed.append(dropped)
+            self._n_waiting -= 1
             subscription.dropped += 1
             self._stats.dropped += 1
-        waiting[key] = arrival
+        waiting[arrival] = topic, payload
         subscription.waiting_bytes += len(payload)
-        self._pending[arrival] = (subscription, key, topic, payload)
+        self._n_waiting += 1
+        self._turns[not subscription.urgent].setdefault(subscription)
         return missed
 
-    def _let_go(self, subscription: InboxSubscription, key: str | int) -> tuple[str, ...]:
-        """Forget a message that waits; its topic, where no newer one of it waits."""
-        arrival = subscription.waiting.pop(key)
-        _, _, topic, payload = self._pending.pop(arrival)
-        subscription.waiting_bytes -= len(payload)
-        return (topic,) if subscription.gone(topic, arrival) else ()
-
-    def last_arrival(self) -> int:
-        return self._arrived
-
-    def take(self, until: int) -> tuple[Handler, str, bytes] | None:
-        """The oldest message that had arrived by number `until`, or None."""
-        if not self._pending or next(iter(self._pending)) > until:
+    def take(self) -> Delivery | None:
+        """The oldest message of the subscription whose turn it is, or None."""
+        turns = self._turns[0] or self._turns[1]
+        if not turns:
             return None
-        arrival, (subscription, key, topic, payload) = self._pending.popitem(last=False)
-        del subscription.waiting[key]
-        subscription.gone(topic, arrival)
-        subscription.waiting_bytes -= len(payload)
+        subscription = next(iter(turns))
+        del turns[subscription]
+        topic, payload = subscription.let_go(next(iter(subscription.waiting)))
+        if subscription.waiting:
+            turns[subscription] = None
+        self._n_waiting -= 1
         self._stats.delivered += 1
         return subscription.handler, topic, payload
+
+
+def deliver(n_waiting: int, take: Callable[[], Delivery | None]) -> int:
+    """Run the handlers of `n_waiting` messages that `take` hands out, but start none after `MOST_S`; how many ran.
+
+    What arrives meanwhile is counted by the next poll, so handlers that answer each other do not hold this one.
+    """
+    handled, give_up_s = 0, time.monotonic() + MOST_S
+    while handled < n_waiting and (message := take()) is not None:
+        handler, topic, payload = message
+        handler(topic, payload)
+        handled += 1
+        if time.monotonic() > give_up_s:
+            break
+    return handled

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from ranloop.bus.base import BusStats, Handler, Will
 from ranloop.bus.filters import check_topic, matches
-from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.bus.inbox import Delivery, Inbox, InboxSubscription, deliver
 from ranloop.closing import Closing
 from ranloop.errors import BusError
 
@@ -68,10 +68,17 @@ class MemoryBus(Closing):
         return self._open
 
     def subscribe(
-        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+        self,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int = 0,
+        keep: int = 256,
+        latest: int = False,
+        urgent: bool = False,
     ) -> InboxSubscription:
         subscription = InboxSubscription(
-            topic_filter, handler, qos=qos, keep=keep, latest=latest, forget=self._forget
+            topic_filter, handler, qos=qos, keep=keep, latest=latest, urgent=urgent, forget=self._forget
         )
         self._still_open()
         with self._broker.lock, self._arrival:
@@ -109,16 +116,12 @@ class MemoryBus(Closing):
         with self._arrival:
             if not self._inbox and timeout_s > 0:
                 self._arrival.wait_for(lambda: len(self._inbox) > 0 or not self._open, timeout_s)
-            until = self._inbox.last_arrival()
-        handled = 0
-        while True:
-            with self._arrival:
-                message = self._inbox.take(until)
-            if message is None:
-                return handled
-            handler, topic, payload = message
-            handler(topic, payload)  # outside the lock: it may publish, subscribe or cancel
-            handled += 1
+            n_waiting = len(self._inbox)
+        return deliver(n_waiting, self._take)
+
+    def _take(self) -> Delivery | None:
+        with self._arrival:  # and the handler runs outside the lock: it may publish, subscribe or cancel
+            return self._inbox.take()
 
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""

@@ -27,7 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ranloop.bus.address import MqttAddress, spare_cpus
 from ranloop.bus.base import BusStats, Handler, Will
 from ranloop.bus.filters import check_topic
-from ranloop.bus.inbox import Inbox, InboxSubscription
+from ranloop.bus.inbox import Delivery, Inbox, InboxSubscription, deliver
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.bus.lookout import Lookout
@@ -42,7 +42,7 @@ IN_FLIGHT = 1000  # QoS 1 messages sent and not yet acknowledged; paho's 20 let 
 UNFLUSHED = 1000  # packets that wait for a full socket to take them
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.05, 5.0
 STABLE_S = 5.0  # a connection that lived so long starts the next backoff from its beginning
-_DRAIN = 10_000  # reads in one poll, so that a flood cannot keep the handlers waiting for ever
+_DRAIN_S = 0.02  # reading in one poll, so that a flood does not keep the handlers waiting
 _LINGER_S = 0.5
 _TICK_S = 0.5  # keepalive, and what is to be asked for again, are looked at this often
 _READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
@@ -130,11 +130,18 @@ class MqttBus(Closing):
         return self._connected
 
     def subscribe(
-        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, latest: bool = False
+        self,
+        topic_filter: str,
+        handler: Handler,
+        *,
+        qos: int = 0,
+        keep: int = 256,
+        latest: int = False,
+        urgent: bool = False,
     ) -> InboxSubscription:
         self._still_open()
         subscription = InboxSubscription(
-            topic_filter, handler, qos=qos, keep=keep, latest=latest, forget=self._forget
+            topic_filter, handler, qos=qos, keep=keep, latest=latest, urgent=urgent, forget=self._forget
         )
         self._inbox.add(subscription)
         if self._connected:
@@ -163,7 +170,7 @@ class MqttBus(Closing):
                 self._come_back(left_s)
             if self._inbox or time.monotonic() >= deadline_s:
                 try:
-                    return self._dispatch()
+                    return deliver(len(self._inbox), self._take)
                 finally:  # also when a handler raised: its last words may be held back for the acknowledgement
                     self._acknowledge()
 
@@ -285,7 +292,7 @@ class MqttBus(Closing):
     # --- input and output --------------------------------------------------------------------------------------
 
     def _exchange(self, timeout_s: float) -> None:
-        """Write what waits, wait up to `timeout_s` for input, read all of it."""
+        """Write what waits, wait up to `timeout_s` for input, read what is there, for `_DRAIN_S` at most."""
         self._acknowledge()
         client = self._client
         connection = client.socket()
@@ -295,7 +302,8 @@ class MqttBus(Closing):
         if self._events != events:
             self._events = events
             self._poller.modify(connection, events)
-        for _ in range(_DRAIN):
+        began_s = 0.0
+        while True:
             if not client.has_ahead:
                 pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
                 ready = self._lookout.wait(self._poller, 0.0 if pending else timeout_s)
@@ -315,6 +323,9 @@ class MqttBus(Closing):
                 if connection is None or len(self._unacknowledged) < _WITHHELD:
                     break
                 self._acknowledge()
+            began_s = began_s or time.monotonic()  # waiting for the first input does not count
+            if time.monotonic() - began_s > _DRAIN_S:
+                break
         now_s = time.monotonic()
         if now_s - self._ticked_at_s >= _TICK_S:
             self._ticked_at_s = now_s
@@ -359,16 +370,11 @@ class MqttBus(Closing):
         else:
             self.stats.unsent += 1
 
-    def _dispatch(self) -> int:
-        until, handled = self._inbox.last_arrival(), 0
-        while (message := self._inbox.take(until)) is not None:
-            if self._unacknowledged and not self._inbox:
-                # What the last handler publishes goes with the acknowledgements, in one piece.
-                self._cork(True)
-            handler, topic, payload = message
-            handler(topic, payload)
-            handled += 1
-        return handled
+    def _take(self) -> Delivery | None:
+        if self._unacknowledged and len(self._inbox) == 1:
+            # What the last handler publishes goes with the acknowledgements, in one piece.
+            self._cork(True)
+        return self._inbox.take()
 
     def _cork(self, cork: bool) -> None:
         connection = self._client.socket()

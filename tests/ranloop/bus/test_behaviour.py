@@ -9,8 +9,9 @@ import time
 import pytest
 
 from ranloop.bus import Will
+from ranloop.bus.mqtt import MqttBus
 from ranloop.errors import BusError
-from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, retain, settle
+from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, in_the_socket, retain, settle
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -246,6 +247,50 @@ def test_poll_says_how_many_handlers_ran(join: Join, pump: Pump, topic: str) -> 
     bus.publish(topic, b"1")
     assert bus.poll(5.0) == 2
     assert bus.stats.delivered >= 2
+
+
+def test_handlers_that_answer_themselves_do_not_hold_a_poll(join: Join, pump: Pump, topic: str) -> None:
+    bus = join("echo")
+    bus.subscribe(topic, lambda t, p: bus.publish(t, p))
+    settle(bus, pump)
+    bus.publish(topic, b"for ever")
+    assert bus.poll(5.0) == 1
+
+
+def test_a_flood_on_one_subscription_does_not_delay_the_others_by_its_backlog(
+    join: Join, pump: Pump, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.bus.mqtt._DRAIN_S", 5.0)  # one poll reads all of it, also on a busy machine
+    monkeypatch.setattr("ranloop.bus.inbox.MOST_S", 5.0)
+    sender, receiver = join("sender"), join("receiver")
+    served: list[str] = []
+    for name, urgent in (("flood", False), ("honest", False), ("order", True)):
+        receiver.subscribe(
+            f"{topic}/{name}", lambda t, p: served.append(t.rpartition("/")[2]), keep=10_000, urgent=urgent
+        )
+    settle(receiver, pump)
+    for name in (*["flood"] * 300, "honest", "order"):
+        sender.publish(f"{topic}/{name}", b"x")
+    settle(sender, pump)
+    if isinstance(receiver, MqttBus):
+        pump(lambda: in_the_socket(receiver).count(topic.encode()) == 302, sender)
+    assert receiver.poll(5.0) == 302
+    assert served[:3] == ["order", "flood", "honest"]
+
+
+def test_one_participant_may_have_two_connections_and_one_will(join: Join, pump: Pump, topic: str) -> None:
+    watcher = join("watcher")
+    wills = ear(watcher, pump, f"{topic}/will")
+    reports = join("host", will=Will(topic=f"{topic}/will", payload=b"gone"))
+    orders = join("host")
+    heard = ear(orders, pump, f"{topic}/order")
+    reports.publish(f"{topic}/order", b"kill")
+    pump(lambda: heard == [(f"{topic}/order", b"kill")], orders, reports)
+    orders.kill()
+    settle(watcher, pump)
+    assert (wills, reports.connected) == ([], True)
+    reports.kill()
+    pump(lambda: wills == [(f"{topic}/will", b"gone")], watcher)
 
 
 def test_no_thread_is_created(join: Join, pump: Pump, topic: str) -> None:
