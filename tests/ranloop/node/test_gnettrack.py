@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.errors import NodeError
 from ranloop.node.gnettrack import MEASUREMENTS, PhoneTrace, read_trace
@@ -165,17 +166,59 @@ def test_a_gzip_file_that_breaks_off_gives_its_whole_rows(tmp_path: Path) -> Non
     assert np.array_equal(whole.values[: len(trace)], trace.values, equal_nan=True)
 
 
-def test_a_small_file_that_unpacks_to_more_than_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"\n" * (16 << 20), "more than 256 MiB or 1000000 lines of text; split the log"),
+        ((b"," * 1000 + b"\n") * (16 << 10), "more than 1 MiB or 1000000 lines of text; split the log"),
+        (bytes(16 << 20), "no CSV file: a line of more than 16384 bytes"),
+        (b'"' + b"\n" * (16 << 20), "no CSV file: field larger than field limit (131072)"),
+    ],
+    ids=["lines", "bytes", "one line", "one field"],
+)
+def test_a_small_file_that_unpacks_to_more_than_a_log_costs_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, complaint: str
 ) -> None:
-    monkeypatch.setattr("ranloop.node.gnettrack._MAX_BYTES", 1 << 20)
-    packed = gzip.compress(bytes(64 << 20))
+    if "1 MiB" in complaint:
+        monkeypatch.setattr("ranloop.node.bounded_lines._MAX_BYTES", 1 << 20)
+    packed = gzip.compress(COLUMNS.encode() + b"\n" + text)
+    del text
     tracemalloc.start()
-    with pytest.raises(NodeError, match=r"trace\.csv: more than 1 MiB of text; split the log"):
+    with pytest.raises(NodeError) as caught:
         read(tmp_path, packed)
     _, most_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    assert str(caught.value) == f"{tmp_path / 'trace.csv'}: {complaint}"
     assert most_bytes < 8 << 20
+
+
+def at(hour: int, minute: int, second: int, **fields: str) -> str:
+    """One row at that time of 27 October 2019, on which clocks went back an hour."""
+    return row(0, Timestamp=f"2019.10.27_{hour:02d}.{minute:02d}.{second:02d}", **fields)
+
+
+def test_a_clock_that_goes_back_an_hour_begins_a_later_part(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        trace = read(
+            tmp_path, log(at(1, 59, 58), at(1, 59, 59), at(1, 0, 0, SNR="3"), at(1, 0, 1), at(1, 0, 5))
+        )
+    assert trace.seconds.tolist() == [0, 1, 61, 62, 66]  # a minute after the row before
+    assert column(trace, "X.UE.Snr")[2] == 3
+    assert (trace.n_clock_set, trace.n_back) == (1, 0)
+    assert [(line["event"], line["clock_set"]) for line in logs] == [("trace_read_in_part", 1)]
+
+
+def test_a_single_row_of_another_year_costs_nothing_but_gaps(tmp_path: Path) -> None:
+    stray = row(0, Timestamp="2035.01.01_00.00.00")
+    trace = read(tmp_path, log(row(0), row(1), stray, row(2), row(3)))
+    assert trace.seconds.tolist() == [0, 1, 61, 121, 122]
+    assert trace.n_clock_set == 2
+
+
+def test_a_pause_of_hours_is_a_gap_of_hours(tmp_path: Path) -> None:
+    trace = read(tmp_path, log(at(1, 0, 0), at(3, 0, 0)))
+    assert trace.seconds.tolist() == [0, 7200]
+    assert trace.n_clock_set == 0
 
 
 def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:
