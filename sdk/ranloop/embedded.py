@@ -12,6 +12,7 @@ from ranloop.bus import open_bus
 from ranloop.errors import ManifestError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
+from ranloop.guard.limits import Limits
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
@@ -46,6 +47,7 @@ def run_embedded(
     until_ns: int | None = None,
     audit: AuditLog | None = None,
     outlets: Sequence[Outlet] = (),
+    limits: Limits | None = None,
 ) -> EmbeddedRun:
     """Run xApp folders on a world until it ends.
 
@@ -58,6 +60,7 @@ def run_embedded(
         priorities: xApp name -> priority; a higher one displaces what a lower one has set. 0 where left out.
         until_ns: RAN time to stop at; default: the world's end.
         outlets: See every event: reports, results, the guard's audit records.
+        limits: The operator's own, which no manifest can widen.
 
     Raises:
         ManifestError: A folder that is no xApp, two of the same name, or a word about an xApp that does not run.
@@ -90,7 +93,7 @@ def run_embedded(
         bus = open_bus(_private_url(), name="embedded")
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
-        host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets)
+        host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits)
         summary = LockstepHost(host).run(until_ns)
         for runner in runners:
             runner.close()

@@ -101,6 +101,10 @@ class Bus(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Let the `poll` that waits, or the next one, return at once; from any thread, also in a signal handler."""
+        ...
+
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""
         ...

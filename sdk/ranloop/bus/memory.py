@@ -60,6 +60,7 @@ class MemoryBus(Closing):
         self._inbox = Inbox(self.stats)
         self._arrival = threading.Condition()
         self._open = True
+        self._woken = False
         with broker.lock:
             broker.clients.append(self)
 
@@ -115,13 +116,21 @@ class MemoryBus(Closing):
         self._still_open()
         with self._arrival:
             if not self._inbox and timeout_s > 0:
-                self._arrival.wait_for(lambda: len(self._inbox) > 0 or not self._open, timeout_s)
+                self._arrival.wait_for(
+                    lambda: len(self._inbox) > 0 or self._woken or not self._open, timeout_s
+                )
+            self._woken = False
             n_waiting = len(self._inbox)
         return deliver(n_waiting, self._take)
 
     def _take(self) -> Delivery | None:
         with self._arrival:  # and the handler runs outside the lock: it may publish, subscribe or cancel
             return self._inbox.take()
+
+    def wake(self) -> None:
+        with self._arrival:
+            self._woken = True
+            self._arrival.notify_all()
 
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""

@@ -107,7 +107,12 @@ class MqttBus(Closing):
         self.client_id = client_id or f"ranloop-{name}-{secrets.token_hex(16)}"
         self._address = address
         self._inbox = Inbox(self.stats)
-        self._poller = select.poll()  # knows one socket at most
+        self._poller = select.poll()  # knows the broker's socket, and the one by which `wake` ends a wait
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._poller.register(self._bell, select.POLLIN)
+        self._woken = False
         self._events = 0  # what it waits for there
         self._knock = Knock(address.host, address.port)
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
@@ -168,11 +173,16 @@ class MqttBus(Closing):
                 self._exchange(min(left_s, _TICK_S))
             else:
                 self._come_back(left_s)
-            if self._inbox or time.monotonic() >= deadline_s:
+            if self._inbox or self._woken or time.monotonic() >= deadline_s:
+                self._woken = False
                 try:
                     return deliver(len(self._inbox), self._take)
                 finally:  # also when a handler raised: its last words may be held back for the acknowledgement
                     self._acknowledge()
+
+    def wake(self) -> None:
+        with suppress(BlockingIOError, OSError):  # it is full, so it rings already; or the bus is closed
+            self._rope.send(b"!")
 
     def close(self) -> None:
         """Leave in good order: the will is not sent. A second call changes nothing."""
@@ -284,6 +294,8 @@ class MqttBus(Closing):
             connection.close()
         self._inbox.clear()
         self._knock.stop()
+        self._bell.close()
+        self._rope.close()
 
     def _still_open(self) -> None:
         if self._closed:
@@ -309,7 +321,12 @@ class MqttBus(Closing):
                 ready = self._lookout.wait(self._poller, 0.0 if pending else timeout_s)
                 timeout_s = 0.0
                 # Writable is the only event that is not for reading: errors and hang-ups show when one reads.
-                client.readable = pending or any(mask != select.POLLOUT for _, mask in ready)
+                client.readable = pending or any(
+                    mask != select.POLLOUT for fd, mask in ready if fd == connection.fileno()
+                )
+                if any(fd == self._bell.fileno() for fd, _ in ready):
+                    self._bell.recv(_READ_AHEAD)
+                    self._woken = True
             readable = client.readable or client.has_ahead
             if readable:
                 self._has_read = True

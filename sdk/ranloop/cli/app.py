@@ -35,6 +35,10 @@ Models = Annotated[
 Audit = Annotated[
     Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
 ]
+Limits = Annotated[
+    Path | None,
+    typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
+]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
 NodeProfile = Annotated[
     str,
@@ -112,6 +116,7 @@ def run(
     override: Overrides = None,
     autonomy: Autonomy = None,
     priority: Priority = None,
+    limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
     profile: NodeProfile = "",
@@ -139,6 +144,7 @@ def run(
                 autonomy=autonomy or [],
                 priorities=priority or [],
                 profile=profile,
+                limits=limits,
                 audit=audit,
                 record=record,
                 json_output=json_output,
@@ -161,7 +167,7 @@ def run(
 @app.command()
 def host(
     context: typer.Context,
-    node: Annotated[str, typer.Argument(help="sim:SCENARIO or replay:PATH")],
+    node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],
     allow: Annotated[
         list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")
     ] = None,
@@ -192,6 +198,7 @@ def host(
     speed: Annotated[
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
+    limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
     json_output: Json = False,
@@ -217,6 +224,7 @@ def host(
             timeout_s=timeout_s,
             on_timeout=on_timeout,
             speed=speed,
+            limits=limits,
             audit=audit,
             record=record,
             json_output=json_output,

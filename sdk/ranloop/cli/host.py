@@ -12,8 +12,8 @@ from ranloop.bus import new_run, open_bus, will_of, without_password
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
-from ranloop.errors import ManifestError, RanloopError
-from ranloop.guard import AuditLog
+from ranloop.errors import ManifestError
+from ranloop.guard import AuditLog, load_limits
 from ranloop.node import (
     LiveHost,
     LockstepHost,
@@ -43,6 +43,7 @@ def run_host(
     timeout_s: float,
     on_timeout: OnTimeout,
     speed: float,
+    limits: Path | None,
     audit: Path | None,
     record: Path | None,
     json_output: bool,
@@ -52,13 +53,10 @@ def run_host(
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
-    if record and duration_s is None and not lockstep:
-        raise RanloopError(
-            "--record needs --duration-s on a live host: reports are kept in memory until it ends"
-        )
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     run = new_run()
     with contextlib.ExitStack() as stack:
+        bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
@@ -66,7 +64,9 @@ def run_host(
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         stack.enter_context(leave_will_on_error(bus))
         outlets = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
-        host = NodeHost(world, bus, name=name, xapps=xapps, audit=log, outlets=outlets, run=run)
+        host = NodeHost(
+            world, bus, name=name, xapps=xapps, audit=log, outlets=outlets, limits=bounds, run=run
+        )
         told = (
             sys.stderr if json_output else sys.stdout
         )  # with --json, standard output is for the one document

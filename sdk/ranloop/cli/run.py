@@ -23,7 +23,7 @@ from ranloop.cli.values import (
 )
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
-from ranloop.guard import AuditLog
+from ranloop.guard import AuditLog, load_limits
 from ranloop.node import Recorder
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -48,6 +48,7 @@ def run_on_node(
     autonomy: Sequence[str],
     priorities: Sequence[str],
     profile: str,
+    limits: Path | None,
     audit: Path | None,
     record: Path | None,
     json_output: bool,
@@ -60,6 +61,7 @@ def run_on_node(
     given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
+        bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
@@ -75,6 +77,7 @@ def run_on_node(
             priorities=ranks,
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             audit=log,
+            limits=bounds,
             outlets=[recorder] if recorder else (),
         )
     summary = run.summary

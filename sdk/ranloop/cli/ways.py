@@ -10,7 +10,7 @@ from ranloop.errors import RanloopError
 
 __all__ = ("idle_in_host", "idle_in_run", "refuse_idle")
 
-_HOSTS = ("seed", "override", "profile", "autonomy", "priority", "audit", "record")
+_HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audit", "record")
 
 
 def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
@@ -33,6 +33,8 @@ def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
 
 
 def _idle_at(node: str) -> dict[str, str]:
+    if node.startswith("pipe:"):
+        return {"seed": "belongs to sim:…; a program knows its own", "speed": "belongs to sim:… and replay:…"}
     return {"seed": "belongs to sim:…; a recording draws nothing"} if node.startswith("replay:") else {}
 
 

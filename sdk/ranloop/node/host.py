@@ -11,7 +11,7 @@ import structlog
 
 from ranloop.bus import Bus, LifeSign, is_question
 from ranloop.errors import NodeError, RanloopError, WireError
-from ranloop.guard import AuditLog
+from ranloop.guard import AuditLog, Limits
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.runtime import NodeRuntime, Registration, is_noted
@@ -60,7 +60,7 @@ class NodeHost:
         xapps: Mapping[str, Registration],
         audit: AuditLog | None = None,
         outlets: Sequence[Outlet] = (),
-        limits: None = None,
+        limits: Limits | None = None,
         run: str = "",
     ) -> None:
         self.bus, self.name = bus, name

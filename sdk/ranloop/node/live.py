@@ -17,6 +17,7 @@ from ranloop.node.clock import Clock, RealClock
 from ranloop.node.flood import FloodMeter
 from ranloop.node.host import NodeHost
 from ranloop.node.outlets import Aside
+from ranloop.node.port import PushPort
 from ranloop.node.summary import RunSummary
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_action_batch
@@ -25,6 +26,9 @@ from ranloop.wire.messages import FOR_EVER_NS
 log = structlog.get_logger(__name__)
 
 _NS_PER_S = 1_000_000_000
+LAST_ANSWERS_S = (
+    1.0  # a host that ends waits so long for nodes to say that settings are back at their default
+)
 _KEEP = 1024  # batches of one xApp that may wait between two polls
 
 
@@ -44,6 +48,8 @@ class LiveHost:
         self._clock: Clock = RealClock() if clock is None else clock
         self._speed = speed
         self._stop = False
+        port = host.runtime.port
+        self._push = port if isinstance(port, PushPort) else None
         self._start_ns = 0  # clock at RAN time 0, moved when the nodes fall behind
         self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
         self._worst_lag_ns = 0
@@ -55,6 +61,7 @@ class LiveHost:
     def stop(self) -> None:
         """Ask the run to end; safe in a signal handler and from another thread."""
         self._stop = True
+        self.host.bus.wake()
 
     def run(self, duration_s: float | None = None) -> RunSummary:
         """Run until `duration_s` of RAN time have passed, somebody calls `stop`, or the nodes have no more data.
@@ -92,8 +99,20 @@ class LiveHost:
         port = self.runtime.port
         self.host.announce(alive=True)
         self._start_ns = self._clock.now_ns() - round(port.now_ns / self._speed)
+        if self._push:
+            self._push.listen(self.host.bus.wake)
         while port.now_ns < end_ns and not self._stop:
+            if self._push:
+                if self._push.over:
+                    log.warning("nodes_ended", nodes=list(self.runtime.guards))
+                    return
+                self._follow(port.next_report_ns())
             self.turn(end_ns)
+
+    def _follow(self, report_ns: int) -> None:
+        """Let RAN time be what the report of a push node says that has arrived, where the clock lags behind it."""
+        if report_ns < FOR_EVER_NS:
+            self._start_ns = min(self._start_ns, self._clock.now_ns() - round(report_ns / self._speed))
 
     def _drain(self) -> None:
         """Answer what waits, and return what is held to its default on the next slot."""
@@ -101,8 +120,12 @@ class LiveHost:
         try:
             port.advance(-(-self._now_ns() // port.slot_ns) * port.slot_ns)
         finally:  # nodes that move no further may still take settings, and a bus that fails must not keep them
-            results = [*self.runtime.stop(), *self.runtime.carry_out(port.now_ns)]
-            self.host.publish_results(results)
+            self.host.publish_results(self.runtime.stop())
+            self.host.publish_results(self.runtime.carry_out(port.now_ns))
+        give_up_s = time.monotonic() + LAST_ANSWERS_S
+        while self.runtime.waits_for_nodes and time.monotonic() < give_up_s:
+            self.host.bus.poll(0.01)
+            self.host.publish_results(self.runtime.carry_out(port.now_ns))
 
     def turn(self, end_ns: int) -> None:
         """Wait for the next event, at `end_ns` at the latest, and deal with it."""
@@ -114,6 +137,8 @@ class LiveHost:
             if self._clock.now_ns() >= due_ns:
                 break
             self._clock.wait(due_ns, self.host.bus.poll)
+            if self._push:
+                return  # what has arrived says what time it is
         else:
             return
         self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)

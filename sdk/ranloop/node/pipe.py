@@ -86,9 +86,9 @@ class PipedNode(Closing):
             self._lock.wait_for(
                 lambda: self._said is not None or self._ended or bool(self._problem), first_word_s
             )
+            reason = self._problem or f"it said no catalogue within {first_word_s:g} s"
         if self._said is None:
             self.close()
-            reason = self._problem or f"it said no catalogue within {first_word_s:g} s"
             raise NodeError(f"pipe:{command}: {reason}")
         self.catalogues: Sequence[Catalogue] = (self._said,)
 

@@ -127,6 +127,11 @@ class AnswersAtOnce(ABC):
 class PushPort(NodePort, Protocol):
     """Nodes that report at their own pace."""
 
+    @property
+    def over(self) -> bool:
+        """Whether the nodes have ended, and all that they said has been taken."""
+        ...
+
     def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake`, from any thread, whenever a report or an answer has arrived."""
         ...

@@ -1,4 +1,4 @@
-"""Opens a world by its address: `sim:SCENARIO` or `replay:PATH`.
+"""Opens RAN nodes by their address: `sim:SCENARIO`, `replay:PATH` or `pipe:COMMAND`.
 
 The simulator is found through the entry point group `ranloop.nodes`, so that the SDK installs and runs without it.
 """
@@ -23,7 +23,8 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
     """Open the world behind an address.
 
     Args:
-        address: `kind:target`, such as `sim:seven-sites`, `sim:my.toml` or `replay:recordings/monday`.
+        address: `kind:target`, such as `sim:seven-sites`, `sim:my.toml`, `replay:recordings/monday` or
+            `pipe:node my_node.js`.
         seed: Of a simulated world.
         overrides: Scenario fields to change in a simulated world, by dotted path.
 
@@ -32,17 +33,22 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
         MissingExtraError: The kind is known but not installed.
     """
     kind, _, target = address.partition(":")
+    if kind in ("pipe", "replay") and overrides:
+        what = "recording" if kind == "replay" else "program"
+        raise NodeError(f"{address}: a {what} has no fields to override, got {', '.join(overrides)}")
     if kind == "replay":
-        if overrides:
-            raise NodeError(f"{address}: a recording has no fields to override, got {', '.join(overrides)}")
         from ranloop.node.replay import open_replay
 
         return open_replay(Path(target))
+    if kind == "pipe" and target:
+        from ranloop.node.pipe import PipedNode
+
+        return PipedNode(target)
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind not in found or not target:
         if kind in _EXTRAS and target:
             raise MissingExtraError(*_EXTRAS[kind])
-        known = ", ".join(f"{name}:…" for name in sorted({*found, "replay"}))
+        known = ", ".join(f"{name}:…" for name in sorted({*found, "pipe", "replay"}))
         raise NodeError(f"no node at {address!r}; want kind:target, where kind is one of {known}")
     try:
         opener = found[kind].load()

@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 
 from ranloop.errors import NodeError, VocabularyError, WireError
-from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Rights
+from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.outlets import Event, Outlet, emit
 from ranloop.node.port import NodePort, Stream
@@ -100,7 +100,8 @@ class NodeRuntime:
             where it is empty.
 
     Raises:
-        NodeError: A node's name that no topic can carry, or a limit about what these nodes do not have.
+        NodeError: A node's name that no topic can carry.
+        LimitsError: A limit about what these nodes do not have.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class NodeRuntime:
         *,
         audit: AuditLog | None = None,
         outlets: Sequence[Outlet] = (),
-        limits: None = None,
+        limits: Limits | None = None,
         run: str = "",
     ) -> None:
         self.port, self.run = port, run
@@ -130,9 +131,11 @@ class NodeRuntime:
         self._events: list[Event] = []
         self._open: dict[str, _Open] = {}  # node -> change under way
         self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
+        if limits is not None:
+            limits.check(self.catalogues)
         self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
 
-    def _guard(self, catalogue: Catalogue, limits: None) -> Guard:
+    def _guard(self, catalogue: Catalogue, limits: Limits | None) -> Guard:
         if not topics.is_topic_level(catalogue.node):
             raise NodeError(
                 f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64"
@@ -142,6 +145,7 @@ class NodeRuntime:
             control_delay_ns=round(catalogue.control_delay_ms * _NS_PER_MS),
             slot_ns=self.port.slot_ns,
             audit=self,
+            rules=() if limits is None else (limits.at(catalogue),),
             run=self.run,
         )
 
@@ -298,6 +302,11 @@ class NodeRuntime:
                 log.warning("node_did_not_answer", node=node, change=open_.change.number)
                 results += self.guards[node].lose(open_.change, now_ns)
         return results
+
+    @property
+    def waits_for_nodes(self) -> bool:
+        """Whether a node was handed a change that it has not answered yet."""
+        return bool(self._open)
 
     def stop(self) -> list[Result]:
         """The host goes down: what waits is refused, and what is held is due to go back to its default."""

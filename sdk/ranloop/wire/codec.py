@@ -106,7 +106,7 @@ def decode_catalogue(payload: bytes) -> Catalogue:
         actions=tuple(header["actions"]),
         periods_ms=tuple(header["periods_ms"]),
         cells=MappingProxyType(header["cells"]),
-        slices=MappingProxyType(header["slices"]),
+        slices=MappingProxyType(header.get("slices", {})),
         slice_min_pct=MappingProxyType(header.get("slice_min_pct", {})),
         control_delay_ms=header["control_delay_ms"],
         run=header.get("run", ""),

@@ -112,7 +112,7 @@ class CatalogueHeader(TypedDict):
     actions: Names
     periods_ms: Annotated[list[Milliseconds], Field(max_length=64)]
     cells: Labels
-    slices: Labels
+    slices: NotRequired[Labels]
     slice_min_pct: NotRequired[Shares]
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
     run: NotRequired[Run]
