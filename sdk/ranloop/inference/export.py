@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.card import CARD_FILE, Card, Feature, Output
+from ranloop.inference.probe import reason
 from ranloop.inference.session import open_session
 from ranloop.wire.messages import F32
 
@@ -65,12 +66,11 @@ def export_package(
         raise ValueError(f"samples have shape {samples.shape}, want [n >= 2, {len(features)}]")
     try:
         import tomli_w
-        from sklearn.base import is_classifier
     except ModuleNotFoundError as error:
         raise MissingExtraError("exporting a model", "train") from error
     fill = np.array([feature.fill for feature in features], np.float32)
     samples = _with_missing(np.ascontiguousarray(samples, np.float32), np.isnan(fill))
-    classifies = is_classifier(estimator)
+    classifies = hasattr(estimator, "classes_")
     want = _outputs_of(estimator, samples, classifies, name)
     content = _convert(estimator, len(features), classifies, name)
     output = _PROBABILITIES if classifies else ""
@@ -147,5 +147,7 @@ def _convert(estimator: Estimator, width: int, classifies: bool, name: str) -> b
             target_opset=17,
         )
     except Exception as error:  # the converter raises whatever it meets
-        raise ModelError(f"{name}: {type(estimator).__name__} does not convert to ONNX: {error}") from error
+        raise ModelError(
+            f"{name}: {type(estimator).__name__} does not convert to ONNX: {reason(error)}"
+        ) from error
     return bytes(proto.SerializeToString())

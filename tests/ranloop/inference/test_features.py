@@ -15,6 +15,8 @@ from ranloop.errors import ModelError
 from ranloop.inference import Card, Feature, FeatureBinder, Output
 from ranloop.testing import make_report
 from ranloop.vocabulary import Level
+from ranloop.wire.messages import Report
+from tests.builders import in_run
 
 THP = Feature(measurement="DRB.UEThpDl", unit="kbit/s")
 
@@ -198,3 +200,104 @@ def test_any_history_gives_what_a_plain_loop_over_it_gives(rows: list[list[float
             lagged = past[3] if len(past) > 3 and not isnan(past[3]) else -1.0
             expected = [lagged, sum(known) / len(known) if known else -1.0, max(recent, default=-1.0)]
             assert matrix[row].tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
+
+
+# The same report again, an older one, a run of its own
+
+LAGGED = (THP, Feature(measurement="DRB.UEThpDl", unit="kbit/s", lag=1, fill=-1.0))
+
+
+def seen(seq: int, *ues: int) -> Report:
+    """UE u has the throughput 100 * u + seq."""
+    return make_report({"DRB.UEThpDl": [100.0 * ue + seq for ue in ues]}, ids={"ue": list(ues)}, seq=seq)
+
+
+def test_the_same_report_gives_the_same_matrix_again() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    binder.matrix(seen(0, 1))
+    first = binder.matrix(seen(1, 1)).tolist()
+    assert first == [[101.0, 100.0]]
+    assert binder.matrix(seen(1, 1)).tolist() == first
+    assert binder.matrix(seen(2, 1)).tolist() == [[102.0, 101.0]]
+
+
+def test_some_rows_of_a_report_have_their_past_and_cost_the_others_none() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    binder.matrix(seen(0, 1, 2))
+    assert binder.matrix(seen(1, 2)).tolist() == [[201.0, 200.0]]  # a model is asked about one UE first
+    assert binder.matrix(seen(1, 1, 2)).tolist() == [[101.0, 100.0], [201.0, 200.0]]
+    assert binder.matrix(seen(1, 1)).tolist() == [[101.0, 100.0]]
+    assert binder.matrix(seen(2, 1, 2)).tolist() == [[102.0, 101.0], [202.0, 201.0]]
+
+
+def test_a_late_report_is_answered_from_what_was_known_before_it() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    for seq in (0, 1, 3, 4):
+        binder.matrix(seen(seq, 1))
+    assert binder.matrix(seen(2, 1)).tolist() == [[102.0, 101.0]]
+    assert binder.matrix(seen(1, 1)).tolist() == [[101.0, 100.0]]
+    # What has come since is as it was: the report that was missing for number 3 stays missing.
+    assert binder.matrix(seen(3, 1)).tolist() == [[103.0, -1.0]]
+    assert binder.matrix(seen(5, 1)).tolist() == [[105.0, 104.0]]
+
+
+def test_a_report_that_is_too_late_is_refused_where_the_run_is_known() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    for seq in range(10, 20):
+        binder.matrix(in_run("a", seen(seq, 1)))
+    assert binder.matrix(in_run("a", seen(16, 1))).tolist() == [[116.0, 115.0]]
+    with pytest.raises(ModelError, match="the ue report 12 of site0 comes after number 19; what was known"):
+        binder.matrix(in_run("a", seen(12, 1)))
+
+
+def test_another_run_of_the_node_has_no_past() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    binder.matrix(in_run("a", seen(4, 1)))
+    assert binder.matrix(in_run("b", seen(5, 1))).tolist() == [[105.0, -1.0]]
+
+
+def test_a_number_long_past_is_another_run_where_the_node_does_not_say() -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    for seq in range(10, 20):
+        binder.matrix(seen(seq, 1))
+    assert [binder.matrix(seen(seq, 1)).tolist() for seq in (0, 1)] == [[[100.0, -1.0]], [[101.0, 100.0]]]
+
+
+def test_two_models_on_one_report_have_a_history_each() -> None:
+    one, other = FeatureBinder(card(*LAGGED)), FeatureBinder(card(*LAGGED))
+    for seq in range(3):
+        first = one.matrix(seen(seq, 1)).tolist()
+        assert other.matrix(seen(seq, 1)).tolist() == first
+
+
+@given(st.permutations(range(4)))
+def test_reports_in_any_order_give_what_those_before_them_gave_that_had_come(order: list[int]) -> None:
+    binder = FeatureBinder(card(*LAGGED))
+    binder.matrix(in_run("a", seen(0, 1)))
+    come: set[int] = {0}
+    for seq in (number + 1 for number in order):
+        before = seq - 1 if seq - 1 in come else None
+        # A report that came late is not put among those that were there before it.
+        newest = max(come)
+        expected = -1.0 if before is None else 100.0 + before
+        assert binder.matrix(in_run("a", seen(seq, 1))).tolist() == [[100.0 + seq, expected]]
+        if seq > newest:
+            come.add(seq)
+
+
+def test_a_missing_value_may_stay_missing() -> None:
+    features = [Feature(measurement="CQI", unit="1", fill=float("nan")), THP]
+    binder = FeatureBinder(card(*features))
+    matrix = binder.matrix(make_report({"CQI": [np.nan, 5.0], "DRB.UEThpDl": [np.nan, 1.0]}))
+    assert np.isnan(matrix).tolist() == [[True, False], [False, False]]
+    assert matrix[0, 1] == 0.0
+
+
+def test_a_computed_feature_of_a_sequence_has_one_value_or_one_per_step() -> None:
+    binder = FeatureBinder(card(THP, Feature(name="share", unit="1")).model_copy(update={"steps": 2}))
+    report = make_report({"DRB.UEThpDl": [10.0, 20.0]})
+    assert binder.matrix(report, {"share": [0.5, 0.25]}).tolist() == [
+        [[0.0, 0.5], [10.0, 0.5]],
+        [[0.0, 0.25], [20.0, 0.25]],
+    ]
+    assert binder.matrix(report, {"share": [[1, 2], [3, 4]]})[:, :, 1].tolist() == [[1, 2], [3, 4]]

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tomli_w
-from sklearn.ensemble import GradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+)
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from ranloop.errors import ModelError
 from ranloop.inference import Feature, Output, load_model
@@ -24,14 +32,14 @@ X = RNG.normal(size=(200, 2)).astype(np.float32)
 Y = X[:, 0] * 2 - X[:, 1] + 1
 
 
-def export(folder: Path, estimator: Estimator, outputs: int = 1, **changes: object) -> None:
+def export(folder: Path, estimator: Estimator, outputs: int = 1, bound: float = 3, **changes: object) -> None:
     arguments: dict[str, object] = {
         "name": "probe",
         "version": "1",
         "summary": "a plane",
         "period_ms": 100,
         "features": FEATURES,
-        "outputs": [Output(name=f"y{i}", unit="1", low=-3, high=3) for i in range(outputs)],
+        "outputs": [Output(name=f"y{i}", unit="1", low=-bound, high=bound) for i in range(outputs)],
         "samples": X,
         "training": {"rows": 200},
         "metrics": {"mae": 0.0},
@@ -80,6 +88,82 @@ def test_a_converter_that_flattens_two_outputs_is_caught_and_nothing_is_written(
     with pytest.raises(ModelError, match=r"export one model per output"):
         export(tmp_path / "m", estimator, outputs=2)
     assert not (tmp_path / "m").exists()
+
+
+CLASSES = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)  # 0, 1 and 2
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        GradientBoostingClassifier(n_estimators=5, random_state=1),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+    ],
+)
+def test_a_classifier_gives_the_probability_of_each_class(tmp_path: Path, estimator: Any) -> None:
+    estimator.fit(X, CLASSES)
+    export(tmp_path / "m", estimator, outputs=3)
+    model = load_model(tmp_path / "m")
+    assert model.card.output == "probabilities"
+    assert np.allclose(model.predict(X), estimator.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "outputs", "reason"),
+    [
+        (LogisticRegression(), 1, r"gives \[200, 3\], .* the card 1 outputs; list one output per class"),
+        (LinearSVC(), 3, "LinearSVC gives no probabilities; a classifier needs predict_proba"),
+    ],
+)
+def test_a_classifier_that_does_not_fit_its_card_is_told_what_is_wanted(
+    tmp_path: Path, estimator: Any, outputs: int, reason: str
+) -> None:
+    with pytest.raises(ModelError, match=reason):
+        export(tmp_path / "m", estimator.fit(X, CLASSES), outputs=outputs)
+    assert not (tmp_path / "m").exists()
+
+
+MISSING = np.where(RNG.random(X.shape) < 0.3, np.float32(np.nan), X).astype(np.float32)
+
+
+def with_fill(fill: float) -> tuple[Feature, ...]:
+    return tuple(feature.model_copy(update={"fill": fill}) for feature in FEATURES)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the converter's own dependencies
+def test_what_an_estimator_learned_from_missing_values_holds_on_the_node_only_if_they_stay_missing(
+    tmp_path: Path,
+) -> None:
+    target = np.where(np.isnan(MISSING[:, 0]), 10.0, MISSING[:, 0])
+    estimator = HistGradientBoostingRegressor(max_iter=20).fit(MISSING, target)
+    with pytest.raises(ModelError, match=r"on the samples as the node fills them; .* wants fill = nan"):
+        export(tmp_path / "m", estimator, samples=MISSING)
+    assert not (tmp_path / "m").exists()
+    export(tmp_path / "m", estimator, samples=MISSING, features=with_fill(float("nan")), bound=20)
+    report = make_report({"DRB.UEThpDl": [np.nan, 0.5], "CQI": [1, np.nan]})
+    want = estimator.predict(np.array([[np.nan, 1], [0.5, np.nan]], np.float32))
+    assert load_model(tmp_path / "m")(report).tolist() == pytest.approx(want.tolist(), abs=1e-4)
+
+
+def test_an_estimator_that_does_not_convert_is_one_line(tmp_path: Path) -> None:
+    class Own:
+        def predict(self, rows: object) -> object:
+            return np.zeros(len(X))
+
+    with pytest.raises(ModelError, match="Own does not convert to ONNX: ") as caught:
+        export(tmp_path / "m", Own())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_an_estimator_that_takes_no_missing_values_gets_none(tmp_path: Path) -> None:
+    estimator = LinearRegression().fit(X, Y)
+    reason = "LinearRegression takes no missing values; fill the samples as the card does"
+    with pytest.raises(ModelError, match=reason):
+        export(tmp_path / "m", estimator, samples=MISSING)
+    with pytest.raises(ModelError, match=reason):  # the samples have none, the node would
+        export(tmp_path / "m", estimator, features=with_fill(float("nan")))
 
 
 def test_a_file_that_disagrees_with_the_estimator_is_caught(tmp_path: Path) -> None:
