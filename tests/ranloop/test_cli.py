@@ -78,6 +78,34 @@ def test_what_an_xapp_prints_stays_out_of_the_json(ranloop: Command) -> None:
     assert re.search(r"1\.0 s  cell  0  PRB", outcome.err)
 
 
+def test_a_check_that_runs_nothing_reads_manifest_cards_and_syntax(ranloop: Command, tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "armed", app="raise SystemExit(3)\n")
+    outcome = ranloop("check", "--no-run", folder)
+    assert "code      was read, not run" in outcome.out
+    assert outcome.code == 0
+    assert ranloop("check", folder).code == 3
+    (folder / "policy.py").write_text("def weight(cqi):\n    return cqi +\n")
+    complaint = ranloop("check", "--no-run", folder).complaint
+    assert f"{folder / 'policy.py'}:2 is no Python: invalid syntax" in complaint
+    (folder / "policy.py").write_bytes(b"x = '\xff'")
+    assert "policy.py" in ranloop("check", "--no-run", folder).complaint
+    (folder / "app.py").unlink()
+    assert "is no xApp: it has no app.py" in ranloop("check", "--no-run", folder).complaint
+
+
+def test_a_check_that_runs_nothing_names_the_models_by_their_cards(ranloop: Command) -> None:
+    forecaster = ROOT / "xapps" / "throughput_forecaster"
+    read, run = (
+        json.loads(ranloop("check", forecaster, "--json", *more).out)[0] for more in (["--no-run"], [])
+    )
+    assert read["models"] == run["models"] != []
+    assert {key for key in run if read[key] != run[key]} == {"code"}
+
+
+def test_help_says_that_a_check_runs_the_code(ranloop: Command) -> None:
+    assert "Loading runs the xApp's code" in ranloop("check", "--help").out
+
+
 def test_check_says_what_an_xapp_reads_and_writes(ranloop: Command, xapp: Path) -> None:
     (facts,) = json.loads(ranloop("check", xapp, "--json").out)
     assert facts["reads"] == ["ue/100 ms: CQI"]

@@ -281,12 +281,22 @@ def broker(
 def check(
     xapps: Annotated[list[Path], typer.Argument(help="xApp folders.")],
     profile: NodeProfile = "",
+    no_run: Annotated[
+        bool,
+        typer.Option(
+            "--no-run",
+            help="Run nothing: read the manifest, the models' cards and files, and the syntax of the code.",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
-    """Load xApp folders, their manifests and models, and say what they read and write, and lack on a stack."""
+    """Load xApp folders, their manifests and models, and say what they read and write, and lack on a stack.
+
+    Loading runs the xApp's code (app.py and what it imports) and its models; --no-run does not.
+    """
     from ranloop.cli.check import check_xapps
 
-    raise typer.Exit(check_xapps(xapps, profile=profile, json_output=json_output))
+    raise typer.Exit(check_xapps(xapps, profile=profile, run=not no_run, json_output=json_output))
 
 
 @app.command()

@@ -1,4 +1,6 @@
-"""`ranloop check`: load xApp folders as a runner would; say what they read and write, and what a real stack lacks."""
+"""`ranloop check`: load xApp folders as a runner would, or only read them; say what they read and write, and what a
+real stack lacks.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ranloop.inference import Model, read_package
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import Lack, as_lines, lacks, remarks
 from ranloop.xapp.instance import Instance
-from ranloop.xapp.loader import load_package
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.loader import load_package, read_code
+from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("check_xapps",)
 
 
-def check_xapps(folders: list[Path], *, profile: str, json_output: bool) -> int:
-    """Load each folder; the first problem is raised as one line. 1 if the profile lacks something for one of them."""
+_RUN = "was run: --no-run only reads it"
+_READ = "was read, not run: that its handlers fit the manifest, and its models run, is not shown"
+
+
+def check_xapps(folders: list[Path], *, profile: str, run: bool, json_output: bool) -> int:
+    """Load each folder; the first problem is raised as one line. 1 if the profile lacks something for one of them.
+
+    Args:
+        run: Whether to run the xApp's module and its models, or to read manifest, cards and the syntax of the code only.
+    """
     stack = load_profile(profile) if profile else None
-    found = [_facts(folder, stack) for folder in folders]
+    found = [_facts(folder, stack, run) for folder in folders]
     if json_output:
         print(json.dumps(found, indent=2))
     else:
@@ -27,17 +38,27 @@ def check_xapps(folders: list[Path], *, profile: str, json_output: bool) -> int:
     return int(any(facts.get("lacks") for facts in found))
 
 
-def _facts(folder: Path, stack: Profile | None) -> dict[str, Any]:
+def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
+    """Tags of the xApp's models, once its code and they are found in order."""
+    if run:
+        handles = Instance(load_package(folder)).app.models.values()
+        return [handle.model.tag for handle in handles]
+    read_code(folder)
+    packages = manifest.model_folders(folder, {}).values()
+    return [Model.tag_of(read_package(package)[0]) for package in packages]
+
+
+def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:
     manifest = load_manifest(folder)
     # An xApp in another language is its manifest here; what it runs is its own.
     is_foreign = manifest.encoding == "json" and not (folder / "app.py").exists()
-    models = {} if is_foreign else Instance(load_package(folder)).app.models
     facts: dict[str, Any] = {
         "name": manifest.name,
         "version": manifest.version,
         "reads": [f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams],
         "writes": [f"{a.name} {dict(a.ranges)}" for a in manifest.actions],
-        "models": [handle.model.tag for handle in models.values()],
+        "code": "in another language" if is_foreign else _RUN if run else _READ,
+        "models": [] if is_foreign else _models(folder, manifest, run),
         "settings": {name: setting.default for name, setting in manifest.settings.items()},
     }
     if stack:

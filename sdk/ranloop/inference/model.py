@@ -47,7 +47,12 @@ class Model:
     @property
     def tag(self) -> str:
         """`name@` and the first 12 hex digits of the file's hash, as the audit log names it."""
-        return f"{self.card.name}@{self.card.sha256[:12]}"
+        return self.tag_of(self.card)
+
+    @staticmethod
+    def tag_of(card: Card) -> str:
+        """The tag of the model on a card."""
+        return f"{card.name}@{card.sha256[:12]}"
 
     def __call__(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
         """Outputs for each row of a report: shape [n_rows] for one output column, else [n_rows, n_outputs].

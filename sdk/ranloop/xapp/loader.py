@@ -18,7 +18,7 @@ from ranloop.errors import ManifestError
 from ranloop.xapp.app import XApp
 from ranloop.xapp.manifest import Manifest, load_manifest
 
-__all__ = ("MODULE_PREFIX", "XAppPackage", "load_package")
+__all__ = ("MODULE_PREFIX", "XAppPackage", "load_package", "read_code")
 
 MODULE_PREFIX = "_ranloop_xapp_"  # of the names of all modules that are an xApp's
 
@@ -49,13 +49,7 @@ def load_package(folder: Path) -> XAppPackage:
     """
     folder = folder.resolve()
     manifest = load_manifest(folder)
-    if not (folder / "app.py").is_file():
-        elsewhere = (
-            "; one in another language you start yourself, and let in with `ranloop host NODE --allow`"
-        )
-        raise ManifestError(
-            f"{folder} is no xApp: it has no app.py{elsewhere if manifest.encoding == 'json' else ''}"
-        )
+    _has_app(folder, manifest)
     prefix = f"{MODULE_PREFIX}{next(_counter)}_{manifest.name.replace('-', '_')}"
     package = ModuleType(prefix)
     package.__path__ = [str(folder)]
@@ -70,6 +64,34 @@ def load_package(folder: Path) -> XAppPackage:
         unload(prefix)
         raise
     return XAppPackage(folder=folder, manifest=manifest, app=app, module_prefix=prefix)
+
+
+def read_code(folder: Path) -> None:
+    """Read the syntax of an xApp's modules; nothing of them is run.
+
+    Raises:
+        ManifestError: No `app.py`, or a file that is no Python; one line with the place.
+    """
+    _has_app(folder, load_manifest(folder))
+    for path in sorted(folder.rglob("*.py")):
+        try:
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            raise ManifestError(f"{path}:{error.lineno} is no Python: {error.msg}") from error
+        except (OSError, ValueError, RecursionError, MemoryError) as error:
+            raise ManifestError(
+                f"{path} cannot be read as Python: {error or type(error).__name__}"
+            ) from error
+
+
+def _has_app(folder: Path, manifest: Manifest) -> None:
+    if not (folder / "app.py").is_file():
+        elsewhere = (
+            "; one in another language you start yourself, and let in with `ranloop host NODE --allow`"
+        )
+        raise ManifestError(
+            f"{folder} is no xApp: it has no app.py{elsewhere if manifest.encoding == 'json' else ''}"
+        )
 
 
 def unload(prefix: str) -> None:

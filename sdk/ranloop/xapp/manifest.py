@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import repr as short  # a value may be thousands of digits long
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRight, Rights, StreamRight
@@ -26,15 +27,29 @@ class Setting(BaseModel):
 
     type: Literal["float", "int", "bool", "str"]
     default: float | int | bool | str
-    low: float | None = None
-    high: float | None = None
+    low: StrictInt | StrictFloat | None = None
+    high: StrictInt | StrictFloat | None = None
     choices: tuple[str, ...] = ()
     description: str
 
     @model_validator(mode="after")
-    def _default_is_valid(self) -> Setting:
+    def _agrees_with_itself(self) -> Setting:
+        if self.type != "str" and (self.choices or isinstance(self.default, str)):
+            raise ValueError(f"a setting of type {self.type} has no choices, and a default without quotes")
+        if self.type in ("bool", "str") and not self.low is self.high is None:
+            raise ValueError(f"a setting of type {self.type} has no low and no high")
+        if not self._low <= self._high:  # NaN, too
+            raise ValueError(f"low {self.low} and high {self.high} are no range")
         self.parse(self.default)
         return self
+
+    @property
+    def _low(self) -> float:
+        return -math.inf if self.low is None else self.low
+
+    @property
+    def _high(self) -> float:
+        return math.inf if self.high is None else self.high
 
     def parse(self, value: object) -> float | int | bool | str:
         """`value` as this setting's type.
@@ -43,13 +58,10 @@ class Setting(BaseModel):
             ValueError: Wrong type or out of range, in one line.
         """
         parsed = _as_type(self.type, value)
-        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
-            low = float("-inf") if self.low is None else self.low
-            high = float("inf") if self.high is None else self.high
-            if not low <= parsed <= high:
-                raise ValueError(f"got {value!r}, want {self.type} in [{low}, {high}]")
+        if isinstance(parsed, int | float) and not self._low <= parsed <= self._high:
+            raise ValueError(f"got {short(value)}, want {self.type} in [{self._low}, {self._high}]")
         if self.choices and parsed not in self.choices:
-            raise ValueError(f"got {value!r}, want one of {', '.join(self.choices)}")
+            raise ValueError(f"got {short(value)}, want one of {', '.join(self.choices)}")
         return parsed
 
 
@@ -69,12 +81,12 @@ def _as_type(kind: str, value: object) -> float | int | bool | str:
         case "float", int() | float() | str() if not isinstance(value, bool):
             try:
                 number = float(value)
-            except ValueError:
+            except (ValueError, OverflowError):
                 pass
             else:
                 if math.isfinite(number):
                     return number
-    raise ValueError(f"got {value!r}, want {kind}")
+    raise ValueError(f"got {short(value)}, want {kind}")
 
 
 class Manifest(BaseModel):

@@ -10,6 +10,7 @@ import pytest
 from ranloop.errors import ManifestError
 from ranloop.testing import XAppHarness, make_report
 from ranloop.xapp.loader import load_package
+from ranloop.xapp.manifest import load_manifest
 from tests.builders import APP, MANIFEST, write_xapp
 
 
@@ -44,6 +45,10 @@ def test_a_setting_of_the_operator_reaches_the_handler(tmp_path: Path) -> None:
         ({"gian": 1.0}, "has no setting 'gian'; it has: gain"),
         ({"gain": 99.0}, r"setting gain: got 99.0, want float in \[0.0, 10.0\]"),
         ({"gain": "much"}, "setting gain: got 'much', want float"),
+        ({"gain": True}, "setting gain: got True, want float"),
+        ({"gain": [1.0]}, r"setting gain: got \[1.0\], want float"),
+        ({"gain": 10**400}, r"setting gain: got 1000000\d+\.\.\.0+, want float"),
+        ({"gain": "9" * 9000}, r"setting gain: got '9+\.\.\.9+', want float"),
         ({"gain": float("nan")}, "setting gain: got nan, want float"),
     ],
 )
@@ -131,3 +136,42 @@ def test_a_refused_package_leaves_no_modules_behind(tmp_path: Path, app: str) ->
     assert not {
         name for name in set(sys.modules) - before if "_x" in name and name.endswith((".app", ".policy"))
     }
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("type = 'int'\ndefault = 1.5", "got 1.5, want int"),
+        ("type = 'int'\ndefault = true", "got True, want int"),
+        ("type = 'int'\ndefault = '7'", "a setting of type int has no choices, and a default without quotes"),
+        ("type = 'bool'\ndefault = 1", "got 1, want bool"),
+        ("type = 'str'\ndefault = 1", "got 1, want str"),
+        ("type = 'float'\ndefault = 1" + "0" * 400, r"got 10+\.\.\.0+, want float"),
+        ("type = 'int'\ndefault = 3\nlow = true", "low.*: Input should be a valid"),
+        ("type = 'int'\ndefault = 3\nlow = '1'", "low.*: Input should be a valid"),
+        ("type = 'int'\ndefault = 3\nlow = nan", "low nan and high None are no range"),
+        ("type = 'int'\ndefault = 3\nlow = 5\nhigh = 1", "low 5 and high 1 are no range"),
+        ("type = 'str'\ndefault = 'a'\nlow = 1", "a setting of type str has no low and no high"),
+        ("type = 'int'\ndefault = 1\nchoices = ['1']", "a setting of type int has no choices"),
+        ("type = 'str'\ndefault = 'a'\nchoices = ['b']", "got 'a', want one of b"),
+    ],
+)
+def test_a_setting_that_does_not_agree_with_itself_is_one_line(
+    tmp_path: Path, table: str, reason: str
+) -> None:
+    text = f"name = 'x'\nversion = '1'\nsummary = ''\n[settings.s]\ndescription = ''\n{table}\n"
+    folder = write_xapp(tmp_path / "x", text=text)
+    with pytest.raises(ManifestError, match=reason) as caught:
+        load_manifest(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1.5, 1.0, True, "1.5", None, float("inf")])
+def test_a_whole_number_is_given_as_one(tmp_path: Path, value: object) -> None:
+    text = (
+        "name = 'x'\nversion = '1'\nsummary = ''\n[settings.n]\ndescription = ''\ntype = 'int'\ndefault = 3\n"
+    )
+    manifest = load_manifest(write_xapp(tmp_path / "x", text=text))
+    assert manifest.effective_settings({"n": "4"}) == {"n": 4}
+    with pytest.raises(ManifestError, match=r"x: setting n: got .*, want int"):
+        manifest.effective_settings({"n": value})
