@@ -7,7 +7,6 @@ a seed, nothing else. Its parts are in `sections` and `traffic_class`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, repeat
@@ -34,6 +33,7 @@ from ran_sim.sections import (
     SliceId,
     SliceQuota,
 )
+from ran_sim.toml_file import read_table
 from ran_sim.traffic_class import Traffic
 
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
@@ -222,12 +222,12 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             )
         path = SCENARIO_FOLDER / f"{name_or_path}.toml"
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = read_table(path)
     except OSError as error:
         raise ScenarioError(
             f"{path}: got no readable file ({error.strerror}), want a scenario in TOML"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ScenarioError(f"{path}: got no TOML ({error}), want a scenario in TOML") from error
     return _checked(_beside(data, path.parent), source=str(path))
 

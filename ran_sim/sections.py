@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import combinations, pairwise
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ran_sim.five_qi import PACKET_DELAY_BUDGET_MS
 from ran_sim.routes import MOST_M, MOST_S
@@ -45,10 +54,37 @@ SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
 MOST_PRB: Final[Mapping[int, int]] = {15: 270, 30: 273, 60: 135}
 
 
+def _has_bool(value: Any) -> bool:
+    """Whether a value, or something in a list or a table, is true or false."""
+    if isinstance(value, list | tuple | Mapping):
+        return any(map(_has_bool, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, bool)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation such as `tuple[float, ...] | None` is made of."""
+    return {annotation}.union(*map(_kinds, get_args(annotation)))
+
+
+@cache
+def _takes_bools(section: type[BaseModel], name: str) -> bool:
+    """Whether a field may hold true or false, itself or in sections of its own."""
+    kinds = _kinds(section.model_fields[name].annotation)
+    return any(kind is bool or (isinstance(kind, type) and issubclass(kind, BaseModel)) for kind in kinds)
+
+
 class Section(BaseModel):
     """A part of a scenario."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts true as 1; TOML does not."""
+        if _has_bool(value) and not _takes_bools(cls, str(info.field_name)):
+            raise ValueError("anything but true and false")
+        return value
 
 
 class Carrier(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ("read_toml",)
 
-MAX_BYTES = (
-    1 << 16
-)  # a manifest or a card is a few kB; what tomllib takes grows with the square of a long dotted key
+MAX_BYTES = 1 << 16  # a manifest or a card is a few kB
+MAX_KEY_PARTS = 16
+# A dotted key of more parts. What tomllib takes grows with the square of their number: 15 s and 4 GB for 64 kB. The
+# search takes time in proportion to the text: it starts where a part can begin, and gives nothing back.
+_LONG_KEY = re.compile(
+    r"""(?<![\w"'\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""",  # MAX_KEY_PARTS
+    re.ASCII,
+)
 _MOST_TOLD = 4  # complaints about one file
 _UNKNOWN_KEY = "extra_forbidden"  # as pydantic calls it
 M = TypeVar("M", bound=BaseModel)
@@ -43,7 +49,10 @@ def read_toml(path: Path, kind: type[M], *, missing: str, error_type: type[Ranlo
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise error_type(f"{path} is larger than {MAX_BYTES} bytes")
-        return kind.model_validate(tomllib.loads(content.decode()))
+        text = content.decode()
+        if _LONG_KEY.search(text):
+            raise error_type(f"{path} has a key of more than {MAX_KEY_PARTS} parts between dots")
+        return kind.model_validate(tomllib.loads(text))
     except FileNotFoundError:
         raise error_type(missing) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

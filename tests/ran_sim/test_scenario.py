@@ -356,3 +356,52 @@ def test_what_is_no_number_is_refused_in_a_file(tmp_path: Path, text: str) -> No
     file.write_text(shipped.replace("tilt_deg = 12.0", f"tilt_deg = {text}"))
     with pytest.raises(ScenarioError, match=rf"odd.toml: layout.tilt_deg: got {text}, want a finite number"):
         load_scenario(file)
+
+
+def test_true_is_no_number_in_any_field() -> None:
+    scenario = load_scenario("one-cell")
+    whole = {
+        "carrier.bandwidth_prb",
+        "layout.sites",
+        "traffic.gaming.ues",
+        "traffic.gaming.five_qi",
+        "handover.n310",
+    }
+    for field, value in [
+        *((field, value) for field, _, value in fields_with_numbers(True)),
+        *dict.fromkeys(whole, True).items(),
+    ]:
+        if field in ("slices", "load_profile"):
+            continue  # a table of sections, which have their own fields
+        with pytest.raises(ScenarioError, match=rf"{field}: got .*, want anything but true and false"):
+            scenario.with_overrides({field: value})
+    with pytest.raises(
+        ScenarioError, match=r"slices\.1-000001\.min_pct: got True, want anything but true and false"
+    ):
+        scenario.with_overrides({"slices": {"1-000001": {"min_pct": True}}})
+    assert scenario.with_overrides({"layout.wrap_around": True}).layout.wrap_around
+
+
+def test_true_is_no_number_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "odd.toml"
+    shipped = (SCENARIO_FOLDER / "one-cell.toml").read_text()
+    file.write_text(re.sub(r"(?m)^ues = .*$", "ues = true", shipped))
+    with pytest.raises(
+        ScenarioError, match=r"odd\.toml: traffic\.[\w-]+\.ues: got True, want anything but true"
+    ):
+        load_scenario(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("#" * 300_000, "more than 262144 bytes"),
+        ("a." * 32_000 + "a = 1", "a key of more than 16 parts between dots"),
+        ("a = " + "[" * 5000, "nested too deeply"),
+    ],
+    ids=["large", "many parts", "deep"],
+)
+def test_a_file_that_would_cost_too_much_is_not_parsed(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "odd.toml").write_text(text)
+    with pytest.raises(ScenarioError, match=rf"odd\.toml: got no TOML \({reason}\), want a scenario in TOML"):
+        load_scenario(tmp_path / "odd.toml")
