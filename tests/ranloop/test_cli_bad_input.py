@@ -285,8 +285,10 @@ def test_a_table_with_wrong_columns_is_one_line(
 
 
 def test_a_damaged_recording_is_one_line(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
-    (tmp_path / "recording.json").write_text('{"format": 1, "streams": [{"file": "../../etc/passwd"}]}')
+    (tmp_path / "recording.json").write_text('{"format": 2, "catalogues": "none"}')
     assert "damaged recording" in ranloop("run", xapp, "--node", f"replay:{tmp_path}").complaint
+    (tmp_path / "recording.json").write_text('{"format": 1, "streams": [{"file": "../../etc/passwd"}]}')
+    assert "an old recording" in ranloop("run", xapp, "--node", f"replay:{tmp_path}").complaint
 
 
 # The author's own mistakes

@@ -34,8 +34,8 @@ It narrows any node, a replay as well as the simulator, and adds nothing: what t
 a profile either. Catalogues, recordings and the guard see the narrowed node; leases, results and the return to the
 default are the node's own. A name that a stack has but fills with something else is not shown, and the refusal says why.
 
-None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. What could not be found out is
-left out, and listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which
+None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. A profile is about the version
+of the stack that `read_at` names; a newer one may have more. What could not be found out is left out, and listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which
 measurements they name is not in the sources.
 
 ## A profile of your own
@@ -46,6 +46,7 @@ each key that the file has replaces that one's.
 ```toml
 name = "my-gnb"
 title = "our ocudu, whose metrics are renewed every 100 ms"
+read_at = "our build of May 2026"
 like = "ocudu"
 
 [period]
@@ -58,8 +59,8 @@ based_on = "the CU-CP's agent is switched off"
 
 The keys are those of the bundled files: `[period]` `shortest_ms`; `[[measurements]]` `names` (the catalogue's or the
 stack's own spelling), `levels`, `whole` (rounded to the nearest whole number); `[[actions]]` `names`; `[[withheld]]`
-`names`, `because`; with them `based_on`, `remark`, `title`, `source` and `left_open` for people to read. `actions = []`
-says that there are none.
+`names`, `because`; with them `based_on`, `remark`, `title`, `source` and `left_open` for people to read. `read_at`, the
+version of the stack, is needed unless `like` brings it. `actions = []` says that there are none.
 """
 
 _FITS = """\
@@ -99,7 +100,7 @@ def _fit(profile: Profile, rights: Rights) -> str:
 
 def _section(profile: Profile) -> Iterator[str]:
     yield f"## `{profile.name}`\n"
-    yield f"{profile.title}. Source: {profile.source}.\n"
+    yield f"{profile.title}. Source: {profile.source}. Read at: {profile.read_at}.\n"
     if profile.period:
         yield f"New values every {profile.period.shortest_ms} ms ({profile.period.based_on}).\n"
     yield "| Has | Levels | Based on | Remark |"

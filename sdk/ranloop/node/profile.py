@@ -1,9 +1,9 @@
 """Profiles: what a real stack has of the vocabulary, so that an xApp's author knows before deployment.
 
-A profile is a TOML file: which measurements at which levels, which actions, how often values are renewed. What it
-does not speak of, it does not limit. The bundled ones lie in `profiles/`; each entry says what it is based on, and
-`left_open` says what could not be found out. An operator's own file may name a bundled one with `like` and say only
-what is different.
+A profile is a TOML file: which measurements at which levels, which actions, how often values are renewed. A profile
+limits nothing that it does not mention. The bundled profiles lie in `profiles/`. Each of their entries says what it is
+based on, `read_at` the version of the stack, `left_open` all that could not be found out. An operator's own file may
+name a bundled profile with `like` and give only the differences.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Period(_Table):
-    """How often the stack's values are renewed: what asks more often meets old ones."""
+class Renewal(_Table):
+    """How often the stack's values are renewed. A stream with a shorter period repeats old ones."""
 
-    shortest_ms: int = Field(gt=0, le=3_600_000)
+    shortest_ms: int = Field(gt=0, le=3_600_000, strict=True)
     based_on: Line = ""
 
 
@@ -104,20 +104,25 @@ class Taken(Entry):
 
 
 class Withheld(_Table):
-    """Names that the stack has, but not as the catalogue means them: who relied on them would be wrong."""
+    """Names that the stack has, but not as the catalogue means them."""
 
     names: tuple[Annotated[str, AfterValidator(_either)], ...] = Field(min_length=1)
     because: Line = Field(min_length=1)
 
 
 class Profile(_Table):
-    """One stack. `measurements` or `actions` that are missing (None) are not limited; empty ones are none at all."""
+    """One stack. `measurements` or `actions` that are missing (None) are not limited; empty ones are none at all.
+
+    Attributes:
+        read_at: Commit or version of the stack that the entries are about; a stack that is newer may have more.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
     title: Line = ""
     source: Line = ""
+    read_at: Line = Field(min_length=1)
     like: str = ""
-    period: Period | None = None
+    period: Renewal | None = None
     measurements: tuple[Measured, ...] | None = None
     actions: tuple[Taken, ...] | None = None
     withheld: tuple[Withheld, ...] = ()

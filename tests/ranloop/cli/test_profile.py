@@ -58,12 +58,12 @@ def xapp(
 
 @pytest.fixture
 def misfit(tmp_path: Path) -> Path:
-    return xapp(tmp_path, every_ms=100, second="RRC.ConnMean", action="SetUeWeight")
+    return xapp(tmp_path, every_ms=100, second="PEE.Energy", action="SetUeWeight")
 
 
 LACKS = [
     "reads cell reports every 100 ms: ocudu has new values every 1000 ms; want every_ms = 1000 or more",
-    "reads RRC.ConnMean per cell: ocudu does not have it; it has per cell DRB.UEThpDl, DRB.UEThpUl, RRU.PrbTotDl",
+    "reads PEE.Energy per cell: ocudu does not have it; it has per cell DRB.UEThpDl, DRB.UEThpUl, RRU.PrbTotDl",
     "writes SetUeWeight: ocudu does not have it; it takes SetSliceQuota, Handover",
 ]
 
@@ -148,7 +148,7 @@ def test_the_vocabulary_of_a_stack_is_listed(ranloop: Command) -> None:
 def test_an_operators_profile_is_listed_in_its_own_words(ranloop: Command, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(
-        """name = "mine"\nleft_open = ["[/all] the rest"]
+        """name = "mine"\nread_at = "1.0"\nleft_open = ["[/all] the rest"]
         [[measurements]]\nnames = ["CQI"]\nlevels = ["ue"]\nremark = "[/b]"\n[[measurements]]\nnames = ["DRB.UEThpDl"]\nlevels = ["ue"]\nwhole = true
         """
     )

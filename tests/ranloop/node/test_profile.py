@@ -25,6 +25,7 @@ CARRIED = {
 WORDS: dict[Level, str] = {"cell": "node|cell level", "ue": "UE level|UE and"}
 MINE = """\
 name = "mine"
+read_at = "1.0"
 [period]
 shortest_ms = 500
 [[measurements]]
@@ -67,6 +68,7 @@ def test_a_bundled_profile_says_what_each_entry_is_based_on(name: str) -> None:
     profile = load_profile(name)
     assert profile.title
     assert profile.source
+    assert profile.read_at
     assert profile.left_open
     assert profile.measurements is not None
     assert profile.actions is not None
@@ -101,7 +103,7 @@ def test_ns_o_ran_spells_names_with_its_suffix() -> None:
 
 
 def test_what_a_profile_does_not_speak_of_it_does_not_limit(tmp_path: Path) -> None:
-    (tmp_path / "open.toml").write_text('name = "open"')
+    (tmp_path / "open.toml").write_text('name = "open"\nread_at = "1.0"')
     profile = load_profile(str(tmp_path / "open.toml"))
     everything = [(name, level) for name, entry in MEASUREMENTS.items() for level in entry.levels]
     assert all(profile.measures(name, level) for name, level in everything)
@@ -109,7 +111,7 @@ def test_what_a_profile_does_not_speak_of_it_does_not_limit(tmp_path: Path) -> N
 
 
 def test_no_actions_at_all_is_said_with_an_empty_list(tmp_path: Path) -> None:
-    (tmp_path / "mute.toml").write_text('name = "mute"\nactions = []')
+    (tmp_path / "mute.toml").write_text('name = "mute"\nread_at = "1.0"\nactions = []')
     profile = load_profile(str(tmp_path / "mute.toml"))
     assert [action for action in ACTIONS if profile.takes(action)] == []
 
@@ -264,7 +266,9 @@ def test_an_xapp_lacks_exactly_what_it_asks_for_beyond_the_profile(
 ) -> None:
     entries = [{"names": [name], "levels": [level]} for name, level in sorted(shown)]
     actions = [{"names": [action]} for action in sorted(taken)]
-    profile = Profile.model_validate({"name": "p", "measurements": entries, "actions": actions})
+    profile = Profile.model_validate(
+        {"name": "p", "read_at": "1.0", "measurements": entries, "actions": actions}
+    )
     streams = [
         StreamRight(level=level, every_ms=100, measurements=names)
         for level in LEVELS
@@ -274,3 +278,25 @@ def test_an_xapp_lacks_exactly_what_it_asks_for_beyond_the_profile(
     expected = {f"reads {name} per {level}" for name, level in asked - shown}
     expected |= {f"writes {action}" for action in wanted - taken}
     assert {lack.wants for lack in lacks(profile, rights)} == expected
+
+
+def test_a_profile_names_the_version_that_it_is_about(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"')
+    with pytest.raises(NodeError, match=r"mine\.toml: read_at: Field required"):
+        load_profile(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text('name = "mine"\nlike = "oai"')
+    assert load_profile(str(tmp_path / "mine.toml")).read_at == load_profile("oai").read_at
+
+
+def test_true_is_no_period(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nread_at = "1.0"\n[period]\nshortest_ms = true')
+    with pytest.raises(NodeError, match=r"period\.shortest_ms: Input should be a valid integer \(got True\)"):
+        load_profile(str(tmp_path / "mine.toml"))
+
+
+def test_ocudu_counts_connections_since_its_cu_cp_does() -> None:
+    """Its CU-CP has them at node level since March 2026; without a DU it sends 0."""
+    profile = load_profile("ocudu")
+    for name in ("RRC.ConnMean", "RRC.ConnMax", "RRC.ConnEstabAtt", "RRC.ConnEstabSucc"):
+        assert profile.measures(name, "cell")
+        assert "0 where there is no data" in profile.measured["cell"][name].remark

@@ -24,7 +24,7 @@ Stream = tuple[str, str, int]
 
 
 def profile(**tables: Any) -> Profile:
-    return Profile.model_validate({"name": "p", **tables})
+    return Profile.model_validate({"name": "p", "read_at": "1.0", **tables})
 
 
 def shows(*names: str, levels: Sequence[str] = ("ue",), whole: bool = False) -> dict[str, Any]:

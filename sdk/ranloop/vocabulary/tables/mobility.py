@@ -18,7 +18,7 @@ MOBILITY: tuple[Measurement, ...] = (
         ),
         clause="TS 28.552 5.1.1.4.1",
         no_value=CELL_ASLEEP,
-        carrier="ONOS ransim: cell level",
+        carrier="ONOS ransim: cell level; ocudu CU-CP: node level",
     ),
     Measurement(
         name="RRC.ConnMax",
@@ -31,7 +31,7 @@ MOBILITY: tuple[Measurement, ...] = (
         ),
         clause="TS 28.552 5.1.1.4.2",
         no_value=CELL_ASLEEP,
-        carrier="ONOS ransim: cell level",
+        carrier="ONOS ransim: cell level; ocudu CU-CP: node level",
     ),
     Measurement(
         name="RRC.ConnEstabAtt",
@@ -42,7 +42,7 @@ MOBILITY: tuple[Measurement, ...] = (
         definition="RRC connection establishments attempted, all causes together",
         clause="TS 28.552 5.1.1.15.1",
         no_value=NEVER,
-        carrier="ONOS ransim: cell level",
+        carrier="ONOS ransim: cell level; ocudu CU-CP: node level",
     ),
     Measurement(
         name="RRC.ConnEstabSucc",
@@ -53,7 +53,7 @@ MOBILITY: tuple[Measurement, ...] = (
         definition="RRC connection establishments that succeeded, all causes together",
         clause="TS 28.552 5.1.1.15.2",
         no_value=NEVER,
-        carrier="ONOS ransim: cell level",
+        carrier="ONOS ransim: cell level; ocudu CU-CP: node level",
     ),
     Measurement(
         name="DRB.EstabAtt",

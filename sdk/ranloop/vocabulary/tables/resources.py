@@ -162,7 +162,7 @@ RESOURCES: tuple[Measurement, ...] = (
         ),
         clause="TS 28.552 5.1.1.20.1",
         no_value=CELL_ASLEEP,
-        carrier="ocudu DU: level not verified",
+        carrier="ocudu DU: node level",
     ),
     Measurement(
         name="CARR.MaxTxPwr",

@@ -69,7 +69,7 @@ SERVICE: tuple[Measurement, ...] = (
         definition="mean time of an uplink packet over the air interface",
         clause="TS 28.552 5.1.1.1.3",
         no_value="no uplink packet was received in the period",
-        carrier="ocudu DU: level not verified",
+        carrier=OCUDU_ALL,
     ),
     Measurement(
         name="DRB.RlcDelayUl",
@@ -79,7 +79,7 @@ SERVICE: tuple[Measurement, ...] = (
         definition="mean RLC delay of an uplink packet",
         clause="TS 28.552 5.1.1.1.4",
         no_value="no uplink packet was received in the period",
-        carrier="ocudu DU: level not verified",
+        carrier=OCUDU_ALL,
     ),
     Measurement(
         name="DRB.RlcSduDelayDl",
