@@ -10,6 +10,7 @@ import numpy as np
 from ran_sim import radio
 from ran_sim.arguments import check, whole, wholes
 from ran_sim.energy import ACTIVE, STATE_NAMES, command_state
+from ran_sim.handover import EXECUTING, SEARCHING
 from ran_sim.slices import set_quota
 from ran_sim.slot_loop import SlotLoop
 from ran_sim.state import F64, I64
@@ -124,6 +125,21 @@ class Actions(SlotLoop):
         if done:
             self._sync()
         return done
+
+    def why_no_handover(self, u: int, cell: int) -> str:
+        """Why `request_handover` would be refused for the connected UE in slot `u`; "" if it would not."""
+        world, cells = self._world, self._world.cells
+        serving, phase = int(world.ues.cell[u]), world.radio.handover.phase[u]
+        if not 0 <= cell < self.n_cell:
+            return f"there is no cell {cell}; cells are 0 to {self.n_cell - 1}"
+        if phase == EXECUTING:
+            return f"its handover from cell {world.radio.handover.source[u]} to cell {serving} is under way"
+        if phase == SEARCHING:
+            return f"it has lost its link to cell {serving} and searches for a cell"
+        if cell == serving:
+            return f"cell {cell} serves it already"
+        asleep = [each for each in (cell, serving) if cells.state[each] != ACTIVE]
+        return f"cell {asleep[0]} sleeps" if asleep else ""
 
     def _ue(self, u: int) -> int:
         u = whole("UE slot", u)

@@ -5,7 +5,8 @@ happened when) and `tables` (who is in a report); actions become settings of the
 to the resolutions of TS 28.552, report late if the scenario says so, and know the channel by 4-bit CQI.
 
 A UE is in the report of the node that serves it at the end of the period, with what it did there since it arrived. Its
-dense id is the engine's and never reused. Every cell has one dense id in the whole network.
+dense id is the engine's, which counts on for ever, modulo what fits a report: it comes again after some 2**24 sessions of
+the whole network (docs/decisions/0014). Every cell has one dense id in the whole network.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from ranloop.vocabulary import (
     SetUeWeight,
     measurement,
 )
-from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Labels, Report
+from ranloop.wire.messages import F32, FOR_EVER_NS, MAX_ID, Catalogue, Labels, Report
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
@@ -123,6 +124,8 @@ class SimWorld(AnswersAtOnce):
         ] = {}  # (site, level) -> UE ids, names
         self._meter = PeriodMeter(engine, scenario.reports.periods_ms, scenario.slots(scenario.radio.tick_ms))
         self._drive(engine)
+        # Ids of UEs on the wire: all sessions that one UE slot can have before an id comes again.
+        self._n_ids = MAX_ID // engine.n_ue * engine.n_ue
         # Which quotas nobody holds: they go back to the configuration as soon as those of the cell's other slices let them.
         self._unset = np.ones((engine.n_cell, len(engine.slice_names)), np.bool_)
         self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
@@ -314,6 +317,8 @@ class SimWorld(AnswersAtOnce):
         n_ids = table.ids.shape[1]
         block = np.empty((len(table.ids), n_ids + len(names)), np.float32)
         block[:, :n_ids] = table.ids
+        if "ue" in ID_COLUMNS[level]:
+            block[:, 0] = table.ids[:, 0] % self._n_ids
         for i, name in enumerate(names):
             values = columns[name](table.rows)
             whole = self._scenario.reports.rounding and _INTEGER[name]
@@ -362,10 +367,10 @@ class SimWorld(AnswersAtOnce):
         """Put `action` in force from the current slot on.
 
         A parameter of NaN asks for the value of the node's own configuration. A handover answers the serving cell
-        afterwards: still the old one if the UE is busy with an earlier handover, another one if the command was lost.
+        afterwards: still the old one if the command was lost.
 
         Returns:
-            The values in force afterwards, a row of NaN where the target is not at `node`.
+            The values in force afterwards, a row of NaN where the target is not at `node` or `why_not` tells a reason.
 
         Raises:
             NodeError: The catalogue does not offer this action.
@@ -375,11 +380,20 @@ class SimWorld(AnswersAtOnce):
             raise NodeError(f"{node} takes no {action.spec.name}")
         return applier(self._site_of(node), action)
 
+    def why_not(self, node: str, action: Action) -> Mapping[int, str]:
+        """Row -> why `apply` would do nothing there now, where more is to be said than that the target is not at `node`."""
+        return self._no_handovers(self._site_of(node), action) if isinstance(action, Handover) else {}
+
     def _ue_slots(self, site: int, ids: I64) -> I64:
         """UE slot of each dense id, -1 where no such UE is served at `site`."""
         ues = self.engine.ues
         u = ids % self.engine.n_ue
-        here = (ids >= 0) & (ues.id[u] == ids) & (ues.connected[u] > 0) & (self._site[ues.cell[u]] == site)
+        here = (
+            (ids >= 0)
+            & (ues.id[u] % self._n_ids == ids)
+            & (ues.connected[u] > 0)
+            & (self._site[ues.cell[u]] == site)
+        )
         return np.where(here, u, -1)
 
     def _cells(self, site: int, ids: I64) -> I64:
@@ -459,16 +473,25 @@ class SimWorld(AnswersAtOnce):
                     self.engine.set_slice_quota(cell, [row], *self._quota_default[row, :, None].tolist())
 
     def _hand_over(self, site: int, action: Action) -> F32:
-        engine = self.engine
-        u = self._ue_slots(site, _ids(action))
-        cells = action.parameters()[:, 0]
+        engine, u = self.engine, self._ue_slots(site, _ids(action))
         in_force = np.full((len(u), 1), np.nan, np.float32)
-        for i in np.flatnonzero((u >= 0) & np.isin(cells, np.arange(engine.n_cell))).tolist():
-            done = engine.request_handover(int(u[i]), int(cells[i]))
-            if done and self._site[engine.ues.cell[u[i]]] != site:
+        refused = self._no_handovers(site, action)
+        for i in np.flatnonzero(u >= 0).tolist():
+            if i in refused:
+                continue
+            engine.request_handover(int(u[i]), int(action.parameters()[i, 0]))
+            if self._site[engine.ues.cell[u[i]]] != site:
                 self._meter.arrived(u[i : i + 1])
             in_force[i] = engine.ues.cell[u[i]]
         return in_force
+
+    def _no_handovers(self, site: int, action: Action) -> dict[int, str]:
+        """Row -> why that UE, which is here, cannot be handed over now."""
+        u, cells = self._ue_slots(site, _ids(action)), action.parameters()[:, 0]
+        why = {
+            i: self.engine.why_no_handover(int(u[i]), int(cells[i])) for i in np.flatnonzero(u >= 0).tolist()
+        }
+        return {i: text for i, text in why.items() if text}
 
 
 def _ids(action: Action) -> I64:

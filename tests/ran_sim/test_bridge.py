@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ran_sim import counters as count
 from ran_sim.bridge import SimWorld, open_world
+from ran_sim.energy import DEEP_SLEEP
 from ran_sim.scenario import Scenario, load_scenario
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Guard, Rights
@@ -30,7 +31,7 @@ from ranloop.vocabulary import (
     measurement,
 )
 from ranloop.wire.codec import decode_report, encode
-from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Report
+from ranloop.wire.messages import FOR_EVER_NS, MAX_ID, ActionBatch, Cause, Report
 
 MS = 1_000_000
 ALWAYS: Mapping[str, Any] = {"idle_s": 0.0, "session_s": (600.0, 600.0)}  # in session for the whole run
@@ -622,11 +623,114 @@ def test_a_handover_to_another_node_takes_the_ue_along_and_counts_it_from_then()
     assert [(node, value.tolist()) for node, value in rows] == [(moved_to, [np.float32(offered * 8e-3)])]
     cells = next(r for r in pick(reports, "cell") if r.node == "site0")
     assert cells["MM.HoExeIntraFreqReq"][cells.cell == source].tolist() == [1.0]
-    # It is busy with this one for a while; the answer is the cell that it is on.
-    assert world.apply(moved_to, Handover(ue=[ue], target_cell=[source])).tolist() in (
-        [[float(ues.cell[u])]],
-        [[float(source)]],
+
+
+@pytest.fixture(scope="module")
+def settled_world() -> SimWorld:
+    world = open_world("seven-sites")
+    run_to(world, 100)
+    return world
+
+
+def linked_ue(world: SimWorld) -> int:
+    """Slot of a UE of site0 that a command reaches, at a cell of site0 that it hears almost as well."""
+    ues, handover = world.engine.ues, world.engine._world.radio.handover
+    fit = (ues.connected > 0) & (world._site[ues.cell] == 0) & (handover.phase == 0) & (handover.t310_end < 0)
+    return int(np.flatnonzero(fit)[0])
+
+
+def test_a_second_handover_while_the_first_is_under_way_is_refused_and_says_so(
+    settled_world: SimWorld,
+) -> None:
+    world = settled_world.fork()
+    u = linked_ue(world)
+    ue, source = int(world.engine.ues.id[u]), int(world.engine.ues.cell[u])
+    first, second = (cell for cell in range(3) if cell != source)
+    assert world.apply("site0", Handover(ue=[ue], target_cell=[first])).tolist() == [[float(first)]]
+    again = Handover(ue=[ue], target_cell=[second])
+    assert world.why_not("site0", again) == {
+        0: f"its handover from cell {source} to cell {first} is under way"
+    }
+    assert np.isnan(world.apply("site0", again)).all()
+    assert world.engine.ues.cell[u] == first
+
+
+def test_a_handover_that_cannot_be_says_what_is_wrong(settled_world: SimWorld) -> None:
+    world = settled_world.fork()
+    u = linked_ue(world)
+    ue, source = int(world.engine.ues.id[u]), int(world.engine.ues.cell[u])
+    asleep = next(cell for cell in range(3, 21) if cell != source)
+    world.apply(f"site{asleep // 3}", SetCellState(cell=[asleep], state=[DEEP_SLEEP]))
+    said = {
+        99: "there is no cell 99; cells are 0 to 20",
+        source: f"cell {source} serves it already",
+        asleep: f"cell {asleep} sleeps",
+    }
+    for target, why in said.items():
+        action = Handover(ue=[ue, 2**23], target_cell=[target, target])
+        assert world.why_not("site0", action) == {
+            0: why
+        }  # of UE 2**23 there is only to say that it is not here
+        assert np.isnan(world.apply("site0", action)).all()
+
+
+def test_what_is_refused_and_what_is_told_are_the_same(settled_world: SimWorld) -> None:
+    """Every UE towards every cell, while some sleep, some search and some are being handed over."""
+    world = settled_world.fork()
+    world.apply("site1", SetCellState(cell=[3, 4, 5], state=DEEP_SLEEP))
+    run_to(world, 1400)
+    u = linked_ue(world)
+    world.engine.request_handover(u, (int(world.engine.ues.cell[u]) + 1) % 3)
+    reasons = set()
+    for u in np.flatnonzero(world.engine.ues.connected).tolist():
+        for cell in (0, 3, 20, int(world.engine.ues.cell[u])):
+            why = world.engine.why_no_handover(u, cell)
+            reasons.add(why.split(" ")[0])
+            assert world.engine.fork().request_handover(u, cell) == (why == "")
+    assert {"", "cell", "its"} <= reasons
+
+
+def test_the_xapp_hears_the_reason_of_the_node(settled_world: SimWorld) -> None:
+    world = settled_world.fork()
+    u = linked_ue(world)
+    guard = Guard(world.catalogues[0], control_delay_ns=10 * MS, slot_ns=world.slot_ns, audit=AuditLog())
+    guard.register("a", Rights(actions=(ActionRight(name="Handover"),)))
+    batch = ActionBatch(
+        id="1",
+        xapp="a",
+        node="site0",
+        seq=1,
+        action=Handover(ue=[int(world.engine.ues.id[u])], target_cell=[99]),
+        valid_until_ns=world.now_ns + 1_000 * MS,
     )
+    guard.submit(batch, sender="a", now_ns=world.now_ns)
+    run_to(world, 120)
+    (change,) = guard.due(world.now_ns)
+    reasons = world.why_not("site0", change.action)
+    (result,) = guard.settle(change, world.apply("site0", change.action), world.now_ns, reasons)
+    assert result.causes[1] == (Cause.NODE, "there is no cell 99; cells are 0 to 20")
+
+
+def test_ids_of_ues_begin_again_before_they_no_longer_fit_and_still_name_one_ue_each() -> None:
+    """Two UEs have sessions of 0.2 s: ids are 2 x session + UE slot, of 2**23 sessions each. It starts with the last two."""
+    short = VOICE | {"ues": 2, "session_s": (0.2, 0.2), "idle_s": 0.0}
+    world = small_world(short)
+    world.engine._world.radio.sessions.number[:] = 2**23 - 2
+    reports = pick(run_to(world, 1000), "ue")
+    seen = [report.ue.tolist() for report in reports if len(report.ue)]
+    last = max(at for at, ues in enumerate(seen) if max(ues) >= 2**24 - 4)
+    ues = list(dict.fromkeys(ue for one in seen for ue in one))
+    assert ues[:2] == [2**24 - 4, 2**24 - 3]
+    assert {0, 1} <= set(ues)  # then the first ids again
+    assert max(ues) < MAX_ID
+    assert len(seen) > last + 1
+    for ue in seen[-1]:  # the UEs of now can be acted on, those of before are not here
+        assert world.apply("site0", SetUeWeight(ue=[ue], weight=2.0)).tolist() == [[2.0]]
+    gone = np.array(ues[:2], np.float32)
+    assert world.hosts("site0", "ue", gone).tolist() == [0.0, 0.0]
+    assert [decode_report(encode(report)).ue.tolist() for report in reports] == [
+        r.ue.tolist() for r in reports
+    ]
 
 
 def test_an_action_that_the_node_does_not_take_is_refused() -> None:

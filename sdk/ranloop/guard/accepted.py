@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +24,10 @@ _NOTHING = {
     )
     for name, action in ACTIONS.items()
 }
+
+
+_MOST_REASONS = 64  # of a node, in one result,
+_REASON_CHARACTERS = 200  # and each of them
 
 
 def not_here(node: str) -> str:
@@ -132,11 +137,12 @@ class Accepted:
             lost = self.table.rows["owner"][index] == number
             self.verdicts.decide(lost, Status.REFUSED, Cause.CONFLICT, text)
 
-    def settle(self, applied: F32, now_ns: int) -> list[Loss]:
+    def settle(self, applied: F32, reasons: Mapping[int, str], now_ns: int) -> list[Loss]:
         """Decide every target by what the node made of it.
 
         Args:
             applied: Values in force at the targets handed over, rows of NaN where the target is not at the node.
+            reasons: Row of `applied` -> why the node did nothing there although the target is there.
             now_ns: RAN time.
 
         Returns:
@@ -144,15 +150,35 @@ class Accepted:
         """
         verdicts, node = self.verdicts, self.catalogue.node
         gone = rowwise_all(np.isnan(applied))  # of the targets handed over
+        accepted = verdicts.open
+        if reasons and gone.any():
+            self._refuse(gone, reasons)
         if verdicts.batch.atomic and len(gone) and gone.all():
-            text = f"a target of this atomic batch is not at {node} (any more); none was applied"
-            self.undone = verdicts.open
+            what = "was refused" if reasons else "is not there (any more)"
+            text = f"another target of this atomic batch {what} at {node}; none was applied"
             verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
+        self.undone |= accepted & ~verdicts.open
         missing = self.handed.copy()
         missing[self.handed] = gone
+        missing &= verdicts.open
         losses = self._note(applied, missing, now_ns)
         verdicts.decide_all(Status.APPLIED)
         return losses
+
+    def _refuse(self, gone: Mask, reasons: Mapping[int, str]) -> None:
+        """Refuse targets by the node's own reasons; `gone` says of those handed over where nothing was done."""
+        handed = np.flatnonzero(self.handed)
+        rows_of: dict[str, list[int]] = {}
+        for row in np.flatnonzero(gone).tolist():
+            if row in reasons:
+                text = reasons[row][:_REASON_CHARACTERS]
+                if len(rows_of) >= _MOST_REASONS and text not in rows_of:
+                    text = "the node refused it, for one more reason than a result can tell"
+                rows_of.setdefault(text, []).append(handed[row])
+        for text, rows in rows_of.items():
+            mask = np.zeros(len(self.verdicts), np.bool_)
+            mask[rows] = True
+            self.verdicts.decide(mask, Status.REFUSED, Cause.NODE, text)
 
     def lose(self, now_ns: int) -> list[Loss]:
         """Decide every target without an answer of the node: what was handed over may be in force or not.

@@ -13,8 +13,9 @@ One change is under way at a time: `due` gives the next one after the node has a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ranloop.errors import VocabularyError
 from ranloop.guard import checks, conflicts
@@ -35,6 +36,7 @@ RETRY_GRACE_NS = 10_000_000_000  # an id is remembered this long after its batch
 MAX_IDS = 16_384  # ids of one xApp that are remembered at a time,
 MAX_ANSWERED = 1 << 22  # and the targets of their batches: 14 bytes each for one parameter
 _NS_PER_MS = 1_000_000
+_NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -328,7 +330,9 @@ class Guard:
             work = self._pending.popleft()
             return work.take_effect(self._by_number, now_ns), work
 
-    def settle(self, change: Change, applied: F32, now_ns: int) -> list[Result]:
+    def settle(
+        self, change: Change, applied: F32, now_ns: int, reasons: Mapping[int, str] = _NO_REASONS
+    ) -> list[Result]:
         """Note what the node made of `change`.
 
         Args:
@@ -336,6 +340,8 @@ class Guard:
             applied: Values in force afterwards, shape of `change.action.parameters()`; rows of NaN where the target
                 is not at the node.
             now_ns: RAN time.
+            reasons: Row -> why the node did nothing there, for rows of NaN whose target is at the node: the target
+                stays as it was, and the node's own text goes to the xApp.
 
         Returns:
             The terminal result of the batch, and one result per batch of which settings ended.
@@ -353,7 +359,7 @@ class Guard:
             return []
         if isinstance(work, Ended):
             return self._tell(Loss(work, applied), now_ns)
-        return self._finish(work, work.settle(applied, now_ns), now_ns)
+        return self._finish(work, work.settle(applied, reasons, now_ns), now_ns)
 
     def lose(self, change: Change, now_ns: int) -> list[Result]:
         """Give up waiting for the node's answer to `change`: its targets end UNKNOWN.

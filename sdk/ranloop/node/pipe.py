@@ -25,7 +25,7 @@ from ranloop.errors import NodeError, WireError
 from ranloop.node.port import Applied, Stream
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, FOR_EVER_NS, I32, Catalogue, Report
-from ranloop.wire.node_side import decode_line, encode_change
+from ranloop.wire.node_side import Answered, decode_line, encode_change
 from ranloop.wire.plain import MAX_JSON_BYTES
 
 __all__ = ("PipedNode",)
@@ -136,10 +136,10 @@ class PipedNode(Closing):
                 else:
                     out.append(report.only(tuple(name for name in report.names if name in names)))
 
-    def hand_over(self, node: str, number: int, action: Action) -> None:
+    def hand_over(self, node: str, number: int, action: Action, *, atomic: bool = False) -> None:
         with self._lock:
             self._asked = {number: action}  # the guard has one change under way at a time
-            self._to_write = encode_change(number, action)
+            self._to_write = encode_change(number, action, atomic=atomic)
             self._lock.notify_all()
 
     def answers(self) -> list[Applied]:
@@ -215,8 +215,7 @@ class PipedNode(Closing):
             elif isinstance(said, Catalogue):
                 raise WireError("a second catalogue; a node's catalogue stays as it is")
             else:
-                number, values = said
-                self._answers.append(self._applied(number, values))
+                self._answers.append(self._applied(said))
         self._wake()
 
     def _take(self, report: Report) -> None:
@@ -233,8 +232,9 @@ class PipedNode(Closing):
             self.n_dropped += 1
         self._reports.append(report)
 
-    def _applied(self, number: int, values: Mapping[str, F32]) -> Applied:
+    def _applied(self, said: Answered) -> Applied:
         assert self._said is not None
+        number, values = said.number, said.values
         action = self._asked.get(number)
         if action is None:
             asked = ", ".join(map(str, self._asked)) or "nothing"
@@ -248,7 +248,9 @@ class PipedNode(Closing):
                 f"want {', '.join(f'{name} [{len(action)}]' for name in names)}"
             )
         del self._asked[number]
-        return Applied(self._said.node, number, np.column_stack([values[name] for name in names]))
+        return Applied(
+            self._said.node, number, np.column_stack([values[name] for name in names]), said.reasons
+        )
 
     def _drop(self, reason: str) -> None:
         """Count what the node said in vain; of many lines ever fewer are told."""

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
 
+MORTAL = ("ue", "cell")  # id columns that a node can say of whether they live there
 Stream = tuple[str, str, int]  # (node, level, granularity period in ms)
 
 
@@ -25,12 +29,14 @@ class Applied(NamedTuple):
         node: Name of the RAN node.
         number: Of the change, as it was handed over.
         values: In force afterwards, shape [n, n_parameters]; a row of NaN where the target does not exist at this node
-            (any more).
+            (any more), or where the node did nothing there.
+        reasons: Row -> why the node did nothing there, although the target is at the node.
     """
 
     node: str
     number: int
     values: F32
+    reasons: Mapping[int, str] = MappingProxyType({})
 
 
 class NodePort(Protocol):
@@ -82,7 +88,7 @@ class NodePort(Protocol):
         """
         ...
 
-    def hand_over(self, node: str, number: int, action: Action) -> None:
+    def hand_over(self, node: str, number: int, action: Action, *, atomic: bool = False) -> None:
         """Ask `node` to put `action` in force from the current slot on; `answers` tells what came of it.
 
         A NaN parameter means: the value of the node's own configuration. The guard asks so for settings whose
@@ -90,6 +96,7 @@ class NodePort(Protocol):
 
         Args:
             number: Counts the changes of this node; the answer repeats it.
+            atomic: All targets or none; where one cannot be changed the answer has rows of NaN alone.
         """
         ...
 
@@ -113,9 +120,30 @@ class AnswersAtOnce(ABC):
     def apply(self, node: str, action: Action) -> F32:
         """Put `action` in force from the current slot on; the values in force afterwards, as in `Applied`."""
 
-    def hand_over(self, node: str, number: int, action: Action) -> None:
+    @abstractmethod
+    def hosts(self, node: str, column: str, ids: F32) -> F32:
         """As in `NodePort`."""
-        self._answer = Applied(node, number, self.apply(node, action))
+
+    def why_not(self, node: str, action: Action) -> Mapping[int, str]:
+        """Row -> why `apply`, called now, would do nothing there although the target is at the node."""
+        return {}
+
+    def hand_over(self, node: str, number: int, action: Action, *, atomic: bool = False) -> None:
+        """As in `NodePort`."""
+        reasons = self.why_not(node, action)
+        if atomic and (reasons or not self._hosts_all(node, action)):
+            values: F32 = np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
+        else:
+            values = self.apply(node, action)
+        self._answer = Applied(node, number, values, reasons)
+
+    def _hosts_all(self, node: str, action: Action) -> bool:
+        columns = zip(action.spec.targets, action.targets().T, strict=True)
+        return all(
+            self.hosts(node, column, ids.astype(np.float32)).all()
+            for column, ids in columns
+            if column in MORTAL
+        )
 
     def answers(self) -> list[Applied]:
         """As in `NodePort`."""

@@ -76,8 +76,8 @@ class _View:
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
         return [_rounded(report, self._whole) for report in self._world.reports(wanted)]
 
-    def hand_over(self, node: str, number: int, action: Action) -> None:
-        self._world.hand_over(node, number, action)
+    def hand_over(self, node: str, number: int, action: Action, *, atomic: bool = False) -> None:
+        self._world.hand_over(node, number, action, atomic=atomic)
 
     def answers(self) -> list[Applied]:
         return self._world.answers()

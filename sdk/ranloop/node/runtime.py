@@ -22,7 +22,7 @@ from ranloop.errors import NodeError, VocabularyError, WireError
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.outlets import Event, Outlet, emit
-from ranloop.node.port import NodePort, Stream
+from ranloop.node.port import MORTAL, NodePort, Stream
 from ranloop.node.streams import merged, readable
 from ranloop.node.summary import RunSummary, Tally
 from ranloop.node.timers import Timers
@@ -30,7 +30,6 @@ from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
 from ranloop.wire.checked import checked
 from ranloop.wire.messages import (
-    F32,
     ActionBatch,
     Catalogue,
     Cause,
@@ -49,7 +48,6 @@ log = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
 ANSWER_WITHIN_NS = 1_000_000_000  # RAN time a node may take to say what is in force
 _NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
-_MORTAL = ("ue", "cell")  # id columns that a node can say of whether they live there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,37 +245,25 @@ class NodeRuntime:
         """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
         results = self._take_answers(now_ns)
         for node, guard in self.guards.items():
-            for column in _MORTAL:
+            for column in MORTAL:
                 ids = guard.held_targets(column)
                 if len(ids):
                     gone = ids[self.port.hosts(node, column, ids.astype(np.float32)) == 0]
                     results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
             for change in guard.due(now_ns):
-                nothing = self._nothing_to_do(node, change)
-                if nothing is not None:
-                    results += guard.settle(change, nothing, now_ns)
+                action = change.action
+                if not len(action):  # all of it is in force already
+                    results += guard.settle(change, action.parameters(), now_ns)
                     continue
                 self._open[node] = _Open(change, now_ns + ANSWER_WITHIN_NS)
-                self.port.hand_over(node, change.number, change.action)
+                self.port.hand_over(node, change.number, action, atomic=change.atomic)
                 results += self._take_answers(now_ns)
         return self._count(results)
-
-    def _nothing_to_do(self, node: str, change: Change) -> F32 | None:
-        """What the guard hears of a change that the node need not be asked about; None where it must be."""
-        action = change.action
-        nothing: F32 = np.full((len(action), len(action.spec.parameters)), np.nan, np.float32)
-        if not len(action):
-            return nothing
-        if change.atomic:
-            for column, ids in zip(action.spec.targets, action.targets().T, strict=True):
-                if column in _MORTAL and not self.port.hosts(node, column, ids.astype(np.float32)).all():
-                    return nothing
-        return None
 
     def _take_answers(self, now_ns: int) -> list[Result]:
         """Settle the changes that the nodes have answered, and give up those that are overdue."""
         results: list[Result] = []
-        for node, number, values in self.port.answers():
+        for node, number, values, reasons in self.port.answers():
             open_ = self._open.get(node)
             if open_ is None or open_.change.number != number:
                 asked = "nothing" if open_ is None else f"change {open_.change.number}"
@@ -289,7 +275,7 @@ class NodeRuntime:
             del self._open[node]
             wanted = len(open_.change.action), len(open_.change.action.spec.parameters)
             if values.shape == wanted and not np.isinf(values).any():
-                results += self.guards[node].settle(open_.change, values, now_ns)
+                results += self.guards[node].settle(open_.change, values, now_ns, reasons)
             else:
                 self.drop(
                     node,

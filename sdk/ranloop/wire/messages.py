@@ -192,6 +192,7 @@ class Cause(StrEnum):
     CONFLICT = "conflict"
     STALE = "stale"
     NO_TARGET = "no-target"
+    NODE = "node"  # would not; the text is the node's own
     ATOMIC = "atomic"
     LEASE_LAPSED = "lease-lapsed"
     UE_LEFT = "ue-left"

@@ -4,12 +4,13 @@
     host to node   change: what is to be in force from now on; the node answers each with one `applied`
 
 `null` as a parameter of a change means the value of the node's own configuration. `null` as a value in an answer means
-that the target is not at the node.
+that nothing was done there: the target is not at the node, or `reasons` says why.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, cast
 
 import numpy as np
 from pydantic import ConfigDict, Field, with_config
@@ -21,7 +22,8 @@ from ranloop.vocabulary import Action
 from ranloop.wire.checking import parse, validator
 from ranloop.wire.codec import decode_catalogue, decode_report
 from ranloop.wire.forms import Ids, Measured
-from ranloop.wire.headers import Count, Name, Version
+from ranloop.wire.frame import MAX_ROWS
+from ranloop.wire.headers import Count, DenseId, Label, Name, Version
 from ranloop.wire.messages import F32, WIRE_VERSION, Catalogue, Report
 from ranloop.wire.plain import MAX_JSON_BYTES, shortest
 
@@ -39,6 +41,7 @@ class ChangeForm(TypedDict):
     number: Annotated[Count, Field(description="Counts the changes; the answer repeats it.")]
     action: Name
     targets: Annotated[dict[Name, Ids], Field(max_length=16)]
+    atomic: Annotated[bool, Field(description="All targets or none.")]
     parameters: Annotated[
         dict[Name, Measured],
         Field(max_length=64, description="null is the value of the node's own configuration."),
@@ -54,15 +57,34 @@ class AppliedForm(TypedDict):
     number: Count
     values: Annotated[
         dict[Name, Measured],
-        Field(max_length=64, description="By parameter; null is a target that is not at the node."),
+        Field(max_length=64, description="By parameter; null is a target at which nothing was done."),
+    ]
+    reasons: NotRequired[
+        Annotated[
+            dict[DenseId, Label],
+            Field(
+                max_length=MAX_ROWS,
+                description="Row -> why nothing was done; without one it is not at the node.",
+            ),
+        ]
     ]
 
 
 _APPLIED = validator(AppliedForm)
-NodeSaid = Catalogue | Report | tuple[int, dict[str, F32]]
 
 
-def encode_change(number: int, action: Action) -> bytes:
+class Answered(NamedTuple):
+    """A node's answer: the number of the change, the values in force by parameter, and why some rows have none."""
+
+    number: int
+    values: Mapping[str, F32]
+    reasons: Mapping[int, str]
+
+
+NodeSaid = Catalogue | Report | Answered
+
+
+def encode_change(number: int, action: Action, *, atomic: bool = False) -> bytes:
     """A change as the line that a node reads."""
     spec, values = action.spec, action.parameters()
     columns = shortest(values).T.tolist()
@@ -71,6 +93,7 @@ def encode_change(number: int, action: Action) -> bytes:
         "kind": "change",
         "number": number,
         "action": spec.name,
+        "atomic": atomic,
         "targets": dict(zip(spec.targets, action.targets().T.tolist(), strict=True)),
         "parameters": dict(zip(spec.parameter_names, columns, strict=True)),
     }
@@ -78,7 +101,7 @@ def encode_change(number: int, action: Action) -> bytes:
 
 
 def decode_line(line: bytes) -> NodeSaid:
-    """What a node said: its catalogue, a report, or the number of a change and the values in force by parameter.
+    """What a node said: its catalogue, a report, or an answer.
 
     Raises:
         WireError: None of these.
@@ -96,7 +119,8 @@ def decode_line(line: bytes) -> NodeSaid:
         return decode_report(line)
     if kind == "applied":
         form = cast(AppliedForm, parse(_APPLIED, line, "applied"))
-        return form["number"], {name: _column(values) for name, values in form["values"].items()}
+        values = {name: _column(column) for name, column in form["values"].items()}
+        return Answered(form["number"], values, form.get("reasons", {}))
     raise WireError(f"a line of kind {_brief(kind)}; want catalogue, report or applied")
 
 

@@ -180,6 +180,17 @@ def test_a_default_that_was_lost_does_not_undo_a_newer_setting(guard: Guard, bat
     assert hand_over(guard, LAPSE_NS + SECOND).action == SetUeWeight(ue=[5], weight=1)
 
 
+def test_a_lost_default_is_forgotten_where_newer_settings_hold_all_its_targets(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2)))
+    settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
+    guard.lose(hand_over(guard, LAPSE_NS), LAPSE_NS)
+    judge(guard, batch(SetUeWeight(ue=[4], weight=3), lease_ms=5_000), LAPSE_NS)
+    settle(guard, hand_over(guard, LAPSE_NS + DELAY_NS), LAPSE_NS + DELAY_NS)
+    assert list(guard.due(LAPSE_NS + SECOND)) == []
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_kill_while_a_change_is_open_returns_it_after_the_answer(
     guard: Guard, batch: BatchFactory, lost: bool
@@ -234,6 +245,43 @@ def test_a_ue_that_leaves_while_the_node_is_at_work_is_refused_and_nothing_is_he
     assert result.status.tolist() == [Status.REFUSED, Status.UNKNOWN if lost else Status.APPLIED]
     assert result.causes[result.cause[0]] == (Cause.NO_TARGET, "not at site-1 (any more)")
     assert guard.held_targets("ue").tolist() == [3, 5]
+
+
+def test_a_target_that_the_node_refuses_for_a_reason_stays_as_it_was(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4, 5], weight=2), id="first"))
+    settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[4, 5, 6], weight=3), id="second"), 20 * MS)
+    change = hand_over(guard, 30 * MS)
+    applied = np.array([[np.nan], [3], [np.nan]], np.float32)
+    (result,) = guard.settle(change, applied, 30 * MS, {0: "busy", 1: "not asked", 7: "no such row"})
+    assert result.status.tolist() == [Status.REFUSED, Status.APPLIED, Status.REFUSED]
+    assert result.causes[result.cause[0]] == (Cause.NODE, "busy")
+    assert result.causes[result.cause[2]] == (Cause.NO_TARGET, "not at site-1 (any more)")
+    over = settle(guard, hand_over(guard, LAPSE_NS), LAPSE_NS)  # of the first batch, where it was before
+    assert [(r.id, r.targets.tolist()) for r in over] == [("first", [[4]])]
+
+
+def test_an_atomic_batch_that_the_node_refuses_says_why(guard: Guard, batch: BatchFactory) -> None:
+    judge(guard, batch(Handover(ue=[4, 5], target_cell=1), atomic=True))
+    nothing = np.full((2, 1), np.nan, np.float32)
+    (result,) = guard.settle(hand_over(guard, EFFECT_NS), nothing, EFFECT_NS, {1: "cell 1 sleeps"})
+    assert [result.causes[at] for at in result.cause] == [
+        (Cause.ATOMIC, "another target of this atomic batch was refused at site-1; none was applied"),
+        (Cause.NODE, "cell 1 sleeps"),
+    ]
+
+
+def test_a_node_with_a_reason_per_target_fills_no_result_with_them(guard: Guard, batch: BatchFactory) -> None:
+    """A result tells at most 256 causes on the wire."""
+    judge(guard, batch(Handover(ue=range(500), target_cell=1)))
+    change = hand_over(guard, EFFECT_NS)
+    reasons = {row: f"busy with call {row} " + "x" * 1000 for row in range(500)}
+    (result,) = guard.settle(change, np.full((500, 1), np.nan, np.float32), EFFECT_NS, reasons)
+    assert result.count(Status.REFUSED) == 500
+    assert len(result.causes) <= 256
+    assert max(len(text) for _, text in result.causes) <= 200
 
 
 def test_a_renewal_of_others_keeps_its_values_while_a_claim_on_them_is_with_the_node(
