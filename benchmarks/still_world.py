@@ -45,7 +45,8 @@ class StillWorld(AnswersAtOnce):
         self._block = np.empty((N_UE, 2 + len(NAMES)), np.float32)
         self._block[:, 0], self._block[:, 1] = np.arange(N_UE), np.arange(N_UE) % _N_CELLS
         self._block[:, 2] = rng.integers(1, 16, N_UE)  # CQI
-        self._block[:, 3:] = rng.random((N_UE, len(NAMES) - 1), np.float32)
+        self._block[:, 3] = rng.uniform(-120.0, -60.0, N_UE)  # RSRP
+        self._block[:, 4:] = rng.random((N_UE, len(NAMES) - 2), np.float32)
         cells = {cell: f"gnb-1/{cell}" for cell in range(_N_CELLS)}
         self._labels = Labels({"ue": {ue: f"ue-{ue:06d}" for ue in range(N_UE)}, "cell": cells})
         self.catalogues: Sequence[Catalogue] = (
@@ -58,7 +59,7 @@ class StillWorld(AnswersAtOnce):
                 control_delay_ms=DELAY_NS / 1e6,
             ),
         )
-        self.now_ns = 0
+        self.now_ns = self._reported_ns = 0
         self.end_ns = 1 << 62
         self.slot_ns = _SLOT_NS
 
@@ -72,6 +73,9 @@ class StillWorld(AnswersAtOnce):
         self.now_ns = until_ns
 
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
+        if (NODE, "ue", PERIOD_MS) not in wanted or self._reported_ns == self.now_ns:
+            return []
+        self._reported_ns = self.now_ns
         return [
             Report(
                 node=NODE,
@@ -87,10 +91,12 @@ class StillWorld(AnswersAtOnce):
         ]
 
     def apply(self, node: str, action: Action) -> F32:
-        return action.parameters()
+        values = action.parameters()
+        values[action.targets()[:, 0] >= N_UE] = np.nan
+        return values
 
     def hosts(self, node: str, column: str, ids: F32) -> F32:
-        return np.ones(len(ids), np.float32)
+        return (ids < (N_UE if column == "ue" else _N_CELLS)).astype(np.float32)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -24,6 +24,8 @@ _NAMES: dict[Level, tuple[str, ...]] = {
     "ue": ("DRB.UEThpDl", "X.UE.Weight"),
     "cell": ("DRB.UEThpDl", "RRC.ConnMean"),
 }
+_CELLS = {0: "a", 1: "b"}
+_SLICES = {1: "1-000001", 2: "2-000001"}
 _N_PLACES = 6  # UEs at a node at a time, at most
 _STAY_MS = 700  # a place is taken for so long, then empty for _AWAY_MS; place k is shifted by 100 ms * k
 _AWAY_MS = 200
@@ -68,7 +70,7 @@ class ToyWorld(AnswersAtOnce):
     """
 
     def __init__(self, *, duration_s: float = 2.0, control_delay_ms: float = 10.0) -> None:
-        self._now_ns = 0
+        self._now_ns = self._reported_ns = 0
         self._end_ns = round(duration_s * 1e9)
         self._nodes = {"toy-1": _Node(), "toy-2": _Node()}
         self._catalogues = tuple(
@@ -77,8 +79,8 @@ class ToyWorld(AnswersAtOnce):
                 measurements=_NAMES,
                 actions=("Handover", "SetSliceQuota", "SetUeWeight"),
                 periods_ms=_PERIODS_MS,
-                cells={0: f"{name}/a", 1: f"{name}/b"},
-                slices={1: "1-000001", 2: "2-000001"},
+                cells={cell: f"{name}/{letter}" for cell, letter in _CELLS.items()},
+                slices=_SLICES,
                 control_delay_ms=control_delay_ms,
             )
             for name in self._nodes
@@ -122,7 +124,10 @@ class ToyWorld(AnswersAtOnce):
             node.moved_to = {ue: cell for ue, cell in node.moved_to.items() if ue in here}
 
     def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
-        reports = []
+        reports: list[Report] = []
+        if self._reported_ns == self._now_ns:
+            return reports
+        self._reported_ns = self._now_ns
         for name, node in self._nodes.items():
             for level, names in _NAMES.items():
                 for period_ms in _PERIODS_MS:
@@ -165,7 +170,9 @@ class ToyWorld(AnswersAtOnce):
         state, values = self._nodes[node], action.parameters()
         here = set(state.ues(self._now_ns))
         for row, target in enumerate(action.targets().tolist()):
-            if isinstance(action, SetSliceQuota):
+            if isinstance(action, SetSliceQuota) and not (target[0] in _CELLS and target[1] in _SLICES):
+                values[row] = np.nan
+            elif isinstance(action, SetSliceQuota):
                 values[row] = np.where(np.isnan(values[row]), _NO_QUOTA, values[row])
                 state.quota[target[0], target[1]] = values[row]
             elif target[0] not in here:
