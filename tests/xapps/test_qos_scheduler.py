@@ -163,6 +163,11 @@ def test_by_hand_three_calls_and_a_download() -> None:
     assert by_ue == {7: 64.0, 3: 0.5, 9: 64.0}
 
 
+def test_a_ue_with_several_flows_gets_the_highest_of_their_weights_once() -> None:
+    ue, weight = policy.highest_per_ue(np.array([7, 3, 7, 9, 3], np.int32), f32(0.5, 64, 64, 0.5, 0.5))
+    assert (ue.tolist(), weight.tolist()) == ([7, 3, 9], [64.0, 64.0, 0.5])
+
+
 # Memory
 
 

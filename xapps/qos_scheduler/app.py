@@ -28,4 +28,5 @@ def share_airtime(report: Report) -> SetUeWeight:
     tuning = policy.Tuning(**{name: app.settings[name] for name in policy.Tuning._fields})
     bound, weight, known = policy.decide(known, report, rate, prb_per_s, tuning)
     ues.update(report, **known._asdict())
-    return SetUeWeight(ue=report.ue[bound], weight=weight[bound])
+    ue, weight = policy.highest_per_ue(report.ue[bound], weight[bound])
+    return SetUeWeight(ue=ue, weight=weight)

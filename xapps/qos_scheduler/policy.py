@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 
 class Known(NamedTuple):
-    """What is remembered of the UE of each row."""
+    """What is remembered of the UE of each row; of a UE with several flows it is what the first of them showed."""
 
     demand_kbps: F32  # smoothed offered rate
     bits_per_prb: F32  # smoothed
@@ -123,6 +123,15 @@ def decide(
         ),  # only what it misses without a boost counts
     )
     return bound, np.where(boosted, tuning.boost, tuning.rest_weight).astype(np.float32), known
+
+
+def highest_per_ue(ue: I32, weight: F32) -> tuple[I32, F32]:
+    """Each UE once, in the order of their first flows, with the highest weight of its flows."""
+    _, first, of_flow = np.unique(ue, return_index=True, return_inverse=True)
+    highest = np.zeros(len(first), np.float32)
+    np.maximum.at(highest, of_flow, weight)
+    order = np.argsort(first)
+    return ue[first[order]], highest[order]
 
 
 def _blend(old: F32, new: F32, gain: np.float32) -> F32:

@@ -1,0 +1,243 @@
+"""`check_xapp`: whether an xApp stands what a network does to it, in one line of a test."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ranloop.testing.made_up import MadeUp
+from ranloop.testing.predictors import DelayedPredictor
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Status
+from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance
+from ranloop.xapp.loader import load_package
+
+__all__ = ("check_xapp",)
+
+_N_REPORTS = 12  # per stream
+_MS = 1_000_000
+Call = Callable[[Instance], list[ActionBatch]]
+
+
+def check_xapp(folder: str | Path, **settings: object) -> None:
+    """Drive an xApp through what happens in a network, with made-up reports of the streams in its manifest.
+
+    The xApp passes if none of its handlers raises, if two instances want the same of the same reports, if it wants only what its
+    manifest grants, each target once, and if its summary is plain data. It meets: reports without rows, without values, lost,
+    repeated and out of order; a restart of the node; two nodes with the same ids; UEs and cells that no other report
+    had; streams of which the others say nothing; results late, twice and of actions that it never asked for; timers before
+    any report; models that do not answer in time.
+
+    Args:
+        folder: The xApp's folder.
+        settings: Values of its settings; the manifest's defaults otherwise.
+
+    Raises:
+        AssertionError: One line per finding: the trial, the handler's file and line, what went wrong.
+        ManifestError: The folder is no xApp, or a setting does not exist.
+        ModelError: A model that cannot be loaded.
+    """
+    findings: dict[str, list[str]] = {}  # finding -> trials
+    for trial in _TRIALS:
+        for finding in dict.fromkeys(_Course(Path(folder), settings, trial).findings()):
+            findings.setdefault(finding, []).append(trial.name)
+    if findings:
+        lines = [f"- {finding} ({_shortened(trials)})" for finding, trials in findings.items()]
+        raise AssertionError("\n".join([f"{Path(folder).name} has {len(findings)} faults:", *lines]))
+
+
+def _shortened(trials: Sequence[str]) -> str:
+    return trials[0] + (f", and {len(trials) - 1} more trials" if len(trials) > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A course of reports, and what happens beside them."""
+
+    name: str
+    reports: Callable[[Instance], Iterator[Report]]
+    results: bool = False
+    late_models: bool = False
+
+
+class _Course:
+    """One trial of one xApp."""
+
+    def __init__(self, folder: Path, settings: dict[str, object], trial: _Trial) -> None:
+        self._folder, self._settings, self._trial = folder, settings, trial
+        self._wanted: list[ActionBatch] = []
+
+    def findings(self) -> Iterator[str]:
+        """What is wrong; the trial ends with the first error or difference."""
+        first, second = self._instance(), self._instance()
+        for event, call in self._events(first):
+            try:
+                wanted, again = call(first), call(second)
+            except HANDLERS_MAY_RAISE as error:
+                yield self._told(error)
+                return
+            if [_content(batch) for batch in wanted] != [_content(batch) for batch in again]:
+                yield f"{event}: two instances want different things of the same reports"
+                return
+            yield from (f"{event} {what}" for batch in wanted for what in _wrong(batch, first))
+            self._wanted = wanted
+        try:
+            json.dumps(first.summary())
+        except HANDLERS_MAY_RAISE as error:
+            yield f"the summary: {self._told(error)}"
+
+    def _instance(self) -> Instance:
+        instance = Instance(load_package(self._folder), settings=self._settings)
+        for handle in instance.app.models.values() if self._trial.late_models else ():
+            handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
+        return instance
+
+    def _events(self, instance: Instance) -> Iterator[tuple[str, Call]]:
+        """The handlers that are called, and the call; the results are of what the last call wanted."""
+        app = instance.app
+        for timer in app.timers:
+            yield _place(timer.function), partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
+        for report in self._trial.reports(instance):
+            handlers = [
+                handler.function
+                for handler in app.report_handlers
+                if (handler.level, handler.every_ms) == (report.level, report.period_ms)
+            ]
+            yield ", ".join(map(_place, handlers)), partial(Instance.on_report, report=report)
+            for batch in self._wanted if self._trial.results else ():
+                for result in _answers(batch, report.ran_time_ns):
+                    yield (
+                        ", ".join(map(_place, app.result_handlers)),
+                        partial(Instance.on_result, result=result),
+                    )
+
+    def _told(self, error: BaseException) -> str:
+        """The innermost line of the xApp's own, and the error."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if Path(frame.filename).is_relative_to(self._folder.resolve())]
+        where = f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}: " if own else ""
+        return f"{where}{type(error).__name__}: {error}"
+
+
+def _place(function: Callable[..., object]) -> str:
+    code = getattr(function, "__code__", None)
+    return function.__name__ + (f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else "")
+
+
+def _content(batch: ActionBatch) -> tuple[object, ...]:
+    """All of a batch that another instance has to agree with."""
+    columns = (batch.action.targets().tobytes(), batch.action.parameters().tobytes())
+    terms = (batch.node, batch.seq, batch.valid_until_ns, batch.lease_ms, batch.atomic, batch.models)
+    return (batch.action.spec.name, *columns, *terms)
+
+
+def _wrong(batch: ActionBatch, instance: Instance) -> Iterator[str]:
+    """What the guard of any node would refuse."""
+    name, targets, values = batch.action.spec.name, batch.action.targets(), batch.action.parameters()
+    right = next((right for right in instance.manifest.actions if right.name == name), None)
+    if right is None:
+        yield f"wants {name}, which the manifest does not grant"
+        return
+    if len(targets) > right.max_targets:
+        yield f"wants {name} for {len(targets)} targets; the manifest allows {right.max_targets}"
+    if len(np.unique(targets, axis=0)) < len(targets):
+        yield f"wants {name} more than once for one target"
+    for column, parameter in enumerate(batch.action.spec.parameters):
+        low, high = right.ranges.get(parameter.name, (parameter.low, parameter.high))
+        inside = (values[:, column] >= np.float32(low)) & (values[:, column] <= np.float32(high))
+        outside = values[~inside, column]
+        if len(outside):
+            yield f"wants {name} with {parameter.name} = {outside[0]:g}; the manifest allows {low:g} to {high:g}"
+
+
+def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
+    """Results as they should be, late, twice, and of actions that nobody asked for."""
+    n, n_parameters = len(batch.action), len(batch.action.spec.parameters)
+    for status, cause, late_ms, id_ in (
+        (Status.APPLIED, Cause.NONE, 10, batch.id),
+        (Status.APPLIED, Cause.NONE, 10, batch.id),
+        (Status.REFUSED, Cause.RANGE, 10, batch.id),
+        (Status.EXPIRED, Cause.STALE, 5_000, batch.id),
+        (Status.UNKNOWN, Cause.LOST, 60_000, f"{batch.id}-of-another-run"),
+        (Status.ENDED, Cause.UE_LEFT, 20, batch.id),
+    ):
+        applied = (
+            batch.action.parameters() if status is Status.APPLIED else np.full((n, n_parameters), np.nan)
+        )
+        yield Result(
+            id=id_,
+            xapp=batch.xapp,
+            node=batch.node,
+            action=batch.action.spec.name,
+            targets=batch.action.targets(),
+            status=np.full(n, status, np.uint8),
+            cause=np.full(n, int(cause is not Cause.NONE), np.uint8),
+            causes=((Cause.NONE, ""), (cause, "made up")),
+            applied=np.asarray(applied, np.float32),
+            ran_time_ns=ran_time_ns + late_ms * _MS,
+        )
+
+
+def _course(order: Sequence[int] = range(_N_REPORTS), **kind: Any) -> Callable[[Instance], Iterator[Report]]:
+    """All streams in turn, their reports in this order."""
+
+    def reports(instance: Instance) -> Iterator[Report]:
+        made = MadeUp(seed=1)
+        for seq in order:
+            for stream in instance.manifest.streams:
+                yield made.report(stream, seq, **kind)
+
+    return reports
+
+
+def _two_nodes(instance: Instance) -> Iterator[Report]:
+    made = MadeUp(seed=2)
+    for seq in range(_N_REPORTS):
+        for node in ("site0", "site1"):
+            for stream in instance.manifest.streams:
+                yield made.report(stream, seq, node=node)
+
+
+def _restarted(instance: Instance) -> Iterator[Report]:
+    for run in ("1", "2"):
+        made = MadeUp(seed=3, run=run)
+        for seq in range(_N_REPORTS):
+            for stream in instance.manifest.streams:
+                yield made.report(stream, seq)
+
+
+def _one_stream_after_the_other(instance: Instance) -> Iterator[Report]:
+    made = MadeUp(seed=4)
+    for stream in reversed(instance.manifest.streams):
+        for seq in range(3):
+            yield made.report(stream, seq)
+
+
+def _changing(instance: Instance) -> Iterator[Report]:
+    """Rows, no rows, values, no values."""
+    made = MadeUp(seed=5)
+    for seq in range(_N_REPORTS):
+        for stream in instance.manifest.streams:
+            yield made.report(stream, seq, empty=seq % 3 == 1, valued=seq % 4 != 2)
+
+
+_TRIALS = (
+    _Trial("reports as they should be", _course()),
+    _Trial("reports without rows", _course(empty=True)),
+    _Trial("reports without values", _course(valued=False)),
+    _Trial("reports with and without rows and values", _changing),
+    _Trial("reports out of order and repeated", _course((0, 1, 3, 2, 2, 4, 6, 5, 3, 7, 7, 8))),
+    _Trial("lost reports", _course((0, 1, 2, 9, 10, 60, 61))),
+    _Trial("a restart of the node", _restarted),
+    _Trial("two nodes with the same ids", _two_nodes),
+    _Trial("UEs and cells that come and go", _course(strange=True)),
+    _Trial("streams of which the others say nothing", _one_stream_after_the_other),
+    _Trial("results late, twice and of nothing asked for", _course(), results=True),
+    _Trial("models that do not answer in time", _course(), late_models=True),
+)

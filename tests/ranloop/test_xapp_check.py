@@ -1,0 +1,107 @@
+"""`check_xapp` passes every bundled xApp, and names handler, line and trial of what an xApp does wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ranloop.errors import ManifestError
+from ranloop.testing import check_xapp
+from tests.builders import write_xapp
+from tests.model_packages import write_model
+
+ROOT = Path(__file__).parents[2]
+BUNDLED = sorted(path.parent for path in (ROOT / "xapps").glob("*/manifest.toml"))
+
+
+@pytest.mark.parametrize("folder", BUNDLED, ids=[folder.name for folder in BUNDLED])
+def test_every_bundled_xapp_passes(folder: Path) -> None:
+    check_xapp(folder)
+
+
+def test_the_rule_of_qos_scheduler_passes_too() -> None:
+    check_xapp(ROOT / "xapps" / "qos_scheduler", predictor="rule")
+
+
+HEAD = """
+import random
+import numpy as np
+from ranloop import Handover, Request, SetUeWeight, XApp
+app = XApp()
+asked, seen, cells = {}, {}, {}
+
+@app.on_report("CQI")
+def act(report):
+"""
+WEIGH = "    return SetUeWeight(ue=report.ue, weight=1.0)"
+
+
+@pytest.mark.parametrize(
+    ("body", "finding"),
+    [
+        # Line 10 of app.py is the first of the body; the handler's own line is 8.
+        ("    return SetUeWeight(ue=report.ue, weight=report['CQI'] * 0 + 1)",
+         r"ValueError: act \(.*app.py:8\) wants SetUeWeight with weight = nan for target .* \(reports as they should be, and \d+ more trials\)"),
+        ("    np.zeros(1)[np.argmax(report['CQI'])] if len(report) else None\n" + WEIGH, r"app.py:10 in act: IndexError"),
+        ("    report['CQI'].max()\n" + WEIGH, r"app.py:10 in act: ValueError: zero-size .* \(reports without rows"),
+        ("    assert not np.isnan(report['CQI']).all() or not len(report)\n" + WEIGH,
+         r"app.py:10 in act: AssertionError: .*\(reports without values"),
+        ("    return SetUeWeight(ue=report.ue, weight=random.random() + 1)",
+         r"act \(app.py:8\): two instances want different things of the same reports"),
+        ("    return SetUeWeight(ue=report.ue, weight=9.0)",
+         r"act \(app.py:8\) wants SetUeWeight with weight = 9; the manifest allows 0.5 to 4"),
+        ("    return SetUeWeight(ue=[*report.ue, *report.ue], weight=1.0)",
+         r"act \(app.py:8\) wants SetUeWeight more than once for one target"),
+        ("    return Request(action=Handover(ue=[1], target_cell=[0]))",
+         r"act \(app.py:8\) wants Handover, which the manifest does not grant"),
+        ("    assert report.seq >= seen.get(0, 0)\n    seen[0] = report.seq\n" + WEIGH,
+         r"app.py:10 in act: AssertionError: .*\(reports out of order and repeated, and 1 more trials\)"),
+        ("    assert report.seq - seen.get(0, 0) < 30\n    seen[0] = report.seq\n" + WEIGH, r".*\(lost reports"),
+        ("    assert report.seq or not seen\n    seen[0] = 1\n" + WEIGH,
+         r"app.py:10 in act: AssertionError: .*\(a restart of the node"),
+        ("    assert seen.setdefault(0, report.node) == report.node\n" + WEIGH, r".*\(two nodes with the same ids"),
+        ("    assert report.ue.max(initial=0) < 1000\n" + WEIGH, r".*\(UEs and cells that come and go"),
+        (WEIGH + "\n\n@app.every('1s')\ndef tick():\n    return seen['report']", r"app.py:14 in tick: KeyError: 'report'"),
+        (WEIGH + "\n\n@app.on_result\ndef done(result):\n    seen[result.id] = seen.get(result.id, 0) + 1\n"
+         "    assert seen[result.id] == 1", r"app.py:15 in done: AssertionError: .*\(results late, twice"),
+        (WEIGH + "\n\n@app.on_result\ndef done(result):\n    assert 'another-run' not in result.id",
+         r"app.py:14 in done: AssertionError: .*\(results late, twice and of nothing asked for\)"),
+        (WEIGH + "\n\n@app.summary\ndef found():\n    return {'array': np.zeros(2)}",
+         r"the summary: TypeError: Object of type ndarray is not JSON serializable"),
+    ],
+)  # fmt: skip
+def test_what_an_xapp_does_wrong_is_one_line_with_its_place(tmp_path: Path, body: str, finding: str) -> None:
+    folder = write_xapp(tmp_path / "mine", app=HEAD + body)
+    with pytest.raises(AssertionError, match=rf"(?s)mine has \d+ faults:\n(- .*\n)*- {finding}"):
+        check_xapp(folder)
+
+
+def test_a_model_that_does_not_answer_in_time_must_not_reach_an_action(tmp_path: Path) -> None:
+    write_model(tmp_path / "sum")
+    app = """
+        from ranloop import SetUeWeight, XApp
+        app = XApp()
+        model = app.model("sum")
+
+        @app.on_report("DRB.UEThpDl", "CQI")
+        def act(report):
+            return SetUeWeight(ue=report.ue, weight=model(report) * 0 + 1)
+    """
+    text = """
+        name = "mine"
+        version = "1"
+        summary = "test"
+        streams = [{ level = "ue", every_ms = 100, measurements = ["DRB.UEThpDl", "CQI"] }]
+        actions = [{ name = "SetUeWeight" }]
+        models = { sum = "../sum" }
+    """
+    with pytest.raises(
+        AssertionError, match=r"has 1 faults:\n- .*weight = nan .*\(models that do not answer in time\)"
+    ):
+        check_xapp(write_xapp(tmp_path / "mine", app=app, text=text))
+
+
+def test_a_folder_that_is_no_xapp_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="is no xApp: it has no manifest"):
+        check_xapp(tmp_path)
