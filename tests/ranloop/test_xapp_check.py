@@ -67,8 +67,9 @@ WEIGH = "    return SetUeWeight(ue=report.ue, weight=1.0)"
          "    assert seen[result.id] == 1", r"app.py:15 in done: AssertionError: .*\(results late, twice"),
         (WEIGH + "\n\n@app.on_result\ndef done(result):\n    assert 'another-run' not in result.id",
          r"app.py:14 in done: AssertionError: .*\(results late, twice and of nothing asked for\)"),
-        (WEIGH + "\n\n@app.summary\ndef found():\n    return {'array': np.zeros(2)}",
-         r"the summary: TypeError: Object of type ndarray is not JSON serializable"),
+        (WEIGH + "\n\n@app.summary\ndef found():\n    return [1]", r"the summary is a list, want a dictionary"),
+        (WEIGH + "\n\n@app.summary\ndef found():\n    return 1 / len(seen)",
+         r"the summary: app.py:14 in found: ZeroDivisionError"),
     ],
 )  # fmt: skip
 def test_what_an_xapp_does_wrong_is_one_line_with_its_place(tmp_path: Path, body: str, finding: str) -> None:

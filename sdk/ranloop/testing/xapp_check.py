@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
     """Drive an xApp through what happens in a network, with made-up reports of the streams in its manifest.
 
     The xApp passes if none of its handlers raises, if two instances want the same of the same reports, if it wants only what its
-    manifest grants, each target once, and if its summary is plain data. It meets: reports without rows, without values, lost,
+    manifest grants, each target once, and if it has a summary at the end. It meets: reports without rows, without values, lost,
     repeated and out of order; a restart of the node; two nodes with the same ids; UEs and cells that no other report
     had; streams of which the others say nothing; results late, twice and of actions that it never asked for; timers before
     any report; models that do not answer in time.
@@ -44,7 +43,7 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
         ModelError: A model that cannot be loaded.
     """
     findings: dict[str, list[str]] = {}  # finding -> trials
-    for trial in _TRIALS:
+    for trial in TRIALS:
         for finding in dict.fromkeys(_Course(Path(folder), settings, trial).findings()):
             findings.setdefault(finding, []).append(trial.name)
     if findings:
@@ -88,9 +87,12 @@ class _Course:
             yield from (f"{event} {what}" for batch in wanted for what in _wrong(batch, first))
             self._wanted = wanted
         try:
-            json.dumps(first.summary())
+            summary: object = first.summary()
         except HANDLERS_MAY_RAISE as error:
             yield f"the summary: {self._told(error)}"
+        else:
+            if not isinstance(summary, Mapping):
+                yield f"the summary is a {type(summary).__name__}, want a dictionary"
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
@@ -227,7 +229,7 @@ def _changing(instance: Instance) -> Iterator[Report]:
             yield made.report(stream, seq, empty=seq % 3 == 1, valued=seq % 4 != 2)
 
 
-_TRIALS = (
+TRIALS = (
     _Trial("reports as they should be", _course()),
     _Trial("reports without rows", _course(empty=True)),
     _Trial("reports without values", _course(valued=False)),
