@@ -1,0 +1,248 @@
+"""What every bundled reader of recorded reports keeps of the `World` protocol: one test per rule, for all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranloop.errors import NodeError
+from ranloop.node import Recorder, World, open_replay
+from ranloop.testing.worlds import ToyWorld
+from ranloop.vocabulary import ID_COLUMNS, SetUeWeight
+from ranloop.wire.checked import checked
+from ranloop.wire.codec import decode_catalogue, decode_report, encode
+from ranloop.wire.messages import FOR_EVER_NS, MAX_ID, Labels, Report
+from tests.ranloop.node.phone_logs import log, row
+from tests.ranloop.node.test_recording import ue_report
+
+Wanted = dict[tuple[str, str, int], frozenset[str]]
+
+
+def a_recorded_run(folder: Path) -> World:
+    world = ToyWorld(duration_s=1)
+    with Recorder(folder / "run", world) as recorder:
+        for report in play(world, everything(world)):
+            named = {c: {i: f"{c}-{i}" for i in report.id(c).tolist()} for c in report.ids}
+            recorder.take(replace(report, labels=Labels(named)))
+    return open_replay(folder / "run")
+
+
+def a_recording_with_gaps(folder: Path) -> World:
+    """UEs come and go, a report is lost, another one is empty, a stream is slower."""
+    with Recorder(folder / "run", ToyWorld()) as recorder:
+        for seq, ues in ((0, [0]), (1, [0, 1]), (2, []), (5, [1, 2]), (6, [2])):
+            recorder.take(ue_report(seq, ues=ues))
+        recorder.take(ue_report(0, period_ms=1000))
+    return open_replay(folder / "run")
+
+
+def a_log(folder: Path) -> World:
+    """A gap, a second twice, a clock that was set back, values out of range, another cell."""
+    rows = [row(0), row(1, CQI="36"), row(1), row(5, RAWCELLID="7"), row(9, SNR="-"), row(6), row(10)]
+    hour_before = row(0, Timestamp="2019.11.28_06.00.00")
+    (folder / "drive.csv").write_text(log(*rows, hour_before))
+    return open_replay(folder / "drive.csv")
+
+
+def a_folder_of_logs(folder: Path) -> World:
+    (folder / "logs").mkdir()
+    (folder / "logs" / "one.csv").write_text(log(row(0), row(1)))
+    (folder / "logs" / "two.csv").write_text(log(row(0), row(3)).replace("2019.11.28", "2019.12.16"))
+    return open_replay(folder / "logs")
+
+
+READERS = [a_recorded_run, a_recording_with_gaps, a_log, a_folder_of_logs]
+
+
+@pytest.fixture(params=READERS, ids=lambda reader: reader.__name__)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], World]:
+    """Opens the same recording anew each time."""
+    folders = iter(range(9))
+
+    def open_again() -> World:
+        (folder := tmp_path / str(next(folders))).mkdir()
+        world: World = request.param(folder)
+        return world
+
+    return open_again
+
+
+def everything(world: World) -> Wanted:
+    return {
+        (catalogue.node, str(level), period_ms): frozenset(names)
+        for catalogue in world.catalogues
+        for level, names in catalogue.measurements.items()
+        for period_ms in catalogue.periods_ms
+    }
+
+
+def streams(world: World) -> Wanted:
+    """Of those that the catalogues allow, the streams that were written."""
+    written = {}
+    for stream, names in everything(world).items():
+        try:
+            world.reports({stream: names})
+        except NodeError:
+            continue
+        written[stream] = names
+    return written
+
+
+def play(world: World, wanted: Wanted) -> list[Report]:
+    reports = []
+    while world.now_ns < world.end_ns:
+        world.advance(min(world.next_report_ns(), world.end_ns))
+        for report in world.reports(wanted):
+            assert report.ran_time_ns == world.now_ns
+            reports.append(report)
+    return reports
+
+
+def as_bytes(reports: Sequence[Report]) -> list[bytes]:
+    return [encode(report) for report in reports]
+
+
+def by_stream(reports: Sequence[Report]) -> dict[tuple[str, str, int], list[Report]]:
+    sorted_out: dict[tuple[str, str, int], list[Report]] = {}
+    for report in reports:
+        sorted_out.setdefault((report.node, str(report.level), report.period_ms), []).append(report)
+    return sorted_out
+
+
+def test_the_same_recording_gives_the_same_reports_in_the_same_order(opened: Callable[[], World]) -> None:
+    one, two = opened(), opened()
+    reports = as_bytes(play(one, streams(one)))
+    assert reports
+    assert as_bytes(play(two, streams(two))) == reports
+
+
+def test_time_and_sequence_numbers_of_a_stream_ascend(opened: Callable[[], World]) -> None:
+    world = opened()
+    for reports in by_stream(play(world, streams(world))).values():
+        assert all(a.ran_time_ns < b.ran_time_ns and a.seq < b.seq for a, b in pairwise(reports))
+        assert all(report.seq >= 0 and report.ran_time_ns > 0 for report in reports)
+
+
+def test_every_written_stream_reports_within_the_time_of_the_world(opened: Callable[[], World]) -> None:
+    world = opened()
+    written = streams(world)
+    reports = play(world, written)
+    assert by_stream(reports).keys() == written.keys()
+    assert max(report.ran_time_ns for report in reports) == world.end_ns
+
+
+def test_blocks_are_what_the_wire_carries_and_ids_are_dense(opened: Callable[[], World]) -> None:
+    world = opened()
+    for report in play(world, streams(world)):
+        assert report.ids == ID_COLUMNS[report.level]
+        assert report.block.dtype == np.float32
+        assert report.block.flags.c_contiguous
+        ids = report.block[:, : len(report.ids)]
+        assert np.array_equal(ids, np.floor(ids))
+        assert ((ids >= 0) & (ids < MAX_ID)).all()
+        again = decode_report(encode(report))
+        assert again.block.tobytes() == report.block.tobytes()
+        assert again.labels == report.labels
+
+
+def test_every_target_has_a_name(opened: Callable[[], World]) -> None:
+    world = opened()
+    cells = {catalogue.node: catalogue.cells for catalogue in world.catalogues}
+    for report in play(world, streams(world)):
+        for ue in report.ue.tolist() if "ue" in report.ids else ():
+            assert report.labels["ue"][ue]
+        for cell in report.cell.tolist():
+            assert report.labels.get("cell", cells[report.node])[cell]
+
+
+def test_no_value_is_out_of_range_and_no_target_stands_twice(opened: Callable[[], World]) -> None:
+    world = opened()
+    for report in play(world, streams(world)):
+        assert checked(report) == (report, 0)
+
+
+def test_only_the_wanted_columns_come_and_in_the_order_of_the_catalogue(
+    opened: Callable[[], World],
+) -> None:
+    world = opened()
+    some = {stream: frozenset(sorted(names)[:1]) for stream, names in streams(world).items()}
+    for report in play(world, some):
+        assert set(report.names) <= some[report.node, str(report.level), report.period_ms]
+    whole = opened()
+    offered = {catalogue.node: catalogue.measurements for catalogue in whole.catalogues}
+    for report in play(whole, streams(whole)):
+        known = offered[report.node][report.level]
+        assert list(report.names) == [name for name in known if name in report.names]
+
+
+def test_a_report_is_given_once_and_not_later(opened: Callable[[], World]) -> None:
+    world = opened()
+    wanted = streams(world)
+    world.advance(world.next_report_ns())
+    first = world.reports(wanted)
+    assert first
+    assert world.reports(wanted) == []
+    world.advance(world.next_report_ns())  # nobody asks for these
+    skipped_ns = world.now_ns
+    if world.next_report_ns() <= world.end_ns:
+        world.advance(world.next_report_ns())
+        assert all(report.ran_time_ns > skipped_ns for report in world.reports(wanted))
+
+
+def test_stops_between_two_reports_change_nothing(opened: Callable[[], World]) -> None:
+    whole, cut = opened(), opened()
+    reports, wanted = [], streams(cut)
+    while cut.now_ns < cut.end_ns:
+        half_ns = (cut.now_ns + cut.next_report_ns()) // 2
+        for stop_ns in (half_ns, half_ns, cut.next_report_ns()):
+            cut.advance(stop_ns)
+            reports += cut.reports(wanted)
+    assert as_bytes(reports) == as_bytes(play(whole, streams(whole)))
+
+
+def test_time_moves_forward_and_at_most_to_the_next_report(opened: Callable[[], World]) -> None:
+    world = opened()
+    assert world.now_ns < world.next_report_ns()
+    with pytest.raises(ValueError, match="past a report"):
+        world.advance(world.next_report_ns() + 1)
+    world.advance(world.next_report_ns())
+    with pytest.raises(ValueError, match="cannot advance"):
+        world.advance(world.now_ns - 1)
+
+
+def test_a_recording_ends_with_its_data(opened: Callable[[], World]) -> None:
+    world = opened()
+    assert world.last_until(FOR_EVER_NS) == world.end_ns
+    assert world.last_until(1) == 1
+    wanted = streams(world)
+    play(world, wanted)
+    assert world.now_ns == world.end_ns < world.next_report_ns()
+    world.advance(world.next_report_ns())
+    assert world.reports(wanted) == []
+
+
+def test_a_stream_that_was_not_written_is_refused(opened: Callable[[], World]) -> None:
+    world = opened()
+    node = world.catalogues[0].node
+    for stream in ((node, "slice", 100), (node, "ue", 77), ("elsewhere", "ue", 1000)):
+        with pytest.raises(NodeError, match=f"no {stream[1]} reports of {stream[0]} every {stream[2]} ms"):
+            world.reports({stream: frozenset()})
+
+
+def test_nothing_can_be_changed(opened: Callable[[], World]) -> None:
+    world = opened()
+    node = world.catalogues[0].node
+    assert all(catalogue.actions == () for catalogue in world.catalogues)
+    assert np.isnan(world.apply(node, SetUeWeight(ue=[0, 1], weight=2))).all()
+    assert world.apply(node, SetUeWeight(ue=[0, 1], weight=2)).shape == (2, 1)
+    assert world.hosts(node, "ue", np.zeros(3, np.float32)).tolist() == [0, 0, 0]
+
+
+def test_a_catalogue_is_what_the_wire_carries(opened: Callable[[], World]) -> None:
+    for catalogue in opened().catalogues:
+        assert decode_catalogue(encode(catalogue)) == catalogue
