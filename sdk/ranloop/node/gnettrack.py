@@ -53,6 +53,7 @@ _TIME, _MODE, _STATE, _CELL = "Timestamp", "NetworkMode", "State", "RAWCELLID"
 _COLUMNS = (_TIME, _MODE, _STATE, _CELL, *NUMBERS)
 _TIME_FORMAT = "%Y.%m.%d_%H.%M.%S"
 _NO_VALUE = ("", "-")
+_MAX_CELLS, _MAX_NAME = 4096, 64  # of one log; characters of a cell's identity
 _SHOWN = 200  # characters of a foreign table's columns
 _SET_BACK_S, _SET_AHEAD_S = 60, 86_400
 _GAP_S = 60  # after the clock was set: longer than xApps look back
@@ -119,6 +120,8 @@ def read_trace(path: Path) -> PhoneTrace:
                 table.add(row)
     except csv.Error as error:
         raise NodeError(f"{path}: no CSV file: {error}") from error
+    if len(table.dense) > _MAX_CELLS:
+        raise NodeError(f"{path}: more than {_MAX_CELLS} cells in the column {_CELL}; no phone sees so many")
     if table.day is None:
         raise NodeError(f"{path}: no row with a time such as 2019.11.28_07.27.57")
     lost, told = table.lost, ("unreadable", "back", "clock_set")
@@ -177,7 +180,7 @@ class _Table:
         self._newest = moment
         self._second += ahead_s
         self.seconds.append(self._second)
-        self.cells.append(self.dense.setdefault(row[self._at[_CELL]], len(self.dense)))
+        self.cells.append(self.dense.setdefault(row[self._at[_CELL]][:_MAX_NAME], len(self.dense)))
         self._values.extend(_number(row[self._at[column]]) for column in NUMBERS)
         mode, state = row[self._at[_MODE]], row[self._at[_STATE]]
         self._values.append(math.nan if mode in _NO_VALUE else mode == "5G")

@@ -6,35 +6,22 @@ A replay cannot be influenced, so it takes no actions: what an xApp wants is ref
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import structlog
 
 from ranloop.errors import NodeError
-from ranloop.node import gnettrack
-from ranloop.node.gnettrack import PhoneTrace, is_trace_name, read_trace
+from ranloop.node.gnettrack import PhoneTrace, read_trace
+from ranloop.node.phones import SLOT_NS, PhoneSource, node_names, read_folder
 from ranloop.node.port import AnswersAtOnce
 from ranloop.node.recorded import read_recording
 from ranloop.node.recording import MANIFEST
+from ranloop.node.report_table import ReportTable
 from ranloop.vocabulary import Action
-from ranloop.wire.messages import F32, Catalogue, Labels, Report
-
-log = structlog.get_logger(__name__)
-
-PHONE_PERIOD_MS = 1000
-_NS_PER_S = 1_000_000_000
-_PHONE_SLOT_NS = 1_000_000  # phones have no slots of their own; timers of xApps fall on this grid
-
-
-class Reports(Protocol):
-    """Reports of one stream that are in memory."""
-
-    def report(self, index: int, names: frozenset[str]) -> Report: ...
+from ranloop.wire.messages import F32, Catalogue, Report
 
 
 class Source(Protocol):
@@ -58,7 +45,7 @@ class Source(Protocol):
         """What of the stream is not played, and why: a line each."""
         ...
 
-    def __iter__(self) -> Iterator[tuple[int, Reports, int]]:
+    def __iter__(self) -> Iterator[tuple[int, ReportTable, int]]:
         """RAN time of each report, what holds it, and its index there."""
         ...
 
@@ -89,7 +76,7 @@ class ReplayWorld(AnswersAtOnce):
         self._now_ns = max(0, min((source.start_ns for source in self._sources), default=0))
         self._coming = heapq.merge(*map(_entries, self._sources), key=lambda entry: entry[0])
         self._next = next(self._coming, None)
-        self._due: list[tuple[int, tuple[str, str, int], Reports, int]] = []  # of `now_ns`
+        self._due: list[tuple[int, tuple[str, str, int], ReportTable, int]] = []  # of `now_ns`
 
     @property
     def catalogues(self) -> Sequence[Catalogue]:
@@ -156,60 +143,10 @@ class ReplayWorld(AnswersAtOnce):
         """No file is open between two reports."""
 
 
-def _entries(source: Source) -> Iterator[tuple[int, tuple[str, str, int], Reports, int]]:
+def _entries(source: Source) -> Iterator[tuple[int, tuple[str, str, int], ReportTable, int]]:
     """What a source holds, with its stream."""
     stream = source.stream
     return ((time_ns, stream, held, index) for time_ns, held, index in source)
-
-
-class PhoneSource:
-    """One log as a UE stream of one row, second by second; UE 0 is the phone."""
-
-    left_out: Sequence[str] = ()
-
-    def __init__(self, node: str, trace: PhoneTrace) -> None:
-        self.node, self.trace = node, trace
-        self._labels = Labels({"ue": {0: node}, "cell": dict(enumerate(trace.cell_names))})
-
-    @property
-    def stream(self) -> tuple[str, str, int]:
-        return self.node, "ue", PHONE_PERIOD_MS
-
-    @property
-    def start_ns(self) -> int:
-        return 0
-
-    @property
-    def end_ns(self) -> int:
-        return (int(self.trace.seconds[-1]) + 1) * _NS_PER_S
-
-    def __iter__(self) -> Iterator[tuple[int, PhoneSource, int]]:
-        return (((second + 1) * _NS_PER_S, self, i) for i, second in enumerate(self.trace.seconds.tolist()))
-
-    def catalogue(self) -> Catalogue:
-        return Catalogue(
-            node=self.node,
-            measurements={"ue": gnettrack.MEASUREMENTS},
-            actions=(),
-            periods_ms=(PHONE_PERIOD_MS,),
-            cells=dict(enumerate(self.trace.cell_names)),
-        )
-
-    def report(self, index: int, names: frozenset[str]) -> Report:
-        columns = [i for i, name in enumerate(gnettrack.MEASUREMENTS) if name in names]
-        row = self.trace.values[index, columns]
-        ids = np.array([0, self.trace.cells[index]], np.float32)
-        return Report(
-            node=self.node,
-            level="ue",
-            period_ms=PHONE_PERIOD_MS,
-            seq=int(self.trace.seconds[index]),
-            ran_time_ns=(int(self.trace.seconds[index]) + 1) * _NS_PER_S,
-            ids=("ue", "cell"),
-            names=tuple(gnettrack.MEASUREMENTS[i] for i in columns),
-            block=np.concatenate([ids, row])[None, :],
-            labels=self._labels,
-        )
 
 
 def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWorld:
@@ -233,58 +170,17 @@ def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWo
         return ReplayWorld(
             recording.catalogues, recording.streams, slot_ns=recording.slot_ns, left_out=recording.left_out
         )
-    readable, left_out = _read_folder(path) if path.is_dir() else ([read_trace(_file(path))], [])
+    left_out: Sequence[str] = ()
+    if path.is_dir():
+        readable, left_out = read_folder(path)
+    else:
+        readable = [read_trace(path)] if path.is_file() else []
+    if not readable:
+        raise NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
     traces = [trace for trace in readable if days is None or trace.day in days]
     if not traces:
         raise NodeError(f"{path}: no log of {', '.join(sorted(map(str, days or ())))}")
     named = dict(zip(node_names([trace.path for trace in traces]), traces, strict=True))
     sources = [PhoneSource(node, trace) for node, trace in named.items()]
     catalogues = [source.catalogue() for source in sources]
-    return ReplayWorld(catalogues, sources, slot_ns=_PHONE_SLOT_NS, traces=named, left_out=left_out)
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise _nothing_at(path)
-    return path
-
-
-def _read_folder(folder: Path) -> tuple[list[PhoneTrace], list[str]]:
-    """The logs in `folder`, and why the others cannot be read.
-
-    Raises:
-        NodeError: There is no log, or none that can be read.
-    """
-    traces, left_out = [], []
-    for file in sorted(file for file in folder.iterdir() if is_trace_name(file)):
-        try:
-            traces.append(read_trace(file))
-        except NodeError as error:
-            left_out.append(str(error))
-    if not traces and not left_out:
-        raise _nothing_at(folder)
-    if not traces:
-        raise NodeError(f"{folder}: none of the {len(left_out)} logs can be read; the first: {left_out[0]}")
-    for reason in left_out:
-        log.warning("log_left_out", reason=reason)
-    return traces, left_out
-
-
-def _nothing_at(path: Path) -> NodeError:
-    return NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
-
-
-def node_names(files: Sequence[Path]) -> list[str]:
-    """A topic level for each file: its name in lower case, other characters as `-`, numbered where two are alike."""
-    taken: set[str] = set()
-    names = []
-    for file in files:
-        stem = re.sub(r"\.csv(\.gz)?$", "", file.name.lower())
-        base = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[:64] or "trace"
-        name, k = base, 1
-        while name in taken:
-            k += 1
-            name = f"{base[: 63 - len(str(k))]}-{k}"
-        taken.add(name)
-        names.append(name)
-    return names
+    return ReplayWorld(catalogues, sources, slot_ns=SLOT_NS, traces=named, left_out=left_out)

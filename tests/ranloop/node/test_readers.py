@@ -1,4 +1,4 @@
-"""What every bundled reader of recorded reports keeps of the `World` protocol: one test per rule, for all readers."""
+"""What every bundled reader of recorded reports keeps of the `NodePort` protocol: one test per rule, for all readers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ranloop.errors import NodeError
-from ranloop.node import Recorder, World, open_replay
+from ranloop.node import NodePort, Recorder, open_replay
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import ID_COLUMNS, SetUeWeight
 from ranloop.wire.checked import checked
@@ -23,7 +23,7 @@ from tests.ranloop.node.test_recording import ue_report
 Wanted = dict[tuple[str, str, int], frozenset[str]]
 
 
-def a_recorded_run(folder: Path) -> World:
+def a_recorded_run(folder: Path) -> NodePort:
     world = ToyWorld(duration_s=1)
     with Recorder(folder / "run", world) as recorder:
         for report in play(world, everything(world)):
@@ -32,7 +32,7 @@ def a_recorded_run(folder: Path) -> World:
     return open_replay(folder / "run")
 
 
-def a_recording_with_gaps(folder: Path) -> World:
+def a_recording_with_gaps(folder: Path) -> NodePort:
     """UEs come and go, a report is lost, another one is empty, a stream is slower."""
     with Recorder(folder / "run", ToyWorld()) as recorder:
         for seq, ues in ((0, [0]), (1, [0, 1]), (2, []), (5, [1, 2]), (6, [2])):
@@ -41,7 +41,7 @@ def a_recording_with_gaps(folder: Path) -> World:
     return open_replay(folder / "run")
 
 
-def a_log(folder: Path) -> World:
+def a_log(folder: Path) -> NodePort:
     """A gap, a second twice, a clock that was set back, values out of range, another cell."""
     rows = [row(0), row(1, CQI="36"), row(1), row(5, RAWCELLID="7"), row(9, SNR="-"), row(6), row(10)]
     hour_before = row(0, Timestamp="2019.11.28_06.00.00")
@@ -49,7 +49,7 @@ def a_log(folder: Path) -> World:
     return open_replay(folder / "drive.csv")
 
 
-def a_folder_of_logs(folder: Path) -> World:
+def a_folder_of_logs(folder: Path) -> NodePort:
     (folder / "logs").mkdir()
     (folder / "logs" / "one.csv").write_text(log(row(0), row(1)))
     (folder / "logs" / "two.csv").write_text(log(row(0), row(3)).replace("2019.11.28", "2019.12.16"))
@@ -60,19 +60,19 @@ READERS = [a_recorded_run, a_recording_with_gaps, a_log, a_folder_of_logs]
 
 
 @pytest.fixture(params=READERS, ids=lambda reader: reader.__name__)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], World]:
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], NodePort]:
     """Opens the same recording anew each time."""
     folders = iter(range(9))
 
-    def open_again() -> World:
+    def open_again() -> NodePort:
         (folder := tmp_path / str(next(folders))).mkdir()
-        world: World = request.param(folder)
+        world: NodePort = request.param(folder)
         return world
 
     return open_again
 
 
-def everything(world: World) -> Wanted:
+def everything(world: NodePort) -> Wanted:
     return {
         (catalogue.node, str(level), period_ms): frozenset(names)
         for catalogue in world.catalogues
@@ -81,7 +81,7 @@ def everything(world: World) -> Wanted:
     }
 
 
-def streams(world: World) -> Wanted:
+def streams(world: NodePort) -> Wanted:
     """Of those that the catalogues allow, the streams that were written."""
     written = {}
     for stream, names in everything(world).items():
@@ -93,7 +93,7 @@ def streams(world: World) -> Wanted:
     return written
 
 
-def play(world: World, wanted: Wanted) -> list[Report]:
+def play(world: NodePort, wanted: Wanted) -> list[Report]:
     reports = []
     while world.now_ns < world.end_ns:
         world.advance(min(world.next_report_ns(), world.end_ns))
@@ -114,21 +114,21 @@ def by_stream(reports: Sequence[Report]) -> dict[tuple[str, str, int], list[Repo
     return sorted_out
 
 
-def test_the_same_recording_gives_the_same_reports_in_the_same_order(opened: Callable[[], World]) -> None:
+def test_the_same_recording_gives_the_same_reports_in_the_same_order(opened: Callable[[], NodePort]) -> None:
     one, two = opened(), opened()
     reports = as_bytes(play(one, streams(one)))
     assert reports
     assert as_bytes(play(two, streams(two))) == reports
 
 
-def test_time_and_sequence_numbers_of_a_stream_ascend(opened: Callable[[], World]) -> None:
+def test_time_and_sequence_numbers_of_a_stream_ascend(opened: Callable[[], NodePort]) -> None:
     world = opened()
     for reports in by_stream(play(world, streams(world))).values():
         assert all(a.ran_time_ns < b.ran_time_ns and a.seq < b.seq for a, b in pairwise(reports))
         assert all(report.seq >= 0 and report.ran_time_ns > 0 for report in reports)
 
 
-def test_every_written_stream_reports_within_the_time_of_the_world(opened: Callable[[], World]) -> None:
+def test_every_written_stream_reports_within_the_time_of_the_world(opened: Callable[[], NodePort]) -> None:
     world = opened()
     written = streams(world)
     reports = play(world, written)
@@ -136,7 +136,7 @@ def test_every_written_stream_reports_within_the_time_of_the_world(opened: Calla
     assert max(report.ran_time_ns for report in reports) == world.end_ns
 
 
-def test_blocks_are_what_the_wire_carries_and_ids_are_dense(opened: Callable[[], World]) -> None:
+def test_blocks_are_what_the_wire_carries_and_ids_are_dense(opened: Callable[[], NodePort]) -> None:
     world = opened()
     for report in play(world, streams(world)):
         assert report.ids == ID_COLUMNS[report.level]
@@ -150,7 +150,7 @@ def test_blocks_are_what_the_wire_carries_and_ids_are_dense(opened: Callable[[],
         assert again.labels == report.labels
 
 
-def test_every_target_has_a_name(opened: Callable[[], World]) -> None:
+def test_every_target_has_a_name(opened: Callable[[], NodePort]) -> None:
     world = opened()
     cells = {catalogue.node: catalogue.cells for catalogue in world.catalogues}
     for report in play(world, streams(world)):
@@ -160,14 +160,14 @@ def test_every_target_has_a_name(opened: Callable[[], World]) -> None:
             assert report.labels.get("cell", cells[report.node])[cell]
 
 
-def test_no_value_is_out_of_range_and_no_target_stands_twice(opened: Callable[[], World]) -> None:
+def test_no_value_is_out_of_range_and_no_target_stands_twice(opened: Callable[[], NodePort]) -> None:
     world = opened()
     for report in play(world, streams(world)):
         assert checked(report) == (report, 0)
 
 
 def test_only_the_wanted_columns_come_and_in_the_order_of_the_catalogue(
-    opened: Callable[[], World],
+    opened: Callable[[], NodePort],
 ) -> None:
     world = opened()
     some = {stream: frozenset(sorted(names)[:1]) for stream, names in streams(world).items()}
@@ -180,7 +180,7 @@ def test_only_the_wanted_columns_come_and_in_the_order_of_the_catalogue(
         assert list(report.names) == [name for name in known if name in report.names]
 
 
-def test_a_report_is_given_once_and_not_later(opened: Callable[[], World]) -> None:
+def test_a_report_is_given_once_and_not_later(opened: Callable[[], NodePort]) -> None:
     world = opened()
     wanted = streams(world)
     world.advance(world.next_report_ns())
@@ -194,7 +194,7 @@ def test_a_report_is_given_once_and_not_later(opened: Callable[[], World]) -> No
         assert all(report.ran_time_ns > skipped_ns for report in world.reports(wanted))
 
 
-def test_stops_between_two_reports_change_nothing(opened: Callable[[], World]) -> None:
+def test_stops_between_two_reports_change_nothing(opened: Callable[[], NodePort]) -> None:
     whole, cut = opened(), opened()
     reports, wanted = [], streams(cut)
     while cut.now_ns < cut.end_ns:
@@ -205,7 +205,7 @@ def test_stops_between_two_reports_change_nothing(opened: Callable[[], World]) -
     assert as_bytes(reports) == as_bytes(play(whole, streams(whole)))
 
 
-def test_time_moves_forward_and_at_most_to_the_next_report(opened: Callable[[], World]) -> None:
+def test_time_moves_forward_and_at_most_to_the_next_report(opened: Callable[[], NodePort]) -> None:
     world = opened()
     assert world.now_ns < world.next_report_ns()
     with pytest.raises(ValueError, match="past a report"):
@@ -215,7 +215,7 @@ def test_time_moves_forward_and_at_most_to_the_next_report(opened: Callable[[], 
         world.advance(world.now_ns - 1)
 
 
-def test_a_recording_ends_with_its_data(opened: Callable[[], World]) -> None:
+def test_a_recording_ends_with_its_data(opened: Callable[[], NodePort]) -> None:
     world = opened()
     assert world.last_until(FOR_EVER_NS) == world.end_ns
     assert world.last_until(1) == 1
@@ -226,7 +226,7 @@ def test_a_recording_ends_with_its_data(opened: Callable[[], World]) -> None:
     assert world.reports(wanted) == []
 
 
-def test_a_stream_that_was_not_written_is_refused(opened: Callable[[], World]) -> None:
+def test_a_stream_that_was_not_written_is_refused(opened: Callable[[], NodePort]) -> None:
     world = opened()
     node = world.catalogues[0].node
     for stream in ((node, "slice", 100), (node, "ue", 77), ("elsewhere", "ue", 1000)):
@@ -234,15 +234,17 @@ def test_a_stream_that_was_not_written_is_refused(opened: Callable[[], World]) -
             world.reports({stream: frozenset()})
 
 
-def test_nothing_can_be_changed(opened: Callable[[], World]) -> None:
+def test_nothing_can_be_changed(opened: Callable[[], NodePort]) -> None:
     world = opened()
     node = world.catalogues[0].node
     assert all(catalogue.actions == () for catalogue in world.catalogues)
-    assert np.isnan(world.apply(node, SetUeWeight(ue=[0, 1], weight=2))).all()
-    assert world.apply(node, SetUeWeight(ue=[0, 1], weight=2)).shape == (2, 1)
+    world.hand_over(node, 7, SetUeWeight(ue=[0, 1], weight=2))
+    (answer,) = world.answers()
+    assert (answer.number, answer.values.shape) == (7, (2, 1))
+    assert np.isnan(answer.values).all()
     assert world.hosts(node, "ue", np.zeros(3, np.float32)).tolist() == [0, 0, 0]
 
 
-def test_a_catalogue_is_what_the_wire_carries(opened: Callable[[], World]) -> None:
+def test_a_catalogue_is_what_the_wire_carries(opened: Callable[[], NodePort]) -> None:
     for catalogue in opened().catalogues:
         assert decode_catalogue(encode(catalogue)) == catalogue

@@ -340,7 +340,7 @@ def test_row_groups_out_of_order_are_refused_and_split_reports_are_joined(tmp_pa
 
 def test_a_part_of_too_many_rows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = recorded(tmp_path / "run", [ue_report(seq) for seq in range(3)])
-    monkeypatch.setattr("ranloop.node.recorded._MOST_ROWS", 5)
+    monkeypatch.setattr("ranloop.node.parts._MOST_ROWS", 5)
     with pytest.raises(NodeError, match=r"000000\.parquet: 6 rows in one part, at most 5 are read; split it"):
         open_replay(folder)
 

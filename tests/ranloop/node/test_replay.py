@@ -23,7 +23,7 @@ from ranloop.node import (
     open_world,
     under_profile,
 )
-from ranloop.node.replay import node_names
+from ranloop.node.phones import node_names
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
