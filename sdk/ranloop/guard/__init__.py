@@ -1,9 +1,11 @@
 """The guard: rights, ranges, invariants, conflicts and leases, enforced in the process of the node."""
 
-from ranloop.guard.audit import AuditLog, AuditRecord, verdict_counts
+from ranloop.guard.audit import AuditLog
+from ranloop.guard.audit_record import AuditRecord, AuditSink
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.guard import Change, Guard
 from ranloop.guard.limits import Limit, Limits, load_limits
+from ranloop.guard.results import verdict_counts
 from ranloop.guard.rights import ActionRight, Rights, StreamRight
 from ranloop.guard.rules import Question, Rule
 
@@ -11,6 +13,7 @@ __all__ = (
     "ActionRight",
     "AuditLog",
     "AuditRecord",
+    "AuditSink",
     "Autonomy",
     "Change",
     "Guard",

@@ -18,35 +18,35 @@ _NS_PER_S = 1_000_000_000
 
 
 class TokenBucket:
-    """A rate in RAN time that allows bursts of one second's worth, and always one."""
+    """A rate in RAN time that allows a `burst`: one second's worth if left out, and always one."""
 
     __slots__ = ("_at_ns", "_burst", "_rate_per_ns", "_tokens")
 
-    def __init__(self, rate_per_s: float) -> None:
+    def __init__(self, rate_per_s: float, burst: float | None = None) -> None:
         self._rate_per_ns = rate_per_s / _NS_PER_S
-        self._burst = max(1.0, rate_per_s)
+        self._burst = max(1.0, rate_per_s) if burst is None else burst
         self._tokens = self._burst
         self._at_ns = 0
 
-    def take(self, now_ns: int) -> bool:
-        """Spend one token if there is one."""
+    def take(self, now_ns: int, amount: float = 1.0) -> bool:
+        """Spend `amount` tokens if there are so many."""
         self._tokens = min(self._burst, self._tokens + (now_ns - self._at_ns) * self._rate_per_ns)
         self._at_ns = now_ns
-        if self._tokens < 1.0 - 1e-9:  # rounding of ten tenths must not cost the tenth token
+        if self._tokens < amount - 1e-9:  # rounding of ten tenths must not cost the tenth token
             return False
-        self._tokens -= 1.0
+        self._tokens -= amount
         return True
 
 
 class IdMemory:
     """The batch ids of one xApp, for as long as a retry of them could arrive, with what was answered."""
 
-    __slots__ = ("_answers", "_forget", "n_targets")
+    __slots__ = ("_answers", "_forget", "n_bytes")
 
     def __init__(self) -> None:
         self._answers: dict[str, Result | None] = {}  # None: accepted, waiting for its slot
-        self._forget: list[tuple[int, str, int]] = []  # heap of (when, id, targets)
-        self.n_targets = 0  # of all the batches: what their answers take
+        self._forget: list[tuple[int, str, int]] = []  # heap of (when, id, bytes)
+        self.n_bytes = 0  # that the answers take
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -57,11 +57,11 @@ class IdMemory:
     def __getitem__(self, batch_id: str) -> Result | None:
         return self._answers[batch_id]
 
-    def remember(self, batch_id: str, n_targets: int, *, until_ns: int) -> None:
-        """Keep the id of a batch that waits for its answer."""
+    def remember(self, batch_id: str, n_bytes: int, *, until_ns: int) -> None:
+        """Keep the id of a batch that waits for its answer, which will take `n_bytes`."""
         self._answers[batch_id] = None
-        self.n_targets += n_targets
-        heapq.heappush(self._forget, (until_ns, batch_id, n_targets))
+        self.n_bytes += n_bytes
+        heapq.heappush(self._forget, (until_ns, batch_id, n_bytes))
 
     def answer(self, batch_id: str, result: Result) -> None:
         """Fill in the result of an id that was waiting."""
@@ -70,9 +70,9 @@ class IdMemory:
 
     def prune(self, now_ns: int) -> None:
         while self._forget and self._forget[0][0] <= now_ns:
-            _, batch_id, n_targets = heapq.heappop(self._forget)
+            _, batch_id, n_bytes = heapq.heappop(self._forget)
             del self._answers[batch_id]
-            self.n_targets -= n_targets
+            self.n_bytes -= n_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,8 +20,9 @@ from types import MappingProxyType
 from ranloop.errors import VocabularyError
 from ranloop.guard import checks, conflicts
 from ranloop.guard.accepted import Accepted, Loss, not_here, unasked
-from ranloop.guard.audit import AuditRecord, Notes
+from ranloop.guard.audit_record import AuditRecord, AuditSink
 from ranloop.guard.autonomy import Autonomy
+from ranloop.guard.footprint import answer_bytes
 from ranloop.guard.grants import Grant, Permit, permit
 from ranloop.guard.held import DEMOTED, DISMISSED, ENDINGS, KILLED, STOPPED, Ended, HeldSettings
 from ranloop.guard.results import Verdicts, ended
@@ -34,7 +35,7 @@ from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Resul
 
 RETRY_GRACE_NS = 10_000_000_000  # an id is remembered this long after its batch could last take effect
 MAX_IDS = 16_384  # ids of one xApp that are remembered at a time,
-MAX_ANSWERED = 1 << 22  # and the targets of their batches: 14 bytes each for one parameter
+MAX_ID_BYTES = 1 << 26  # and what their answers take
 _NS_PER_MS = 1_000_000
 _NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
@@ -79,7 +80,7 @@ class Guard:
         *,
         control_delay_ns: int,
         slot_ns: int,
-        audit: Notes,
+        audit: AuditSink,
         rules: Sequence[Rule] = (),
         max_lease_ms: int | None = None,
         run: str = "",
@@ -153,8 +154,10 @@ class Guard:
             raise VocabularyError("xApp", xapp, near_matches(xapp, self.autonomy))
         return grant
 
-    def set_autonomy(self, xapp: str, autonomy: Autonomy, now_ns: int) -> list[Result]:
+    def set_autonomy(self, xapp: str, autonomy: Autonomy, now_ns: int, *, by: str = "") -> list[Result]:
         """The operator's word. Taking ACT away ends what the xApp holds at the next `due`.
+
+        `by` names the person or the order for the audit log, here and in the orders below.
 
         Returns:
             Results of its batches that were still waiting for their slot.
@@ -164,7 +167,7 @@ class Guard:
         """
         grant = self._admitted(xapp)
         grant.autonomy = autonomy
-        self._record("order", now_ns, xapp, autonomy=str(autonomy))
+        self._record("order", now_ns, xapp, autonomy=str(autonomy), by=by)
         return self._end_all(now_ns, DEMOTED, grant) if autonomy is not Autonomy.ACT else []
 
     @property
@@ -172,16 +175,16 @@ class Guard:
         """Level of every admitted xApp."""
         return {xapp: str(grant.autonomy) for xapp, grant in self._grants.items() if grant.admitted}
 
-    def kill(self, now_ns: int) -> list[Result]:
+    def kill(self, now_ns: int, *, by: str = "") -> list[Result]:
         """Refuse everything from now on, and return every setting to its default at this slot boundary or the next."""
         self.killed = True
-        self._record("order", now_ns, "", kill=True)
+        self._record("order", now_ns, "", kill=True, by=by)
         return self._end_all(now_ns, KILLED)
 
-    def revive(self, now_ns: int) -> None:
+    def revive(self, now_ns: int, *, by: str = "") -> None:
         """Take actions again; what the kill switch ended does not come back by itself."""
         self.killed = False
-        self._record("order", now_ns, "", kill=False)
+        self._record("order", now_ns, "", kill=False, by=by)
 
     def stop(self, now_ns: int) -> list[Result]:
         """The host goes down: as `kill`, under another cause. A change that is open stays so until its answer or its loss."""
@@ -212,16 +215,17 @@ class Guard:
         permit = grant.permits.get(batch.action.spec.name)
         verdicts = Verdicts(batch, None if permit is None else permit.renewed)
         effect_ns = self._slot_at_or_after(now_ns + self._control_delay_ns)
-        if len(grant.ids) >= MAX_IDS or grant.ids.n_targets + len(verdicts) > MAX_ANSWERED:
+        size = answer_bytes(batch)
+        if len(grant.ids) >= MAX_IDS or grant.ids.n_bytes + size > MAX_ID_BYTES:
             text = (
-                f"{len(grant.ids)} batches of {sender} with {grant.ids.n_targets} targets are remembered; "
+                f"{len(grant.ids)} batches of {sender} are remembered, {grant.ids.n_bytes / 2**20:.0f} MiB; "
                 "wait until some have run out"
             )
             verdicts.decide_all(Status.REFUSED, Cause.RATE, text)
             return self._answer(sender, verdicts, now_ns)
         longest_ms = 0 if permit is None else permit.longest_ms
         last_ns = min(batch.valid_until_ns, now_ns + longest_ms * _NS_PER_MS)
-        grant.ids.remember(batch.id, len(verdicts), until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
+        grant.ids.remember(batch.id, size, until_ns=max(last_ns, effect_ns) + RETRY_GRACE_NS)
         accepted = self._judge(verdicts, grant, now_ns, effect_ns)
         if accepted is None:
             return self._answer(sender, verdicts, now_ns)
@@ -426,18 +430,18 @@ class Guard:
         """One result per batch that lost settings, and per reason."""
         results = []
         for ticket, ending, part in loss.over.by_batch():
-            batch = self._held.batch(ticket)
             cause, text = loss.reason or ENDINGS[ending]
             result = ended(
-                batch,
+                self._held.origin(ticket),
                 node=self.catalogue.node,
+                action=loss.over.action,
                 targets=loss.over.targets[part],
                 applied=loss.applied[part],
                 cause=cause,
                 text=text,
                 ran_time_ns=now_ns,
             )
-            self._record("ended", now_ns, batch.xapp, batch, result)
+            self._record("ended", now_ns, result.xapp, None, result)
             results.append(result)
         return results
 
@@ -464,7 +468,14 @@ class Guard:
         node = self.catalogue.node
         self.audit.add(
             AuditRecord(
-                event=event, ran_time_ns=now_ns, node=node, xapp=xapp, batch=batch, result=result, facts=facts
+                event=event,
+                ran_time_ns=now_ns,
+                node=node,
+                xapp=xapp,
+                run=self.run,
+                batch=batch,
+                result=result,
+                facts=facts,
             )
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, unpack
+from ranloop.guard.results import Origin
 from ranloop.vocabulary import ACTIONS, Action
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause
 
@@ -52,7 +53,7 @@ class HeldSettings:
 
     def __init__(self) -> None:
         self._tables: dict[str, SettingTable] = {}  # action name -> its rows
-        self._batches: dict[int, ActionBatch] = {}  # ticket -> batch, as long as a row may name it
+        self._origins: dict[int, Origin] = {}  # ticket -> batch, as long as a row may name it
         # Column -> (which rows there were, the ids they name): the host asks for it whenever it acts.
         self._named: dict[str, tuple[list[tuple[str, int]], I32]] = {}
         self._next_ticket = 0
@@ -64,14 +65,15 @@ class HeldSettings:
             self._tables[spec.name] = SettingTable(len(spec.targets), len(spec.parameters))
         return self._tables[spec.name]
 
-    def batch(self, ticket: int) -> ActionBatch:
-        return self._batches[ticket]
+    def origin(self, ticket: int) -> Origin:
+        """The batch that settings came from."""
+        return self._origins[ticket]
 
     def claim(self, batch: ActionBatch, keys: I64, wanted: F32, *, owner: int, expires_ns: int) -> int:
         """Reserve the targets for `batch`; returns its ticket."""
         ticket = self._next_ticket
         self._next_ticket += 1
-        self._batches[ticket] = batch
+        self._origins[ticket] = Origin(batch.id, batch.xapp)
         table = self.table(type(batch.action))
         table.claim(keys, wanted, owner=owner, ticket=ticket, expires_ns=expires_ns)
         return ticket
@@ -120,13 +122,13 @@ class HeldSettings:
 
     def sweep(self, waiting: Iterable[int]) -> None:
         """Now and then, let go of batches that neither a row nor a `waiting` ticket names any more."""
-        if len(self._batches) < self._sweep_at:
+        if len(self._origins) < self._sweep_at:
             return
         named = set(waiting)
         for table in self._tables.values():
             named.update(table.rows["force"].tolist(), table.rows["claim"].tolist())
-        self._batches = {ticket: batch for ticket, batch in self._batches.items() if ticket in named}
-        self._sweep_at = 256 + 2 * len(self._batches)
+        self._origins = {ticket: origin for ticket, origin in self._origins.items() if ticket in named}
+        self._sweep_at = 256 + 2 * len(self._origins)
 
     def _ids(self, column: str) -> list[tuple[str, I32]]:
         """(action name, that id column of its rows) for each type that has such a column and some rows."""

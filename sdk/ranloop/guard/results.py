@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.guard.leases import I64, Mask, pack
+from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
 
 _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
@@ -132,16 +135,31 @@ class Verdicts:
         )
 
 
+class Origin(NamedTuple):
+    """The batch that settings came from: all that is kept of it while they are held."""
+
+    id: str
+    xapp: str
+
+
 def ended(
-    batch: ActionBatch, *, node: str, targets: I32, applied: F32, cause: Cause, text: str, ran_time_ns: int
+    origin: Origin,
+    *,
+    node: str,
+    action: type[Action],
+    targets: I32,
+    applied: F32,
+    cause: Cause,
+    text: str,
+    ran_time_ns: int,
 ) -> Result:
     """The later news on a batch that had been applied: these settings of it are over."""
     n = len(targets)
     return Result(
-        id=batch.id,
-        xapp=batch.xapp,
+        id=origin.id,
+        xapp=origin.xapp,
         node=node,
-        action=batch.action.spec.name,
+        action=action.spec.name,
         targets=targets,
         status=np.full(n, Status.ENDED, np.uint8),
         cause=np.ones(n, np.uint8),
@@ -149,3 +167,34 @@ def ended(
         applied=applied,
         ran_time_ns=ran_time_ns,
     )
+
+
+def verdict_counts(result: Result) -> dict[str, int]:
+    """How many targets met which fate: {"applied": 7, "refused/conflict": 1}."""
+    counts: dict[str, int] = {}
+    fates, n = np.unique(_fates(result), return_counts=True)
+    for fate, count in zip(fates.tolist(), n.tolist(), strict=True):
+        name = _fate_name(result, fate)
+        counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def fate_runs(result: Result, rows: I64) -> list[tuple[int, str]]:
+    """Fates of the targets in `rows` in their order: (number in a row, fate)."""
+    fates = _fates(result)[rows]
+    starts = np.flatnonzero(np.diff(fates, prepend=-1))
+    lengths = np.diff(starts, append=len(fates))
+    return [
+        (length, _fate_name(result, fate))
+        for fate, length in zip(fates[starts].tolist(), lengths.tolist(), strict=True)
+    ]
+
+
+def _fates(result: Result) -> I64:
+    """Status and cause of each target in one number."""
+    return result.status.astype(np.int64) * 256 + result.cause
+
+
+def _fate_name(result: Result, fate: int) -> str:
+    status, cause = divmod(fate, 256)
+    return Status(status).name.lower() + (f"/{result.causes[cause][0]}" if cause else "")

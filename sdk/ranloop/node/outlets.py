@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from ranloop.closing import Closing
-from ranloop.guard.audit import AuditRecord
+from ranloop.guard import AuditRecord
 from ranloop.wire.messages import Report, Result, Standing
 
 __all__ = ("Aside", "Event", "Outlet")

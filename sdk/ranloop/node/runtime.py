@@ -325,7 +325,13 @@ class NodeRuntime:
         verdicts.decide_all(Status.REFUSED, Cause.NO_TARGET, f"no node {batch.node!r} here; there is {near}")
         result = verdicts.result(xapp=sender, node=batch.node, ran_time_ns=now_ns)
         record = AuditRecord(
-            event="result", ran_time_ns=now_ns, node=batch.node, xapp=sender, batch=batch, result=result
+            event="result",
+            ran_time_ns=now_ns,
+            node=batch.node,
+            xapp=sender,
+            run=self.run,
+            batch=batch,
+            result=result,
         )
         self.add(record)
         return result
@@ -344,14 +350,14 @@ class NodeRuntime:
         if order.xapp:
             if order.autonomy not in tuple(Autonomy):
                 raise VocabularyError("autonomy", order.autonomy, tuple(Autonomy))
-            results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns)
+            results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns, by=order.id)
             if order.autonomy == Autonomy.ACT and self.shut_out.get(order.xapp) != order.id:
                 self.shut_out.pop(order.xapp, None)
             self._ordered[order.xapp] = order.id
         if order.kill is True:
-            results += guard.kill(now_ns)
+            results += guard.kill(now_ns, by=order.id)
         elif order.kill is False:
-            guard.revive(now_ns)
+            guard.revive(now_ns, by=order.id)
         log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)
         return self._count(results)
 
@@ -386,7 +392,8 @@ class NodeRuntime:
 
     def note(self, event: str, xapp: str, **facts: object) -> None:
         """Add an event of the whole host to the audit log."""
-        self.add(AuditRecord(event=event, ran_time_ns=self.port.now_ns, node="", xapp=xapp, facts=facts))
+        now_ns = self.port.now_ns
+        self.add(AuditRecord(event=event, ran_time_ns=now_ns, node="", xapp=xapp, run=self.run, facts=facts))
 
     # What goes out
 

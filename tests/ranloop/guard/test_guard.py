@@ -9,7 +9,7 @@ import pytest
 
 from ranloop.errors import VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Autonomy, Guard, Rights
-from ranloop.guard.guard import MAX_IDS
+from ranloop.guard.guard import MAX_ID_BYTES, MAX_IDS
 from ranloop.vocabulary import Action, Handover, SetCellOffset, SetSliceQuota, SetTxPower, SetUeWeight
 from ranloop.wire.messages import ActionBatch, Cause, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
@@ -394,17 +394,30 @@ def test_a_retry_gets_the_remembered_result_and_does_nothing_again(guard: Guard,
 
 def test_a_flood_of_huge_batches_fills_no_memory_and_passes(guard: Guard, batch: BatchFactory) -> None:
     huge = SetUeWeight(ue=range(1 << 16), weight=2.0)  # 64 times the targets that the manifest allows
-    flood = [refusal(judge(guard, batch(huge))) for _ in range(65)]
-    assert {text.split(";")[0] for _, text in flood[:64]} == {"65536 targets in one batch"}
-    # 64 x 2**16 = 2**22 targets are kept for retries and no more
-    assert flood[64] == (
-        Cause.RATE,
-        "64 batches of a with 4194304 targets are remembered; wait until some have run out",
-    )
+    # Of each target an id, a value, a status and a cause are kept: 10 bytes, 640 KiB in all, and 2 KiB around them.
+    room = MAX_ID_BYTES // (640 + 2 << 10)
+    flood = [refusal(judge(guard, batch(huge))) for _ in range(room + 2)]
+    assert {text.split(";")[0] for _, text in flood[:room]} == {"65536 targets in one batch"}
+    assert flood[-1] == (Cause.RATE, "102 batches of a are remembered, 64 MiB; wait until some have run out")
     assert judge(guard, batch(SetUeWeight(ue=[1], weight=2.0), xapp="b")) is None  # the other does not suffer
     later_ns = 11_001 * MS  # the batches were valid until 1 s, their ids are kept for 10 s longer
     again = batch(SetUeWeight(ue=[2], weight=2.0), valid_until_ns=12_000 * MS)
     assert judge(guard, again, later_ns) is None
+
+
+def test_texts_that_an_xapp_chooses_count_in_what_is_remembered_of_it(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    """64 stamps of 128 letters each are 12 KiB with what holds them: 64 MiB are full after some 5,000 batches."""
+    nothing = batch(SetUeWeight(ue=[], weight=[]))
+    chosen = {f"{k:03}" + "s" * 125: k for k in range(64)}
+    for k in range(8_000):
+        result = judge(guard, dataclasses.replace(nothing, id=str(k), stamps=chosen))
+        if result is None or len(result.causes) > 1:
+            break
+    said = judge(guard, batch(SetUeWeight(ue=[1], weight=2.0), id="last"))
+    assert 4_000 < len(guard._grants["a"].ids) < 6_000
+    assert said is None or refusal(said)[0] is Cause.RATE
 
 
 def test_ids_are_remembered_for_as_long_as_a_retry_could_come_and_no_longer(
@@ -425,8 +438,8 @@ def test_a_flood_of_ids_fills_no_memory_and_passes(guard: Guard, batch: BatchFac
     for _ in range(MAX_IDS):
         judge(guard, batch(nothing))
     verdict = judge(guard, batch(SetUeWeight(ue=[1], weight=2.0)))
-    says = f"{MAX_IDS} batches of a with 0 targets are remembered; wait until some have run out"
-    assert refusal(verdict) == (Cause.RATE, says)
+    cause, text = refusal(verdict)
+    assert (cause, text.split(",")[0]) == (Cause.RATE, f"{MAX_IDS} batches of a are remembered")
     assert len(guard._grants["a"].ids) == MAX_IDS
     later = batch(SetUeWeight(ue=[1], weight=2.0), valid_until_ns=12_000 * MS)
     assert judge(guard, later, 11_001 * MS) is None
@@ -547,7 +560,7 @@ def test_batches_that_nothing_is_held_of_are_let_go(guard: Guard, batch: BatchFa
         renewal = batch(SetUeWeight(ue=[4], weight=1 + k % 2), valid_until_ns=now_ns + 100 * MS)
         assert judge(guard, renewal, now_ns) is None
         carry_out(guard, now_ns + EFFECT_NS)
-    assert len(guard._held._batches) < 600
+    assert len(guard._held._origins) < 600
 
 
 def test_ran_time_does_not_go_back(guard: Guard, batch: BatchFactory) -> None:

@@ -1,0 +1,231 @@
+"""Audit records as lines of JSON, as short as the story allows.
+
+A batch is spelled out where it differs from the one before of the same xApp, action and node. A line lists the targets that
+are new or got something else, says how many are `unchanged` and `since` which batch. Where nothing differs there is no line:
+renewals are counted, and told in one line a minute, or before the next that differs.
+
+`status` is in runs: [[7, "applied"], [1, "refused/range"]] are eight targets in their order. `applied` is left out where the
+node has in force what was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ranloop.guard.audit_record import AuditRecord
+from ranloop.guard.grants import TokenBucket
+from ranloop.guard.results import fate_runs, verdict_counts
+from ranloop.wire.messages import ActionBatch, Result, Status
+
+__all__ = ("MAX_LISTED", "AuditLines")
+
+MAX_LISTED = 1024  # targets that one line spells out: what a manifest grants by default
+_TOLD_EVERY_NS = 60_000_000_000
+_BURST_BYTES = 1 << 22
+_S_PER_DAY = 86_400
+_MOST_TEXTS, _CHARACTERS = 16, 300  # causes or models of one line, and each of them
+
+_MOST_KEYS = 1024
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+
+_Key = tuple[str, str, str]
+U32 = NDArray[np.uint32]
+
+
+@dataclass(slots=True, eq=False)
+class _Spelled:
+    """What the lines about one xApp, action and node have said so far."""
+
+    targets: bytes
+    fates: U32  # [n, columns] parameters, applied, status, cause: the bits of each
+    causes: object
+    id: str  # of the batch that the next line's `since` names
+    told_ns: int  # RAN time
+    n_renewed: int = 0
+    last: AuditRecord | None = None  # the renewal counted last
+
+
+class AuditLines:
+    """Makes lines of records; they must come in the order of RAN time.
+
+    Args:
+        bytes_per_day: That the lines of one xApp take at most, per day of RAN time, after a first `_BURST_BYTES`. Where an
+            xApp would write more, columns are left out; where that is not enough, lines are, and the next tells how many.
+    """
+
+    def __init__(self, *, bytes_per_day: float) -> None:
+        self._bytes_per_s = bytes_per_day / _S_PER_DAY
+        self._spelled: dict[_Key, _Spelled] = {}
+        self._budgets: dict[str, TokenBucket] = {}
+        self._left_out: dict[str, int] = {}  # xApp -> lines since its last
+
+    def forget(self) -> None:
+        """Spell everything out again: the lines so far are in another file, or in none."""
+        for known in self._spelled.values():
+            known.targets = b""
+
+    def text(self, record: AuditRecord) -> bytes:
+        """The lines that `record` leads to; none for a renewal that is merely counted."""
+        batch, result = record.batch, record.result
+        if batch is None or result is None:
+            of = result.action if result is not None else ""
+            told = self._renewals((record.node, record.xapp, of))
+            columns = {} if result is None else _columns(result.targets, None, result, None)
+            return told + self._line(record, columns)
+        key = record.node, record.xapp, result.action
+        fates = np.hstack(
+            (
+                np.ascontiguousarray(batch.action.parameters()).view(np.uint32),
+                np.ascontiguousarray(result.applied).view(np.uint32),
+                result.status[:, None].astype(np.uint32),
+                result.cause[:, None].astype(np.uint32),
+            )
+        )
+        targets, known = result.targets.tobytes(), self._spelled.get(key)
+        if known is None or known.targets != targets or known.causes != result.causes:
+            told = self._renewals(key)
+            if len(self._spelled) >= _MOST_KEYS:  # an xApp may name nodes that do not exist
+                told += self.rest()
+                self._spelled.clear()
+            self._spelled[key] = _Spelled(targets, fates, result.causes, result.id, record.ran_time_ns)
+            return told + self._line(record, _columns(result.targets, batch, result, None))
+        changed = np.flatnonzero((known.fates != fates).any(axis=1))
+        if not len(changed):
+            known.n_renewed += 1
+            known.last = record
+            due = record.ran_time_ns - known.told_ns >= _TOLD_EVERY_NS
+            return self._renewals(key) if due else b""
+        told = self._renewals(key)
+        columns = _columns(result.targets, batch, result, changed)
+        columns |= {"unchanged": len(result) - len(changed), "since": known.id}
+        known.fates, known.id, known.told_ns = fates, result.id, record.ran_time_ns
+        return told + self._line(record, columns)
+
+    def _renewals(self, key: _Key) -> bytes:
+        """The line that tells of renewals counted so far."""
+        known = self._spelled.get(key)
+        if known is None or known.last is None:
+            return b""
+        last, n = known.last, known.n_renewed
+        known.last, known.n_renewed, known.told_ns = None, 0, last.ran_time_ns
+        assert last.result is not None  # only results are counted
+        return self._charged(
+            last.xapp,
+            last.ran_time_ns,
+            _head(last, "renewed")
+            | {
+                "action": last.result.action,
+                "since": known.id,
+                "id": last.result.id,
+                "n": n,
+                "n_targets": len(last.result),
+            },
+        )
+
+    def rest(self) -> bytes:
+        """What is counted and not told yet."""
+        return b"".join(self._renewals(key) for key in list(self._spelled))
+
+    def gap(self, n_missing: int) -> bytes:
+        """A line that tells how many records before it could not be written."""
+        return _json({"time": _iso(None), "event": "gap", "records_missing": n_missing})
+
+    def _line(self, record: AuditRecord, columns: dict[str, Any]) -> bytes:
+        line = _head(record, record.event) | {name: _plain(fact) for name, fact in record.facts.items()}
+        if record.batch is not None:
+            line |= _decision(record.batch)
+        if record.result is not None:
+            result = record.result
+            line |= {"id": result.id, "action": result.action, "n_targets": len(result)}
+            line["verdict"] = verdict_counts(result)
+            told = [(cause, text) for cause, text in result.causes if text][:_MOST_TEXTS]
+            line["causes"] = {cause: _plain(text) for cause, text in told}
+        return self._charged(record.xapp, record.ran_time_ns, line, columns)
+
+    def _charged(
+        self, xapp: str, now_ns: int, line: dict[str, Any], columns: dict[str, Any] | None = None
+    ) -> bytes:
+        """`line` with its columns, without them, or nothing, as the xApp's share allows. Orders are free."""
+        if not xapp:
+            return _json(line | (columns or {}))
+        budget = self._budgets.setdefault(xapp, TokenBucket(self._bytes_per_s, burst=_BURST_BYTES))
+        if left_out := self._left_out.get(xapp):
+            line["lines_left_out"] = left_out
+        if columns:
+            text = _json(line | columns)
+            if budget.take(now_ns, len(text)):
+                self._left_out.pop(xapp, None)
+                return text
+            line["columns"] = "left out: too many bytes a day"
+            for key, known in self._spelled.items():
+                if key[1] == xapp:
+                    known.targets = b""  # a later line must not refer to these
+        text = _json(line)
+        if not budget.take(now_ns, len(text)):
+            self._left_out[xapp] = (left_out or 0) + 1
+            return b""
+        self._left_out.pop(xapp, None)
+        return text
+
+
+def _head(record: AuditRecord, event: str) -> dict[str, Any]:
+    return {
+        "time": _iso(record.wall_ns),
+        "event": event,
+        "run": record.run,
+        "node": record.node,
+        "xapp": record.xapp,
+        "ran_time_ns": record.ran_time_ns,
+    }
+
+
+def _decision(batch: ActionBatch) -> dict[str, Any]:
+    """What the batch rests on, and how long it holds."""
+    return {
+        "report_seq": batch.report_seq,
+        "models": [_plain(model) for model in batch.models[:_MOST_TEXTS]],
+        "valid_until_ns": batch.valid_until_ns,
+        "lease_ms": batch.lease_ms,
+    }
+
+
+def _columns(
+    targets: NDArray[np.int32], batch: ActionBatch | None, result: Result, rows: NDArray[np.int64] | None
+) -> dict[str, Any]:
+    """Targets, what was asked for, what became of it; of `rows` or of all, at most `MAX_LISTED`."""
+    listed = (np.arange(len(result)) if rows is None else rows)[:MAX_LISTED]
+    columns: dict[str, Any] = {"targets": np.ascontiguousarray(targets[listed])}
+    applied = result.applied[listed]
+    if batch is not None:
+        asked = batch.action.parameters()[listed]
+        columns["parameters"] = np.ascontiguousarray(asked)
+        in_force = result.status[listed] == Status.APPLIED
+        if np.array_equal(asked[in_force], applied[in_force]):
+            applied = applied[:0]
+    if len(applied):
+        columns["applied"] = np.ascontiguousarray(applied)
+    columns["status"] = fate_runs(result, listed)
+    return columns
+
+
+def _iso(wall_ns: int | None) -> str:
+    moment = datetime.now(UTC) if wall_ns is None else datetime.fromtimestamp(wall_ns / 1e9, UTC)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _plain(value: Any) -> Any:
+    """Short, and nothing that JSON cannot carry."""
+    if isinstance(value, str):
+        return value[:_CHARACTERS].encode(errors="replace").decode()
+    return value
+
+
+def _json(line: dict[str, Any]) -> bytes:
+    """One line; a NaN is null."""
+    return orjson.dumps(line, default=str, option=_OPTIONS)
