@@ -6,11 +6,12 @@ from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.guard import Change, Guard
 from ranloop.guard.limits import Limit, Limits, load_limits
 from ranloop.guard.results import verdict_counts
-from ranloop.guard.rights import ActionRight, Rights, StreamRight
+from ranloop.guard.rights import ActionRight, ActionRights, Rights, StreamRight
 from ranloop.guard.rules import Question, Rule
 
 __all__ = (
     "ActionRight",
+    "ActionRights",
     "AuditLog",
     "AuditRecord",
     "AuditSink",

@@ -5,9 +5,17 @@ These are the `[[streams]]` and `[[actions]]` tables of a manifest; unknown keys
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    field_validator,
+    model_validator,
+)
 
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary import Level, action_type, measurement
@@ -106,21 +114,24 @@ class ActionRight(BaseModel):
         return self
 
 
+def _each_action_once(actions: tuple[ActionRight, ...]) -> tuple[ActionRight, ...]:
+    names = [right.name for right in actions]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is granted twice; merge the entries")
+    return actions
+
+
+ActionRights = Annotated[tuple[ActionRight, ...], AfterValidator(_each_action_once)]
+
+
 class Rights(BaseModel):
     """Everything one xApp may read and touch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     streams: tuple[StreamRight, ...] = ()
-    actions: tuple[ActionRight, ...] = ()
-
-    @model_validator(mode="after")
-    def _each_action_once(self) -> Self:
-        names = [right.name for right in self.actions]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} is granted twice; merge the entries")
-        return self
+    actions: ActionRights = ()
 
     def default_lease_ms(self, action: ActionRight) -> int:
         """How long a setting lives when its batch does not say: three periods of `action`, or of the quickest stream."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 
 from ranloop.errors import ManifestError
-from ranloop.guard.rights import ActionRight, Rights, StreamRight
+from ranloop.guard.rights import ActionRights, Rights, StreamRight
 from ranloop.toml import read_toml
 from ranloop.wire.messages import Encoding
 
@@ -101,7 +101,7 @@ class Manifest(BaseModel):
         default="binary", description="how it is spoken to; json is for xApps in other languages"
     )
     streams: tuple[StreamRight, ...] = ()
-    actions: tuple[ActionRight, ...] = ()
+    actions: ActionRights = ()
     models: dict[str, str] = Field(
         default_factory=dict, description="name -> folder, relative to the manifest"
     )

@@ -81,6 +81,10 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object]
         (("weight = [0.5, 4.0]", "wait = [0.5, 4.0]"), r"wait"),
         (('version = "0.1.0"', ""), r"version: Field required"),
         (('name = "x"', 'name = "X X"'), r"name: String should match pattern"),
+        (
+            ("[settings.gain]", '[[actions]]\nname = "SetUeWeight"\n[settings.gain]'),
+            r"actions: SetUeWeight is granted twice; merge the entries$",
+        ),
         (("[[streams]]", "[[streams]"), r"is not TOML"),
         (('name = "x"', "name = " + "[" * 5000), r"nested too deeply"),
         (('name = "x"', "#" * 65_537), r"larger than 65536 bytes"),
