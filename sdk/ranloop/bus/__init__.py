@@ -1,11 +1,13 @@
 """The bus: publish, subscribe, poll. `open_bus` chooses the transport by URL."""
 
+from ranloop.bus.aside import AsideBus
 from ranloop.bus.base import Bus, BusStats, Handler, Subscription, Will
 from ranloop.bus.broker import Broker, broker_kinds_available
 from ranloop.bus.lifesign import LifeSign, is_question, new_run, will_of
 from ranloop.bus.opening import open_bus, without_password
 
 __all__ = (
+    "AsideBus",
     "Broker",
     "Bus",
     "BusStats",

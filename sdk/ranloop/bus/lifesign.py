@@ -1,16 +1,19 @@
 """A participant's life sign: it shows others that we are there, and keeps two processes from having one name.
 
-It is retained on `presence/<name>` and carries in its facts `run`, another one for each start. Before a participant shows
-it for the first time, it asks on its own topic (`facts.asks`, not retained). Who lives and has the name, or one of the same
-RAN nodes, answers (`facts.answers` = the asker's run, not retained), and the asker gives up. So nothing has to be believed of
-what is retained: a life sign that a crashed process left behind, because the broker could not send its will, holds the name
-for `ANSWER_S` and no longer.
+The sign is retained on `presence/<name>` and carries in its facts `run`, another text for each start. Before a participant
+shows it for the first time, it asks on its own topic (`facts.asks`, not retained). A living owner of the name, or of one of
+the same RAN nodes, answers (`facts.answers` = the asker's run, not retained), and the asker gives up. A retained sign alone
+proves nothing, because a broker that could not send the will of a crashed process leaves it there: it holds the name for
+`ANSWER_S` and no longer.
 
-Whoever runs, stays: nothing that is heard here ends a participant that has shown itself (docs/decisions/0011). Where two
-have one name nonetheless, because one of them was away or busy while the other asked, both say so in their logs.
+A running participant stays: nothing that is heard here ends one that has shown itself (docs/decisions/0011). Two processes
+can have one name nonetheless, because one of them was away or busy while the other asked. Both say so in their logs.
 
-A broker that does not let us read `presence/+` leaves us without all this, `ANSWER_S` later. Of what is said under another
-name only a claim to one of our nodes counts, and not even that from those in `untrusted`.
+A broker that does not let us read `presence/+` leaves us without all this, `ANSWER_S` later. Under another name only a claim
+to one of our nodes counts, and not even that from the names in `untrusted`.
+
+A sender on `presence/+` can flood. Of each topic only the newest few signs wait between two polls, and beyond `PER_S` a
+second they are counted and not read.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from typing import Any, Literal
 import structlog
 
 from ranloop.bus.base import Bus, Will
+from ranloop.bus.meter import RateMeter, is_round
 from ranloop.errors import NameTakenError, WireError
+from ranloop.foreign import one_line
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, encode
 from ranloop.wire.messages import Presence
@@ -33,8 +38,11 @@ __all__ = ("LifeSign", "is_question", "new_run", "will_of")
 log = structlog.get_logger(__name__)
 
 _KEEP = 4096  # life signs that may wait between two polls
-ANSWER_S = 5.0  # whom we hear nothing of for so long is not there, or computes for long
-MAX_BYTES = 1 << 16  # of a life sign; xApps and nodes of a large host take some kB
+# Of one topic: a retained sign, a question, an answer and the sign that follows. To keep one alone would lose a question.
+_NEWEST = 4
+PER_S = 20  # of one topic; a participant says one thing at its start, and one for each question
+ANSWER_S = 5.0  # a participant that is silent for so long is not there, or computes for long
+_MOST_TEXT = 64  # characters of a foreign run, or kind
 
 
 def new_run() -> str:
@@ -85,7 +93,10 @@ class LifeSign:
         # Did not answer when asked, or complained about already: what is still heard of these runs is no news.
         self._known_runs: set[str] = set()
         self._n_ignored = 0
-        self._subscription = bus.subscribe(topics.presence("+"), self._on_presence, qos=1, keep=_KEEP)
+        self._meter = RateMeter(PER_S)
+        self._subscription = bus.subscribe(
+            topics.presence("+"), self._on_presence, qos=1, keep=_KEEP, latest=_NEWEST
+        )
 
     def claim(self) -> None:
         """Ask whether somebody lives who has the name or a node; once, before the first `show`.
@@ -111,6 +122,11 @@ class LifeSign:
         self._state = "shown"
         self._say(alive=True, retain=True)
 
+    def change(self, facts: Mapping[str, Any], untrusted: Collection[str]) -> None:
+        """Have other facts, which the next `show` tells, and other names that cannot claim a node of ours."""
+        self._facts = {**facts, "run": self.run}
+        self._untrusted = frozenset(untrusted)
+
     def withdraw(self) -> None:
         """Say good-bye, if the name is still ours, and listen no longer."""
         if self._state == "over":
@@ -126,12 +142,16 @@ class LifeSign:
     # What comes in
 
     def _on_presence(self, topic: str, payload: bytes) -> None:
+        if beyond := self._meter.beyond(topic):
+            if is_round(beyond):
+                log.warning(
+                    "life_signs_flood", by=self._name, topic=one_line(topic), per_s=PER_S, so_far=beyond
+                )
+            return
         try:
-            if len(payload) > MAX_BYTES:
-                raise WireError(f"a life sign of {len(payload)} bytes; at most {MAX_BYTES} are read")
             presence = decode_presence(payload)
             if topic != topics.presence(presence.name):
-                raise WireError(f"a life sign of {presence.name!r} came on {topic}")
+                raise WireError(f"presence of {presence.name!r} came on {topic}")
         except WireError as error:
             self._ignore(error)
             return
@@ -150,10 +170,12 @@ class LifeSign:
             self._hear_end(presence)
 
     def _ignore(self, error: WireError) -> None:
-        """Count what is no life sign; say so ever more rarely, since whoever sends it may send it again and again."""
+        """Count what is no life sign, and say so ever more rarely: its sender may send it again and again."""
         self._n_ignored += 1
-        if self._n_ignored.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …
-            log.warning("life_sign_ignored", by=self._name, so_far=self._n_ignored, reason=str(error))
+        if is_round(self._n_ignored):
+            log.warning(
+                "life_sign_ignored", by=self._name, so_far=self._n_ignored, reason=one_line(str(error))
+            )
 
     def _hear_ourselves(self, presence: Presence) -> None:
         self._heard_ourselves |= is_question(presence)
@@ -194,11 +216,8 @@ class LifeSign:
         if other.name in self._untrusted or not isinstance(theirs, list):
             return ""
         shared = [node for node in self._facts.get("nodes", ()) if node in theirs]
-        return (
-            f"{other.facts.get('kind', 'participant')} {other.name!r} with {', '.join(shared)}"
-            if shared
-            else ""
-        )
+        kind = one_line(str(other.facts.get("kind", "participant")), _MOST_TEXT)
+        return f"{kind} {other.name!r} with {', '.join(shared)}" if shared else ""
 
     def _contest(self, other: Presence, why: str) -> None:
         """Somebody else has what is ours, or says so: while we ask we give way, later we only tell the operator."""
@@ -220,4 +239,4 @@ class LifeSign:
 
 def _run(presence: Presence) -> str:
     """Of which start it is; "" of a participant that does not say."""
-    return str(presence.facts.get("run", ""))
+    return str(presence.facts.get("run", ""))[:_MOST_TEXT]

@@ -264,6 +264,36 @@ def order(
 
 
 @app.command()
+def admit(
+    folder: Annotated[Path, typer.Argument(help="xApp folder whose manifest is granted.")],
+    host: Annotated[str, typer.Option(help="Name of the host that is to hear it.")] = "host",
+    bus: BusUrl = "mqtt://localhost:1883",
+    autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "act",
+    priority: Annotated[int, typer.Option(help="The higher displaces what the lower has set.")] = 0,
+    json_output: Json = False,
+) -> None:
+    """Let a running host hear an xApp, or change what an admitted one may do."""
+    from ranloop.cli.admission import admit as admit_xapp
+
+    raise typer.Exit(
+        admit_xapp(folder, host, bus, autonomy=autonomy, priority=priority, json_output=json_output)
+    )
+
+
+@app.command()
+def dismiss(
+    xapp: Annotated[str, typer.Argument(help="Name of the xApp.")],
+    host: Annotated[str, typer.Option(help="Name of the host that is to hear it no longer.")] = "host",
+    bus: BusUrl = "mqtt://localhost:1883",
+    json_output: Json = False,
+) -> None:
+    """Let a running host hear an xApp no longer; what it holds goes back to its default."""
+    from ranloop.cli.admission import dismiss as dismiss_xapp
+
+    raise typer.Exit(dismiss_xapp(xapp, host, bus, json_output=json_output))
+
+
+@app.command()
 def broker(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
     kind: Annotated[

@@ -62,10 +62,19 @@ def run_host(
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
+        line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
         outlets = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
         host = NodeHost(
-            world, bus, name=name, xapps=xapps, audit=log, outlets=outlets, limits=bounds, run=run
+            world,
+            bus,
+            name=name,
+            xapps=xapps,
+            audit=log,
+            outlets=outlets,
+            limits=bounds,
+            run=run,
+            operator_bus=line,
         )
         told = (
             sys.stderr if json_output else sys.stdout

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -18,6 +19,7 @@ from ranloop.bus.broker import Broker
 from ranloop.cli import answer_ending
 from ranloop.cli.values import check_name, parse_autonomy
 from ranloop.errors import BusError, NameTakenError, RanloopError, WireError
+from ranloop.foreign import one_line
 from ranloop.guard import Autonomy
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
@@ -36,28 +38,29 @@ CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
 def send_order(
     node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool = False
 ) -> int:
-    """Publish one order to one node, or to every node that has a catalogue on the bus; 0 when all of them obeyed.
+    """Publish one order to one node or to all nodes; 0 when all of them obeyed.
 
-    The order is retained: a node that does not answer now obeys when it is back. Whom a node lets in stands in a life sign
-    that anybody may have forged: it keeps an xApp from being let act by a slip of the pen, and nobody from being stopped.
+    The order is retained: a node that does not answer now obeys when it is back. A kill is published before anything is
+    read, so nothing that stands on the bus can hold it up. The life sign of a host lists the admitted xApps. Anybody can
+    forge it, so it keeps an xApp from being let act by a typing error, and no xApp from being stopped.
     """
     if kill is None and not autonomy:
         raise RanloopError("nothing to order: give --kill, --revive, or --xapp with --autonomy")
     if bool(autonomy) != bool(xapp):
         raise RanloopError("--xapp and --autonomy go together")
+    check_name("node", node)
     if autonomy:
         parse_autonomy(autonomy)
         check_name("xApp", xapp)
+    place = without_password(bus_url)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
+        switch = Order(id=uuid.uuid4().hex, kill=kill)
+        answers = _Answers(bus)
+        if kill:
+            publish_orders(bus, [(node, switch)])
         readable, let_in = _nodes_on(bus, until=node, xapp=xapp)
-        known = [name for name, is_readable in readable.items() if is_readable]
-        place = without_password(bus_url)
-        if node != "all" and node not in readable:
-            near = ", ".join(near_matches(node, known) or known) or "no node at all"
-            raise RanloopError(f"{node!r} has no catalogue on {place}; there is {near}; nothing was ordered")
-        names = list(readable) if node == "all" else [node]
-        if not names:
-            raise RanloopError(f"no node has a catalogue on {place}; nothing was ordered")
+        names = list(readable) if node == topics.ALL else [node]
+        _require_known(node, readable, place, is_killed=bool(kill))
         without = [name for name in names if xapp and xapp not in let_in.get(name, {xapp})]
         refused = _refused(node, xapp, without, let_in) if len(without) == len(names) else ""
         demotes = autonomy not in ("", Autonomy.ACT)
@@ -65,16 +68,22 @@ def send_order(
             raise RanloopError(f"{refused}; nothing was ordered")
         if without and demotes:
             log.warning("ordered_all_the_same", reason=_refused(", ".join(without), xapp, without, let_in))
-        orders = _orders(names, kill=kill)
+        awaited = [] if kill is None else [(name, switch) for name in names]
+        if kill is False:
+            if node == topics.ALL:  # a node may have been killed by an order of its own, too
+                own = replace(switch, id=uuid.uuid4().hex)
+                publish_orders(bus, [(name, own) for name in names])
+                awaited += [(name, own) for name in names]
+            publish_orders(bus, [(node, switch)])
         if xapp:
-            orders += _orders([name for name in names if name not in without], xapp=xapp, autonomy=autonomy)
-        unsure = _orders(without, xapp=xapp, autonomy=autonomy) if demotes else []
-        # Nobody waits for a node that has no such xApp by its own word, unless there is no other to hear of.
-        if orders:
-            publish_orders(bus, unsure)
-        awaited = orders or unsure
-        obeyed = _obey(bus, awaited)
-        names = list(dict.fromkeys(name for name, _ in awaited))
+            limit = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy)
+            admitting = [name for name in names if name not in without]
+            publish_orders(bus, [(name, limit) for name in (names if demotes else admitting)])
+            # Nobody waits for a node that has no such xApp by its own word, unless there is no other to hear of.
+            awaited += [(name, limit) for name in admitting]
+            awaited = awaited or [(name, limit) for name in without]
+        obeyed = answers.wait_for(awaited)
+    names = list(dict.fromkeys(name for name, _ in awaited))
     silent = [name for name in names if name not in obeyed]
     if json_output:
         print(json.dumps({"obeyed": [name for name in names if name in obeyed], "silent": silent}, indent=2))
@@ -86,44 +95,73 @@ def send_order(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
             f"the order stands on {place} and holds as soon as the node is back, or until --forget"
         )
+    if kill is False and (killed := sorted(answers.killed.intersection(names))):
+        raise RanloopError(
+            f"{', '.join(killed)} stays killed: an order to all nodes stands; order all --revive, or "
+            "order all --forget and then each node --revive"
+        )
     if refused and not demotes:
         raise RanloopError(f"{refused}; only the kill switch was ordered")
     return 0
 
 
+def _require_known(node: str, readable: Mapping[str, bool], place: str, *, is_killed: bool) -> None:
+    """Refuse a node that has no catalogue, or all nodes where there is none.
+
+    Raises:
+        RanloopError: It says whether a kill was ordered all the same.
+    """
+    if node in readable or (node == topics.ALL and readable):
+        return
+    fate = (
+        "the kill order stands until --forget, and nobody confirmed it"
+        if is_killed
+        else "nothing was ordered"
+    )
+    if node == topics.ALL:
+        raise RanloopError(f"no node has a catalogue on {place}; {fate}")
+    known = [name for name, is_readable in readable.items() if is_readable]
+    near = ", ".join(near_matches(node, known) or known) or "no node at all"
+    raise RanloopError(f"{node!r} has no catalogue on {place}; there is {near}; {fate}")
+
+
 def _refused(who: str, xapp: str, without: Sequence[str], let_in: Mapping[str, set[str]]) -> str:
-    """That these nodes say that they do not let the xApp in, and whom they do."""
+    """Say that these nodes do not let the xApp in, and which xApps they do."""
     there = sorted(set().union(*(let_in[name] for name in without)))
-    near = ", ".join(near_matches(xapp, there) or there) or "no xApp at all"
+    near = one_line(", ".join(near_matches(xapp, there) or there)) or "no xApp at all"
     return f"{who} does not let {xapp!r} in; there is {near}"
 
 
-def _orders(
-    nodes: Iterable[str], *, kill: bool | None = None, xapp: str = "", autonomy: str = ""
-) -> list[tuple[str, Order]]:
-    """One order to all of these nodes; none if it would say nothing."""
-    if kill is None and not xapp:
-        return []
-    order = Order(id=uuid.uuid4().hex, kill=kill, xapp=xapp, autonomy=autonomy)
-    return [(node, order) for node in nodes]
+class _Answers:
+    """What the hosts say about orders from now on.
 
+    Attributes:
+        killed: Nodes that said last that they are killed.
+    """
 
-def _obey(bus: Bus, orders: Sequence[tuple[str, Order]]) -> set[str]:
-    """Publish orders; the nodes that confirmed all of theirs."""
-    open_orders = {(node, order.id) for node, order in orders}
+    def __init__(self, bus: Bus) -> None:
+        self.killed: set[str] = set()
+        self._bus = bus
+        self._confirmed: set[tuple[str, str]] = set()  # (node, id of an order)
+        bus.subscribe(topics.standing("+"), self._on_standing, qos=1)
 
-    def on_standing(topic: str, payload: bytes) -> None:
+    def _on_standing(self, topic: str, payload: bytes) -> None:
+        node = topics.levels(topic)[1]
         try:
-            open_orders.discard((topics.levels(topic)[1], decode_standing(payload).order))
+            standing = decode_standing(payload)
         except WireError as error:
-            log.warning("answer_ignored", topic=topic, reason=str(error))
+            log.warning("answer_ignored", topic=one_line(topic), reason=one_line(str(error)))
+            return
+        (self.killed.add if standing.killed else self.killed.discard)(node)
+        self._confirmed.add((node, standing.order))
 
-    bus.subscribe(topics.standing("+"), on_standing, qos=1)
-    publish_orders(bus, orders)
-    give_up_s = time.monotonic() + CONFIRMED_S
-    while open_orders and (left_s := give_up_s - time.monotonic()) > 0:
-        bus.poll(left_s)
-    return {node for node, _ in orders} - {node for node, _ in open_orders}
+    def wait_for(self, orders: Sequence[tuple[str, Order]]) -> set[str]:
+        """Nodes that confirm all of their orders within `CONFIRMED_S`."""
+        awaited = {(node, order.id) for node, order in orders}
+        give_up_s = time.monotonic() + CONFIRMED_S
+        while awaited - self._confirmed and (left_s := give_up_s - time.monotonic()) > 0:
+            self._bus.poll(left_s)
+        return {node for node, _ in awaited} - {node for node, _ in awaited - self._confirmed}
 
 
 def publish_orders(bus: Bus, orders: Iterable[tuple[str, Order]]) -> None:
@@ -133,23 +171,24 @@ def publish_orders(bus: Bus, orders: Iterable[tuple[str, Order]]) -> None:
 
 
 def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict[str, set[str]]]:
-    """The nodes that have a catalogue on the bus, or those up to `until`, and whether it can be read.
+    """Nodes with a catalogue on the bus, or those up to `until`, each with whether its catalogue can be read.
 
-    The topic says whose it is: a node whose catalogue somebody spoilt must not be left out of an order to all.
-    Second, where a host lives, whom it lets in at each of its nodes; given an `xapp`, we go on until `until` lets it in.
+    The topic names the node: an order to all must not leave out a node whose catalogue somebody spoilt. Second, for an
+    order about an `xapp`, the xApps that are admitted at each node of a living host; the search goes on until the node
+    `until` admits `xapp`. Without an `xapp` no life sign is read: any participant may have made its own a huge one.
     """
     nodes: dict[str, bool] = {}
     hosts: dict[str, Presence] = {}
 
     def on_catalogue(topic: str, payload: bytes) -> None:
         name = topics.levels(topic)[1]
-        if not topics.is_topic_level(name):
+        if not topics.is_topic_level(name) or name == topics.ALL:
             return  # a stranger on the bus; no node listens there
         try:
             nodes[name] = decode_catalogue(payload).node == name
         except WireError as error:
             nodes[name] = False
-            log.warning("catalogue_ignored", topic=topic, reason=str(error))
+            log.warning("catalogue_ignored", topic=topic, reason=one_line(str(error)))
 
     def on_presence(topic: str, payload: bytes) -> None:
         try:
@@ -159,10 +198,11 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
             if presence.facts.get("kind") == "node-host" and not is_question(presence):
                 hosts[topic] = presence
         except WireError as error:
-            log.warning("presence_ignored", topic=topic, reason=str(error))
+            log.warning("presence_ignored", topic=one_line(topic), reason=one_line(str(error)))
 
-    bus.subscribe(topics.presence("+"), on_presence, qos=1)
-    bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1)
+    if xapp:
+        bus.subscribe(topics.presence("+"), on_presence, qos=1, latest=True)
+    bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1, latest=True, urgent=True)
     give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
     while time.monotonic() < give_up_s:
         if until in nodes and (not xapp or xapp in _let_in(hosts.values()).get(until, ())):

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from ranloop.bus import Bus, LifeSign, is_question
-from ranloop.errors import NodeError, RanloopError, WireError
+from ranloop.bus import AsideBus, Bus, LifeSign, Subscription, is_question
+from ranloop.errors import NodeError, WireError
 from ranloop.guard import AuditLog, Limits
+from ranloop.node.operator_line import OperatorLine
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.runtime import NodeRuntime, Registration, is_noted
@@ -19,7 +20,6 @@ from ranloop.node.streams import merged
 from ranloop.node.timers import is_period
 from ranloop.wire import topics
 from ranloop.wire.codec import (
-    decode_order,
     decode_presence,
     encode,
     encode_json,
@@ -29,8 +29,6 @@ from ranloop.wire.messages import Encoding, Message, Presence, Report, Result, S
 __all__ = ("NodeHost", "encode_as")
 
 log = structlog.get_logger(__name__)
-
-OPERATOR = "operator"
 
 
 class NodeHost:
@@ -45,6 +43,8 @@ class NodeHost:
         outlets: See every event, after the bus.
         limits: The operator's own, which no manifest can widen.
         run: Of this start, as in the will of the bus. A batch of another run is refused; where it is empty, none is.
+        operator_bus: A connection for the operator's word alone, so that no flood of others delays it; closed with the
+            host. `bus` serves, if left out.
 
     Raises:
         NodeError: An xApp reads a stream that no node of this port offers.
@@ -62,6 +62,7 @@ class NodeHost:
         outlets: Sequence[Outlet] = (),
         limits: Limits | None = None,
         run: str = "",
+        operator_bus: Bus | None = None,
     ) -> None:
         self.bus, self.name = bus, name
         self.runtime = NodeRuntime(port, audit=audit, outlets=outlets, limits=limits, run=run)
@@ -69,24 +70,51 @@ class NodeHost:
         self._unsent: dict[str, int] = {}  # the same by topic
         self._n_steps = 0
         self._reconnects = bus.stats.reconnects
-        self._obeyed: dict[str, str] = {}  # node -> id of the order obeyed last
+        self._announced = False
+        self._encodings: dict[str, Encoding] = {}  # of every xApp that was ever admitted
         for xapp, registration in sorted(xapps.items()):
             self.runtime.admit(xapp, registration)
         self._wanted_in_json: Mapping[Stream, tuple[str, ...]] = {}
         self._learn_forms()
         self._sign = LifeSign(bus, name, self._facts(), run=run, untrusted=self.runtime.xapps)
         self._sign.claim()
-        # A pace says what becomes of results that an order brings, and who is told of life signs.
+        # A pace says what becomes of results that an order brings, and who is told of life signs and changes.
         self.deliver: Callable[[Sequence[Result]], None] = lambda results: None
         self.now_ns: Callable[[], int] = lambda: self.runtime.port.now_ns
-        self.on_admission: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
-        for node in self.runtime.guards:
-            # Orders are retained: the kill switch of an earlier run still holds.
-            bus.subscribe(topics.order(node), self._on_order, qos=1)
-            bus.subscribe(topics.order(node, "+"), self._on_order, qos=1)
-        for xapp in self.runtime.xapps:
-            bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
+        self._signs: dict[str, Subscription] = {}  # xApp -> where its life sign is heard
+        self.operator = OperatorLine(
+            self.runtime,
+            name,
+            deliver=lambda results: self.deliver(results),
+            now_ns=lambda: self.now_ns(),
+            on_change=self._change,
+        )
+        self.operator.publish = lambda topic, payload: bus.publish(topic, payload, qos=1, retain=True)
+        self._line = None if operator_bus is None else AsideBus(operator_bus, wake=bus.wake)
+        self.operator.listen(bus if self._line is None else self._line)
+        self._hear_signs()
+
+    def poll(self, timeout_s: float) -> int:
+        """Serve the operator, then poll the bus; how many handlers ran."""
+        n_orders = self._line.serve() if self._line else 0
+        return n_orders + self.bus.poll(0.0 if n_orders else timeout_s)
+
+    def _change(self) -> None:
+        """xApps came or went, or one may be heard again."""
+        self._learn_forms()
+        self._hear_signs()
+        self._sign.change(self._facts(), self.runtime.xapps)
+        if self._announced:
+            self._sign.show()
+        self.on_change()
+
+    def _hear_signs(self) -> None:
+        for xapp in self.runtime.xapps.keys() - self._signs.keys():
+            self._signs[xapp] = self.bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
+        for xapp in self._signs.keys() - self.runtime.xapps.keys():
+            self._signs.pop(xapp).cancel()
 
     def _facts(self) -> dict[str, object]:
         return {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}
@@ -94,6 +122,7 @@ class NodeHost:
     def _learn_forms(self) -> None:
         """Which streams are read in JSON, and which of their columns."""
         streams, xapps = self.runtime.streams, self.runtime.xapps
+        self._encodings |= {name: xapp.encoding for name, xapp in xapps.items()}
         in_json = merged(streams[name] for name, xapp in xapps.items() if xapp.encoding == "json")
         self._wanted_in_json = {stream: tuple(sorted(names)) for stream, names in in_json.items()}
 
@@ -103,11 +132,13 @@ class NodeHost:
         """Publish the life sign and, when alive, catalogues and standings; all retained."""
         if not alive:
             self._sign.withdraw()
+            if self._line:
+                self._line.close()
             return
         for catalogue in self.runtime.catalogues:
             self.bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
-        for node, order_id in self._obeyed.items():
-            self._publish_standing(node, order_id)
+        self.operator.say_what_stands()
+        self._announced = True
         self._sign.show()
 
     def stay_known(self) -> None:
@@ -132,11 +163,11 @@ class NodeHost:
                 self._publish(topic, report.only(names), "json", qos=0)
 
     def publish_results(self, results: Sequence[Result]) -> None:
-        """Send each result to its xApp, if that is admitted."""
+        """Send each result to its xApp, also to one that was dismissed."""
         for result in results:
-            xapp = self.runtime.xapps.get(result.xapp)
-            if xapp is not None:
-                self._publish(topics.result(result.xapp, result.node), result, xapp.encoding, qos=1)
+            if result.xapp in self._encodings:
+                topic = topics.result(result.xapp, result.node)
+                self._publish(topic, result, self._encodings[result.xapp], qos=1)
 
     def publish_timers(self, timers: Mapping[str, Sequence[str]], ran_time_ns: int) -> None:
         """Tell each xApp which of its timers are due, in a step message."""
@@ -156,27 +187,6 @@ class NodeHost:
                 log.warning("message_not_sent", topic=topic, reason=str(error), not_sent_so_far=so_far)
 
     # What comes in
-
-    def _on_order(self, topic: str, payload: bytes) -> None:
-        """The operator's kill switch and autonomy; the broker enforces who may publish here."""
-        _, node, *xapp = topics.levels(topic)
-        if not payload:  # withdrawn: nothing to obey, and nothing to take back
-            return
-        try:
-            order = decode_order(payload)
-            if [order.xapp] != (xapp or [""]):
-                raise WireError(f"an order about xApp {order.xapp!r} belongs on its own topic")
-            self.deliver(self.runtime.obey(node, order, self.now_ns()))
-        except RanloopError as error:
-            self.runtime.drop(OPERATOR, f"order to {node}: {error}")
-            return
-        self._obeyed[node] = order.id
-        self._publish_standing(node, order.id)
-        self.on_admission()
-
-    def _publish_standing(self, node: str, order_id: str) -> None:
-        standing = self.runtime.standing(node, order_id)
-        self.bus.publish(topics.standing(node), encode(standing), qos=1, retain=True)
 
     def _on_presence(self, topic: str, payload: bytes) -> None:
         """An xApp's life sign says which timers it has."""

@@ -55,7 +55,7 @@ class LiveHost:
         self._worst_lag_ns = 0
         self._flood = FloodMeter()
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
-        host.deliver, host.now_ns, host.on_admission = host.publish_results, self._now_ns, self._listen
+        host.deliver, host.now_ns, host.on_change = host.publish_results, self._now_ns, self._listen
         self._listen()
 
     def stop(self) -> None:
@@ -136,7 +136,7 @@ class LiveHost:
             due_ns = self._start_ns + round(self._horizon_ns / self._speed)
             if self._clock.now_ns() >= due_ns:
                 break
-            self._clock.wait(due_ns, self.host.bus.poll)
+            self._clock.wait(due_ns, self.host.poll)
             if self._push:
                 return  # what has arrived says what time it is
         else:
@@ -147,7 +147,7 @@ class LiveHost:
         self.host.publish_reports(moment.reports)
         self.host.publish_timers(moment.timers, moment.ran_time_ns)
         self.runtime.flush()
-        self.host.bus.poll(0.0)
+        self.host.poll(0.0)
         self.host.stay_known()
         behind_ns = self._clock.now_ns() - self._start_ns - round(port.now_ns / self._speed)
         if behind_ns > _NS_PER_S:
@@ -184,6 +184,7 @@ class LiveHost:
         limit = self._flood.limits[xapp]
         self.host.publish_results(self.runtime.shut(xapp, self._now_ns(), messages_per_s=limit))
         self._listen()
+        self.host.operator.say_all()
         log.error(
             "xapp_shut_out", xapp=xapp, messages_per_s=limit, back_with="order --xapp NAME --autonomy act"
         )

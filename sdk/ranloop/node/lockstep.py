@@ -204,7 +204,7 @@ class LockstepHost:
                 return False
             for poll in self._poll_others:
                 poll()
-            self.host.bus.poll(min(left_s, _TURN_S) if self._poll_others else left_s)
+            self.host.poll(min(left_s, _TURN_S) if self._poll_others else left_s)
         return True
 
     def _on_answer(self, topic: str, payload: bytes) -> None:

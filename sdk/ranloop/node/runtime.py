@@ -115,7 +115,7 @@ class NodeRuntime:
         self.audit = AuditLog() if audit is None else audit
         self.xapps: dict[str, Registration] = {}
         self.tally = Tally()
-        self.outlets: Sequence[Outlet] = (self.tally, self.audit, *outlets)
+        self.outlets: Sequence[Outlet] = (self.audit, *outlets)
         self.n_dropped = 0  # messages that were not ours, not for us or not valid
         self._dropped: dict[str, int] = {}  # the same by sender
         self.n_outside = 0  # values outside their catalogue range, which became no value
@@ -134,9 +134,9 @@ class NodeRuntime:
         self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
 
     def _guard(self, catalogue: Catalogue, limits: Limits | None) -> Guard:
-        if not topics.is_topic_level(catalogue.node):
+        if not topics.is_topic_level(catalogue.node) or catalogue.node == topics.ALL:
             raise NodeError(
-                f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64"
+                f"{catalogue.node!r} cannot be a node's name: use a-z, 0-9, '_' and '-', at most 64, and not {topics.ALL!r}"
             )
         return Guard(
             catalogue,
@@ -154,14 +154,14 @@ class NodeRuntime:
     def flush(self) -> None:
         """Show the outlets what has happened since the last call."""
         events, self._events = self._events, []
-        emit(self.outlets, events)
+        emit((self.tally, *self.outlets), events)
 
     # Admission
 
-    def admit(self, name: str, registration: Registration) -> list[Result]:
+    def admit(self, name: str, registration: Registration, *, by: str = "") -> list[Result]:
         """Let an xApp in, or change what an admitted one may do.
 
-        What it holds by its former rights stays until its lease ends; where it may not act any more, it ends now.
+        `by` names the operator's word in the audit log. What it holds by its former rights stays until its lease ends; where it may not act any more, it ends now.
 
         Returns:
             Results of its batches that were still waiting for their slot and are refused now.
@@ -179,6 +179,8 @@ class NodeRuntime:
         self.xapps[name] = registration
         self.streams[name] = streams
         self._rewire()
+        facts = {"autonomy": str(autonomy), "priority": registration.priority, "by": by}
+        self.note("admitted", name, **facts, rights=rights.model_dump(mode="json", exclude_defaults=True))
         return self._count(results)
 
     def dismiss(self, name: str) -> list[Result]:
@@ -336,8 +338,11 @@ class NodeRuntime:
         self.add(record)
         return result
 
-    def obey(self, node: str, order: Order, now_ns: int) -> list[Result]:
+    def obey(self, node: str, order: Order, now_ns: int, *, kill: bool | None) -> list[Result]:
         """Obey an operator's order to one node: the kill switch, or the autonomy of one xApp.
+
+        Args:
+            kill: Whether the node is killed now, of all that stands there; None where the order is not about that.
 
         Returns:
             Results of what waited for its slot and is refused now.
@@ -354,12 +359,18 @@ class NodeRuntime:
             if order.autonomy == Autonomy.ACT and self.shut_out.get(order.xapp) != order.id:
                 self.shut_out.pop(order.xapp, None)
             self._ordered[order.xapp] = order.id
-        if order.kill is True:
+        if kill:
             results += guard.kill(now_ns, by=order.id)
-        elif order.kill is False:
+        elif kill is False:
             guard.revive(now_ns, by=order.id)
         log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)
         return self._count(results)
+
+    def remember_shut_out(self, shut_out: Mapping[str, str]) -> None:
+        """xApps that were shut out before this host was started again, as its standing says."""
+        for xapp, order_id in shut_out.items():
+            if xapp in self.xapps and self._ordered.get(xapp, order_id) == order_id:
+                self.shut_out.setdefault(xapp, order_id)
 
     def shut(self, xapp: str, now_ns: int, **facts: object) -> list[Result]:
         """Let an xApp that floods only observe, until the operator lets it act again; `facts` go into the audit log."""
@@ -370,10 +381,18 @@ class NodeRuntime:
             [r for guard in guards for r in guard.set_autonomy(xapp, Autonomy.OBSERVE, now_ns)]
         )
 
-    def standing(self, node: str, order_id: str) -> Standing:
-        """Which orders the guard of `node` obeys, the last one being `order_id`."""
+    def standing(self, node: str, order_id: str, orders: Mapping[str, Order], refused: str) -> Standing:
+        """What stands at `node`: the `orders` by place, of which `order_id` came last."""
         guard = self.guards[node]
-        standing = Standing(node=node, order=order_id, killed=guard.killed, autonomy=guard.autonomy)
+        standing = Standing(
+            node=node,
+            order=order_id,
+            killed=guard.killed,
+            autonomy=guard.autonomy,
+            orders=orders,
+            shut_out=dict(self.shut_out),
+            refused=refused,
+        )
         self._events.append(standing)
         return standing
 

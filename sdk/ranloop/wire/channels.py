@@ -13,7 +13,16 @@ from ranloop.wire import topics
 
 Role = Literal["host", "xapp", "operator"]
 MessageName = Literal[
-    "report", "action_batch", "result", "catalogue", "presence", "order", "standing", "step", "answer"
+    "report",
+    "action_batch",
+    "result",
+    "catalogue",
+    "presence",
+    "order",
+    "standing",
+    "admission",
+    "step",
+    "answer",
 ]
 Form = Literal["binary", "json"]
 
@@ -151,6 +160,17 @@ CHANNELS: tuple[Channel, ...] = (
         purpose="Lockstep: all that the xApp wants after one step; one answer to each.",
     ),
     Channel(
+        name="kill_all",
+        topic=topics.order_all,
+        parameters=(),
+        message="order",
+        forms=("json",),
+        writers=("operator",),
+        readers=("host", "operator"),
+        retained=True,
+        purpose="An operator's order to all nodes; a node is killed while this one or its own says so.",
+    ),
+    Channel(
         name="kill_switch",
         topic=topics.order,
         parameters=("node",),
@@ -173,14 +193,25 @@ CHANNELS: tuple[Channel, ...] = (
         purpose="An operator's order about one xApp: how far it may go.",
     ),
     Channel(
+        name="admission",
+        topic=topics.admission,
+        parameters=("host", "xapp"),
+        message="admission",
+        forms=("json",),
+        writers=("operator",),
+        readers=("host", "operator"),
+        retained=True,
+        purpose="An operator's word to one host: an xApp comes, its rights change, or it goes.",
+    ),
+    Channel(
         name="standing",
         topic=topics.standing,
         parameters=("node",),
         message="standing",
         forms=("json",),
         writers=("host",),
-        readers=("operator",),
+        readers=("host", "operator"),
         retained=True,
-        purpose="Which orders a node's guard obeys.",
+        purpose="Which orders stand at a node; its host reads them back when it starts.",
     ),
 )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, cast
 
 from ranloop.errors import WireError
+from ranloop.foreign import some_lines
 from ranloop.wire import headers
 from ranloop.wire.actions import decode_action_batch, decode_result, encode_action_batch, encode_result
 from ranloop.wire.checking import parse
@@ -18,6 +20,7 @@ from ranloop.wire.frame import first_line, json_line, most_header_bytes, split_p
 from ranloop.wire.messages import (
     WIRE_VERSION,
     ActionBatch,
+    Admission,
     Answer,
     Catalogue,
     Message,
@@ -33,6 +36,7 @@ from ranloop.wire.reports import decode_report, encode_report
 
 __all__ = (
     "decode_action_batch",
+    "decode_admission",
     "decode_answer",
     "decode_catalogue",
     "decode_order",
@@ -149,8 +153,7 @@ def _check_plain(value: object, error: type[Exception], depth: int = 0) -> None:
 
 
 def encode_order(order: Order) -> bytes:
-    header = {"id": order.id, "kill": order.kill, "xapp": order.xapp, "autonomy": order.autonomy}
-    return json_line({"v": WIRE_VERSION, **header})
+    return json_line({"v": WIRE_VERSION, **asdict(order)})
 
 
 def decode_order(payload: bytes) -> Order:
@@ -159,7 +162,10 @@ def decode_order(payload: bytes) -> Order:
     Raises:
         WireError: Not an order of wire version 1 within bounds.
     """
-    header = cast(headers.OrderHeader, parse(headers.ORDER, _header_only(payload, "order"), "order"))
+    return _order(parse(headers.ORDER, _header_only(payload, "order"), "order"))
+
+
+def _order(header: headers.StandingOrder) -> Order:
     return Order(id=header["id"], kill=header["kill"], xapp=header["xapp"], autonomy=header["autonomy"])
 
 
@@ -169,12 +175,15 @@ def encode_standing(standing: Standing) -> bytes:
         "order": standing.order,
         "killed": standing.killed,
         "autonomy": dict(standing.autonomy),
+        "orders": {place: asdict(order) for place, order in standing.orders.items()},
+        "shut_out": dict(standing.shut_out),
+        "refused": standing.refused,
     }
     return json_line({"v": WIRE_VERSION, **header})
 
 
 def decode_standing(payload: bytes) -> Standing:
-    """The orders that a guard says it obeys.
+    """The orders that stand at a node, as its host says.
 
     Raises:
         WireError: Not such a message of wire version 1 within bounds.
@@ -186,6 +195,35 @@ def decode_standing(payload: bytes) -> Standing:
         order=header["order"],
         killed=header["killed"],
         autonomy=MappingProxyType(header["autonomy"]),
+        orders=MappingProxyType({place: _order(order) for place, order in header.get("orders", {}).items()}),
+        shut_out=MappingProxyType(header.get("shut_out", {})),
+        refused=header.get("refused", ""),
+    )
+
+
+def encode_admission(admission: Admission) -> bytes:
+    _check_plain(admission.rights, ValueError)
+    return json_line({"v": WIRE_VERSION, **asdict(admission)})
+
+
+def decode_admission(payload: bytes) -> Admission:
+    """An operator's word about one xApp at one host. What its rights mean is checked where they are used.
+
+    Raises:
+        WireError: Not such a message of wire version 1 within bounds.
+    """
+    line = _header_only(payload, "admission")
+    header = cast(headers.AdmissionHeader, parse(headers.ADMISSION, line, "admission"))
+    rights = header.get("rights", {})
+    _check_plain(rights, WireError)
+    return Admission(
+        id=header["id"],
+        xapp=header["xapp"],
+        admitted=header["admitted"],
+        rights=MappingProxyType(rights),
+        autonomy=header.get("autonomy", "act"),
+        priority=header.get("priority", 0),
+        encoding=header.get("encoding", "binary"),
     )
 
 
@@ -256,7 +294,7 @@ def decode_answer(payload: bytes) -> Answer:
         xapp=header["xapp"],
         step=header["step"],
         batches=tuple(map(decode_action_batch, parts)),
-        error=header["error"],
+        error=some_lines(header["error"], headers.MAX_TEXT),  # it ends on a terminal
     )
 
 
@@ -269,5 +307,6 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Report: encode_report,
     Result: encode_result,
     Standing: encode_standing,
+    Admission: encode_admission,
     Step: encode_step,
 }

@@ -21,7 +21,13 @@ from ranloop.wire.messages import F32, I32, MAX_ID
 MAX_PAYLOAD_BYTES = 1 << 24
 MAX_HEADER_BYTES = 1 << 20  # of a report with a label for each of many UEs
 # Messages that need far less, so that nobody has to look through a megabyte of padding or of unknown keys.
-_HEADER_BYTES = {"action batch": 1 << 15, "presence": 1 << 16, "order": 1 << 12, "standing": 1 << 15}
+_HEADER_BYTES = {
+    "action batch": 1 << 15,
+    "presence": 1 << 16,
+    "order": 1 << 12,
+    "standing": 1 << 17,
+    "admission": 1 << 16,
+}
 MAX_ROWS = 1 << 16
 ALIGN = 8
 

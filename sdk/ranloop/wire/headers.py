@@ -24,10 +24,12 @@ _HEADER = ConfigDict(strict=True, allow_inf_nan=False)
 # No Literal, which takes `true` for 1; a foreign version is an error of the key "v".
 Version = Annotated[int, Field(ge=WIRE_VERSION, le=WIRE_VERSION, json_schema_extra={"const": WIRE_VERSION})]
 Topic = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]  # may stand between two slashes of a topic
+Place = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}(/[a-z0-9_-]{1,64})?$")]  # what an order is about
 Name = Annotated[
     str, Field(pattern=r"^[!-~]{1,128}$")
 ]  # a measurement, action, column or id: printable, no blanks
 Label = Annotated[str, Field(max_length=256)]
+OrderId = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
 Run = Annotated[str, Field(pattern=r"^[!-~]{0,64}$")]  # of a host; "" where nobody asks
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -127,8 +129,7 @@ class PresenceHeader(TypedDict):
 
 
 @with_config(_HEADER)
-class OrderHeader(TypedDict):
-    v: Version
+class StandingOrder(TypedDict):
     id: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
     kill: bool | None
     xapp: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
@@ -136,12 +137,36 @@ class OrderHeader(TypedDict):
 
 
 @with_config(_HEADER)
+class OrderHeader(StandingOrder):
+    v: Version
+
+
+@with_config(_HEADER)
 class StandingHeader(TypedDict):
+    """`orders`: `all`, the node's name or `node/xapp` -> the order that stands there."""
+
     v: Version
     node: Topic
-    order: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
+    order: OrderId
     killed: bool
     autonomy: Annotated[dict[Topic, Literal["observe", "recommend", "act"]], Field(max_length=256)]
+    orders: NotRequired[Annotated[dict[Place, StandingOrder], Field(max_length=258)]]
+    shut_out: NotRequired[Annotated[dict[Topic, OrderId], Field(max_length=256)]]
+    refused: NotRequired[Annotated[str, Field(max_length=1024)]]
+
+
+@with_config(_HEADER)
+class AdmissionHeader(TypedDict):
+    """`rights`: `streams` and `actions` as in a manifest; not needed where `admitted` is false."""
+
+    v: Version
+    id: OrderId
+    xapp: Topic
+    admitted: bool
+    rights: NotRequired[dict[str, Any]]
+    autonomy: NotRequired[Literal["observe", "recommend", "act"]]
+    priority: NotRequired[Annotated[int, Field(ge=-1_000_000, le=1_000_000)]]
+    encoding: NotRequired[Literal["binary", "json"]]
 
 
 @with_config(_HEADER)
@@ -176,5 +201,6 @@ CATALOGUE = validator(CatalogueHeader)
 PRESENCE = validator(PresenceHeader)
 ORDER = validator(OrderHeader)
 STANDING = validator(StandingHeader)
+ADMISSION = validator(AdmissionHeader)
 STEP = validator(StepHeader)
 ANSWER = validator(AnswerHeader)

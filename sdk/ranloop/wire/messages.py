@@ -310,12 +310,52 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Which orders a node's guard obeys, published whenever it has obeyed one."""
+    """Which orders stand at a node, published whenever its host has heard one.
+
+    It is the host's memory of the operator's word, where the broker has lost what it retained.
+
+    Attributes:
+        node: Name of the RAN node.
+        order: Id of the order obeyed last.
+        killed: Whether the guard refuses every action.
+        autonomy: Of every registered xApp.
+        orders: What an order is about (`topics.place`: `all`, the node, or `node/xapp`) -> the order that stands there.
+        shut_out: xApp that flooded -> id of the order that let it act until then; another one lets it back.
+        refused: Why what `order` names was not done; "" if it was.
+    """
 
     node: str
-    order: str  # id of the order obeyed last
+    order: str
     killed: bool
-    autonomy: Mapping[str, str]  # of every registered xApp
+    autonomy: Mapping[str, str]
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    shut_out: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
 
 
-Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order | Standing
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """An operator's word to one host about one xApp: it comes, its rights change, or it goes.
+
+    Retained: a host that is started again admits it again. The host confirms it by its `id` in `Standing`.
+
+    Attributes:
+        id: Of this word.
+        xapp: Name of the xApp.
+        admitted: False sends it away, and the rest means nothing.
+        rights: `streams` and `actions` as in its manifest.
+        autonomy: observe, recommend or act.
+        priority: A higher one displaces the settings of a lower one.
+        encoding: The form in which the host speaks to it.
+    """
+
+    id: str
+    xapp: str
+    admitted: bool = True
+    rights: Mapping[str, Any] = field(default_factory=dict)
+    autonomy: str = "act"
+    priority: int = 0
+    encoding: Encoding = "binary"
+
+
+Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order | Standing | Admission

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic_core import SchemaValidator, from_json, to_json
 
 from ranloop.errors import VocabularyError, WireError
+from ranloop.foreign import some_lines
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, action_type
 from ranloop.wire import forms
 from ranloop.wire.checking import parse, too_many_brackets
@@ -238,7 +239,7 @@ def decode_plain_answer(payload: bytes) -> Answer:
         xapp=form["xapp"],
         step=form["step"],
         batches=tuple(map(_action_batch, form["batches"])),
-        error=form.get("error", ""),
+        error=some_lines(form.get("error", ""), MAX_TEXT),
     )
 
 

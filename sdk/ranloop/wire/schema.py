@@ -32,6 +32,7 @@ MESSAGES: dict[str, type] = {
     "presence": headers.PresenceHeader,
     "order": headers.OrderHeader,
     "standing": headers.StandingHeader,
+    "admission": headers.AdmissionHeader,
     "step": forms.StepForm,
     "answer": forms.AnswerForm,
 }

@@ -65,13 +65,31 @@ def presence(name: str) -> str:
     return _join("presence", name)
 
 
+ALL = "all"  # in the place of a node's name in an order; no node may be called so
+
+
 def order(node: str, xapp: str = "") -> str:
-    """The kill switch of a node, or the autonomy of one xApp there; retained, writable by the operator alone."""
+    """The kill switch of a node or of `ALL`, or the autonomy of one xApp there; retained, writable by the operator alone."""
     return _join("order", node, xapp) if xapp else _join("order", node)
 
 
+def order_all() -> str:
+    """The kill switch of all nodes: an operator need not know their names."""
+    return order(ALL)
+
+
+def place(topic: str) -> str:
+    """What an order's topic is about: `all`, a node, or `node/xapp`."""
+    return topic.removeprefix(f"{ROOT}/order/")
+
+
+def admission(host: str, xapp: str) -> str:
+    """Whether an xApp is admitted at a host, and with which rights; retained, writable by the operator alone."""
+    return _join("admission", host, xapp)
+
+
 def standing(node: str) -> str:
-    """Which orders a node's guard obeys; retained."""
+    """Which orders stand at a node; retained."""
     return _join("standing", node)
 
 

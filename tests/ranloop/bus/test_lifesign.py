@@ -11,11 +11,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from ranloop.bus import LifeSign, lifesign, will_of
-from ranloop.bus.lifesign import MAX_BYTES
+from ranloop.bus.lifesign import PER_S
 from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.errors import NameTakenError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, encode
+from ranloop.wire.frame import most_header_bytes
 from ranloop.wire.messages import Presence
 
 _fresh = itertools.count()
@@ -218,14 +219,50 @@ def test_our_run_in_another_ones_mouth_makes_us_say_nothing(room: Room) -> None:
 
 def test_what_is_no_life_sign_is_said_ever_more_rarely(room: Room) -> None:
     sign, bus = room.live("host", "1")
-    huge = encode(Presence(name="vandal", alive=True, facts={"x": ["y" * 200] * (MAX_BYTES // 200)}))
+    most = most_header_bytes("presence")
+    huge = encode(Presence(name="vandal-1", alive=True, facts={"x": ["y" * 200] * (most // 200)}))
     with capture_logs() as logs:
-        for n in range(100):
-            room.broker.publish(topics.presence("vandal"), huge if n % 2 else b"{}", retain=False)
+        for n in range(100):  # each from another topic, so that none floods
+            room.broker.publish(topics.presence(f"vandal-{n}"), huge if n == 1 else b"{}", retain=False)
             bus.poll()
     assert not sign.others
     counts = [entry["so_far"] for entry in logs if entry["event"] == "life_sign_ignored"]
     assert counts == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_one_that_floods_is_named_ever_more_rarely_and_the_others_are_heard(room: Room) -> None:
+    """And of what waits between two polls it has a few places, however much it sends."""
+    sign, bus = room.live("host", "1")
+    room.awake.remove(bus)
+    room.live("before", "2")
+    flood = encode(Presence(name="vandal", alive=True, facts={"run": "3"}))
+    with capture_logs() as logs:
+        for _ in range(5000):
+            room.broker.publish(topics.presence("vandal"), flood, retain=False)
+        room.live("after", "4")
+        assert bus.poll() <= 12  # of three senders
+        for _ in range(PER_S + 100):
+            room.broker.publish(topics.presence("vandal"), flood, retain=False)
+            bus.poll()
+    assert {"before", "after", "vandal"} == set(sign.others)
+    floods = [entry for entry in logs if entry["event"] == "life_signs_flood" and entry["by"] == "host"]
+    named = [(entry["topic"], entry["so_far"]) for entry in floods]
+    assert [n for _, n in named[:4]] == [1, 2, 4, 8]
+    assert {topic for topic, _ in named} == {"ranloop/1/presence/vandal"}
+    assert len(named) <= 7
+
+
+def test_a_claim_reaches_the_operator_without_control_characters_and_cut(room: Room) -> None:
+    room.live("first", "1", "site0")
+    evil = {"kind": "\x1b[2J" + "k" * 1000, "nodes": ["site0"], "run": "r" * 5000}
+    _, bus = room.live("host", "2", "site1")
+    with capture_logs() as logs:
+        said = Presence(name="vandal", alive=True, facts=evil | {"nodes": ["site1"]})
+        room.broker.publish(topics.presence("vandal"), encode(said), retain=False)
+        bus.poll()
+    (reason,) = [str(entry["reason"]) for entry in logs if entry["event"] == "name_taken_twice"]
+    assert reason.isprintable()
+    assert len(reason) < 300
 
 
 def test_an_xapp_cannot_claim_a_node_of_the_host_that_it_is_registered_at(room: Room) -> None:

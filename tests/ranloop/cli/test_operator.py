@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_order, encode
+from ranloop.wire.codec import decode_order, decode_standing, encode
 from ranloop.wire.messages import Order, Presence, Standing
 from tests.command import Command
 from tests.ranloop.node.scripted import rights
@@ -57,7 +58,7 @@ def test_an_order_to_all_reaches_a_node_whose_catalogue_somebody_spoilt(
         bus.poll(0.1)
         ordered = ranloop("order", "all", "--kill", "--bus", broker.url)
         bus.poll(5.0)
-    assert [(topic, order.kill) for topic, order in orders] == [(topics.order("site0"), True)]
+    assert [(topic, order.kill) for topic, order in orders] == [(topics.order_all(), True)]
     assert (ordered.code, "catalogue_ignored" in ordered.err) == (2, True)
     assert ordered.out == "site0 does not answer\n"
     assert "site0 did not confirm within" in ordered.err
@@ -103,7 +104,7 @@ def obedient(url: str) -> Iterator[list[str]]:
             standing = Standing(node=node, order=decode_order(payload).id, killed=False, autonomy={})
             bus.publish(topics.standing(node), encode(standing), qos=1)
 
-        for pattern in (topics.order(node), topics.order(node, "+")):
+        for pattern in (topics.order_all(), topics.order(node), topics.order(node, "+")):
             bus.subscribe(pattern, on_order, qos=1)
         bus.publish(topics.catalogue(node), encode(catalogue), qos=1, retain=True)
         bus.poll(0.1)
@@ -121,15 +122,142 @@ def obedient(url: str) -> Iterator[list[str]]:
             thread.join()
 
 
-def orders_on(url: str) -> set[str]:
-    """Topics where an order stands."""
-    standing: set[str] = set()
+def test_a_kill_is_given_before_anything_is_read_and_stands_where_nobody_answers(
+    ranloop: Command, broker: Broker
+) -> None:
+    everywhere = ranloop("order", "all", "--kill", "--bus", broker.url)
+    somewhere = ranloop("order", "site7", "--kill", "--bus", broker.url)
+    assert (everywhere.code, somewhere.code) == (2, 2)
+    assert everywhere.complaint == (
+        f"no node has a catalogue on {broker.url}; the kill order stands until --forget, and nobody confirmed it"
+    )
+    assert somewhere.complaint.endswith(
+        "there is no node at all; the kill order stands until --forget, and nobody confirmed it"
+    )
+    assert orders_on(broker.url) == {topics.order_all(), topics.order("site7")}
+    with living_host(broker.url) as live:  # comes later, and obeys
+        again = ranloop("order", "all", "--kill", "--bus", broker.url)
+        assert again.code == 0
+        assert all(guard.killed for guard in live.host.runtime.guards.values())
+
+
+def test_neither_huge_life_signs_nor_a_flood_of_them_hold_a_kill_up(ranloop: Command, broker: Broker) -> None:
+    huge = b'{"v":1,"x":"' + b"x" * 8_000_000 + b'"}'
+    over = threading.Event()
+    with living_host(broker.url) as live, closing(open_bus(broker.url, name="vandal")) as vandal:
+        for n in range(5):
+            vandal.publish(topics.presence(f"vandal-{n}"), huge, qos=1, retain=True)
+
+        def flood() -> None:
+            while not over.is_set():
+                vandal.publish(topics.presence("vandal"), b"{}")
+                vandal.poll()
+
+        thread = threading.Thread(target=flood, name="vandal")
+        thread.start()
+        try:
+            began_s = time.monotonic()
+            killed = ranloop("order", "all", "--kill", "--bus", broker.url)
+            took_s = time.monotonic() - began_s
+        finally:
+            over.set()
+            thread.join()
+        assert all(guard.killed for guard in live.host.runtime.guards.values())
+    assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n"), killed.err
+    assert took_s < 5.0
+
+
+def test_a_node_stays_killed_while_an_order_to_all_says_so(ranloop: Command, broker: Broker) -> None:
+    bus = ("--bus", broker.url)
+    with living_host(broker.url) as live:
+        guards = live.host.runtime.guards
+        ranloop("order", "toy-2", "--kill", *bus)
+        ranloop("order", "all", "--kill", *bus)
+        one = ranloop("order", "toy-1", "--revive", *bus)
+        assert (one.code, one.out) == (2, "toy-1 obeys\n")
+        assert one.complaint.startswith(
+            "toy-1 stays killed: an order to all nodes stands; order all --revive"
+        )
+        assert guards["toy-1"].killed
+        assert ranloop("order", "all", "--revive", *bus).code == 0
+        assert [guard.killed for guard in guards.values()] == [False, False]
+
+
+def test_a_kill_order_outlives_a_broker_that_forgets_and_a_restart_of_the_host(
+    ranloop: Command, broker: Broker
+) -> None:
+    bus = ("--bus", broker.url)
+    with ExitStack() as stack:
+        with living_host(broker.url):
+            assert ranloop("order", "all", "--kill", *bus).code == 0
+            assert ranloop("order", "toy-1", "--xapp", "weigher", "--autonomy", "observe", *bus).code == 0
+            broker.kill()
+            stack.enter_context(running_broker("mosquitto", broker.port))
+            standings = {topics.standing(node) for node in ("toy-1", "toy-2")}
+            wait_until(lambda: set(retained(broker.url, topics.standing("+"))) == standings)
+            assert not orders_on(broker.url)
+        with living_host(broker.url) as again:
+            guards = again.host.runtime.guards
+            wait_until(lambda: guards["toy-1"].killed and guards["toy-2"].killed)
+            wait_until(lambda: guards["toy-1"].autonomy == {"weigher": "observe"})
+            assert guards["toy-2"].autonomy == {"weigher": "act"}
+            assert ranloop("order", "all", "--revive", *bus).code == 0
+        with living_host(broker.url) as at_last:
+            assert ranloop("order", "all", "--xapp", "weigher", "--autonomy", "act", *bus).code == 0
+            assert not any(guard.killed for guard in at_last.host.runtime.guards.values())
+
+
+def test_what_was_forgotten_is_not_remembered_by_the_host(ranloop: Command, broker: Broker) -> None:
+    bus = ("--bus", broker.url)
+    with living_host(broker.url) as live:
+        assert ranloop("order", "all", "--kill", *bus).code == 0
+        assert ranloop("order", "all", "--forget", *bus).code == 0
+        wait_until(lambda: not still_standing(broker.url, "toy-1"))
+        assert live.host.runtime.guards["toy-1"].killed  # a node that runs goes on as it was told
+    with living_host(broker.url) as again:
+        assert ranloop("order", "all", "--xapp", "weigher", "--autonomy", "act", *bus).code == 0
+        assert not again.host.runtime.guards["toy-1"].killed
+
+
+def test_a_host_that_is_away_still_remembers_what_is_forgotten_and_the_operator_is_told(
+    ranloop: Command, broker: Broker
+) -> None:
+    with living_host(broker.url):
+        assert ranloop("order", "all", "--kill", "--bus", broker.url).code == 0
+        here = ranloop("order", "all", "--forget", "--bus", broker.url)
+        assert ranloop("order", "all", "--kill", "--bus", broker.url).code == 0
+    away = ranloop("order", "all", "--forget", "--bus", broker.url)
+    assert (here.code, here.out, here.err) == (0, "forgotten for all\n", "")
+    assert (away.code, away.out) == (0, "forgotten for all\n")
+    assert "hosts_remember" in away.err
+    assert "toy-1" in away.err
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + 20.0
+    while not true():
+        assert time.monotonic() < give_up_s, "what the test waits for did not happen within 20 s"
+
+
+def retained(url: str, *filters: str) -> dict[str, bytes]:
+    """Topic -> what the broker keeps there."""
+    kept: dict[str, bytes] = {}
     with closing(open_bus(url, name="witness")) as bus:
-        for pattern in (topics.order("+"), topics.order("+", "+")):
-            bus.subscribe(pattern, lambda topic, _: standing.add(topic), qos=1)
+        for pattern in filters:
+            bus.subscribe(pattern, lambda topic, payload: kept.update({topic: payload}), qos=1)
         while bus.poll(0.3):
             pass
-    return standing
+    return kept
+
+
+def still_standing(url: str, node: str) -> Mapping[str, Order]:
+    """The orders that a host says it remembers."""
+    return decode_standing(retained(url, topics.standing(node))[topics.standing(node)]).orders
+
+
+def orders_on(url: str) -> set[str]:
+    """Topics where an order stands."""
+    return set(retained(url, topics.order("+"), topics.order("+", "+")))
 
 
 @pytest.mark.parametrize("node", ["toy-1", "all"])
@@ -163,7 +291,7 @@ def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywher
     assert (weighed.code, weighed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
     assert without == {topics.order("toy-1", "weigher"), topics.order("toy-2", "weigher")}
     assert (killed.code, killed.out) == (2, "site0 does not answer\ntoy-1 obeys\ntoy-2 obeys\n")
-    assert orders_on(broker.url) == without | {topics.order(node) for node in ("site0", "toy-1", "toy-2")}
+    assert orders_on(broker.url) == without | {topics.order_all()}
 
 
 @pytest.mark.parametrize(
@@ -259,7 +387,7 @@ def test_a_node_that_runs_goes_on_as_it_was_told_when_the_order_is_withdrawn(
         told = ranloop("order", "all", "--forget", "--bus", broker.url, "--json")
         left = orders_on(broker.url)
         ranloop("order", "toy-1", "--revive", "--bus", broker.url)  # after it: the host has heard of both
-    assert json.loads(told.out) == {"forgotten": ["toy-1", "toy-2"]}
+    assert json.loads(told.out) == {"forgotten": ["all"]}
     assert left == {topics.order(node, "weigher") for node in ("toy-1", "toy-2")}
     assert [guard.killed for guard in live.host.runtime.guards.values()] == [False, True]
     assert live.runtime.n_dropped == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 
 from ranloop.cli.app import app
 from ranloop.cli.ways import idle_in_host, idle_in_run
+from ranloop.node import open_world
 from tests.builders import write_xapp
 from tests.command import Command
 
@@ -70,13 +72,11 @@ def test_host_refuses_what_it_would_not_read(
     assert ranloop(*HOST, *arguments).complaint == complaint
 
 
-def test_a_live_host_records_no_run_without_an_end(ranloop: Command, tmp_path: Path) -> None:
-    """Every report is kept in memory until the end, and a crash would lose them all."""
-    endless = ranloop(*HOST, "--record", tmp_path / "kept")
-    assert endless.complaint == (
-        "--record needs --duration-s on a live host: reports are kept in memory until it ends"
-    )
-    assert not (tmp_path / "kept").exists()
+def test_a_live_host_records_while_it_runs(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
+    allowed = ("--allow", xapp, "--record", tmp_path / "kept", "--duration-s", "0.25")
+    assert ranloop(*HOST, *allowed).code == 0
+    with closing(open_world(f"replay:{tmp_path / 'kept'}")) as kept:
+        assert kept.end_ns == 200_000_000
 
 
 def test_host_refuses_a_seed_for_a_recording(ranloop: Command) -> None:
@@ -99,7 +99,7 @@ def options_of(command: str) -> set[str]:
 
 def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
     ours = {"xapps", "node", "settings", "model"}
-    world = {"override", "autonomy", "priority", "audit", "record", "profile", "duration_s"}
+    world = {"override", "autonomy", "priority", "limits", "audit", "record", "profile", "duration_s"}
     reads = {
         "sim": options_of("run") - idle_in_run(node="sim:x", lockstep=False).keys(),
         "replay": options_of("run") - idle_in_run(node="replay:x", lockstep=False).keys(),
@@ -116,7 +116,7 @@ def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
 
 def test_every_option_of_host_is_known_to_belong_somewhere() -> None:
     always = {"node", "allow", "name", "bus", "seed", "duration_s", "override"}
-    always |= {"autonomy", "priority", "profile", "lockstep", "audit", "record"}
+    always |= {"autonomy", "priority", "profile", "lockstep", "limits", "audit", "record"}
     reads = {
         lockstep: options_of("host") - idle_in_host(node="sim:x", lockstep=lockstep).keys()
         for lockstep in (False, True)

@@ -11,9 +11,9 @@ from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.cli.operator import publish_orders
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration, VirtualClock
 from ranloop.testing.worlds import ToyWorld
-from ranloop.wire import Order
+from ranloop.wire import Admission, Order, topics
 from ranloop.wire.channels import CHANNELS, Channel, Role
-from ranloop.wire.codec import decode_presence
+from ranloop.wire.codec import decode_presence, encode
 from ranloop.wire.plain import is_json
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -73,7 +73,8 @@ class Room(VirtualClock):
 
 
 def channel_of(topic: str) -> Channel:
-    (channel,) = [c for c in CHANNELS if matches(c.topic(*["+"] * len(c.parameters)), topic)]
+    found = [c for c in CHANNELS if matches(c.topic(*["+"] * len(c.parameters)), topic)]
+    (channel,) = [c for c in found if not c.parameters] or found  # `order/all` is no node's
     return channel
 
 
@@ -107,9 +108,11 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
     xapps = [NotingBus("live", "xapp") for _ in instances]
     live = LiveHost(NodeHost(ToyWorld(), host, xapps=registered), clock=Room([*xapps, operator]))
     orders = Order(id="0", kill=False), Order(id="1", xapp="json", autonomy="act")
-    publish_orders(operator, [("toy-1", order) for order in orders])
+    publish_orders(operator, [("all", orders[0]), *(("toy-1", order) for order in orders)])
     for instance, bus in zip(instances, xapps, strict=True):
         LiveRunner(instance, bus)
+    going = Admission(id="2", xapp="gone", admitted=False)
+    operator.publish(topics.admission("host", "gone"), encode(going), qos=1, retain=True)
     live.run(END_NS / 1e9)
     seen = check([host, operator, *xapps])
 

@@ -250,7 +250,8 @@ def test_a_retry_is_answered_again_and_counts_once(connect: Connect) -> None:
 
 def test_a_node_that_is_started_again_still_obeys_the_orders_of_before(connect: Connect) -> None:
     operator, told = connect("operator"), list[Standing]()
-    for order in (Order(id="1", kill=True), Order(id="2", xapp="weigher", autonomy="observe")):
+    orders = Order(id="1", kill=True), Order(id="2", xapp="weigher", autonomy="observe")
+    for order in orders:
         operator.publish(topics.order("toy-1", order.xapp), encode(order), qos=1, retain=True)
     operator.subscribe(topics.standing("+"), lambda _, payload: told.append(decode_standing(payload)), qos=1)
     xapp = LiveXApp(connect("weigher"))
@@ -261,7 +262,11 @@ def test_a_node_that_is_started_again_still_obeys_the_orders_of_before(connect: 
         pass
     assert {standing.order for standing in told} == {"1", "2"}
     assert told[-1] == Standing(
-        node="toy-1", order=told[-1].order, killed=True, autonomy={"weigher": "observe"}
+        node="toy-1",
+        order=told[-1].order,
+        killed=True,
+        autonomy={"weigher": "observe"},
+        orders={topics.place(topics.order("toy-1", order.xapp)): order for order in orders},
     )
 
 

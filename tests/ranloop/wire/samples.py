@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ranloop.foreign import some_lines
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, LEVELS, Action, Level, SetSliceQuota, SetUeWeight
 from ranloop.wire import (
     MAX_ID,
     ActionBatch,
+    Admission,
     Answer,
     Catalogue,
     Cause,
@@ -159,7 +161,11 @@ steps = st.builds(
     last=st.booleans(),
 )
 answers = st.builds(
-    Answer, xapp=topics, step=counts, batches=st.lists(batches(), max_size=3).map(tuple), error=texts
+    Answer,
+    xapp=topics,
+    step=counts,
+    batches=st.lists(batches(), max_size=3).map(tuple),
+    error=texts.map(lambda text: some_lines(text, 60)),
 )
 
 
@@ -244,6 +250,12 @@ def one_of_each() -> dict[str, Message]:
             name="qos", alive=True, facts={"version": "1.2", "pid": 17, "models": ["a", "b"]}
         ),
         "order": Order(id="0f", kill=True, xapp="qos", autonomy="observe"),
+        "admission": Admission(
+            id="0f",
+            xapp="qos",
+            rights={"actions": [{"name": "SetUeWeight", "ranges": {"weight": [1.0, 4.0]}}]},
+            priority=2,
+        ),
         "standing": Standing(node="gnb-1", order="0f", killed=True, autonomy={"qos": "observe"}),
         "step": Step(
             host="sim",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranloop.errors import WireError
-from ranloop.wire import codec
+from ranloop.wire import Answer, codec
 from ranloop.wire.codec import encode, encode_json
 from ranloop.wire.frame import MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, most_header_bytes
 from ranloop.wire.plain import MAX_JSON_BATCH_BYTES, MAX_JSON_BYTES
@@ -318,6 +318,17 @@ def test_the_parts_of_a_step_fill_it_exactly() -> None:
     assert found is not None
     longer = payload.replace(found[1], b"%d" % (int(found[1]) + 4), 1)
     assert "announced" in refusal("step", longer)
+
+
+@pytest.mark.parametrize("form", [encode, encode_json])
+def test_the_error_of_an_xapp_cannot_write_to_the_terminal_of_the_host(
+    form: Callable[[Answer], bytes],
+) -> None:
+    answer = Answer(xapp="a", step=1, error="Traceback:\n  x\x1b]0;title\x07\x9b2J\r\nZeroDivisionError")
+    assert (
+        decoder("answer")(form(answer)).error
+        == "Traceback:\n  x\ufffd]0;title\ufffd\ufffd2J \nZeroDivisionError"
+    )
 
 
 @pytest.mark.parametrize("kind", JSON_ALONE + JSON_KINDS)

@@ -210,4 +210,4 @@ def test_addresses_are_the_topics() -> None:
         assert set(channel.parameters) <= PARAMETERS.keys()
     makers = {name for name, maker in vars(topics).items() if callable(maker) and not name.startswith("_")}
     covered = {channel.topic.__name__ for channel in CHANNELS}
-    assert makers - covered == {"is_topic_level", "levels", "lru_cache"}
+    assert makers - covered == {"is_topic_level", "levels", "lru_cache", "place"}

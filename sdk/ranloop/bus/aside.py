@@ -1,0 +1,78 @@
+"""A bus of its own connection, polled by a thread of its own: what it hears waits until its owner serves it.
+
+A host hears its operator so: the broker keeps other traffic apart, and no flood on the host's own connection is in the
+way. Handlers run in the owner's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from ranloop.bus.base import Bus, Handler, Subscription
+from ranloop.closing import Closing
+from ranloop.errors import BusError
+
+__all__ = ("AsideBus",)
+
+log = structlog.get_logger(__name__)
+
+_KEEP = 4096  # messages that may wait; the newest are kept
+_TURN_S = 0.5
+
+
+class AsideBus(Closing):
+    """Owns a bus.
+
+    Args:
+        bus: Nobody else may use it; closed with this.
+        wake: Called, from the thread, when something has come.
+    """
+
+    def __init__(self, bus: Bus, *, wake: Callable[[], None]) -> None:
+        self._bus, self._wake = bus, wake
+        self._waiting: deque[tuple[Handler, str, bytes]] = deque(maxlen=_KEEP)
+        self._over = False
+        self._thread = threading.Thread(target=self._work, name="ranloop.bus.aside", daemon=True)
+
+    def subscribe(
+        self, topic_filter: str, handler: Handler, *, qos: int = 0, urgent: bool = False
+    ) -> Subscription:
+        """As `Bus.subscribe`, before the first `serve`; `handler` runs in `serve`."""
+
+        def keep(topic: str, payload: bytes) -> None:
+            self._waiting.append((handler, topic, payload))
+            self._wake()
+
+        return self._bus.subscribe(topic_filter, keep, qos=qos, keep=_KEEP, urgent=urgent)
+
+    def serve(self) -> int:
+        """Run the handlers of what has come; how many ran. The first call starts the thread."""
+        if self._thread.ident is None:
+            self._thread.start()
+        n_served = len(self._waiting)
+        for _ in range(n_served):
+            handler, topic, payload = self._waiting.popleft()
+            handler(topic, payload)
+        return n_served
+
+    def close(self) -> None:
+        """End the thread and leave the bus. A second call changes nothing."""
+        if self._over:
+            return
+        self._over = True
+        self._bus.wake()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._bus.close()
+
+    def _work(self) -> None:
+        try:
+            while not self._over:
+                self._bus.poll(_TURN_S)
+        except BusError as error:  # closed under the thread
+            if not self._over:
+                log.error("operator_line_lost", reason=str(error))
