@@ -2,7 +2,7 @@
 
 from ranloop.inference.card import Card, Feature, Output, load_card
 from ranloop.inference.features import FeatureBinder
-from ranloop.inference.model import Model
+from ranloop.inference.model import Model, share_features
 from ranloop.inference.package import load_model, read_package
 from ranloop.inference.predictor import Late, Predictor
 
@@ -17,4 +17,5 @@ __all__ = (
     "load_card",
     "load_model",
     "read_package",
+    "share_features",
 )

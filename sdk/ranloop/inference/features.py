@@ -85,6 +85,7 @@ class FeatureBinder:
         self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
         self._last_found: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.intp]] = ((), (), _NO_COLUMNS)
         self._streams: dict[tuple[str, str], _Stream] = {}
+        self._last_built: tuple[Report | None, F32] = (None, np.empty((0, 0), np.float32))
         place = {name: at for at, name in enumerate(self._measured)}
         measured = [(column, f) for column, f in enumerate(features) if f.measurement]
         last = [(column, f.lag, place[f.measurement]) for column, f in measured if f.stat == "last"]
@@ -103,16 +104,22 @@ class FeatureBinder:
             extra: Values of the card's named features, each of shape [n_rows], or [n_rows, steps] of a sequence.
 
         Returns:
-            Shape [n_rows, *row_shape of the card], float32; NaN only where the card's `fill` is NaN.
+            Shape [n_rows, *row_shape of the card], float32, to be read only; NaN only where the card's `fill` is NaN.
 
         Raises:
             ModelError: The report lacks a measurement, has another period, or is so late that what was known before it
                 is gone; or `extra` lacks a name.
         """
+        last, matrix = self._last_built
+        if report is last and not extra:
+            return matrix  # another model, with the same features, was asked about the same report
         values = report.block.take(self._column_index(report), axis=1)  # [n_rows, n_measured]
         matrix = values if self._plain else self._assemble(report, values, extra or {})
         np.copyto(matrix, self._fill, where=np.isnan(matrix))
-        return matrix.reshape(len(report), *self._card.row_shape) if self._card.steps else matrix
+        if self._card.steps:
+            matrix = matrix.reshape(len(report), *self._card.row_shape)
+        self._last_built = (None if extra else report), matrix
+        return matrix
 
     def _column_index(self, report: Report) -> NDArray[np.intp]:
         # A decoder gives the names of a stream as one object, whose hash would have to be worked out each time.

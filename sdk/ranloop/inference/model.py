@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import structlog
@@ -14,7 +14,7 @@ from ranloop.inference.features import FeatureBinder
 from ranloop.inference.predictor import Late, Predictor
 from ranloop.wire.messages import F32, FOR_EVER_NS, Report
 
-__all__ = ("Model",)
+__all__ = ("Model", "share_features")
 
 log = structlog.get_logger(__name__)
 
@@ -109,3 +109,11 @@ class Model:
 
     def _no_value(self, n: int) -> F32:
         return np.full((n,) if self._n_outputs == 1 else (n, self._n_outputs), np.nan, np.float32)
+
+
+def share_features(models: Iterable[Model]) -> None:
+    """Let the models of one xApp that want the same features build them once for each report."""
+    built: dict[tuple[object, ...], FeatureBinder] = {}
+    for model in models:
+        card = model.card
+        model.features = built.setdefault((card.features, card.period_ms, card.steps), model.features)

@@ -32,10 +32,10 @@ def try_out(content: bytes, row: Sequence[int], output: str) -> dict[str, Any]:
 
     Returns:
         `inputs` and `outputs` as [name, type, shape] each; `rows` and `gives`, the rows of the trial and the shape that came;
-        `error`, one line, if something failed.
+        `error`, one line, if something failed; `ended` if the process had to be ended.
     """
     found = _tried(content, row, output, 2)
-    if found.get("rows") == 2 and found.get("gives", [0])[0] != 2:
+    if found.get("rows") == 2 and found.get("gives", [0])[0] != 2 and "ended" not in found:
         # A file may say that it takes any number of rows and yet reshape them to one.
         alone = _tried(content, row, output, 1)
         return alone if alone.get("gives", [0])[0] == 1 else found
@@ -54,13 +54,13 @@ def _tried(content: bytes, row: Sequence[int], output: str, rows: int) -> dict[s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"it does not come to an end within {WALL_S:g} s"}
+        return {"error": f"it does not come to an end within {WALL_S:g} s", "ended": True}
     found: dict[str, Any] = {}
     for line in done.stdout.splitlines():
         found |= json.loads(line)
     if done.returncode and "error" not in found:
         why = _ENDS.get(-done.returncode, f"it ends the process that runs it (exit {done.returncode})")
-        found["error"] = why
+        found |= {"error": why, "ended": True}
     return found
 
 

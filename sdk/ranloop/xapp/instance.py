@@ -15,7 +15,7 @@ import numpy as np
 
 from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
-from ranloop.inference import load_model
+from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
@@ -67,6 +67,7 @@ class Instance:
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         places = self.manifest.model_folders(package.folder, models or {})
         self._models = {name: load_model(folder) for name, folder in places.items()}
+        share_features(self._models.values())
         self.app.bind(self._models, self.manifest.effective_settings(settings or {}))
 
     @property

@@ -92,7 +92,9 @@ class Memory:
             now[name] = _per_row(name, value, now[name], len(report))[rows]
         lives_until_ns = report.ran_time_ns + self._keep_periods * report.period_ms * 1_000_000
         now[_UNTIL] = np.maximum(now[_UNTIL], lives_until_ns)
-        absent = (node.columns[_UNTIL] >= report.ran_time_ns) & ~np.isin(node.ids, ids)
+        absent = node.columns[_UNTIL] >= report.ran_time_ns
+        place, known = find(node.ids, ids)
+        absent[place[known]] = False
         if absent.any():
             ids = np.concatenate((node.ids[absent], ids))
             order = np.argsort(ids)

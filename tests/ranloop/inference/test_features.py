@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isnan
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -12,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranloop.errors import ModelError
-from ranloop.inference import Card, Feature, FeatureBinder, Output
+from ranloop.inference import Card, Feature, FeatureBinder, Output, load_model, share_features
 from ranloop.testing import make_report
 from ranloop.vocabulary import Level
 from ranloop.wire.messages import Report
 from tests.builders import in_run
+from tests.model_packages import write_model
 
 THP = Feature(measurement="DRB.UEThpDl", unit="kbit/s")
 
@@ -261,6 +263,26 @@ def test_a_number_long_past_is_another_run_where_the_node_does_not_say() -> None
     for seq in range(10, 20):
         binder.matrix(seen(seq, 1))
     assert [binder.matrix(seen(seq, 1)).tolist() for seq in (0, 1)] == [[[100.0, -1.0]], [[101.0, 100.0]]]
+
+
+def test_two_models_that_want_the_same_share_what_they_remember(tmp_path: Path) -> None:
+    write_model(tmp_path / "one", features=LAGGED)
+    write_model(tmp_path / "other", features=LAGGED)
+    write_model(tmp_path / "third", features=LAGGED[:1])
+    models = [load_model(tmp_path / name) for name in ("one", "other", "third")]
+    share_features(models)
+    assert models[0].features is models[1].features is not models[2].features
+    answers = [[model(seen(seq, 1)).tolist() for model in models] for seq in range(2)]
+    # The sum of 100 + seq and of what was before it, -1 for nothing.
+    assert np.array(answers).ravel().tolist() == pytest.approx([99, 99, 100, 201, 201, 101])
+
+
+def test_a_report_that_was_asked_about_with_other_values_is_built_anew() -> None:
+    binder = FeatureBinder(card(THP, Feature(name="share", unit="1")))
+    report = make_report({"DRB.UEThpDl": [10.0]})
+    assert [binder.matrix(report, {"share": [share]})[0, 1] for share in (1, 2)] == [1, 2]
+    with pytest.raises(ModelError, match="needs the feature 'share'"):
+        binder.matrix(report)
 
 
 def test_two_models_on_one_report_have_a_history_each() -> None:
