@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 
 class Known(NamedTuple):
-    """What is remembered of the UE of each row; of a UE with several flows it is what the first of them showed."""
+    """The memory of the UE of each row; of a UE with several flows, the values of the first of them."""
 
     demand_kbps: F32  # smoothed offered rate
     bits_per_prb: F32  # smoothed
@@ -51,7 +51,7 @@ CQI_BITS_PER_PRB = 144 * np.array(
 
 
 def brought_to(known: Known, report: Report) -> Known:
-    """What is known with one more report; a new UE starts from what it shows."""
+    """The memory with one more report; a new UE starts from the values of this report."""
     period_s = report.period_ms / 1e3
     gain = np.float32(1.0 - np.exp(-period_s / SMOOTHING_S))
     return Known(

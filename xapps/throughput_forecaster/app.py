@@ -9,7 +9,7 @@ from . import policy
 
 app = XApp()
 models = {horizon: app.model(f"app_throughput_{horizon}s") for horizon in policy.HORIZONS_S}
-# After 300 s without the phone its moving averages have forgotten what was before, whatever their time constant.
+# After 300 s without the phone its moving averages have forgotten the time before: their constants are seconds.
 phones = app.per_ue(
     lambda: policy.Phone({horizon: policy.ewma_s(model.model.card) for horizon, model in models.items()}),
     keep_periods=300,

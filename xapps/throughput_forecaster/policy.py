@@ -42,7 +42,7 @@ class Second(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What each forecaster expects of one second to come."""
+    """The throughput that each forecaster expects in one second to come."""
 
     kbps: tuple[float, ...]  # as FORECASTERS
     groups: tuple[bool, ...]  # as GROUPS
@@ -79,7 +79,7 @@ def new_scores() -> Scores:
 
 
 class Phone:
-    """What is remembered of one phone: its moving averages, and the forecasts whose second is to come.
+    """The memory of one phone: its moving averages, and the forecasts whose second is to come.
 
     Args:
         ewma_s: Horizon in seconds -> time constant of the moving average, for each of `HORIZONS_S`.
@@ -92,7 +92,7 @@ class Phone:
         self._waiting: dict[tuple[int, int], Forecast] = {}  # (horizon, second) -> forecast
 
     def observe(self, now: Second, change_kbps: Mapping[int, float], scores: Scores) -> None:
-        """Score what was expected of this second, and expect the next ones; a second that is not new changes nothing.
+        """Score the forecasts of this second and make new ones; a second that is not new changes nothing.
 
         Args:
             now: The second.

@@ -50,7 +50,7 @@ def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
 
 def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:
     manifest = load_manifest(folder)
-    # An xApp in another language is its manifest here; what it runs is its own.
+    # Of an xApp in another language only the manifest can be checked.
     is_foreign = manifest.encoding == "json" and not (folder / "app.py").exists()
     facts: dict[str, Any] = {
         "name": manifest.name,

@@ -1,4 +1,4 @@
-"""The card of a model package: what goes in, what comes out, how it was made and how well it does.
+"""The card of a model package: its inputs and outputs, how it was made and how well it does.
 
 A package is a folder `models/<name>/` with `card.toml` and the ONNX file the card names. The card binds every input
 column to a measurement of the catalogue, so that training and serving build the same matrix.
@@ -87,7 +87,7 @@ class Output(_Frozen):
 
 
 class Card(_Frozen):
-    """Everything one must know to use a model, and to doubt it."""
+    """All facts that are needed to use a model, and to doubt it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     version: str
@@ -111,7 +111,7 @@ class Card(_Frozen):
 
     @property
     def history(self) -> int:
-        """How many report periods the oldest feature looks back, the current one included."""
+        """Number of report periods that the oldest feature looks back, the current one included."""
         return max(feature.lag + feature.window for feature in self.features) + max(self.steps - 1, 0)
 
     @property

@@ -28,7 +28,7 @@ _ON_FILLED = " on the samples as the node fills them; an estimator that learned 
 
 
 class Estimator(Protocol):
-    """What is asked of an estimator: scikit-learn's `predict`; of a classifier also `predict_proba`."""
+    """An estimator as in scikit-learn: it has `predict`, and a classifier also `predict_proba`."""
 
     def predict(self, X: Any) -> Any: ...
 
@@ -116,7 +116,7 @@ def _with_missing(samples: F32, may_miss: NDArray[np.bool_]) -> F32:
 
 
 def _outputs_of(estimator: Any, samples: F32, classifies: bool, name: str) -> NDArray[np.float64]:
-    """What the estimator itself says, shape [n, n_outputs]."""
+    """Outputs of the estimator itself, shape [n, n_outputs]."""
     kind = type(estimator).__name__
     if classifies and not hasattr(estimator, "predict_proba"):
         raise ModelError(f"{name}: {kind} gives no probabilities; a classifier needs predict_proba")

@@ -16,8 +16,8 @@ from ranloop.wire.targets import I64, find, keys, run_of
 
 __all__ = ("FeatureBinder",)
 
-# What tells a row from the others of its report and stays with it: a UE and its flows take their past along when they
-# change the cell. 5QIs come first: they are below 2**8 (TS 23.501 clause 5.7.4), so that three ids fit one int64.
+# The ids by which a row is found again in other reports: a UE and its flows take their past along when they change the
+# cell. 5QIs come first: they are below 2**8 (TS 23.501 clause 5.7.4), so that three ids fit one int64.
 _IDENTITY: dict[Level, tuple[str, ...]] = {
     "cell": ("cell",),
     "ue": ("ue",),
@@ -29,7 +29,7 @@ KEPT = 5  # windows of a stream: a report that comes three periods late finds wh
 
 
 class _Window(NamedTuple):
-    """What a stream's targets showed lately."""
+    """The latest values of a stream's targets."""
 
     seq: int
     targets: I64  # sorted, see `keys`
@@ -60,10 +60,10 @@ class FeatureBinder:
     """Builds the matrix a card asks for, and remembers as many reports per stream as its features look back.
 
     A target is followed by its dense ids, so a UE keeps its history when rows move, for as long as it is reported.
-    What is missing (no value, a lost report, a UE that was not there) becomes the feature's `fill`.
+    A missing value (no value, a lost report, a UE that was not there) becomes the feature's `fill`.
 
-    The matrix of a report depends on the report and on those before it. The same report gives the same matrix again, and a
-    report that comes up to three periods late gives what it would have given in time, as far as those before it had come.
+    The matrix of a report depends on the report and on the earlier ones that a matrix was asked for. The same report gives the same
+    matrix again. A report that comes up to three periods late gives the matrix that the reports before it make.
     """
 
     def __init__(self, card: Card) -> None:
@@ -81,7 +81,7 @@ class FeatureBinder:
         self._named = list(dict.fromkeys(f.name for f in card.features if f.name))
         self._measured = tuple(dict.fromkeys(f.measurement for f in card.features if f.measurement))
         self._plain = card.history == 1 and not self._named
-        # What a report is made of -> where the card's measurements stand in its block.
+        # Period, ids and names of a report -> places of the card's measurements in its block.
         self._columns: dict[tuple[int, tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
         self._last_found: tuple[tuple[str, ...], tuple[str, ...], NDArray[np.intp]] = ((), (), _NO_COLUMNS)
         self._streams: dict[tuple[str, str], _Stream] = {}
@@ -165,7 +165,7 @@ class FeatureBinder:
         return matrix
 
     def _window(self, report: Report, targets: I64, values: F32) -> _Window:
-        """What the report's targets showed up to it; remembered unless a later report has come."""
+        """The values of the report's targets up to it; remembered unless a later report has come."""
         node, run = (report.node, report.level), run_of(report)
         stream = self._streams.get(node)
         if stream is None or stream.run != run or (not run and stream.is_before(report.seq)):
@@ -182,7 +182,7 @@ class FeatureBinder:
 
 
 def _advance(before: _Window | None, seq: int, targets: I64, values: F32, history: int) -> _Window:
-    """The window with one more report, rows sorted by target; what lies between two reports is unknown."""
+    """The window with one more report, rows sorted by target; values between two reports are unknown."""
     window = np.full((history, *values.shape), np.nan, np.float32)
     if before is not None and seq < before.seq + history:
         gap = seq - before.seq

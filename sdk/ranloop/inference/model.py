@@ -23,10 +23,10 @@ class Model:
     """Callable on reports; one per xApp instance, because its features remember their history.
 
     Attributes:
-        card: What goes in and what comes out.
+        card: Its inputs and outputs.
         features: Builds the matrix of a report.
         predictor: Where the model is computed; may be put in place of another before the first report.
-        n_late: How many answers were not there by their deadline.
+        n_late: Number of answers that were not there by their deadline.
         used: Whether there was an answer since this was last set to False; for the audit log.
     """
 
@@ -73,7 +73,7 @@ class Model:
         Args:
             report: Any of the streams that carry the card's measurements.
             extra: Values of the card's named features.
-            within_ms: How long after the report the answer is of use, RAN time; default: one report period.
+            within_ms: RAN time after the report in which the answer is of use; default: one report period.
         """
         matrix = self.features.matrix(report, extra)
         patience_ns = (report.period_ms if within_ms is None else within_ms) * 1_000_000

@@ -1,4 +1,4 @@
-"""What an ONNX file must not hold, looked up in its bytes before anything runs: loops and data of other files.
+"""Finds two things in the bytes of an ONNX file that are refused before anything runs: loops, and data of other files.
 
 A `Loop` may go on for ever on some input, and data in a file beside the model is not covered by the hash on the card. The file is
 read as the protobuf message that it is, down to the nodes of all graphs. Field numbers are those of onnx.proto3, ModelProto to
@@ -30,7 +30,7 @@ _OP_TYPE, _EXTERNAL_DATA = 4, 13
 
 
 def refused(content: bytes) -> str:
-    """Why a file is refused, "" if nothing speaks against it; a file that is no protobuf message is onnxruntime's to refuse."""
+    """The reason to refuse a file, "" if there is none; onnxruntime refuses a file that is no protobuf message at all."""
     # The two words cannot be there without their bytes, so most files need not be read.
     if b"Loop" not in content and b"location" not in content:
         return ""
@@ -62,7 +62,7 @@ def _complaints(content: bytes) -> Iterator[str]:
 
 
 def _fields(content: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, and where the value starts and ends, of each field of one message."""
+    """Number, wire type, start and end of the value of each field of one message."""
     while at < end:
         tag, at = _varint(content, at)
         wire_type, start = tag & 7, at

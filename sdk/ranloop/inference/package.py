@@ -1,4 +1,4 @@
-"""From a folder with a card and an ONNX file to a `Model`, or to one line that says why not."""
+"""Reads a folder with a card and an ONNX file and makes a `Model` of it, or raises one line that says why not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ("load_model", "read_package")
 
 MAX_BYTES = 256 << 20
 
-# What a trial in another process found: an instance of an xApp per drop or per test loads the same file again.
+# Findings of trials in another process: each drop of an experiment loads the same file again.
 _found: dict[tuple[str, tuple[int, ...], str], dict[str, Any]] = {}
 
 
@@ -67,7 +67,7 @@ def load_model(folder: Path) -> Model:
 
 
 def _batch(card: Card, found: dict[str, Any], path: Path) -> int:
-    """How many rows the file takes at a time, 0 for any number.
+    """Number of rows that the file takes at a time, 0 for any number.
 
     Raises:
         ModelError: What the trial found does not fit the card.

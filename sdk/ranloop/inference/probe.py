@@ -23,7 +23,7 @@ MAX_BATCH = 65_536
 
 
 def try_out(content: bytes, row: Sequence[int], output: str) -> dict[str, Any]:
-    """What a file takes and gives, and what it makes of a few rows of zeros of the shape `row`.
+    """Inputs and outputs of a file, and its output for a few rows of zeros of the shape `row`.
 
     Args:
         content: The ONNX file.

@@ -34,9 +34,9 @@ class SessionPredictor:
 
     Args:
         session: The ONNX file, opened.
-        name: What errors call it.
+        name: The file's name in errors.
         output: Name of the output to read, "" for the first.
-        batch: How many rows the file takes at a time, 0 for any number.
+        batch: Number of rows that the file takes at a time, 0 for any number.
     """
 
     def __init__(self, session: ort.InferenceSession, name: str, *, output: str = "", batch: int = 0) -> None:

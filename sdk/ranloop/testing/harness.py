@@ -64,7 +64,7 @@ def make_report(
 
 
 class XAppHarness:
-    """One loaded xApp, as its author's test sees it. What a handler raises comes through as it is."""
+    """One loaded xApp in a test of its author. An error of a handler comes through as it is."""
 
     def __init__(self, folder: str | Path, **settings: object) -> None:
         self.instance = Instance(load_package(Path(folder)), settings=settings)
@@ -74,19 +74,19 @@ class XAppHarness:
         return self.instance.package.module(name)
 
     def send(self, report: Report) -> list[Action]:
-        """Hand over one report; the actions that the xApp wants held."""
+        """Hand over one report; returns the actions that the xApp wants held."""
         return _actions(self.instance.on_report(report))
 
     def answer(self, result: Result) -> list[Action]:
-        """Hand over one result."""
+        """Hand over one result; returns the actions that the xApp wants held."""
         return _actions(self.instance.on_result(result))
 
     def tick(self, timer: str, ran_time_ns: int = 0) -> list[Action]:
-        """Let one timer fire."""
+        """Let one timer fire; returns the actions that the xApp wants held."""
         return _actions(self.instance.on_timer(timer, ran_time_ns))
 
     def summary(self) -> Mapping[str, Any]:
-        """What it says at the end of a run."""
+        """The xApp's summary at the end of a run."""
         return self.instance.summary()
 
 

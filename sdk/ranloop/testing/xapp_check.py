@@ -73,7 +73,7 @@ class _Course:
         self._wanted: list[ActionBatch] = []
 
     def findings(self) -> Iterator[str]:
-        """What is wrong; the trial ends with the first error or difference."""
+        """The faults that this trial shows; it ends with the first error or difference."""
         first, second = self._instance(), self._instance()
         for event, call in self._events(first):
             try:
@@ -140,7 +140,7 @@ def _content(batch: ActionBatch) -> tuple[object, ...]:
 
 
 def _wrong(batch: ActionBatch, instance: Instance) -> Iterator[str]:
-    """What the guard of any node would refuse."""
+    """Faults that make the guard of any node refuse the batch, or some of it."""
     name, targets, values = batch.action.spec.name, batch.action.targets(), batch.action.parameters()
     right = next((right for right in instance.manifest.actions if right.name == name), None)
     if right is None:
@@ -159,7 +159,7 @@ def _wrong(batch: ActionBatch, instance: Instance) -> Iterator[str]:
 
 
 def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
-    """Results as they should be, late, twice, and of actions that nobody asked for."""
+    """Results in time, late, twice, and of an action that was not asked for."""
     n, n_parameters = len(batch.action), len(batch.action.spec.parameters)
     for status, cause, late_ms, id_ in (
         (Status.APPLIED, Cause.NONE, 10, batch.id),

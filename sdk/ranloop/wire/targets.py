@@ -1,4 +1,4 @@
-"""How the targets of a report are found again in what earlier reports of the same node said."""
+"""Finds the targets of a report again in the data of earlier reports of the same node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`XApp`: what an xApp author writes against. Handlers are functions from a report to the state they want held."""
+"""`XApp`, the object that an xApp is written against. Its handlers turn a report into the state that is to be held."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.memory import KEEP_PERIODS, Memory, Objects
 
 if TYPE_CHECKING:
-    from ranloop.inference import Late, Model  # its cards are pydantic models: who has no model pays for none
+    from ranloop.inference import (
+        Late,
+        Model,
+    )  # its cards are pydantic models, which an xApp without a model need not import
 
 __all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
 
@@ -32,8 +35,8 @@ class Request:
     Attributes:
         action: The columns.
         node: RAN node; default: the node of the report that is being handled.
-        lease_ms: How long a setting lives without renewal, RAN time; default: three report periods.
-        valid_ms: How long after the report it may still take effect, RAN time; default: two report periods.
+        lease_ms: RAN time for which a setting lives without renewal; default: three report periods.
+        valid_ms: RAN time after the report until which it may take effect; default: two report periods.
         atomic: All targets or none.
     """
 
@@ -44,7 +47,7 @@ class Request:
     atomic: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse in the author's own line what no node could read."""
+        """Refuse a request that no node could read, in the author's own line."""
         if self.node and not is_topic_level(self.node):
             raise ValueError(f"node {self.node!r} is no node's name: a-z, 0-9, '_' and '-', at most 64")
         for name, value in (("lease_ms", self.lease_ms), ("valid_ms", self.valid_ms)):
@@ -117,7 +120,7 @@ class ModelHandle:
 
 
 class XApp:
-    """The registrations of one xApp. Nothing is opened or read here: where it runs is the runner's business."""
+    """The registrations of one xApp. Nothing is opened or read here; the runner does that."""
 
     def __init__(self) -> None:
         self.report_handlers: list[ReportHandler] = []
@@ -159,7 +162,7 @@ class XApp:
         return register
 
     def on_result(self, function: S) -> S:
-        """Handle what became of this xApp's actions."""
+        """Handle the results of this xApp's actions."""
         _refuse_coroutine(function)
         self.result_handlers.append(function)
         return function
@@ -179,7 +182,7 @@ class XApp:
         return register
 
     def summary(self, function: U) -> U:
-        """What the xApp found out, asked for once when its run ends; plain data that fits into JSON."""
+        """Give the xApp's findings, once when its run ends: a dictionary of plain data and NumPy values."""
         self.summary_function = function
         return function
 

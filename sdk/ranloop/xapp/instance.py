@@ -1,6 +1,6 @@
 """One xApp at work, free of I/O: reports, results and timers in; action batches out.
 
-The lockstep runner, the live runner and a unit test drive the same object, which is why an xApp cannot tell them apart.
+The lockstep runner, the live runner and a unit test drive the same object, so an xApp cannot tell them apart.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Instance:
         """Bind a package.
 
         Args:
-            package: What `load_package` gave.
+            package: A package from `load_package`.
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model packages of the operator, by the manifest's model name, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
@@ -76,7 +76,7 @@ class Instance:
         return {timer.name: timer.period_ms for timer in self.app.timers}
 
     def on_report(self, report: Report) -> list[ActionBatch]:
-        """Run the handlers of this stream; whatever the user's code raises passes through."""
+        """Run the handlers of this stream; an error of the user's code passes through."""
         self.runs[report.node] = report.run
         batches: list[ActionBatch] = []
         for handler in self.app.report_handlers:
@@ -87,7 +87,7 @@ class Instance:
         return batches
 
     def on_result(self, result: Result) -> list[ActionBatch]:
-        """Tell the app what became of its actions."""
+        """Hand a result to the app."""
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.app.result_handlers:
@@ -122,7 +122,7 @@ class Instance:
         return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
 
     def summary(self) -> Mapping[str, Any]:
-        """What the app has to say at the end of its run; {} if it has nothing."""
+        """The app's summary at the end of its run; {} if it has none."""
         return self.app.summary_function() if self.app.summary_function else {}
 
     @property
@@ -222,13 +222,13 @@ def _no_action(item: object, function: Callable[..., Wanted], returned: str) -> 
 
 
 def _place(function: Callable[..., Wanted]) -> str:
-    """Name, file and line: when what a handler returned is looked at, no frame of it is left to show where it is."""
+    """Name, file and line of a handler: when its answer is looked at, no frame of it is left in a traceback."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return function.__name__ + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
 def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
-    """What no node could read is the handler's mistake, named here: its author sees the own line, not a lost message."""
+    """Refuse an action that no node could read, by the handler's name: its author sees a line, and not a lost message."""
     if len(action) <= MAX_ROWS and action.is_sendable(MAX_ID):
         return
     wants = f"{_place(function)} wants {action.spec.name}"
@@ -252,7 +252,7 @@ def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
 
 
 def user_traceback(error: BaseException, folder: Path) -> str:
-    """The traceback from the first frame inside `folder` on, the error alone where none is: what the author needs to see."""
+    """The part of a traceback that its author needs: from the first frame inside `folder` on, the error alone if none is."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [i for i, frame in enumerate(frames) if frame.filename.startswith(str(folder))]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[own[0] :])] if own else []

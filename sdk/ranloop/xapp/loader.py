@@ -45,7 +45,7 @@ def load_package(folder: Path) -> XAppPackage:
     Raises:
         ManifestError: No manifest, no `app.py`, no `app` of type XApp in it, or a handler that wants a stream the
             manifest does not declare.
-        Exception: Whatever the user's module raises at import, with the user's traceback.
+        Exception: Any error of the user's module at import, with the user's traceback.
     """
     folder = folder.resolve()
     manifest = load_manifest(folder)

@@ -1,4 +1,4 @@
-"""`manifest.toml`: what an xApp may see and touch, which models and settings it has."""
+"""`manifest.toml`: the reports and actions of an xApp, its models and its settings."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Manifest(BaseModel):
         return values
 
     def model_folders(self, folder: Path, given: Mapping[str, Path]) -> dict[str, Path]:
-        """Where each model lies: the manifest's places, relative to its own `folder`, with `given` laid over them.
+        """Folder of each model: the manifest's, relative to its own `folder`, with `given` laid over them.
 
         Raises:
             ManifestError: `given` names a model that the manifest does not list.

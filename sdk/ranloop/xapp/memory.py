@@ -1,4 +1,4 @@
-"""What an xApp remembers of each UE or cell between reports: columns beside the rows of a report, or objects.
+"""The memory of an xApp between reports, per UE or per cell: columns beside the rows of a report, or objects.
 
 Each RAN node has a memory of its own. A target is known by its dense id, so its row and its cell may change. A target that no
 report has updated for `keep_periods` report periods is forgotten. A node that was restarted is forgotten as a whole: its
@@ -27,7 +27,7 @@ Column = NDArray[Any]
 
 @dataclass(slots=True)
 class _Node:
-    """What is known at one node."""
+    """The memory of one node."""
 
     run: str
     columns: dict[str, Column]  # shape [n_target, …] each
@@ -40,8 +40,8 @@ class Memory:
 
     Args:
         target: The id column that names a target.
-        start: Column name -> what a new target starts from: a number, or an array that each target gets one of.
-        keep_periods: For how many report periods a target outlives its last update.
+        start: Column name -> the value of a new target: a number, or an array that each target gets one of.
+        keep_periods: Number of report periods that a target outlives its last update.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Memory:
         self._nodes: dict[str, _Node] = {}
 
     def __len__(self) -> int:
-        """How many targets are remembered, of all nodes together."""
+        """Number of targets that are remembered, of all nodes together."""
         return sum(len(node.ids) for node in self._nodes.values())
 
     def of(self, report: Report) -> dict[str, Column]:
-        """What is known of the target of each row: new arrays of shape [n_rows, …], by column name.
+        """The values of the target of each row: new arrays of shape [n_rows, …], by column name.
 
         The report may be of any level that has the id column: a QoS flow report finds its cells and its UEs.
         """
@@ -129,12 +129,12 @@ class Memory:
 
 
 class Objects(Generic[T]):
-    """One object of the xApp's own per UE or cell that is known; what `Memory` says of columns holds for them.
+    """One object of the xApp's own for each UE or cell, kept and forgotten as the columns of a `Memory` are.
 
     Args:
         target: The id column that names a target.
         factory: Makes the object of a new target.
-        keep_periods: For how many report periods an object outlives the last report that it was asked for.
+        keep_periods: Number of report periods that an object outlives the last report that it was asked for.
     """
 
     def __init__(self, target: str, factory: Callable[[], T], *, keep_periods: int = KEEP_PERIODS) -> None:

@@ -73,7 +73,8 @@ def test_a_report_of_another_level_finds_the_cells_and_ues_of_its_rows() -> None
 def test_a_slower_stream_does_not_lose_what_it_said_to_a_quicker_one() -> None:
     memory = Memory("ue", {"rate": 0.0, "mean": 0.0})
     memory.update(make_report({"CQI": [7]}, ids={"ue": [5]}, period_ms=1000), mean=[9])
-    for seq in range(10, 40):  # the reports of 100 ms up to 4 s, without the UE
+    memory.update(seen([5], 10), rate=[2])  # and is not in those of 100 ms from then on, up to 4 s
+    for seq in range(11, 40):
         memory.update(seen([6], seq), rate=[2])
     assert memory.of(seen([5], 40))["mean"].tolist() == [0.0]  # 1 s + 3 periods of 1 s are over
     assert memory.of(seen([5], 39))["mean"].tolist() == [9.0]
