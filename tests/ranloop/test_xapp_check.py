@@ -12,7 +12,8 @@ from tests.builders import write_xapp
 from tests.model_packages import write_model
 
 ROOT = Path(__file__).parents[2]
-BUNDLED = sorted(path.parent for path in (ROOT / "xapps").glob("*/manifest.toml"))
+EXAMPLE = ROOT / "docs" / "examples" / "keep_in_budget"
+BUNDLED = [*sorted(path.parent for path in ROOT.glob("xapps/*/app.py")), EXAMPLE]
 
 
 @pytest.mark.parametrize("folder", BUNDLED, ids=[folder.name for folder in BUNDLED])
