@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
 
@@ -15,7 +15,7 @@ from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result
 from ranloop.wire.topics import is_topic_level
-from ranloop.xapp.memory import KEEP_PERIODS, Memory, Objects
+from ranloop.xapp.memory import PerTarget
 
 if TYPE_CHECKING:
     from ranloop.inference import (
@@ -66,7 +66,6 @@ R = TypeVar("R", bound=ReportFunction)
 S = TypeVar("S", bound=ResultFunction)
 T = TypeVar("T", bound=TimerFunction)
 U = TypeVar("U", bound=SummaryFunction)
-M = TypeVar("M")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +119,15 @@ class ModelHandle:
 
 
 class XApp:
-    """The registrations of one xApp. Nothing is opened or read here; the runner does that."""
+    """The registrations of one xApp. Nothing is opened or read here; the runner does that.
+
+    Attributes:
+        per_ue: Makes a memory of each UE: `app.per_ue(demand_kbps=nan)` or `app.per_ue(Phone)`, see `PerTarget`.
+        per_cell: Makes a memory of each cell; a report of any level finds the cells of its rows.
+    """
 
     def __init__(self) -> None:
+        self.per_ue, self.per_cell = PerTarget("ue"), PerTarget("cell")
         self.report_handlers: list[ReportHandler] = []
         self.result_handlers: list[ResultFunction] = []
         self.timers: list[Timer] = []
@@ -190,40 +195,6 @@ class XApp:
         """The model that the manifest lists as `name`."""
         return self.models.setdefault(name, ModelHandle(name))
 
-    @overload
-    def per_ue(self, factory: Callable[[], M], /, *, keep_periods: int = KEEP_PERIODS) -> Objects[M]: ...
-    @overload
-    def per_ue(self, /, *, keep_periods: int = KEEP_PERIODS, **start: ArrayLike) -> Memory: ...
-    def per_ue(
-        self,
-        factory: Callable[[], M] | None = None,
-        /,
-        *,
-        keep_periods: int = KEEP_PERIODS,
-        **start: ArrayLike,
-    ) -> Memory | Objects[M]:
-        """A memory of each UE: columns that start from these values, or one object of `factory` each.
-
-        `ues = app.per_ue(demand_kbps=nan)`; in a handler `known = ues.of(report)` gives columns beside the report's rows, and
-        `ues.update(report, demand_kbps=…)` remembers. A UE that no report of `keep_periods` periods had is forgotten.
-        """
-        return _memory("ue", factory, keep_periods, start)
-
-    @overload
-    def per_cell(self, factory: Callable[[], M], /, *, keep_periods: int = KEEP_PERIODS) -> Objects[M]: ...
-    @overload
-    def per_cell(self, /, *, keep_periods: int = KEEP_PERIODS, **start: ArrayLike) -> Memory: ...
-    def per_cell(
-        self,
-        factory: Callable[[], M] | None = None,
-        /,
-        *,
-        keep_periods: int = KEEP_PERIODS,
-        **start: ArrayLike,
-    ) -> Memory | Objects[M]:
-        """A memory of each cell, as `per_ue` has one of each UE; a report of any level finds the cells of its rows."""
-        return _memory("cell", factory, keep_periods, start)
-
     @property
     def settings(self) -> Mapping[str, Any]:
         """Values of the manifest's settings, as the operator set them."""
@@ -239,16 +210,6 @@ class XApp:
         for name, model in models.items():
             self.model(name).bind(model)
         self._settings = dict(settings)
-
-
-def _memory(
-    target: str, factory: Callable[[], M] | None, keep_periods: int, start: Mapping[str, ArrayLike]
-) -> Memory | Objects[M]:
-    if factory is None:
-        return Memory(target, start, keep_periods=keep_periods)
-    if start:
-        raise TypeError(f"a memory of objects has no columns: leave out {', '.join(start)}")
-    return Objects(target, factory, keep_periods=keep_periods)
 
 
 def _refuse_coroutine(function: Callable[..., object]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ranloop.wire.messages import Report
 from ranloop.wire.targets import find, run_of
 
-__all__ = ("KEEP_PERIODS", "Memory", "Objects")
+__all__ = ("Memory", "Objects", "PerTarget")
 
 KEEP_PERIODS = 3  # a target outlives as many lost reports, as a setting's lease does
 _UNTIL = ""  # the column of the RAN times at which targets are forgotten, in nanoseconds
@@ -150,6 +150,37 @@ class Objects(Generic[T]):
                 objects[row] = made[target] if target in made else made.setdefault(target, self._factory())
         self._memory.update(report, object=objects)
         return list(objects)
+
+
+class PerTarget:
+    """Makes the memories of one kind of target, as `app.per_ue` and `app.per_cell`.
+
+    `ues = app.per_ue(demand_kbps=nan)` makes columns that start from these values: in a handler, `known = ues.of(report)` gives
+    them beside the report's rows, and `ues.update(report, demand_kbps=…)` remembers. `app.per_ue(Phone)` makes one object
+    for each UE. A UE that no report of `keep_periods` periods had is forgotten.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    @overload
+    def __call__(self, factory: Callable[[], T], /, *, keep_periods: int = KEEP_PERIODS) -> Objects[T]: ...
+    @overload
+    def __call__(self, /, *, keep_periods: int = KEEP_PERIODS, **start: ArrayLike) -> Memory: ...
+    def __call__(
+        self,
+        factory: Callable[[], T] | None = None,
+        /,
+        *,
+        keep_periods: int = KEEP_PERIODS,
+        **start: ArrayLike,
+    ) -> Memory | Objects[T]:
+        """A memory of columns, or of objects."""
+        if factory is None:
+            return Memory(self._target, start, keep_periods=keep_periods)
+        if start:
+            raise TypeError(f"a memory of objects has no columns: leave out {', '.join(start)}")
+        return Objects(self._target, factory, keep_periods=keep_periods)
 
 
 def _single(value: ArrayLike) -> Column:
