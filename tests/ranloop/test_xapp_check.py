@@ -75,7 +75,7 @@ WEIGH = "    return SetUeWeight(ue=report.ue, weight=1.0)"
 )  # fmt: skip
 def test_what_an_xapp_does_wrong_is_one_line_with_its_place(tmp_path: Path, body: str, finding: str) -> None:
     folder = write_xapp(tmp_path / "mine", app=HEAD + body)
-    with pytest.raises(AssertionError, match=rf"(?s)mine has \d+ faults:\n(- .*\n)*- {finding}"):
+    with pytest.raises(AssertionError, match=rf"(?s)mine has \d+ faults?:\n(- .*\n)*- {finding}"):
         check_xapp(folder)
 
 
@@ -99,7 +99,7 @@ def test_a_model_that_does_not_answer_in_time_must_not_reach_an_action(tmp_path:
         models = { sum = "../sum" }
     """
     with pytest.raises(
-        AssertionError, match=r"has 1 faults:\n- .*weight = nan .*\(models that do not answer in time\)"
+        AssertionError, match=r"has 1 fault:\n- .*weight = nan .*\(models that do not answer in time\)"
     ):
         check_xapp(write_xapp(tmp_path / "mine", app=app, text=text))
 

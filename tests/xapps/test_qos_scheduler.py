@@ -45,6 +45,8 @@ def flows(
             "X.DRB.BudgetMissRateDl": miss_rate or [0.0] * n,
             "X.UE.SpectralEffDl": bits_per_prb or [100.0] * n,
             "CQI": cqi or [10.0] * n,
+            "RSRP": [-90.0] * n,
+            "X.UE.MeanMcsDl": [10.0] * n,
         },
         level="qos_flow",
         ids={"ue": ue},
@@ -291,3 +293,10 @@ def test_the_audit_log_can_tell_whether_the_model_had_a_part(predictor: str, ask
     xapp = XAppHarness(XAPP, predictor=predictor)
     (batch,) = xapp.instance.on_report(report())
     assert [tag.partition("@")[0] for tag in batch.models] == ["flow_rate"] * asked
+
+
+def test_ues_that_left_are_forgotten_however_many_come() -> None:
+    xapp = XAppHarness(XAPP, predictor="rule")
+    for seq in range(50):
+        xapp.send(flows([2 * seq, 2 * seq + 1], offered_kbps=[100, 200], seq=seq))
+    assert len(xapp.module("app").ues) == 2 * 4  # those of the last report and of the three periods before it

@@ -18,6 +18,7 @@ from ranloop.errors import ManifestError, ModelError
 from ranloop.inference import Card, Feature, Output, load_card
 from ranloop.inference.export import export_package
 from ranloop.node import open_replay
+from ranloop.testing import XAppHarness, make_report
 from ranloop.vocabulary import MeasurementName
 from ranloop.xapp.manifest import load_manifest
 from tests.ranloop.node.phone_logs import log, row
@@ -244,3 +245,15 @@ def test_shipped_models_expect_an_idle_phone_to_stay_idle(tmp_path: Path) -> Non
     for horizon in ("1s", "5s"):
         assert found[horizon]["all"]["n"] == 60 - int(horizon[0])
         assert found[horizon]["all"]["mae_model_kbps"] < 100.0  # 0.1 Mbit/s; downloads run at tens of Mbit/s
+
+
+def test_phones_that_left_are_forgotten_and_their_scores_stay() -> None:
+    xapp = XAppHarness(XAPP)
+    names = load_manifest(XAPP).streams[0].measurements
+    for seq in range(1000):
+        xapp.send(make_report(dict.fromkeys(names, 1.0), ids={"ue": [seq // 2]}, period_ms=1000, seq=seq))
+    # Each phone is there for two seconds: one forecast for the next second is scored, one is not.
+    one = xapp.summary()["overall"]["1s"]
+    assert (one["all"]["n"], one["n_without_truth"]) == (500, 500)
+    # The last of a phone's seconds lies at most 300 s back: that is of the phones 349 to 499.
+    assert len(xapp.module("app").phones) == 151

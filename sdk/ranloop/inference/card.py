@@ -19,6 +19,7 @@ from ranloop.vocabulary import measurement
 __all__ = ("CARD_FILE", "Card", "Feature", "Output", "load_card")
 
 CARD_FILE = "card.toml"
+MAX_ROW = 65_536  # values of one row of a sequence
 
 
 class _Frozen(BaseModel):
@@ -108,6 +109,14 @@ class Card(_Frozen):
     outputs: tuple[Output, ...] = Field(min_length=1)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _row_is_of_this_world(self) -> Card:
+        if self.steps * len(self.features) > MAX_ROW:
+            raise ValueError(
+                f"a row of {self.steps} steps of {len(self.features)} features; at most {MAX_ROW} values"
+            )
+        return self
 
     @property
     def history(self) -> int:

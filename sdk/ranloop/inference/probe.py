@@ -1,8 +1,8 @@
 """Tries an ONNX file out in a process of its own, which ends when the file takes too much time or memory.
 
-The process runs this file alone and imports nothing of ranloop. It reads a line of JSON and the ONNX file from standard input and
-writes a line of JSON. A file that hangs, that asks for all memory, or that brings onnxruntime down ends this process and not the
-xApp's.
+The process runs this file alone and imports nothing of ranloop. It reads a line of JSON and the ONNX file from standard
+input, and writes its findings as lines of JSON. An ONNX file that hangs, asks for all memory or brings onnxruntime down ends
+this process and not the xApp's.
 """
 
 from __future__ import annotations

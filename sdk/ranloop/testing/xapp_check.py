@@ -48,7 +48,8 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
             findings.setdefault(finding, []).append(trial.name)
     if findings:
         lines = [f"- {finding} ({_shortened(trials)})" for finding, trials in findings.items()]
-        raise AssertionError("\n".join([f"{Path(folder).name} has {len(findings)} faults:", *lines]))
+        head = f"{Path(folder).name} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
+        raise AssertionError("\n".join([head, *lines]))
 
 
 def _shortened(trials: Sequence[str]) -> str:

@@ -141,6 +141,10 @@ class Objects(Generic[T]):
         self._target, self._factory = target, factory
         self._memory = Memory(target, {"object": np.array(None)}, keep_periods=keep_periods)
 
+    def __len__(self) -> int:
+        """Number of targets that are remembered, of all nodes together."""
+        return len(self._memory)
+
     def of(self, report: Report) -> list[T]:
         """The object of the target of each row; rows of one target share it."""
         objects = self._memory.of(report)["object"]

@@ -245,6 +245,11 @@ def test_a_broken_card_is_one_line_with_the_fields_path(tmp_path: Path, text: st
             "outputs.0: y is clipped to 1 .. 0",
         ),
         ({"features": [{"measurement": "CQI", "unit": "1", "lag": 10**9}]}, "features.0.lag: .* less than"),
+        (
+            {"features": [{"measurement": "CQI", "unit": "1"}] * 200, "steps": 600},
+            "a row of 600 steps of 200 features; at most 65536 values",
+        ),
+        ({"steps": 601}, "steps: .* less than or equal to 600"),
     ],
 )
 def test_a_card_that_would_lead_elsewhere_or_make_no_number_is_refused(
