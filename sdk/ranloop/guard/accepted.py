@@ -11,7 +11,7 @@ import numpy as np
 from ranloop.guard import conflicts
 from ranloop.guard.grants import Grant
 from ranloop.guard.held import Ended, HeldSettings
-from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, rowwise_all
+from ranloop.guard.leases import I64, NO_TICKET, Mask, SettingTable, rowwise_all
 from ranloop.guard.results import Verdicts
 from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.wire.messages import F32, Catalogue, Cause, Status
@@ -59,9 +59,9 @@ class Accepted:
     table: SettingTable
     ticket: int
     effect_ns: int
-    before: Rows  # the rows as they were: some targets may still come to nothing at their slot
+    expires_ns: int
     handed: Mask  # targets that the open change hands to the node
-    undone: Mask  # targets that came to nothing at their slot: their rows go back to `before`
+    undone: Mask  # targets that came to nothing at their slot
 
     @classmethod
     def claim(
@@ -78,8 +78,6 @@ class Accepted:
         batch, still, keys = verdicts.batch, verdicts.still, verdicts.keys
         table = held.table(type(batch.action))
         mine = keys if isinstance(still, slice) else keys[still]
-        index, found = table.find(mine)
-        before = table.rows[np.sort(index[found])]
         none = np.zeros(len(verdicts), np.bool_)
         ticket = held.claim(
             batch, mine, verdicts.parameters[still], owner=grant.number, expires_ns=expires_ns
@@ -92,7 +90,7 @@ class Accepted:
             table=table,
             ticket=ticket,
             effect_ns=effect_ns,
-            before=before,
+            expires_ns=expires_ns,
             handed=none,
             undone=none,
         )
@@ -100,7 +98,7 @@ class Accepted:
     def take_effect(self, grants: dict[int, Grant], now_ns: int) -> Action:
         """What of it still has to be handed to the node, now that its slot has come; `grants` by number."""
         verdicts, rows, batch = self.verdicts, self.table.rows, self.verdicts.batch
-        accepted = verdicts.open
+        accepted, n_accepted = verdicts.open, verdicts.n_open
         if now_ns > batch.valid_until_ns:
             text = f"valid until {batch.valid_until_ns / 1e9:g} s; its turn came at {now_ns / 1e9:g} s"
             verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
@@ -119,7 +117,8 @@ class Accepted:
             changed &= ~(rowwise_all(same) & (rows["force"][index] != NO_TICKET))
             conflicts.check_effect(verdicts, self.table, self.catalogue.slice_min_pct, changed)
         verdicts.seal()
-        self.undone = accepted & ~verdicts.open
+        if verdicts.n_open < n_accepted:
+            self.undone = accepted & ~verdicts.open
         handed = self.handed = changed & verdicts.open
         n_handed = int(np.count_nonzero(handed))
         if n_handed == 0:
@@ -148,37 +147,43 @@ class Accepted:
         Returns:
             Settings that end with it: another's that it displaced, and those of targets that are gone.
         """
-        verdicts, node = self.verdicts, self.catalogue.node
         gone = rowwise_all(np.isnan(applied))  # of the targets handed over
-        accepted = verdicts.open
-        if reasons and gone.any():
-            self._refuse(gone, reasons)
-        if verdicts.batch.atomic and len(gone) and gone.all():
-            what = "was refused" if reasons else "is not there (any more)"
-            text = f"another target of this atomic batch {what} at {node}; none was applied"
-            verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
-        self.undone |= accepted & ~verdicts.open
-        missing = self.handed.copy()
-        missing[self.handed] = gone
-        missing &= verdicts.open
+        missing = self._refuse(gone, reasons) if np.count_nonzero(gone) else None
         losses = self._note(applied, missing, now_ns)
-        verdicts.decide_all(Status.APPLIED)
+        self.verdicts.decide_all(Status.APPLIED)
         return losses
 
-    def _refuse(self, gone: Mask, reasons: Mapping[int, str]) -> None:
-        """Refuse targets by the node's own reasons; `gone` says of those handed over where nothing was done."""
+    def _refuse(self, gone: Mask, reasons: Mapping[int, str]) -> Mask:
+        """Refuse targets by the node's own reasons, or all where one of an atomic batch failed.
+
+        Args:
+            gone: Of the targets handed over, those where the node did nothing.
+            reasons: As `settle`.
+
+        Returns:
+            Targets of the batch that are still open, and not at the node any more.
+        """
+        verdicts, node, accepted = self.verdicts, self.catalogue.node, self.verdicts.open
+        missing = self.handed.copy()
+        missing[self.handed] = gone
         handed = np.flatnonzero(self.handed)
         rows_of: dict[str, list[int]] = {}
-        for row in np.flatnonzero(gone).tolist():
+        for row in np.flatnonzero(gone).tolist() if reasons else ():
             if row in reasons:
                 text = reasons[row][:_REASON_CHARACTERS]
                 if len(rows_of) >= _MOST_REASONS and text not in rows_of:
                     text = "the node refused it, for one more reason than a result can tell"
                 rows_of.setdefault(text, []).append(handed[row])
         for text, rows in rows_of.items():
-            mask = np.zeros(len(self.verdicts), np.bool_)
+            mask = np.zeros(len(verdicts), np.bool_)
             mask[rows] = True
-            self.verdicts.decide(mask, Status.REFUSED, Cause.NODE, text)
+            verdicts.decide(mask, Status.REFUSED, Cause.NODE, text)
+        if verdicts.batch.atomic and gone.all():
+            what = "was refused" if reasons else "is not there (any more)"
+            text = f"another target of this atomic batch {what} at {node}; none was applied"
+            verdicts.decide_all(Status.REFUSED, Cause.ATOMIC, text)
+        self.undone |= accepted & ~verdicts.open
+        return missing & verdicts.open
 
     def lose(self, now_ns: int) -> list[Loss]:
         """Decide every target without an answer of the node: what was handed over may be in force or not.
@@ -191,7 +196,7 @@ class Accepted:
         n_handed = np.count_nonzero(handed)
         losses = self._note(
             np.full((n_handed, verdicts.parameters.shape[1]), np.nan, np.float32),
-            np.zeros(len(verdicts), np.bool_),
+            None,
             now_ns,
         )
         text = f"{self.catalogue.node} did not answer; what is in force is known when it is asked again"
@@ -199,7 +204,7 @@ class Accepted:
         verdicts.decide_all(Status.APPLIED)
         return losses
 
-    def _note(self, applied: F32, missing: Mask, now_ns: int) -> list[Loss]:
+    def _note(self, applied: F32, missing: Mask | None, now_ns: int) -> list[Loss]:
         """Write down what is in force, refuse the `missing` targets, give back claims that came to nothing."""
         verdicts, action, gone = (
             self.verdicts,
@@ -209,22 +214,26 @@ class Accepted:
         losses: list[Loss] = []
         if verdicts.n_open:
             index, found = self.table.find(verdicts.keys)
-            kept = verdicts.open & ~self.handed & found  # in force already with these values
-            verdicts.applied[kept] = self.table.rows["applied"][index[kept]]
-            verdicts.applied[self.handed] = applied
-            missing = missing | ~found  # UEs may leave while the node is at work
-            if np.count_nonzero(missing):
+            if len(applied) == len(verdicts):
+                verdicts.applied = np.array(applied, np.float32)  # a copy: the node may reuse its array
+            else:
+                kept = verdicts.open & ~self.handed & found  # in force already with these values
+                verdicts.applied[kept] = self.table.rows["applied"][index[kept]]
+                verdicts.applied[self.handed] = applied
+            if np.count_nonzero(found) < len(found):  # UEs may leave while the node is at work
+                missing = ~found if missing is None else missing | ~found
+            if missing is not None:
                 verdicts.applied[missing] = np.nan
                 verdicts.decide(missing, Status.REFUSED, Cause.NO_TARGET, gone)
             if action.spec.kind is Kind.SETTING:
                 losses += self._put_in_force(index)
-                if np.count_nonzero(missing):
+                if missing is not None:
                     left = self.held.take_keys(action, verdicts.keys[missing])
                     losses.append(unasked(left, (Cause.NO_TARGET, gone)))
         if action.spec.kind is Kind.ONE_SHOT:
             self.table.take(self.table.rows["claim"] == self.ticket)
         if np.count_nonzero(self.undone):
-            self.table.give_back(self.ticket, verdicts.keys[self.undone], self.before, now_ns)
+            self.table.give_back(self.ticket, verdicts.keys[self.undone], now_ns)
         return losses
 
     def _put_in_force(self, index: I64) -> list[Loss]:
@@ -234,7 +243,14 @@ class Accepted:
         at, applied = index[still], verdicts.applied[still]
         theirs = (table.rows["force_owner"][at] != me.number) & (table.rows["force"][at] != NO_TICKET)
         displaced = table.rows[at[theirs]] if np.count_nonzero(theirs) else table.rows[:0]
-        table.enforce(at, verdicts.parameters[still], applied, owner=me.number, ticket=self.ticket)
+        table.enforce(
+            at,
+            verdicts.parameters[still],
+            applied,
+            owner=me.number,
+            ticket=self.ticket,
+            until_ns=self.expires_ns,
+        )
         if not len(displaced):
             return []
         over = Ended(type(verdicts.batch.action), verdicts.targets[still][theirs], displaced)

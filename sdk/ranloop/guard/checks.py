@@ -134,12 +134,15 @@ def check_promises(verdicts: Verdicts, permit: Permit, *, now_ns: int) -> None:
     batch, longest_ms = verdicts.batch, permit.longest_ms
     lease_ms = permit.lease_ms if batch.lease_ms is None else batch.lease_ms
     ahead_ms = (batch.valid_until_ns - now_ns) / 1e6
-    at_most = f"at most {longest_ms} ms, a minute or three of its periods unless the operator says otherwise"
     if ahead_ms > longest_ms:
-        verdicts.decide_all(Status.REFUSED, Cause.RANGE, f"valid_until lies {ahead_ms:g} ms ahead; {at_most}")
-    elif batch.action.spec.kind is Kind.SETTING and lease_ms > longest_ms:
-        text = f"a lease of {lease_ms} ms; {at_most}. The manifest states the period of a timer as `every_ms`"
-        verdicts.decide_all(Status.REFUSED, Cause.RANGE, text)
+        said, hint = f"valid_until lies {ahead_ms:g} ms ahead", ""
+    elif lease_ms > longest_ms and batch.action.spec.kind is Kind.SETTING:
+        said = f"a lease of {lease_ms} ms"
+        hint = ". The manifest states the period of a timer as `every_ms`"
+    else:
+        return
+    at_most = f"at most {longest_ms} ms, a minute or three of its periods unless the operator says otherwise"
+    verdicts.decide_all(Status.REFUSED, Cause.RANGE, f"{said}; {at_most}{hint}")
 
 
 def _some(targets: np.ndarray[tuple[int, ...], np.dtype[np.integer]], most: int = 5) -> str:

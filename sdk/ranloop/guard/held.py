@@ -117,6 +117,8 @@ class HeldSettings:
             hit = np.ones(len(rows), np.bool_) if owner is None else rows["owner"] == owner
             table.end(hit, ending, now_ns)
             if owner is not None:
+                # Should a claim of another on it come to nothing, it is over, too.
+                rows["held_until_ns"][rows["force_owner"] == owner] = now_ns
                 # It had claimed what another xApp still has in force: that one's claim is gone.
                 table.end(hit & (rows["force_owner"] != owner), ORPHANED, now_ns)
 

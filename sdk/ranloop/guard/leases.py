@@ -19,7 +19,13 @@ Mask = NDArray[np.bool_]
 
 NO_TICKET = -1
 _ID_BITS = 24  # dense ids are below 2**24, so two of them fit one int64
-_CLAIM = ("owner", "claim", "expires_ns", "ending", "wanted")
+# What a claim says of a target, and what the batch in force says of it.
+_CLAIMED_IN_FORCE = (
+    ("owner", "force_owner"),
+    ("claim", "force"),
+    ("expires_ns", "held_until_ns"),
+    ("wanted", "held"),
+)
 _ID_MASK = (1 << _ID_BITS) - 1
 
 
@@ -52,7 +58,8 @@ class SettingTable:
         claim: Ticket of the batch accepted last.
         force: Ticket of the batch in force, or NO_TICKET.
         force_owner: Number of the xApp whose batch is in force.
-        expires_ns: RAN time at which the lease lapses.
+        expires_ns: RAN time at which the lease of the claim lapses.
+        held_until_ns: The same of the batch in force.
         ending: Index of the reason with which it will end then.
         wanted: Claimed values, shape [p].
         held: Values that the node was last asked for.
@@ -70,6 +77,7 @@ class SettingTable:
             ("force", np.int64),
             ("force_owner", np.int32),
             ("expires_ns", np.int64),
+            ("held_until_ns", np.int64),
             ("ending", np.int8),
             ("wanted", *values),
             ("held", *values),
@@ -127,11 +135,14 @@ class SettingTable:
         # A renewal of all that is held, the common case, knows the earliest lapse without a look at the rows.
         self._next_lapse_ns = expires_ns if len(keys) == len(rows) else None
 
-    def enforce(self, index: I64, wanted: F32, applied: F32, *, owner: int, ticket: int) -> None:
+    def enforce(
+        self, index: I64, wanted: F32, applied: F32, *, owner: int, ticket: int, until_ns: int
+    ) -> None:
         """Note what the node has in force now at rows `index`."""
         rows = self.rows
         rows["force"][index] = ticket
         rows["force_owner"][index] = owner
+        rows["held_until_ns"][index] = until_ns
         rows["held"][index] = wanted
         rows["applied"][index] = applied
 
@@ -141,30 +152,23 @@ class SettingTable:
         self._replace(self.rows[~mask])
         return taken
 
-    def give_back(self, ticket: int, keys: I64, before: Rows, now_ns: int) -> None:
-        """Undo the claims of a batch on targets where it came to nothing; what is in force stays as it is.
+    def give_back(self, ticket: int, keys: I64, now_ns: int) -> None:
+        """Undo the claims of a batch on targets where it came to nothing.
 
-        Args:
-            ticket: Of the batch.
-            keys: The targets.
-            before: The rows that its targets had when it claimed them.
-            now_ns: When claims end that cannot be given back to anybody.
+        Batches take effect in the order of their acceptance, so all that claimed before this one has taken effect or come
+        to nothing, too. The claim goes back to the batch in force, under its own lease; where none is, it ends now.
         """
         rows = self.rows
         index = np.flatnonzero((rows["claim"] == ticket) & np.isin(rows["key"], keys))
-        at = np.searchsorted(before["key"], rows["key"][index])
-        at[at == len(before)] = 0
-        known = before["key"][at] == rows["key"][index] if len(before) else np.zeros(len(index), np.bool_)
-        for name in _CLAIM:
-            rows[name][index[known]] = before[name][at[known]]
-        # Batches take effect in the order of their acceptance: what claimed before this one waits no more.
-        orphan = rows["claim"][index] != rows["force"][index]
-        rows["expires_ns"][index[orphan]] = now_ns
+        rows["expires_ns"][index] = now_ns
+        held = index[rows["force"][index] != NO_TICKET]
+        for claimed, in_force in _CLAIMED_IN_FORCE:
+            rows[claimed][held] = rows[in_force][held]
         self._next_lapse_ns = None
 
     def end(self, mask: Mask, ending: int, now_ns: int) -> None:
         """Let the leases of the masked rows be over now, for the reason `ending`."""
-        self.rows["expires_ns"][mask] = now_ns
+        self.rows["expires_ns"][mask] = self.rows["held_until_ns"][mask] = now_ns
         self.rows["ending"][mask] = ending
         self._next_lapse_ns = None
 

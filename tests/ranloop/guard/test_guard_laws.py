@@ -48,10 +48,11 @@ class AnyTraffic(RuleBasedStateMachine):
         self.slow = False
         self.open: Change | None = None  # with the slow node
         self.lost = False
+        self.busy: set[int] = set()  # UEs of which the node refuses new weights
 
     # The node
 
-    def apply(self, action: Action) -> np.ndarray:
+    def apply(self, action: Action, refused: set[int]) -> np.ndarray:
         values, before = action.parameters(), dict(self.min_pct)
         applied = values.copy()
         for row, target in enumerate(action.targets().tolist()):
@@ -62,7 +63,7 @@ class AnyTraffic(RuleBasedStateMachine):
                 else:
                     self.unset.discard(key)
                     self.min_pct[key] = float(values[row, 0])
-            elif target[0] not in self.live_ues:
+            elif target[0] not in self.live_ues or row in refused:
                 applied[row] = np.nan
             elif isinstance(action, SetUeWeight):
                 self.weight[target[0]] = float(values[row, 0])
@@ -93,12 +94,23 @@ class AnyTraffic(RuleBasedStateMachine):
         ues_there = all(t[0] in self.live_ues for t in change.action.targets().tolist())
         if change.atomic and not isinstance(change.action, SetSliceQuota) and not ues_there:
             return np.full(values.shape, np.nan, np.float32)
-        return self.apply(change.action)
+        return self.apply(change.action, set(self.reasons(change)))
 
     def answer(self) -> None:
         if self.open is not None:
             change, self.open = self.open, None
-            self.note(self.guard.settle(change, self.done(change), self.now_ns))
+            reasons = self.reasons(change)
+            if change.atomic and reasons:
+                applied = np.full(change.action.parameters().shape, np.nan, np.float32)
+            else:
+                applied = self.done(change)
+            self.note(self.guard.settle(change, applied, self.now_ns, reasons))
+
+    def reasons(self, change: Change) -> dict[int, str]:
+        if not (change.xapp and isinstance(change.action, SetUeWeight)):
+            return {}
+        refused = self.busy & self.live_ues
+        return {row: "busy" for row, ue in enumerate(change.action.ue.tolist()) if ue in refused}
 
     def note(self, results: list[Result]) -> None:
         """Terminal results come once; ENDED only after APPLIED, or where that is not known."""
@@ -210,6 +222,10 @@ class AnyTraffic(RuleBasedStateMachine):
                 self.done(change)
             self.note(self.guard.lose(change, self.now_ns))
             self.carry_out()
+
+    @rule(ue=UES)
+    def turn_busy(self, ue: int) -> None:
+        self.busy ^= {ue}
 
     @rule(ue=UES)
     def leave(self, ue: int) -> None:

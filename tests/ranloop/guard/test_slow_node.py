@@ -263,6 +263,45 @@ def test_a_target_that_the_node_refuses_for_a_reason_stays_as_it_was(
     assert [(r.id, r.targets.tolist()) for r in over] == [("first", [[4]])]
 
 
+def test_a_kill_holds_where_the_open_change_comes_to_nothing(guard: Guard, batch: BatchFactory) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2), id="held"))
+    settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[4], weight=3)), 20 * MS)
+    change = hand_over(guard, 30 * MS)
+    guard.kill(31 * MS)
+    guard.settle(change, np.full((1, 1), np.nan, np.float32), 32 * MS, {0: "busy"})
+    back = hand_over(guard, 32 * MS)
+    assert back.action == SetUeWeight(ue=[4], weight=1)
+    (over,) = settle(guard, back, 32 * MS)
+    assert (over.id, over.causes[1][0]) == ("held", Cause.KILLED)
+
+
+def test_an_xapp_that_may_act_no_more_holds_nothing_where_its_displacer_comes_to_nothing(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2), id="low"))
+    settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
+    judge(guard, batch(SetUeWeight(ue=[4], weight=3), xapp="boss"), 20 * MS)
+    guard.set_autonomy("a", Autonomy.OBSERVE, 25 * MS)
+    change = hand_over(guard, 30 * MS)
+    guard.settle(change, np.full((1, 1), np.nan, np.float32), 30 * MS, {0: "busy"})
+    assert hand_over(guard, 30 * MS).action == SetUeWeight(ue=[4], weight=1)
+
+
+def test_a_claim_that_comes_to_nothing_leaves_the_lease_of_what_is_in_force(
+    guard: Guard, batch: BatchFactory
+) -> None:
+    """Two batches wait at once; the first takes effect and holds until its own lease ends, the second is refused."""
+    judge(guard, batch(SetUeWeight(ue=[4], weight=2), id="first"))
+    judge(guard, batch(SetUeWeight(ue=[4], weight=3), lease_ms=5_000), MS)
+    settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
+    change = hand_over(guard, EFFECT_NS + MS)
+    guard.settle(change, np.full((1, 1), np.nan, np.float32), EFFECT_NS + MS, {0: "busy"})
+    assert guard.next_event_ns() == LAPSE_NS
+    (over,) = settle(guard, hand_over(guard, LAPSE_NS), LAPSE_NS)
+    assert over.id == "first"
+
+
 def test_an_atomic_batch_that_the_node_refuses_says_why(guard: Guard, batch: BatchFactory) -> None:
     judge(guard, batch(Handover(ue=[4, 5], target_cell=1), atomic=True))
     nothing = np.full((2, 1), np.nan, np.float32)
