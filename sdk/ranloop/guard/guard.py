@@ -12,14 +12,13 @@ One change is under way at a time: `due` gives the next one after the node has a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ranloop.errors import VocabularyError
 from ranloop.guard import checks, conflicts
 from ranloop.guard.accepted import Accepted, Loss, not_here, unasked
+from ranloop.guard.agenda import Agenda, Change
 from ranloop.guard.audit_record import AuditRecord, AuditSink
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.footprint import answer_bytes
@@ -28,8 +27,8 @@ from ranloop.guard.held import DEMOTED, DISMISSED, ENDINGS, KILLED, STOPPED, End
 from ranloop.guard.results import Verdicts, ended
 from ranloop.guard.rights import Rights
 from ranloop.guard.rules import Question, Rule
-from ranloop.guard.unconfirmed import Return, Unconfirmed
-from ranloop.vocabulary import Action, Kind
+from ranloop.guard.unconfirmed import Return
+from ranloop.vocabulary import Kind
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import F32, I32, ActionBatch, Catalogue, Cause, Result, Status
 
@@ -38,24 +37,6 @@ MAX_IDS = 16_384  # ids of one xApp that are remembered at a time,
 MAX_ID_BYTES = 1 << 26  # and what their answers take
 _NS_PER_MS = 1_000_000
 _NO_REASONS: Mapping[int, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Change:
-    """What the node has to do now. It is open until `Guard.settle` or `Guard.lose` ends it.
-
-    Attributes:
-        number: Counts the changes of this guard from 0, so that a host can match answers.
-        action: The targets to change. Zero rows when all of it is in force already. A NaN parameter, only in a
-            change that goes back to the default, means: the value of the node's own configuration.
-        xapp: Whose change it is; "" when a setting goes back to its default.
-        atomic: All targets or none: apply only if the node hosts every target, else settle with rows of NaN.
-    """
-
-    number: int
-    action: Action
-    xapp: str = ""
-    atomic: bool = False
 
 
 class Guard:
@@ -102,10 +83,7 @@ class Guard:
         self._grants: dict[str, Grant] = {}
         self._by_number: dict[int, Grant] = {}
         self._held = HeldSettings()
-        self._pending: deque[Accepted] = deque()  # by effect time, which follows the order of submission
-        self._unconfirmed = Unconfirmed()  # defaults that the node has not answered for
-        self._open: tuple[Change, Accepted | Ended | Return] | None = None  # with the node
-        self._n_changes = 0
+        self._agenda = Agenda(self._held, self._by_number)
 
     # Who may do what
 
@@ -229,7 +207,7 @@ class Guard:
         accepted = self._judge(verdicts, grant, now_ns, effect_ns)
         if accepted is None:
             return self._answer(sender, verdicts, now_ns)
-        self._pending.append(accepted)
+        self._agenda.add(accepted)
         return None
 
     def answered(self, xapp: str, batch_id: str) -> Result | None:
@@ -290,49 +268,15 @@ class Guard:
 
         None, too, while a change is open: the node's answer is the next event then.
         """
-        if self._open is not None:
-            return None
-        effect_ns = self._pending[0].effect_ns if self._pending else None
-        times = (effect_ns, self._held.next_lapse_ns(), self._unconfirmed.next_ns())
-        return min((time for time in times if time is not None), default=None)
+        return self._agenda.next_event_ns()
 
     def due(self, now_ns: int) -> Iterator[Change]:
         """What the node has to do by now, one change at a time, in the order of RAN time.
 
-        At one instant settings that end come first, then batches in the order in which they were accepted. There is
-        nothing to do while a change is open: the iterator ends, and the next call goes on after the answer.
+        There is nothing to do while a change is open: the iterator ends, and the next call goes on after the answer.
         """
         self._tick(now_ns)
-        while self._open is None and (found := self._next_work(now_ns)) is not None:
-            action, work = found
-            accepted = work if isinstance(work, Accepted) else None
-            change = Change(
-                number=self._n_changes,
-                action=action,
-                xapp="" if accepted is None else accepted.grant.xapp,
-                atomic=accepted is not None and accepted.verdicts.batch.atomic,
-            )
-            self._n_changes += 1
-            self._open = change, work
-            yield change
-
-    def _next_work(self, now_ns: int) -> tuple[Action, Accepted | Ended | Return] | None:
-        """The earliest of what is due, and the action that it hands to the node; None if nothing is due."""
-        back = self._unconfirmed.take(now_ns, self._held)
-        if back is not None:
-            return back.action, back
-        while True:
-            lapse_ns = self._held.next_lapse_ns()
-            effect_ns = self._pending[0].effect_ns if self._pending else None
-            if lapse_ns is not None and lapse_ns <= now_ns and (effect_ns is None or lapse_ns <= effect_ns):
-                over = self._held.lapse(lapse_ns)
-                if over:
-                    return over.defaults(), over
-                continue  # claims that never took effect
-            if effect_ns is None or effect_ns > now_ns:
-                return None
-            work = self._pending.popleft()
-            return work.take_effect(self._by_number, now_ns), work
+        return self._agenda.due(now_ns)
 
     def settle(
         self, change: Change, applied: F32, now_ns: int, reasons: Mapping[int, str] = _NO_REASONS
@@ -358,7 +302,7 @@ class Guard:
             raise ValueError(
                 f"applied has shape {list(applied.shape)}; want {list(wanted)}, one row per target of the change"
             )
-        work = self._close(change)
+        work = self._agenda.close(change)
         if isinstance(work, Return):
             return []
         if isinstance(work, Ended):
@@ -377,22 +321,16 @@ class Guard:
         Raises:
             ValueError: `change` is not open.
         """
-        work = self._close(change)
+        work = self._agenda.close(change)
         if isinstance(work, Accepted):
             return self._finish(work, work.lose(now_ns), now_ns)
-        event = "lost" if self._unconfirmed.put(change.action, work, now_ns) else "given_up"
+        event = "lost" if self._agenda.again(change, work, now_ns) else "given_up"
         self._record(event, now_ns, "", action=change.action.spec.name, n_targets=len(change.action))
         return self._tell(unasked(work, None), now_ns) if isinstance(work, Ended) else []
 
-    def _close(self, change: Change) -> Accepted | Ended | Return:
-        if self._open is None or self._open[0] is not change:
-            raise ValueError(f"change {change.number} is not open: it was answered or given up before")
-        work, self._open = self._open[1], None
-        return work
-
     def _finish(self, work: Accepted, losses: list[Loss], now_ns: int) -> list[Result]:
         results = [result for loss in losses for result in self._tell(loss, now_ns)]
-        self._held.sweep(waiting.ticket for waiting in self._pending)
+        self._held.sweep(self._agenda.tickets())
         return [self._answer(work.grant.xapp, work.verdicts, now_ns), *results]
 
     # Endings
@@ -414,11 +352,7 @@ class Guard:
         """Refuse what waits and let what is held (of one xApp, or of all) go back to its default now."""
         self._tick(now_ns)
         results: list[Result] = []
-        waiting, self._pending = self._pending, deque()
-        for work in waiting:
-            if grant is not None and work.grant is not grant:
-                self._pending.append(work)
-                continue
+        for work in self._agenda.withdraw(grant):
             status = Status.EXPIRED if ending == STOPPED else Status.REFUSED
             work.verdicts.decide_all(status, *ENDINGS[ending])
             results.append(self._answer(work.grant.xapp, work.verdicts, now_ns))

@@ -260,10 +260,10 @@ def test_memory_is_bounded_in_bytes_too(batch: BatchFactory) -> None:
 
 
 def test_a_batch_that_is_kept_keeps_no_padding(batch: BatchFactory) -> None:
-    """A header may be padded with what nobody reads, up to 1 MB; one target takes 8 bytes."""
+    """A header may be padded with what nobody reads, up to 32 kB; one target takes 8 bytes."""
     payload = encode(batch(SetUeWeight(ue=[1], weight=2.0)))
     header, block = payload[:-8], payload[-8:]
-    padded = header.rstrip()[:-1] + b',"padding":"' + b"x" * 900_000 + b'"}\n' + block
+    padded = header.rstrip()[:-1] + b',"padding":"' + b"x" * 30_000 + b'"}\n' + block
     kept = decode_action_batch(padded)
     assert kept.action == SetUeWeight(ue=[1], weight=2.0)
     assert isinstance(kept.action, SetUeWeight)
