@@ -44,7 +44,7 @@ class _Spelled:
 
     targets: bytes
     fates: U32  # [n, columns] parameters, applied, status, cause: the bits of each
-    causes: object
+    why: object  # causes, and the models that decided
     id: str  # of the batch that the next line's `since` names
     told_ns: int  # RAN time
     n_renewed: int = 0
@@ -88,12 +88,13 @@ class AuditLines:
             )
         )
         targets, known = result.targets.tobytes(), self._spelled.get(key)
-        if known is None or known.targets != targets or known.causes != result.causes:
+        why = result.causes, batch.models
+        if known is None or known.targets != targets or known.why != why:
             told = self._renewals(key)
             if len(self._spelled) >= _MOST_KEYS:  # an xApp may name nodes that do not exist
                 told += self.rest()
                 self._spelled.clear()
-            self._spelled[key] = _Spelled(targets, fates, result.causes, result.id, record.ran_time_ns)
+            self._spelled[key] = _Spelled(targets, fates, why, result.id, record.ran_time_ns)
             return told + self._line(record, _columns(result.targets, batch, result, None))
         changed = np.flatnonzero((known.fates != fates).any(axis=1))
         if not len(changed):

@@ -6,7 +6,9 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from ranloop.wire.messages import ActionBatch
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
 
 DAY_S = 86_400
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def audited(log: AuditLog) -> Guard:
@@ -111,6 +114,25 @@ def test_what_the_node_made_of_a_value_stands_there_where_it_is_another(
     assert (line["parameters"], line["applied"]) == ([[2.0]], [[1.5]])
 
 
+def test_the_page_shows_what_is_written(tmp_path: Path, batch: BatchFactory) -> None:
+    (block,) = re.findall(r"```json\n(.*?)```", (DOCS / "audit.md").read_text(), re.DOTALL)
+    shown = [json.loads(line) for line in block.splitlines()]
+    with AuditLog(tmp_path / "a") as log:
+        guard = audited(log)
+        for k, last in enumerate((101.0, 101.0, 101.0, 3.0)):
+            action = SetUeWeight(ue=[4, 5], weight=[2, last])
+            decided = batch(action, id=f"a-{k}", run="r1", valid_until_ns=(k + 2) * 100 * MS)
+            hold(
+                guard, dataclasses.replace(decided, report_seq=k, models=("flow@0a1b2c3d4e5f",)), k * 100 * MS
+            )
+        guard.kill(400 * MS, by="anna")
+        for change in guard.due(400 * MS):
+            guard.settle(change, change.action.parameters(), 400 * MS)
+    for line in (*shown, *(written := lines_of(tmp_path / "a"))):
+        assert datetime.fromisoformat(line.pop("time")).tzinfo is not None
+    assert written == shown
+
+
 # Renewals
 
 
@@ -135,6 +157,16 @@ def test_renewals_that_change_nothing_are_counted_and_not_spelled_out(
     assert {line["since"] for line in renewed} == {first["id"]}
     assert renewed[-1]["id"] == "a-1204"
     assert max(len(line) for line in (tmp_path / "a").read_text().splitlines()[1:]) < 300
+
+
+def test_a_renewal_that_another_model_decided_is_spelled_out(tmp_path: Path, batch: BatchFactory) -> None:
+    with AuditLog(tmp_path / "a") as log:
+        guard = audited(log)
+        for k, model in enumerate(("old@1", "old@1", "new@2")):
+            renewal = batch(SetUeWeight(ue=[1], weight=2), run="r1")
+            hold(guard, dataclasses.replace(renewal, models=(model,)), k * 100 * MS)
+    told = [(line["event"], line.get("models")) for line in lines_of(tmp_path / "a")]
+    assert told == [("result", ["old@1"]), ("renewed", None), ("result", ["new@2"])]
 
 
 def test_of_a_renewal_that_changes_something_only_that_is_spelled_out(
