@@ -31,7 +31,7 @@ _BURST_BYTES = 1 << 22
 _S_PER_DAY = 86_400
 _MOST_TEXTS, _CHARACTERS = 16, 300  # causes or models of one line, and each of them
 
-_MOST_KEYS = 1024
+_MOST_KEYS, _MOST_BYTES = 1024, 1 << 24  # of what was spelled out
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 
 _Key = tuple[str, str, str]
@@ -91,7 +91,10 @@ class AuditLines:
         why = result.causes, batch.models
         if known is None or known.targets != targets or known.why != why:
             told = self._renewals(key)
-            if len(self._spelled) >= _MOST_KEYS:  # an xApp may name nodes that do not exist
+            kept = sum(other.fates.nbytes for other in self._spelled.values())
+            if (
+                len(self._spelled) >= _MOST_KEYS or kept > _MOST_BYTES
+            ):  # an xApp may name nodes that do not exist
                 told += self.rest()
                 self._spelled.clear()
             self._spelled[key] = _Spelled(targets, fates, why, result.id, record.ran_time_ns)

@@ -241,6 +241,20 @@ def test_a_line_refers_to_no_values_that_were_left_out(tmp_path: Path, batch: Ba
     assert any(ids.index(batch_id) > 360 for batch_id, _ in since)
 
 
+def test_large_batches_for_nodes_that_an_xapp_makes_up_fill_no_memory(
+    batch: BatchFactory, tmp_path: Path
+) -> None:
+    """Of each of 2**16 targets four numbers of 4 bytes: 1 MiB a batch; 16 MiB and the last one are kept."""
+    huge = batch(SetUeWeight(ue=range(1 << 16), weight=0))
+    result = audited(AuditLog()).submit(huge, sender="a", now_ns=0)
+    with AuditLog(tmp_path / "a") as log:
+        for k in range(40):
+            log.add(
+                AuditRecord(event="result", ran_time_ns=0, node=f"n{k}", xapp="a", batch=huge, result=result)
+            )
+        assert sum(known.fates.nbytes for known in log._lines._spelled.values()) <= 18 << 20
+
+
 def test_nodes_that_an_xapp_makes_up_fill_no_memory(batch: BatchFactory, tmp_path: Path) -> None:
     result = audited(AuditLog()).submit(batch(SetUeWeight(ue=[1], weight=0)), sender="a", now_ns=0)
     with AuditLog(tmp_path / "a") as log:
