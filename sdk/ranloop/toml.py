@@ -1,4 +1,4 @@
-"""Reads the small TOML files that people hand us (manifests, model cards) into pydantic models, with bounds."""
+"""Reads the small TOML files of people (manifests, model cards, profiles) into pydantic models, within bounds."""
 
 from __future__ import annotations
 

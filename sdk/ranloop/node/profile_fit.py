@@ -1,4 +1,4 @@
-"""Whether an xApp would run on a stack: what its manifest asks for, held against the stack's profile."""
+"""Whether an xApp would run on a stack: its manifest is compared with the stack's profile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def require_fit(profile: Profile, xapps: Mapping[str, Rights]) -> None:
 
 
 def as_lines(found: Sequence[Lack]) -> list[str]:
-    """One line each; what the line above says already is not said again."""
+    """One line per lack. A reason that is the one of the line above becomes "likewise"."""
     above = ("", *(lack.instead for lack in found))
     return [
         f"{lack.wants}: {'likewise' if lack.instead == before else lack.instead}"
@@ -44,7 +44,7 @@ def as_lines(found: Sequence[Lack]) -> list[str]:
 
 
 def lacks(profile: Profile, rights: Rights) -> list[Lack]:
-    """What `rights` ask for and the stack does not have, in the manifest's order."""
+    """The things that `rights` ask for and the stack does not have, in the manifest's order."""
     found = [lack for stream in rights.streams for lack in _stream_lacks(profile, stream)]
     for right in rights.actions:
         if not profile.takes(right.name):
@@ -53,7 +53,7 @@ def lacks(profile: Profile, rights: Rights) -> list[Lack]:
 
 
 def remarks(profile: Profile, rights: Rights) -> list[str]:
-    """What to beware of in what `rights` ask for and the stack does have."""
+    """The profile's remarks on the entries that `rights` ask for and the stack has."""
     entries: dict[str, Entry | None] = {
         f"{name} per {stream.level}": profile.measured[stream.level].get(name)
         for stream in rights.streams
@@ -77,7 +77,7 @@ def _stream_lacks(profile: Profile, stream: StreamRight) -> Iterator[Lack]:
 
 
 def _instead(profile: Profile, name: str, level: Level) -> str:
-    """What the stack has in place of a measurement."""
+    """The nearest thing that the stack has in place of a measurement."""
     if elsewhere := [other for other in LEVELS if profile.measures(name, other)]:
         return f"{profile.name} has it per {' and '.join(elsewhere)} only"
     offered = profile.measured[level]

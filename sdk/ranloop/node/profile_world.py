@@ -1,8 +1,7 @@
-"""Any world, seen through a profile: its nodes offer what the stack would, and round as it does.
+"""A world seen through a profile: its nodes offer no more than the stack has, and round as the stack does.
 
-It only narrows: what the node itself does not have, a profile cannot add. Guards read the narrowed catalogue, so an
-action that the stack does not take is refused as by a node that never knew it; all else about actions, leases and
-returns to the default is the world's and goes through untouched.
+A profile narrows and never adds. Guards read the narrowed catalogue, so they refuse an action that the stack does not
+take as not supported. Actions, leases and returns to the default are the world's and go through untouched.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ("under_profile",)
 
 
 def under_profile(world: NodePort, profile: Profile) -> NodePort:
-    """`world` as the stack would show it; it keeps score if `world` does.
+    """`world` with the stack's catalogue and rounding; it keeps score if `world` does.
 
     Raises:
         NodeError: Every period of the nodes is shorter than the stack's.
@@ -101,7 +100,7 @@ class _ScoredView(_View):
 
 
 def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:
-    """What both the node and the stack have, in the node's order."""
+    """A catalogue with the entries that both the node and the stack have, in the node's order."""
     shortest_ms = 0 if profile.period is None else profile.period.shortest_ms
     return replace(
         catalogue,

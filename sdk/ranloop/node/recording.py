@@ -167,7 +167,7 @@ class Recorder(Closing):
         self.n_lost = 0  # reports
 
     def take(self, event: object) -> None:
-        """Keep `event` if it is a report."""
+        """Keep `event` if it is a report; other events are ignored."""
         if not isinstance(event, Report):
             return
         stream = (event.node, str(event.level), event.period_ms)
@@ -179,7 +179,7 @@ class Recorder(Closing):
             part.add(event)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Write the parts that are still in memory."""
         for part in self._parts.values():
             self._write(part)
         self._parts.clear()

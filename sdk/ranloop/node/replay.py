@@ -1,6 +1,6 @@
-"""Nodes that play back what was measured before: a recorded run, or drive-test logs of phones.
+"""Nodes that play back recorded reports: of a run, or of phones on drive tests.
 
-A replay cannot be influenced, so it takes no actions: what an xApp wants is refused as not supported.
+A replay takes no actions: the guard refuses each of them as not supported.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Source(Protocol):
 
     @property
     def left_out(self) -> Sequence[str]:
-        """What of the stream is not played, and why: a line each."""
+        """The parts of the stream that are not played, and why: a line each."""
         ...
 
     def __iter__(self) -> Iterator[tuple[int, ReportTable, int]]:
-        """RAN time of each report, what holds it, and its index there."""
+        """RAN time of each report, its table, and its index in the table."""
         ...
 
 
 class ReplayWorld(AnswersAtOnce):
-    """Implements `NodePort` over sources, of which no more is in memory than they need for the next report.
+    """Implements `NodePort` over sources, whose reports are merged in the order of RAN time as they come due.
 
     Attributes:
         traces: Node -> phone log, empty for a recorded run; `traces[node].day` is what to split by.
@@ -84,7 +84,7 @@ class ReplayWorld(AnswersAtOnce):
 
     @property
     def left_out(self) -> Sequence[str]:
-        """What is not played, and why: a line each; damage inside a part is found when it is its turn."""
+        """The files and parts that are not played, and why: a line each. Damage inside a part is found when its turn comes."""
         later = [line for source in self._sources for line in source.left_out]
         return tuple(dict.fromkeys([*self._left_out, *later]))
 
@@ -97,7 +97,7 @@ class ReplayWorld(AnswersAtOnce):
         return self._end_ns
 
     def last_until(self, end_ns: int) -> int:
-        """There is no more than what was recorded."""
+        """As in `NodePort`: a recording ends with its data."""
         return min(end_ns, self.end_ns)
 
     @property
@@ -144,13 +144,13 @@ class ReplayWorld(AnswersAtOnce):
 
 
 def _entries(source: Source) -> Iterator[tuple[int, tuple[str, str, int], ReportTable, int]]:
-    """What a source holds, with its stream."""
+    """The entries of a source, each with its stream."""
     stream = source.stream
     return ((time_ns, stream, held, index) for time_ns, held, index in source)
 
 
 def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWorld:
-    """What lies at `path`, as nodes.
+    """Open a recorded run, a phone's log or a folder of logs as nodes.
 
     A folder with a `recording.json` is a recorded run. Otherwise it is a G-NetTrack log or a folder of them: one
     node per log, all of them beginning at RAN time 0, named after the file. Logs of a folder that cannot be read are

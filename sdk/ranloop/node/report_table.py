@@ -1,4 +1,4 @@
-"""Reports of one stream in memory, as one block of rows: what a replay takes them from."""
+"""Reports of one stream in memory, as one block of rows, from which a replay takes them one by one."""
 
 from __future__ import annotations
 
