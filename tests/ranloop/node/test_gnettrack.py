@@ -224,3 +224,17 @@ def test_a_pause_of_hours_is_a_gap_of_hours(tmp_path: Path) -> None:
 def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:
     trace = read(tmp_path, log(row(0), "2019.11.28_07.00.01,-8.4", row(2)))
     assert (len(trace), trace.n_unreadable) == (2, 1)
+
+
+def test_a_cell_s_identity_is_cut_to_what_the_wire_carries(tmp_path: Path) -> None:
+    trace = read(tmp_path, log(row(0, RAWCELLID="7" * 9000), row(1, RAWCELLID="8")))
+    assert trace.cell_names == ("7" * 64, "8")
+
+
+def test_a_column_of_cells_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    rows = [row(second, RAWCELLID=str(second)) for second in range(3000)]
+    late = [row(s, RAWCELLID=f"x{s}").replace("_07.", "_08.", 1) for s in range(3000)]
+    with pytest.raises(
+        NodeError, match=r"more than 4096 cells in the column RAWCELLID; no phone sees so many"
+    ):
+        read(tmp_path, log(*rows, *late))

@@ -180,6 +180,24 @@ def test_only_the_wanted_columns_come_and_in_the_order_of_the_catalogue(
         assert list(report.names) == [name for name in known if name in report.names]
 
 
+def test_the_wanted_columns_may_change_on_the_way(opened: Callable[[], NodePort]) -> None:
+    """An xApp that is admitted later reads more."""
+    world, whole = opened(), opened()
+    wanted = streams(world)
+    few = {stream: frozenset(sorted(names)[:1]) for stream, names in wanted.items()}
+    seen: dict[tuple[str, int], Report] = {}
+    for turn in range(1000):
+        if world.now_ns >= world.end_ns:
+            break
+        world.advance(min(world.next_report_ns(), world.end_ns))
+        for report in world.reports(few if turn % 2 else wanted):
+            seen[str((report.node, report.level, report.period_ms)), report.seq] = report
+            assert turn % 2 == 0 or len(report.names) <= 1
+    for report in play(whole, wanted):
+        mine = seen[str((report.node, report.level, report.period_ms)), report.seq]
+        assert all(np.array_equal(mine[name], report[name], equal_nan=True) for name in mine.names)
+
+
 def test_a_report_is_given_once_and_not_later(opened: Callable[[], NodePort]) -> None:
     world = opened()
     wanted = streams(world)

@@ -19,11 +19,21 @@ from structlog.testing import capture_logs
 from ranloop.bus import Bus
 from ranloop.errors import MissingExtraError, NodeError
 from ranloop.guard import StreamRight
-from ranloop.node import LockstepHost, NodeHost, NodePort, Recorder, Registration, open_replay, recording
+from ranloop.node import (
+    LockstepHost,
+    NodeHost,
+    NodePort,
+    Recorder,
+    Registration,
+    npz_recording,
+    open_replay,
+    recording,
+)
 from ranloop.node.npz_recording import convert
 from ranloop.node.recording import MANIFEST, PART_NS
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
+from ranloop.wire.checked import checked
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Labels, Report
 from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
@@ -311,6 +321,7 @@ def change(path: Path, column: str, values: Any) -> None:
             pa.array([200 * MS, 100 * MS]),
             "reports are not in the order of RAN time, each with its rows together",
         ),
+        ("ue_name", pa.array(["a" * 257, "b"]), "a name of more than 256 characters"),
         ("ran_time_ns", pa.array([-5, -5]), "reports are not in the order of RAN time"),
     ],
 )
@@ -336,6 +347,30 @@ def test_row_groups_out_of_order_are_refused_and_split_reports_are_joined(tmp_pa
     pq.write_table(whole.take([4, 5, 0, 1, 2, 3]), path, row_group_size=2, write_statistics=False)
     with pytest.raises(NodeError, match=r"000000\.parquet: reports are not in the order of RAN time"):
         open_replay(folder)
+
+
+def test_a_sequence_number_that_does_not_ascend_is_refused(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "run", [ue_report(0), ue_report(1)])
+    (path,) = parts(folder)
+    change(path, "seq", pa.array([1, 1, 0, 0]))
+    with pytest.raises(NodeError, match=r"000000\.parquet: reports are not in the order of RAN time"):
+        open_replay(folder)
+
+
+def test_a_report_of_more_targets_than_travel_is_refused(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "run", [ue_report(0, ues=range(1 << 16))])
+    assert len(played(open_replay(folder))[0]) == 1 << 16
+    folder = recorded(tmp_path / "more", [ue_report(0, ues=range((1 << 16) + 1))])
+    with pytest.raises(NodeError, match=r"more than 65536 targets in one report"):
+        open_replay(folder)
+
+
+def test_a_number_beyond_float32_is_infinite_and_so_out_of_range(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "run", [ue_report(0)])
+    change(parts(folder)[0], "DRB.UEThpDl", pa.array([1e300, 5.0]))
+    (report,) = played(open_replay(folder))
+    assert report["DRB.UEThpDl"].tolist() == [np.inf, 5]
+    assert checked(report)[1] == 1
 
 
 def test_a_part_of_too_many_rows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,3 +499,21 @@ def test_what_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
         convert(old, tmp_path / "new")
     with pytest.raises(NodeError, match="recording format 2, this converts format 1"):
         convert(recorded(tmp_path / "run", [ue_report(0)]), tmp_path / "new")
+
+
+def test_the_converter_is_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old_recording(tmp_path / "old")
+    old, new = str(tmp_path / "old"), str(tmp_path / "new")
+    codes = []
+    for arguments in ([old, new], [old, new], [old]):
+        monkeypatch.setattr("sys.argv", ["npz_recording", *arguments])
+        codes.append(npz_recording.main())
+    told = capsys.readouterr()
+    assert codes == [0, 1, 2]
+    assert told.out == f"2 reports in {new}\n"
+    assert told.err.splitlines() == [
+        f"error: {new} holds a recording already; choose another folder",
+        "usage: python -m ranloop.node.npz_recording OLD_FOLDER NEW_FOLDER",
+    ]
