@@ -36,26 +36,22 @@ class RecordedStream:
     """
 
     def __init__(self, folder: Path, node: str, level: Level, period_ms: int) -> None:
-        self._level: Level = level
-        self.node, self.period_ms = node, period_ms
+        self.stream = node, str(level), period_ms
+        self.node, self.level, self.period_ms = node, level, period_ms
         self.left_out: list[str] = []
-        paths = sorted(folder.glob("[!.]*.parquet"))  # a hidden one was being written when the recorder died
+        # A hidden file was being written when the recorder died. Numbers of more digits come later.
+        paths = sorted(folder.glob("[!.]*.parquet"), key=lambda path: (len(path.name), path.name))
         self._parts = [part for path in paths if (part := self._opened(path))]
         self.names = tuple(dict.fromkeys(name for part in self._parts for name in part.names))
         first, last = self._first_played(), self._first_played(from_the_end=True)
         self.start_ns = first.times_ns[0] - period_ms * 1_000_000 if first else 0
         self.end_ns = last.times_ns[-1] if last else 0
-        number = int(stem) if self._parts and (stem := self._parts[0].path.stem).isdecimal() else 0
-        if number:
-            self.left_out.append(f"{folder}: begins with part {number}; older ones were deleted")
-
-    @property
-    def level(self) -> Level:
-        return self._level
-
-    @property
-    def stream(self) -> tuple[str, str, int]:
-        return self.node, str(self.level), self.period_ms
+        numbers = [int(path.stem) for path in paths if path.stem.isdecimal()]
+        n_missing = max(numbers) + 1 - len(numbers) if numbers else 0
+        if n_missing > 0:
+            self.left_out.append(
+                f"{folder}: {n_missing} of {max(numbers) + 1} parts are missing: deleted to make room, or lost"
+            )
 
     @property
     def is_empty(self) -> bool:

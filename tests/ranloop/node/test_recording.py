@@ -195,7 +195,9 @@ def test_the_oldest_parts_make_room_and_a_replay_says_so(
     assert [path.stem for path in parts(folder)] == ["000007", "000008", "000009"]
     assert json.loads((folder / MANIFEST).read_text())["parts_deleted"] == 7
     world = open_replay(folder)
-    assert world.left_out == (f"{folder / 'toy-1.ue.100ms'}: begins with part 7; older ones were deleted",)
+    assert world.left_out == (
+        f"{folder / 'toy-1.ue.100ms'}: 7 of 10 parts are missing: deleted to make room, or lost",
+    )
     assert world.now_ns == 700 * MS  # nobody waits for what was deleted
     assert [report.seq for report in played(world)] == [7, 8, 9]
 
@@ -216,7 +218,34 @@ def test_a_full_disk_loses_a_part_and_the_next_one_is_tried(
     recorder.close()
     assert json.loads((tmp_path / "run" / MANIFEST).read_text())["reports_lost"] == 2
     world = open_replay(tmp_path / "run")
+    assert world.left_out[0].endswith(
+        "toy-1.ue.100ms: 2 of 3 parts are missing: deleted to make room, or lost"
+    )
     assert [report.seq for report in played(world)] == [2]
+
+
+def test_a_part_that_is_damaged_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PART_ROWS", 2)
+    folder = recorded(tmp_path / "run", [ue_report(seq) for seq in range(3)])
+    for path in parts(folder)[::2]:  # the first and the last
+        path.write_bytes(b"PAR1")
+    world = open_replay(folder)
+    assert [line.rpartition(": ")[2] for line in world.left_out] == [
+        "cut short, changed or no Parquet file at all"
+    ] * 2
+    assert (world.now_ns, world.end_ns) == (100 * MS, 200 * MS)
+    assert [report.seq for report in played(world)] == [1]
+
+
+def test_parts_with_more_digits_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PART_ROWS", 2)
+    folder = recorded(tmp_path / "run", [ue_report(0), ue_report(1)])
+    first, second = parts(folder)
+    first.rename(first.with_name("999999.parquet"))
+    second.rename(second.with_name("1000000.parquet"))
+    assert [report.seq for report in played(open_replay(folder))] == [0, 1]
 
 
 def test_columns_may_change_in_the_middle_of_a_run(tmp_path: Path) -> None:
