@@ -21,6 +21,7 @@ from ranloop.node.recording import MANIFEST, Recorder
 from ranloop.vocabulary import ID_COLUMNS
 from ranloop.wire.codec import decode_catalogue
 from ranloop.wire.messages import Report
+from ranloop.wire.topics import is_topic_level
 
 # What JSON, zipfile, zlib and NumPy raise about bytes that are not what they should be.
 _DAMAGE = (
@@ -66,24 +67,27 @@ def convert(old: Path, new: Path) -> int:
 
 def _reports(folder: Path, entry: Mapping[str, Any]) -> Iterator[Report]:
     """The reports of one stream."""
+    node, level, names = str(entry["node"]), entry["level"], tuple(map(str, entry["names"]))
     with (folder / Path(entry["file"]).name).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         block = arrays["block"].astype(np.float32)
-        seq, times_ns, first_row, states = (
-            arrays[name].astype(np.int64).tolist() for name in ("seq", "ran_time_ns", "first_row", "labels")
-        )
+        columns = [arrays[name].astype(np.int64) for name in ("seq", "ran_time_ns", "first_row", "labels")]
+    is_one = is_topic_level(node) and all(column.ndim == 1 for column in columns)
+    if not is_one or block.shape[1:] != (len(ID_COLUMNS[level]) + len(names),):
+        raise ValueError(f"the arrays of {entry['file']} do not fit together")
+    seq, times_ns, first_row, states = (column.tolist() for column in columns)
     labels = [
         {column: {int(dense): str(name) for dense, name in names.items()} for column, names in state.items()}
         for state in entry["labels"]
     ]
     for i, (start, stop) in enumerate(pairwise(first_row)):
         yield Report(
-            node=str(entry["node"]),
-            level=entry["level"],
+            node=node,
+            level=level,
             period_ms=int(entry["period_ms"]),
             seq=seq[i],
             ran_time_ns=times_ns[i],
-            ids=ID_COLUMNS[entry["level"]],
-            names=tuple(map(str, entry["names"])),
+            ids=ID_COLUMNS[level],
+            names=names,
             block=block[start:stop],
             labels=labels[states[i]],
         )

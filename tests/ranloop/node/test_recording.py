@@ -526,6 +526,22 @@ def test_what_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
     (old / "toy-1.ue.100.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(NodeError, match="old: damaged recording: BadZipFile"):
         convert(old, tmp_path / "new")
+    manifest = json.loads((old / MANIFEST).read_text())
+    arrays: dict[str, Any] = {
+        "seq": [[0, 1]],
+        "ran_time_ns": [1, 2],
+        "first_row": [0, 1, 2],
+        "labels": [0, 0],
+    }
+    np.savez(old / "toy-1.ue.100.npz", block=np.zeros((2, 4), np.float32), **arrays)
+    with pytest.raises(NodeError, match=r"the arrays of toy-1\.ue\.100\.npz do not fit together"):
+        convert(old, tmp_path / "new")
+    np.savez(old / "toy-1.ue.100.npz", block=np.zeros((2, 4), np.float32), **arrays | {"seq": [0, 1]})
+    manifest["streams"][0]["node"] = "../elsewhere"
+    (old / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(NodeError, match="do not fit together"):
+        convert(old, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(NodeError, match="recording format 2, this converts format 1"):
         convert(recorded(tmp_path / "run", [ue_report(0)]), tmp_path / "new")
 
