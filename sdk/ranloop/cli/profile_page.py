@@ -34,9 +34,10 @@ It narrows any node, a replay as well as the simulator, and adds nothing: what t
 a profile either. Catalogues, recordings and the guard see the narrowed node; leases, results and the return to the
 default are the node's own. A name that a stack has but fills with something else is not shown, and the refusal says why.
 
-None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. A profile is about the version
-of the stack that `read_at` names; a newer one may have more. What could not be found out is left out, and listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which
-measurements they name is not in the sources.
+None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. A profile is about the
+version of the stack that `read_at` names; a newer one may have more. What could not be found out is left out, and
+listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which measurements they name is
+not in the sources.
 
 ## A profile of your own
 
