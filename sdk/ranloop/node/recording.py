@@ -28,7 +28,7 @@ from ranloop.closing import Closing
 from ranloop.errors import MissingExtraError, NodeError
 from ranloop.node.port import NodePort
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import Report
+from ranloop.wire.messages import Labels, Report
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +87,8 @@ class _Part:
 
     def _learn(self, labels: Mapping[str, Mapping[int, str]]) -> bool:
         """Add `labels` to the names, unless an id has another name there."""
-        if labels is self._labels:
-            return True
+        if labels is self._labels and isinstance(labels, Labels):
+            return True  # other mappings may have been changed in place
         fresh = {
             column: dict(names.items() - self.names.get(column, {}).items())
             for column, names in labels.items()
@@ -160,6 +160,8 @@ class Recorder(Closing):
         except OSError as error:
             raise NodeError(f"{folder}: cannot be written: {error.strerror}") from error
         self._parts: dict[tuple[str, str, int], _Part] = {}
+        self._last: dict[tuple[str, str, int], tuple[int, int]] = {}  # RAN time and seq of each stream
+        self._late: set[tuple[str, str, int]] = set()  # streams that were told of
         self._n_begun: dict[str, int] = {}  # folder of a stream -> parts so far
         self._written: deque[tuple[Path, int]] = deque()  # with their sizes, oldest first
         self._n_bytes = 0
@@ -171,6 +173,14 @@ class Recorder(Closing):
         if not isinstance(event, Report):
             return
         stream = (event.node, str(event.level), event.period_ms)
+        time_ns, seq = self._last.get(stream, (-1, -1))
+        if event.ran_time_ns <= time_ns or event.seq <= seq:  # a replay could not give it
+            self.n_lost += 1
+            if stream not in self._late:
+                log.warning("late_reports_not_recorded", node=event.node, level=event.level, seq=event.seq)
+                self._late.add(stream)
+            return
+        self._last[stream] = event.ran_time_ns, event.seq
         part = self._parts.get(stream)
         if part is None or not part.add(event):
             if part is not None:

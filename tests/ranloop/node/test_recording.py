@@ -278,6 +278,25 @@ def test_an_id_that_gets_another_name_keeps_both(tmp_path: Path) -> None:
     assert [report.labels["ue"][0] for report in replayed] == ["ue-0", "somebody else"]
 
 
+def test_a_late_copy_of_an_older_report_is_not_recorded(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        folder = recorded(tmp_path / "run", [ue_report(seq) for seq in (0, 1, 0, 1, 2)])
+    assert [(line["event"], line["seq"]) for line in logs] == [("late_reports_not_recorded", 0)]  # once
+    assert [report.seq for report in played(open_replay(folder))] == [0, 1, 2]
+    assert json.loads((folder / MANIFEST).read_text())["reports_lost"] == 2
+
+
+def test_names_that_their_owner_adds_in_place_are_recorded(tmp_path: Path) -> None:
+    names = {0: "ue-0"}
+    reports = [ue_report(seq, labels={"ue": names}) for seq in (0, 1)]
+    recorder = Recorder(tmp_path / "run", ToyWorld())
+    recorder.take(reports[0])
+    names[1] = "ue-1"
+    recorder.take(reports[1])
+    recorder.close()
+    assert played(open_replay(tmp_path / "run"))[1].labels["ue"] == {0: "ue-0", 1: "ue-1"}
+
+
 def test_only_reports_are_kept(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "run", ToyWorld())
     for event in (object(), None, "report", ue_report(0)):
