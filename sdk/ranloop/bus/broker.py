@@ -88,7 +88,8 @@ class Broker:
         Args:
             kind: Which one; "auto" takes mosquitto if it is there.
             port: MQTT port, 0 for a free one.
-            acl_file: mosquitto's access list: which user may read and write which topics.
+            acl_file: Which user may read and write which topics: mosquitto's access list, or the `authorization` block of
+                nats-server, which takes passwords from the environment.
             password_file: mosquitto's users; with it nobody is anonymous.
             tcp_nodelay: False leaves Nagle's algorithm on, as mosquitto does by default: to measure what that costs.
             timeout_s: How long it may take to answer.
@@ -107,8 +108,8 @@ class Broker:
             if kind == "nats":
                 raise MissingExtraError("nats-server", "broker")
             raise BusError("mosquitto is not installed; apt-get install mosquitto, or take kind='nats'")
-        if kind == "nats" and (acl_file or password_file or not tcp_nodelay):
-            raise ValueError("acl_file, password_file and tcp_nodelay are for mosquitto")
+        if kind == "nats" and (password_file or not tcp_nodelay):
+            raise ValueError("password_file and tcp_nodelay are for mosquitto")
         if port:
             _require_free(port)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -118,7 +119,7 @@ class Broker:
             if kind == "mosquitto":
                 configuration.write_text(_mosquitto_conf(chosen, acl_file, password_file, tcp_nodelay))
             else:
-                configuration.write_text(_nats_conf(chosen, folder))
+                configuration.write_text(_nats_conf(chosen, folder, acl_file))
             with (folder / "log").open("wb") as log:
                 process = subprocess.Popen(
                     [*_leash(), binary, "-c", str(configuration)],
@@ -264,8 +265,9 @@ def _mosquitto_conf(port: int, acl_file: Path | None, password_file: Path | None
     return "\n".join(lines) + "\n"
 
 
-def _nats_conf(port: int, folder: Path) -> str:
+def _nats_conf(port: int, folder: Path, acl_file: Path | None) -> str:
     return f"""\
+{acl_file.read_text() if acl_file is not None else ""}
 host: {_HOST}
 port: -1
 server_name: ranloop

@@ -330,6 +330,25 @@ def check(
 
 
 @app.command()
+def access(
+    xapps: Annotated[list[Path] | None, typer.Argument(help="xApp folders, each with its manifest.")] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE[=NAME]",
+            help="host | operator | observer, under its own or another name; repeatable.",
+        ),
+    ] = None,
+    broker: Annotated[Literal["mosquitto", "nats"], typer.Option(help="Whose access list.")] = "mosquitto",
+    json_output: Json = False,
+) -> None:
+    """Print a broker's access list: what each client may read and write, from the manifests and the table of topics."""
+    from ranloop.cli.access import show_access
+
+    raise typer.Exit(show_access(xapps or [], role or [], broker=broker, json_output=json_output))
+
+
+@app.command()
 def schema(
     name: Annotated[str, typer.Argument(help="A message, or asyncapi; none lists.")] = "",
     out: Annotated[

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ranloop.wire import topics
 
-Role = Literal["host", "xapp", "operator"]
+Role = Literal["host", "xapp", "operator", "observer"]
 MessageName = Literal[
     "report",
     "action_batch",
@@ -38,7 +38,7 @@ class Channel:
         message: What travels there.
         forms: In which forms.
         writers: Who publishes; in an access list, with its own name in the topic where it has one there.
-        readers: Who subscribes.
+        readers: Who subscribes. An observer reads everything and writes nothing.
         qos: MQTT quality of service of the publisher.
         retained: Whether the broker keeps the last one for those who come later.
         purpose: One sentence.
@@ -82,7 +82,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="report",
         forms=("binary",),
         writers=("host",),
-        readers=("xapp",),
+        readers=("xapp", "observer"),
         qos=0,
         purpose="All measurements of one level of a node, once per granularity period.",
     ),
@@ -93,7 +93,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="report",
         forms=("json",),
         writers=("host",),
-        readers=("xapp",),
+        readers=("xapp", "observer"),
         qos=0,
         purpose="The same, with the measurements that xApps with encoding = json read.",
     ),
@@ -104,7 +104,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="action_batch",
         forms=_EITHER,
         writers=("xapp",),
-        readers=("host",),
+        readers=("host", "observer"),
         purpose="What one xApp wants held or done at a node, judged by the node's guard.",
     ),
     Channel(
@@ -114,7 +114,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="result",
         forms=_EITHER,
         writers=("host",),
-        readers=("xapp",),
+        readers=("xapp", "observer"),
         purpose="What became of each target, in the form in which the xApp is spoken to.",
     ),
     Channel(
@@ -124,7 +124,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="catalogue",
         forms=("json",),
         writers=("host",),
-        readers=("xapp", "operator"),
+        readers=("xapp", "operator", "observer"),
         retained=True,
         purpose="What a node measures and which actions it takes.",
     ),
@@ -135,7 +135,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="presence",
         forms=("json",),
         writers=("host", "xapp"),
-        readers=("host", "xapp", "operator"),
+        readers=("host", "xapp", "operator", "observer"),
         retained=True,
         purpose="Life sign; also the last will, with alive = false.",
     ),
@@ -146,7 +146,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="step",
         forms=_EITHER,
         writers=("host",),
-        readers=("xapp",),
+        readers=("xapp", "observer"),
         purpose="Lockstep: all that is due for one xApp at one instant.",
     ),
     Channel(
@@ -156,7 +156,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="answer",
         forms=_EITHER,
         writers=("xapp",),
-        readers=("host",),
+        readers=("host", "observer"),
         purpose="Lockstep: all that the xApp wants after one step; one answer to each.",
     ),
     Channel(
@@ -166,7 +166,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="order",
         forms=("json",),
         writers=("operator",),
-        readers=("host", "operator"),
+        readers=("host", "operator", "observer"),
         retained=True,
         purpose="An operator's order to all nodes; a node is killed while this one or its own says so.",
     ),
@@ -177,7 +177,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="order",
         forms=("json",),
         writers=("operator",),
-        readers=("host", "operator"),
+        readers=("host", "operator", "observer"),
         retained=True,
         purpose="An operator's order to a node: return everything to its default, or take actions again.",
     ),
@@ -188,7 +188,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="order",
         forms=("json",),
         writers=("operator",),
-        readers=("host", "operator"),
+        readers=("host", "operator", "observer"),
         retained=True,
         purpose="An operator's order about one xApp: how far it may go.",
     ),
@@ -199,7 +199,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="admission",
         forms=("json",),
         writers=("operator",),
-        readers=("host", "operator"),
+        readers=("host", "operator", "observer"),
         retained=True,
         purpose="An operator's word to one host: an xApp comes, its rights change, or it goes.",
     ),
@@ -210,7 +210,7 @@ CHANNELS: tuple[Channel, ...] = (
         message="standing",
         forms=("json",),
         writers=("host",),
-        readers=("host", "operator"),
+        readers=("host", "operator", "observer"),
         retained=True,
         purpose="Which orders stand at a node; its host reads them back when it starts.",
     ),

@@ -92,11 +92,11 @@ def test_without_any_broker_the_error_names_the_install_line(monkeypatch: pytest
 
 
 @pytest.mark.broker
-def test_access_lists_are_for_mosquitto(tmp_path: Path) -> None:
+def test_password_files_are_for_mosquitto(tmp_path: Path) -> None:
     if "nats" not in broker_kinds_available():
         pytest.skip("nats is not installed")
     with pytest.raises(ValueError, match="are for mosquitto"):
-        Broker.start("nats", acl_file=tmp_path / "acl")
+        Broker.start("nats", password_file=tmp_path / "passwords")
 
 
 @pytest.mark.broker

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ranloop.errors import WireError
 from ranloop.wire import Message, codec, topics
+from ranloop.wire.access import access, as_mosquitto
 from ranloop.wire.channels import CHANNELS, PARAMETERS
 from ranloop.wire.codec import encode_json
 from ranloop.wire.schema import MESSAGES, asyncapi, json_schema, write_schemas
@@ -192,15 +193,7 @@ def test_the_page_has_the_table_of_topics() -> None:
 
 
 def test_the_page_has_the_access_list_of_an_xapp() -> None:
-    # Where its own name is a part of the topic it stands there; on presence only of what it writes.
-    own = {"xapp": "my_xapp", "level": "ue", "period_ms": "100"}
-    wanted = ["user my_xapp"]
-    for c in CHANNELS:
-        for verb, roles, mine in (("write", c.writers, own | {"name": "my_xapp"}), ("read", c.readers, own)):
-            if "xapp" in roles:
-                topic = c.topic(*(mine.get(parameter, "+") for parameter in c.parameters))
-                wanted.append(f"topic {verb} {topic}")
-    assert access_list() == wanted
+    assert access_list() == as_mosquitto([access("xapp", "my_xapp", [("ue", 100)])]).splitlines()
 
 
 def test_addresses_are_the_topics() -> None:

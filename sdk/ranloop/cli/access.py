@@ -1,0 +1,55 @@
+"""`ranloop access`: the access list of a broker for xApps, hosts, operators and observers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, get_args
+
+from ranloop.cli.values import check_name
+from ranloop.errors import RanloopError
+from ranloop.vocabulary.near import near_matches
+from ranloop.wire.access import Access, access, as_mosquitto, as_nats
+from ranloop.wire.channels import Role
+from ranloop.xapp.manifest import load_manifest
+
+__all__ = ("show_access",)
+
+_ROLES = tuple(role for role in get_args(Role) if role != "xapp")  # an xApp has a manifest
+_WRITERS = {"mosquitto": as_mosquitto, "nats": as_nats}
+
+
+def show_access(
+    folders: Sequence[Path], roles: Sequence[str], *, broker: Literal["mosquitto", "nats"], json_output: bool
+) -> int:
+    """Print what each client may read and write.
+
+    Raises:
+        RanloopError: Nobody is named, a name is used twice, or there is no such role.
+    """
+    clients = [_of_role(text) for text in roles]
+    for manifest in map(load_manifest, folders):
+        streams = [(stream.level, stream.every_ms) for stream in manifest.streams]
+        clients.append(access("xapp", manifest.name, streams))
+    if not clients:
+        raise RanloopError(f"access of whom? Name xApp folders, or --role {' | '.join(_ROLES)}")
+    users = [one.user for one in clients]
+    if twice := sorted({user for user in users if users.count(user) > 1}):
+        raise RanloopError(f"{', '.join(twice)} is named twice; a broker knows one client by one name")
+    print(
+        json.dumps([asdict(one) for one in clients], indent=2) if json_output else _WRITERS[broker](clients)
+    )
+    return 0
+
+
+def _of_role(text: str) -> Access:
+    """The access of `ROLE` or `ROLE=NAME`."""
+    role, _, name = text.partition("=")
+    for known in _ROLES:
+        if role == known:
+            check_name(role, name or role)
+            return access(known, name or role)
+    near = near_matches(role, _ROLES) or _ROLES
+    raise RanloopError(f"--role {text!r}: no such role; did you mean {' or '.join(near)}?")
