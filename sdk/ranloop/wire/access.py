@@ -64,17 +64,14 @@ def as_mosquitto(clients: Sequence[Access]) -> str:
 
 
 def as_nats(clients: Sequence[Access]) -> str:
-    """The `authorization` block of nats-server's configuration; passwords come from its environment.
-
-    A client with QoS 1 subscriptions also reads `$MQTT.sub.>`, by which nats-server hands it what it is to acknowledge.
-    """
+    """The `authorization` block of nats-server's configuration; passwords come from its environment."""
     return "\n".join(
         [
             "authorization {",
             "  users = [",
             *(
                 f"    {{ user: {one.user}, password: ${one.user.replace('-', '_').upper()}_PASSWORD, permissions: {{\n"
-                f"      subscribe: {_subjects([*one.reads, '$MQTT/sub/#'])}\n"
+                f"      subscribe: {_subjects(one.reads)}\n"
                 f"      publish: {_subjects(one.writes)}\n"
                 "    } }"
                 for one in clients
@@ -86,8 +83,8 @@ def as_nats(clients: Sequence[Access]) -> str:
 
 
 def _subjects(filters: Sequence[str]) -> str:
-    """MQTT filters as NATS subjects: `.` for `/`, `*` for `+`, `>` for `#`."""
-    subjects = [one.replace("/", ".").replace("+", "*").replace("#", ">") for one in filters]
+    """MQTT filters as NATS subjects: `.` for `/` and `*` for `+`."""
+    subjects = [one.replace("/", ".").replace("+", "*") for one in filters]
     if not subjects:
         return '{ deny: ">" }'  # an empty list would allow everything
     lines = ",\n".join(f'        "{subject}"' for subject in subjects)
