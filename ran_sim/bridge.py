@@ -49,7 +49,7 @@ from ranloop.vocabulary import (
     SetUeWeight,
     measurement,
 )
-from ranloop.wire.messages import F32, FOR_EVER_NS, MAX_ID, Catalogue, Labels, Report
+from ranloop.wire.messages import F32, FOR_EVER_NS, MAX_ID, Catalogue, CellPlace, Labels, Report
 
 # Looked up on import, so that a name which the catalogue does not have cannot go unnoticed.
 _INTEGER: Final = {name: measurement(name).integer for columns in kpm.LEVELS.values() for name in columns}
@@ -248,6 +248,17 @@ class SimWorld(AnswersAtOnce):
             slices=dict(enumerate(self._tables.slices)),
             slice_min_pct=dict(enumerate(self._quota_default[:, 0].tolist())),
             control_delay_ms=self._scenario.control.delay_ms,
+            geometry={int(c): self._place(int(c)) for c in np.flatnonzero(self._site == site)},
+        )
+
+    def _place(self, cell: int) -> CellPlace:
+        cells, layout = self.engine.cells, self._scenario.layout
+        return CellPlace(
+            site=self._nodes[self._site[cell]],
+            x_m=float(cells.x_m[cell]),
+            y_m=float(cells.y_m[cell]),
+            azimuth_deg=None if layout.sectors == 1 else float(np.rad2deg(cells.azimuth_rad[cell])) % 360.0,
+            height_m=layout.bs_height_m,
         )
 
     def _site_of(self, node: str) -> int:

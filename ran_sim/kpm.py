@@ -40,6 +40,7 @@ StateName = HandoverState | Literal[
     "min_pct", "max_pct", "dedicated_pct",  # slice
     "rsrq_db", "l1_rsrp_dbm", "l1_sinr_db",  # UE and QoS flow; the last two over the period
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
+    "x_m", "y_m",  # UE, at the end
 ]  # fmt: skip
 
 KBIT_PER_BYTE: Final = 8e-3
@@ -293,6 +294,11 @@ _FLOW: Final[Mapping[str, Column]] = {
     "X.UE.StallTime": stall_ms,
     "X.UE.Stalls": stalls,
 }
+_UE: Final[Mapping[str, Column]] = {
+    "X.UE.OllaTarget": _state("olla_target"),
+    "X.UE.PosX": _state("x_m"),
+    "X.UE.PosY": _state("y_m"),
+}
 _SLICE: Final[Mapping[str, Column]] = {"DRB.MeanActiveUeDl": _unless_asleep(active_mean)}
 _QUOTA: Final[Mapping[str, Column]] = {
     "X.Slice.MinQuota": _state("min_pct"),
@@ -327,7 +333,7 @@ _CELL: Final[Mapping[str, Column]] = {
 LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
     {
         "cell": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_SLICE, **_CELL},
-        "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, "X.UE.OllaTarget": _state("olla_target")},
+        "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, **_UE},
         "slice": {**_ALL_LEVELS, **_SLICE, **_QUOTA},
         "qos_flow": {**_ALL_LEVELS, **_FLOW},
     }

@@ -41,6 +41,8 @@ class Period:
     rsrq_db: F64  # [n_ue] the latest of these reports
     weight: F64  # [n_ue]
     olla_target: F64  # [n_ue]
+    x_m: F64  # [n_ue] where the UE is at the end, as the engine moved it at its last radio tick
+    y_m: F64  # [n_ue]
     tx_power_dbm: F64  # [n_cell]
     peak_power_dbm: F64  # [n_cell] highest in a slot; NaN where nothing was sent
     cio_db: F64  # [n_cell]
@@ -242,6 +244,8 @@ class PeriodMeter:
             rsrq_db=rsrq_db,
             weight=engine.ues.weight.copy(),
             olla_target=engine.ues.olla_target.copy(),
+            x_m=engine.ues.x_m.copy(),
+            y_m=engine.ues.y_m.copy(),
             tx_power_dbm=engine.cells.tx_power_dbm.copy(),
             peak_power_dbm=base.peak_power_dbm,
             cio_db=engine.cells.cio_db.copy(),

@@ -78,6 +78,8 @@ class Tables:
             "l1_sinr_db": period.l1_sinr_db[u],
             "weight": period.weight[u],
             "olla_target": period.olla_target[u],
+            "x_m": period.x_m[u],
+            "y_m": period.y_m[u],
         }
         return self._table(np.stack(ids, axis=1), period, period.ue[u], state, self._first_of_site(site))
 

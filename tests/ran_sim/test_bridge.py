@@ -301,6 +301,30 @@ def test_reports_know_the_air_interface_as_the_world_is() -> None:
     assert (peak_dbm >= setting_dbm + 10 * np.log10(20 / 51) - 1e-4).all()  # an SSB of 20 PRBs at least
 
 
+def test_a_map_can_be_drawn_of_the_cells_in_the_catalogues_and_the_ues_in_the_reports() -> None:
+    """Without wrap-around a UE's distance to its site is that of the two places."""
+    layout = {"positions_m": [[0.0, 0.0], [300.0, -400.0]], "sectors": 3, "bs_height_m": 31.0}
+    world = small_world({**FULL_BUFFER, "ues": 6}, layout=layout, sectors=3)
+    reports = pick(run_to(world, 100), "ue")
+    geometry = {cell: place for catalogue in world.catalogues for cell, place in catalogue.geometry.items()}
+    assert [(place.site, place.x_m, place.y_m) for place in geometry.values()] == [
+        *[("site0", 0.0, 0.0)] * 3, *[("site1", 300.0, -400.0)] * 3
+    ]  # fmt: skip
+    assert [place.azimuth_deg for place in geometry.values()] == pytest.approx([30, 150, 270] * 2)
+    assert {place.height_m for place in geometry.values()} == {31.0}
+    ues = world.engine.ues
+    for report in reports:
+        u = report.ue % world.engine.n_ue
+        assert report["X.UE.PosX"].tolist() == ues.x_m[u].astype(np.float32).tolist()
+        assert report["X.UE.PosY"].tolist() == ues.y_m[u].astype(np.float32).tolist()
+    assert sum(map(len, reports)) == 6
+
+
+def test_a_cell_without_sectors_has_no_direction() -> None:
+    (catalogue,) = small_world(FULL_BUFFER).catalogues
+    assert [place.azimuth_deg for place in catalogue.geometry.values()] == [None]
+
+
 def test_sdus_of_a_file_wait_for_those_before_them() -> None:
     world = small_world({**FILES, "ues": 1})
     report = last(world, 4000, "ue", 1000)

@@ -76,6 +76,8 @@ MeasurementName = Literal[
     "X.UE.Weight",
     "X.UE.StallTime",
     "X.UE.Stalls",
+    "X.UE.PosX",
+    "X.UE.PosY",
     "X.UE.OllaTarget",
     "X.Cell.TxPower",
     "X.Cell.Offset",

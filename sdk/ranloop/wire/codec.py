@@ -23,6 +23,7 @@ from ranloop.wire.messages import (
     Admission,
     Answer,
     Catalogue,
+    CellPlace,
     Message,
     Order,
     Presence,
@@ -90,6 +91,7 @@ def encode_catalogue(catalogue: Catalogue) -> bytes:
             "slice_min_pct": catalogue.slice_min_pct,
             "control_delay_ms": catalogue.control_delay_ms,
             "run": catalogue.run,
+            "geometry": {cell: asdict(place) for cell, place in catalogue.geometry.items()},
         }
     )
 
@@ -114,6 +116,9 @@ def decode_catalogue(payload: bytes) -> Catalogue:
         slice_min_pct=MappingProxyType(header.get("slice_min_pct", {})),
         control_delay_ms=header["control_delay_ms"],
         run=header.get("run", ""),
+        geometry=MappingProxyType(
+            {cell: CellPlace(**place) for cell, place in header.get("geometry", {}).items()}
+        ),
     )
 
 

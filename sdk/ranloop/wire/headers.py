@@ -41,6 +41,7 @@ Stamps = Annotated[dict[Name, Signed], Field(max_length=64)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Labels = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
 Shares = Annotated[dict[DenseId, Annotated[float, Field(ge=0, le=100)]], Field(max_length=MAX_ROWS)]
+Metres = Annotated[float, Field(ge=-1e6, le=1e6)]
 LabelColumns = Annotated[dict[Name, Labels], Field(max_length=16)]
 Models = Annotated[list[Label], Field(max_length=64)]
 ReportSeq = Annotated[int, Field(ge=-1, lt=1 << 63)]
@@ -107,6 +108,17 @@ class ResultHeader(TypedDict):
 
 
 @with_config(_HEADER)
+class PlaceHeader(TypedDict):
+    """Where a cell stands: x to the right, y up; `azimuth_deg` counter-clockwise from the x axis, null without a main lobe."""
+
+    site: Label
+    x_m: Metres
+    y_m: Metres
+    azimuth_deg: Annotated[float, Field(ge=0, lt=360)] | None
+    height_m: Metres | None
+
+
+@with_config(_HEADER)
 class CatalogueHeader(TypedDict):
     v: Version
     node: Topic
@@ -118,6 +130,7 @@ class CatalogueHeader(TypedDict):
     slice_min_pct: NotRequired[Shares]
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
     run: NotRequired[Run]
+    geometry: NotRequired[Annotated[dict[DenseId, PlaceHeader], Field(max_length=MAX_ROWS)]]
 
 
 @with_config(_HEADER)

@@ -237,6 +237,27 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellPlace:
+    """Where a cell stands, in a flat frame of the node's own: x to the right, y up, in metres.
+
+    All nodes of one network share the frame, and `X.UE.PosX`, `X.UE.PosY` are in it.
+
+    Attributes:
+        site: Name of the site.
+        x_m: Of the antenna.
+        y_m: Of the antenna.
+        azimuth_deg: Direction of the main lobe, counter-clockwise from the x axis, 0 to below 360; None if it has none.
+        height_m: Of the antenna above ground; None if the node does not know it.
+    """
+
+    site: str
+    x_m: float
+    y_m: float
+    azimuth_deg: float | None = None
+    height_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """What a node measures and which actions it takes; retained on the bus, checked when subscribing.
 
@@ -250,6 +271,7 @@ class Catalogue:
             its cells, in percent; 0 where it is missing.
         control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
         run: As in `Report`.
+        geometry: Dense cell id -> where the cell stands; without the cells whose place the node does not know.
     """
 
     node: str
@@ -261,6 +283,7 @@ class Catalogue:
     slice_min_pct: Mapping[int, float] = field(default_factory=dict)
     control_delay_ms: float = 10.0
     run: str = ""
+    geometry: Mapping[int, CellPlace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from ranloop.wire import (
     Answer,
     Catalogue,
     Cause,
+    CellPlace,
     Message,
     Order,
     Presence,
@@ -113,6 +114,7 @@ def results(draw: st.DrawFn) -> Result:
     )
 
 
+metres = st.floats(-1e6, 1e6)
 catalogues = st.builds(
     Catalogue,
     node=topics,
@@ -123,6 +125,18 @@ catalogues = st.builds(
     slices=labels,
     slice_min_pct=st.dictionaries(ids, st.floats(0, 100), max_size=3),
     control_delay_ms=st.floats(0.001, 1e6),
+    geometry=st.dictionaries(
+        ids,
+        st.builds(
+            CellPlace,
+            site=texts,
+            x_m=metres,
+            y_m=metres,
+            azimuth_deg=st.none() | st.floats(0, 360, exclude_max=True),
+            height_m=st.none() | metres,
+        ),
+        max_size=3,
+    ),
 )
 facts = st.recursive(
     st.none()
@@ -245,6 +259,7 @@ def one_of_each() -> dict[str, Message]:
             cells={3: "north"},
             slices={0: "01-000001"},
             slice_min_pct={0: 30.0},
+            geometry={3: CellPlace(site="mast", x_m=-1.5, y_m=200.0, azimuth_deg=30.0, height_m=25.0)},
         ),
         "presence": Presence(
             name="qos", alive=True, facts={"version": "1.2", "pid": 17, "models": ["a", "b"]}

@@ -122,6 +122,34 @@ OWN: tuple[Measurement, ...] = (
         no_value="the row has no stream that is played from a buffer",
     ),
     Measurement(
+        name="X.UE.PosX",
+        unit="m",
+        levels=("ue",),
+        collection=Collection.GAUGE,
+        low=-1e6,
+        high=1e6,
+        definition=(
+            "place of the UE along the X axis at the end of the period, in the frame of the cells' places in the "
+            "node's catalogue"
+        ),
+        clause="own definition",
+        no_value="the node does not know where the UE is",
+    ),
+    Measurement(
+        name="X.UE.PosY",
+        unit="m",
+        levels=("ue",),
+        collection=Collection.GAUGE,
+        low=-1e6,
+        high=1e6,
+        definition=(
+            "place of the UE along the Y axis at the end of the period, in the frame of the cells' places in the "
+            "node's catalogue"
+        ),
+        clause="own definition",
+        no_value="the node does not know where the UE is",
+    ),
+    Measurement(
         name="X.UE.OllaTarget",
         unit="1",
         levels=("ue",),
