@@ -31,6 +31,7 @@ from ranloop.bus.inbox import Delivery, Inbox, InboxSubscription, deliver
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.bus.lookout import Lookout
+from ranloop.bus.oversize import LARGE_BYTES, Oversize
 from ranloop.closing import Closing
 from ranloop.errors import BusError
 
@@ -70,6 +71,14 @@ class _Client(paho.Client):
     def forget_ahead(self) -> None:
         """A new connection begins with nothing read."""
         self._ahead, self._at, self.readable = b"", 0, False
+
+    def keeps(self, number: int) -> bool:
+        """Whether this QoS 1 message is not acknowledged yet, and will be sent again."""
+        return number in self._out_messages
+
+    def let_go(self, number: int) -> None:
+        """Send this QoS 1 message no more, also when the connection is back."""
+        self._out_messages.pop(number, None)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         at = self._at
@@ -117,6 +126,8 @@ class MqttBus(Closing):
         self._knock = Knock(address.host, address.port)
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
         self._unflushed = 0
+        self._oversize = Oversize()
+        self._large: dict[int, tuple[str, int]] = {}  # QoS 1 messages that may be sent again: topic, bytes
         self._unacknowledged: list[int] = []  # ids of QoS 1 messages whose PUBACK is still to be sent
         self._lookout = Lookout(address.spin_us * 1e-6 if spare_cpus() else 0.0)
         self._has_read = False  # since TCP was last told to acknowledge at once
@@ -380,12 +391,44 @@ class MqttBus(Closing):
                 self.stats.unsent += 1
                 return
         self._lookout.stay_awake()
+        if len(payload) >= LARGE_BYTES and self._oversize.refuses(topic, len(payload), time.monotonic()):
+            self.stats.unsent += 1
+            return
         # paho writes to the socket right here, because no callback of its is running and it has no thread.
-        code = self._client.publish(topic, payload, qos, retain).rc
+        sent = self._client.publish(topic, payload, qos, retain)
+        if len(payload) >= LARGE_BYTES:
+            self._note_large(sent, topic, len(payload), qos)
+        code = sent.rc
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS or (qos and code == MQTTErrorCode.MQTT_ERR_NO_CONN):
             self.stats.published += 1
         else:
             self.stats.unsent += 1
+
+    def _note_large(self, sent: paho.MQTTMessageInfo, topic: str, n_bytes: int, qos: int) -> None:
+        self._oversize.sent(topic, n_bytes)
+        if qos:
+            self._large = {number: one for number, one in self._large.items() if self._client.keeps(number)}
+            self._large[sent.mid] = topic, n_bytes
+
+    def _name_oversize(self) -> None:
+        """After a lost connection: say for which message the broker hung up, and let go of it."""
+        now_s = time.monotonic()
+        refused = self._oversize.hung_up(self._connected_at_s, now_s)
+        if refused is not None:
+            log.error(
+                "publish_too_large",
+                bus=self.name,
+                broker=str(self._address),
+                topic=refused.topic,
+                bytes=refused.n_bytes,
+                advice="the broker hangs up for its size, so none is sent for a minute; raise max_payload of nats-server, "
+                "max_packet_size of mosquitto",
+            )
+        for number, (topic, n_bytes) in list(self._large.items()):
+            if self._oversize.refuses(topic, n_bytes, now_s):
+                del self._large[number]
+                self._client.let_go(number)
+                self.stats.unsent += 1
 
     def _take(self) -> Delivery | None:
         if self._unacknowledged and len(self._inbox) == 1:
@@ -418,6 +461,9 @@ class MqttBus(Closing):
                 "bus_reconnected", bus=self.name, broker=str(self._address), reconnects=self.stats.reconnects
             )
         self._connected, self._connected_at_s = True, time.monotonic()
+        for number, (topic, n_bytes) in self._large.items():
+            if self._client.keeps(number):
+                self._oversize.sent(topic, n_bytes)  # paho sends it again now
         self._unflushed = 0
         self._interest.renew(self._inbox.subscriptions)
 
@@ -428,6 +474,8 @@ class MqttBus(Closing):
             log.warning("bus_disconnected", bus=self.name, broker=str(self._address), reason=str(reason))
         if self._connected and time.monotonic() - self._connected_at_s > STABLE_S:
             self._backoff_s = FIRST_BACKOFF_S
+        if self._connected and not self._leaving:
+            self._name_oversize()
         self._connected = False
         self._try_again_later()
 
