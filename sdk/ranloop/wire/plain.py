@@ -13,15 +13,16 @@ from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
-from pydantic_core import SchemaValidator, from_json, to_json
+from pydantic_core import SchemaValidator, from_json
 
 from ranloop.errors import VocabularyError, WireError
 from ranloop.foreign import some_lines
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, action_type
 from ranloop.wire import forms
 from ranloop.wire.checking import parse, too_many_brackets
-from ranloop.wire.frame import LITTLE_F32, as_json, dense_ids, most_header_bytes, within
+from ranloop.wire.frame import LITTLE_F32, dense_ids, most_header_bytes, within
 from ranloop.wire.headers import MAX_TEXT
 from ranloop.wire.messages import (
     F32,
@@ -41,7 +42,8 @@ from ranloop.wire.messages import (
 MAX_JSON_BYTES = 1 << 22
 MAX_JSON_BATCH_BYTES = 1 << 20  # of an action batch: some 40,000 targets
 _STATUS = [status.name.lower() for status in Status]
-_MOST_DECIMALS = 22  # 10**22 is the last power of ten that float64 has exactly
+# Arrays as they are, float32 as the shortest decimal that is the same float32, NaN as null; dense ids as keys.
+_WITH_ARRAYS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _JSON_ENDS = b"} \t\r\n"  # as the last byte of a float32: beyond 10**37, or below 10**-18 and not 0
 _Array = TypeVar("_Array", bound=NDArray[Any])
 _Column = Sequence[float | None]
@@ -72,7 +74,7 @@ def encode_plain(message: Message) -> bytes:
     Raises:
         ValueError: It has an infinite value, or takes more bytes than are read.
     """
-    payload = to_json(_FORMS[type(message)](message), inf_nan_mode="null", fallback=as_json)
+    payload = orjson.dumps(_FORMS[type(message)](message), option=_WITH_ARRAYS)
     most = MAX_JSON_BATCH_BYTES if isinstance(message, ActionBatch) else MAX_JSON_BYTES
     if len(payload) > most:
         raise ValueError(f"{len(payload)} bytes of JSON; at most {most} are read")
@@ -166,8 +168,8 @@ def _columns_of(action: str, n_targets: int, n_values: int) -> tuple[Sequence[st
     return [*map(str, range(n_targets))], [*map(str, range(n_values))]
 
 
-def _id_columns(names: Sequence[str], ids: I32) -> dict[str, list[int]]:
-    return dict(zip(names, ids.T.tolist(), strict=True))
+def _id_columns(names: Sequence[str], ids: I32) -> dict[str, I32]:
+    return dict(zip(names, np.ascontiguousarray(ids.T), strict=True))
 
 
 def _whole(ids: F32) -> I32:
@@ -177,27 +179,10 @@ def _whole(ids: F32) -> I32:
         raise ValueError(f"this cannot be sent: {error}") from error
 
 
-def _value_columns(names: Sequence[str], values: F32) -> dict[str, list[float]]:
+def _value_columns(names: Sequence[str], values: F32) -> dict[str, F32]:
     if np.isinf(values).any():
         raise ValueError("infinity is not a value; no value is NaN")
-    return dict(zip(names, shortest(values).T.tolist(), strict=True))
-
-
-def shortest(values: F32) -> NDArray[np.float64]:
-    """float32 as the float64 with the fewest decimal digits that becomes the same float32 again.
-
-    That is what a person would write: 0.1 and not 0.10000000149011612. Six digits always survive float32 and nine
-    always identify one; beyond 10**9 and below 10**-13 the float64 stands there as it is.
-    """
-    found = values.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        magnitude = np.floor(np.log10(np.abs(found)))
-        exact = found.copy()
-        for digits in (9, 8, 7, 6):
-            scale = 10.0 ** np.clip(digits - 1 - magnitude, 0, _MOST_DECIMALS)
-            short = np.rint(exact * scale) / scale
-            found = np.where(short.astype(LITTLE_F32) == values, short, found)
-    return found
+    return dict(zip(names, np.ascontiguousarray(values.T), strict=True))
 
 
 # From JSON
