@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, cast
 
 import numpy as np
+import orjson
 from pydantic import ConfigDict, Field, with_config
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from ranloop.errors import WireError
@@ -25,7 +26,7 @@ from ranloop.wire.forms import Ids, Measured
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import Count, DenseId, Label, Name, Version
 from ranloop.wire.messages import F32, WIRE_VERSION, Catalogue, Report
-from ranloop.wire.plain import MAX_JSON_BYTES, shortest
+from ranloop.wire.plain import MAX_JSON_BYTES
 
 __all__ = ("AppliedForm", "ChangeForm", "NodeSaid", "decode_line", "encode_change")
 
@@ -86,8 +87,7 @@ NodeSaid = Catalogue | Report | Answered
 
 def encode_change(number: int, action: Action, *, atomic: bool = False) -> bytes:
     """A change as the line that a node reads."""
-    spec, values = action.spec, action.parameters()
-    columns = shortest(values).T.tolist()
+    spec, values = action.spec, np.ascontiguousarray(action.parameters().T)
     change = {
         "v": WIRE_VERSION,
         "kind": "change",
@@ -95,9 +95,9 @@ def encode_change(number: int, action: Action, *, atomic: bool = False) -> bytes
         "action": spec.name,
         "atomic": atomic,
         "targets": dict(zip(spec.targets, action.targets().T.tolist(), strict=True)),
-        "parameters": dict(zip(spec.parameter_names, columns, strict=True)),
+        "parameters": dict(zip(spec.parameter_names, values, strict=True)),
     }
-    return to_json(change, inf_nan_mode="null") + b"\n"
+    return orjson.dumps(change, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
 
 def decode_line(line: bytes) -> NodeSaid:
