@@ -14,6 +14,7 @@ class Timers:
 
     def __init__(self, slot_ns: int) -> None:
         self._slot_ns = slot_ns
+        self._told_ns = 0
         self._periods_ns: dict[tuple[str, str], int] = {}  # (xApp, timer) -> period
 
     def set(self, xapp: str, periods_ms: Mapping[str, float]) -> None:
@@ -32,8 +33,11 @@ class Timers:
         return min([self._after(period, now_ns) for period in self._periods_ns.values()], default=None)
 
     def due(self, now_ns: int) -> dict[str, list[str]]:
-        """xApp -> names of its timers that are due at `now_ns`."""
+        """xApp -> names of its timers that are due at `now_ns`; told once, also where one instant is looked at twice."""
         due: dict[str, list[str]] = {}
+        if now_ns <= self._told_ns:
+            return due
+        self._told_ns = now_ns
         for (xapp, name), period_ns in self._periods_ns.items():
             latest_ns = now_ns // period_ns * period_ns
             if latest_ns > 0 and self._slot_at_or_after(latest_ns) == now_ns:
