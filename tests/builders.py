@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 
 from ranloop.wire.messages import Report
@@ -51,12 +51,6 @@ def write_xapp(
     return folder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _ReportOfRun(Report):
-    run: str = ""
-
-
 def in_run(run: str, report: Report) -> Report:
     """The report as a host of this run sends it."""
-    values = {field.name: getattr(report, field.name) for field in fields(Report)}
-    return _ReportOfRun(**values | {"run": run})
+    return replace(report, run=run)

@@ -12,7 +12,7 @@ from ranloop.errors import ModelError
 from ranloop.inference.card import Card
 from ranloop.vocabulary import Level
 from ranloop.wire.messages import F32, Report
-from ranloop.wire.targets import I64, find, keys, run_of
+from ranloop.wire.targets import I64, find, keys
 
 __all__ = ("FeatureBinder",)
 
@@ -166,7 +166,7 @@ class FeatureBinder:
 
     def _window(self, report: Report, targets: I64, values: F32) -> _Window:
         """The values of the report's targets up to it; remembered unless a later report has come."""
-        node, run = (report.node, report.level), run_of(report)
+        node, run = (report.node, report.level), report.run
         stream = self._streams.get(node)
         if stream is None or stream.run != run or (not run and stream.is_before(report.seq)):
             stream = self._streams[node] = _Stream(run)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +17,6 @@ __all__ = ("MadeUp",)
 
 _UNBOUNDED = 1e4  # what values go up to where the catalogue knows no highest
 _NO_VALUE_SHARE = 0.1
-_RUN_FIELD = {"run"} & {field.name for field in fields(Report)}
 
 # Three cells; UEs 0 to 5 with two flows each, in two slices.
 _IDS: dict[Level, Mapping[str, tuple[int, ...]]] = {
@@ -77,8 +75,7 @@ class MadeUp:
         report = make_report(
             columns, level=stream.level, ids=ids, node=node, period_ms=stream.every_ms, seq=seq
         )
-        run: dict[str, Any] = dict.fromkeys(_RUN_FIELD, self._run)
-        return replace(report, **run)
+        return replace(report, run=self._run)
 
     def _values(self, name: str, n: int) -> F32:
         entry = measurement(name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ranloop.wire.messages import Report
 
-__all__ = ("I64", "find", "keys", "run_of")
+__all__ = ("I64", "find", "keys")
 
 I64 = NDArray[np.int64]
 _ID_BITS = 24
@@ -33,8 +33,3 @@ def find(known: NDArray[Any], wanted: NDArray[Any]) -> tuple[NDArray[np.intp], N
         return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), bool)
     place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
     return place, known[place] == wanted
-
-
-def run_of(report: Report) -> str:
-    """The run of the host that a report comes from, "" where the host does not say."""
-    return getattr(report, "run", "")

@@ -30,6 +30,7 @@ QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
 QUARANTINE_S = 30.0
 SILENT_S = 30.0  # and three report periods without a report: the node is gone
 _TURN_S = 0.1
+_RUNS_KEPT = 16  # of a node: a report of one before the present is late
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class LiveRunner:
         self._bus = bus
         self._clock = clock
         self._nodes: dict[str, Catalogue] = {}
-        self._runs: dict[str, str] = {}  # node -> run of its host
+        self._runs: dict[str, list[str]] = {}  # node -> runs of its host, the present one last
         self._seqs: dict[tuple[str, str, int], int] = {}
         self._columns = _columns(instance.manifest.streams)
         self._steps: dict[str, bytes] = {}  # host -> its last step, by which a second delivery is known
@@ -170,9 +171,13 @@ class LiveRunner:
             return
         self._silence.end()
         stream = (report.node, report.level, report.period_ms)
-        if self._runs.get(report.node, report.run) != report.run:
+        runs = self._runs.setdefault(report.node, [report.run])
+        if report.run in runs[:-1]:
+            self.stats.late += 1
+            return
+        if report.run != runs[-1]:
             self._forget_run(report)
-        self._runs[report.node] = report.run
+            self._runs[report.node] = [*runs[1 - _RUNS_KEPT :], report.run]
         previous = self._seqs.get(stream, report.seq - 1)
         if report.seq <= previous:
             self.stats.late += 1

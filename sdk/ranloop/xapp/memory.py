@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ranloop.wire.messages import Report
-from ranloop.wire.targets import find, run_of
+from ranloop.wire.targets import find
 
 __all__ = ("Memory", "Objects", "PerTarget")
 
@@ -107,7 +107,7 @@ class Memory:
 
     def _node(self, report: Report) -> _Node:
         """The memory of the report's node, a new one if the node was restarted."""
-        node, run = self._nodes.get(report.node), run_of(report)
+        node, run = self._nodes.get(report.node), report.run
         if node is not None and node.run == run:
             newest_ns = node.newest_ns.get((report.level, report.period_ms), 0)
             patience_ns = self._keep_periods * report.period_ms * 1_000_000

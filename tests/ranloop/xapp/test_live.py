@@ -316,6 +316,18 @@ def test_a_node_that_starts_anew_ends_what_was_asked_before_and_loses_no_report(
     assert [statuses[0] for _, statuses, _ in live.app("ends")] == [Status.UNKNOWN, Status.APPLIED]
 
 
+def test_a_late_report_of_a_former_run_is_no_second_restart(live: Setup) -> None:
+    live.report(50)
+    live.run = "2"
+    live.report(0)
+    live.run = "1"
+    live.report(51)
+    live.run = "2"
+    with capture_logs() as logs:
+        live.report(1)
+    assert (live.app("seen"), live.runner.stats.late, logs) == ([50, 0, 1], 1, [])
+
+
 def test_after_a_nodes_restart_its_other_streams_end_nothing_that_was_asked_since(tmp_path: Path) -> None:
     live = Setup(tmp_path, app=TWO_STREAMS, more_manifest=SECOND_STREAM)
     live.report(50)
