@@ -64,7 +64,7 @@ def test_a_wrong_option_is_one_line(
             "two-cells: got no scenario, want a .toml file or one of city-day, one-cell, seven-sites",
         ),
         ("sim:", "want kind:target"),
-        ("simulator:one-cell", "want kind:target, where kind is one of replay:…, sim:…"),
+        ("simulator:one-cell", "want kind:target, where kind is one of pipe:…, replay:…, sim:…"),
         ("replay:nowhere", "nothing to replay"),
     ],
 )

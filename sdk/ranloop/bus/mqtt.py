@@ -117,10 +117,6 @@ class MqttBus(Closing):
         self._address = address
         self._inbox = Inbox(self.stats)
         self._poller = select.poll()  # knows the broker's socket, and the one by which `wake` ends a wait
-        self._bell, self._rope = socket.socketpair()
-        self._bell.setblocking(False)
-        self._rope.setblocking(False)
-        self._poller.register(self._bell, select.POLLIN)
         self._woken = False
         self._events = 0  # what it waits for there
         self._knock = Knock(address.host, address.port)
@@ -136,6 +132,10 @@ class MqttBus(Closing):
         self._connected_at_s = self._retry_at_s = self._ticked_at_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
         self._client = self._make_client(will)
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._poller.register(self._bell, select.POLLIN)
         self._interest = Interest(self._client)
         self._open(connect_timeout_s)
 

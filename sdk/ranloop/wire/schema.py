@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary.near import near_matches
-from ranloop.wire import forms, headers
+from ranloop.wire import forms, headers, node_side
 from ranloop.wire.channels import CHANNELS, PARAMETERS, Channel, Form
 from ranloop.wire.messages import WIRE_VERSION
 
@@ -36,6 +36,8 @@ MESSAGES: dict[str, type] = {
     "step": forms.StepForm,
     "answer": forms.AnswerForm,
 }
+# What a host and a node of another program say to each other besides, on a pipe.
+NODE_SIDE: dict[str, type] = {"change": node_side.ChangeForm, "applied": node_side.AppliedForm}
 # Message -> the header line of its binary form.
 HEADERS: dict[str, type] = {
     "report": headers.ReportHeader,
@@ -82,9 +84,10 @@ def json_schema(message: str) -> dict[str, Any]:
     Raises:
         VocabularyError: There is no such message.
     """
-    if message not in MESSAGES:
-        raise VocabularyError("message", message, near_matches(message, MESSAGES) or tuple(MESSAGES))
-    schema = TypeAdapter(MESSAGES[message]).json_schema(schema_generator=_Draft07)
+    known = MESSAGES | NODE_SIDE
+    if message not in known:
+        raise VocabularyError("message", message, near_matches(message, known) or tuple(known))
+    schema = TypeAdapter(known[message]).json_schema(schema_generator=_Draft07)
     return {
         "$schema": DRAFT,
         **schema,
@@ -188,7 +191,7 @@ def write_schemas(folder: Path) -> list[Path]:
         OSError: They cannot be written.
     """
     documents = {"asyncapi.json": asyncapi()}
-    documents |= {f"schemas/{message}.json": json_schema(message) for message in MESSAGES}
+    documents |= {f"schemas/{message}.json": json_schema(message) for message in (*MESSAGES, *NODE_SIDE)}
     (folder / "schemas").mkdir(parents=True, exist_ok=True)
     for name, document in documents.items():
         (folder / name).write_text(as_text(document) + "\n")

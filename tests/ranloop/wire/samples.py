@@ -163,6 +163,18 @@ standings = st.builds(
     order=st.just("") | topics,
     killed=st.booleans(),
     autonomy=st.dictionaries(topics, st.sampled_from(["observe", "recommend", "act"]), max_size=3),
+    shut_out=st.dictionaries(topics, topics, max_size=3),
+    refused=texts,
+)
+admissions = st.builds(
+    Admission,
+    id=topics,
+    xapp=topics,
+    admitted=st.booleans(),
+    rights=st.dictionaries(texts, st.lists(st.integers(-(2**31), 2**31)), max_size=3),
+    autonomy=st.sampled_from(["observe", "recommend", "act"]),
+    priority=st.integers(-1_000_000, 1_000_000),
+    encoding=st.sampled_from(["binary", "json"]),
 )
 steps = st.builds(
     Step,

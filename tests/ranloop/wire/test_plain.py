@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire import Message, Status, codec
+from ranloop.wire import Catalogue, Message, Report, Status, codec
 from ranloop.wire.codec import decode_action_batch, decode_report, decode_result, encode, encode_json
+from ranloop.wire.node_side import Answered, decode_line, encode_change
 from ranloop.wire.plain import MAX_JSON_BYTES, is_json
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.samples import same
@@ -219,7 +220,17 @@ def test_what_has_no_block_is_json_in_both_forms(kind: str) -> None:
 
 def test_the_page_shows_messages_that_are_read() -> None:
     shown = re.findall(r"```json\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
-    report, batch, result = shown
+    report, batch, result, catalogue, measured, change, applied = shown
     assert decode_report(report.encode())["CQI"][0] == 11.0
     assert decode_action_batch(batch.encode()).action == SetUeWeight(ue=[7, 9], weight=[1, 4])
     assert decode_result(result.encode()).count(Status.REFUSED) == 1
+    lines = [
+        decode_line(json.dumps(json.loads(text)).encode() + b"\n") for text in (catalogue, measured, applied)
+    ]
+    assert isinstance(lines[0], Catalogue)
+    assert isinstance(lines[1], Report)
+    assert {*lines[1].names} == {*lines[0].measurements["ue"]}
+    assert isinstance(lines[2], Answered)
+    assert (lines[2].number, lines[2].reasons) == (3, {1: "it is being handed over"})
+    asked = SetUeWeight(ue=[7, 9], weight=[4.0, float("nan")])
+    assert json.loads(change) == json.loads(encode_change(3, asked))

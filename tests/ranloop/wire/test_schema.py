@@ -19,7 +19,7 @@ from ranloop.wire import Message, codec, topics
 from ranloop.wire.access import access, as_mosquitto
 from ranloop.wire.channels import CHANNELS, PARAMETERS
 from ranloop.wire.codec import encode_json
-from ranloop.wire.schema import MESSAGES, asyncapi, json_schema, write_schemas
+from ranloop.wire.schema import MESSAGES, NODE_SIDE, asyncapi, json_schema, write_schemas
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.page import access_list
 
@@ -33,6 +33,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     "presence": samples.presences,
     "order": samples.orders,
     "standing": samples.standings,
+    "admission": samples.admissions,
     "step": samples.steps,
     "answer": samples.answers,
 }
@@ -53,7 +54,7 @@ def decodes(kind: str, said: object) -> bool:
 def test_the_committed_files_are_what_is_generated(tmp_path: Path) -> None:
     hint = "renew them: ranloop schema --out docs"
     files = write_schemas(tmp_path)
-    assert len(files) == 1 + len(MESSAGES) == 10
+    assert len(files) == 1 + len(MESSAGES) + len(NODE_SIDE) == 13
     for file in files:
         assert (DOCS / file.relative_to(tmp_path)).read_text() == file.read_text(), hint
     assert {file.name for file in (DOCS / "schemas").iterdir()} == {file.name for file in files[1:]}, hint
