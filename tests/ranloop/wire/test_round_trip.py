@@ -44,6 +44,7 @@ def test_one_of_each_comes_back(kind: str) -> None:
         ("presence", samples.presences),
         ("order", samples.orders),
         ("standing", samples.standings),
+        ("admission", samples.admissions),
         ("step", samples.steps),
         ("answer", samples.answers),
     ],
