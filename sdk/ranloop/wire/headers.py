@@ -39,10 +39,10 @@ DenseId = Annotated[int, Field(ge=0, lt=MAX_ID)]
 Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
 Stamps = Annotated[dict[Name, Signed], Field(max_length=64)]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
-Labels = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
+NamesById = Annotated[dict[DenseId, Label], Field(max_length=MAX_ROWS)]
 Shares = Annotated[dict[DenseId, Annotated[float, Field(ge=0, le=100)]], Field(max_length=MAX_ROWS)]
 Metres = Annotated[float, Field(ge=-1e6, le=1e6)]
-LabelColumns = Annotated[dict[Name, Labels], Field(max_length=16)]
+LabelColumns = Annotated[dict[Name, NamesById], Field(max_length=16)]
 Models = Annotated[list[Label], Field(max_length=64)]
 ReportSeq = Annotated[int, Field(ge=-1, lt=1 << 63)]
 CauseText = tuple[Cause, Text]
@@ -125,8 +125,8 @@ class CatalogueHeader(TypedDict):
     measurements: dict[Level, Annotated[list[Name], Field(max_length=1024)]]
     actions: Names
     periods_ms: Annotated[list[Milliseconds], Field(max_length=64)]
-    cells: Labels
-    slices: NotRequired[Labels]
+    cells: NamesById
+    slices: NotRequired[NamesById]
     slice_min_pct: NotRequired[Shares]
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
     run: NotRequired[Run]
