@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -11,6 +12,7 @@ from typing import Protocol
 import pytest
 
 from ranloop.bus import Broker, Will, open_bus
+from ranloop.bus.address import MqttAddress
 from ranloop.bus.memory import MemoryBus
 from ranloop.bus.mqtt import MqttBus
 from ranloop.testing.brokers import running_broker
@@ -133,3 +135,77 @@ def in_the_socket(bus: MqttBus) -> bytes:
     with suppress(BlockingIOError):
         return connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     return b""
+
+
+ACCEPTED = b"\x20\x02\x00\x00"  # CONNACK
+
+
+class Curt:
+    """A broker that takes every client and then says and reads nothing by itself."""
+
+    def __init__(self) -> None:
+        self.hangs_up = False  # on each client, right after taking it
+        self.taken_at_s: list[float] = []
+        self.peer: socket.socket | None = None  # the client taken last
+        self._peers = ExitStack()
+        self._heard = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, name="curt-broker")
+        self._thread.start()
+
+    def join(self) -> MqttBus:
+        return MqttBus(MqttAddress(host="127.0.0.1", port=self.port), name="client")
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            if not peer.recv(4096):  # somebody only knocked
+                peer.close()
+                continue
+            hangs_up = self.hangs_up
+            if not hangs_up:
+                self.peer = self._peers.enter_context(peer)
+            self.taken_at_s.append(time.monotonic())
+            peer.sendall(ACCEPTED)
+            if hangs_up:
+                peer.close()
+
+    def heard(self) -> bytes:
+        """What the client has said since it was taken."""
+        assert self.peer is not None
+        with suppress(BlockingIOError):
+            while said := self.peer.recv(1 << 16, socket.MSG_DONTWAIT):
+                self._heard += said
+        return self._heard
+
+    def say(self, packets: bytes) -> None:
+        assert self.peer is not None
+        self.peer.sendall(packets)
+
+    def hang_up(self) -> None:
+        assert self.peer is not None
+        self.peer.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        self._peers.close()
+
+
+@pytest.fixture
+def curt() -> Iterator[Curt]:
+    broker = Curt()
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def bus(curt: Curt) -> Iterator[MqttBus]:
+    bus = curt.join()
+    yield bus
+    bus.kill()
