@@ -1,4 +1,4 @@
-"""Where an MQTT broker is and who we are to it: a URL, completed by `RANLOOP_MQTT_*` from the environment."""
+"""The address of an MQTT broker and our credentials there: a URL, completed by `RANLOOP_MQTT_*` from the environment."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Subscription(Protocol):
 
 
 class Bus(Protocol):
-    """What every transport offers."""
+    """The calls that every transport offers."""
 
     stats: BusStats
 
@@ -65,12 +65,12 @@ class Bus(Protocol):
         latest: int = False,
         urgent: bool = False,
     ) -> Subscription:
-        """Run `handler(topic, payload)` for each message that matches, inside `poll`; what is retained comes first.
+        """Run `handler(topic, payload)` for each message that matches, inside `poll`; retained messages come first.
 
         Subscriptions with waiting messages take turns, so a flood on one does not hold the others up. Messages of one
         topic come in their order; a message of another subscription may overtake them.
 
-        With QoS 1 what is retained also comes, up to a minute later, if the broker failed to send it at first.
+        With QoS 1 a retained message also comes up to a minute later, if the broker failed to send it at first.
 
         Args:
             topic_filter: MQTT filter; `+` and a trailing `#` are wildcards.
@@ -93,8 +93,8 @@ class Bus(Protocol):
     def poll(self, timeout_s: float = 0.0) -> int:
         """Do pending input and output, run the handlers; wait up to `timeout_s` for the first message.
 
-        What floods does not hold it: from the first message on it starts no handler after `MOST_S`, and what waits by
-        then is for the next poll.
+        A flood does not hold it: from the first message on it starts no handler after `MOST_S`. Messages that wait by
+        then are for the next poll.
 
         Returns:
             How many handlers ran.

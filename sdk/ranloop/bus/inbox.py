@@ -1,4 +1,4 @@
-"""The inbox of one bus: what has arrived and waits for `poll`, bounded per subscription in messages and in bytes.
+"""The inbox of one bus: messages that wait for `poll`, bounded per subscription in messages and in bytes.
 
 Subscriptions take turns, one message each and the oldest first, so a flood on one delays the others by one message at a
 time. Urgent subscriptions come before all others. A topic's messages keep their order inside a subscription.
@@ -165,7 +165,7 @@ class Inbox:
 def deliver(n_waiting: int, take: Callable[[], Delivery | None]) -> int:
     """Run the handlers of `n_waiting` messages that `take` hands out, but start none after `MOST_S`; how many ran.
 
-    What arrives meanwhile is counted by the next poll, so handlers that answer each other do not hold this one.
+    Messages that arrive meanwhile are left to the next poll, so handlers that answer each other do not hold this one.
     """
     handled, give_up_s = 0, time.monotonic() + MOST_S
     while handled < n_waiting and (message := take()) is not None:

@@ -1,4 +1,4 @@
-"""What a client asks its broker for: the fewest filters that cover all its subscriptions.
+"""The filters that a client asks its broker for: the fewest that cover all its subscriptions.
 
 A broker may send a message once per client or once per matching filter (MQTT 3.1.1, clause 3.3.5; mosquitto does
 the one, nats-server the other), so filters at the broker must not nest. Filters that overlap without one covering
@@ -63,7 +63,7 @@ class Interest:
         self._ask_at_s = float("inf")  # by time.monotonic()
 
     def renew(self, subscriptions: Iterable[InboxSubscription]) -> None:
-        """After (re)connecting: ask for everything; what is retained may have changed, so it is heard again."""
+        """After (re)connecting: ask for everything. Retained messages may have changed, so they are heard again."""
         self._at_broker.clear()
         self._asked.clear()
         self._refused.clear()
@@ -115,7 +115,7 @@ class Interest:
         self._ask_at_s = min(self._ask_at_s, time.monotonic() + self._gap_s)
 
     def ask_again(self, now_s: float) -> None:
-        """If it is time: ask again for what is retained. Who has had it does not hear it again."""
+        """If it is time: ask again for retained messages. A subscription that has had one does not hear it again."""
         if now_s < self._ask_at_s:
             return
         self._ask_at_s = now_s + self._gap_s if self._gap_s <= LAST_GAP_S else float("inf")
@@ -126,7 +126,7 @@ class Interest:
     def new_to(
         self, route: Iterable[InboxSubscription], topic: str, payload: bytes
     ) -> tuple[InboxSubscription, ...]:
-        """Who of `route` hears this retained message: not who has had it, or has heard the topic live since."""
+        """The subscriptions of `route` that hear this retained message: none that has had it, or has heard the topic live since."""
         sign = hash(payload)
         new = tuple(one for one in route if self._had.get(one, {}).get(topic) not in (sign, _LIVE))
         for one in new:
@@ -134,7 +134,7 @@ class Interest:
         return new
 
     def heard_live(self, route: Iterable[InboxSubscription], topic: str) -> None:
-        """What comes as retained from now on is what `route` hears now, or older."""
+        """From now on a retained message of this topic is no newer than the one that `route` hears now."""
         for one in route:
             self._note(one, topic, _LIVE)
 
@@ -145,7 +145,7 @@ class Interest:
         had[topic] = sign
 
     def missed(self, one: InboxSubscription, topic: str) -> None:
-        """What `one` was to hear last of this topic was dropped unheard: what is retained of it is news again."""
+        """The newest message of this topic was dropped before `one` heard it: the retained one is news again."""
         if (had := self._had.get(one)) is not None:
             had.pop(topic, None)
 

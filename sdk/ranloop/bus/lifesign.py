@@ -46,19 +46,19 @@ _MOST_TEXT = 64  # characters of a foreign run, or kind
 
 
 def new_run() -> str:
-    """What tells one start of a participant from the next."""
+    """A text that tells one start of a participant from the next."""
     return secrets.token_hex(8)
 
 
 def will_of(name: str, run: str) -> Will:
-    """What the broker says of a participant that vanished."""
+    """The will of a participant: the broker publishes it when the participant vanishes."""
     return Will(
         topic=topics.presence(name), payload=encode(Presence(name=name, alive=False, facts={"run": run}))
     )
 
 
 def is_question(presence: Presence) -> bool:
-    """Whether this is no life sign but somebody who asks whether the name is taken."""
+    """Whether this is no life sign, but a question whether the name is taken."""
     return bool(presence.facts.get("asks"))
 
 
@@ -83,14 +83,16 @@ class LifeSign:
         untrusted: Collection[str] = (),
     ) -> None:
         self.run = run or new_run()
-        self.others: dict[str, Presence] = {}  # name -> life sign of who lives
+        self.others: dict[str, Presence] = {}  # name -> life sign of a participant that lives
         self._bus, self._name = bus, name
         self._facts = {**facts, "run": self.run}
         self._untrusted = frozenset(untrusted)
         self._state: Literal["asking", "ours", "shown", "over"] = "asking"
         self._heard_ourselves = False
-        self._waiting_for: dict[str, Presence] = {}  # name -> who had what is to be ours, and may be dead
-        # Did not answer when asked, or complained about already: what is still heard of these runs is no news.
+        self._waiting_for: dict[
+            str, Presence
+        ] = {}  # name -> a participant with our name or node, which may be dead
+        # Runs that did not answer when asked, or that we have complained about: their signs are no news.
         self._known_runs: set[str] = set()
         self._n_ignored = 0
         self._meter = RateMeter(PER_S)
@@ -99,7 +101,7 @@ class LifeSign:
         )
 
     def claim(self) -> None:
-        """Ask whether somebody lives who has the name or a node; once, before the first `show`.
+        """Ask whether a living participant has the name or a node; once, before the first `show`.
 
         The broker tells a new subscriber first what it has retained, so our own question coming back ends the wait; only
         where that was a life sign, its owner has `ANSWER_S` to answer.
@@ -118,7 +120,7 @@ class LifeSign:
         self._state = "ours"
 
     def show(self) -> None:
-        """Tell everybody that we are there, those who come later as well."""
+        """Tell all participants that we are there, also those that come later."""
         self._state = "shown"
         self._say(alive=True, retain=True)
 
@@ -209,7 +211,7 @@ class LifeSign:
             self.show()  # the late will of a dead namesake must not hide us
 
     def _rivals(self, other: Presence) -> str:
-        """What of ours another participant has, in words; "" if nothing."""
+        """The name or node of ours that another participant has, in words; "" if none."""
         if other.name == self._name:
             return f"{self._facts.get('kind', 'participant')} {self._name!r}"
         theirs = other.facts.get("nodes")
@@ -220,7 +222,7 @@ class LifeSign:
         return f"{kind} {other.name!r} with {', '.join(shared)}" if shared else ""
 
     def _contest(self, other: Presence, why: str) -> None:
-        """Somebody else has what is ours, or says so: while we ask we give way, later we only tell the operator."""
+        """Another participant claims our name or node: while we ask we give way, later we only tell the operator."""
         what = self._rivals(other)
         if not what or _run(other) in self._known_runs:
             return

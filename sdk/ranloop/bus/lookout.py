@@ -1,7 +1,7 @@
 """How a client waits for its socket: awake for a moment after traffic, asleep otherwise (docs/decisions/0008).
 
 To wait awake is to look again and again, and to offer the CPU to whoever wants it at each look. It pays where a CPU is
-idle. Where others want it, it harms: who never sleeps is not let in front of them when the message comes. An offer that
+idle. Where others want it, it harms: a process that never sleeps is not let in front of them when the message comes. An offer that
 comes back late says that somebody else had the CPU. On an idle machine that is so once a second, for less than a
 millisecond; where it adds up to a share of the time that counts, the machine is busy or a quota of CPU time is used
 up, and the client sleeps at once for a while.
@@ -25,7 +25,7 @@ _YIELD: Callable[[], None] | None = getattr(os, "sched_yield", None)  # Unix onl
 
 
 class Poller(Protocol):
-    """What we need of `select.poll`."""
+    """The part of `select.poll` that is used here."""
 
     def poll(self, timeout: float, /) -> list[tuple[int, int]]: ...
 
@@ -59,7 +59,7 @@ class Lookout:
             self._awake_until_s = now_s + self._awake_s
 
     def wait(self, poller: Poller, timeout_s: float) -> list[tuple[int, int]]:
-        """What `poller` has within `timeout_s`; an empty list when that is nothing."""
+        """The events of `poller` within `timeout_s`; an empty list without any."""
         now_s = self._clock()
         end_s = now_s + timeout_s
         while now_s < min(end_s, self._awake_until_s):

@@ -4,7 +4,7 @@
 delayed ACKs together stall a QoS 1 hop for 40 ms; both are off on our side whatever the broker does.
 
 Right after traffic, when the answer or the next request is near, `poll` looks again and again instead of sleeping
-(`lookout`): who sleeps wakes up with cold caches, which costs a loop more than all of its work.
+(`lookout`): a process that sleeps wakes up with cold caches, which costs a loop more than all of its work.
 """
 
 from __future__ import annotations
@@ -491,7 +491,7 @@ class MqttBus(Closing):
             self._unacknowledged.append(message.mid)
         route = self._inbox.wanted_by(topic)
         if message.retain:
-            # Sent because somebody subscribed; who had it from an earlier subscription does not get it again.
+            # Sent because of a subscription; one that had it from an earlier one does not get it again.
             route = self._interest.new_to(route, topic, payload)
         elif message.qos:
             self._interest.heard_live(route, topic)

@@ -26,7 +26,7 @@ class Refused(NamedTuple):
 
 
 class Oversize:
-    """What was sent on this connection and the one before, and what is not sent any more."""
+    """The largest messages of this connection and of the one before, and the ones that are not sent any more."""
 
     def __init__(self) -> None:
         self._largest: Refused | None = None  # of this connection

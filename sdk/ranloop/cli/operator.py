@@ -1,4 +1,4 @@
-"""`ranloop order` and `ranloop broker`: what an operator types."""
+"""The commands of an operator: `ranloop order` and `ranloop broker`."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _refused(who: str, xapp: str, without: Sequence[str], let_in: Mapping[str, s
 
 
 class _Answers:
-    """What the hosts say about orders from now on.
+    """The hosts' answers to orders from now on.
 
     Attributes:
         killed: Nodes that said last that they are killed.
@@ -259,9 +259,9 @@ def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.E
 
 @contextlib.contextmanager
 def leave_will_on_error(bus: Bus) -> Iterator[None]:
-    """What breaks off inside, at whatever line, leaves no life sign behind: the broker publishes the will.
+    """A run that breaks off inside, at whatever line, leaves no life sign behind: the broker publishes the will.
 
-    Who was turned away has left none: its will would hide the one that lives.
+    A participant that was turned away has left none: its will would hide the living one.
     """
     try:
         yield

@@ -1,6 +1,6 @@
-"""The operator's orders that stand at one node: what was heard, what a restarted host remembers, and what follows.
+"""The operator's orders that stand at one node: those that were heard, and those that a restarted host remembers.
 
-An order is about a place (`topics.place`): all nodes, this node, or one xApp here. Docs/decisions/0019 says why a host
+An order is about a place (`topics.place`): all nodes, this node, or one xApp here. docs/decisions/0019 says why a host
 remembers orders on its own `standing` topic. No clock, no bus.
 """
 

@@ -1,4 +1,4 @@
-"""Access lists of a broker, made from the table of topics: what each role may read and write, and nothing else.
+"""Access lists of a broker, made from the table of topics: each role may read and write its topics, and nothing else.
 
 An own name stands in a topic wherever the table has it as the identity of a writer or a reader; all else is `+`.
 """
@@ -18,7 +18,7 @@ Stream = tuple[Level, int]  # level, granularity period in ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What one client may do: MQTT topic filters, in the order of the table of topics."""
+    """The rights of one client: MQTT topic filters, in the order of the table of topics."""
 
     user: str
     reads: tuple[str, ...]

@@ -35,7 +35,7 @@ _BYTES_KEPT = 1 << 14  # of one block: the ids of 4096 UEs
 _T = TypeVar("_T")
 _Seen = tuple[tuple[int, ...], bytes]  # what else matters, and the bytes of columns of small whole numbers
 _Fates = tuple[I32, NDArray[np.uint8], NDArray[np.uint8]]
-# What was found in columns that have been seen lately. Plain dicts: single operations on them are atomic between threads.
+# Findings about columns that have been seen lately. Plain dicts: single operations on them are atomic between threads.
 _known_targets: dict[_Seen, tuple[I32, ...]] = {}
 _known_fates: dict[_Seen, _Fates] = {}
 
@@ -110,8 +110,8 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
 def _targets(ids: F32) -> tuple[I32, ...]:
     """The id columns of an action, read-only.
 
-    An xApp that renews what it holds names the same targets each time. They are then the same arrays as before, and
-    what somebody found out about them still holds.
+    An xApp that renews its settings names the same targets each time. They are then the same arrays as before, and
+    the guard's findings about them still hold.
     """
     seen = ids.shape, ids.tobytes()
     known = _known_targets.get(seen)

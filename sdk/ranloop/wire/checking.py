@@ -22,7 +22,7 @@ MAX_BRACKETS = 1 << 16  # lists and objects in one message; in names and texts t
 
 
 class _MissingKeyError(Exception):
-    """Ends a validation at once, because pydantic passes on what is no ValueError."""
+    """Ends a validation at once: pydantic passes on every exception that is no ValueError."""
 
 
 def validator(message: type) -> SchemaValidator:

@@ -47,7 +47,7 @@ def json_line(header: dict[str, Any]) -> bytes:
 
 
 def as_json(value: object) -> object:
-    """What JSON can carry of a NumPy scalar or array, or of a mapping that is not a dict."""
+    """A NumPy scalar or array, or a mapping that is not a dict, as JSON can carry it."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     return dict(value)  # type: ignore[call-overload]  # because a TypeError about any other object is the right answer

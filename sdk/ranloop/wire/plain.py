@@ -38,7 +38,7 @@ from ranloop.wire.messages import (
     Step,
 )
 
-# What a parser makes of JSON takes ten times its bytes and more.
+# A parser's objects take ten times the bytes of their JSON and more.
 MAX_JSON_BYTES = 1 << 22
 MAX_JSON_BATCH_BYTES = 1 << 20  # of an action batch: some 40,000 targets
 _STATUS = [status.name.lower() for status in Status]

@@ -79,7 +79,7 @@ def order_all() -> str:
 
 
 def place(topic: str) -> str:
-    """What an order's topic is about: `all`, a node, or `node/xapp`."""
+    """The subject of an order's topic: `all`, a node, or `node/xapp`."""
     return topic.removeprefix(f"{ROOT}/order/")
 
 
