@@ -163,7 +163,9 @@ def test_neither_huge_life_signs_nor_a_flood_of_them_hold_a_kill_up(ranloop: Com
             over.set()
             thread.join()
         assert all(guard.killed for guard in live.host.runtime.guards.values())
-    assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n"), killed.err
+    assert killed.code == 0, killed.err
+    # The host, in this process, logs the vandal's signs before that.
+    assert killed.out.endswith("toy-1 obeys\ntoy-2 obeys\n")
     assert took_s < 5.0
 
 
