@@ -2,9 +2,9 @@
 
 Compiled kernels are cached in `<cache>/ranloop/numba-<hash of all kernel sources>`: numba itself looks only at the file
 that a function stands in, so a changed callee in another module would go unseen; with the hash in the path a changed
-source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is `$XDG_CACHE_HOME`, then
-`~/.cache`, the first that can be written; then a folder in the temporary one that is ours alone, as what lies in the cache is
-run. Where none can be used, kernels are compiled anew in each process, and a warning says so.
+source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is the user's cache folder
+(`$XDG_CACHE_HOME` or `~/.cache` on Linux). Where it cannot be written, it is a folder in the temporary one that is ours
+alone, because its content is run. Where none can be used, kernels are compiled anew in each process, and a warning says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
+
+import platformdirs
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,12 +84,8 @@ def own_folder(shared: Path) -> Path:
 
 
 def _roots() -> Iterator[Path]:
-    """Folders for caches, in order of preference; `Path.home()` is asked only if it is needed."""
-    if configured := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(configured) / "ranloop"
-    home = os.path.expanduser("~")
-    if home != "~":
-        yield Path(home) / ".cache" / "ranloop"
+    """Folders for caches, in order of preference."""
+    yield platformdirs.user_cache_path("ranloop")
     try:
         shared = Path(tempfile.gettempdir())
     except FileNotFoundError:  # a machine without any folder that can be written
