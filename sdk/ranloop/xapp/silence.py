@@ -69,7 +69,7 @@ def _of_host(instance: Instance, host: Presence) -> str:
     here = ", ".join(map(str, nodes)) if isinstance(nodes, list) else "a node"
     if isinstance(allowed, list) and instance.name not in allowed:
         return (
-            f"{here} is here but does not allow {instance.name}: "
-            f"ranloop host … --name {host.name} --allow {instance.package.folder}"
+            f"{here} is here but has not admitted {instance.name}: "
+            f"ranloop admit {instance.package.folder} --host {host.name}"
         )
-    return f"{here} is here and allows {instance.name}, but sends nothing that it reads"
+    return f"{here} is here and has admitted {instance.name}, but sends nothing that it reads"

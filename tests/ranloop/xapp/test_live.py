@@ -227,8 +227,8 @@ def test_an_xapp_without_a_host_says_so_after_three_seconds_and_ever_more_rarely
 @pytest.mark.parametrize(
     ("allowed", "words"),
     [
-        (["other"], "toy-1, toy-2 is here but does not allow live: ranloop host … --name h --allow {folder}"),
-        (["live"], "toy-1, toy-2 is here and allows live, but sends nothing that it reads"),
+        (["other"], "toy-1, toy-2 is here but has not admitted live: ranloop admit {folder} --host h"),
+        (["live"], "toy-1, toy-2 is here and has admitted live, but sends nothing that it reads"),
     ],
 )
 def test_an_xapp_that_gets_nothing_of_a_host_says_what_that_host_allows(
