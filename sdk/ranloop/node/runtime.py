@@ -15,14 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import structlog
 
 from ranloop.errors import NodeError, VocabularyError, WireError
-from ranloop.guard import AuditLog, AuditRecord, Autonomy, Change, Guard, Limits, Rights
+from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
+from ranloop.node.changes import Changes
 from ranloop.node.outlets import Event, Outlet, emit
-from ranloop.node.port import MORTAL, NodePort, Stream
+from ranloop.node.port import NodePort, Stream
 from ranloop.node.streams import merged, readable
 from ranloop.node.summary import RunSummary, Tally
 from ranloop.node.timers import Timers
@@ -41,12 +41,11 @@ from ranloop.wire.messages import (
     Status,
 )
 
-__all__ = ("ANSWER_WITHIN_NS", "Moment", "NodeRuntime", "Registration")
+__all__ = ("Moment", "NodeRuntime", "Registration")
 
 log = structlog.get_logger(__name__)
 
 _NS_PER_MS = 1_000_000
-ANSWER_WITHIN_NS = 1_000_000_000  # RAN time a node may take to say what is in force
 _NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
 
 
@@ -77,13 +76,6 @@ class Moment(NamedTuple):
     reports: Sequence[Report]
     results: Sequence[Result]
     timers: Mapping[str, Sequence[str]]
-
-
-class _Open(NamedTuple):
-    """A change that a node was handed and has not answered."""
-
-    change: Change
-    answer_by_ns: int
 
 
 class NodeRuntime:
@@ -127,11 +119,11 @@ class NodeRuntime:
         self.shut_out: dict[str, str] = {}
         self._ordered: dict[str, str] = {}  # xApp -> id of the order about it that was obeyed last
         self._events: list[Event] = []
-        self._open: dict[str, _Open] = {}  # node -> change under way
         self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
         if limits is not None:
             limits.check(self.catalogues)
         self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
+        self._changes = Changes(port, self.guards, self.drop)
 
     def _guard(self, catalogue: Catalogue, limits: Limits | None) -> Guard:
         if not topics.is_topic_level(catalogue.node) or catalogue.node == topics.ALL:
@@ -161,7 +153,8 @@ class NodeRuntime:
     def admit(self, name: str, registration: Registration, *, by: str = "") -> list[Result]:
         """Let an xApp in, or change what an admitted one may do.
 
-        `by` names the operator's word in the audit log. What it holds by its former rights stays until its lease ends; where it may not act any more, it ends now.
+        The settings that it holds by its former rights stay until their leases end; where it may not act any more, they
+        end now. `by` names the operator's word in the audit log.
 
         Returns:
             Results of its batches that were still waiting for their slot and are refused now.
@@ -207,15 +200,12 @@ class NodeRuntime:
 
     def next_event_ns(self) -> int:
         """When something is due next: a report, a change, an end of a lease, a timer."""
-        times = [self.port.next_report_ns(), *(open_.answer_by_ns for open_ in self._open.values())]
-        times += [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
-        timer_ns = self.timers.next_ns(self.port.now_ns)
-        return min(times if timer_ns is None else [*times, timer_ns])
+        times = (self.port.next_report_ns(), self._changes.next_ns(), self.timers.next_ns(self.port.now_ns))
+        return min(time for time in times if time is not None)
 
     def next_change_ns(self) -> int | None:
-        """When a guard next has something for its node; None if nothing waits and nothing is held."""
-        times = [time for guard in self.guards.values() if (time := guard.next_event_ns()) is not None]
-        return min(times, default=None)
+        """As `Changes.next_ns`."""
+        return self._changes.next_ns()
 
     def advance(self, now_ns: int) -> Moment:
         """Move to `now_ns`, at most the next event, and do what is due there."""
@@ -244,57 +234,13 @@ class NodeRuntime:
             yield replace(found, run=self.run) if self.run else found
 
     def carry_out(self, now_ns: int) -> list[Result]:
-        """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
-        results = self._take_answers(now_ns)
-        for node, guard in self.guards.items():
-            for column in MORTAL:
-                ids = guard.held_targets(column)
-                if len(ids):
-                    gone = ids[self.port.hosts(node, column, ids.astype(np.float32)) == 0]
-                    results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
-            for change in guard.due(now_ns):
-                action = change.action
-                if not len(action):  # all of it is in force already
-                    results += guard.settle(change, action.parameters(), now_ns)
-                    continue
-                self._open[node] = _Open(change, now_ns + ANSWER_WITHIN_NS)
-                self.port.hand_over(node, change.number, action, atomic=change.atomic)
-                results += self._take_answers(now_ns)
-        return self._count(results)
-
-    def _take_answers(self, now_ns: int) -> list[Result]:
-        """Settle the changes that the nodes have answered, and give up those that are overdue."""
-        results: list[Result] = []
-        for node, number, values, reasons in self.port.answers():
-            open_ = self._open.get(node)
-            if open_ is None or open_.change.number != number:
-                asked = "nothing" if open_ is None else f"change {open_.change.number}"
-                self.drop(
-                    node,
-                    f"an answer to change {number} of {node}, which is asked {asked}: late, twice or another's",
-                )
-                continue
-            del self._open[node]
-            wanted = len(open_.change.action), len(open_.change.action.spec.parameters)
-            if values.shape == wanted and not np.isinf(values).any():
-                results += self.guards[node].settle(open_.change, values, now_ns, reasons)
-            else:
-                self.drop(
-                    node,
-                    f"an answer of shape {list(values.shape)} to change {number}; want {list(wanted)}, finite",
-                )
-                results += self.guards[node].lose(open_.change, now_ns)
-        for node, open_ in list(self._open.items()):
-            if open_.answer_by_ns <= now_ns:
-                del self._open[node]
-                log.warning("node_did_not_answer", node=node, change=open_.change.number)
-                results += self.guards[node].lose(open_.change, now_ns)
-        return results
+        """Do what the guards say is due by now, without a report or a timer; see `Changes.carry_out`."""
+        return self._count(self._changes.carry_out(now_ns))
 
     @property
     def waits_for_nodes(self) -> bool:
         """Whether a node was handed a change that it has not answered yet."""
-        return bool(self._open)
+        return len(self._changes) > 0
 
     def stop(self) -> list[Result]:
         """The host goes down: what waits is refused, and what is held is due to go back to its default."""

@@ -19,8 +19,8 @@ from ranloop.bus import Bus
 from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
 from ranloop.node import LiveHost, NodeHost, NodeRuntime, Registration, open_world
+from ranloop.node.changes import ANSWER_WITHIN_NS
 from ranloop.node.pipe import PipedNode
-from ranloop.node.runtime import ANSWER_WITHIN_NS
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Result, Status
 from ranloop.xapp.instance import Instance

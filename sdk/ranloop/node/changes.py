@@ -1,0 +1,98 @@
+"""Changes on their way: a guard has something for its node, the node is handed it, and answers now, later or never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+
+from ranloop.guard import Change, Guard
+from ranloop.node.port import MORTAL, NodePort
+from ranloop.wire.messages import Result
+
+__all__ = ("ANSWER_WITHIN_NS", "Changes")
+
+log = structlog.get_logger(__name__)
+
+ANSWER_WITHIN_NS = 1_000_000_000  # RAN time a node may take to say what is in force
+
+
+class _Open(NamedTuple):
+    """A change that a node was handed and has not answered."""
+
+    change: Change
+    answer_by_ns: int
+
+
+class Changes:
+    """Carries changes from the guards to the nodes of one port, and the nodes' answers back.
+
+    Args:
+        port: The RAN nodes.
+        guards: By node.
+        drop: Told of each answer that cannot be used: the node, and why.
+    """
+
+    def __init__(self, port: NodePort, guards: Mapping[str, Guard], drop: Callable[[str, str], None]) -> None:
+        self._port, self._guards, self._drop = port, guards, drop
+        self._open: dict[str, _Open] = {}  # node -> change under way
+
+    def __len__(self) -> int:
+        """Count the nodes that have not answered yet."""
+        return len(self._open)
+
+    def next_ns(self) -> int | None:
+        """When a guard next has something for its node, or an answer is overdue; None if nothing is to come."""
+        times = [open_.answer_by_ns for open_ in self._open.values()]
+        times += [time for guard in self._guards.values() if (time := guard.next_event_ns()) is not None]
+        return min(times, default=None)
+
+    def carry_out(self, now_ns: int) -> list[Result]:
+        """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
+        results = self._take_answers(now_ns)
+        for node, guard in self._guards.items():
+            for column in MORTAL:
+                ids = guard.held_targets(column)
+                if len(ids):
+                    gone = ids[self._port.hosts(node, column, ids.astype(np.float32)) == 0]
+                    results += guard.forget_targets(column, gone, now_ns) if len(gone) else []
+            for change in guard.due(now_ns):
+                action = change.action
+                if not len(action):  # all of it is in force already
+                    results += guard.settle(change, action.parameters(), now_ns)
+                    continue
+                self._open[node] = _Open(change, now_ns + ANSWER_WITHIN_NS)
+                self._port.hand_over(node, change.number, action, atomic=change.atomic)
+                results += self._take_answers(now_ns)
+        return results
+
+    def _take_answers(self, now_ns: int) -> list[Result]:
+        """Settle the changes that the nodes have answered, and give up those that are overdue."""
+        results: list[Result] = []
+        for node, number, values, reasons in self._port.answers():
+            open_ = self._open.get(node)
+            if open_ is None or open_.change.number != number:
+                asked = "nothing" if open_ is None else f"change {open_.change.number}"
+                self._drop(
+                    node,
+                    f"an answer to change {number} of {node}, which is asked {asked}: late, twice or another's",
+                )
+                continue
+            del self._open[node]
+            wanted = len(open_.change.action), len(open_.change.action.spec.parameters)
+            if values.shape == wanted and not np.isinf(values).any():
+                results += self._guards[node].settle(open_.change, values, now_ns, reasons)
+            else:
+                self._drop(
+                    node,
+                    f"an answer of shape {list(values.shape)} to change {number}; want {list(wanted)}, finite",
+                )
+                results += self._guards[node].lose(open_.change, now_ns)
+        for node, open_ in list(self._open.items()):
+            if open_.answer_by_ns <= now_ns:
+                del self._open[node]
+                log.warning("node_did_not_answer", node=node, change=open_.change.number)
+                results += self._guards[node].lose(open_.change, now_ns)
+        return results
