@@ -31,5 +31,5 @@ def find(known: NDArray[Any], wanted: NDArray[Any]) -> tuple[NDArray[np.intp], N
     """Where each of `wanted` stands in the sorted `known`, and whether it does; shape [n_wanted] each."""
     if not len(known):
         return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), bool)
-    place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return place, known[place] == wanted
