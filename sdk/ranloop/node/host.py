@@ -169,6 +169,10 @@ class NodeHost:
                 topic = topics.result(result.xapp, result.node)
                 self._publish(topic, result, self._encodings[result.xapp], qos=1)
 
+    def encoding_of(self, xapp: str) -> Encoding:
+        """The form in which the host speaks to an xApp that is, or was, admitted."""
+        return self._encodings[xapp]
+
     def publish_timers(self, timers: Mapping[str, Sequence[str]], ran_time_ns: int) -> None:
         """Tell each xApp which of its timers are due, in a step message."""
         for xapp, names in timers.items():

@@ -13,9 +13,11 @@ An xApp whose life sign goes out in the middle of a run ends the run at once.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+from ranloop.bus import Subscription
 from ranloop.errors import LockstepError, NodeError, WireError
 from ranloop.node.host import NodeHost, encode_as
 from ranloop.node.port import PushPort
@@ -51,15 +53,15 @@ class LockstepHost:
         self.runtime.outlets = (self._trace, *self.runtime.outlets)
         self._step = 0
         self._present: dict[str, Presence] = {}
-        self._taking_part = list(self.runtime.xapps)
         self._dropped: list[str] = []
         self._n_timeouts = 0
+        self._asked: frozenset[str] = frozenset()  # in this step
         self._answers: dict[str, Answer] = {}
-        self._results: dict[str, list[Result]] = {xapp: [] for xapp in self.runtime.xapps}
+        self._results: defaultdict[str, list[Result]] = defaultdict(list)
         self._running = False
-        host.deliver, host.on_presence = self._file, self._on_presence
-        for xapp in self.runtime.xapps:
-            host.bus.subscribe(topics.answer(xapp, host.name), self._on_answer, qos=1)
+        self._heard: dict[str, Subscription] = {}  # xApp -> where its answers are heard
+        host.deliver, host.on_presence, host.on_change = self._file, self._on_presence, self._listen
+        self._listen()
 
     def run(
         self,
@@ -106,7 +108,7 @@ class LockstepHost:
 
     def _wait_for_xapps(self, timeout_s: float) -> None:
         def missing() -> list[str]:
-            return [xapp for xapp in self._taking_part if not self._alive(xapp)]
+            return [xapp for xapp in self.runtime.xapps if not self._alive(xapp)]
 
         if not self._poll_until(lambda: not missing(), timeout_s):
             raise LockstepError(
@@ -117,6 +119,20 @@ class LockstepHost:
     def _alive(self, xapp: str) -> bool:
         return xapp in self._present and self._present[xapp].alive
 
+    @property
+    def _taking_part(self) -> list[str]:
+        """The admitted xApps that are there; one that is admitted in the middle of a run joins when its life sign is heard."""
+        return [xapp for xapp in self.runtime.xapps if self._alive(xapp) and xapp not in self._dropped]
+
+    def _listen(self) -> None:
+        """Hear the answers of the admitted xApps; one that was dismissed gets its last step."""
+        for xapp in self.runtime.xapps.keys() - self._heard.keys():
+            topic = topics.answer(xapp, self.host.name)
+            self._heard[xapp] = self.host.bus.subscribe(topic, self._on_answer, qos=1)
+        for xapp in self._heard.keys() - self.runtime.xapps.keys():
+            self._heard.pop(xapp).cancel()
+            self._send(xapp, last=True)
+
     # One step
 
     def _exchange(self, moment: Moment, timeout_s: float, on_timeout: OnTimeout) -> None:
@@ -125,9 +141,10 @@ class LockstepHost:
         asked = [xapp for xapp in self._taking_part if readable[xapp] or xapp in moment.timers]
         if asked:
             start_ns = time.perf_counter_ns()
+            self._asked = frozenset(asked)
             for xapp in asked:
                 self._send(xapp, readable[xapp], tuple(moment.timers.get(xapp, ())))
-            self._collect(asked, timeout_s, on_timeout)
+            self._collect(timeout_s, on_timeout)
             self.runtime.tally.took("step", start_ns)
             self._judge(asked)
             self._step += 1
@@ -147,20 +164,24 @@ class LockstepHost:
             last=last,
         )
         self.host.bus.publish(
-            topics.step(self.host.name, xapp), encode_as(step, self.runtime.xapps[xapp].encoding), qos=1
+            topics.step(self.host.name, xapp), encode_as(step, self.host.encoding_of(xapp)), qos=1
         )
 
-    def _collect(self, asked: Sequence[str], timeout_s: float, on_timeout: OnTimeout) -> None:
-        """Wait until all of `asked` have answered this step."""
-        if self._poll_until(lambda: all(xapp in self._answers for xapp in asked), timeout_s):
+    def _collect(self, timeout_s: float, on_timeout: OnTimeout) -> None:
+        """Wait until all that were asked have answered this step."""
+
+        def late_ones() -> list[str]:
+            missing = self._asked - self._answers.keys()
+            return sorted(missing & self.runtime.xapps.keys())
+
+        if self._poll_until(lambda: not late_ones(), timeout_s):
             return
-        late = [xapp for xapp in asked if xapp not in self._answers]
+        late = late_ones()
         self._n_timeouts += len(late)
         if on_timeout == "fail":
             raise LockstepError(f"no answer of {', '.join(late)} to step {self._step} within {timeout_s:g} s")
         if on_timeout == "drop":
             self._dropped += late
-            self._taking_part = [xapp for xapp in self._taking_part if xapp not in late]
             for xapp in late:
                 self.runtime.timers.forget(xapp)
 
@@ -181,15 +202,15 @@ class LockstepHost:
     def _file(self, results: Sequence[Result]) -> None:
         """Keep results for the next step of their xApps."""
         for result in results:
-            if result.xapp in self._results:
-                self._results[result.xapp].append(result)
+            self._results[result.xapp].append(result)
 
     def _finish(self, timeout_s: float, on_timeout: OnTimeout) -> None:
         """The last step: every result that is left; what an xApp still wants comes too late."""
         self._file(self.runtime.stop())
-        for xapp in self._taking_part:
+        self._asked = frozenset(self._taking_part)
+        for xapp in sorted(self._asked):
             self._send(xapp, last=True)
-        self._collect(self._taking_part, timeout_s, on_timeout)
+        self._collect(timeout_s, on_timeout)
         self._answers.clear()
         self.runtime.flush()
 
@@ -216,7 +237,7 @@ class LockstepHost:
             return
         if answer.xapp != sender:
             self.runtime.drop(sender, f"an answer in the name of {answer.xapp}")
-        elif sender not in self._taking_part or answer.step != self._step:
+        elif sender not in self._asked or answer.step != self._step:
             self.runtime.drop(sender, f"an answer to step {answer.step}, this is step {self._step}")
         elif sender in self._answers:
             self.runtime.drop(sender, f"a second answer to step {answer.step}")

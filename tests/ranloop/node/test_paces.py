@@ -38,7 +38,7 @@ APP = """
 from ranloop import Report, Request, SetSliceQuota, SetUeWeight, XApp
 
 app = XApp()
-seen = {"columns": [], "ticks": [], "fates": {}, "weight": []}
+seen = {"columns": [], "ticks": [], "fates": {}, "weight": [], "asked": False}
 
 
 @app.on_report("X.UE.Weight")
@@ -49,7 +49,8 @@ def hold(report: Report):
     if report.node == "toy-1" and len(report):
         seen["weight"].append(float(report["X.UE.Weight"][0]))
         yield Request(action=SetUeWeight(ue=report.ue[:1], weight=3.0), valid_ms=1000)
-        if report.seq == 3:
+        if report.seq >= 3 and not seen["asked"]:
+            seen["asked"] = True
             yield SetSliceQuota(cell=0, slice=1, min_pct=5.0, max_pct=100.0, dedicated_pct=0.0)
 
 
@@ -78,11 +79,18 @@ streams = [{ level = "ue", every_ms = 100, measurements = ["DRB.UEThpDl", "X.UE.
 WIDE_APP = """
 from ranloop import XApp
 app = XApp()
+found = {}
 
 
 @app.on_report("DRB.UEThpDl")
 def read(report):
-    pass
+    found.setdefault("first", report.ran_time_ns)
+    found["last"] = report.ran_time_ns
+
+
+@app.summary
+def tell():
+    return found
 """
 _fresh = itertools.count()
 PACES = ["lockstep", "live", "live x 4"]
@@ -117,6 +125,7 @@ class Loop:
             write_xapp(folder / "wide", app=WIDE_APP, text=WIDE),
         ]
         self.instances = {i.name: i for i in (Instance(load_package(f)) for f in folders)}
+        self.admitted = list(self.instances)
         self.records: list[AuditRecord] = []
         self.standings: list[Standing] = []
 
@@ -148,7 +157,9 @@ class Loop:
             closing(open_bus(self.url, name="host")) as bus,
             closing(open_bus(self.url, name="operator")) as operator,
         ):
-            registered = {n: Registration(rights=i.manifest.rights) for n, i in self.instances.items()}
+            registered = {
+                name: Registration(rights=self.instances[name].manifest.rights) for name in self.admitted
+            }
             host = NodeHost(self.world, bus, xapps=registered, outlets=[self], run="r", **self.host_options)
             threads = [threading.Thread(target=self._work, args=(i, stop)) for i in self.instances.values()]
             for thread in threads:
@@ -182,9 +193,16 @@ class Loop:
             else:
                 LiveRunner(instance, bus).run(stop)
 
+    def rights(self, xapp: str) -> dict[str, Any]:
+        return self.instances[xapp].manifest.rights.model_dump(mode="json", exclude_defaults=True)
+
     @property
     def seen(self) -> Mapping[str, Any]:
         return self.instances["weigher"].summary()
+
+
+def say(word: Admission) -> Callable[[Bus], None]:
+    return lambda bus: bus.publish(topics.admission("host", word.xapp), encode(word), qos=1, retain=True)
 
 
 def order(order: Order, node: str = "toy-1") -> Callable[[Bus], None]:
@@ -255,18 +273,12 @@ def test_autonomy_is_taken_away_and_the_withdrawal_of_an_order_changes_nothing(
 
 @pytest.mark.parametrize("pace", ["live", "live x 4"])
 def test_an_xapp_is_dismissed_and_admitted_again(pace: str, url: str, tmp_path: Path) -> None:
-    """In lockstep the xApps of a run are those that it began with: time waits for every one of them."""
     loop = Loop(pace, url, tmp_path)
-
-    def say(word: Admission) -> Callable[[Bus], None]:
-        return lambda bus: bus.publish(topics.admission("host", word.xapp), encode(word), qos=1, retain=True)
-
-    rights = loop.instances["weigher"].manifest.rights.model_dump(mode="json", exclude_defaults=True)
     loop.run(
         1.5,
         at={
             400: say(Admission(id="d", xapp="weigher", admitted=False)),
-            800: say(Admission(id="a", xapp="weigher", rights=rights, priority=2)),
+            800: say(Admission(id="a", xapp="weigher", rights=loop.rights("weigher"), priority=2)),
         },
     )
     assert [("weigher" in s.autonomy, s.order) for s in loop.standings] == [
@@ -277,6 +289,25 @@ def test_an_xapp_is_dismissed_and_admitted_again(pace: str, url: str, tmp_path: 
     ]
     assert "SetUeWeight/not-permitted" in loop.seen["fates"]
     assert loop.seen["weight"][-1] == 3.0
+
+
+def test_in_lockstep_an_xapp_joins_when_it_is_admitted_and_leaves_when_it_is_dismissed(
+    url: str, tmp_path: Path
+) -> None:
+    """The run goes on without the one and waits for the other from then on."""
+    loop = Loop("lockstep", url, tmp_path)
+    loop.admitted = ["weigher"]
+    summary = loop.run(
+        1.5,
+        at={
+            250: say(Admission(id="a", xapp="wide", rights=loop.rights("wide"))),
+            550: say(Admission(id="d", xapp="weigher", admitted=False)),
+        },
+    )
+    assert summary.ran_time_ns == 1_500_000_000
+    assert summary.outcomes["ended/not-permitted"] == 2  # on UE 0, which stays until 700 ms, and the quota
+    assert loop.seen["now"] == 500_000_000
+    assert loop.instances["wide"].summary() == {"first": 300_000_000, "last": 1_500_000_000}
 
 
 @pytest.mark.parametrize("pace", PACES)
