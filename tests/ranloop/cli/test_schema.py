@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ranloop.wire.schema import MESSAGES, asyncapi, json_schema
+from ranloop.wire.schema import MESSAGES, NODE_SIDE, asyncapi, json_schema
 from tests.command import Command
 
 
@@ -25,7 +25,7 @@ def test_without_a_name_every_topic_is_listed_with_its_message(ranloop: Command)
 def test_all_documents_are_written_into_a_folder(ranloop: Command, tmp_path: Path) -> None:
     files = [Path(file) for file in json.loads(ranloop("schema", "--out", tmp_path / "new", "--json").out)]
     assert files[0] == tmp_path / "new" / "asyncapi.json"
-    assert [file.stem for file in files[1:]] == list(MESSAGES)
+    assert [file.stem for file in files[1:]] == [*MESSAGES, *NODE_SIDE]
     assert all(json.loads(file.read_text()) for file in files)
 
 
