@@ -1,11 +1,13 @@
 """The filters that a client asks its broker for: the fewest that cover all its subscriptions.
 
-A broker may send a message once per client or once per matching filter (MQTT 3.1.1, clause 3.3.5; mosquitto does
-the one, nats-server the other), so filters at the broker must not nest. Filters that overlap without one covering
-the other (`a/+/c` and `a/b/+`) are beyond this: with nats-server a message that matches both is heard twice.
+A broker may send a message once per client or once per matching filter (MQTT 3.1.1, clause 3.3.5). mosquitto does the
+former, nats-server the latter, so filters at the broker must not nest. Two cases are left in which nats-server sends a
+QoS 0 message twice: filters overlap without one covering the other (`a/+/c` and `a/b/+`), and a subscription to `a/#` was
+replaced by a wider one (the server goes on sending the topic `a`).
 
-nats-server can lose a retained message to a subscription that is made while it is being stored: one start of an xApp in
-twenty that falls together with its host's. So QoS 1 subscriptions ask for what is retained again, ever more rarely.
+nats-server can lose a retained message for a subscription that is made while the message is being stored: one in twenty
+starts of an xApp that coincide with the start of its host. QoS 1 subscriptions therefore ask for what is retained again,
+less and less often.
 """
 
 from __future__ import annotations
