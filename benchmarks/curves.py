@@ -36,7 +36,7 @@ def run() -> list[Row]:
     """A row per point; `ratio` is what a slot costs, in slots of S1."""
     base = Engine(full_buffer(19), 1)
     base.run_until(_SETTLE_SLOTS)
-    n_slots = _TICKS * int(base._world.radio.tick_slots)
+    n_slots = _TICKS * int(base._network.radio.tick_slots)
     rows = []
     for name, scenario in _points().items():
         engine = Engine(scenario, 1)

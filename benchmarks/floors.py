@@ -151,7 +151,7 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     MCS of each block; touches are the rows of arrays that a block or report has to do with.
     """
     blocks, fades, used_rbgs = _per_slot(engine)
-    world = engine._world
+    world = engine._network
     ues, cells, n_rbg = engine.n_ue, engine.n_cell, engine.n_rbg
     reports, dcis = ues / world.settings.cqi_period_slots, world.settings.max_dci
     k = world.links.fading.shape[1] - 1
@@ -199,7 +199,7 @@ def _renewals(radio: RadioState) -> float:
 
 def _per_slot(engine: Engine) -> tuple[float, float, float]:
     """Blocks sent, UEs whose fading is evaluated, and RBGs in use, in a mean slot."""
-    world, began = engine._world, engine.slot
+    world, began = engine._network, engine.slot
     grid_slots = int(world.radio.grid_slots)
     blocks_before = world.counts.ue[:, TB_TOTAL].sum()
     evaluated, used = 0, 0.0

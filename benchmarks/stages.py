@@ -74,8 +74,8 @@ def stage_us(engine: Engine, *, ticks: int, rounds: int) -> dict[str, F64]:
     The engine runs on by `rounds` times `ticks` radio ticks.
     """
     run, names = clocked(kernels.run_slots.py_func)  # type: ignore[attr-defined]  # because numba's dispatcher has no types
-    world = kernels.for_slots(engine._world)
-    n_slots = int(engine._world.radio.tick_slots)
+    world = kernels.for_slots(engine._network)
+    n_slots = int(engine._network.radio.tick_slots)
     examples = (engine.slot, engine.slot, world, np.zeros(len(names), np.int64))
     run = run.compile(tuple(map(run.typeof_pyval, examples)))  # bound to types, as an engine's kernels are
     took = np.zeros((len(names) + 1, rounds))

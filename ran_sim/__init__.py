@@ -1,6 +1,6 @@
 """A cellular network's downlink, slot by slot: radio, traffic, scheduler, and the counters that KPM reports are made of.
 
-`Engine(load_scenario("seven-sites"), seed=1)` is the simulated world; `ran_sim.bridge` makes RAN nodes of it. Physics
+`Engine(load_scenario("seven-sites"), seed=1)` is the simulated network; `ran_sim.bridge` makes RAN nodes of it. Physics
 here knows NumPy and numba only. Importing this package does no work; `compiled_before()` tells whether the first slot
 will be there in seconds or after the kernels were compiled.
 """

@@ -1,4 +1,4 @@
-"""Actions: what may be set in a running world. Each takes effect from `slot`, the next one to be simulated."""
+"""Actions: what may be set in a running network. Each takes effect from `slot`, the next one to be simulated."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ OLLA_TARGET_RANGE: Final = (0.001, 0.5)
 
 
 class Actions(SlotLoop):
-    """A running world that can be acted on; arguments that make no sense there are refused with `ValueError`."""
+    """A running network that can be acted on; arguments that make no sense there are refused with `ValueError`."""
 
     def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
         """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves its node."""
         weights = np.asarray(weight)
         check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
-        self._world.ues.weight[self._present(u)] = weights
+        self._network.ues.weight[self._present(u)] = weights
 
     def set_class_weight(self, cell: int, five_qi: int, weight: float) -> None:
         """Scheduling weight of all traffic classes with `five_qi` in `cell`; multiplies the UEs' weights."""
@@ -33,7 +33,7 @@ class Actions(SlotLoop):
         known = [traffic.five_qi for traffic in self.scenario.traffic]
         check(five_qi in known, "five_qi", five_qi, f"one of {sorted(set(known))}")
         rows = [i for i, value in enumerate(known) if value == five_qi]
-        self._world.traffic.weight[self._cell(cell), rows] = weight
+        self._network.traffic.weight[self._cell(cell), rows] = weight
 
     def set_slice_quota(
         self,
@@ -52,31 +52,31 @@ class Actions(SlotLoop):
         for row in slices:
             row = whole("slice", row)
             check(0 <= row < n_slice, "slice", row, f"0 to {n_slice - 1}")
-        set_quota(self._world.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
+        set_quota(self._network.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
 
     def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
         """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
         low, high = OLLA_TARGET_RANGE
         targets = np.asarray(bler)
         check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
-        self._world.ues.olla_target[self._present(u)] = targets
+        self._network.ues.olla_target[self._present(u)] = targets
 
     def set_tx_power(self, cell: int, dbm: float) -> None:
         """Total transmit power of a cell over its carrier; at most what it was configured with, its amplifier's limit."""
-        world, most = self._world, self.scenario.layout.tx_power_dbm
+        network, most = self._network, self.scenario.layout.tx_power_dbm
         check(
             np.isfinite(dbm) and dbm <= most,
             "dbm",
             dbm,
             f"at most {most:g}, what the cells are configured with",
         )
-        world.cells.tx_power_dbm[self._cell(cell)] = dbm
-        self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
+        network.cells.tx_power_dbm[self._cell(cell)] = dbm
+        self._call(radio.refresh_links, network.cells, network.ues, network.links, network.radio)
 
     def set_cio(self, cell: int, db: float) -> None:
         """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
         check(-24.0 <= db <= 24.0, "db", db, "-24 to 24")
-        self._world.cells.cio_db[self._cell(cell)] = db
+        self._network.cells.cio_db[self._cell(cell)] = db
 
     def set_cell_state(self, cell: int | I64, state: int | I64 | F64) -> None:
         """Put a cell to sleep or wake it (or many at once: arrays of one length); states are those of `energy`.
@@ -90,14 +90,14 @@ class Actions(SlotLoop):
         states = np.broadcast_to(np.asarray(state), chosen.shape)
         check(np.isin(states, range(len(STATE_NAMES))).all(), "state", state, names)
         check(np.isin(chosen, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
-        world = self._world
-        sleepy = chosen[(states != ACTIVE) & (world.cells.state[chosen] == ACTIVE)]
+        network = self._network
+        sleepy = chosen[(states != ACTIVE) & (network.cells.state[chosen] == ACTIVE)]
         if len(sleepy):
-            radio.release_cells(self._slot, sleepy, world.ues, world.links, world.radio.handover)
+            radio.release_cells(self._slot, sleepy, network.ues, network.links, network.radio.handover)
         for each, wanted in zip(chosen.tolist(), states.tolist(), strict=True):
-            command_state(self._slot, each, int(wanted), world.cells, world.energy)
+            command_state(self._slot, each, int(wanted), network.cells, network.energy)
         if len(sleepy):
-            self._call(radio.refresh_links, world.cells, world.ues, world.links, world.radio)
+            self._call(radio.refresh_links, network.cells, network.ues, network.links, network.radio)
             self._sync()
 
     def request_handover(self, u: int, cell: int) -> bool:
@@ -106,7 +106,7 @@ class Actions(SlotLoop):
         False if it is not connected, there already, in a handover or without a link; where the command is lost, the UE
         stays where it is.
         """
-        world = self._world
+        network = self._network
         # Links of slot 0 exist only after its radio tick.
         if self._slot == 0:
             return False
@@ -116,10 +116,10 @@ class Actions(SlotLoop):
                 self._slot,
                 self._ue(u),
                 self._cell(cell),
-                world.cells,
-                world.ues,
-                world.links,
-                world.radio,
+                network.cells,
+                network.ues,
+                network.links,
+                network.radio,
             )
         )
         if done:
@@ -128,12 +128,12 @@ class Actions(SlotLoop):
 
     def why_no_handover(self, u: int, cell: int) -> str:
         """Why `request_handover` would be refused for the connected UE in slot `u`; "" if it would not."""
-        world, cells = self._world, self._world.cells
-        serving, phase = int(world.ues.cell[u]), world.radio.handover.phase[u]
+        network, cells = self._network, self._network.cells
+        serving, phase = int(network.ues.cell[u]), network.radio.handover.phase[u]
         if not 0 <= cell < self.n_cell:
             return f"there is no cell {cell}; cells are 0 to {self.n_cell - 1}"
         if phase == EXECUTING:
-            return f"its handover from cell {world.radio.handover.source[u]} to cell {serving} is under way"
+            return f"its handover from cell {network.radio.handover.source[u]} to cell {serving} is under way"
         if phase == SEARCHING:
             return f"it has lost its link to cell {serving} and searches for a cell"
         if cell == serving:
@@ -154,7 +154,7 @@ class Actions(SlotLoop):
     def _present(self, u: int | I64) -> I64:
         """UE slots that hold a UE: what is set on an empty one would be lost with the next UE."""
         slots = self._ues(u)
-        empty = np.unique(slots[self._world.queues.owner[slots] < 0])
+        empty = np.unique(slots[self._network.queues.owner[slots] < 0])
         if len(empty):
             when = (
                 "nobody is connected before the first slot has run" if self._slot == 0 else "nobody is in it"

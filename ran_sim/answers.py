@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from ran_sim.kernels import World
+from ran_sim.kernels import Network
 from ran_sim.plugins import PluginError, ask_again, plugin_name
 from ran_sim.propagation import MIN_D_2D_M
 from ran_sim.topology import nearest_copy
@@ -23,26 +23,26 @@ __all__ = ("check_packets", "check_path_loss")
 _MOST_GAIN_DB: Final = 50.0
 
 
-def check_path_loss(world: World) -> None:
+def check_path_loss(network: Network) -> None:
     """Look at the path gains after a radio tick with a path loss of the user's own.
 
     Raises:
         PluginError: One is not finite, or so large that the path cannot have had a loss.
     """
-    gain_db = world.links.gain_db
+    gain_db = network.links.gain_db
     fits = np.isfinite(gain_db) & (gain_db < _MOST_GAIN_DB)
-    wrong = np.argwhere(~fits & (world.ues.connected > 0)[:, None])
+    wrong = np.argwhere(~fits & (network.ues.connected > 0)[:, None])
     if len(wrong):
-        raise PluginError(_wrong_path_loss(world, *wrong[0].tolist()))
+        raise PluginError(_wrong_path_loss(network, *wrong[0].tolist()))
 
 
-def _wrong_path_loss(world: World, u: int, cell: int) -> str:
-    topology, propagation, ues = world.radio.topology, world.radio.propagation, world.ues
+def _wrong_path_loss(network: Network, u: int, cell: int) -> str:
+    topology, propagation, ues = network.radio.topology, network.radio.propagation, network.ues
     site = topology.cell_site[cell]
     dx_m, dy_m = nearest_copy(
         ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
     )
-    h_bs_m, h_ut_m = propagation.h_bs_m, float(world.radio.motion.height_m[u])
+    h_bs_m, h_ut_m = propagation.h_bs_m, float(network.radio.motion.height_m[u])
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
     d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
     for sight in (1.0, 0.0):
@@ -54,18 +54,24 @@ def _wrong_path_loss(world: World, u: int, cell: int) -> str:
     return f"{plugin_name(propagation.path_loss)}({arguments}) gives a path loss of {answer} dB, want a finite number, 0 or more"
 
 
-def check_packets(world: World) -> None:
+def check_packets(network: Network) -> None:
     """Look for UEs whose next packet a traffic plug-in could not name.
 
     Raises:
         PluginError: There is one.
     """
-    queues, traffic = world.queues, world.traffic
+    queues, traffic = network.queues, network.traffic
     wrong = np.flatnonzero((queues.next_bytes == NO_ANSWER) & (queues.owner >= 0))
     if not len(wrong):
         return
     u = wrong[0]
-    asked = (world.settings.seed, traffic.of_ue[u], queues.owner[u], queues.next_packet[u], queues.nominal[u])
+    asked = (
+        network.settings.seed,
+        traffic.of_ue[u],
+        queues.owner[u],
+        queues.next_packet[u],
+        queues.nominal[u],
+    )
     gap_slots, size_bytes = ask_again(traffic.plugin, *asked)
     arguments = ", ".join(
         str(value) if isinstance(value, int | np.integer) else f"{value:.12g}" for value in asked

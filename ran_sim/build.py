@@ -1,4 +1,4 @@
-"""The world of a scenario and a seed: every array of a run, as it is before the first slot."""
+"""The network of a scenario and a seed: every array of a run, as it is before the first slot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ran_sim import radio
 from ran_sim.csi import init_csi
 from ran_sim.energy import build_energy
 from ran_sim.harq import init_harq, init_sent
-from ran_sim.kernels import Settings, World
+from ran_sim.kernels import Network, Settings
 from ran_sim.link import link_tables
 from ran_sim.mac import guaranteed_bits, init_mac
 from ran_sim.metrics import POLICIES, Rule, built_in_rule, own_rule
@@ -44,13 +44,13 @@ def scheduling_rule(
     return name, built_in_rule(POLICIES[name])
 
 
-def build_world(
+def build_network(
     scenario: Scenario,
     seed: int,
     rule: Rule,
     path_loss: str | Callable[..., float] | Plugin | None = None,
     traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
-) -> World:
+) -> Network:
     """All arrays of a run at slot 0, before its first radio tick: nobody is connected.
 
     Raises:
@@ -61,7 +61,7 @@ def build_world(
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
     rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
     rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
-    return World(
+    return Network(
         settings=settings,
         cells=cells,
         ues=ues,

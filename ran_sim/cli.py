@@ -89,7 +89,7 @@ def main() -> None:
 def run(
     scenario: Annotated[str, typer.Argument(help="Name of a scenario that ships, or a TOML file.")],
     seed: Annotated[
-        int | None, typer.Option(help="Which of the worlds that the scenario describes; default: 1.")
+        int | None, typer.Option(help="Which of the networks that the scenario describes; default: 1.")
     ] = None,
     duration_s: Annotated[
         float | None, typer.Option("--duration-s", help="RAN time to end at; default: the scenario's.")

@@ -111,7 +111,7 @@ def fold(row: I64, folded: I64, total: I64) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
+class Increments:
     """What happened between two snapshots, in the units of `NAMES`."""
 
     slots: int
@@ -136,12 +136,12 @@ class Snapshot:
     energy_j: F64  # [n_cell] drawn since slot 0
     active_slots: I64  # [n_cell] since slot 0, in which the cell was active: neither asleep nor on its way
 
-    def since(self, earlier: Snapshot) -> Period:
+    def since(self, earlier: Snapshot) -> Increments:
         """The period from `earlier`, a snapshot of the same engine, to this one."""
         if earlier.slot > self.slot:
             raise ValueError(f"earlier snapshot is of slot {earlier.slot}, after slot {self.slot}")
         same = (self.ue_id == earlier.ue_id)[:, None]
-        return Period(
+        return Increments(
             slots=self.slot - earlier.slot,
             ue=np.where(same, self.ue - earlier.ue, self.ue),
             cell_class=self.cell_class - earlier.cell_class,

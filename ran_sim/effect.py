@@ -1,4 +1,4 @@
-"""What one action does: the same world run on with it and without it."""
+"""What one action does: the same network run on with it and without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def effect(engine: Engine, action: Callable[[Engine], object], duration_s: float
     """What `action` changes in the score of the `duration_s` seconds after it; `engine` itself stays where it is.
 
     Two forks of `engine` run on, one of them after `action`. Both meet the same sessions, arrivals, positions and
-    fading, so one pair shows the true effect in this world from this moment on; other moments and seeds show others.
+    fading, so one pair shows the true effect in this network from this moment on; other moments and seeds show others.
 
     ```python
     engine = Engine(load_scenario("seven-sites"), seed=1)
@@ -24,7 +24,7 @@ def effect(engine: Engine, action: Callable[[Engine], object], duration_s: float
     ```
 
     Args:
-        engine: The world at the moment of the action.
+        engine: The network at the moment of the action.
         action: Settings on the fork that it is given.
         duration_s: How long both run on.
 

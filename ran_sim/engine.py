@@ -1,4 +1,4 @@
-"""The engine: a scenario and a seed become a world that runs slot by slot, can be read and can be acted on.
+"""The engine: a scenario and a seed become a network that runs slot by slot, can be read and can be acted on.
 
 How it runs stands in `slot_loop`, what can be set in `actions`; here it is built, read, copied and kept.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from ran_sim import saved
 from ran_sim.actions import Actions
 from ran_sim.arguments import check, whole
-from ran_sim.build import build_world, scheduling_rule
+from ran_sim.build import build_network, scheduling_rule
 from ran_sim.counters import Snapshot
 from ran_sim.first_use import compile_kernels
 from ran_sim.plugins import Plugin, PluginError
@@ -59,15 +59,15 @@ def _classes(scenario: Scenario, weight: F64) -> tuple[TrafficClass, ...]:
 
 
 class Engine(Actions):
-    """A simulated world.
+    """A simulated network.
 
     `run_until` simulates up to a slot; settings made in between take effect from `slot`, the next one to be simulated.
     The same scenario, seed and settings at the same slots give the same bits, however the run is cut into calls.
     Engines share nothing, and `run_until` holds no GIL: several can run in threads.
 
     Args:
-        scenario: The world; see `load_scenario`.
-        seed: Which of the worlds that the scenario describes, 0 and up.
+        scenario: The network; see `load_scenario`.
+        seed: Which of the networks that the scenario describes, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
         path_loss: A path loss of your own in the same forms, in place of the scenario's, see `propagation`.
@@ -75,8 +75,8 @@ class Engine(Actions):
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Attributes:
-        scenario: The world's.
-        seed: The world's.
+        scenario: The network's.
+        seed: The network's.
         scheduler: Name of the scheduling rule.
         plugins: Name and hash of each function of yours by what it is: "metric", "path_loss", "traffic".
         classes: The scenario's traffic classes.
@@ -108,12 +108,12 @@ class Engine(Actions):
             raise ValueError(f"seed {seed} is negative; take 0 or more")
         check(seed < 2**62, "seed", seed, "less than 2^62")
         name, rule = scheduling_rule(scenario, scheduler, metric)
-        super().__init__(build_world(scenario, seed, rule, path_loss, traffic), scenario, seed, name)
+        super().__init__(build_network(scenario, seed, rule, path_loss, traffic), scenario, seed, name)
         self.uniform_class_weights = uniform_class_weights
-        compile_kernels(self._world)
+        compile_kernels(self._network)
         if uniform_class_weights:
-            self._world.traffic.weight[:] = 1.0
-        self.classes = _classes(scenario, self._world.traffic.weight[0])
+            self._network.traffic.weight[:] = 1.0
+        self.classes = _classes(scenario, self._network.traffic.weight[0])
         self._joule_per_unit_ms = scenario.energy.unit_w * 1e-3
 
     # What is there -----------------------------------------------------------------------------------------------
@@ -121,22 +121,22 @@ class Engine(Actions):
     @property
     def cells(self) -> Cells:
         """The cells' state; read only."""
-        return self._world.cells
+        return self._network.cells
 
     @property
     def ues(self) -> Ues:
         """The UE slots' state; read only."""
-        return self._world.ues
+        return self._network.ues
 
     @property
     def links(self) -> Links:
         """The large-scale radio; read only."""
-        return self._world.links
+        return self._network.links
 
     @property
     def class_of(self) -> I32:
         """Row of `classes` of each UE slot, shape [n_ue]; a UE slot carries one QoS flow."""
-        return self._world.traffic.of_ue
+        return self._network.traffic.of_ue
 
     @property
     def slice_names(self) -> tuple[str, ...]:
@@ -146,12 +146,12 @@ class Engine(Actions):
     @property
     def slice_quota_pct(self) -> F64:
         """Minimum, maximum and dedicated share of each cell's PRBs in force, shape [3, n_cell, n_slice]; a copy."""
-        return np.asarray(np.moveaxis(self._world.slices.quota[:, :, [MIN, MAX, DEDICATED]], -1, 0) * 100.0)
+        return np.asarray(np.moveaxis(self._network.slices.quota[:, :, [MIN, MAX, DEDICATED]], -1, 0) * 100.0)
 
     def ue_slot_of(self, ue_id: int) -> int | None:
         """UE slot of a connected UE; None if there is no such UE (any more)."""
         u = int(ue_id) % self.n_ue
-        return u if ue_id >= 0 and self._world.queues.owner[u] == ue_id else None
+        return u if ue_id >= 0 and self._network.queues.owner[u] == ue_id else None
 
     # Copies ------------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Engine(Actions):
         same arrivals, positions and fading: what differs between the two is what the treatment did.
         """
         twin = copy.copy(self)
-        twin._world = saved.copy_tree(self._world)
+        twin._network = saved.copy_tree(self._network)
         twin._ended, twin._bound = list(self._ended), dict(self._bound)
         return twin
 
@@ -184,7 +184,7 @@ class Engine(Actions):
             provenance=self.provenance(),
         )
         ended = np.concatenate([np.zeros(0, SESSION_DTYPE), *self._ended])
-        saved.write(Path(path), self._world, header, ended)
+        saved.write(Path(path), self._network, header, ended)
 
     @classmethod
     def load(
@@ -224,7 +224,7 @@ class Engine(Actions):
         saved.check_plugins(path, header, engine.plugins)
         engine._slot, engine._next_tick = header.slot, header.next_tick
         engine._warmup_slot = header.warmup_slot
-        engine._ended = [saved.read_into(path, engine._world, header, SESSION_DTYPE)]
+        engine._ended = [saved.read_into(path, engine._network, header, SESSION_DTYPE)]
         return engine
 
     def provenance(self) -> dict[str, str | int]:
@@ -243,25 +243,25 @@ class Engine(Actions):
 
     def snapshot(self) -> Snapshot:
         """Copies of all counters and gauges as of the start of `slot`."""
-        world = self._world
-        self._call(fold_all, world.queues.cell, world.traffic.of_ue, world.counts)
-        queues = world.queues
+        network = self._network
+        self._call(fold_all, network.queues.cell, network.traffic.of_ue, network.counts)
+        queues = network.queues
         waits = queues.sending < queues.tail
         oldest = queues.arrival[np.arange(self.n_ue), queues.sending % RING]
         connected = queues.owner >= 0
         return Snapshot(
             slot=self._slot,
-            ue_id=world.ues.id.copy(),
+            ue_id=network.ues.id.copy(),
             connected=connected.astype(np.uint8),
             cell=queues.cell.copy(),
-            ue=world.counts.ue.copy(),
-            cell_class=world.counts.cell_class.copy(),
+            ue=network.counts.ue.copy(),
+            cell_class=network.counts.cell_class.copy(),
             backlog_bytes=np.where(queues.backlog_bytes == FULL_BUFFER_BYTES, 0, queues.backlog_bytes),
             hol_slots=np.where(waits, self._slot - oldest, -1),
-            cqi=world.csi.wideband.copy(),
-            handover=world.radio.handover.counts.copy(),
-            energy_j=world.energy.used * self._joule_per_unit_ms,
-            active_slots=world.energy.active_slots.copy(),
+            cqi=network.csi.wideband.copy(),
+            handover=network.radio.handover.counts.copy(),
+            energy_j=network.energy.used * self._joule_per_unit_ms,
+            active_slots=network.energy.active_slots.copy(),
         )
 
     def sessions(self) -> SessionRows:
@@ -270,18 +270,18 @@ class Engine(Actions):
         Counters count from the end of the scenario's warm-up on. A UE is satisfied if `packets_in_budget` is at least
         99 % of in budget + late + dropped; sessions without an outcome say nothing.
         """
-        running = running_rows(self._world, self._slot, counting=self._counting)
+        running = running_rows(self._network, self._slot, counting=self._counting)
         return np.concatenate([*self._ended, running])
 
     def energy_j(self) -> F64:
         """Energy that each cell has drawn since the end of the scenario's warm-up in joules, shape [n_cell]."""
-        energy = self._world.energy
+        energy = self._network.energy
         before = energy.used_before if self._counting else energy.used
         return (energy.used - before) * self._joule_per_unit_ms
 
     def take_peak_power_dbm(self) -> F64:
         """Highest power that each cell has sent with in a slot since this was last asked, shape [n_cell]; NaN: it sent nothing."""
-        share = self._world.energy.peak_share
+        share = self._network.energy.peak_share
         peak_dbm = np.full(self.n_cell, np.nan)
         sent = share > 0.0
         peak_dbm[sent] = self.scenario.layout.tx_power_dbm + 10.0 * np.log10(share[sent])

@@ -75,7 +75,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         best_effort_worth: Reward per Mb/s of best effort.
 
     Attributes:
-        engine: The world of this episode, for experiments to read; None before `reset`.
+        engine: The network of this episode, for experiments to read; None before `reset`.
         five_qi: 5QI of each class column.
         action_shape: (n_cell, 1 + n_class).
     """
@@ -89,7 +89,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         self._best_effort_worth = best_effort_worth
         self.five_qi = _five_qi(self._scenario)
         self.engine: Engine | None = None
-        self._warm: tuple[Scenario, int, Engine] | None = None  # the last world, where its warm-up ended
+        self._warm: tuple[Scenario, int, Engine] | None = None  # the last network, where its warm-up ended
         n_cell, n_class = self._scenario.n_cell, len(self.five_qi)
         self.action_shape = (n_cell, 1 + n_class)
         self.action_space = spaces.Box(-1.0, 1.0, self.action_shape, np.float32)
@@ -104,12 +104,12 @@ class CellEnv(gymnasium.Env[F32, F32]):
         """Begin an episode at the end of the warm-up.
 
         Args:
-            seed: Of the world; later episodes without one draw theirs from it.
+            seed: Of the network; later episodes without one draw theirs from it.
             options: "scenario" in place of the constructor's, with as many cells, the same 5QIs, no more UE slots and no
                 wider a carrier; every other name is a path into it and its value, such as {"load": 1.5, "run.duration_s": 20.0}.
 
         Returns:
-            The first observation, and {"seed": of this world, "scenario": its name, "ran_time_s": 0 at its slot 0}.
+            The first observation, and {"seed": of this network, "scenario": its name, "ran_time_s": 0 at its slot 0}.
 
         Raises:
             ValueError: Options that do not fit (ScenarioError), or do not fit the observation space.
@@ -118,8 +118,8 @@ class CellEnv(gymnasium.Env[F32, F32]):
         changes = dict(options or {})
         scenario = _as_scenario(changes.pop("scenario", self._scenario)).with_overrides(changes)
         self._check_fit(scenario)
-        world_seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        self.engine = self._warmed_up(scenario, world_seed)
+        network_seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self.engine = self._warmed_up(scenario, network_seed)
         self._step_slots = scenario.slots(STEP_MS)
         self._end_slot = scenario.slots(scenario.run.duration_s * 1e3)
         if self.engine.slot + self._step_slots > self._end_slot:
@@ -129,7 +129,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         self._held: F32 = np.zeros(self.action_shape, np.float32)
         self._class_of_column = _column_of_class(self.engine, self.five_qi)
         self._before = self.engine.snapshot()
-        info = {"seed": world_seed, "scenario": scenario.name, "ran_time_s": self.engine.now_ns / 1e9}
+        info = {"seed": network_seed, "scenario": scenario.name, "ran_time_s": self.engine.now_ns / 1e9}
         return self._observation(self._before), info
 
     def _check_fit(self, scenario: Scenario) -> None:
@@ -150,7 +150,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
             )
 
     def _warmed_up(self, scenario: Scenario, seed: int) -> Engine:
-        """A world at the end of its warm-up; the last one is kept, so that it costs nothing to begin it again."""
+        """A network at the end of its warm-up; the last one is kept, so that it costs nothing to begin it again."""
         if self._warm is None or self._warm[:2] != (scenario, seed):
             engine = Engine(scenario, seed)
             engine.run_until(engine.warmup_slot)
@@ -226,7 +226,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         return float(in_budget + self._best_effort_worth * best_effort_mbps)
 
     def close(self) -> None:
-        """Let go of the worlds."""
+        """Let go of the networks."""
         self.engine = self._warm = None
 
 

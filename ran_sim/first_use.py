@@ -13,13 +13,13 @@ import subprocess
 import sys
 
 from ran_sim._jit import CACHE_FOLDER, COMPILED, compiled_before
-from ran_sim.kernels import World, for_slots, run_slots
+from ran_sim.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
 
 
-def compile_kernels(world: World) -> None:
-    """Have the kernels of a run compiled and kept, if they are not; `world` gives the types, nothing is simulated.
+def compile_kernels(network: Network) -> None:
+    """Have the kernels of a run compiled and kept, if they are not; `network` gives the types, nothing is simulated.
 
     Without a folder to keep them in, or with numba's JIT switched off, kernels are left to compile when they are called.
     """
@@ -38,7 +38,7 @@ def compile_kernels(world: World) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            run_slots(0, 0, for_slots(world))
+            run_slots(0, 0, for_slots(network))
         finally:
             ticks.wait()
         if ticks.returncode == 0:

@@ -38,7 +38,7 @@ COMMAND_LOST: Final = 2  # ... it was lost, T310 runs
 EXECUTING: Final = 3  # on the target, interrupted until `due_slot`, the tick that decides whether it is there
 SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
 
-# Counters, cumulative per cell: rows of `Handover.counts`
+# Counters, cumulative per cell: rows of `HandoverArrays.counts`
 COUNTERS: Final = (
     "attempts",  # at the source: commands sent; a session may end before the outcome
     "successes",  # at the source
@@ -71,7 +71,7 @@ COUNTERS: Final = (
 ) = range(len(COUNTERS))
 
 
-class Handover(NamedTuple):
+class HandoverArrays(NamedTuple):
     """State per UE slot, counters per cell, parameters."""
 
     held_ticks: I32  # [n_ue, n_cell] ticks since the entering condition became true, -1 while it is not
@@ -108,7 +108,7 @@ class Handover(NamedTuple):
     t310_slots: int
 
 
-def build_handover(scenario: Scenario) -> Handover:
+def build_handover(scenario: Scenario) -> HandoverArrays:
     """Handover state of a network that nobody is connected to."""
     settings, tick_ms, n_ue, n_cell = (
         scenario.handover,
@@ -126,7 +126,7 @@ def build_handover(scenario: Scenario) -> Handover:
     def numbers() -> I32:
         return np.zeros(n_ue, np.int32)
 
-    return Handover(
+    return HandoverArrays(
         held_ticks=np.full((n_ue, n_cell), -1, np.int32),
         phase=np.full(n_ue, CONNECTED, np.uint8),
         target=numbers() - 1,
@@ -180,7 +180,7 @@ def measure(
     tx_power_dbm: F64,
     first: bool,
     l3_rsrp_dbm: F32,
-    handover: Handover,
+    handover: HandoverArrays,
 ) -> None:
     """Filter one sample of every cell's RSRP into `l3_rsrp_dbm`; all arrays [n_cell], of one UE.
 
@@ -204,7 +204,7 @@ def measure(
 
 
 @bare_kernel
-def reset_handover(u: int, slot: int, handover: Handover) -> None:
+def reset_handover(u: int, slot: int, handover: HandoverArrays) -> None:
     """A new UE in slot `u`, or one that has found a cell again: connected, and nothing is known of its link."""
     _enter_phase(u, CONNECTED, slot, handover)
     handover.previous_cell[u] = -1
@@ -212,7 +212,7 @@ def reset_handover(u: int, slot: int, handover: Handover) -> None:
 
 
 @bare_kernel
-def _enter_phase(u: int, phase: int, due_slot: int, handover: Handover) -> None:
+def _enter_phase(u: int, phase: int, due_slot: int, handover: HandoverArrays) -> None:
     """Begin a phase with another cell or none: A3, radio link monitoring and a preparation start anew."""
     handover.phase[u] = phase
     handover.due_slot[u] = due_slot
@@ -227,13 +227,13 @@ def _enter_phase(u: int, phase: int, due_slot: int, handover: Handover) -> None:
 
 
 @bare_kernel
-def _sample_link(u: int, sinr: float, handover: Handover) -> None:
+def _sample_link(u: int, sinr: float, handover: HandoverArrays) -> None:
     handover.sinr[u, handover.samples[u] % handover.sinr.shape[1]] = sinr
     handover.samples[u] += 1
 
 
 @bare_kernel
-def _mean_sinr(u: int, ticks: int, handover: Handover) -> float:
+def _mean_sinr(u: int, ticks: int, handover: HandoverArrays) -> float:
     """Mean over the latest `ticks` samples, or over all of the present cell if there are fewer."""
     n = min(ticks, handover.samples[u])
     total = 0.0
@@ -243,7 +243,7 @@ def _mean_sinr(u: int, ticks: int, handover: Handover) -> float:
 
 
 @bare_kernel
-def link_fails(u: int, slot: int, sinr: float, handover: Handover) -> bool:
+def link_fails(u: int, slot: int, sinr: float, handover: HandoverArrays) -> bool:
     """Take in the serving cell's SINR (one branch, linear) of this tick; whether T310 expires: radio link failure.
 
     TS 38.331 5.3.10, one indication per tick: out of sync once Qout's whole window lies below Qout on average, in sync
@@ -268,7 +268,7 @@ def link_fails(u: int, slot: int, sinr: float, handover: Handover) -> bool:
 
 
 @bare_kernel
-def _lose_link(u: int, slot: int, ues: Ues, handover: Handover) -> None:
+def _lose_link(u: int, slot: int, ues: Ues, handover: HandoverArrays) -> None:
     """Radio link failure in the serving cell; a command that was being prepared comes too late: it is never sent."""
     cell = ues.cell[u]
     handover.counts[LINK_FAILURES, cell] += 1
@@ -279,7 +279,7 @@ def _lose_link(u: int, slot: int, ues: Ues, handover: Handover) -> None:
 
 
 @bare_kernel
-def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: Handover) -> None:
+def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: HandoverArrays) -> None:
     """Leave the serving cell's air; it keeps the UE's context until another cell asks for it."""
     _enter_phase(u, SEARCHING, slot + handover.reestablishment_slots, handover)
     handover.source[u] = blamed_source
@@ -287,7 +287,7 @@ def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: Handover)
 
 
 @bare_kernel
-def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: Handover) -> bool:
+def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: HandoverArrays) -> bool:
     """A searching UE returns to `cell`, its strongest, if it receives it above Qin; whether it does.
 
     What went wrong before is told by where it returns to, TS 38.300 15.5.2: after a recent handover to its source (too
@@ -314,7 +314,7 @@ def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: H
 
 
 @bare_kernel
-def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Handover) -> int:
+def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: HandoverArrays) -> int:
     """Advance event A3 of one UE by one tick; the best cell that has triggered, -1 if none has.
 
     Entering condition A3-1: Mn + Ocn - Hys > Mp + Ocp + Off, to hold on every tick of the time to trigger.
@@ -333,7 +333,7 @@ def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Han
 
 
 @bare_kernel
-def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover) -> int:
+def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: HandoverArrays) -> int:
     """The cell that UE slot `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
     if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == _NOT_RUNNING:
         handover.phase[u] = CONNECTED
@@ -349,7 +349,7 @@ def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, hando
 
 
 @bare_kernel
-def forget_target(u: int, cell: int, handover: Handover) -> None:
+def forget_target(u: int, cell: int, handover: HandoverArrays) -> None:
     """Give up a handover of UE slot `u` that is being prepared towards `cell`."""
     if handover.phase[u] == PREPARING and handover.target[u] == cell:
         handover.phase[u] = CONNECTED
@@ -357,7 +357,7 @@ def forget_target(u: int, cell: int, handover: Handover) -> None:
 
 
 @bare_kernel
-def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -> bool:
+def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArrays) -> bool:
     """Command UE slot `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now.
 
     Execution ends on the first later tick that leaves it its time: the interruption ends with its outcome.
@@ -377,13 +377,13 @@ def send_command(u: int, slot: int, target: int, ues: Ues, handover: Handover) -
 
 
 @bare_kernel
-def _first_tick(slot: int, handover: Handover) -> int:
+def _first_tick(slot: int, handover: HandoverArrays) -> int:
     """The first radio tick from `slot` on."""
     return -(-slot // handover.tick_slots) * handover.tick_slots
 
 
 @bare_kernel
-def _complete(u: int, slot: int, ues: Ues, handover: Handover) -> bool:
+def _complete(u: int, slot: int, ues: Ues, handover: HandoverArrays) -> bool:
     """End the execution of a handover: the UE is connected to the target, or searches; whether it is connected."""
     source = handover.source[u]
     if _mean_sinr(u, handover.qout_ticks, handover) < handover.qout:
@@ -404,7 +404,7 @@ def _complete(u: int, slot: int, ues: Ues, handover: Handover) -> bool:
 
 @bare_kernel
 def advance_mobility(
-    u: int, slot: int, sinr: float, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: Handover
+    u: int, slot: int, sinr: float, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: HandoverArrays
 ) -> bool:
     """Bring a UE's link monitoring and handover to this tick, with the serving cell's SINR (one branch, linear).
 

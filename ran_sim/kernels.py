@@ -2,7 +2,7 @@
 
 Two passes: every cell decides from what it knows, which says where power is sent (`Cells.activity`); then every block
 is received under the interference of all those decisions. One compiled call simulates many slots. All state is in the
-arrays of `World`, all randomness in counters, so cutting a run into calls elsewhere changes no bit.
+arrays of `Network`, all randomness in counters, so cutting a run into calls elsewhere changes no bit.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Settings(NamedTuple):
     cqi_error_db: float
 
 
-class World(NamedTuple):
+class Network(NamedTuple):
     """All state of a run."""
 
     settings: Settings
@@ -74,23 +74,29 @@ class SlotRadio(NamedTuple):
     grid_slots: int
 
 
-def for_slots(world: World) -> World:
-    """`world` as `run_slots` takes it: without the slow radio's arrays, which cost seconds of compile time."""
-    slim = SlotRadio(fading=world.radio.fading, grid_slots=world.radio.grid_slots)
-    return world._replace(radio=slim)  # type: ignore[arg-type]  # because numba compiles for the fields that are there
+def for_slots(network: Network) -> Network:
+    """`network` as `run_slots` takes it: without the slow radio's arrays, which cost seconds of compile time."""
+    slim = SlotRadio(fading=network.radio.fading, grid_slots=network.radio.grid_slots)
+    return network._replace(radio=slim)  # type: ignore[arg-type]  # because numba compiles for the fields that are there
 
 
 @bare_kernel
-def run_slots(first: int, stop: int, world: World) -> None:
+def run_slots(first: int, stop: int, network: Network) -> None:
     """Simulate slots `first` .. `stop` - 1, between two radio ticks.
 
-    Only this function takes the whole world: each array that passes a call costs compile time.
+    Only this function takes the whole network: each array that passes a call costs compile time.
     """
-    settings, radio, sent, harq, links = world.settings, world.radio, world.sent, world.harq, world.links
+    settings, radio, sent, harq, links = (
+        network.settings,
+        network.radio,
+        network.sent,
+        network.harq,
+        network.links,
+    )
     cells, ues, queues, traffic, csi, mac = (
-        world.cells, world.ues, world.queues, world.traffic, world.csi, world.mac,
+        network.cells, network.ues, network.queues, network.traffic, network.csi, network.mac,
     )  # fmt: skip
-    slices, tables, counts = world.slices, world.tables, world.counts.ue
+    slices, tables, counts = network.slices, network.tables, network.counts.ue
     for slot in range(first, stop):
         _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
@@ -110,12 +116,12 @@ def run_slots(first: int, stop: int, world: World) -> None:
             links,
             radio.fading,
         )
-        _receive(slot, settings.seed, sent, harq, links, cells.activity, tables, queues.owner, world.sinr)
+        _receive(slot, settings.seed, sent, harq, links, cells.activity, tables, queues.owner, network.sinr)
         _measure(
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
         )
         _average(settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, cells, counts)
-        spend_slot(slot, cells, mac.rbg_prb, world.energy)
+        spend_slot(slot, cells, mac.rbg_prb, network.energy)
     _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
 
 

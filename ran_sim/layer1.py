@@ -24,7 +24,7 @@ SMTC_WINDOW_MS: Final = 5.0
 _NEPER_PER_DB: Final = np.float32(np.log(10.0) / 10.0)
 
 
-class Report(NamedTuple):
+class Layer1Values(NamedTuple):
     """Shape [n] each; NaN where the cell sends nothing."""
 
     rsrp_dbm: F64
@@ -34,7 +34,7 @@ class Report(NamedTuple):
 
 def report(
     cells: Cells, links: Links, u: I64, cell: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
-) -> Report:
+) -> Layer1Values:
     """What the UEs in slots `u` measure of the cells `cell`, shape [n] each."""
     re_share_db = -10.0 * np.log10(12 * n_prb)
     sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
@@ -46,7 +46,7 @@ def report(
     block_share = SSB_SHARE_OF_SLOT * slot_ms / SMTC_WINDOW_MS
     activity = block_share + (1.0 - block_share) * cells.load
     rssi_mw = 12.0 * (heard_mw @ activity + signal_mw * activity[cell] + noise_mw)  # per PRB
-    return Report(
+    return Layer1Values(
         rsrp_dbm=_db(signal_mw, RSRP_RANGE_DBM),
         rsrq_db=_db(signal_mw / rssi_mw, RSRQ_RANGE_DB),
         sinr_db=_db(signal_mw / (heard_mw.sum(axis=1) + noise_mw), SINR_RANGE_DB),

@@ -87,7 +87,7 @@ class _Layer1:
             rsrq_db=np.full(n_ue, np.nan),
         )
 
-    def add(self, u: I64, ue_id: I64, cell: I64, report: layer1.Report) -> None:
+    def add(self, u: I64, ue_id: I64, cell: I64, report: layer1.Layer1Values) -> None:
         """Take in the reports of the UEs in slots `u`; shape [n] each."""
         new = u[(self.ue_id[u] != ue_id) | (self.cell[u] != cell)]
         self.reports[new] = 0
@@ -196,7 +196,7 @@ class PeriodMeter:
                 self._bases[ms] = self._base(end, base.period_slots)
         return ended
 
-    def _layer1_reports(self, slot: int) -> tuple[I64, I64, I64, layer1.Report]:
+    def _layer1_reports(self, slot: int) -> tuple[I64, I64, I64, layer1.Layer1Values]:
         """UE slots, ids and cells of those that had a link to a cell awake since the last tick, and what they reported of it."""
         engine, scenario = self._engine, self._engine.scenario
         ues, cells = engine.ues, engine.cells

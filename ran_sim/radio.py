@@ -19,7 +19,7 @@ from ran_sim.handover import (
     EXECUTING,
     REQUESTED,
     SEARCHING,
-    Handover,
+    HandoverArrays,
     advance_mobility,
     build_handover,
     forget_target,
@@ -66,7 +66,7 @@ class RadioState(NamedTuple):
     sessions: Sessions
     motion: Motion
     fading: Fading
-    handover: Handover
+    handover: HandoverArrays
     gain_x_m: F64  # [n_ue] the place that the UE's `Links.gain_db` is of
     gain_y_m: F64
     gain: F32  # [n_ue, n_cell] `Links.gain_db`, linear
@@ -302,7 +302,7 @@ def request_handover(
 
 
 @bare_kernel
-def release_cells(slot: int, sleepy: I64, ues: Ues, links: Links, handover: Handover) -> None:
+def release_cells(slot: int, sleepy: I64, ues: Ues, links: Links, handover: HandoverArrays) -> None:
     """Command all UEs of the cells `sleepy` at `slot`, before these fall asleep, to the strongest other cell they hear.
 
     Commands can be lost like any other; UEs that they do not reach, and those that hear no other cell, find out by radio

@@ -1,7 +1,7 @@
 """Counter-based random numbers: a draw is a pure function of (seed, purpose, entity, index).
 
 There is no generator state, so results do not depend on the order of draws, on batching or on threads, and two
-runs that differ in one decision still agree in every draw: the worlds that two controllers face are paired.
+runs that differ in one decision still agree in every draw: the networks that two controllers face are paired.
 
 The four words pass through three rounds of the 64-bit finaliser of SplitMix64 (Steele, Lea, Flood 2014, variant 13
 of Stafford), which flips each output bit with probability 1/2 for any flipped input bit. Not for cryptography.

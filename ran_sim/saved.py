@@ -1,11 +1,11 @@
-"""A world in mid-run, copied in memory or kept in a file, from which a run continues with the same bits.
+"""A network in mid-run, copied in memory or kept in a file, from which a run continues with the same bits.
 
-All that decides the future of a run is in the arrays of `kernels.World` and the slot number. `copy_tree` copies such a
+All that decides the future of a run is in the arrays of `kernels.Network` and the slot number. `copy_tree` copies such a
 tree of NamedTuples: arrays that are one and the same stay one and the same, numbers and compiled functions are kept.
 
 The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds
-the world anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
-world asks for, so a file claims not much more memory than it is long, and nothing in it is executed; of a user's plug-ins
+the network anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
+network asks for, so a file claims not much more memory than it is long, and nothing in it is executed; of a user's plug-ins
 it keeps what tells them from others, and the same have to be there. The digest tells damage, not ill will: kernels trust
 the indices in the arrays, so load what you or your own machines saved.
 """
@@ -121,17 +121,17 @@ class Header(BaseModel):
     next_tick: NotNegative
     warmup_slot: NotNegative
     provenance: dict[str, str | int]
-    scalars: dict[str, bool | int | float | str] = {}  # of the world: constants of its scenario and seed
+    scalars: dict[str, bool | int | float | str] = {}  # of the network: constants of its scenario and seed
     digest: str = ""  # over all else here and the arrays
 
 
-def write(path: Path, world: Any, header: Header, ended: NDArray[Any]) -> None:
-    """Write `world` and the rows of sessions that ended to `path`, which holds the old or the whole new file at any time.
+def write(path: Path, network: Any, header: Header, ended: NDArray[Any]) -> None:
+    """Write `network` and the rows of sessions that ended to `path`, which holds the old or the whole new file at any time.
 
     Raises:
         SavedStateError: `path` cannot be written.
     """
-    arrays, scalars = _parts(world)
+    arrays, scalars = _parts(network)
     arrays["ended"] = ended
     header = header.model_copy(update={"scalars": scalars})
     header = header.model_copy(update={"digest": _digest(header, arrays)})
@@ -150,12 +150,12 @@ def write(path: Path, world: Any, header: Header, ended: NDArray[Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _parts(world: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _parts(network: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Each array once, under the first of its paths; everything else as what JSON can hold."""
     arrays: dict[str, NDArray[Any]] = {}
     scalars: dict[str, Any] = {}
     seen = set()
-    for path, value in leaves(world):
+    for path, value in leaves(network):
         if isinstance(value, np.ndarray):
             if (memory := _memory(value)) not in seen:
                 seen.add(memory)
@@ -174,9 +174,9 @@ def _function_name(function: Any) -> str:
     return place if place.startswith("ran_sim.") else plugin_identity(function)
 
 
-def plugins_of(world: Any) -> Mapping[str, str]:
-    """The identity of each plug-in of the user in a world, by what it is an argument of `Engine` for."""
-    functions = {leaf.path: leaf.value for leaf in leaves(world) if callable(leaf.value)}
+def plugins_of(network: Any) -> Mapping[str, str]:
+    """The identity of each plug-in of the user in a network, by what it is an argument of `Engine` for."""
+    functions = {leaf.path: leaf.value for leaf in leaves(network) if callable(leaf.value)}
     names = {path: _function_name(function) for path, function in functions.items()}
     kinds = {_KIND_OF_PLUGIN[path]: name for path, name in names.items() if not name.startswith("ran_sim.")}
     return MappingProxyType(kinds)
@@ -227,7 +227,7 @@ def read_header(path: Path) -> Header:
         raise SavedStateError(
             f"{path}: was saved by another version of the simulator, which alone can read it"
         )
-    # The world is about to be built. Its largest arrays bound its size by that of the file.
+    # The network is about to be built. Its largest arrays bound its size by that of the file.
     scenario = header.scenario
     of_ues = scenario.n_ue * (8 * RING + 4 * scenario.n_cell + 4 * scenario.n_rbg)
     if of_ues + shadow_map_bytes(scenario) > path.stat().st_size:
@@ -241,13 +241,13 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def read_into(path: Path, world: Any, header: Header, ended: np.dtype[Any]) -> NDArray[Any]:
-    """Fill the arrays of `world`, built for the header's scenario, and give the rows of ended sessions.
+def read_into(path: Path, network: Any, header: Header, ended: np.dtype[Any]) -> NDArray[Any]:
+    """Fill the arrays of `network`, built for the header's scenario, and give the rows of ended sessions.
 
     Raises:
-        SavedStateError: The file's arrays are not those of this world, or damaged.
+        SavedStateError: The file's arrays are not those of this network, or damaged.
     """
-    arrays, scalars = _parts(world)
+    arrays, scalars = _parts(network)
     if header.scalars != scalars:
         raise SavedStateError(f"{path}: its constants are not those of its scenario and seed")
     with _opened(path) as archive:

@@ -1,4 +1,4 @@
-"""Scenarios: the world that a run takes place in, read from TOML and checked once.
+"""Scenarios: the network that a run takes place in, read from TOML and checked once.
 
 A scenario is frozen; `with_overrides` gives a changed copy that is checked again. Random draws need the scenario and
 a seed, nothing else. Its parts are in `sections` and `traffic_class`.
@@ -21,7 +21,7 @@ from ran_sim.sections import (
     Carrier,
     Control,
     Energy,
-    Handover,
+    HandoverSection,
     Layout,
     LoadProfile,
     Mobility,
@@ -46,7 +46,7 @@ class ScenarioError(ValueError):
 
 
 class Scenario(Section):
-    """The whole world of a run, apart from its seed."""
+    """The whole network of a run, apart from its seed."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     load: float = Field(default=1.0, gt=0.0)  # scales the mean number of delay-bound sessions
@@ -54,7 +54,7 @@ class Scenario(Section):
     layout: Layout = Layout()
     radio: Radio = Radio()
     mobility: Mobility = Mobility()
-    handover: Handover = Handover()
+    handover: HandoverSection = HandoverSection()
     scheduler: Scheduler = Scheduler()
     traffic: tuple[Traffic, ...] = Field(min_length=1)
     energy: Energy = Energy()
@@ -124,7 +124,7 @@ class Scenario(Section):
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files that the world is read from beside the scenario itself, by field."""
+        """The files that the network is read from beside the scenario itself, by field."""
         named = {"layout.path_loss": self.layout.path_loss, "scheduler.metric": self.scheduler.metric}
         named |= {f"traffic.{t.name}.plugin": t.plugin for t in self.traffic}
         files = {field: Path(name.rpartition(":")[0]) for field, name in named.items() if name is not None}

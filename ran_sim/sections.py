@@ -200,7 +200,7 @@ class Mobility(Section):
         return self
 
 
-class Handover(Section):
+class HandoverSection(Section):
     """TS 38.331: event A3 (5.5.4.4), radio link failure (5.3.10), and what a handover costs; thresholds of TR 36.839."""
 
     a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)

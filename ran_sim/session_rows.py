@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim import counters
-from ran_sim.kernels import World
+from ran_sim.kernels import Network
 from ran_sim.state import I64
 
 SessionRows = NDArray[Any]  # of `SESSION_DTYPE`
@@ -26,18 +26,18 @@ SESSION_DTYPE: Final = np.dtype(
 )
 
 
-def ended_rows(world: World, n_ended: int, slot: int, *, counting: bool) -> SessionRows:
+def ended_rows(network: Network, n_ended: int, slot: int, *, counting: bool) -> SessionRows:
     """The sessions that ended at the radio tick of `slot`; their counters stay 0 unless `counting`."""
-    counts = world.counts
-    return _rows(world, counts.ended_ue[:n_ended], counts.ended[:n_ended], slot, counting)
+    counts = network.counts
+    return _rows(network, counts.ended_ue[:n_ended], counts.ended[:n_ended], slot, counting)
 
 
-def running_rows(world: World, slot: int, *, counting: bool) -> SessionRows:
+def running_rows(network: Network, slot: int, *, counting: bool) -> SessionRows:
     """The sessions that go on in `slot`; their counters stay 0 unless `counting`."""
-    queues, counts = world.queues, world.counts
+    queues, counts = network.queues, network.counts
     u = np.flatnonzero(queues.owner >= 0)
     ue = np.stack([queues.owner[u], u, queues.cell[u].astype(np.int64), counts.start_slot[u]], axis=1)
-    return _rows(world, ue, counts.ue[u] - counts.before[u], slot, counting)
+    return _rows(network, ue, counts.ue[u] - counts.before[u], slot, counting)
 
 
 def without_counts(rows: SessionRows) -> SessionRows:
@@ -48,13 +48,13 @@ def without_counts(rows: SessionRows) -> SessionRows:
     return rows
 
 
-def _rows(world: World, ue: I64, counts: I64, end_slot: int, counting: bool) -> SessionRows:
+def _rows(network: Network, ue: I64, counts: I64, end_slot: int, counting: bool) -> SessionRows:
     """`ue` [n, 4]: UE id, UE slot, cell, start slot."""
     rows = np.zeros(len(ue), SESSION_DTYPE)
     for i, name in enumerate(("ue_id", "ue_slot", "cell", "start_slot")):
         rows[name] = ue[:, i]
     rows["end_slot"] = end_slot
-    rows["traffic_class"] = world.traffic.of_ue[ue[:, 1]]
+    rows["traffic_class"] = network.traffic.of_ue[ue[:, 1]]
     if counting:
         for i, name in enumerate(counters.NAMES):
             rows[name] = counts[:, i]

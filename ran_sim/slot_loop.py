@@ -1,4 +1,4 @@
-"""The slot loop: a world, the slot that it has come to, and the kernels that take it on, tick by tick."""
+"""The slot loop: a network, the slot that it has come to, and the kernels that take it on, tick by tick."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ran_sim import radio, saved
 from ran_sim._jit import bound
 from ran_sim.answers import check_packets, check_path_loss
 from ran_sim.arguments import whole
-from ran_sim.kernels import World, for_slots, run_slots
+from ran_sim.kernels import Network, for_slots, run_slots
 from ran_sim.scenario import Scenario
 from ran_sim.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.sessions import sync_sessions
@@ -22,30 +22,32 @@ R = TypeVar("R")
 
 
 class SlotLoop:
-    """A world and its clock.
+    """A network and its clock.
 
     Args:
-        world: As `build_world` makes it, before its first slot.
+        network: As `build_network` makes it, before its first slot.
         scenario: That it was built from.
         seed: That it was built from.
         scheduler: Name of its scheduling rule.
     """
 
-    def __init__(self, world: World, scenario: Scenario, seed: int, scheduler: str) -> None:
+    def __init__(self, network: Network, scenario: Scenario, seed: int, scheduler: str) -> None:
         self.scenario = scenario
         self.seed = seed
         self.scheduler = scheduler
-        self.plugins = saved.plugins_of(world)
+        self.plugins = saved.plugins_of(network)
         self.slot_ns = scenario.slot_ns
         self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
         self.n_prb = scenario.carrier.bandwidth_prb
-        self._world = world
+        self._network = network
         self._slot = 0
         self._next_tick = 0
         self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
         self._ended: list[SessionRows] = []
         self._keeps_ended = True
-        self._bound: dict[Callable[..., Any], Callable[..., Any]] = {}  # kernels, to the types of this world
+        self._bound: dict[
+            Callable[..., Any], Callable[..., Any]
+        ] = {}  # kernels, to the types of this network
 
     @property
     def slot(self) -> int:
@@ -65,7 +67,7 @@ class SlotLoop:
     @property
     def nan_claims(self) -> int:
         """How often a metric of your own has answered NaN so far; it counts as no claim."""
-        return int(self._world.settings.rule.nan_claims[0])
+        return int(self._network.settings.rule.nan_claims[0])
 
     def run_until(self, slot: int) -> None:
         """Simulate up to, not including, `slot`.
@@ -84,7 +86,7 @@ class SlotLoop:
             stop = min(slot, self._next_tick)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
-            self._call(run_slots, self._slot, stop, for_slots(self._world))
+            self._call(run_slots, self._slot, stop, for_slots(self._network))
             self._look_at_answers()
             self._slot = stop
             if stop == self._warmup_slot:
@@ -97,36 +99,36 @@ class SlotLoop:
             )
 
     def _tick(self) -> None:
-        world = self._world
-        self._call(radio.radio_tick, self._slot, world.cells, world.ues, world.links, world.radio)
-        if world.radio.propagation.own_path_loss:
-            check_path_loss(world)
+        network = self._network
+        self._call(radio.radio_tick, self._slot, network.cells, network.ues, network.links, network.radio)
+        if network.radio.propagation.own_path_loss:
+            check_path_loss(network)
         self._sync()
-        self._next_tick = self._slot + int(world.radio.tick_slots)
+        self._next_tick = self._slot + int(network.radio.tick_slots)
 
     def _sync(self) -> None:
-        world = self._world
+        network = self._network
         n_ended = self._call(
             sync_sessions,
             self._slot,
             self.seed,
-            world.cells.site,
-            world.cells.state,
-            world.ues,
-            world.traffic,
-            world.queues,
-            world.harq,
-            world.csi,
-            world.mac,
-            world.counts,
+            network.cells.site,
+            network.cells.state,
+            network.ues,
+            network.traffic,
+            network.queues,
+            network.harq,
+            network.csi,
+            network.mac,
+            network.counts,
         )
         self._look_at_answers()
         if n_ended and self._keeps_ended:
-            self._ended.append(ended_rows(world, n_ended, self._slot, counting=self._counting))
+            self._ended.append(ended_rows(network, n_ended, self._slot, counting=self._counting))
 
     def _look_at_answers(self) -> None:
         if "traffic" in self.plugins:
-            check_packets(self._world)
+            check_packets(self._network)
 
     def _call(self, kernel: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
         """Call a kernel whose arguments always have the types that they have the first time."""
@@ -138,8 +140,8 @@ class SlotLoop:
         """Let `sessions`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
         self._warmup_slot = self._slot
         self._ended = [without_counts(rows) for rows in self._ended]
-        np.copyto(self._world.counts.before, self._world.counts.ue)
-        np.copyto(self._world.energy.used_before, self._world.energy.used)
+        np.copyto(self._network.counts.before, self._network.counts.ue)
+        np.copyto(self._network.energy.used_before, self._network.energy.used)
 
     def forget_ended(self) -> None:
         """Keep no session that has ended, from now on: in a run without an end they would fill the memory.

@@ -108,7 +108,7 @@ def init_traffic(scenario: Scenario, plugin: Plugin | None = None) -> Traffic:
     """Arrays of the scenario's traffic classes; one interval or budget need not be a whole number of slots.
 
     Args:
-        scenario: The world.
+        scenario: The network.
         plugin: Function of `SIGNATURE` in place of the one that the classes name.
 
     Raises:

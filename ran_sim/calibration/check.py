@@ -68,7 +68,7 @@ class Section:
     title: str
     checks: tuple[Check, ...]
     plots: tuple[Plot, ...] = ()
-    seeds: str = ""  # of the worlds and draws; empty where nothing is drawn
+    seeds: str = ""  # of the networks and draws; empty where nothing is drawn
     notes: tuple[str, ...] = ()  # what was found beside the checks, with its figures, one paragraph each
     only_long: tuple[str, ...] = ()  # checks that a quick run leaves out, by what they are called
     left_out: tuple[str, ...] = ()  # what the model does not do, one sentence each

@@ -105,12 +105,12 @@ def combining_gain_db(attempts: int, slots: int) -> tuple[float, float]:
     half_db = _snr_of(0.5, tables)
     snr_db = half_db - 10 * math.log10(attempts)
     engine = still_cell(1, model="full-buffer")
-    world = engine._world
-    world.csi.next_slot[:] = world.csi.due_slot[:] = NEVER
-    world.csi.snr_db[:] = -30.0  # of the CQI: MCS 0
-    world.ues.olla_target[:] = 0.0  # at MCS 0 no error moves the offset; with this no success does
-    world.harq.olla_db[:] = 0.0
-    world.links.rx_mw[:, 0] = world.links.noise_mw[0] * 10 ** (snr_db / 10)
+    network = engine._network
+    network.csi.next_slot[:] = network.csi.due_slot[:] = NEVER
+    network.csi.snr_db[:] = -30.0  # of the CQI: MCS 0
+    network.ues.olla_target[:] = 0.0  # at MCS 0 no error moves the offset; with this no success does
+    network.harq.olla_db[:] = 0.0
+    network.links.rx_mw[:, 0] = network.links.noise_mw[0] * 10 ** (snr_db / 10)
     engine.run_until(engine.slot + 100)  # blocks of the old SNR are settled
     row = _counted(engine, slots)
     earlier = math.prod(

@@ -114,8 +114,8 @@ def still_cell(ues: int, **traffic: object) -> Engine:
     engine.run_until(1)
     engine.links.rx_mw[:, 0] = engine.links.noise_mw[0] * 1e4
     engine.links.fading[:] = 1.0
-    engine._world.radio.fading.grid_step[:] = 0  # as if evaluated
-    engine._world.csi.next_slot[:] = 1
+    engine._network.radio.fading.grid_step[:] = 0  # as if evaluated
+    engine._network.csi.next_slot[:] = 1
     engine.run_until(2000)
     return engine
 

@@ -658,7 +658,7 @@ def settled_world() -> SimWorld:
 
 def linked_ue(world: SimWorld) -> int:
     """Slot of a UE of site0 that a command reaches, at a cell of site0 that it hears almost as well."""
-    ues, handover = world.engine.ues, world.engine._world.radio.handover
+    ues, handover = world.engine.ues, world.engine._network.radio.handover
     fit = (ues.connected > 0) & (world._site[ues.cell] == 0) & (handover.phase == 0) & (handover.t310_end < 0)
     return int(np.flatnonzero(fit)[0])
 
@@ -739,7 +739,7 @@ def test_ids_of_ues_begin_again_before_they_no_longer_fit_and_still_name_one_ue_
     """Two UEs have sessions of 0.2 s: ids are 2 x session + UE slot, of 2**23 sessions each. It starts with the last two."""
     short = VOICE | {"ues": 2, "session_s": (0.2, 0.2), "idle_s": 0.0}
     world = small_world(short)
-    world.engine._world.radio.sessions.number[:] = 2**23 - 2
+    world.engine._network.radio.sessions.number[:] = 2**23 - 2
     reports = pick(run_to(world, 1000), "ue")
     seen = [report.ue.tolist() for report in reports if len(report.ue)]
     last = max(at for at, ues in enumerate(seen) if max(ues) >= 2**24 - 4)

@@ -32,7 +32,7 @@ def digest(engine: Engine) -> str:
     """Of every bit of the state."""
     engine.snapshot()  # brings the counters of cells up to date
     found = hashlib.sha256(engine.sessions().tobytes())
-    for path, value in leaves(engine._world):
+    for path, value in leaves(engine._network):
         if isinstance(value, np.ndarray):
             found.update(path.encode() + np.ascontiguousarray(value).tobytes())
     return found.hexdigest()

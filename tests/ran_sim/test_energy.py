@@ -347,7 +347,7 @@ def everything(engine: Engine) -> list[Any]:
         *engine.cells,
         *engine.links,
         *engine.ues,
-        engine._world.energy.until_slot,
+        engine._network.energy.until_slot,
     ]
 
 
@@ -401,7 +401,7 @@ def test_a_site_in_deep_sleep_draws_one_unit_a_cell(night: tuple[Engine, Engine]
     slots = 3000 - 1001
     entering = 25.0  # ms, at 1 + 1000 / 50 units
     expected = (slots * SLOT_MS - entering) * 1.0 + entering * 21.0
-    used = sleeping._world.energy.used[:3] - used_by(sleeping, 1001)
+    used = sleeping._network.energy.used[:3] - used_by(sleeping, 1001)
     assert used == pytest.approx(expected, rel=1e-9)
 
 
@@ -409,7 +409,7 @@ def used_by(engine: Engine, slot: int) -> NDArray[np.float64]:
     """Energy of cells 0 to 2 of the same world until `slot`."""
     twin = Engine(engine.scenario, engine.seed)
     twin.run_until(slot)
-    return twin._world.energy.used[:3].copy()
+    return twin._network.energy.used[:3].copy()
 
 
 def test_neighbours_of_cells_that_fall_asleep_hear_less_interference() -> None:
@@ -468,7 +468,7 @@ def test_nobody_is_handed_over_to_or_from_a_cell_that_sleeps() -> None:
     engine = Engine(SEVEN_SITES, seed=1)
     engine.run_until(401)
     u = int(np.flatnonzero(engine.ues.connected & (engine.ues.cell != 5))[0])
-    handover = engine._world.radio.handover
+    handover = engine._network.radio.handover
     handover.phase[u], handover.target[u], handover.due_slot[u] = PREPARING, 5, 500
     engine.set_cell_state(5, MICRO_SLEEP)
     assert (handover.phase[u], handover.target[u]) == (CONNECTED, -1)
@@ -491,7 +491,7 @@ def test_cells_that_fall_asleep_together_do_not_pass_their_ues_to_each_other() -
     engine.run_until(1001)
     before = engine.snapshot()
     of_site = int((before.cell[before.connected > 0] <= 2).sum())
-    reachable = engine._world.radio.handover.phase[before.cell <= 2] <= PREPARING
+    reachable = engine._network.radio.handover.phase[before.cell <= 2] <= PREPARING
     engine.set_cell_state(np.array([0, 1, 2]), DEEP_SLEEP)
     commands = (engine.snapshot().handover - before.handover)[ATTEMPTS]
     assert reachable.all()
@@ -504,7 +504,7 @@ def test_who_hears_no_other_cell_loses_the_link_and_is_served_when_one_is_back()
     engine = Engine(IN_THE_STREET.with_overrides({"traffic": [{**voice, **always}]}), seed=1)
     engine.run_until(1001)
     before = engine.snapshot()
-    handover = engine._world.radio.handover
+    handover = engine._network.radio.handover
     engine.set_cell_state(0, LIGHT_SLEEP)
     engine.run_until(2001)
     assert (handover.phase == CONNECTED).all()  # T310 still runs
@@ -529,7 +529,7 @@ def test_a_short_sleep_goes_unnoticed_by_t310() -> None:
     engine.run_until(1501)
     engine.set_cell_state(0, ACTIVE)
     engine.run_until(4001)
-    assert engine._world.radio.handover.counts[LINK_FAILURES].sum() == 0
+    assert engine._network.radio.handover.counts[LINK_FAILURES].sum() == 0
 
 
 def test_sessions_begin_only_where_a_cell_is_awake() -> None:

@@ -71,7 +71,7 @@ def test_engines_in_threads_give_the_bits_of_engines_in_turn() -> None:
 
 def fading_now(engine: Engine) -> F32:
     """Fast fading of all connected UEs at the engine's slot; the engine evaluates it where it is needed only."""
-    links, state = engine.links, engine._world.radio
+    links, state = engine.links, engine._network.radio
     for u in np.flatnonzero(engine.ues.connected).tolist():
         fade_to(u, engine.slot // state.grid_slots, state.fading, links.fading[u])
     return links.fading
@@ -94,7 +94,7 @@ def test_schedulers_and_weights_face_the_same_world() -> None:
 
 
 def test_bytes_and_packets_are_conserved(busy: Engine) -> None:
-    snapshot, queues = busy.snapshot(), busy._world.queues
+    snapshot, queues = busy.snapshot(), busy._network.queues
     row = snapshot.ue[snapshot.connected == 1].T
     held = (queues.backlog_bytes + queues.in_flight_bytes)[snapshot.connected == 1]
     assert np.array_equal(
@@ -165,8 +165,8 @@ def a_still_cell(snr_db: float, ues: int = 1, **traffic: object) -> Engine:
     engine.run_until(1)
     engine.links.rx_mw[:, 0] = engine.links.noise_mw[0] * 10 ** (snr_db / 10)
     engine.links.fading[:] = 1.0
-    engine._world.radio.fading.grid_step[:] = 0  # as if evaluated
-    engine._world.csi.next_slot[:] = 1
+    engine._network.radio.fading.grid_step[:] = 0  # as if evaluated
+    engine._network.csi.next_slot[:] = 1
     engine.run_until(200)
     return engine
 
@@ -202,7 +202,7 @@ def test_lone_ue_in_the_middle_settles_at_the_olla_target() -> None:
 
 def test_buffer_of_a_full_buffer_is_no_gauge() -> None:
     engine = a_lone_ue(20.0)
-    assert engine._world.queues.backlog_bytes[0] == FULL_BUFFER_BYTES
+    assert engine._network.queues.backlog_bytes[0] == FULL_BUFFER_BYTES
     assert engine.snapshot().backlog_bytes[0] == 0
 
 
@@ -361,7 +361,7 @@ def test_a_setting_on_an_empty_slot_is_refused_rather_than_lost(setting: str) ->
 
 def test_tables_fit_the_carrier() -> None:
     engine = Engine(ONE_CELL, seed=1)
-    assert engine._world.mac.rbg_prb.sum() == engine.n_prb == 51
+    assert engine._network.mac.rbg_prb.sum() == engine.n_prb == 51
     assert link_tables(51).tbs_bits.shape == (28, 52)
 
 

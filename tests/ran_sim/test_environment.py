@@ -117,7 +117,7 @@ def test_an_action_is_put_in_force_and_seen(env: CellEnv) -> None:
     assert env.five_qi == (2, 3, 9)
     assert env.engine.cells.cio_db.tolist() == [0.0, 3.0, 0.0]
     # Traffic classes of one-cell: best effort (9), video call (2), gaming (3).
-    weights = env.engine._world.traffic.weight
+    weights = env.engine._network.traffic.weight
     assert weights[1].tolist() == [1.0, 32.0, 0.125]
     assert weights[0].tolist() == [1.0, 4.0, 1.0]
     assert observation[:, 7].tolist() == [0.0, 3.0, 0.0]

@@ -20,7 +20,7 @@ from ran_sim.handover import (
     SEARCHING,
     SHORT_STAYS,
     SUCCESSES,
-    Handover,
+    HandoverArrays,
     a3_target,
     advance_mobility,
     build_handover,
@@ -40,7 +40,7 @@ TICK_SLOTS = 100
 QUIET = {"radio.measurement_error_db": 0.0, "handover.l3_filter_k": 0}
 
 
-def state(**overrides: float) -> tuple[Ues, Handover]:
+def state(**overrides: float) -> tuple[Ues, HandoverArrays]:
     scenario = load_scenario("seven-sites").with_overrides(
         {**QUIET, **{f"handover.{key}": value for key, value in overrides.items()}}
     )
@@ -160,13 +160,13 @@ GOOD, BAD = 1.0, 0.01  # serving SINR of one branch: 0 and -20 dB
 QUIET_RSRP = two_cells(-90, -90)
 
 
-def ticks(ues: Ues, handover: Handover, sinrs: Sequence[float], *, first: int = 0) -> None:
+def ticks(ues: Ues, handover: HandoverArrays, sinrs: Sequence[float], *, first: int = 0) -> None:
     """One tick after another with these serving SINRs and nothing to hand over to."""
     for tick, sinr in enumerate(sinrs, start=first):
         advance_mobility(0, tick * TICK_SLOTS, sinr, QUIET_RSRP, np.zeros(21), ues, handover)
 
 
-def count(handover: Handover) -> dict[str, dict[int, int]]:
+def count(handover: HandoverArrays) -> dict[str, dict[int, int]]:
     """Counters that are not zero, by name and cell."""
     return {
         name: {int(cell): int(row[cell]) for cell in np.flatnonzero(row)}
@@ -270,7 +270,7 @@ def test_the_first_handover_of_a_session_ends_no_short_stay() -> None:
 # -- radio link monitoring ----------------------------------------------------------------------------------------
 
 
-def failure_tick(handover: Handover, sinrs: Sequence[float]) -> int | None:
+def failure_tick(handover: HandoverArrays, sinrs: Sequence[float]) -> int | None:
     """First tick on which T310 expires."""
     return next(
         (tick for tick, sinr in enumerate(sinrs) if link_fails(0, tick * TICK_SLOTS, sinr, handover)), None
@@ -340,7 +340,7 @@ def test_a_link_that_fails_was_bad_for_the_window_before_t310_and_never_recovere
 # -- re-establishment ---------------------------------------------------------------------------------------------
 
 
-def lost(*, preparing: bool = False, **overrides: float) -> tuple[Ues, Handover]:
+def lost(*, preparing: bool = False, **overrides: float) -> tuple[Ues, HandoverArrays]:
     """A UE whose link has failed in cell 0 at tick 23."""
     ues, handover = state(**overrides)
     ticks(ues, handover, [BAD] * 23)

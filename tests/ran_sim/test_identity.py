@@ -27,7 +27,7 @@ PLACES: Final = ("same cell", "same node", "other node")
 
 def busy_ue(engine: Engine) -> int:
     """A UE slot with data in its buffer and blocks in HARQ."""
-    world = engine._world
+    world = engine._network
     busy = (world.harq.n_busy > 0) & (world.queues.backlog_bytes > 0) & (world.radio.handover.phase == 0)
     return int(np.argmax(busy & (world.radio.handover.t310_end < 0)))
 
@@ -46,7 +46,7 @@ def change_cell(engine: Engine, u: int, cell: int, *, after_failure: bool) -> No
     if not after_failure:
         assert engine.request_handover(u, cell)
         return
-    world = engine._world
+    world = engine._network
     assert reestablish(u, engine.slot, cell, 1e3, world.ues, world.radio.handover)
     engine._sync()
 
@@ -58,7 +58,7 @@ def test_what_a_ue_keeps_and_loses_when_it_changes_cell(place: str, after_failur
         pytest.skip("there is no handover into the same cell")
     engine = Engine(SCENARIO, seed=1)
     engine.run_until(START)
-    world, u = engine._world, busy_ue(engine)
+    world, u = engine._network, busy_ue(engine)
     engine.set_ue_weight(u, 5.0)
     engine.set_olla_target(u, 0.02)
     world.harq.olla_db[u] = -1.5
@@ -84,7 +84,7 @@ def test_what_a_ue_keeps_and_loses_when_it_changes_cell(place: str, after_failur
 def test_a_ue_that_searches_is_served_nothing_and_keeps_its_queue() -> None:
     engine = Engine(SCENARIO, seed=1)
     engine.run_until(START)
-    world, u = engine._world, busy_ue(engine)
+    world, u = engine._network, busy_ue(engine)
     handover = world.radio.handover
     handover.t310_end[u] = START  # T310 expires on the tick of this slot
     handover.sinr[u] = 0.0

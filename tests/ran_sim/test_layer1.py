@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ran_sim.energy import ACTIVE, LIGHT_SLEEP
-from ran_sim.layer1 import RSRP_RANGE_DBM, RSRQ_RANGE_DB, SINR_RANGE_DB, Report, report
+from ran_sim.layer1 import RSRP_RANGE_DBM, RSRQ_RANGE_DB, SINR_RANGE_DB, Layer1Values, report
 from ran_sim.state import Cells, Links
 
 N_PRB, RBG_PRB, SLOT_MS = 51, 4, 0.5
@@ -37,7 +37,7 @@ def network(
     return cells, links
 
 
-def of(network: tuple[Cells, Links], cell: int = 0) -> Report:
+def of(network: tuple[Cells, Links], cell: int = 0) -> Layer1Values:
     return report(*network, np.array([0]), np.array([cell]), n_prb=N_PRB, rbg_prb=RBG_PRB, slot_ms=SLOT_MS)
 
 

@@ -19,42 +19,42 @@ from ran_sim.radio import (
 from ran_sim.scenario import load_scenario
 from ran_sim.state import Cells, Links, Ues
 
-World = tuple[Cells, Ues, Links, RadioState]
+Network = tuple[Cells, Ues, Links, RadioState]
 TICK_SLOTS, GRID_SLOTS = 100, 4
 
 
-def world(seed: int = 1, name: str = "seven-sites", **overrides: object) -> World:
+def world(seed: int = 1, name: str = "seven-sites", **overrides: object) -> Network:
     scenario = load_scenario(name).with_overrides({key.replace("__", "."): v for key, v in overrides.items()})
     return init_radio(scenario, seed)
 
 
-def fade(slot: int, world: World) -> None:
+def fade(slot: int, world: Network) -> None:
     """Evaluate the fading of every UE that is there."""
     _, ues, links, radio = world
     for u in np.flatnonzero(ues.connected).tolist():
         fade_to(u, slot // GRID_SLOTS, radio.fading, links.fading[u])
 
 
-def run(world: World, first_slot: int, end_slot: int) -> None:
+def run(world: Network, first_slot: int, end_slot: int) -> None:
     for slot in range(first_slot, end_slot, TICK_SLOTS):
         radio_tick(slot, *world)
     fade(end_slot - GRID_SLOTS, world)
 
 
-def ue_state(world: World, u: int) -> tuple[float, ...]:
+def ue_state(world: Network, u: int) -> tuple[float, ...]:
     """What the world itself does to a UE, apart from controllers."""
     _, ues, links, _ = world
     return int(ues.id[u]), float(ues.x_m[u]), float(ues.y_m[u]), *links.gain_db[u].tolist()
 
 
 @pytest.fixture(scope="module")
-def seven() -> World:
+def seven() -> Network:
     made = world()
     run(made, 0, 4000)
     return made
 
 
-def test_received_powers_are_split_without_loss(seven: World) -> None:
+def test_received_powers_are_split_without_loss(seven: Network) -> None:
     cells, ues, links, _ = seven
     cells.load[:] = np.linspace(0.1, 0.9, 21)
     refresh_links(*seven)
@@ -69,7 +69,7 @@ def test_received_powers_are_split_without_loss(seven: World) -> None:
         assert per_rbg_mw[explicit[1:]].min() >= per_rbg_mw[rest].max() * (1 - 1e-6)
 
 
-def test_noise_is_thermal_plus_noise_figure(seven: World) -> None:
+def test_noise_is_thermal_plus_noise_figure(seven: Network) -> None:
     # -174 dBm/Hz + 9 dB + 10 log10(4 * 12 * 30 kHz) = -103.42 dBm
     assert 10 * math.log10(seven[2].noise_mw[0]) == pytest.approx(
         -174 + 9 + 10 * math.log10(1.44e6), abs=1e-3
@@ -252,7 +252,7 @@ def test_a_ue_without_any_cell_searches_and_returns_when_there_is_one() -> None:
     assert radio.handover.counts[REESTABLISHMENTS].sum() > 0
 
 
-def test_best_effort_is_at_home_in_every_cell(seven: World) -> None:
+def test_best_effort_is_at_home_in_every_cell(seven: Network) -> None:
     """Three of ten slots of every cell; shadowing moves some to a neighbour, so that seldom a cell has none."""
     _, ues, _, _ = seven
     assert ues.connected[:63].all()

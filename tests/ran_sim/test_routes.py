@@ -16,7 +16,7 @@ from ran_sim.routes import load_routes, no_routes
 from ran_sim.scenario import ScenarioError, load_scenario
 from ran_sim.state import Cells, Links, Ues
 
-World = tuple[Cells, Ues, Links, RadioState]
+Network = tuple[Cells, Ues, Links, RadioState]
 ROUTE = """ue,time_s,x_m,y_m
 2,1,0,0
 2,11,100,0
@@ -25,7 +25,7 @@ ROUTE = """ue,time_s,x_m,y_m
 """
 
 
-def routed(folder: Path, text: str = ROUTE, **overrides: object) -> World:
+def routed(folder: Path, text: str = ROUTE, **overrides: object) -> Network:
     file = folder / "routes.csv"
     file.write_text(text)
     scenario = load_scenario("one-cell").with_overrides(
@@ -88,13 +88,13 @@ def test_the_radio_moves_ues_along_outdoors_and_the_others_by_waypoints(tmp_path
 
 
 @pytest.fixture(scope="module")
-def on_the_way(tmp_path_factory: pytest.TempPathFactory) -> World:
+def on_the_way(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return routed(tmp_path_factory.mktemp("routes"))
 
 
 @settings(deadline=None)  # the first example compiles
 @given(time_s=st.floats(0.0, 60.0), step_s=st.floats(0.001, 5.0))
-def test_nobody_is_faster_than_the_fastest_leg(on_the_way: World, time_s: float, step_s: float) -> None:
+def test_nobody_is_faster_than_the_fastest_leg(on_the_way: Network, time_s: float, step_s: float) -> None:
     _, ues, _, radio = on_the_way
     places = []
     for at_s in (time_s, time_s + step_s):

@@ -36,7 +36,7 @@ SAVED_AT, END = 4000, 5001
 
 
 def arrays_of(engine: Engine) -> dict[str, NDArray[Any]]:
-    return {path: value for path, value in leaves(engine._world) if isinstance(value, np.ndarray)}
+    return {path: value for path, value in leaves(engine._network) if isinstance(value, np.ndarray)}
 
 
 def same_state(a: Engine, b: Engine) -> bool:

@@ -213,7 +213,7 @@ def test_no_block_leaves_data_behind_while_its_ue_could_use_an_idle_rbg() -> Non
     light = load_scenario("one-cell").with_overrides({"load": 0.2, "traffic.best-effort.rate_mbps": 1.0})
     engine = Engine(light, 1)
     engine.run_until(1000)
-    world, n_blocks = engine._world, 0
+    world, n_blocks = engine._network, 0
     for slot in range(1000, 2500):
         engine.run_until(slot + 1)
         idle = world.cells.activity[0] == 0.0

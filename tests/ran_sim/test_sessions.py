@@ -59,7 +59,7 @@ def test_the_first_report_after_a_sleep_is_measured_on_the_next_tick_and_known_a
 
 def test_a_ue_without_a_link_reports_nothing_until_it_is_back() -> None:
     engine = settled()
-    handover = engine._world.radio.handover
+    handover = engine._network.radio.handover
     engine.set_tx_power(0, -100.0)  # nobody is received: T310 after 200 ms, failure after another second
     engine.run_until(10 * TICK + 30 + 26 * TICK)
     assert handover.phase[0] == SEARCHING
@@ -84,7 +84,7 @@ def test_a_new_ue_starts_without_the_link_adaptation_of_the_one_before() -> None
     }
     engine = Engine(ONE_CELL.with_overrides({"traffic": [short]}), seed=1)
     offsets_db = []
-    ues, olla_db = engine.ues, engine._world.harq.olla_db
+    ues, olla_db = engine.ues, engine._network.harq.olla_db
     for tick in range(60):
         engine.run_until(tick * TICK)
         before, before_db = int(ues.id[0]), float(olla_db[0])

@@ -84,7 +84,7 @@ def test_bytes_packets_and_sdus_that_came_in_are_delivered_dropped_abandoned_que
     for slot in range(200, 2001, 200):
         engine.run_until(slot)
         here = engine.snapshot().connected == 1
-        row, queues = engine.snapshot().ue[here].T, engine._world.queues
+        row, queues = engine.snapshot().ue[here].T, engine._network.queues
         held = (queues.backlog_bytes + queues.in_flight_bytes)[here]
         full = np.array([c.model == "full-buffer" for c in engine.classes])[engine.class_of][here]
         # What a full buffer still holds is not counted as having come.
@@ -113,7 +113,7 @@ def test_bytes_packets_and_sdus_that_came_in_are_delivered_dropped_abandoned_que
 
 def open_sdus(engine: Engine) -> I64:
     """SDUs of each UE slot whose last byte is unsent or in flight, byte for byte."""
-    queues, harq = engine._world.queues, engine._world.harq
+    queues, harq = engine._network.queues, engine._network.harq
     found = np.zeros(engine.n_ue, np.int64)
     for u in range(engine.n_ue):
         flying = harq.state[u] != FREE
