@@ -36,10 +36,10 @@ class MqttAddress:
 
     @classmethod
     def from_url(cls, url: SplitResult, environment: Mapping[str, str] = os.environ) -> Self:
-        """The address in `url`; what the URL leaves open comes from `environment`.
+        """The address in `url`. `environment` fills in the parts that the URL leaves out.
 
         Raises:
-            BusError: The URL has no host, its port is not a number from 1 to 65535, or RANLOOP_MQTT_SPIN_US is no time.
+            BusError: The URL has no host, its port is not a number from 1 to 65535, or RANLOOP_MQTT_SPIN_US is not a time.
         """
         tls = url.scheme == "mqtts"
         try:
@@ -78,6 +78,6 @@ def _spin_us(text: str | None) -> int:
 
 
 def spare_cpus() -> bool:
-    """Whether a process that waits awake leaves a CPU to the one it waits for."""
+    """Whether a process that waits awake leaves a CPU free for the process it waits for."""
     usable = getattr(os, "sched_getaffinity", None)  # not on every system
     return (len(usable(0)) if usable is not None else os.cpu_count() or 1) > 1

@@ -1,7 +1,7 @@
-"""A bus of its own connection, polled by a thread of its own: what it hears waits until its owner serves it.
+"""A bus with a connection and a thread of its own: messages wait until the owner serves them.
 
-A host hears its operator so: the broker keeps other traffic apart, and no flood on the host's own connection is in the
-way. Handlers run in the owner's thread.
+A host hears its operator through such a bus. Orders therefore never queue behind a flood on the host's main connection.
+Handlers run in the owner's thread.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _TURN_S = 0.5
 
 
 class AsideBus(Closing):
-    """Owns a bus.
+    """Owns a bus, and polls it on a thread.
 
     Args:
-        bus: Nobody else may use it; closed with this.
-        wake: Called, from the thread, when something has come.
+        bus: Used by this object alone, and closed with it.
+        wake: Called on the thread whenever a message has come.
     """
 
     def __init__(self, bus: Bus, *, wake: Callable[[], None]) -> None:
@@ -41,7 +41,7 @@ class AsideBus(Closing):
     def subscribe(
         self, topic_filter: str, handler: Handler, *, qos: int = 0, urgent: bool = False
     ) -> Subscription:
-        """As `Bus.subscribe`, before the first `serve`; `handler` runs in `serve`."""
+        """As `Bus.subscribe`; call it before the first `serve`. `handler` runs inside `serve`."""
 
         def keep(topic: str, payload: bytes) -> None:
             self._waiting.append((handler, topic, payload))
@@ -50,7 +50,7 @@ class AsideBus(Closing):
         return self._bus.subscribe(topic_filter, keep, qos=qos, keep=_KEEP, urgent=urgent)
 
     def serve(self) -> int:
-        """Run the handlers of what has come; how many ran. The first call starts the thread."""
+        """Run the handlers of the waiting messages, and count them. The first call starts the thread."""
         if self._thread.ident is None:
             self._thread.start()
         n_served = len(self._waiting)

@@ -1,8 +1,8 @@
 """The bus protocol: publish, subscribe, poll. Two implementations: `memory` and `mqtt`, chosen by URL.
 
-A handler runs inside `poll`, in the thread that polls: no hidden thread, so no locks in user code and no hand-off
-latency. One participant owns one bus object and polls it; several participants of one process may share one, and one
-participant may own several, each with a connection of its own.
+A handler runs inside `poll`, in the thread that polls. There is no hidden thread, so user code needs no locks and a message
+waits for no hand-off. Usually one participant owns one bus and polls it. Several participants of one process may share a
+bus, and one participant may own several, each with a connection of its own.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 Handler = Callable[[str, bytes], None]
-MOST_S = 0.1  # after so long one poll starts no further handler
+MOST_S = 0.1  # after this time one poll starts no further handler
 
 
 @dataclass(slots=True)
 class BusStats:
-    """Counters since the bus was opened; nothing that is lost is lost silently."""
+    """Counters since the bus was opened. Every lost message is counted."""
 
     published: int = 0
     received: int = 0
     delivered: int = 0
-    dropped: int = 0  # oldest messages that a bounded queue let go of
+    dropped: int = 0  # oldest messages, removed from a full queue
     conflated: int = 0  # messages replaced by a newer one of the same topic
     reconnects: int = 0
     unsent: int = 0  # publishes refused because the broker was away and the outbox full
@@ -31,7 +31,7 @@ class BusStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Will:
-    """Published by the broker when the client vanishes; retained."""
+    """A retained message that the broker publishes when the client vanishes."""
 
     topic: str
     payload: bytes
@@ -76,33 +76,33 @@ class Bus(Protocol):
             topic_filter: MQTT filter; `+` and a trailing `#` are wildcards.
             qos: 0 or 1.
             keep: Messages that may wait between two polls; the oldest beyond that are dropped and counted.
-            latest: Keep so many messages per topic, the newest (True is 1: a slow reader sees the present, not the
-                past); 0 keeps all.
-            urgent: Serve its messages before those of all subscriptions that are not urgent.
+            latest: Newest messages to keep per topic; 0 keeps all. With True, which is 1, a slow reader sees the present
+                and not the past.
+            urgent: Serve its messages before those of subscriptions that are not urgent.
         """
         ...
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Send; never blocks on a slow subscriber.
 
-        Over MQTT, what the handler of the last waiting message publishes may leave only when that handler returns or
-        raises; where it works on after publishing, Linux sends it after 200 ms at the latest.
+        Over MQTT, a message that the handler of the last waiting message publishes may leave only when that handler has
+        returned or raised. If the handler works on after publishing, Linux sends the message after 200 ms at the latest.
         """
         ...
 
     def poll(self, timeout_s: float = 0.0) -> int:
-        """Do pending input and output, run the handlers; wait up to `timeout_s` for the first message.
+        """Do pending input and output, and run the handlers; wait up to `timeout_s` for the first message.
 
         A flood does not hold it: from the first message on it starts no handler after `MOST_S`. Messages that wait by
         then are for the next poll.
 
         Returns:
-            How many handlers ran.
+            The number of handlers that ran.
         """
         ...
 
     def wake(self) -> None:
-        """Let the `poll` that waits, or the next one, return at once; from any thread, also in a signal handler."""
+        """Let the `poll` that waits, or the next one, return at once. Any thread and a signal handler may call this."""
         ...
 
     def close(self) -> None:

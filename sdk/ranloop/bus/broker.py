@@ -1,7 +1,7 @@
 """A private MQTT broker for one machine: mosquitto if it is installed, else the nats-server of a Python wheel.
 
-For development, tests and several processes on one box: loopback only, anonymous unless a password file is given,
-nothing kept after `stop`. A deployment runs its own broker and names it by URL.
+It serves development, tests, and several processes on one machine. It listens on loopback only, needs no password unless a
+password file is given, and keeps nothing after `stop`. A deployment runs its own broker and names it by URL.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def broker_kinds_available() -> tuple[BrokerKind, ...]:
 
 
 class Broker:
-    """A broker process of ours: `with Broker.start() as broker: open_bus(broker.url, ...)`.
+    """A broker process that we started: `with Broker.start() as broker: open_bus(broker.url, ...)`.
 
     Attributes:
         kind: "mosquitto" or "nats".
@@ -69,7 +69,7 @@ class Broker:
         self.port = port
         self._process = process
         self._folder = folder
-        # Also at interpreter exit, for those who forget `stop`.
+        # The interpreter's exit stops the broker, too: a caller may forget `stop`.
         self._finalizer = weakref.finalize(self, _stop, process, folder)
 
     @classmethod
@@ -83,20 +83,20 @@ class Broker:
         tcp_nodelay: bool = True,
         timeout_s: float = 10.0,
     ) -> Self:
-        """Start one and wait until it accepts MQTT connections.
+        """Start a broker and wait until it accepts MQTT connections.
 
         Args:
-            kind: Which one; "auto" takes mosquitto if it is there.
+            kind: "mosquitto", "nats", or "auto", which takes mosquitto if it is installed.
             port: MQTT port, 0 for a free one.
-            acl_file: Which user may read and write which topics: mosquitto's access list, or the `authorization` block of
-                nats-server, which takes passwords from the environment.
-            password_file: mosquitto's users; with it nobody is anonymous.
-            tcp_nodelay: False leaves Nagle's algorithm on, as mosquitto does by default: to measure what that costs.
-            timeout_s: How long it may take to answer.
+            acl_file: The topics that each user may read and write: mosquitto's access list, or the `authorization` block
+                of nats-server, which takes passwords from the environment.
+            password_file: mosquitto's users; with it every client needs a password.
+            tcp_nodelay: False leaves Nagle's algorithm on, as mosquitto does by default, to measure its cost.
+            timeout_s: Time in which the broker must answer.
 
         Raises:
             MissingExtraError: Neither broker is installed.
-            BusError: It did not start; the error ends with what it logged.
+            BusError: The broker did not start; the error ends with the broker's own log.
         """
         if kind == "auto":
             available = broker_kinds_available()
@@ -151,16 +151,16 @@ class Broker:
         return self._process.poll() is None
 
     def wait(self) -> str:
-        """Wait until it ends, and say how: "status 1", or "SIGKILL" by name."""
+        """Wait for the end of the process; its status ("status 1") or the name of the signal ("SIGKILL")."""
         status = self._process.wait()
         return f"status {status}" if status >= 0 else signal.Signals(-status).name
 
     def stop(self) -> None:
-        """End it and remove its folder. A second call changes nothing."""
+        """End the process and remove its folder. A second call changes nothing."""
         self._finalizer()
 
     def kill(self) -> None:
-        """End it as a power cut would: nothing is said to its clients."""
+        """End the process as a power cut would: its clients get no goodbye."""
         self._process.kill()
         self.stop()
 
@@ -188,7 +188,7 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def _leash() -> tuple[str, ...]:
-    """What makes the broker go with us even if we are killed. Linux ties it to the thread that starts it."""
+    """The command that ends the broker when we are killed. Linux ties the broker to the thread that starts it."""
     setpriv = shutil.which("setpriv") if threading.current_thread() is threading.main_thread() else None
     if setpriv is None:
         return ()
@@ -198,14 +198,14 @@ def _leash() -> tuple[str, ...]:
 
 
 def _require_free(port: int) -> None:
-    """Refuse a port on which somebody listens: another broker would answer in the place of ours.
+    """Refuse a port that is in use: another broker would answer in place of ours.
 
     Raises:
-        BusError: Nobody can listen there now.
+        BusError: No process can listen there now.
     """
     try:
         with socket.socket() as probe:
-            # As brokers do: a connection of an earlier broker that is not forgotten yet is no obstacle.
+            # Brokers do the same: an old connection that the kernel still remembers is no obstacle.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((_HOST, port))
     except (OSError, OverflowError) as error:
@@ -223,7 +223,7 @@ def _free_port() -> int:
 
 
 def _wait_for_connack(port: int, process: subprocess.Popen[bytes], timeout_s: float) -> str | None:
-    """None once the broker answers a CONNECT (a refusal for want of a password is an answer), else what went wrong."""
+    """None once the broker answers a CONNECT, else the reason. A refusal for a missing password is an answer."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         try:

@@ -1,4 +1,4 @@
-"""Topic filters: which topics a subscription wants. MQTT 3.1.1, clause 4.7."""
+"""Topic filters: the topics that a subscription wants. MQTT 3.1.1, clause 4.7."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 @lru_cache(1024)
 def check_topic(topic: str) -> str:
-    """`topic`, if one may publish to it.
+    """`topic`, if a client may publish to it.
 
     Raises:
         ValueError: It is empty, too long, or holds a wildcard or NUL.

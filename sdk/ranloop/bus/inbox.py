@@ -1,7 +1,8 @@
 """The inbox of one bus: messages that wait for `poll`, bounded per subscription in messages and in bytes.
 
-Subscriptions take turns, one message each and the oldest first, so a flood on one delays the others by one message at a
-time. Urgent subscriptions come before all others. A topic's messages keep their order inside a subscription.
+Subscriptions take turns. Each turn serves the oldest message of one subscription, so a flood on one of them delays the
+others by one message at a time. Urgent subscriptions come before all others. Within a subscription, messages of one topic
+keep their order.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ class InboxSubscription:
         self.handler, self.qos, self.keep, self.latest, self.urgent = handler, qos, keep, int(latest), urgent
         self.dropped = self.conflated = 0
         self.waiting: OrderedDict[int, tuple[str, bytes]] = OrderedDict()  # by arrival number
-        self.of_topic: dict[str, deque[int]] = {}  # topic -> arrival numbers of what waits of it
+        self.of_topic: dict[str, deque[int]] = {}  # topic -> arrival numbers of its waiting messages
         self.waiting_bytes = 0
         self._forget = forget
 
     def cancel(self) -> None:
-        """Stop, and let go of messages that wait. A second call changes nothing."""
+        """End the subscription and drop its waiting messages. A second call changes nothing."""
         self._forget(self)
 
     def let_go(self, arrival: int) -> tuple[str, bytes]:
-        """Forget a message that waits, the oldest of its topic."""
+        """Remove a waiting message, the oldest of its topic."""
         topic, payload = self.waiting.pop(arrival)
         self.waiting_bytes -= len(payload)
         arrivals = self.of_topic[topic]
@@ -76,13 +77,13 @@ class InboxSubscription:
 
 
 class Inbox:
-    """Waiting messages of all subscriptions. Not thread safe: its owner locks."""
+    """Waiting messages of all subscriptions. It is not thread safe; its owner locks."""
 
     def __init__(self, stats: BusStats) -> None:
         self.subscriptions: list[InboxSubscription] = []
         self._stats = stats
         self._arrived = self._n_waiting = 0
-        # Subscriptions with waiting messages, in the order of their turns (a dict keeps it): urgent ones, all others.
+        # Subscriptions with waiting messages, in the order of their turns: urgent ones, then all others.
         self._turns: tuple[dict[InboxSubscription, None], dict[InboxSubscription, None]] = {}, {}
         self._routes: dict[str, tuple[InboxSubscription, ...]] = {}
 
@@ -119,10 +120,10 @@ class Inbox:
         return route
 
     def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> list[str]:
-        """Let a message wait for `subscription`; drop or conflate as it asked for, and count.
+        """Add a message that waits for `subscription`; drop or conflate older ones as its options say, and count.
 
         Returns:
-            Topics whose newest message was dropped: `subscription` does not know how they stand.
+            Topics whose newest message was dropped, so that `subscription` does not have their present state.
         """
         arrival = self._arrived = self._arrived + 1
         waiting, arrivals = subscription.waiting, subscription.of_topic.setdefault(topic, deque())
@@ -163,7 +164,7 @@ class Inbox:
 
 
 def deliver(n_waiting: int, take: Callable[[], Delivery | None]) -> int:
-    """Run the handlers of `n_waiting` messages that `take` hands out, but start none after `MOST_S`; how many ran.
+    """Run the handlers of `n_waiting` messages from `take`, and count them; after `MOST_S` start no further one.
 
     Messages that arrive meanwhile are left to the next poll, so handlers that answer each other do not hold this one.
     """

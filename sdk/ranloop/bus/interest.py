@@ -6,7 +6,7 @@ QoS 0 message twice: filters overlap without one covering the other (`a/+/c` and
 replaced by a wider one (the server goes on sending the topic `a`).
 
 nats-server can lose a retained message for a subscription that is made while the message is being stored: one in twenty
-starts of an xApp that coincide with the start of its host. QoS 1 subscriptions therefore ask for what is retained again,
+starts of an xApp that coincide with the start of its host. QoS 1 subscriptions therefore ask for retained messages again,
 less and less often.
 """
 
@@ -23,7 +23,7 @@ from ranloop.bus.inbox import InboxSubscription
 
 FIRST_ASK_S, LAST_GAP_S = 0.5, 32.0  # asked again 0.5, 1, 2, 4 … 64 s after the latest subscription
 _TOPICS_KEPT = 4096  # of one subscription, whose retained messages are recognised
-_LIVE: Final = "live"  # heard when it was published: what is retained of that topic is no news any more
+_LIVE: Final = "live"  # heard when it was published: the retained message of that topic is no news any more
 
 
 def covers(wide: str, narrow: str) -> bool:
@@ -58,8 +58,8 @@ class Interest:
         self._client = client
         self._at_broker: dict[str, int] = {}
         self._asked: dict[int, list[str]] = {}  # filters of each SUBSCRIBE that waits for its answer
-        self._refused: set[str] = set()  # filters, since we came back
-        # Topic -> hash of the retained payload that a subscription has had since it was made or since we came back.
+        self._refused: set[str] = set()  # filters, since the last connection
+        # Topic -> hash of the retained payload that a subscription has heard, since the subscription or the last connection.
         self._had: dict[InboxSubscription, dict[str, int | Literal["live"]]] = {}
         self._gap_s = FIRST_ASK_S
         self._ask_at_s = float("inf")  # by time.monotonic()
@@ -76,11 +76,11 @@ class Interest:
     def follow(
         self, subscriptions: Iterable[InboxSubscription], added: InboxSubscription | None = None
     ) -> None:
-        """Ask for what `subscriptions` need and no longer for what they do not.
+        """Ask for the filters that `subscriptions` need, and give up the others.
 
         Args:
-            subscriptions: All of the client's.
-            added: The one that is new among them; it hears what is retained.
+            subscriptions: All subscriptions of the client.
+            added: The new one among them; it hears retained messages.
         """
         wanted = fewest_filters(subscriptions)
         for topic_filter, qos in wanted.items():
@@ -88,7 +88,7 @@ class Interest:
             if is_new or self._at_broker.get(topic_filter) != qos:
                 self._ask([(topic_filter, qos)])
         if added is not None and added.topic_filter not in wanted:
-            # Covered by a wider one: this fetches what is retained, and only that.
+            # A wider filter covers it: this fetches the retained messages, and nothing else.
             self._ask([(added.topic_filter, added.qos)])
             self._client.unsubscribe(added.topic_filter)
         for topic_filter in self._at_broker.keys() - wanted.keys():
@@ -103,9 +103,9 @@ class Interest:
             self._asked[number] = [topic_filter for topic_filter, _ in filters]
 
     def refused(self, number: int, reasons: Iterable[ReasonCode]) -> list[str]:
-        """Filters that the broker does not grant, by its answer to the SUBSCRIBE of this number.
+        """Filters that the broker refuses in its answer to the SUBSCRIBE of this number.
 
-        Each is told once per connection, however often it is asked for again.
+        A filter is named once per connection, however often it is asked for.
         """
         asked = zip(self._asked.pop(number, []), reasons, strict=False)
         news = [one for one, reason in asked if reason.is_failure and one not in self._refused]
@@ -142,7 +142,7 @@ class Interest:
 
     def _note(self, one: InboxSubscription, topic: str, sign: int | Literal["live"]) -> None:
         had = self._had.setdefault(one, {})
-        if len(had) >= _TOPICS_KEPT:  # a stranger's doing; something may be heard twice
+        if len(had) >= _TOPICS_KEPT:  # too many topics, so a stranger made them; a message may be heard twice
             had.clear()
         had[topic] = sign
 

@@ -9,9 +9,9 @@ _PATIENCE_S = 5.0
 
 
 class Knock:
-    """One connection attempt after the other, over the addresses of a host; each gets up to 5 s.
+    """Connection attempts, one after the other, to the addresses of a host; each gets up to 5 s.
 
-    What it leaves out: the look-up of the host's name blocks as long as the system's resolver does.
+    The look-up of the host's name is not covered: it blocks as long as the system's resolver does.
     """
 
     def __init__(self, host: str, port: int) -> None:

@@ -1,19 +1,19 @@
-"""A participant's life sign: it shows others that we are there, and keeps two processes from having one name.
+"""A participant's life sign: it shows that the participant runs, and keeps two processes from having one name.
 
-The sign is retained on `presence/<name>` and carries in its facts `run`, another text for each start. Before a participant
-shows it for the first time, it asks on its own topic (`facts.asks`, not retained). A living owner of the name, or of one of
-the same RAN nodes, answers (`facts.answers` = the asker's run, not retained), and the asker gives up. A retained sign alone
-proves nothing, because a broker that could not send the will of a crashed process leaves it there: it holds the name for
-`ANSWER_S` and no longer.
+The sign is retained on `presence/<name>`. Its fact `run` is another text for each start. Before a participant shows its
+sign for the first time, it asks on its own topic (`facts.asks`, not retained). A living owner of the name, or of one of the
+same RAN nodes, answers (`facts.answers` is the run of the question, not retained), and the new participant gives up. A
+retained sign alone proves nothing, because the broker keeps it where the will of a crashed process was lost. Such a sign
+holds the name for `ANSWER_S` and no longer.
 
-A running participant stays: nothing that is heard here ends one that has shown itself (docs/decisions/0011). Two processes
-can have one name nonetheless, because one of them was away or busy while the other asked. Both say so in their logs.
+A running participant stays: no message ends a participant that has shown its sign (docs/decisions/0011). Two processes can
+have one name nonetheless, because one of them was away or busy when the other asked. Both log it.
 
-A broker that does not let us read `presence/+` leaves us without all this, `ANSWER_S` later. Under another name only a claim
-to one of our nodes counts, and not even that from the names in `untrusted`.
+If the broker does not let a participant read `presence/+`, the participant starts without this check, `ANSWER_S` later. A
+sign under another name counts only where it claims one of our nodes, and never under a name in `untrusted`.
 
-A sender on `presence/+` can flood. Of each topic only the newest few signs wait between two polls, and beyond `PER_S` a
-second they are counted and not read.
+A sender can flood `presence/+`. Between two polls only the newest few signs of each topic wait. Beyond `PER_S` a second,
+signs are counted and not read.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = ("LifeSign", "is_question", "new_run", "will_of")
 log = structlog.get_logger(__name__)
 
 _KEEP = 4096  # life signs that may wait between two polls
-# Of one topic: a retained sign, a question, an answer and the sign that follows. To keep one alone would lose a question.
+# A start sends up to four messages on one topic: a retained sign, a question, an answer and the next sign. All must wait.
 _NEWEST = 4
-PER_S = 20  # of one topic; a participant says one thing at its start, and one for each question
-ANSWER_S = 5.0  # a participant that is silent for so long is not there, or computes for long
+PER_S = 20  # per topic; a participant sends one sign at its start and one for each question
+ANSWER_S = 5.0  # a participant that is silent for longer is not there, or is busy
 _MOST_TEXT = 64  # characters of a foreign run, or kind
 
 
@@ -63,14 +63,14 @@ def is_question(presence: Presence) -> bool:
 
 
 class LifeSign:
-    """Ours, and those of the others.
+    """The life sign of one participant, and the signs of the others.
 
     Args:
         bus: Polled by its owner.
-        name: Of the participant.
-        facts: What is to be known of it: its kind, and `nodes` if it hosts any.
-        run: Of this start; as in the will.
-        untrusted: Names under which nobody can claim a node of ours.
+        name: Name of the participant.
+        facts: Facts about the participant: its kind, and `nodes` if it hosts any.
+        run: Text of this start, the same as in the will.
+        untrusted: Names whose signs cannot claim one of our nodes.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class LifeSign:
     def claim(self) -> None:
         """Ask whether a living participant has the name or a node; once, before the first `show`.
 
-        The broker tells a new subscriber first what it has retained, so our own question coming back ends the wait; only
-        where that was a life sign, its owner has `ANSWER_S` to answer.
+        The broker sends a new subscriber the retained messages first, so the wait ends when our own question comes back.
+        If a retained life sign was among them, its owner has `ANSWER_S` to answer.
 
         Raises:
-            NameTakenError: Somebody does.
+            NameTakenError: A living participant has the name or one of our nodes.
         """
         self._say(alive=True, asks=True)
         give_up_s = time.monotonic() + ANSWER_S
@@ -125,12 +125,12 @@ class LifeSign:
         self._say(alive=True, retain=True)
 
     def change(self, facts: Mapping[str, Any], untrusted: Collection[str]) -> None:
-        """Have other facts, which the next `show` tells, and other names that cannot claim a node of ours."""
+        """Replace the facts, which the next `show` publishes, and the names that cannot claim one of our nodes."""
         self._facts = {**facts, "run": self.run}
         self._untrusted = frozenset(untrusted)
 
     def withdraw(self) -> None:
-        """Say good-bye, if the name is still ours, and listen no longer."""
+        """Publish the end of the participant, if the name is still its own, and stop listening."""
         if self._state == "over":
             return
         self._say(alive=False, retain=True)
@@ -172,7 +172,7 @@ class LifeSign:
             self._hear_end(presence)
 
     def _ignore(self, error: WireError) -> None:
-        """Count what is no life sign, and say so ever more rarely: its sender may send it again and again."""
+        """Count a message that is no life sign, and log it less and less often: its sender may repeat it for ever."""
         self._n_ignored += 1
         if is_round(self._n_ignored):
             log.warning(
@@ -182,14 +182,14 @@ class LifeSign:
     def _hear_ourselves(self, presence: Presence) -> None:
         self._heard_ourselves |= is_question(presence)
         if not presence.alive and self._state == "shown":
-            self.show()  # our will, after a connection that was lost for a moment
+            self.show()  # the broker published our will after a short loss of the connection
 
     def _hear_question(self, presence: Presence) -> None:
         if not self._rivals(presence):
             return
         if self._state != "asking" or self._heard_ourselves:
             self._say(alive=True, answers=_run(presence))
-        else:  # it asked before us, so it will have the name
+        else:  # the other asked first and gets the name
             self._contest(presence, "starts at this moment")
 
     def _hear_life(self, presence: Presence) -> None:
@@ -202,13 +202,13 @@ class LifeSign:
 
     def _hear_end(self, presence: Presence) -> None:
         known = self.others.get(presence.name, presence)
-        if _run(presence) in ("", _run(known)):  # not of one that ran there before
+        if _run(presence) in ("", _run(known)):  # an older run of that name is no news
             self.others.pop(presence.name, None)
         waited_for = self._waiting_for.get(presence.name)
         if waited_for and _run(presence) in ("", _run(waited_for)):
             del self._waiting_for[presence.name]
         if presence.name == self._name and self._state == "shown":
-            self.show()  # the late will of a dead namesake must not hide us
+            self.show()  # the late will of a dead participant of our name replaced our sign
 
     def _rivals(self, other: Presence) -> str:
         """The name or node of ours that another participant has, in words; "" if none."""
@@ -240,5 +240,5 @@ class LifeSign:
 
 
 def _run(presence: Presence) -> str:
-    """Of which start it is; "" of a participant that does not say."""
+    """The start that a life sign belongs to; "" if it does not say."""
     return str(presence.facts.get("run", ""))[:_MOST_TEXT]

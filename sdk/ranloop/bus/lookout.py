@@ -1,4 +1,4 @@
-"""How a client waits for its socket: awake for a moment after traffic, asleep otherwise (docs/decisions/0008).
+"""A client's wait for its socket: awake for a moment after traffic, asleep otherwise (docs/decisions/0008).
 
 To wait awake is to look again and again, and to offer the CPU to whoever wants it at each look. It pays where a CPU is
 idle. Where others want it, it harms: a process that never sleeps is not let in front of them when the message comes. An offer that
@@ -17,8 +17,8 @@ from typing import Protocol
 __all__ = ("Lookout", "Poller")
 
 LATE_S = 300e-6  # a broker is done with one message in less
-SHARE = 0.02  # of the time may be lost to others,
-MOST_S = 0.02  # and so much at a time beyond it
+SHARE = 0.02  # of the time that other processes may have
+MOST_S = 0.02  # that other processes may have at a time, beyond the share
 REST_S = 1.0
 
 _YIELD: Callable[[], None] | None = getattr(os, "sched_yield", None)  # Unix only
@@ -34,9 +34,9 @@ class Lookout:
     """Waits for one socket.
 
     Args:
-        awake_s: For how long after traffic it waits awake; 0 is never.
+        awake_s: Time after traffic for which the client waits awake; 0 turns it off.
         clock: Seconds, monotonic.
-        give_way: Offers the CPU to others; without it (no Unix) nobody waits awake.
+        give_way: Offers the CPU to other processes; None (not on Unix) turns waiting awake off.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Lookout:
         self._lost_s, self._lost_at_s = 0.0, clock()
 
     def stay_awake(self) -> None:
-        """There is traffic: more of it may come soon."""
+        """Note traffic: more of it may come soon."""
         now_s = self._clock()
         if now_s >= self._rest_until_s:
             self._awake_until_s = now_s + self._awake_s
@@ -73,7 +73,7 @@ class Lookout:
         return poller.poll(max(end_s - now_s, 0.0) * 1e3)
 
     def _lose(self, now_s: float, lost_s: float) -> None:
-        """Somebody else had the CPU for `lost_s`: leave it to them when that adds up."""
+        """Note that another process had the CPU for `lost_s`; stop waiting awake when such times add up."""
         paid_s = SHARE * (now_s - self._lost_at_s)
         self._lost_s, self._lost_at_s = max(self._lost_s - paid_s, 0.0) + lost_s, now_s
         if self._lost_s > MOST_S:
@@ -82,4 +82,4 @@ class Lookout:
 
 
 def _stay() -> None:
-    """Where nobody waits awake, nobody gives way."""
+    """Give no CPU away: without an offer the client never waits awake."""

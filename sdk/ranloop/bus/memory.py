@@ -1,7 +1,7 @@
 """The bus inside one process: `memory://name`. Payload bytes pass as they are; nothing is copied or parsed.
 
 It behaves as a broker would: retained messages, last wills, bounded queues, handlers in the subscriber's own `poll`.
-What it leaves out: QoS (nothing gets lost here) and rights.
+QoS makes no difference, because no message gets lost on the way. There are no access rights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ranloop.errors import BusError
 
 
 class MemoryBroker:
-    """What the clients of one `memory://name` share. It lives as long as one of them does."""
+    """The part that all clients of one `memory://name` share. It lives as long as one of them does."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,7 +41,7 @@ _brokers_lock = threading.Lock()
 
 
 def memory_broker(name: str) -> MemoryBroker:
-    """The in-process broker of that name; made when nobody has it yet."""
+    """The in-process broker of that name; the first client makes it."""
     with _brokers_lock:
         broker = _brokers.get(name)
         if broker is None:
@@ -124,7 +124,7 @@ class MemoryBus(Closing):
         return deliver(n_waiting, self._take)
 
     def _take(self) -> Delivery | None:
-        with self._arrival:  # and the handler runs outside the lock: it may publish, subscribe or cancel
+        with self._arrival:  # the handler runs outside the lock, because it may publish, subscribe or cancel
             return self._inbox.take()
 
     def wake(self) -> None:

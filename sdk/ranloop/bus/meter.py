@@ -1,4 +1,4 @@
-"""Counts messages per sender and second: tells a busy sender from one that floods, before anything is decoded."""
+"""Counts messages per sender and second, to find a sender that floods before its messages are decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RateMeter:
     """Messages per sender in windows of one second.
 
     Args:
-        per_s: Messages of one sender that are within its rate.
+        per_s: Messages that one sender may send in a second.
         clock: Seconds, monotonic.
     """
 
@@ -26,7 +26,7 @@ class RateMeter:
         self._beyond: Counter[str] = Counter()
 
     def beyond(self, sender: str) -> int:
-        """Count one message of `sender`; 0 if it is within the rate, else how many have been beyond it so far."""
+        """Count one message of `sender`; 0 within the rate, else the number of messages beyond it so far."""
         now_s = self._clock()
         if now_s >= self._window_ends_s:
             self._in_window.clear()
@@ -41,5 +41,5 @@ class RateMeter:
 
 
 def is_round(count: int) -> bool:
-    """Whether the `count`-th time is one to speak of: the 1st, 2nd, 4th, 8th …, so ever more rarely."""
+    """Whether to log the `count`-th time: the 1st, 2nd, 4th, 8th, and so on, less and less often."""
     return count.bit_count() == 1

@@ -1,7 +1,7 @@
-"""The bus over an MQTT 3.1.1 broker: paho's client in the caller's thread, no thread of its own.
+"""The bus over an MQTT 3.1.1 broker: paho's client in the caller's thread, without a thread of its own.
 
-`poll` first drains the socket, then runs the handlers, so that `latest` really conflates. Nagle's algorithm and
-delayed ACKs together stall a QoS 1 hop for 40 ms; both are off on our side whatever the broker does.
+`poll` drains the socket and then runs the handlers, so that `latest` really conflates. Nagle's algorithm and delayed ACKs
+together stall a QoS 1 hop for 40 ms. Both are off on our side, whatever the broker does.
 
 Right after traffic, when the answer or the next request is near, `poll` looks again and again instead of sleeping
 (`lookout`): a process that sleeps wakes up with cold caches, which costs a loop more than all of its work.
@@ -42,10 +42,10 @@ OUTBOX = 1000  # QoS 1 messages that wait for the broker to come back
 IN_FLIGHT = 1000  # QoS 1 messages sent and not yet acknowledged; paho's 20 let later messages overtake
 UNFLUSHED = 1000  # packets that wait for a full socket to take them
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.05, 5.0
-STABLE_S = 5.0  # a connection that lived so long starts the next backoff from its beginning
-_DRAIN_S = 0.02  # reading in one poll, so that a flood does not keep the handlers waiting
+STABLE_S = 5.0  # a connection that lasted longer resets the backoff
+_DRAIN_S = 0.02  # of reading in one poll, so that a flood does not keep the handlers waiting
 _LINGER_S = 0.5
-_TICK_S = 0.5  # keepalive, and what is to be asked for again, are looked at this often
+_TICK_S = 0.5  # interval of keepalive and of repeated requests for retained messages
 _READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
 _WITHHELD = 8  # acknowledgements that wait for the handlers; mosquitto stops sending after 20
 
@@ -55,9 +55,9 @@ _CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux only
 
 
 class _Client(paho.Client):
-    """paho's client that reads ahead: paho asks for a byte, for the next ones, then for the rest of each packet.
+    """paho's client with a read buffer. paho itself takes three reads for each packet: one byte, the length, the rest.
 
-    Should a later paho read by another way, nothing is ever ahead and each packet costs its system calls again.
+    If a later paho reads in another way, the buffer stays empty, and each packet costs its system calls again.
     """
 
     _ahead, _at = b"", 0
@@ -65,19 +65,19 @@ class _Client(paho.Client):
 
     @property
     def has_ahead(self) -> bool:
-        """Whether input is here that paho has not asked for yet."""
+        """Whether the buffer holds input that paho has not asked for yet."""
         return self._at < len(self._ahead)
 
     def forget_ahead(self) -> None:
-        """A new connection begins with nothing read."""
+        """Empty the buffer for a new connection."""
         self._ahead, self._at, self.readable = b"", 0, False
 
     def keeps(self, number: int) -> bool:
-        """Whether this QoS 1 message is not acknowledged yet, and will be sent again."""
+        """Whether this QoS 1 message is not acknowledged yet, so that paho will send it again."""
         return number in self._out_messages
 
     def let_go(self, number: int) -> None:
-        """Send this QoS 1 message no more, also when the connection is back."""
+        """Forget this QoS 1 message: it is not sent again, also when the connection is back."""
         self._out_messages.pop(number, None)
 
     def _sock_recv(self, bufsize: int) -> bytes:
@@ -87,7 +87,7 @@ class _Client(paho.Client):
                 raise BlockingIOError
             most = max(bufsize, _READ_AHEAD)
             self._ahead, at = super()._sock_recv(most), 0
-            # What came short was all; a TLS socket gives one record at a time and is asked again.
+            # A short read has emptied a plain socket. A TLS socket gives one record at a time and is asked again.
             self.readable = len(self._ahead) == most or isinstance(self.socket(), ssl.SSLSocket)
         self._at = at + bufsize
         self._at = min(len(self._ahead), self._at)
@@ -97,9 +97,9 @@ class _Client(paho.Client):
 class MqttBus(Closing):
     """A client of an MQTT broker. One thread uses it.
 
-    A lost connection is found again inside `poll`; subscriptions are renewed, QoS 1 publishes made meanwhile are
-    kept (up to `OUTBOX`), QoS 0 ones are counted as unsent. QoS 1 is at least once: a message whose acknowledgement
-    was lost with the connection is sent again.
+    `poll` restores a lost connection and renews the subscriptions. Messages that are published meanwhile with QoS 1 are kept
+    (up to `OUTBOX`); those with QoS 0 are counted as unsent. QoS 1 is at least once: a message whose acknowledgement was
+    lost with the connection is sent again.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class MqttBus(Closing):
         self._inbox = Inbox(self.stats)
         self._poller = select.poll()  # knows the broker's socket, and the one by which `wake` ends a wait
         self._woken = False
-        self._events = 0  # what it waits for there
+        self._events = 0  # that the poller waits for on the broker's socket
         self._knock = Knock(address.host, address.port)
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
         self._unflushed = 0
@@ -139,7 +139,7 @@ class MqttBus(Closing):
         self._interest = Interest(self._client)
         self._open(connect_timeout_s)
 
-    # --- what Bus promises -------------------------------------------------------------------------------------
+    # --- the bus protocol --------------------------------------------------------------------------------------
 
     @property
     def connected(self) -> bool:
@@ -188,7 +188,7 @@ class MqttBus(Closing):
                 self._woken = False
                 try:
                     return deliver(len(self._inbox), self._take)
-                finally:  # also when a handler raised: its last words may be held back for the acknowledgement
+                finally:  # also when a handler raised: its last publish may be held back for the acknowledgement
                     self._acknowledge()
 
     def wake(self) -> None:
@@ -239,7 +239,11 @@ class MqttBus(Closing):
         return client
 
     def _open(self, timeout_s: float) -> None:
-        """The first connection: it works within `timeout_s`, or says why not."""
+        """Connect for the first time, within `timeout_s`.
+
+        Raises:
+            BusError: There is no broker, or it refuses us.
+        """
         deadline_s = time.monotonic() + timeout_s
         self._client.connect_timeout = timeout_s
         try:
@@ -280,20 +284,20 @@ class MqttBus(Closing):
         elif now_s >= self._retry_at_s:
             try:
                 self._knock.start(now_s)
-            except OSError:  # counted by its effect: not connected, tried again after the backoff
+            except OSError:  # the bus stays unconnected, and tries again after the backoff
                 self._try_again_later()
         elif timeout_s > 0:
             time.sleep(min(self._retry_at_s - now_s, timeout_s))
 
     def _reconnect(self) -> None:
-        """Connect where the knock was answered. A TLS handshake that stalls may take the first connection's timeout."""
+        """Connect after an answered knock. A stalling TLS handshake may take as long as the first connection's timeout."""
         try:
             self._client.reconnect()
-        except OSError:  # it went away between the knock and the call
+        except OSError:  # the broker went away between the knock and the call
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        # Spread over clients by their random ids, so that they do not all come back in the same instant.
+        # The random client id spreads the clients, so that they do not all come back at the same instant.
         spread = 0.5 + 0.5 * crc32(self.client_id.encode()) / 0xFFFF_FFFF
         self._retry_at_s = time.monotonic() + self._backoff_s * spread
         self._backoff_s = min(2 * self._backoff_s, LAST_BACKOFF_S)
@@ -315,7 +319,7 @@ class MqttBus(Closing):
     # --- input and output --------------------------------------------------------------------------------------
 
     def _exchange(self, timeout_s: float) -> None:
-        """Write what waits, wait up to `timeout_s` for input, read what is there, for `_DRAIN_S` at most."""
+        """Write pending output, wait up to `timeout_s` for input, and read for at most `_DRAIN_S`."""
         self._acknowledge()
         client = self._client
         connection = client.socket()
@@ -331,7 +335,7 @@ class MqttBus(Closing):
                 pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
                 ready = self._lookout.wait(self._poller, 0.0 if pending else timeout_s)
                 timeout_s = 0.0
-                # Writable is the only event that is not for reading: errors and hang-ups show when one reads.
+                # Every event but "writable" asks for a read: errors and hang-ups show when the socket is read.
                 client.readable = pending or any(
                     mask != select.POLLOUT for fd, mask in ready if fd == connection.fileno()
                 )
@@ -347,7 +351,7 @@ class MqttBus(Closing):
                 client.loop_write()
             connection = client.socket()
             if connection is None or not (client.has_ahead or client.readable):
-                # Short reads drain the socket. With many messages under way the broker may wait for our word to go on.
+                # Short reads drain the socket. With many messages in flight the broker waits for acknowledgements.
                 if connection is None or len(self._unacknowledged) < _WITHHELD:
                     break
                 self._acknowledge()
@@ -360,17 +364,18 @@ class MqttBus(Closing):
             client.loop_misc()
             if self._connected:
                 self._interest.ask_again(now_s)
-        # After what paho itself sends again: in the order of publishing.
+        # paho has sent its own repetitions by now, so the order of publishing is kept.
         while self._outbox and self._connected:
             topic, payload, retain = self._outbox.popleft()
             self._send(topic, payload, 1, retain)
 
     def _acknowledge(self) -> None:
-        """Tell the broker and TCP what we have read; after the handlers, because what they publish is waited for.
+        """Acknowledge the messages that were read, to the broker and in TCP.
 
-        The kernel falls back to delayed ACKs after each read, so TCP is told each time.
+        This comes after the handlers, because others wait for the messages that the handlers publish. The kernel falls back
+        to delayed ACKs after each read, so the socket option is set each time.
         """
-        if self._closed:  # by a handler
+        if self._closed:  # a handler closed the bus
             return
         if self._unacknowledged:
             messages, self._unacknowledged = self._unacknowledged, []
@@ -394,7 +399,7 @@ class MqttBus(Closing):
         if len(payload) >= LARGE_BYTES and self._oversize.refuses(topic, len(payload), time.monotonic()):
             self.stats.unsent += 1
             return
-        # paho writes to the socket right here, because no callback of its is running and it has no thread.
+        # paho writes to the socket right here, because none of its callbacks is running and it has no thread.
         sent = self._client.publish(topic, payload, qos, retain)
         if len(payload) >= LARGE_BYTES:
             self._note_large(sent, topic, len(payload), qos)
@@ -411,7 +416,7 @@ class MqttBus(Closing):
             self._large[sent.mid] = topic, n_bytes
 
     def _name_oversize(self) -> None:
-        """After a lost connection: say for which message the broker hung up, and let go of it."""
+        """Name the message for which the broker closed the connection, and send it no more."""
         now_s = time.monotonic()
         refused = self._oversize.hung_up(self._connected_at_s, now_s)
         if refused is not None:
@@ -432,7 +437,7 @@ class MqttBus(Closing):
 
     def _take(self) -> Delivery | None:
         if self._unacknowledged and len(self._inbox) == 1:
-            # What the last handler publishes goes with the acknowledgements, in one piece.
+            # The last handler's publish and the acknowledgements leave in one packet.
             self._cork(True)
         return self._inbox.take()
 
@@ -512,8 +517,8 @@ class MqttBus(Closing):
         if not self._closed:
             self._poller.unregister(connection)
         if self._leaving and not isinstance(connection, ssl.SSLSocket):
-            # Closing over unread input resets the connection: what is still on its way to the broker would be lost.
-            with suppress(OSError):  # the broker is gone or silent: there is nobody to wait for
+            # A close with unread input resets the connection, and output that is still on its way would be lost.
+            with suppress(OSError):  # the broker is gone or silent
                 connection.shutdown(socket.SHUT_WR)
                 connection.settimeout(_LINGER_S)
                 while connection.recv(65_536):

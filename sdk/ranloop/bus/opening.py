@@ -17,14 +17,14 @@ def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s
 
     Args:
         url: `memory://name` for participants of one process, `mqtt://` or `mqtts://` for a broker. For the latter
-            the environment completes what the URL leaves open: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY,
+            the environment fills in the parts that the URL leaves out: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY,
             _SPIN_US.
-        name: Who opens it; a part of the MQTT client id and of error texts.
+        name: Name of the participant; a part of the MQTT client id and of error texts.
         will: Published and retained by the broker when this client vanishes without `close`.
-        connect_timeout_s: How long the broker may take to accept the connection.
+        connect_timeout_s: Time in which the broker must accept the connection.
 
     Raises:
-        BusError: Unknown scheme, no broker there, or it refuses us.
+        BusError: The scheme is unknown, there is no broker, or the broker refuses us.
     """
     try:
         parts = urlsplit(url)
@@ -41,7 +41,7 @@ def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s
 
 
 def without_password(url: str) -> str:
-    """`url` as it may be shown: whatever stands before an `@` is left out, also where it is no good address."""
+    """`url` without the text before an `@`, so that it may be shown, also if it is no valid address."""
     before, at, host = url.rpartition("@")
     scheme, slashes, _ = before.rpartition("//")
     return f"{scheme}{slashes}***@{host}" if at else url

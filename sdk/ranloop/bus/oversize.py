@@ -1,7 +1,8 @@
-"""Finds the publish for whose size a broker hangs up.
+"""Finds the message that is too large for a broker.
 
-MQTT 3.1.1 has no word for it: the broker closes the connection, the client comes back, sends the message again and is
-thrown out again. The same topic as the largest message of two connections in a row, both short, is taken for the reason.
+MQTT 3.1.1 has no code for this. The broker closes the connection; the client comes back, sends the message again and loses
+the connection again. If two short connections in a row have the largest message on the same topic, that message is taken
+for the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _TOPICS_KEPT = 256
 
 
 class Refused(NamedTuple):
-    """A message for which the broker hangs up."""
+    """A message that is too large for the broker."""
 
     topic: str
     n_bytes: int
@@ -41,7 +42,7 @@ class Oversize:
             self._largest = Refused(topic, n_bytes)
 
     def hung_up(self, connected_s: float, now_s: float) -> Refused | None:
-        """The connection since `connected_s` is lost: the message that is the reason, once per topic."""
+        """The message because of which the broker closed the connection of `connected_s`; named once per topic."""
         largest, suspect, is_short = self._largest, self._suspect, now_s - connected_s < _SHORT_S
         self._largest, self._suspect = None, largest if is_short else None
         if largest is None or suspect is None or not is_short or largest.topic != suspect.topic:
@@ -53,6 +54,6 @@ class Oversize:
         return largest if is_news else None
 
     def refuses(self, topic: str, n_bytes: int, now_s: float) -> bool:
-        """Whether the broker would hang up for this message."""
+        """Whether this message is too large for the broker, as far as is known."""
         least_bytes, until_s = self._refused.get(topic, (n_bytes, now_s))
         return n_bytes >= least_bytes and now_s < until_s
