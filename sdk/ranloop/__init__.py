@@ -1,8 +1,8 @@
 """Close loops in a radio access network: KPM reports in, a small decision, a guarded action out.
 
-The front door: what an xApp's author needs. Rooms behind it: `ranloop.vocabulary` (names and units), `ranloop.wire`
-and `ranloop.bus` (what travels), `ranloop.guard` and `ranloop.node` (the side of the network), `ranloop.inference`
-(models), `ranloop.testing` (for your own tests).
+An xApp's author finds everything for the xApp here. The rooms behind it are `ranloop.vocabulary` (names and units),
+`ranloop.wire` and `ranloop.bus` (messages and transport), `ranloop.guard` and `ranloop.node` (the side of the network),
+`ranloop.inference` (models) and `ranloop.testing` (for your own tests).
 """
 
 from ranloop.errors import RanloopError

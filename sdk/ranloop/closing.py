@@ -1,4 +1,4 @@
-"""What a `with` block closes."""
+"""Objects that a `with` block closes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class Closing(ABC):
-    """Closed at the end of its `with` block, however that ends."""
+    """An object that is closed at the end of its `with` block, however the block ends."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is held."""
+        """Release the resources of this object."""
 
     def __enter__(self) -> Self:
         return self

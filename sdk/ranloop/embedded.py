@@ -1,4 +1,4 @@
-"""Node, guard and xApps in one process, in lockstep over the memory bus: no broker, no network, same bits every time."""
+"""Node, guard and xApps in one process, in lockstep over the memory bus: no broker, no network, the same bits every time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _runs = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedRun:
-    """What came of a run: the host's summary and what each xApp had to say."""
+    """The outcome of a run: the host's summary and the summary of each xApp."""
 
     summary: RunSummary
     xapps: Mapping[str, Mapping[str, Any]]
@@ -52,18 +52,18 @@ def run_embedded(
     """Run xApp folders on a world until it ends.
 
     Args:
-        world: Stays open; it is the caller's.
-        folders: xApp folders; each is loaded as a package of its own and granted what its manifest asks for.
+        world: The world; the caller closes it.
+        folders: xApp folders; each is loaded as a package of its own and gets the rights of its manifest.
         settings: xApp name -> setting -> value.
         models: xApp name -> model name -> model package, in place of the manifest's own.
-        autonomy: How far the guard lets them go: all of them, or by xApp name (those left out may act).
-        priorities: xApp name -> priority; a higher one displaces what a lower one has set. 0 where left out.
-        until_ns: RAN time to stop at; default: the world's end.
-        outlets: See every event: reports, results, the guard's audit records.
-        limits: The operator's own, which no manifest can widen.
+        autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
+        priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
+        until_ns: RAN time at which the run ends; default: the world's end.
+        outlets: Observers of every event: reports, results, the guard's audit records.
+        limits: The operator's limits, which no manifest can widen.
 
     Raises:
-        ManifestError: A folder that is no xApp, two of the same name, or a word about an xApp that does not run.
+        ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
         NodeError: An xApp reads what no node of this world offers.
         LockstepError: A handler raised; the text carries the user's traceback.
     """

@@ -1,4 +1,4 @@
-"""Every error ranloop raises on purpose: what came, what was wanted, what to do.
+"""Every error that ranloop raises on purpose. The text says what came, what was wanted and what to do.
 
     RanloopError
     ├── VocabularyError    a name that is not in the catalogue (with near matches)
@@ -51,7 +51,7 @@ class VocabularyError(RanloopError):
             self.kind,
             self.name,
             self.near,
-        )  # so that it comes back whole from another process
+        )  # pickle calls this, so that the error comes whole from another process
 
 
 class WireError(RanloopError):
@@ -63,7 +63,7 @@ class BusError(RanloopError):
 
 
 class NameTakenError(BusError):
-    """Somebody who lives has the name, or one of the RAN nodes, that this participant is to have."""
+    """A living participant has the name of this participant, or one of its RAN nodes."""
 
 
 class ManifestError(RanloopError):

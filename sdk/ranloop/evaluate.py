@@ -1,7 +1,7 @@
 """Paired experiments: the same drops with and without an xApp, on all cores, with intervals over drops.
 
-A drop is one seed of one scenario: positions, fading, sessions and packets are the same in every arm, so that what
-differs between two arms is what the arms did.
+A drop is one seed of one scenario: positions, fading, sessions and packets are the same in every arm. Two arms therefore
+differ by their decisions alone.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropResult:
-    """What one arm was worth on one drop.
+    """The result of one arm on one drop.
 
     Attributes:
         score: Key figures of the world, warm-up removed.
-        outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3}.
+        outcomes: Outcome -> number of targets, e.g. {"applied": 700, "refused/conflict": 3}.
         latencies_ns: Stage of the loop -> duration of each pass.
-        xapps: What each xApp said at the end.
+        xapps: xApp name -> its summary.
     """
 
     arm: str
@@ -92,7 +92,7 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
     """Run one arm on one drop, in this process.
 
     Raises:
-        NodeError: The node keeps no score (only simulated worlds do).
+        NodeError: The node keeps no score; only simulated worlds do.
     """
     started = time.monotonic()
     overrides = {**task.overrides, **task.arm.overrides}
@@ -131,7 +131,7 @@ def run_tasks(
     """Run tasks on several processes (default: all cores this process may use); results in the order of `tasks`.
 
     Raises:
-        Exception: The first that a task raised; tasks that have not begun by then are not run.
+        Exception: The first error of a task; tasks that have not begun by then are not run.
     """
     if not tasks:
         return []
@@ -153,7 +153,9 @@ def run_tasks(
                     if on_done:
                         on_done(result)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun need not run any more
+            pool.shutdown(
+                wait=False, cancel_futures=True
+            )  # tasks that have not begun are not needed any more
             raise
     return [results[index] for index in range(len(tasks))]
 
@@ -165,7 +167,7 @@ def _remember(news: multiprocessing.Queue[Progress] | None) -> None:
     global _news
     _news = news
     if news:
-        news.cancel_join_thread()  # progress that nobody reads any more must not hold the process up at its end
+        news.cancel_join_thread()  # unread progress must not delay the end of the process
 
 
 def _run_reporting(task: Task) -> DropResult:
@@ -181,7 +183,7 @@ def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
 
 
 class _Reporter:
-    """An outlet that reports progress a few times a second."""
+    """An outlet that reports the progress of a task a few times a second."""
 
     EVERY_S = 0.25
 

@@ -1,4 +1,4 @@
-"""Text that others wrote, as it may stand in a log line or on a terminal: no control characters, and not too long."""
+"""Foreign text made safe for a log line or a terminal: no control characters, and a bounded length."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def one_line(text: str, most: int = _MOST) -> str:
 
 
 def some_lines(text: str, most: int) -> str:
-    """The last `most` characters of `text`, each line as `one_line`: a traceback says in its last lines what went wrong."""
+    """The last `most` characters of `text`, each line as `one_line`. A traceback names the error in its last lines."""
     return "\n".join(one_line(line, most) for line in text[-most:].split("\n"))

@@ -1,9 +1,9 @@
-"""What paired differences show of one claim: more for best effort, with as many satisfied users.
+"""Judges one claim by paired differences: best effort gets more, and as many users are satisfied.
 
-"As many" needs a margin that is stated before the drops are run. That no difference was found would say nothing: few or
-noisy drops never find one. So the claim holds where best effort's 95 % interval lies above 0 and that of the
-satisfied users above minus the margin; it is refuted where one of them lies below its bound; anything
-else is not decided, and the sentence says so. There is no correction for several claims: each load that is judged is one.
+"As many" needs a margin that is stated before the drops are run. A difference that is not found proves nothing, because few
+or noisy drops never show one. The claim holds if the 95 % interval of best effort lies above 0 and the interval of
+satisfied users lies above minus the margin. It is refuted if one of the two intervals lies below its bound. Otherwise it is
+not decided, and the sentence says so. Several claims are not corrected for: each judged load is a claim of its own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ranloop.statistics import Difference, Shown, paired_difference
 
 __all__ = ("MARGIN_PCT", "Judgement")
 
-# A choice, no standard's figure: two of a hundred users more or fewer are below what an operator would act on, and less than
-# what a step of the tuned class weights (4 to 16) moves. It must stand before the drops that it judges are run.
+# This is a choice, not a figure of a standard. An operator would not act on two users of a hundred, and one step of the tuned
+# class weights (4 to 16) moves more. The margin must stand before the drops that it judges are run.
 MARGIN_PCT: Final = 2.0  # of the delay-bound users that are judged
 
 _HEADS = {Shown.YES: "Gain", Shown.UNDECIDED: "No gain shown", Shown.NO: "No gain"}
@@ -57,7 +57,7 @@ class Judgement:
 
     @property
     def margin(self) -> float:
-        """So many fewer satisfied users still count as as many."""
+        """The number of fewer satisfied users that still counts as "as many"."""
         return MARGIN_PCT / 100 * self.users
 
     @property

@@ -19,7 +19,7 @@ _T_975 = (
 
 
 class Shown(IntEnum):
-    """What an interval shows of a claim, from worse to better: that it is false, nothing, that it is true."""
+    """The verdict of an interval on a claim, from worse to better: false, undecided, true."""
 
     NO = 0
     UNDECIDED = 1
@@ -42,21 +42,21 @@ class Difference:
         return Shown.NO if self.high <= bound else Shown.UNDECIDED
 
     def scaled(self, factor: float) -> Difference:
-        """In another unit; `factor` is above 0."""
+        """The difference in another unit; `factor` is above 0."""
         return Difference(mean=factor * self.mean, low=factor * self.low, high=factor * self.high, n=self.n)
 
     def __format__(self, spec: str) -> str:
-        """Mean and interval, each number by `spec`: `-0.7 [-3.2, +1.8]`."""
+        """Mean and interval, each number formatted by `spec`: `-0.7 [-3.2, +1.8]`."""
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
     """Student's interval for the mean of paired differences; one pair per drop, never per UE.
 
-    UEs of one drop share cells, interference and a scheduler: they are not independent, drops are.
+    UEs of one drop share cells, interference and a scheduler, so they are not independent. Drops are.
 
     Raises:
-        ValueError: Fewer than two pairs, or lists of different lengths.
+        ValueError: There are fewer than two pairs, or the lists have different lengths.
     """
     if len(new) != len(old) or len(new) < 2:
         raise ValueError(f"want at least two pairs, got {len(new)} and {len(old)} values")

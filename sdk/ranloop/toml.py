@@ -20,8 +20,8 @@ __all__ = ("read_toml",)
 
 MAX_BYTES = 1 << 16  # a manifest or a card is a few kB
 MAX_KEY_PARTS = 16
-# A dotted key of more parts. What tomllib takes grows with the square of their number: 15 s and 4 GB for 64 kB. The
-# search takes time in proportion to the text: it starts where a part can begin, and gives nothing back.
+# A dotted key of more parts. The cost of tomllib grows with the square of their number: 15 s and 4 GB for 64 kB. The time
+# of this search is proportional to the text, because it starts where a part can begin and never backtracks.
 _LONG_KEY = re.compile(
     r"""(?<![\w"'\\-])(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""",  # MAX_KEY_PARTS
     re.ASCII,
@@ -36,13 +36,13 @@ def read_toml(path: Path, kind: type[M], *, missing: str, error_type: type[Ranlo
 
     Args:
         path: The file.
-        kind: What it has to be.
-        missing: What to say of a folder that does not have it.
-        error_type: What is raised.
+        kind: The model that the file has to fit.
+        missing: Text of the error if there is no such file.
+        error_type: Type of the error.
 
     Raises:
-        RanloopError: As `error_type`: missing, too large, too deep, not TOML or not a `kind`; one line with the
-            paths of the fields.
+        RanloopError: As `error_type`: the file is missing, too large, too deep, not TOML or not a `kind`; one line with
+            the paths of the fields.
     """
     try:
         with path.open("rb") as file:
@@ -75,7 +75,7 @@ def _problems(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _told(problem: ErrorDetails, kind: type[BaseModel]) -> str:
-    """One complaint: field path, what came, what was wanted."""
+    """One complaint: path of the field, its value, and the value that was wanted."""
     field = ".".join(str(part) for part in problem["loc"]) or "document"
     if problem["type"] == _UNKNOWN_KEY:
         *way, key = problem["loc"]
@@ -87,7 +87,7 @@ def _told(problem: ErrorDetails, kind: type[BaseModel]) -> str:
 
 
 def _keys_at(kind: type[BaseModel], way: Sequence[int | str]) -> list[str]:
-    """The keys of the table that `way` leads to; indices and names of entries lead nowhere by themselves."""
+    """The keys of the table at the path `way`; indices and names of entries in the path are skipped."""
     for step in way:
         if step in kind.model_fields:
             kind = next(_models_in(kind.model_fields[str(step)].annotation), kind)
@@ -95,7 +95,7 @@ def _keys_at(kind: type[BaseModel], way: Sequence[int | str]) -> list[str]:
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """The models that an annotation such as `tuple[StreamRight, ...]` speaks of."""
+    """The models in an annotation such as `tuple[StreamRight, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

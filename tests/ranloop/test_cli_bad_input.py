@@ -29,8 +29,11 @@ def xapp(tmp_path: Path) -> Path:
     [
         (("--autonomy", "full"), "--autonomy 'full': want one of observe, recommend, act"),
         (("--autonomy", "weigher=full"), "--autonomy 'full': want one of observe, recommend, act"),
-        (("--autonomy", "weigh=act"), "--autonomy 'weigh=act': no xApp 'weigh' is let in; there is weigher"),
-        (("--priority", "w=3"), "--priority 'w=3': no xApp 'w' is let in; there is weigher"),
+        (
+            ("--autonomy", "weigh=act"),
+            "--autonomy 'weigh=act': no xApp 'weigh' is admitted; there is weigher",
+        ),
+        (("--priority", "w=3"), "--priority 'w=3': no xApp 'w' is admitted; there is weigher"),
         (("--priority", "3"), "--priority '3': want NAME=N, N a whole number; the higher displaces"),
         (("--priority", "weigher=high"), "--priority 'weigher=high': want NAME=N, N a whole number"),
         (("--set", "gain"), "--set 'gain': want NAME=VALUE"),
@@ -211,7 +214,7 @@ def test_a_bus_where_nobody_can_be_is_one_line(ranloop: Command, xapp: Path) -> 
     complaint = ranloop("run", xapp, "--bus", "memory://x").complaint
     assert (
         complaint
-        == "--bus memory://x is inside one process, and no host is in this one; give --node, or a broker"
+        == "--bus memory://x is a bus inside one process, and this process has no host; give --node, or a broker"
     )
 
 

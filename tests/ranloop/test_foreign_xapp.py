@@ -55,7 +55,7 @@ def test_its_folder_is_checked_by_its_manifest_and_not_run(ranloop: Command) -> 
     assert checked.code == 0
     assert json.loads(checked.out)[0]["reads"] == ["ue/100 ms: DRB.UEThpDl"]
     complaint = ranloop("run", FOLDER).complaint
-    assert complaint.endswith("start yourself, and let in with `ranloop host NODE --allow`")
+    assert complaint.endswith("yourself, and admit it with `ranloop host NODE --allow`")
 
 
 @pytest.mark.broker

@@ -115,6 +115,7 @@ class MqttBus(Closing):
         self.stats = BusStats()
         self.client_id = client_id or f"ranloop-{name}-{secrets.token_hex(16)}"
         self._address = address
+        self._client = self._make_client(will)  # before any socket is open, because it may raise
         self._inbox = Inbox(self.stats)
         self._poller = select.poll()  # knows the broker's socket, and the one by which `wake` ends a wait
         self._woken = False

@@ -15,9 +15,9 @@ __all__ = ("answer_ending", "main")
 def main() -> None:
     """Run the command line; every expected problem is one line on standard error.
 
-    Where an xApp's own code raised, that line is followed by the frames of the xApp, none of ours before them.
+    If an xApp's own code raised, the frames of the xApp follow that line, without our frames.
     """
-    # As Ctrl-C: what is open is closed (a recording, a life sign) on the way out. Live runs drain instead.
+    # The same as Ctrl-C: recordings and life signs are closed on the way out. Live runs drain instead.
     answer_ending(signal.default_int_handler)
     try:
         from ranloop.cli.app import app
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def answer_ending(handler: Callable[[int, FrameType | None], object]) -> None:
-    """Call `handler` when the process is told to end, or its terminal is closed; but `nohup` stands."""
+    """Call `handler` when the process is told to end or its terminal is closed, unless `nohup` protects it."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # SIGHUP is not on every system
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:

@@ -27,14 +27,14 @@ def show_access(
     """Print what each client may read and write.
 
     Raises:
-        RanloopError: Nobody is named, a name is used twice, or there is no such role.
+        RanloopError: No client is named, a name is used twice, or there is no such role.
     """
     clients = [_of_role(text) for text in roles]
     for manifest in map(load_manifest, folders):
         streams = [(stream.level, stream.every_ms) for stream in manifest.streams]
         clients.append(access("xapp", manifest.name, streams))
     if not clients:
-        raise RanloopError(f"access of whom? Name xApp folders, or --role {' | '.join(_ROLES)}")
+        raise RanloopError(f"no client is named; name xApp folders, or --role {' | '.join(_ROLES)}")
     users = [one.user for one in clients]
     if twice := sorted({user for user in users if users.count(user) > 1}):
         raise RanloopError(f"{', '.join(twice)} is named twice; a broker knows one client by one name")

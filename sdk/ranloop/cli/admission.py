@@ -19,13 +19,13 @@ from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("admit", "dismiss")
 
-CONFIRMED_S = 5.0  # a host that lives answers within milliseconds
+CONFIRMED_S = 5.0  # a running host answers within milliseconds
 
 
 def admit(
     folder: Path, host: str, bus_url: str, *, autonomy: str, priority: int, json_output: bool = False
 ) -> int:
-    """Have a host hear an xApp, or change its rights, autonomy and priority to these; 0 when the host confirms it.
+    """Admit an xApp to a host, or change its rights, autonomy and priority; 0 when the host confirms it.
 
     Raises:
         RanloopError: The folder has no good manifest, the host refuses it, or no host confirms it.
@@ -43,7 +43,7 @@ def admit(
 
 
 def dismiss(xapp: str, host: str, bus_url: str, *, json_output: bool = False) -> int:
-    """Have a host hear an xApp no longer; what it holds goes back to its default. 0 when the host confirms it.
+    """Send an xApp away from a host; its settings go back to their defaults. 0 when the host confirms it.
 
     Raises:
         RanloopError: No host confirms it.
@@ -59,7 +59,7 @@ def _order(admission: Admission, host: str, bus_url: str, *, json_output: bool) 
     confirmed: dict[str, Standing] = {}
 
     def on_standing(topic: str, payload: bytes) -> None:
-        with contextlib.suppress(WireError):  # another node's, or spoilt: it confirms nothing
+        with contextlib.suppress(WireError):  # of another node, or malformed: it confirms nothing
             standing = decode_standing(payload)
             if standing.order == admission.id and topic == topics.standing(standing.node):
                 confirmed[standing.node] = standing

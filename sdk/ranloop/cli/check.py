@@ -1,5 +1,6 @@
-"""`ranloop check`: load xApp folders as a runner would, or only read them; say what they read and write, and what a
-real stack lacks.
+"""`ranloop check`: loads xApp folders as a runner would, or only reads them, and lists their streams and actions.
+
+With a profile it also lists what a real stack lacks for them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _READ = "was read, not run: that its handlers fit the manifest, and its models r
 
 
 def check_xapps(folders: list[Path], *, profile: str, run: bool, json_output: bool) -> int:
-    """Load each folder; the first problem is raised as one line. 1 if the profile lacks something for one of them.
+    """Load each folder; the first problem is raised as one line. 1 if the profile lacks something for an xApp.
 
     Args:
         run: Whether to run the xApp's module and its models, or to read manifest, cards and the syntax of the code only.
@@ -39,7 +40,7 @@ def check_xapps(folders: list[Path], *, profile: str, run: bool, json_output: bo
 
 
 def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
-    """Tags of the xApp's models, once its code and they are found in order."""
+    """Tags of the xApp's models, after a check of them and of its code."""
     if run:
         handles = Instance(load_package(folder)).app.models.values()
         return [handle.model.tag for handle in handles]
@@ -50,7 +51,7 @@ def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
 
 def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:
     manifest = load_manifest(folder)
-    # Of an xApp in another language only the manifest can be checked.
+    # An xApp in another language has only a manifest to check.
     is_foreign = manifest.encoding == "json" and not (folder / "app.py").exists()
     facts: dict[str, Any] = {
         "name": manifest.name,

@@ -1,4 +1,4 @@
-"""What an xApp's author needs to see when the xApp's code raised: the traceback from its first own frame on."""
+"""The part of a traceback that helps an xApp's author: from the first frame of the xApp's own code on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ranloop demo`: a closed loop on the simulator, and what it gained over a tuned baseline."""
+"""`ranloop demo`: a closed loop on the simulator, and its gain over a tuned baseline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ("run_demo",)
 
 NODE = "sim:seven-sites"
 LOAD = 1.0
-JUDGED_SEEDS = range(2001, 2025)  # what the xApp's README judges it on; nothing was tuned or trained on them
+JUDGED_SEEDS = range(2001, 2025)  # the drops of the xApp's README; nothing was tuned or trained on them
 WARMUP_S = 2.0
 XAPP = Path("xapps/qos_scheduler")
 STAGES = {
@@ -41,7 +41,7 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Figure:
-    """One row of the table: a score of the world, and which way is good."""
+    """One row of the table: a score of the world, and its better direction."""
 
     key: str
     label: str
@@ -93,7 +93,7 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
 
 
 def find_xapp() -> Path:
-    """The bundled xApp: below the working folder, or beside the checkout that this package runs from."""
+    """The folder of a bundled xApp: below the working folder, or beside the checkout that this package runs from."""
     for root in (Path.cwd(), Path(ranloop.__file__).resolve().parents[2]):
         if (root / XAPP / "tuned.json").is_file():
             return root / XAPP
@@ -120,7 +120,7 @@ def _of(results: Sequence[DropResult], arm: Arm) -> list[DropResult]:
 
 
 def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
-    """Run the tasks under a live view: how far, what is running now, and the tally so far."""
+    """Run the tasks under a live view: progress, running tasks, and the tally so far."""
     bar = Bar(
         TextColumn("drops"),
         BarColumn(),
@@ -140,7 +140,7 @@ def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
 
         def on_progress(progress: Progress) -> None:
             if (progress.arm, progress.seed) in {(result.arm, result.seed) for result in done}:
-                return  # it was under way while its result came
+                return  # a report of its progress came after its result
             running[progress.arm, progress.seed] = progress
             live.update(view())
 
@@ -215,7 +215,7 @@ def _outcomes_table(results: Sequence[DropResult]) -> Table:
     total: Counter[str] = Counter()
     for result in results:
         total.update(result.outcomes)
-    table = Table(title="what became of the xApp's actions (targets, all drops)", box=None)
+    table = Table(title="outcomes of the xApp's actions (targets, all drops)", box=None)
     table.add_column("outcome / cause")
     table.add_column("targets", justify="right")
     for name, count in total.most_common():

@@ -1,4 +1,4 @@
-"""`ranloop order --forget`: withdraws orders that stand, also those that no node obeys."""
+"""`ranloop order --forget`: withdraws standing orders, also those that no node obeys."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ("forget_orders",)
 
 log = structlog.get_logger(__name__)
 
-QUIET_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
+QUIET_S = 1.0  # a broker sends retained messages at once; after this time without one there are no more
 FORGOTTEN_S = 5.0
 
 
 def forget_orders(node: str, bus_url: str, *, xapp: str, json_output: bool) -> int:
     """Withdraw the order about the kill switch, or about one xApp, at one node or wherever it stands.
 
-    A node that runs goes on as it was told, and its host no longer remembers the order for its next start. A host that is
-    away still remembers it; a warning names its nodes.
+    A running node still obeys the withdrawn order, but its host forgets it for the next start. A host that is away still
+    remembers the order; a warning names its nodes.
 
     Raises:
-        RanloopError: No such order stands, or the broker keeps it.
+        RanloopError: No such order stands, or the broker refuses to forget it.
     """
     check_name("node", node)
     check_name("xApp", xapp or "-")

@@ -48,7 +48,7 @@ def run_host(
     record: Path | None,
     json_output: bool,
 ) -> int:
-    """Host until `duration_s` of RAN time have passed, the data of a replay or a lockstep run are over, or a signal comes."""
+    """Host until `duration_s` of RAN time have passed, a replay or lockstep run is over, or a signal comes."""
     check_name("host", name)
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
@@ -78,7 +78,7 @@ def run_host(
         )
         told = (
             sys.stderr if json_output else sys.stdout
-        )  # with --json, standard output is for the one document
+        )  # with --json, standard output is for the JSON document alone
         print(
             f"hosting {', '.join(host.runtime.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}",
             file=told,
@@ -117,7 +117,7 @@ def run_host(
 def _registrations(
     manifests: Sequence[Manifest], autonomy: Sequence[str], priorities: Sequence[str]
 ) -> dict[str, Registration]:
-    """Whom the operator lets in, how far each may go, and whom it displaces."""
+    """The xApps that the operator admits, each with its rights, autonomy and priority."""
     names = [manifest.name for manifest in manifests]
     if len(set(names)) < len(names):
         raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")

@@ -17,7 +17,7 @@ def configure_logs() -> None:
     """Human-readable lines on a terminal, JSON lines otherwise (containers).
 
     Raises:
-        RanloopError: RANLOOP_LOG_LEVEL is no level.
+        RanloopError: RANLOOP_LOG_LEVEL is not a level.
     """
     name = os.environ.get("RANLOOP_LOG_LEVEL", "warning").upper()
     level = logging.getLevelNamesMapping().get(name)

@@ -1,4 +1,4 @@
-"""`ranloop vocabulary`: what the catalogue says about a name, and which of it a real stack has."""
+"""`ranloop vocabulary`: the catalogue's entries, and those that a real stack has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ("show_vocabulary",)
 
 
 def show_vocabulary(name: str, *, profile: str, json_output: bool) -> int:
-    """Print one entry, or the list of all; with a profile only what its stack has, and as it has it."""
+    """Print one entry or the list of all; with a profile, the entries of its stack in the stack's own form."""
     stack = load_profile(profile) if profile else None
     names = [_known(name)] if name else [*MEASUREMENTS, *ACTIONS]
     entries = [found for each in names if (found := _entry(each, stack))]
@@ -37,7 +37,7 @@ def show_vocabulary(name: str, *, profile: str, json_output: bool) -> int:
 
 
 def _known(name: str) -> str:
-    """The catalogue's own name of what is called `name`.
+    """The catalogue's spelling of `name`.
 
     Raises:
         VocabularyError: Neither a measurement nor an action; with near matches of both.
@@ -53,7 +53,7 @@ def _known(name: str) -> str:
 
 
 def _entry(name: str, stack: Profile | None) -> dict[str, Any]:
-    """What there is to say of a name; nothing if the stack does not have it."""
+    """The lines about a name; none if the stack does not have it."""
     facts = asdict(action_type(name).spec if name in ACTIONS else measurement(name))
     return facts if stack is None else _on(stack, facts)
 
@@ -74,7 +74,7 @@ def _on(stack: Profile, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show_all(entries: list[dict[str, Any]], stack: Profile | None) -> None:
-    name = Column("name", no_wrap=True)  # half a name is none
+    name = Column("name", no_wrap=True)  # a part of a name finds nothing
     table = Table(name, "unit", "levels or targets", "remark" if stack else "what", box=None)
     for entry in entries:
         sent_as = entry.get("sent_as", entry["name"])
@@ -84,7 +84,7 @@ def _show_all(entries: list[dict[str, Any]], stack: Profile | None) -> None:
             _plain(entry.get("levels") or entry.get("targets")),
             entry.get("remark", "") if stack else entry["definition"],
         )
-        table.add_row(*map(Text, row))  # an operator's words are no markup
+        table.add_row(*map(Text, row))  # text from a profile is no markup
     console = Console()
     console.print(table)
     for line in _notes(stack) if stack else ():

@@ -1,4 +1,4 @@
-"""Opens the node of a command line: a world, seen through a profile if one is asked for."""
+"""Opens the node that a command line names: a world, seen through a profile if the command gives one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def open_node(
     """The world at an address.
 
     Args:
-        overrides: As typed behind `--override`.
-        profile: Name or file of what to show of it; "" shows all.
-        xapps: Name -> rights of those that are to run there.
+        overrides: Entries of `--override`, as typed.
+        profile: Name or file of a profile that limits the world; "" shows all.
+        xapps: Name -> rights of the xApps that are to run there.
 
     Raises:
-        RanloopError: What cannot be opened, or, one line each, what the profile does not have for the xApps.
+        RanloopError: The world cannot be opened; or the profile lacks something for the xApps, one line each.
     """
     changes = parse_pairs("--override", overrides)
     if not profile:
@@ -39,6 +39,6 @@ def open_node(
 
 
 def gaps(world: NodePort) -> dict[str, int]:
-    """For a summary: how many logs the world was opened without; nothing where all were played."""
+    """The number of logs that the world was opened without, for a summary; empty if all are played."""
     n_left_out = len(left_out(world))
     return {"logs_left_out": n_left_out} if n_left_out else {}

@@ -31,18 +31,19 @@ __all__ = ("leave_will_on_error", "publish_orders", "run_broker", "send_order", 
 log = structlog.get_logger(__name__)
 
 CATALOGUES_AT_MOST_S = 5.0
-CATALOGUES_S = 1.0  # a broker sends what it retained at once; this long after the last one there is none left
-CONFIRMED_S = 5.0  # a node that lives answers within milliseconds
+CATALOGUES_S = 1.0  # a broker sends retained messages at once; after this time without one there are no more
+CONFIRMED_S = 5.0  # a running host answers within milliseconds
 
 
 def send_order(
     node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool = False
 ) -> int:
-    """Publish one order to one node or to all nodes; 0 when all of them obeyed.
+    """Publish one order to one node or to all nodes; 0 when all of them confirmed it.
 
     The order is retained: a node that does not answer now obeys when it is back. A kill is published before anything is
-    read, so nothing that stands on the bus can hold it up. The life sign of a host lists the admitted xApps. Anybody can
-    forge it, so it keeps an xApp from being let act by a typing error, and no xApp from being stopped.
+    read, so no message on the bus can delay it. The life sign of a host lists the admitted xApps. An order that lets an
+    xApp act is refused if the life signs do not list the xApp, because its name may be misspelt. Anybody can forge a life
+    sign, so no life sign prevents an order that stops an xApp.
     """
     if kill is None and not autonomy:
         raise RanloopError("nothing to order: give --kill, --revive, or --xapp with --autonomy")
@@ -58,19 +59,19 @@ def send_order(
         answers = _Answers(bus)
         if kill:
             publish_orders(bus, [(node, switch)])
-        readable, let_in = _nodes_on(bus, until=node, xapp=xapp)
+        readable, admitted = _nodes_on(bus, until=node, xapp=xapp)
         names = list(readable) if node == topics.ALL else [node]
         _require_known(node, readable, place, is_killed=bool(kill))
-        without = [name for name in names if xapp and xapp not in let_in.get(name, {xapp})]
-        refused = _refused(node, xapp, without, let_in) if len(without) == len(names) else ""
+        without = [name for name in names if xapp and xapp not in admitted.get(name, {xapp})]
+        refused = _refused(node, xapp, without, admitted) if len(without) == len(names) else ""
         demotes = autonomy not in ("", Autonomy.ACT)
         if refused and not demotes and not kill:
             raise RanloopError(f"{refused}; nothing was ordered")
         if without and demotes:
-            log.warning("ordered_all_the_same", reason=_refused(", ".join(without), xapp, without, let_in))
+            log.warning("ordered_all_the_same", reason=_refused(", ".join(without), xapp, without, admitted))
         awaited = [] if kill is None else [(name, switch) for name in names]
         if kill is False:
-            if node == topics.ALL:  # a node may have been killed by an order of its own, too
+            if node == topics.ALL:  # an order to one node may have killed it, too
                 own = replace(switch, id=uuid.uuid4().hex)
                 publish_orders(bus, [(name, own) for name in names])
                 awaited += [(name, own) for name in names]
@@ -79,7 +80,7 @@ def send_order(
             limit = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy)
             admitting = [name for name in names if name not in without]
             publish_orders(bus, [(name, limit) for name in (names if demotes else admitting)])
-            # Nobody waits for a node that has no such xApp by its own word, unless there is no other to hear of.
+            # A node that does not admit the xApp is not waited for, unless no node admits it.
             awaited += [(name, limit) for name in admitting]
             awaited = awaited or [(name, limit) for name in without]
         obeyed = answers.wait_for(awaited)
@@ -109,12 +110,12 @@ def _require_known(node: str, readable: Mapping[str, bool], place: str, *, is_ki
     """Refuse a node that has no catalogue, or all nodes where there is none.
 
     Raises:
-        RanloopError: It says whether a kill was ordered all the same.
+        RanloopError: The node is unknown; the text says whether a kill was ordered nonetheless.
     """
     if node in readable or (node == topics.ALL and readable):
         return
     fate = (
-        "the kill order stands until --forget, and nobody confirmed it"
+        "the kill order stands until --forget, and no host confirmed it"
         if is_killed
         else "nothing was ordered"
     )
@@ -125,18 +126,18 @@ def _require_known(node: str, readable: Mapping[str, bool], place: str, *, is_ki
     raise RanloopError(f"{node!r} has no catalogue on {place}; there is {near}; {fate}")
 
 
-def _refused(who: str, xapp: str, without: Sequence[str], let_in: Mapping[str, set[str]]) -> str:
-    """Say that these nodes do not let the xApp in, and which xApps they do."""
-    there = sorted(set().union(*(let_in[name] for name in without)))
+def _refused(who: str, xapp: str, without: Sequence[str], admitted: Mapping[str, set[str]]) -> str:
+    """The sentence that these nodes do not admit the xApp, with the names that they admit."""
+    there = sorted(set().union(*(admitted[name] for name in without)))
     near = one_line(", ".join(near_matches(xapp, there) or there)) or "no xApp at all"
-    return f"{who} does not let {xapp!r} in; there is {near}"
+    return f"{who} does not admit {xapp!r}; there is {near}"
 
 
 class _Answers:
     """The hosts' answers to orders from now on.
 
     Attributes:
-        killed: Nodes that said last that they are killed.
+        killed: Nodes that are killed, by their latest answer.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -165,17 +166,24 @@ class _Answers:
 
 
 def publish_orders(bus: Bus, orders: Iterable[tuple[str, Order]]) -> None:
-    """Send each order to its node; retained, so that one that is away obeys when it is back."""
+    """Publish each order to its node, retained, so that a node that is away obeys when it is back."""
     for node, order in orders:
         bus.publish(topics.order(node, order.xapp), encode(order), qos=1, retain=True)
 
 
 def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict[str, set[str]]]:
-    """Nodes with a catalogue on the bus, or those up to `until`, each with whether its catalogue can be read.
+    """The nodes on the bus and the xApps that they admit.
 
-    The topic names the node: an order to all must not leave out a node whose catalogue somebody spoilt. Second, for an
-    order about an `xapp`, the xApps that are admitted at each node of a living host; the search goes on until the node
-    `until` admits `xapp`. Without an `xapp` no life sign is read: any participant may have made its own a huge one.
+    The topic of a catalogue names the node, so an order to all nodes also reaches a node whose catalogue is malformed.
+    Without `xapp` no life sign is read, because any participant may publish a huge one.
+
+    Args:
+        bus: The bus.
+        until: Node at which the search may end early.
+        xapp: Name of the xApp that an order is about, or "".
+
+    Returns:
+        Node -> whether its catalogue can be read; and node of a living host -> admitted xApps, if `xapp` is given.
     """
     nodes: dict[str, bool] = {}
     hosts: dict[str, Presence] = {}
@@ -183,7 +191,7 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
     def on_catalogue(topic: str, payload: bytes) -> None:
         name = topics.levels(topic)[1]
         if not topics.is_topic_level(name) or name == topics.ALL:
-            return  # a stranger on the bus; no node listens there
+            return  # no host publishes there
         try:
             nodes[name] = decode_catalogue(payload).node == name
         except WireError as error:
@@ -205,15 +213,15 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
     bus.subscribe(topics.catalogue("+"), on_catalogue, qos=1, latest=True, urgent=True)
     give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
     while time.monotonic() < give_up_s:
-        if until in nodes and (not xapp or xapp in _let_in(hosts.values()).get(until, ())):
+        if until in nodes and (not xapp or xapp in _admitted(hosts.values()).get(until, ())):
             break
         if not bus.poll(CATALOGUES_S):
             break
-    return dict(sorted(nodes.items())), _let_in(hosts.values())
+    return dict(sorted(nodes.items())), _admitted(hosts.values())
 
 
-def _let_in(hosts: Iterable[Presence]) -> dict[str, set[str]]:
-    """Node -> xApps, as the life signs say; anybody may have written those."""
+def _admitted(hosts: Iterable[Presence]) -> dict[str, set[str]]:
+    """Node -> admitted xApps, by the life signs, which anybody can forge."""
     found: dict[str, set[str]] = {}
     for host in hosts:
         nodes, xapps = host.facts.get("nodes"), host.facts.get("xapps")
@@ -224,16 +232,16 @@ def _let_in(hosts: Iterable[Presence]) -> dict[str, set[str]]:
 
 
 def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_output: bool) -> int:
-    """Run a broker in the foreground until it is stopped; say where it listens as soon as it does.
+    """Run a broker in the foreground until it is stopped; print its address as soon as it listens.
 
     Raises:
-        BusError: It did not start, or it ended by itself.
+        BusError: The broker did not start, or it ended by itself.
     """
     try:
         with Broker.start(kind, port=port) as broker:
             facts = {"url": broker.url, "kind": broker.kind, "port": broker.port, "pid": broker.pid}
             print(
-                json.dumps(facts)  # on one line, which is there while the broker runs
+                json.dumps(facts)  # on one line, so that a reader of lines gets it while the broker runs
                 if json_output
                 else f"{broker.kind} listens on {broker.url} (this machine only, no passwords); stop with Ctrl-C",
                 flush=True,
@@ -244,7 +252,10 @@ def run_broker(*, port: int, kind: Literal["auto", "mosquitto", "nats"], json_ou
 
 
 def stop_on_signals(stop_now: Callable[[], object] | None = None) -> threading.Event:
-    """An event that ending signals set (and call `stop_now`), so that a run drains instead of breaking off."""
+    """An event that SIGINT, SIGTERM and SIGHUP set, so that a run drains instead of breaking off.
+
+    The signals also call `stop_now`.
+    """
     stop = threading.Event()
 
     def on_signal(*_: object) -> None:

@@ -53,7 +53,7 @@ def run_on_node(
     record: Path | None,
     json_output: bool,
 ) -> int:
-    """Run in lockstep on a world in this process, then print what came of it."""
+    """Run in lockstep on a world in this process, then print a summary."""
     check_positive("--duration-s", duration_s)
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
@@ -109,7 +109,7 @@ def join_bus(
     check_name("host", host)
     if url.startswith("memory:"):
         raise RanloopError(
-            f"--bus {url} is inside one process, and no host is in this one; give --node, or a broker"
+            f"--bus {url} is a bus inside one process, and this process has no host; give --node, or a broker"
         )
     if len(folders) != 1:
         raise RanloopError(
@@ -144,7 +144,10 @@ def join_bus(
 def _deal(
     manifests: Sequence[Manifest], given: Mapping[str, T], names_of: Callable[[Manifest], Collection[str]]
 ) -> dict[str, dict[str, T]]:
-    """Each xApp gets what it has a name for; the first one also what none has, to refuse it."""
+    """Distribute values by name: each xApp gets those whose names its manifest has.
+
+    The first xApp also gets the values that no xApp has a name for, and refuses them with its own error.
+    """
     known = {name for manifest in manifests for name in names_of(manifest)}
     return {
         manifest.name: {
@@ -162,16 +165,16 @@ def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def _prints_to_stderr(active: bool) -> Iterator[None]:
-    """With --json, standard output is for the one JSON document; what an xApp prints goes to standard error."""
+    """Send an xApp's own output to standard error: with --json, standard output is for the JSON document alone."""
     with contextlib.redirect_stdout(sys.stderr) if active else contextlib.nullcontext():
         yield
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:
-    """Print what came of a run, and of it all that can be printed.
+    """Print the facts of a run, and the summaries of its xApps.
 
     Raises:
-        RanloopError: What an xApp said is nothing that can be told.
+        RanloopError: A summary of an xApp has no JSON form; the others are printed.
     """
     summaries, complaints = plain_summaries(told)
     facts = {**facts, "xapps": summaries}

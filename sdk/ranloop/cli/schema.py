@@ -15,7 +15,7 @@ ASYNCAPI = "asyncapi"
 
 
 def show_schema(name: str, out: Path | None, *, json_output: bool) -> int:
-    """Print one document, or write all of them into `out`, or list what travels on which topic."""
+    """Print one document, write all of them into `out`, or list the messages with their topics."""
     if out is not None:
         _write(name, out, json_output=json_output)
     elif name:

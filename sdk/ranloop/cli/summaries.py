@@ -1,4 +1,4 @@
-"""What xApps had to say at the end, as JSON can carry it: a NumPy value is a number, NaN is null."""
+"""The final summaries of xApps in a form that JSON can carry: a NumPy value becomes a number, NaN becomes null."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("plain_summaries",)
 
 
 def plain_summaries(told: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
-    """What each xApp's `@app.summary` function returned; None, and a complaint, where JSON has nothing like it."""
+    """The result of each xApp's `@app.summary` function. A result without a JSON form is None, with a complaint."""
     summaries: dict[str, Any] = {}
     complaints = []
     for xapp, found in told.items():

@@ -1,4 +1,4 @@
-"""Parses what people type behind the options: pairs, numbers, names, how far xApps may go and who comes first."""
+"""Parses the values of options: pairs, numbers, names, autonomy levels and priorities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = (
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
-    """`["load=1.2", "scheduler=rr"]` as {"load": 1.2, "scheduler": "rr"}: a value is JSON if it reads as JSON, else text.
+    """`["load=1.2", "scheduler=rr"]` as {"load": 1.2, "scheduler": "rr"}: a value that is not JSON is text.
 
     Raises:
         RanloopError: An entry without `=`.
@@ -41,10 +41,10 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def check_positive(option: str, value: float | None) -> float | None:
-    """A length of time or a speed, or None if it was left out.
+    """A length of time or a speed; None if the option was left out.
 
     Raises:
-        RanloopError: Zero, negative or no finite number.
+        RanloopError: The value is zero, negative or not finite.
     """
     if value is not None and not 0 < value < math.inf:
         raise RanloopError(f"{option} {value:g}: want a number above 0")
@@ -55,7 +55,7 @@ def parse_autonomy(text: str) -> Autonomy:
     """An autonomy level from the command line.
 
     Raises:
-        RanloopError: Not one of the three.
+        RanloopError: The text is not one of the three levels.
     """
     try:
         return Autonomy(text)
@@ -64,7 +64,7 @@ def parse_autonomy(text: str) -> Autonomy:
 
 
 def parse_autonomies(texts: Sequence[str], xapps: Collection[str]) -> dict[str, Autonomy]:
-    """The level of each xApp: `LEVEL` is for all, `NAME=LEVEL` for one; of two words about the same the last counts.
+    """The level of each xApp: `LEVEL` is for all, `NAME=LEVEL` for one. The last entry about an xApp counts.
 
     Raises:
         RanloopError: No such xApp, or no such level.
@@ -80,10 +80,10 @@ def parse_autonomies(texts: Sequence[str], xapps: Collection[str]) -> dict[str, 
 
 
 def parse_priorities(texts: Sequence[str], xapps: Collection[str]) -> dict[str, int]:
-    """The priority of each xApp, from `NAME=N`; 0 where none is given.
+    """The priority of each xApp, from `NAME=N`; 0 if none is given.
 
     Raises:
-        RanloopError: No such xApp, or no whole number.
+        RanloopError: There is no such xApp, or N is not a whole number.
     """
     priorities = dict.fromkeys(xapps, 0)
     for text in texts:
@@ -101,15 +101,15 @@ def parse_priorities(texts: Sequence[str], xapps: Collection[str]) -> dict[str, 
 def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:
     if name not in xapps:
         there = ", ".join(near_matches(name, xapps) or xapps) or "no xApp at all"
-        raise RanloopError(f"{option} {text!r}: no xApp {name!r} is let in; there is {there}")
+        raise RanloopError(f"{option} {text!r}: no xApp {name!r} is admitted; there is {there}")
     return name
 
 
 def check_name(what: str, name: str) -> None:
-    """Refuse the name of a host, node or xApp that cannot stand in a topic.
+    """Refuse the name of a host, node or xApp that cannot be a part of a topic.
 
     Raises:
-        RanloopError: Not one level of a topic.
+        RanloopError: The name is not one level of a topic.
     """
     if not is_topic_level(name):
         raise RanloopError(f"{what} name {name!r}: want lower-case letters, digits, '_' and '-', at most 64")

@@ -1,4 +1,4 @@
-"""Which options belong to which way of running: what nothing would read is refused, not ignored."""
+"""The options that belong to each way of running: an option that would be ignored is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audi
 
 
 def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
-    """Parameters of `ranloop run` that would be ignored in this way of running, and what to do instead."""
+    """Parameters of `ranloop run` that this way of running ignores, each with advice."""
     if node:
         on_a_bus = dict.fromkeys(("bus", "lockstep", "host"), "belongs to a bus; with --node there is none")
         return on_a_bus | _idle_at(node)
@@ -25,7 +25,7 @@ def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
 
 
 def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
-    """The same for `ranloop host`."""
+    """Parameters of `ranloop host` that this way of running ignores, each with advice."""
     if lockstep:
         return {"speed": "belongs to a live host; in lockstep time waits for the xApps"} | _idle_at(node)
     on_answers = dict.fromkeys(("timeout_s", "on_timeout"), "belongs to --lockstep; a live host never waits")
@@ -39,7 +39,7 @@ def _idle_at(node: str) -> dict[str, str]:
 
 
 def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
-    """Refuse what was typed in vain; an environment variable may stand for another command.
+    """Refuse options that would be ignored. An environment variable is not refused: it may be meant for another command.
 
     Raises:
         RanloopError: One of `idle` was typed.

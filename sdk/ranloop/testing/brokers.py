@@ -1,4 +1,4 @@
-"""Real brokers for tests: one that runs for the length of a `with`, or a skip with its reason."""
+"""Real brokers for tests: a broker for the length of a `with` block, or a skip with its reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _HOW_TO_GET = {
 
 @contextmanager
 def running_broker(kind: BrokerKind, port: int = 0) -> Iterator[Broker]:
-    """A private broker on loopback; the test is skipped where this kind is not installed.
+    """A private broker on loopback; the test is skipped if this kind is not installed.
 
-    With RANLOOP_REQUIRE_BROKERS in the environment, as in CI, it fails instead: a skip would hide a missing install.
+    With RANLOOP_REQUIRE_BROKERS in the environment, as in CI, the test fails instead, because a skip would hide a missing
+    install.
     """
     if kind not in broker_kinds_available():
         give_up = pytest.fail if os.environ.get("RANLOOP_REQUIRE_BROKERS") else pytest.skip

@@ -64,7 +64,7 @@ def make_report(
 
 
 class XAppHarness:
-    """One loaded xApp in a test of its author. An error of a handler comes through as it is."""
+    """One loaded xApp in a test of its author. An error of a handler reaches the test unchanged."""
 
     def __init__(self, folder: str | Path, **settings: object) -> None:
         self.instance = Instance(load_package(Path(folder)), settings=settings)

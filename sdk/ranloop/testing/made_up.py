@@ -15,7 +15,7 @@ from ranloop.wire.messages import F32, MAX_ID, Report
 
 __all__ = ("MadeUp",)
 
-_UNBOUNDED = 1e4  # what values go up to where the catalogue knows no highest
+_UNBOUNDED = 1e4  # the highest value where the catalogue has no highest
 _NO_VALUE_SHARE = 0.1
 
 # Three cells; UEs 0 to 5 with two flows each, in two slices.
@@ -36,7 +36,7 @@ class MadeUp:
     """Reports of one host's run.
 
     Args:
-        seed: Of the values: the same seed and the same calls give the same reports.
+        seed: Seed of the values: the same seed and the same calls give the same reports.
         run: The run that the reports carry.
     """
 
@@ -58,8 +58,8 @@ class MadeUp:
 
         Args:
             empty: No rows.
-            valued: Whether there are values; NaN everywhere otherwise.
-            strange: Ids up to the highest possible, others in each report.
+            valued: Whether there are values; otherwise NaN everywhere.
+            strange: Random ids up to the highest possible, new ones in each report.
         """
         ids = {name: np.array(column[: 0 if empty else None]) for name, column in _IDS[stream.level].items()}
         if strange:

@@ -23,24 +23,24 @@ from ranloop.wire.messages import F32, FOR_EVER_NS, MAX_ID, Catalogue, Report
 __all__ = ("check_node",)
 
 _NS_PER_S = 1_000_000_000
-_NOBODY = MAX_ID - 1  # a UE, cell or slice that is nowhere
+_NOBODY = MAX_ID - 1  # id of a UE, cell or slice that does not exist
 _MOST = 20  # findings
-_PATIENCE_S = 2.0  # of the clock on the wall, for what a push node says
+_PATIENCE_S = 2.0  # of wall-clock time, for a message of a push node
 
 
 def check_node(make: Callable[[], NodePort], *, ran_s: float = 2.0) -> None:
     """Hold a node to `ranloop.node.NodePort`.
 
-    Its catalogue says what the vocabulary has; reports come in order, complete, in range and only as wanted; a pull node
-    gives the same reports however its time is cut; each change is answered once, in the right shape, with no value where
-    the target does not exist.
+    The catalogue must name only entries of the vocabulary. Reports must come in order, complete, in range and only as
+    wanted. A pull node must give the same reports however its time is cut. Each change must be answered once, in the right
+    shape, without a value where the target does not exist.
 
     Args:
-        make: Opens the node anew; called up to three times, and each is closed.
-        ran_s: RAN time that is looked at; for a push node, seconds of the clock on the wall.
+        make: Opens the node anew. The check calls it up to three times and closes each node.
+        ran_s: RAN time to check; for a push node, wall-clock seconds.
 
     Raises:
-        AssertionError: One line for each thing that is wrong, of the first 20.
+        AssertionError: One line for each of the first 20 faults.
     """
     with closing(make()) as port:
         findings = [*_catalogues(port.catalogues)]
@@ -135,7 +135,7 @@ def _same_however_time_is_cut(
     with closing(make()) as third:
         third.advance(min(third.next_report_ns(), until_ns))
         if third.reports({}):
-            yield "it gives reports that nobody wants"
+            yield "it gives reports that were not asked for"
 
 
 # Push nodes

@@ -1,4 +1,4 @@
-"""A predictor that answers late, for tests of what an xApp does without its model."""
+"""A predictor that answers late, for tests of an xApp without its model's answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ("DelayedPredictor",)
 
 
 class DelayedPredictor:
-    """Answers as `inner` does, `delay_ms` of RAN time after it was asked: in time, or not."""
+    """Answers as `inner` does, but `delay_ms` of RAN time later, which may be too late."""
 
     def __init__(self, inner: Predictor, *, delay_ms: float) -> None:
         self._inner = inner

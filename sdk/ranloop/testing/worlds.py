@@ -27,9 +27,9 @@ _NAMES: dict[Level, tuple[str, ...]] = {
 _CELLS = {0: "a", 1: "b"}
 _SLICES = {1: "1-000001", 2: "2-000001"}
 _N_PLACES = 6  # UEs at a node at a time, at most
-_STAY_MS = 700  # a place is taken for so long, then empty for _AWAY_MS; place k is shifted by 100 ms * k
+_STAY_MS = 700  # time that a place is taken; then it is empty for _AWAY_MS. Place k is shifted by 100 ms * k
 _AWAY_MS = 200
-_NO_QUOTA = (0.0, 100.0, 0.0)  # nothing guaranteed, nothing capped
+_NO_QUOTA = (0.0, 100.0, 0.0)  # no guarantee and no cap
 
 
 class _Node:
@@ -37,7 +37,7 @@ class _Node:
 
     def __init__(self) -> None:
         self.weight: dict[int, float] = {}  # ue -> weight
-        self.moved_to: dict[int, int] = {}  # ue -> cell that a handover took it to
+        self.moved_to: dict[int, int] = {}  # ue -> cell of its last handover
         self.quota: dict[tuple[int, int], F32] = {}  # (cell, slice) -> min, max, dedicated in percent
 
     def ues(self, now_ns: int) -> list[int]:
@@ -99,7 +99,7 @@ class ToyWorld(AnswersAtOnce):
         return self._end_ns
 
     def last_until(self, end_ns: int) -> int:
-        """It ends when it was made to end, as a recording does."""
+        """The end of this world, which cannot be moved, as that of a recording."""
         return min(end_ns, self._end_ns)
 
     @property
@@ -190,4 +190,4 @@ class ToyWorld(AnswersAtOnce):
         return np.isin(ids, known).astype(np.float32)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: the world holds no resources."""

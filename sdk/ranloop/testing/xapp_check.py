@@ -1,4 +1,4 @@
-"""`check_xapp`: whether an xApp stands what a network does to it, in one line of a test."""
+"""`check_xapp`: tests in one line whether an xApp copes with the events of a real network."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ Call = Callable[[Instance], list[ActionBatch]]
 
 
 def check_xapp(folder: str | Path, **settings: object) -> None:
-    """Drive an xApp through what happens in a network, with made-up reports of the streams in its manifest.
+    """Drive an xApp through the events of a network, with made-up reports of the streams in its manifest.
 
-    The xApp passes if none of its handlers raises, if two instances want the same of the same reports, if it wants only what its
-    manifest grants, each target once, and if it has a summary at the end. It meets: reports without rows, without values, lost,
-    repeated and out of order; a restart of the node; two nodes with the same ids; UEs and cells that no other report
-    had; streams of which the others say nothing; results late, twice and of actions that it never asked for; timers before
-    any report; models that do not answer in time.
+    The xApp passes if none of its handlers raises, two instances return the same actions for the same reports, all actions
+    are within its manifest with each target once, and it has a summary at the end. The events are:
+
+    - reports without rows, without values, lost, repeated and out of order;
+    - a restart of the node, and two nodes with the same ids;
+    - UEs and cells that no other report had, and streams that disagree about them;
+    - results that are late, doubled, or of actions that the xApp never sent;
+    - timers before any report, and models that do not answer in time.
 
     Args:
         folder: The xApp's folder.
@@ -58,7 +61,7 @@ def _shortened(trials: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A course of reports, and what happens beside them."""
+    """A course of reports, and the other events of a trial."""
 
     name: str
     reports: Callable[[Instance], Iterator[Report]]
@@ -102,7 +105,7 @@ class _Course:
         return instance
 
     def _events(self, instance: Instance) -> Iterator[tuple[str, Call]]:
-        """The handlers that are called, and the call; the results are of what the last call wanted."""
+        """The handlers that are called, and the call; results are about the actions of the last call."""
         app = instance.app
         for timer in app.timers:
             yield _place(timer.function), partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
@@ -121,7 +124,7 @@ class _Course:
                     )
 
     def _told(self, error: BaseException) -> str:
-        """The innermost line of the xApp's own, and the error."""
+        """The innermost line of the xApp's own code, and the error."""
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(self._folder.resolve())]
         where = f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}: " if own else ""
@@ -134,7 +137,7 @@ def _place(function: Callable[..., object]) -> str:
 
 
 def _content(batch: ActionBatch) -> tuple[object, ...]:
-    """All of a batch that another instance has to agree with."""
+    """The parts of a batch in which two instances must agree."""
     columns = (batch.action.targets().tobytes(), batch.action.parameters().tobytes())
     terms = (batch.node, batch.seq, batch.valid_until_ns, batch.lease_ms, batch.atomic, batch.models)
     return (batch.action.spec.name, *columns, *terms)

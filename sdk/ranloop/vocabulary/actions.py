@@ -1,4 +1,4 @@
-"""The action catalogue: everything an xApp can want of a RAN node.
+"""The action catalogue: every change that an xApp can ask of a RAN node.
 
 Carriers: "E2SM-RC s/a" is control style s, action a. Ranges and defaults are ranloop's own unless a clause
 is named; a node may advertise narrower ranges.
@@ -18,12 +18,12 @@ from ranloop.vocabulary.near import near_matches
 
 EXTENSION = "ranloop extension"
 
-# Ids are below 2**24: float32, as which parameters travel, has them exactly.
+# Ids are below 2**24, because parameters travel as float32, which holds such numbers exactly.
 _HIGHEST_ID_IN_A_PARAMETER = 2**24 - 1
 
 
 class CellState(IntEnum):
-    """How deep a cell sleeps; the base station power states of TR 38.864, and switched off."""
+    """Depth of a cell's sleep: the base station power states of TR 38.864, and switched off."""
 
     ACTIVE = 0
     MICRO_SLEEP = 1
@@ -36,9 +36,9 @@ class CellState(IntEnum):
 class SetSliceQuota(Action):
     """Share a cell's downlink PRBs between slices: RRMPolicyRatio, TS 28.541 4.3.36, percent of the cell's PRBs.
 
-    The dedicated share is never lent to others, the minimum is guaranteed when needed and lent when idle,
-    the maximum is a cap. Invariants: dedicated <= min <= max, sum of min over the slices of a cell <= 100; a slice that
-    nobody has set counts with the minimum of the node's configuration, which its quota reverts to.
+    The dedicated share is never lent to other slices. The minimum is guaranteed when needed and lent when idle. The maximum
+    is a cap. Invariants: dedicated <= min <= max, and the sum of min over the slices of a cell <= 100. A slice without a
+    setting counts with the minimum of the node's configuration, to which its quota reverts.
     """
 
     spec: ClassVar[ActionSpec] = ActionSpec(
@@ -84,7 +84,7 @@ class SetUeWeight(Action):
 class SetClassWeight(Action):
     """Weigh all QoS flows of one 5QI in one cell: the class's factor on the scheduling metric.
 
-    It replaces the weight that the node's configuration gives the class, and reverts to that one.
+    The factor replaces the weight of the class in the node's configuration, and reverts to it.
     """
 
     spec: ClassVar[ActionSpec] = ActionSpec(
@@ -102,7 +102,7 @@ class SetClassWeight(Action):
 
 @action
 class Handover(Action):
-    """Hand a UE over to another cell, once; whether it still makes sense is bounded by `valid_until`."""
+    """Hand a UE over to another cell, once; `valid_until` bounds the time in which this makes sense."""
 
     spec: ClassVar[ActionSpec] = ActionSpec(
         name="Handover",
@@ -225,7 +225,7 @@ def action_type(name: str) -> type[Action]:
     """Look an action up by its exact name.
 
     Raises:
-        VocabularyError: the catalogue has no such action; the error names near matches.
+        VocabularyError: The catalogue has no such action; the error names near matches.
     """
     try:
         return ACTIONS[name]

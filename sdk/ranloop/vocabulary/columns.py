@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ranloop.vocabulary.model import ActionSpec
 
 if TYPE_CHECKING:
-    # What a type checker is told about a field of an action: any numbers go in, an array comes out.
+    # A type checker reads this about a field of an action: any numbers go in, an array comes out.
     class Ids:
         def __get__(self, action: object, kind: object) -> NDArray[np.int32]: ...
         def __set__(self, action: object, value: ArrayLike) -> None: ...
@@ -34,21 +34,21 @@ _Number = TypeVar("_Number", np.int32, np.float32)
 def action(cls: type[ActionT]) -> type[ActionT]:
     """Make a catalogue entry a frozen dataclass with slots and keyword arguments only.
 
-    A decorator of our own because type checkers honour `Ids` and `Values` (what goes in is not what comes
-    out) behind `dataclass_transform`, and do not behind `dataclass` itself.
+    This decorator exists because a field takes other types than it returns (`Ids`, `Values`). Type checkers honour that
+    behind `dataclass_transform`, and not behind `dataclass` itself.
     """
     return dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
 
 
 class Action:
-    """What an xApp wants of n targets: the parent of every entry of the action catalogue.
+    """A change that an xApp asks for n targets: the parent of every entry of the action catalogue.
 
-    Fields are given as numbers or as sequences of n numbers; a single number stands for all n targets.
-    They become read-only copies: int32 [n] for the ids that name a target, float32 [n] for parameters.
-    Ranges and invariants are not checked here but in the guard, which answers each target with a cause.
+    A field is a number or a sequence of n numbers; a single number stands for all n targets. Fields become read-only copies:
+    int32 [n] for the ids that name a target, float32 [n] for parameters. The guard checks ranges and invariants, because it
+    answers each target with a cause.
 
     Raises:
-        ValueError: lengths differ, a field has more than one dimension, or an id is no 32-bit whole number.
+        ValueError: Lengths differ, a field has more than one dimension, or an id is not a 32-bit whole number.
     """
 
     __slots__ = ()
@@ -78,9 +78,9 @@ class Action:
 
     @classmethod
     def adopt(cls, columns: Sequence[Column]) -> Self:
-        """Build the action of `columns` as they are, targets first; what a decoder calls.
+        """Build the action from `columns`, targets first, without copies or checks. Decoders call this.
 
-        They must be one-dimensional, of one length, int32 and then float32, and nobody may be able to change them.
+        The columns must be one-dimensional, read-only and of one length: int32 for targets, then float32.
         """
         built = cls.__new__(cls)
         for name, column in zip(cls._fields, columns, strict=True):
@@ -92,7 +92,7 @@ class Action:
         return self._table(self.spec.targets, np.int32)
 
     def parameters(self) -> NDArray[np.float32]:
-        """What is wanted of each target, [n, n_params] in the order of `spec.parameters`."""
+        """The wanted values of each target, [n, n_params] in the order of `spec.parameters`."""
         return self._table(self._fields[len(self.spec.targets) :], np.float32)
 
     def table(self) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ class Action:
         n_keys = len(self.spec.targets)
         for name in self._fields[:n_keys]:
             ids: NDArray[np.int32] = getattr(self, name)
-            # As unsigned numbers the negative ones lie above all others.
+            # As unsigned numbers, negative ids lie above all others.
             if len(ids) and np.maximum.reduce(ids.view(np.uint32)) >= above_ids:
                 return False
         return all(0 not in np.isfinite(getattr(self, name)).tobytes() for name in self._fields[n_keys:])
@@ -130,7 +130,7 @@ class Action:
         return table
 
     def _fill_from_columns(self, given: Sequence[ArrayLike], n_keys: int) -> bool:
-        """The short way of what most handlers return: arrays of one length, ids as a report gives them."""
+        """Fill the fields from arrays of one length with ids of a report: the fast path for most handlers."""
         first = given[0]
         shape = first.shape if isinstance(first, np.ndarray) else ()
         if len(shape) != 1:
@@ -178,7 +178,7 @@ def _values(name: str, given: ArrayLike) -> NDArray[np.float32]:
 
 def _ids(name: str, given: ArrayLike) -> NDArray[np.int32]:
     if type(given) is int and -(2**31) <= given < 2**31:
-        return np.array(given, np.int32)  # the short way for the commonest number: one cell for all rows
+        return np.array(given, np.int32)  # the fast path for a single number, such as one cell for all rows
     ids = np.asarray(given)
     if ids.dtype == np.int32:
         return ids.copy()

@@ -1,7 +1,7 @@
-"""What the specification says must hold of settings: pure, vectorised checks that a guard calls.
+"""The specification's rules for settings: pure, vectorised checks that a guard calls.
 
-Three questions, each answered per row with one cause text for the rows that fail:
-is every value in its range, does a row agree with itself, does the whole state of a node agree.
+There are three checks, each with a verdict per row and one cause text for the rows that fail: every value is in its range,
+the values of a row agree, the whole state of a node agrees.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PCT_TOLERANCE = 1e-3
 
 
 class Verdict(NamedTuple):
-    """Which rows hold, and why the others do not."""
+    """The rows that hold, and the reason why the others do not."""
 
     ok: NDArray[np.bool_]  # [n]
     cause: str  # one line, true of every row that is not ok
@@ -61,7 +61,7 @@ def in_range(action_type: type[Action], parameters: NDArray[np.float32]) -> Verd
 
 
 def row_invariant(action_type: type[Action], parameters: NDArray[np.float32]) -> Verdict:
-    """Check what must hold inside one row of `parameters` [n, n_params].
+    """Check the rules inside one row of `parameters` [n, n_params].
 
     SetSliceQuota: dedicated <= min <= max (TS 28.541 4.3.36, RRMPolicyRatio). Others have no such rule.
     """
@@ -82,13 +82,13 @@ def joins_targets(action_type: type[Action]) -> bool:
 def state_invariant(
     action_type: type[Action], targets: NDArray[np.int32], parameters: NDArray[np.float32]
 ) -> Verdict:
-    """Check what must hold across the rows of a node's state as it would be after the change.
+    """Check the rules across the rows of a node's state after a change.
 
-    SetSliceQuota: the sum of min_pct over the slices of a cell <= 100 (TS 28.541 4.3.36). Every slice of a
-    cell that breaks it is marked: which of them to refuse is the guard's decision. Others have no such rule.
+    SetSliceQuota: the sum of min_pct over the slices of a cell <= 100 (TS 28.541 4.3.36). Every slice of a cell that breaks
+    the rule is marked, and the guard decides which of them to refuse. Other actions have no such rule.
 
     Args:
-        action_type: What the rows set.
+        action_type: Type of the setting.
         targets: The targets of the whole state, each once, [n, n_keys].
         parameters: The values they would hold, [n, n_params].
     """

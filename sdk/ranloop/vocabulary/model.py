@@ -1,4 +1,4 @@
-"""The shape of a catalogue entry: what a measurement is, what an action is."""
+"""The fields of a catalogue entry, for measurements and for actions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NONE_KNOWN = "none known"  # which open stacks carry it
 
 
 class Collection(StrEnum):
-    """How a value comes about: the collection methods of the 3GPP template, TS 32.404 (clause not verified)."""
+    """Origin of a value: the collection methods of the 3GPP template, TS 32.404 (clause not verified)."""
 
     COUNTER = "CC"  # cumulative counter over the granularity period
     GAUGE = "GAUGE"  # a state that goes up and down; the value at the end of the period
@@ -65,8 +65,7 @@ class Kind(StrEnum):
 class Parameter:
     """One parameter column of an action, with its range [`low`, `high`] and the value that it reverts to.
 
-    `default` is None where the node's own configuration says it (a setting), or where nothing reverts
-    (a one-shot).
+    `default` is None if the node's own configuration has the value (a setting), or if nothing reverts (a one-shot).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`XApp`, the object that an xApp is written against. Its handlers turn a report into the state that is to be held."""
+"""`XApp`, the object of an xApp's code. Its handlers turn a report into the state that the network is to hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_MS = 86_400_000  # a day, as on the wire
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """An action with more to say than its columns; a bare action takes the defaults.
+    """An action with options beside its columns; a bare action takes the defaults.
 
     Attributes:
         action: The columns.
@@ -47,7 +47,7 @@ class Request:
     atomic: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a request that no node could read, in the author's own line."""
+        """Refuse a request that no node could read; the error points at the author's own line."""
         if self.node and not is_topic_level(self.node):
             raise ValueError(f"node {self.node!r} is no node's name: a-z, 0-9, '_' and '-', at most 64")
         for name, value in (("lease_ms", self.lease_ms), ("valid_ms", self.valid_ms)):
@@ -104,7 +104,7 @@ class ModelHandle:
         return self._model
 
     def __call__(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
-        """Outputs for each row of `report`, NaN where they do not come in time; see `ranloop.inference.Model`."""
+        """Outputs for each row of `report`, NaN if they do not come in time; see `ranloop.inference.Model`."""
         return self.model(report, extra)
 
     def ask(
@@ -119,7 +119,7 @@ class ModelHandle:
 
 
 class XApp:
-    """The registrations of one xApp. Nothing is opened or read here; the runner does that.
+    """The registrations of one xApp. It opens and reads nothing; the runner does that.
 
     Attributes:
         per_ue: Makes a memory of each UE: `app.per_ue(demand_kbps=nan)` or `app.per_ue(Phone)`, see `PerTarget`.
@@ -215,6 +215,5 @@ class XApp:
 def _refuse_coroutine(function: Callable[..., object]) -> None:
     if inspect.iscoroutinefunction(function):
         raise TypeError(
-            f"{function.__name__} is a coroutine; handlers are plain functions: what they wait for arrives as a "
-            "report, a result or a timer"
+            f"{function.__name__} is a coroutine; write a plain function, which reports, results and timers call"
         )

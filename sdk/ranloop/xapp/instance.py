@@ -1,6 +1,6 @@
-"""One xApp at work, free of I/O: reports, results and timers in; action batches out.
+"""One running xApp, free of I/O: reports, results and timers in, action batches out.
 
-The lockstep runner, the live runner and a unit test drive the same object, so an xApp cannot tell them apart.
+The lockstep runner, the live runner and a unit test drive the same object. An xApp therefore behaves the same in all three.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Instance:
         Args:
             package: A package from `load_package`.
             settings: The operator's values; the manifest's defaults otherwise.
-            models: Model packages of the operator, by the manifest's model name, in place of the manifest's own.
+            models: Model name -> the operator's model package, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
 
         Raises:
-            ManifestError: A setting or model that does not exist, or a setting out of range.
-            ModelError: A model package that cannot be used.
+            ManifestError: A setting or model does not exist, or a setting is out of range.
+            ModelError: A model package cannot be used.
         """
         self.package = package
         self.app = package.app
@@ -104,7 +104,7 @@ class Instance:
         return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
 
     def handle(self, step: Step) -> Answer:
-        """One lockstep step: results, then timers, then reports; a raising handler becomes the answer's error."""
+        """Handle one lockstep step: results, timers, reports. An error of a handler becomes the error of the answer."""
         batches: list[ActionBatch] = []
         try:
             for result in step.results:
@@ -122,12 +122,12 @@ class Instance:
         return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
 
     def summary(self) -> Mapping[str, Any]:
-        """The app's summary at the end of its run; {} if it has none."""
+        """The app's summary at the end of its run; {} if the app has none."""
         return self.app.summary_function() if self.app.summary_function else {}
 
     @property
     def _shortest_ms(self) -> int:
-        """The shortest period that the xApp works in."""
+        """The shortest period of the xApp's streams and timers."""
         return min(
             [*(stream.every_ms for stream in self.manifest.streams), *self.timers.values()], default=1000
         )
@@ -147,7 +147,7 @@ class Instance:
         period_ms: int,
         report: Report | None = None,
     ) -> list[ActionBatch]:
-        """Call a handler; its batches name the models that answered during this call, a generator's whole run."""
+        """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
         for model in self._models.values():
             model.used = False
         wanted = function(*arguments)
@@ -222,13 +222,13 @@ def _no_action(item: object, function: Callable[..., Wanted], returned: str) -> 
 
 
 def _place(function: Callable[..., Wanted]) -> str:
-    """Name, file and line of a handler: when its answer is looked at, no frame of it is left in a traceback."""
+    """Name, file and line of a handler, for errors in its answer: no traceback has a frame of it then."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return function.__name__ + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
 def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
-    """Refuse an action that no node could read, by the handler's name: its author sees a line, and not a lost message."""
+    """Refuse an action that no node could read, and name the handler. Otherwise the message would just be lost."""
     if len(action) <= MAX_ROWS and action.is_sendable(MAX_ID):
         return
     wants = f"{_place(function)} wants {action.spec.name}"
@@ -252,7 +252,7 @@ def _refuse_unsendable(action: Action, function: Callable[..., Wanted]) -> None:
 
 
 def user_traceback(error: BaseException, folder: Path) -> str:
-    """The part of a traceback that its author needs: from the first frame inside `folder` on, the error alone if none is."""
+    """The traceback from the first frame inside `folder` on; the error alone if there is no such frame."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [i for i, frame in enumerate(frames) if frame.filename.startswith(str(folder))]
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(frames[own[0] :])] if own else []

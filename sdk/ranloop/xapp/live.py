@@ -1,4 +1,4 @@
-"""Runs an xApp live: newest report first, actions at once, and an end for every action even when its answer is lost."""
+"""Runs an xApp live: the newest report first, actions at once, and an end for every action, also if its answer is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ("LiveRunner", "LiveStats")
 
 log = structlog.get_logger(__name__)
 
-QUARANTINE_AFTER = 5  # consecutive failures of the user's code, then it rests
+QUARANTINE_AFTER = 5  # consecutive failures after which the user's code rests
 QUARANTINE_S = 30.0
 SILENT_S = 30.0  # and three report periods without a report: the node is gone
 _TURN_S = 0.1
@@ -35,7 +35,7 @@ _RUNS_KEPT = 16  # of a node: a report of one before the present is late
 
 @dataclass(slots=True)
 class LiveStats:
-    """Counters of one live run; nothing is lost silently."""
+    """Counters of one live run. Every lost message is counted."""
 
     reports: int = 0
     missed: int = 0  # gaps in the sequence numbers: lost, or overtaken by a newer report
@@ -68,7 +68,7 @@ class LiveRunner:
         instance: The xApp.
         bus: Polled by `run`.
         clock: Seconds, monotonic.
-        patience_s: How long an xApp that leaves waits for the answers to what it has asked.
+        patience_s: Time for which a leaving xApp waits for the answers to its actions.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LiveRunner:
         self._runs: dict[str, list[str]] = {}  # node -> runs of its host, the present one last
         self._seqs: dict[tuple[str, str, int], int] = {}
         self._columns = _columns(instance.manifest.streams)
-        self._steps: dict[str, bytes] = {}  # host -> its last step, by which a second delivery is known
+        self._steps: dict[str, bytes] = {}  # host -> its last step; a second delivery repeats the number
         self._ran_time_ns: dict[str, int] = {}
         self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `clock`
         slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
@@ -106,7 +106,7 @@ class LiveRunner:
         self._sign.show()
 
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
-        """Work until `stop` is set (a signal handler's job) or `duration_s` is over, then withdraw the life sign."""
+        """Work until a signal handler sets `stop` or `duration_s` is over, then withdraw the life sign."""
         end = float("inf") if duration_s is None else self._clock() + duration_s
         try:
             while not stop.is_set() and self._clock() < end:
@@ -120,13 +120,13 @@ class LiveRunner:
         return self.stats
 
     def _stay_known(self) -> None:
-        """Show the life sign again after a reconnection: a broker that was restarted has forgotten it."""
+        """Show the life sign again after a reconnection, because a restarted broker has forgotten it."""
         if self._bus.stats.reconnects != self._reconnects:
             self._reconnects = self._bus.stats.reconnects
             self._sign.show()
 
     def _end_what_is_open(self) -> None:
-        """Decide nothing any more, wait for the answers to what was decided, and end the rest as UNKNOWN."""
+        """Stop deciding, wait for the answers to open actions, and end the others as UNKNOWN."""
         for subscription in self._subscriptions:
             subscription.cancel()
         self._leaving = True
@@ -191,11 +191,11 @@ class LiveRunner:
         self._settle_pending(report)
 
     def _in_our_columns(self, report: Report, topic: str) -> Report:
-        """What the manifest reads of a report, as in lockstep.
+        """The columns of a report that the manifest reads, as in lockstep.
 
         Raises:
-            WireError: The report is not of the stream that its topic names, or lacks a column; the user's code must
-                not be blamed for it.
+            WireError: The report is not of the stream that its topic names, or lacks a column. The fault is the node's
+                and not the user's code.
         """
         if topic != topics.report(report.node, report.level, report.period_ms):
             raise WireError(
@@ -207,7 +207,7 @@ class LiveRunner:
         return report.only(wanted)
 
     def _forget_run(self, report: Report) -> None:
-        """The node was started anew: RAN time began again, and nobody there knows what was asked before."""
+        """Forget the run of a restarted node: its RAN time begins again, and it does not know earlier actions."""
         log.warning("node_restarted", xapp=self.instance.name, node=report.node, ran_time_s=report.time_s)
         for pending in [p for p in self._pending.values() if p.batch.node == report.node]:
             self._deliver(
@@ -225,10 +225,10 @@ class LiveRunner:
         self._deliver(result)
 
     def _check_answer(self, result: Result, topic: str) -> None:
-        """A result is of the node that its topic names, and an answer answers what that node was asked.
+        """Check that a result comes from the node that its topic names, and fits an action sent to that node.
 
         Raises:
-            WireError: A node speaks for another one, or of other targets than it was asked about.
+            WireError: A node answers for another one, or for targets that the action does not have.
         """
         if topic != topics.result(result.xapp, result.node):
             raise WireError(f"a result of {result.node} for {result.xapp} came on {topic}")
@@ -246,17 +246,17 @@ class LiveRunner:
     def _deliver(self, result: Result) -> None:
         terminal = result.status != Status.ENDED
         if terminal.any() and self._pending.pop(result.id, None) is None:
-            return  # answered before: a retry's echo
+            return  # answered before: this is the answer to a retry
         self._send(self._conclude(result))
 
     def _conclude(self, result: Result) -> list[ActionBatch]:
-        """Count a result and show it to the user's code; what that wants now."""
+        """Count a result and hand it to the user's code; the actions that the code returns."""
         for status, count in enumerate(np.bincount(result.status, minlength=len(Status)).tolist()):
             self.stats.results[Status(status)] += count
         return self._guarded(lambda: self.instance.on_result(result))
 
     def _settle_pending(self, report: Report) -> None:
-        """Ask again once when an answer is overdue, give up as UNKNOWN when it can no longer come."""
+        """Repeat an action once when its answer is overdue; end it as UNKNOWN when the answer can no longer come."""
         period_ns = report.period_ms * 1_000_000
         for pending in [p for p in self._pending.values() if self._tells_time(report, p.batch.node)]:
             batch = pending.batch
@@ -270,7 +270,7 @@ class LiveRunner:
                 self._publish(batch)
 
     def _give_up_on_silent_nodes(self) -> None:
-        """End what was asked of a node that does not report any more: its RAN time cannot say that it is overdue."""
+        """End the actions at a node that reports no more: no RAN time of it will show that they are overdue."""
         if not self._pending:
             return
         since_s = self._clock() - self._silent_after_s
@@ -281,11 +281,11 @@ class LiveRunner:
                 self._deliver(_unknown(pending.batch, ran_time_ns, "the node has fallen silent"))
 
     def _tells_time(self, report: Report, node: str) -> bool:
-        """Whether a report says how late it is at `node`; for one that never joined any report will do."""
+        """Whether a report shows the RAN time of `node`. For a node without reports, any report does."""
         return report.node == node or node not in self._nodes
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
-        """A host says which timers are due, in its RAN time."""
+        """Run the timers that a host announces as due, in its RAN time."""
         try:
             step = decode_step(payload)
             unknown = [name for name in step.timers if name not in self.instance.timers]
@@ -306,9 +306,9 @@ class LiveRunner:
     def _guarded(
         self, call: Callable[[], list[ActionBatch]], *, period_ms: int | None = None
     ) -> list[ActionBatch]:
-        """Run the user's code; count and show what it raises, and let it rest when it keeps raising.
+        """Run the user's code. Its errors are counted and logged; after several in a row the code rests.
 
-        Code that takes longer than its period is told to its author, and no node is blamed for that time.
+        Code that takes longer than its period is logged for its author, and that time does not count as a node's silence.
         """
         began_s = self._clock()
         if began_s < self._resting_until:
@@ -365,7 +365,7 @@ class LiveRunner:
 
 
 def _columns(streams: Sequence[StreamRight]) -> dict[tuple[str, int], tuple[str, ...]]:
-    """(Level, period) -> the measurements that a manifest reads there, in its order."""
+    """(Level, period) -> the measurements that a manifest reads in that stream, in its order."""
     columns: dict[tuple[str, int], tuple[str, ...]] = {}
     for stream in streams:
         names = (*columns.get((stream.level, stream.every_ms), ()), *stream.measurements)

@@ -1,7 +1,7 @@
 """Loads an xApp folder as a Python package of its own.
 
-Each load makes a fresh package with a unique name, so `from .policy import …` in two xApps of one process, or in two
-instances of one xApp, never meet in `sys.modules`.
+Each load makes a fresh package with a unique name. Two xApps in one process, or two instances of one xApp, therefore never
+share a module in `sys.modules` when they import `.policy`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def load_package(folder: Path) -> XAppPackage:
     """Load `folder/manifest.toml` and `folder/app.py`.
 
     Raises:
-        ManifestError: No manifest, no `app.py`, no `app` of type XApp in it, or a handler that wants a stream the
-            manifest does not declare.
+        ManifestError: The folder has no manifest or no `app.py`, `app.py` has no `app` of type XApp, or a handler wants a
+            stream that the manifest does not declare.
         Exception: Any error of the user's module at import, with the user's traceback.
     """
     folder = folder.resolve()
@@ -67,10 +67,10 @@ def load_package(folder: Path) -> XAppPackage:
 
 
 def read_code(folder: Path) -> None:
-    """Read the syntax of an xApp's modules; nothing of them is run.
+    """Check the syntax of an xApp's modules without running them.
 
     Raises:
-        ManifestError: No `app.py`, or a file that is no Python; one line with the place.
+        ManifestError: There is no `app.py`, or a file is not Python; one line with the place.
     """
     _has_app(folder, load_manifest(folder))
     for path in sorted(folder.rglob("*.py")):
@@ -87,7 +87,7 @@ def read_code(folder: Path) -> None:
 def _has_app(folder: Path, manifest: Manifest) -> None:
     if not (folder / "app.py").is_file():
         elsewhere = (
-            "; one in another language you start yourself, and let in with `ranloop host NODE --allow`"
+            "; start an xApp in another language yourself, and admit it with `ranloop host NODE --allow`"
         )
         raise ManifestError(
             f"{folder} is no xApp: it has no app.py{elsewhere if manifest.encoding == 'json' else ''}"

@@ -1,4 +1,4 @@
-"""Runs an xApp in lockstep: one answer to each step of the node host, in RAN time, nothing lost or merged."""
+"""Runs an xApp in lockstep: one answer to each step of the node host, in RAN time, without losing or merging anything."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ("LockstepRunner",)
 
 log = structlog.get_logger(__name__)
 
-GONE_S = 2.0  # a host that lost its connection for a moment is back by then
+GONE_S = 2.0  # a host that lost its connection for a moment is back by this time
 _LAST_WORDS_S = 0.1
 
 
 class LockstepRunner:
-    """Ties one `Instance` to one bus. Whoever owns the bus polls it; handlers run inside that poll."""
+    """Ties one `Instance` to one bus. The owner of the bus polls it; handlers run inside that poll."""
 
     def __init__(self, instance: Instance, bus: Bus, *, host: str = "host") -> None:
         self.instance = instance
@@ -41,11 +41,11 @@ class LockstepRunner:
         self._sign.show()
 
     def run(self, *, timeout_s: float = 60.0) -> None:
-        """Answer steps until the host says that it was the last.
+        """Answer steps until the host marks one as the last.
 
         Raises:
-            LockstepError: The xApp's code raised (the text carries its author's frames; the host has heard of it), the
-                host went away, or it was silent for `timeout_s`.
+            LockstepError: The xApp's code raised, the host went away, or the host was silent for `timeout_s`. After an
+                error of the code, the text has the frames of the xApp, and the host has been told.
         """
         began_s = time.monotonic()
         while not self.over:
@@ -62,11 +62,11 @@ class LockstepRunner:
                     f"{self.instance.name}: no step from host {self._host!r} for {timeout_s:.0f} s; is it running?"
                 )
         if self._failure:
-            self._bus.poll(_LAST_WORDS_S)  # the host hears why before it hears that we are gone
+            self._bus.poll(_LAST_WORDS_S)  # the host hears the reason before it hears that the xApp is gone
             raise LockstepError(f"{self.instance.name} failed at {self._failed_at_s:g} s:\n{self._failure}")
 
     def close(self) -> None:
-        """Leave: stop listening and withdraw the life sign."""
+        """Stop listening and withdraw the life sign."""
         self._subscription.cancel()
         self._sign.withdraw()
 
@@ -79,9 +79,8 @@ class LockstepRunner:
             return
         self._heard_at_s = time.monotonic()
         last_step, last_payload = self._last
-        if (
-            payload != last_payload
-        ):  # QoS 1 may deliver twice: the same step has the same answer, and no second effect
+        # QoS 1 may deliver twice: the same step gets the same answer and has no second effect.
+        if payload != last_payload:
             if step.step > last_step:
                 answer = self.instance.handle(step)
             else:
@@ -94,7 +93,7 @@ class LockstepRunner:
 
 
 def life_sign(bus: Bus, instance: Instance) -> LifeSign:
-    """An xApp's life sign: its version, streams and timers, so that a host knows what is due.
+    """An xApp's life sign: its version, streams and timers. A host needs them to know what is due.
 
     Raises:
         NameTakenError: A living xApp has this name.

@@ -55,7 +55,7 @@ class Setting(BaseModel):
         """`value` as this setting's type.
 
         Raises:
-            ValueError: Wrong type or out of range, in one line.
+            ValueError: The value has the wrong type or is out of range; one line.
         """
         parsed = _as_type(self.type, value)
         if isinstance(parsed, int | float) and not self._low <= parsed <= self._high:
@@ -148,7 +148,7 @@ def load_manifest(folder: Path) -> Manifest:
     """Read and check `folder/manifest.toml`.
 
     Raises:
-        ManifestError: Missing, not TOML, or not a manifest; one line with the field's path.
+        ManifestError: The file is missing, not TOML, or not a manifest; one line with the field's path.
     """
     missing = f"{folder} is no xApp: it has no {MANIFEST_FILE}"
     return read_toml(folder / MANIFEST_FILE, Manifest, missing=missing, error_type=ManifestError)

@@ -1,4 +1,4 @@
-"""Why no report comes: an xApp that waits says so after three periods, and again ever more rarely."""
+"""Reasons for a missing report: an xApp that waits logs them after three periods, and then less and less often."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AT_LEAST_S = 3.0
 
 
 class Silence:
-    """Tells the operator what a waiting xApp lacks.
+    """Tells the operator the reason why an xApp gets no reports.
 
     Args:
-        instance: Who waits.
-        others: Name -> life sign of who lives on the bus; read anew each time.
+        instance: The waiting xApp.
+        others: Name -> life sign of a living participant; read anew each time.
         clock: Seconds, monotonic.
     """
 
@@ -36,12 +36,12 @@ class Silence:
         self.end()
 
     def end(self) -> None:
-        """A report has come."""
+        """Note that a report has come."""
         self._since_s, self._gap_s = self._clock(), self._patience_s
         self._tell_at_s = self._since_s + self._gap_s
 
     def tell(self) -> None:
-        """Say what is missing, if it is time: after the patience, twice, four times, eight times as long."""
+        """Log the reason if it is time: after the patience, and after twice, four and eight times as long."""
         now_s = self._clock()
         if now_s < self._tell_at_s:
             return

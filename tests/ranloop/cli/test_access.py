@@ -65,7 +65,7 @@ def test_a_host_writes_its_own_steps_and_nobody_elses_life_sign() -> None:
 def test_what_is_asked_for_in_vain_is_told(ranloop: Command, folders: list[Path]) -> None:
     assert (
         ranloop("access").complaint
-        == "access of whom? Name xApp folders, or --role host | operator | observer"
+        == "no client is named; name xApp folders, or --role host | operator | observer"
     )
     assert ranloop("access", "--role", "observr").complaint.endswith("did you mean observer?")
     assert "name 'No'" in ranloop("access", "--role", "host=No").complaint

@@ -78,7 +78,7 @@ def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command,
 
 @contextmanager
 def living_host(url: str) -> Iterator[LiveHost]:
-    """Nodes toy-1 and toy-2, where `weigher` is let in."""
+    """Nodes toy-1 and toy-2, where `weigher` is admitted."""
     with closing(open_bus(url, name="host")) as bus:
         xapps = {"weigher": Registration(rights=rights())}
         live = LiveHost(NodeHost(ToyWorld(duration_s=3600), bus, name="host", xapps=xapps))
@@ -129,10 +129,10 @@ def test_a_kill_is_given_before_anything_is_read_and_stands_where_nobody_answers
     somewhere = ranloop("order", "site7", "--kill", "--bus", broker.url)
     assert (everywhere.code, somewhere.code) == (2, 2)
     assert everywhere.complaint == (
-        f"no node has a catalogue on {broker.url}; the kill order stands until --forget, and nobody confirmed it"
+        f"no node has a catalogue on {broker.url}; the kill order stands until --forget, and no host confirmed it"
     )
     assert somewhere.complaint.endswith(
-        "there is no node at all; the kill order stands until --forget, and nobody confirmed it"
+        "there is no node at all; the kill order stands until --forget, and no host confirmed it"
     )
     assert orders_on(broker.url) == {topics.order_all(), topics.order("site7")}
     with living_host(broker.url) as live:  # comes later, and obeys
@@ -270,8 +270,8 @@ def test_an_order_about_an_xapp_that_no_node_lets_in_is_not_given(
         typo = ranloop("order", node, "--xapp", "weihger", "--autonomy", "act", "--bus", broker.url)
         ghost = ranloop("order", node, "--revive", "--xapp", "x", "--autonomy", "act", "--bus", broker.url)
         assert not orders_on(broker.url)
-    assert typo.complaint == f"{node} does not let 'weihger' in; there is weigher; nothing was ordered"
-    assert ghost.complaint == f"{node} does not let 'x' in; there is weigher; nothing was ordered"
+    assert typo.complaint == f"{node} does not admit 'weihger'; there is weigher; nothing was ordered"
+    assert ghost.complaint == f"{node} does not admit 'x'; there is weigher; nothing was ordered"
     assert not live.host.runtime.guards["toy-1"].killed
 
 
@@ -326,7 +326,7 @@ def test_no_life_sign_keeps_an_operator_from_stopping_an_xapp(
     kill = {topics.order("toy-1")} if "--kill" in what else set()
     assert ordered.out == "toy-1 obeys\n"
     assert ordered.err.count("\n") == 1
-    assert "toy-1 does not let 'weigher' in; there is other" in ordered.err
+    assert "toy-1 does not admit 'weigher'; there is other" in ordered.err
     if what[0] == "act":  # no slip of the pen lets an xApp act, and the operator is told
         assert (set(obeyed), ordered.code) == (kill, 2)
         assert ordered.complaint.endswith("; only the kill switch was ordered")
@@ -348,7 +348,7 @@ def test_an_order_to_all_that_stops_an_xapp_goes_everywhere_and_waits_where_it_i
             topics.order(node, "weigher") for node in ("site0", "toy-1", "toy-2")
         }
     assert (ordered.code, ordered.out) == (0, "toy-1 obeys\ntoy-2 obeys\n"), ordered.err
-    assert "site0 does not let 'weigher' in; there is other" in ordered.err
+    assert "site0 does not admit 'weigher'; there is other" in ordered.err
 
 
 def test_an_order_to_a_node_that_is_away_stands_until_it_is_withdrawn(

@@ -1,4 +1,4 @@
-"""Whom the operator lets in, how far each may go, whom it displaces, and what happens to one that does not answer."""
+"""Options about admitted xApps: autonomy and priority of each, and the fate of an xApp that does not answer."""
 
 from __future__ import annotations
 
