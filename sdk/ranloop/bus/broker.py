@@ -257,7 +257,7 @@ def _mosquitto_conf(port: int, acl_file: Path | None, password_file: Path | None
         f"message_size_limit {_MAX_MESSAGE_BYTES}",
     ]
     if os.geteuid() == 0:
-        lines.append("user root")  # else it drops to user mosquitto, who cannot read a private folder
+        lines.append("user root")  # else it drops to the user mosquitto, which cannot read a private folder
     if acl_file is not None:
         lines.append(f"acl_file {acl_file}")
     if password_file is not None:

@@ -1,10 +1,10 @@
 """A client's wait for its socket: awake for a moment after traffic, asleep otherwise (docs/decisions/0008).
 
-To wait awake is to look again and again, and to offer the CPU to whoever wants it at each look. It pays where a CPU is
-idle. Where others want it, it harms: a process that never sleeps is not let in front of them when the message comes. An offer that
-comes back late says that somebody else had the CPU. On an idle machine that is so once a second, for less than a
-millisecond; where it adds up to a share of the time that counts, the machine is busy or a quota of CPU time is used
-up, and the client sleeps at once for a while.
+A client that waits awake looks at the socket again and again, and offers the CPU to other processes at each look. This pays
+where a CPU is idle. On a busy CPU it harms: the scheduler does not prefer a process that never sleeps when its message
+comes. An offer that returns late shows that another process had the CPU. An idle machine shows one such delay a second, of
+less than a millisecond. If the delays add up to more than `SHARE` of the time, the machine is busy or a quota of CPU time
+is used up. The client then waits asleep for `REST_S`.
 """
 
 from __future__ import annotations

@@ -132,7 +132,6 @@ class MqttBus(Closing):
         self._refusal: ReasonCode | None = None
         self._connected_at_s = self._retry_at_s = self._ticked_at_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
-        self._client = self._make_client(will)
         self._bell, self._rope = socket.socketpair()
         self._bell.setblocking(False)
         self._rope.setblocking(False)

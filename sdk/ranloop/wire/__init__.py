@@ -1,4 +1,4 @@
-"""The wire: what travels between nodes, xApps and operators (here), where (`topics`), and as which bytes (`codec`)."""
+"""The wire: messages between nodes, xApps and operators (here), their topics (`topics`) and their bytes (`codec`)."""
 
 from ranloop.wire.messages import (
     MAX_ID,

@@ -29,9 +29,9 @@ def access(role: Role, user: str, streams: Iterable[Stream] = ()) -> Access:
     """The access list of one client.
 
     Args:
-        role: What it is.
-        user: Its name, on the bus and to the broker.
-        streams: Of an xApp: the reports that its manifest reads.
+        role: The client's role.
+        user: The client's name, on the bus and to the broker.
+        streams: The reports that an xApp's manifest reads.
     """
     own = {role: user}
     reports = [{"level": level, "period_ms": str(period)} for level, period in dict.fromkeys(streams)]

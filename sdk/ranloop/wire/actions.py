@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _BLOCKS_KEPT = 64
 _BYTES_KEPT = 1 << 14  # of one block: the ids of 4096 UEs
 _T = TypeVar("_T")
-_Seen = tuple[tuple[int, ...], bytes]  # what else matters, and the bytes of columns of small whole numbers
+_Seen = tuple[tuple[int, ...], bytes]  # bytes of small columns of whole numbers, and other short keys
 _Fates = tuple[I32, NDArray[np.uint8], NDArray[np.uint8]]
 # Findings about columns that have been seen lately. Plain dicts: single operations on them are atomic between threads.
 _known_targets: dict[_Seen, tuple[I32, ...]] = {}
@@ -84,7 +84,7 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
     block = matrix(payload, start, header["rows"], len(wanted), "action batch")
     n_keys = len(kind.spec.targets)
     targets = _targets(block[:, :n_keys])
-    # The ids are good by now, so what is not finite is a parameter; a whole block is faster to look at than columns.
+    # The ids are checked by now, so only a parameter can be not finite. One look at the block is faster than at its columns.
     if np.count_nonzero(np.isfinite(block)) != block.size:
         raise WireError(f"action batch: a parameter of {kind.spec.name} is not a finite number")
     # A copy: columns outlive the message, and views of it would keep all its padding.

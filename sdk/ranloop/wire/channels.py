@@ -1,6 +1,6 @@
-"""The topics as a table: what travels on each, who may write it, who reads it, and how the broker keeps it.
+"""The topics as a table: message, writers and readers of each, and whether the broker retains it.
 
-`topics` makes the topics; this says what they are for, to people, access lists and generators (`schema`).
+`topics` makes the topics. This table serves people, access lists (`access`) and generators (`schema`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Channel:
     """One kind of topic.
 
     Attributes:
-        name: Of the channel.
-        topic: Makes the topic of the `parameters`, in their order.
-        parameters: What the levels behind the kind of topic are called.
-        message: What travels there.
-        forms: In which forms.
-        writers: Who publishes; in an access list, with its own name in the topic where it has one there.
-        readers: Who subscribes. An observer reads everything and writes nothing.
+        name: Name of the channel.
+        topic: Makes the topic from the `parameters`, in their order.
+        parameters: Names of the topic's levels behind its kind.
+        message: Kind of message.
+        forms: Forms of the message on this topic.
+        writers: Roles that publish. In an access list a client has its own name in the topic, if the topic has one.
+        readers: Roles that subscribe. An observer reads everything and writes nothing.
         qos: MQTT quality of service of the publisher.
-        retained: Whether the broker keeps the last one for those who come later.
+        retained: Whether the broker keeps the last message for later subscribers.
         purpose: One sentence.
     """
 
@@ -70,7 +70,7 @@ PARAMETERS = {
     "period_ms": "Granularity period in milliseconds.",
     "xapp": "Name of the xApp; on what it writes, its identity.",
     "host": "Name of the node host.",
-    "name": "Of the xApp or node host that lives.",
+    "name": "Name of the living xApp or node host.",
 }
 _EITHER: tuple[Form, ...] = ("json", "binary")
 
@@ -105,7 +105,7 @@ CHANNELS: tuple[Channel, ...] = (
         forms=_EITHER,
         writers=("xapp",),
         readers=("host", "observer"),
-        purpose="What one xApp wants held or done at a node, judged by the node's guard.",
+        purpose="The actions that one xApp asks of a node; the node's guard judges them.",
     ),
     Channel(
         name="result",
@@ -115,7 +115,7 @@ CHANNELS: tuple[Channel, ...] = (
         forms=_EITHER,
         writers=("host",),
         readers=("xapp", "observer"),
-        purpose="What became of each target, in the form in which the xApp is spoken to.",
+        purpose="The fate of each target of an action batch, in the xApp's form.",
     ),
     Channel(
         name="catalogue",
@@ -126,7 +126,7 @@ CHANNELS: tuple[Channel, ...] = (
         writers=("host",),
         readers=("xapp", "operator", "observer"),
         retained=True,
-        purpose="What a node measures and which actions it takes.",
+        purpose="The measurements and actions of a node.",
     ),
     Channel(
         name="presence",
@@ -147,7 +147,7 @@ CHANNELS: tuple[Channel, ...] = (
         forms=_EITHER,
         writers=("host",),
         readers=("xapp", "observer"),
-        purpose="Lockstep: all that is due for one xApp at one instant.",
+        purpose="Lockstep: everything that is due for one xApp at one instant.",
     ),
     Channel(
         name="answer",
@@ -157,7 +157,7 @@ CHANNELS: tuple[Channel, ...] = (
         forms=_EITHER,
         writers=("xapp",),
         readers=("host", "observer"),
-        purpose="Lockstep: all that the xApp wants after one step; one answer to each.",
+        purpose="Lockstep: everything that the xApp wants after one step; one answer to each.",
     ),
     Channel(
         name="kill_all",

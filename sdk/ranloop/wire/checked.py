@@ -1,4 +1,4 @@
-"""What every report is held against before an xApp sees it: the catalogue's ranges, and one row per target."""
+"""The check of every report before an xApp sees it: values in the catalogue's ranges, and one row per target."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _MOST = np.finfo(np.float32).max  # an infinity is out of any range
 def checked(report: Report) -> tuple[Report, int]:
     """The report with no value (NaN) wherever its value lies outside the catalogue's range.
 
-    Ranges are compared as float32. A name that the catalogue does not have has no range but the finite numbers.
+    Ranges are compared as float32. For a name that the catalogue does not have, the range is all finite numbers.
 
     Returns:
-        The report, the same object where nothing had to be changed, and how many values lay outside.
+        The report, the same object if nothing had to be changed, and the number of values outside their range.
 
     Raises:
         WireError: Two rows have one target, so the report is malformed.
@@ -60,7 +60,7 @@ def _differ(report: Report) -> bool:
 
 
 def _doubled(report: Report) -> str:
-    """Which target has several rows."""
+    """The target that has several rows."""
     columns = _TARGET[report.level]
     rows = Counter(zip(*(report.id(column).tolist() for column in columns), strict=True))
     target, n_rows = rows.most_common(1)[0]

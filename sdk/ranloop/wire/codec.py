@@ -1,6 +1,6 @@
-"""Messages to bytes and back: `encode` and `encode_json` for all, one `decode_*` for each, which reads both forms.
+"""Messages to bytes and back: `encode` and `encode_json` for all, and one `decode_*` for each, which reads both forms.
 
-A decoder raises `WireError` and nothing else, whatever the bytes; what it returns is valid and frozen.
+A decoder raises `WireError` and nothing else, whatever the bytes. The message that it returns is valid and frozen.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def encode(message: Message) -> bytes:
     """The bytes of any message.
 
     Raises:
-        ValueError: Something that the wire cannot carry (a wrong shape, a name with blanks, NaN outside a block).
+        ValueError: The wire cannot carry the message: a wrong shape, a name with blanks, NaN outside a block.
     """
     return _ENCODERS[type(message)](message)
 
@@ -69,12 +69,12 @@ def encode_json(message: Message) -> bytes:
     Raises:
         ValueError: As `encode`.
     """
-    payload = encode(message)  # refuses what neither form can carry
+    payload = encode(message)  # refuses a message that neither form can carry
     return encode_plain(message) if type(message) in HAS_PLAIN else payload
 
 
 def _header_only(payload: bytes, what: str) -> bytes:
-    """A message that is JSON and nothing else, however its writer laid it out."""
+    """A message that is JSON without a block, with any line breaks."""
     return within(payload, most_header_bytes(what), what)
 
 
@@ -142,7 +142,7 @@ def decode_presence(payload: bytes) -> Presence:
 
 
 def _check_plain(value: object, error: type[Exception], depth: int = 0) -> None:
-    """Bound what the schema of `facts` leaves open: depth, and numbers that other JSON readers do not know."""
+    """Bound the depth of `facts`, and refuse numbers that other JSON readers do not know: the schema does neither."""
     if depth > _MAX_DEPTH:
         raise error(f"presence: facts are nested more than {_MAX_DEPTH} deep")
     if isinstance(value, Mapping):
@@ -212,7 +212,7 @@ def encode_admission(admission: Admission) -> bytes:
 
 
 def decode_admission(payload: bytes) -> Admission:
-    """An operator's word about one xApp at one host. What its rights mean is checked where they are used.
+    """An operator's word about one xApp at one host. The host checks the rights themselves.
 
     Raises:
         WireError: Not such a message of wire version 1 within bounds.
@@ -278,7 +278,7 @@ def encode_answer(answer: Answer) -> bytes:
         "xapp": answer.xapp,
         "step": answer.step,
         "batches": [len(part) for part in batches],
-        # A traceback says what went wrong in its last lines.
+        # A traceback names the error in its last lines.
         "error": answer.error[-headers.MAX_TEXT :],
     }
     return b"".join((json_line(header), *batches))

@@ -1,8 +1,8 @@
-"""The JSON form of reports, actions, results, steps and answers: what each key is, and its bounds.
+"""The JSON form of reports, actions, results, steps and answers: the keys and their bounds.
 
-What has a block in the binary form has plain columns here, by name, so that a JSON parser is all that a reader or a
-writer needs. `null` is "no value". Unknown keys are ignored, the order of keys means nothing. All other messages are
-JSON in both forms: `headers`.
+A block of the binary form is plain columns here, by name, so that readers and writers need nothing but a JSON parser.
+`null` is "no value". Unknown keys are ignored, and the order of keys means nothing. All other messages are JSON in both
+forms: `headers`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ReportForm(TypedDict):
 
     v: Version
     node: Topic
-    run: NotRequired[Annotated[Run, Field(description="Of the host; an action batch repeats it.")]]
+    run: NotRequired[Annotated[Run, Field(description="Run of the host; an action batch repeats it.")]]
     level: Level
     period_ms: Milliseconds
     seq: Annotated[
@@ -112,10 +112,10 @@ class ReportForm(TypedDict):
 
 @with_config(_FORM | ConfigDict(json_schema_extra=_columns_of_actions))
 class ActionForm(TypedDict):
-    """What one xApp wants held (or done once) on targets of one node: one action type, columns of one length."""
+    """The state that one xApp wants for targets of one node: one action type, columns of one length."""
 
     v: Version
-    id: Annotated[Name, Field(description="Unique for ever; a retry keeps it.")]
+    id: Annotated[Name, Field(description="Unique for ever; a retry has the same id.")]
     xapp: Topic
     node: Topic
     seq: Annotated[Count, Field(description="The xApp's own counter.")]
@@ -123,21 +123,28 @@ class ActionForm(TypedDict):
     targets: Annotated[dict[Name, Ids], Field(max_length=_MAX_TARGETS)]
     parameters: Annotated[dict[Name, Numbers], Field(max_length=_MAX_VALUES)]
     valid_until_ns: Annotated[
-        Signed, Field(description="RAN time after which it must not take effect any more.")
+        Signed, Field(description="RAN time after which the batch must not take effect any more.")
     ]
     lease_ms: NotRequired[
         Annotated[
             Milliseconds | None,
-            Field(description="How long a setting lives without renewal, in RAN time; null for a one-shot."),
+            Field(description="RAN time that a setting lives without renewal; null for a one-shot."),
         ]
     ]
     atomic: NotRequired[Annotated[bool, Field(description="All targets or none; false if left out.")]]
     models: NotRequired[Models]
-    report_seq: NotRequired[Annotated[ReportSeq, Field(description="Of the report it rests on; -1 is none.")]]
+    report_seq: NotRequired[
+        Annotated[
+            ReportSeq,
+            Field(description="Sequence number of the report that the decision rests on; -1 is none."),
+        ]
+    ]
     run: NotRequired[
         Annotated[
             Run,
-            Field(description="Of the host, from its reports or its catalogue; another run's is refused."),
+            Field(
+                description="Run of the host, from its reports or its catalogue; a batch of another run is refused."
+            ),
         ]
     ]
     stamps: NotRequired[Stamps]
@@ -145,13 +152,13 @@ class ActionForm(TypedDict):
 
 @with_config(_FORM)
 class ResultForm(TypedDict):
-    """What the guard and the node did with an action batch, target by target: columns of one length.
+    """The answer of guard and node to an action batch, target by target: columns of one length.
 
     Columns of an action that the catalogue does not have are called 0, 1, 2, ...
     """
 
     v: Version
-    id: Annotated[Name, Field(description="Of the action batch.")]
+    id: Annotated[Name, Field(description="Id of the action batch.")]
     xapp: Topic
     node: Topic
     action: Name
@@ -159,7 +166,7 @@ class ResultForm(TypedDict):
     status: Annotated[list[Status], Field(max_length=MAX_ROWS)]
     cause: Annotated[
         list[Annotated[int, Field(ge=0, le=255)]],
-        Field(max_length=MAX_ROWS, description="Of each target: an index into `causes`."),
+        Field(max_length=MAX_ROWS, description="An index into `causes` for each target."),
     ]
     causes: Annotated[list[CauseText], Field(min_length=1, max_length=256)]
     applied: Annotated[
@@ -175,7 +182,7 @@ class ResultForm(TypedDict):
 
 @with_config(_FORM)
 class StepForm(TypedDict):
-    """Lockstep: all that is due for one xApp at one instant."""
+    """Lockstep: everything that is due for one xApp at one instant."""
 
     v: Version
     host: Topic
@@ -196,7 +203,9 @@ class AnswerForm(TypedDict):
     step: Count
     batches: Annotated[list[ActionForm], Field(max_length=MAX_PARTS)]
     error: NotRequired[
-        Annotated[Text, Field(description="Why the xApp gave up; the host then stops the run.")]
+        Annotated[
+            Text, Field(description="The error for which the xApp gave up; the host then stops the run.")
+        ]
     ]
 
 

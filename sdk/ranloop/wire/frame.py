@@ -3,8 +3,8 @@
     {"v":1,...}⏎            one line of JSON, padded with spaces to a multiple of 8 bytes
     <float32 block>         row-major, rows = targets (a report has int64 counters in front of it: `reports`)
 
-Sizes are bounded here, and everything that is wrong becomes a `WireError` of one line. Blocks come back as read-only
-views of the payload.
+Sizes are bounded here, and every fault becomes a `WireError` of one line. Blocks come back as read-only views of the
+payload.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def as_json(value: object) -> object:
 
 
 def most_header_bytes(what: str) -> int:
-    """How long the header of such a message may be, or the message where it is JSON and nothing else."""
+    """Bytes that the header of such a message may have; of a message without a block, its bytes."""
     return _HEADER_BYTES.get(what, MAX_HEADER_BYTES)
 
 
 def within(payload: bytes, most_bytes: int, what: str) -> bytes:
-    """`payload`, if it is no longer than `most_bytes`.
+    """`payload`, if it has at most `most_bytes`.
 
     Raises:
-        WireError: It is longer.
+        WireError: It has more.
     """
     if len(payload) > most_bytes:
         raise WireError(f"{what} of {len(payload)} bytes; at most {most_bytes} are read")
@@ -70,7 +70,7 @@ def within(payload: bytes, most_bytes: int, what: str) -> bytes:
 
 
 def first_line(payload: bytes, what: str) -> tuple[bytes, int]:
-    """The header line, and where the rest begins."""
+    """The header line, and the place where the rest begins."""
     within(payload, MAX_PAYLOAD_BYTES, what)
     end = payload.find(b"\n", 0, most_header_bytes(what))
     if end < 0:
@@ -100,7 +100,7 @@ def dense_ids(columns: F32, what: str) -> I32:
 
 
 def none_infinite(values: F32, what: str) -> None:
-    """NaN is "no value"; infinity is nothing that a node may say."""
+    """Refuse infinities. NaN is "no value"; an infinity has no meaning in a report."""
     if 1 in np.isinf(values).tobytes():  # a search in bytes: a third of what a NumPy reduction takes
         raise WireError(f"{what}: infinity is not a value; no value is NaN")
 

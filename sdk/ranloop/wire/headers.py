@@ -1,4 +1,4 @@
-"""The JSON headers of the wire: what each key is, and its bounds. Unknown keys are ignored.
+"""The JSON headers of the wire: their keys and bounds. Unknown keys are ignored.
 
 Each header is a TypedDict with a compiled pydantic validator beside it: strict types, no NaN or Infinity literals.
 """
@@ -52,7 +52,7 @@ Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Fie
 
 @with_config(_HEADER)
 class ReportHeader(TypedDict):
-    """What stays the same from period to period while no target comes or goes; int64 counters follow it.
+    """The part of a report that stays the same while no target comes or goes; int64 counters follow it.
 
     `stamps` names the counters behind the sequence number and the RAN time.
     """

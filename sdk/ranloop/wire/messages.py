@@ -1,7 +1,7 @@
-"""What travels on the bus, as frozen dataclasses; `codec` turns them into bytes and back.
+"""The messages of the bus, as frozen dataclasses; `codec` turns them into bytes and back.
 
-Parse at the wall, trust inside: an instance of these is valid. Arrays are little-endian float32 on the wire;
-ids are dense integers below 2**24, so float32 holds them exactly, and their opaque names stand in `labels`.
+Messages from outside are checked where they come in, so an instance of these classes is valid. Arrays are little-endian
+float32 on the wire. Ids are dense integers below 2**24, which float32 holds exactly; their opaque names are in `labels`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_ID = 1 << 24
 class Labels(Mapping[str, Mapping[int, str]]):
     """Id column -> {dense id: the node's own opaque name}, as it was when this was made.
 
-    Any mapping may stand in a report's `labels`. One that cannot change is known to the codec by identity, where it
-    would compare names: a node keeps its `Labels` for as long as no target comes or goes.
+    A report's `labels` may be any mapping. The codec compares a `Labels` by identity, because it cannot change, and other
+    mappings name by name. A node therefore keeps one `Labels` for as long as no target comes or goes.
     """
 
     __slots__ = ("_columns",)
@@ -58,15 +58,15 @@ class Report:
 
     Attributes:
         node: Name of the RAN node.
-        level: What a row is: a cell, UE, slice or QoS flow.
+        level: The target of a row: a cell, UE, slice or QoS flow.
         period_ms: Granularity period in milliseconds.
         seq: Counts the periods of this stream from 0; a gap is a lost report.
         ran_time_ns: RAN time at the end of the period, in nanoseconds since the run began.
         ids: Names of the id columns, `ID_COLUMNS[level]`.
         names: Catalogue names of the measurement columns.
         block: Shape [n_rows, len(ids) + len(names)], float32, catalogue units, NaN = no value.
-        labels: Id column -> {dense id: the node's own opaque name}; best a `Labels`.
-        run: Of the host, another text at each start; "" where nobody asks.
+        labels: Id column -> {dense id: the node's own opaque name}; a `Labels` is fastest.
+        run: Text of the host's start, another one at each start; "" if the host has none.
         stamps: Stage -> monotonic clock in nanoseconds, for latency breakdowns only.
     """
 
@@ -134,16 +134,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ActionBatch:
-    """What one xApp wants held (or done once) on targets of one node: one action type, columns.
+    """The state that one xApp wants for targets of one node, held or done once: one action type, columns.
 
     Attributes:
-        id: Unique for ever; a retry keeps it.
-        xapp: Sender; the guard compares it with the topic that the broker let it use.
+        id: Unique for ever; a retry has the same id.
+        xapp: Sender; the guard compares it with the topic, which only the sender may write.
         node: RAN node that owns the targets.
         seq: The xApp's own counter; actions of one instant are judged in the order (xapp, seq).
         action: The typed columns.
         valid_until_ns: RAN time after which the batch must not take effect any more.
-        lease_ms: How long a setting lives without renewal, in RAN time; None for a one-shot.
+        lease_ms: RAN time that a setting lives without renewal; None for a one-shot.
         atomic: All targets or none, judged as the state after the whole change.
         models: "name@hash" of each model that had a part in the decision, for the audit log.
         report_seq: Sequence number of the report that the decision rests on, -1 if none.
@@ -166,7 +166,7 @@ class ActionBatch:
 
 
 class Status(IntEnum):
-    """What became of one target. All but ENDED are terminal: exactly one of them per action id and target."""
+    """The fate of one target. All but ENDED are terminal: exactly one of them per action id and target."""
 
     APPLIED = 0
     REFUSED = 1
@@ -177,7 +177,7 @@ class Status(IntEnum):
 
 
 class Cause(StrEnum):
-    """Why a target was not applied, or why a setting ended. The result's text adds the facts."""
+    """The reason why a target was not applied, or why a setting ended. The result's text adds the facts."""
 
     NONE = "none"
     IDENTITY = "identity"
@@ -204,7 +204,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """What the guard and the node did with an action batch, target by target.
+    """The answer of guard and node to an action batch, target by target.
 
     Attributes:
         id: Id of the batch.
@@ -238,16 +238,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellPlace:
-    """Where a cell stands, in a flat frame of the node's own: x to the right, y up, in metres.
+    """The place of a cell, in a flat frame: x to the right, y up, in metres.
 
-    All nodes of one network share the frame, and `X.UE.PosX`, `X.UE.PosY` are in it.
+    All nodes of one network share the frame. `X.UE.PosX` and `X.UE.PosY` are in it, too.
 
     Attributes:
         site: Name of the site.
-        x_m: Of the antenna.
-        y_m: Of the antenna.
+        x_m: Place of the antenna.
+        y_m: Place of the antenna.
         azimuth_deg: Direction of the main lobe, counter-clockwise from the x axis, 0 to below 360; None if it has none.
-        height_m: Of the antenna above ground; None if the node does not know it.
+        height_m: Height of the antenna above ground; None if the node does not know it.
     """
 
     site: str
@@ -259,7 +259,7 @@ class CellPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """What a node measures and which actions it takes; retained on the bus, checked when subscribing.
+    """The measurements and actions of a node; retained on the bus, checked when subscribing.
 
     Attributes:
         measurements: Level -> catalogue names that it reports at this level.
@@ -271,7 +271,7 @@ class Catalogue:
             its cells, in percent; 0 where it is missing.
         control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
         run: As in `Report`.
-        geometry: Dense cell id -> where the cell stands; without the cells whose place the node does not know.
+        geometry: Dense cell id -> place of the cell; cells whose place the node does not know are missing.
     """
 
     node: str
@@ -297,7 +297,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """Lockstep: all that is due for one xApp at one instant."""
+    """Lockstep: everything that is due for one xApp at one instant."""
 
     host: str
     step: int
@@ -333,18 +333,18 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Which orders stand at a node, published whenever its host has heard one.
+    """The orders that stand at a node, published whenever its host has heard one.
 
-    It is the host's memory of the operator's word, where the broker has lost what it retained.
+    This message is the host's memory of the operator's orders, for the case that the broker loses them.
 
     Attributes:
         node: Name of the RAN node.
         order: Id of the order obeyed last.
         killed: Whether the guard refuses every action.
-        autonomy: Of every registered xApp.
-        orders: What an order is about (`topics.place`: `all`, the node, or `node/xapp`) -> the order that stands there.
-        shut_out: xApp that flooded -> id of the order that let it act until then; another one lets it back.
-        refused: Why what `order` names was not done; "" if it was.
+        autonomy: Level of every registered xApp.
+        orders: Place of an order (`topics.place`: `all`, the node, or `node/xapp`) -> the order that stands there.
+        shut_out: xApp that flooded -> id of the order that let it act until then; another order lets it back.
+        refused: The reason why the order was not carried out; "" if it was.
     """
 
     node: str
@@ -360,12 +360,12 @@ class Standing:
 class Admission:
     """An operator's word to one host about one xApp: it comes, its rights change, or it goes.
 
-    Retained: a host that is started again admits it again. The host confirms it by its `id` in `Standing`.
+    The message is retained, so a restarted host admits the xApp again. The host confirms it by its `id` in `Standing`.
 
     Attributes:
-        id: Of this word.
+        id: Id of this message.
         xapp: Name of the xApp.
-        admitted: False sends it away, and the rest means nothing.
+        admitted: False sends the xApp away; the other fields mean nothing then.
         rights: `streams` and `actions` as in its manifest.
         autonomy: observe, recommend or act.
         priority: A higher one displaces the settings of a lower one.

@@ -1,10 +1,10 @@
-"""What a host and a RAN node of another program say to each other: one JSON object a line, told apart by its `kind`.
+"""The messages between a host and a RAN node of another program: one JSON object a line, told apart by its `kind`.
 
     node to host   catalogue (once, first), report (as to an xApp, in JSON), applied
-    host to node   change: what is to be in force from now on; the node answers each with one `applied`
+    host to node   change: values to put in force from now on; the node answers each with one `applied`
 
 `null` as a parameter of a change means the value of the node's own configuration. `null` as a value in an answer means
-that nothing was done there: the target is not at the node, or `reasons` says why.
+that nothing was done there: the target is not at the node, or `reasons` has the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FORM = ConfigDict(strict=True, allow_inf_nan=False)
 
 @with_config(_FORM)
 class ChangeForm(TypedDict):
-    """What a node is to put in force from its current slot on: one action type, columns of one length."""
+    """Values to put in force from the node's current slot on: one action type, columns of one length."""
 
     v: Version
     kind: Literal["change"]
@@ -101,10 +101,10 @@ def encode_change(number: int, action: Action, *, atomic: bool = False) -> bytes
 
 
 def decode_line(line: bytes) -> NodeSaid:
-    """What a node said: its catalogue, a report, or an answer.
+    """The message in a node's line: its catalogue, a report, or an answer.
 
     Raises:
-        WireError: None of these.
+        WireError: The line is none of these.
     """
     if len(line) > MAX_JSON_BYTES:
         raise WireError(f"a line of {len(line)} bytes or more; at most {MAX_JSON_BYTES} are read")

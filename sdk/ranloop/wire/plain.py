@@ -1,4 +1,4 @@
-"""The JSON form of a message: one plain object with columns, for xApps in other languages; `forms` says what is in it.
+"""The JSON form of a message: one plain object with columns, for xApps in other languages; `forms` has its keys.
 
 Both forms travel on the same topics and are told apart by content. A binary message is a header, complete on its
 first line, that counts the `rows` of the block behind it; a JSON message has nothing behind it and no `rows`.

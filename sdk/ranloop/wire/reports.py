@@ -4,10 +4,10 @@
     <int64> <int64> <int64>...                                             seq, ran_time_ns, each of the stamps
     <float32 block>                                                        row-major, rows = targets
 
-The header (names, ids, labels) changes only when a target comes or goes, so both sides keep what they made of it: the
-encoder by the content that it was made from, the decoder by its bytes. What is left per report is one `struct` of
-counters and one view of the block. Both memories are bounded. `benchmarks/codec.py` holds it beside its floor;
-docs/decisions/0001-report-counters.md says why the counters are not JSON.
+The header (names, ids, labels) changes only when a target comes or goes, so both sides remember it: the encoder keeps its
+bytes by content, the decoder its content by bytes. Each report then costs one `struct` of counters and one view of the
+block. Both memories are bounded. `benchmarks/codec.py` measures this against its floor.
+docs/decisions/0001-report-counters.md has the reason why the counters are not JSON.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _Key = tuple[str, str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, 
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """What a decoder keeps of a header, and the id columns that it last found to be in order."""
+    """A decoder's memory of a header, and the id columns that it last found to be in order."""
 
     header: bytes  # its newline included
     node: str
@@ -67,10 +67,10 @@ class _Stream:
 
 
 class _Draft:
-    """A report whose fields are being set: what becomes a frozen `Report` by changing its class.
+    """A report whose fields are being set; a change of its class makes it a frozen `Report`.
 
-    A frozen dataclass sets each field through `object.__setattr__`: 2 us for the ten of a report, a quarter of what
-    decoding took. Both classes have the same slots, so the interpreter lets an object of one become one of the other.
+    A frozen dataclass sets each field through `object.__setattr__`. That takes 2 us for the ten fields of a report, a
+    quarter of the decoding time. Both classes have the same slots, so the interpreter allows the change of class.
     """
 
     __slots__ = tuple(field.name for field in fields(Report))
@@ -87,7 +87,7 @@ def encode_report(report: Report) -> bytes:
     head = report.node, report.run, report.level, report.period_ms
     key = (*head, report.ids, report.names, block.shape, tuple(stamps))
     known = _headers.get(key)
-    # `Labels` are known by identity. Other mappings are compared: what their owner changed in place is sent anew.
+    # A `Labels` is compared by identity. Other mappings are compared by content, because their owner may change them.
     if known is None or (known[0] is not report.labels and known[0] != report.labels):
         known = _remember(key, report.labels)
     if block.dtype != LITTLE_F32:
@@ -181,7 +181,7 @@ def _wrong_length(stream: _Stream, payload_bytes: int) -> str:
 
 
 def _learn(payload: bytes) -> _Stream:
-    """Read a header that is not known yet, and keep what it says."""
+    """Read a header that is not known yet, and remember it."""
     _, end = first_line(payload, "report")
     stream = _read_header(payload[:end])
     if len(_streams) >= _STREAMS_KEPT:

@@ -1,7 +1,8 @@
 """JSON Schemas of all messages, and an AsyncAPI document of all topics, from the very types that the decoders check.
 
-JSON Schema draft-07, which AsyncAPI 3.0 takes as it is. A schema says what one key may be; that columns are of one length
-and that a value fits float32 only the decoder knows. `ranloop schema --out docs` writes docs/asyncapi.json and docs/schemas.
+The schemas are draft-07, which AsyncAPI 3.0 takes unchanged. A schema describes single keys. Only the decoder checks that
+columns have one length and that a value fits float32. `ranloop schema --out docs` writes docs/asyncapi.json and
+docs/schemas.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _BEHIND_THE_HEADER = {
 
 
 class _Draft07(GenerateJsonSchema):
-    """pydantic's schema of a type, without a title per key, and with what it leaves open about the keys of a dict."""
+    """pydantic's schema of a type, without a title per key, and with bounds for the keys of a dict."""
 
     schema_dialect = DRAFT
 
@@ -96,7 +97,7 @@ def json_schema(message: str) -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """The AsyncAPI 3.0 document: channels, messages, and who sends and receives what."""
+    """The AsyncAPI 3.0 document: channels, messages, senders and receivers."""
     types = {*MESSAGES.values(), *HEADERS.values()}
     _, schemas = TypeAdapter.json_schemas(
         [(kind, "validation", TypeAdapter(kind)) for kind in sorted(types, key=lambda kind: kind.__name__)],

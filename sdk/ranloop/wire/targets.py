@@ -19,7 +19,7 @@ _ID_BITS = 24
 def keys(report: Report, columns: Sequence[str]) -> I64:
     """One number per row, made of these id columns; shape [n_rows].
 
-    The first column may need what is left of 63 bits after 24 for each of the others.
+    Each column but the first takes 24 bits; the first one takes the rest of 63.
     """
     key = np.zeros(len(report), np.int64)
     for column in columns:

@@ -1,7 +1,7 @@
-"""Where each message travels. The major wire version is in the topic; a level is one of `[a-z0-9_-]+`.
+"""The topic of each message. The major wire version is in the topic; a level is one of `[a-z0-9_-]+`.
 
-Reports and results are readable per stream and per xApp, actions writable by their sender alone: what a broker's
-access list can enforce is exactly what the topics tell apart.
+Reports are readable per stream, results per xApp, and actions are writable by their sender alone. A broker's access list
+can enforce exactly the distinctions that topics make.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def report(node: str, level: str, period_ms: int | str) -> str:
 
 
 def report_json(node: str, level: str, period_ms: int | str) -> str:
-    """The same stream in the JSON form, where an xApp reads that; below it, so that one right covers both."""
+    """The same stream in the JSON form, for xApps that read JSON. It lies below `report`, so one right covers both."""
     return _join("report", node, level, str(period_ms), "json")
 
 
