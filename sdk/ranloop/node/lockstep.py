@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ranloop.bus import Subscription
@@ -196,7 +197,9 @@ class LockstepHost:
         ]
         self._answers.clear()
         for sender, batch in batches:
-            self._file(self.runtime.submit(batch, sender=sender, node=batch.node, now_ns=now_ns))
+            # The step that an xApp answers says which run its batch is of.
+            own = replace(batch, run=self.runtime.run)
+            self._file(self.runtime.submit(own, sender=sender, node=batch.node, now_ns=now_ns))
         self.runtime.tally.took("guard", start_ns)
 
     def _file(self, results: Sequence[Result]) -> None:

@@ -148,6 +148,7 @@ class LiveRunner:
             self._malformed("catalogue", error)
             return
         node = catalogue.node
+        self.instance.runs[node] = catalogue.run
         if node in self._nodes:
             self._nodes[node] = catalogue
             return

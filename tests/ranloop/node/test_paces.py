@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,21 @@ def read(report):
 def tell():
     return found
 """
+TICKER = """
+name = "ticker"
+version = "1"
+summary = "Reads nothing, and holds weight 2 on UE 0."
+actions = [{ name = "SetUeWeight", rate_per_s = 1000 }]
+"""
+TICKER_APP = """
+from ranloop import Request, SetUeWeight, XApp
+app = XApp()
+
+
+@app.every("100ms")
+def hold():
+    return Request(action=SetUeWeight(ue=[0], weight=2.0), node="toy-1", valid_ms=1000)
+"""
 _fresh = itertools.count()
 PACES = ["lockstep", "live", "live x 4"]
 
@@ -118,12 +133,12 @@ class Loop:
     The operator acts when the world has come to a RAN time: `at[ms]` is called once, in the host's thread.
     """
 
-    def __init__(self, pace: str, url: str, folder: Path, **host: Any) -> None:
+    def __init__(
+        self, pace: str, url: str, folder: Path, *, xapps: Sequence[str] = ("weigher", "wide"), **host: Any
+    ) -> None:
         self.pace, self.url, self.host_options = pace, url, host
-        folders = [
-            write_xapp(folder / "weigher", app=APP, text=MANIFEST),
-            write_xapp(folder / "wide", app=WIDE_APP, text=WIDE),
-        ]
+        texts = {"weigher": (APP, MANIFEST), "wide": (WIDE_APP, WIDE), "ticker": (TICKER_APP, TICKER)}
+        folders = [write_xapp(folder / name, app=texts[name][0], text=texts[name][1]) for name in xapps]
         self.instances = {i.name: i for i in (Instance(load_package(f)) for f in folders)}
         self.admitted = list(self.instances)
         self.records: list[AuditRecord] = []
@@ -226,6 +241,14 @@ def test_a_timer_counts_ran_time_at_any_speed(pace: str, url: str, tmp_path: Pat
     loop = Loop(pace, url, tmp_path)
     loop.run(1.05)
     assert len(loop.seen["ticks"]) == 15  # every 70 ms until 1.05 s, whatever the clock on the wall says
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_an_xapp_that_reads_nothing_acts_by_its_timers(pace: str, url: str, tmp_path: Path) -> None:
+    loop = Loop(pace, url, tmp_path, xapps=["ticker"])
+    outcomes = loop.run(0.65).outcomes
+    assert outcomes["applied"] >= 5
+    assert not any(fate.startswith("expired/stale") for fate in outcomes)
 
 
 @pytest.mark.parametrize("pace", PACES)
