@@ -16,6 +16,7 @@ from ranloop.bus import Bus
 from ranloop.errors import WireError
 from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
+from ranloop.wire.checked import checked
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
@@ -44,6 +45,7 @@ class LiveStats:
     retried: int = 0
     failures: int = 0  # times the user's code raised
     skipped: int = 0  # events not handed over while it was in quarantine
+    outside: int = 0  # values outside their catalogue range, which became no value
     late: int = 0  # copies of reports that were handed over already, or older ones
     slow: int = 0  # times the user's code took longer than its period
     results: Counter[Status] = field(default_factory=Counter)
@@ -195,8 +197,8 @@ class LiveRunner:
         """The columns of a report that the manifest reads, as in lockstep.
 
         Raises:
-            WireError: The report is not of the stream that its topic names, or lacks a column. The fault is the node's
-                and not the user's code.
+            WireError: The report is not of the stream that its topic names, lacks a column, or has two rows of one
+                target. The fault is the node's and not the user's code.
         """
         if topic != topics.report(report.node, report.level, report.period_ms):
             raise WireError(
@@ -205,7 +207,9 @@ class LiveRunner:
         wanted = self._columns[report.level, report.period_ms]
         if lacking := [name for name in wanted if name not in report.names]:
             raise WireError(f"a {report.level} report of {report.node} without {', '.join(lacking)}")
-        return report.only(wanted)
+        found, n_outside = checked(report.only(wanted))
+        self.stats.outside += n_outside
+        return found
 
     def _forget_run(self, report: Report) -> None:
         """Forget the run of a restarted node: its RAN time begins again, and it does not know earlier actions."""

@@ -502,6 +502,17 @@ def test_a_handler_sees_the_columns_of_its_manifest_and_no_others(live: Setup) -
     assert live.app("columns") == [("DRB.UEThpDl",)]
 
 
+def test_a_value_that_cannot_be_is_none_and_a_report_that_contradicts_itself_is_counted(live: Setup) -> None:
+    topic = topics.report("toy-1", "ue", 100)
+    impossible = make_report({"DRB.UEThpDl": [-1.0]}, node="toy-1")
+    doubled = make_report({"DRB.UEThpDl": [5, 6]}, ids={"ue": [3, 3]}, node="toy-1", seq=1)
+    for report in (impossible, doubled):
+        live.say(topic, encode(replace(report, run="1")))
+        live.hear()
+    stats = live.runner.stats
+    assert (live.app("seen"), stats.outside, stats.malformed, stats.failures) == ([0], 1, 1, 0)
+
+
 def test_a_slow_handler_is_told_as_such_and_no_node_is_blamed(live: Setup) -> None:
     live.report(0, 1)
     live.app("slow").append(lambda: setattr(live.wall, "now_s", live.wall.now_s + 40.0))
