@@ -12,7 +12,6 @@ from ranloop.bus import Bus
 from ranloop.errors import BusError
 from ranloop.guard import ActionRight, Autonomy, Rights
 from ranloop.node import LiveHost, NodeHost, RealClock, Registration, RunSummary, VirtualClock
-from ranloop.node.flood import FloodMeter
 from ranloop.node.live import _KEEP
 from ranloop.node.outlets import Event
 from ranloop.node.port import Stream
@@ -336,9 +335,7 @@ def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_aga
     xapps = {**WEIGHER, "flooder": Registration(rights=rights("SetUeWeight"))}
     host = NodeHost(ToyWorld(), host_bus, xapps=xapps)
     live = LiveHost(host, clock=Room(calm.bus))
-    # 100 to spare and ten times its 20 batches a second at each of the two nodes.
-    assert live._flood.limits["flooder"] == 500
-    for number in range(501):
+    for number in range(501):  # 100 to spare, and ten times its 20 batches a second at each of the two nodes
         batch = ActionBatch(
             id=f"flood-{number}",
             xapp="flooder",
@@ -415,20 +412,3 @@ def test_what_waits_of_one_xapp_between_two_polls_is_bounded(connect: Connect) -
         sender.publish(topics.act("weigher", "toy-1"), b"?", qos=1)
     assert live.run(0.1).n_dropped == _KEEP
     assert host_bus.stats.dropped == 76
-
-
-def test_a_flood_is_seen_in_whichever_second_it_comes() -> None:
-    meter = FloodMeter()
-    meter.admit("x", rights("SetUeWeight"), 1)  # 300 a second
-    assert not meter.floods("x", 0)
-    for second in (1, 2, 5):
-        counted = [meter.floods("x", second * 1_000_000_000 + k) for k in range(302)]
-        assert counted == [False] * 300 + [True] * 2
-
-
-def test_messages_at_the_limit_are_heard_and_counted_anew_each_second() -> None:
-    meter = FloodMeter()
-    meter.admit("x", rights("SetUeWeight"), 1)
-    assert not any(meter.floods("x", 0) for _ in range(300))  # 100 + 10 * 20
-    assert meter.floods("x", 999_999_999)
-    assert not meter.floods("x", 1_000_000_000)

@@ -1,0 +1,112 @@
+"""An outlet on its own thread: it sees every event in order, within bounds, and holds nobody up."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import structlog
+
+from ranloop.node.outlets import Aside, Event
+from ranloop.wire.messages import Report, Standing
+
+PATIENCE_S = 10.0
+
+
+def event(number: int) -> Standing:
+    return Standing(
+        node="n", order=str(number), killed=False, autonomy={}, orders={}, shut_out={}, refused=""
+    )
+
+
+def report(n_rows: int) -> Report:
+    """A report with 8 bytes a row."""
+    block = np.zeros((n_rows, 2), np.float32)
+    return Report(
+        node="n",
+        level="cell",
+        period_ms=100,
+        seq=0,
+        ran_time_ns=100_000_000,
+        ids=("cell",),
+        names=("RRC.ConnMean",),
+        block=block,
+    )
+
+
+class Gate:
+    """An outlet that looks at its first event for as long as a test likes."""
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+        self.began, self.may_go_on = threading.Event(), threading.Event()
+
+    def take(self, event: Event) -> None:
+        self.seen.append(event)
+        self.began.set()
+        assert self.may_go_on.wait(PATIENCE_S)
+
+
+def test_events_are_seen_in_order_and_all_of_them_before_the_end() -> None:
+    gate, events = Gate(), [event(number) for number in range(500)]
+    with Aside(gate) as aside:
+        for each in events:
+            aside.take(each)
+        gate.may_go_on.set()
+    assert gate.seen == events
+    assert aside.n_dropped == 0
+
+
+def test_a_slow_outlet_holds_nobody_up_and_what_has_no_room_is_counted() -> None:
+    gate = Gate()
+    # An event counts 512 bytes and its block: with one of 488 + 512 bytes at work, four such and one of 512 more fit.
+    with Aside(gate, keep_bytes=4 * 1000 + 512) as aside:
+        aside.take(report(61))
+        assert gate.began.wait(PATIENCE_S)
+        for _ in range(6):
+            aside.take(report(61))
+        small = event(1)
+        aside.take(small)
+        assert aside.n_dropped == 2
+        gate.may_go_on.set()
+    assert len(gate.seen) == 1 + 4 + 1
+    assert gate.seen[-1] is small
+
+
+def test_there_is_room_again_once_events_were_seen() -> None:
+    gate = Gate()
+    gate.may_go_on.set()
+    seen = threading.Event()
+
+    class Telling:
+        def take(self, event: Event) -> None:
+            gate.take(event)
+            seen.set()
+
+    with Aside(Telling(), keep_bytes=1000) as aside:
+        for _ in range(10):
+            seen.clear()
+            aside.take(report(61))
+            assert seen.wait(PATIENCE_S)
+    assert (len(gate.seen), aside.n_dropped) == (10, 0)
+
+
+def test_an_outlet_that_raises_is_logged_once_and_all_further_events_count_as_dropped() -> None:
+    began, may_fail = threading.Event(), threading.Event()
+
+    class Broken:
+        def take(self, event: Event) -> None:
+            began.set()
+            assert may_fail.wait(PATIENCE_S)
+            raise OSError("no space left")
+
+    with structlog.testing.capture_logs() as logs, Aside(Broken()) as aside:
+        for number in range(5):
+            aside.take(event(number))
+        assert began.wait(PATIENCE_S)
+        may_fail.set()
+    aside.take(event(5))
+    assert aside.n_dropped == 6
+    assert [(log["event"], log["outlet"], log["reason"]) for log in logs] == [
+        ("outlet_failed", "Broken", "no space left")
+    ]
