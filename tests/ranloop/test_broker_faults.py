@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 
 from ranloop.bus import open_bus
+from ranloop.bus.address import MqttAddress
 from ranloop.bus.broker import Broker, BrokerKind
 from ranloop.bus.mqtt import MqttBus
 from ranloop.node import LiveHost, NodeHost, Registration, RunSummary
@@ -151,7 +153,9 @@ def test_somebody_who_takes_the_client_id_is_survived(tmp_path: Path) -> None:
         loop.wait_for_reports(4)
         for bus in (loop.bus, loop.host_bus):
             assert isinstance(bus, MqttBus)
-            with closing(MqttBus(bus._address, name="thief", client_id=bus.client_id)):
+            with closing(
+                MqttBus(MqttAddress.from_url(urlsplit(broker.url)), name="thief", client_id=bus.client_id)
+            ):
                 wait_until(lambda: bus.stats.reconnects >= 1)  # noqa: B023 called in this turn only
         loop.wait_for_reports(20)
         loop.stop()

@@ -13,7 +13,7 @@ less and less often.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import paho.mqtt.client as paho
@@ -52,17 +52,22 @@ def fewest_filters(subscriptions: Iterable[InboxSubscription]) -> dict[str, int]
 
 
 class Interest:
-    """The filters that the broker knows of one client, kept in step with its subscriptions."""
+    """The filters that the broker knows of one client, kept in step with its subscriptions.
 
-    def __init__(self, client: paho.Client) -> None:
-        self._client = client
+    Args:
+        client: Sends the requests.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, client: paho.Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._clock = client, clock
         self._at_broker: dict[str, int] = {}
         self._asked: dict[int, list[str]] = {}  # filters of each SUBSCRIBE that waits for its answer
         self._refused: set[str] = set()  # filters, since the last connection
         # Topic -> hash of the retained payload that a subscription has heard, since the subscription or the last connection.
         self._had: dict[InboxSubscription, dict[str, int | Literal["live"]]] = {}
         self._gap_s = FIRST_ASK_S
-        self._ask_at_s = float("inf")  # by time.monotonic()
+        self._ask_at_s = float("inf")  # by the clock
 
     def renew(self, subscriptions: Iterable[InboxSubscription]) -> None:
         """After (re)connecting: ask for everything. Retained messages may have changed, so they are heard again."""
@@ -114,10 +119,11 @@ class Interest:
 
     def _ask_soon(self) -> None:
         self._gap_s = FIRST_ASK_S
-        self._ask_at_s = min(self._ask_at_s, time.monotonic() + self._gap_s)
+        self._ask_at_s = min(self._ask_at_s, self._clock() + self._gap_s)
 
-    def ask_again(self, now_s: float) -> None:
+    def ask_again(self) -> None:
         """If it is time: ask again for retained messages. A subscription that has had one does not hear it again."""
+        now_s = self._clock()
         if now_s < self._ask_at_s:
             return
         self._ask_at_s = now_s + self._gap_s if self._gap_s <= LAST_GAP_S else float("inf")

@@ -363,7 +363,7 @@ class MqttBus(Closing):
             self._ticked_at_s = now_s
             client.loop_misc()
             if self._connected:
-                self._interest.ask_again(now_s)
+                self._interest.ask_again()
         # paho has sent its own repetitions by now, so the order of publishing is kept.
         while self._outbox and self._connected:
             topic, payload, retain = self._outbox.popleft()

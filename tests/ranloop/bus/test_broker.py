@@ -18,15 +18,17 @@ from ranloop.testing.brokers import running_broker
 
 @pytest.mark.broker
 @pytest.mark.parametrize("kind", ["mosquitto", "nats"])
-def test_it_runs_on_loopback_and_is_gone_after_the_block(kind: BrokerKind) -> None:
+def test_it_runs_on_loopback_and_is_gone_after_the_block(
+    kind: BrokerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with running_broker(kind) as started:
         assert started.kind == kind
         assert started.url == f"mqtt://127.0.0.1:{started.port}"
         assert started.running
-        folder = started._folder
-        assert folder.is_dir()
+        assert len([*tmp_path.iterdir()]) == 1
     assert not started.running
-    assert not folder.exists()
+    assert not [*tmp_path.iterdir()]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", started.port), timeout=1.0)
 

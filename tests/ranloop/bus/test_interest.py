@@ -1,4 +1,4 @@
-"""What a client asks its broker for, and who hears what is retained."""
+"""The filters that a client asks its broker for, and the subscriptions that hear a retained message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ranloop.bus.inbox import InboxSubscription
-from ranloop.bus.interest import FIRST_ASK_S, Interest
+from ranloop.bus.interest import FIRST_ASK_S, LAST_GAP_S, Interest
 
 SOME, OTHER = b"some", b"other"
 
@@ -36,12 +36,24 @@ def wanting(topic_filter: str, qos: int = 1) -> InboxSubscription:
     )
 
 
-def asked_at(interest: Interest, client: Asked, *, for_s: float, step_s: float = 0.25) -> list[float]:
+class Clock:
+    """Stands still until a test moves it."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def asked_at(
+    interest: Interest, client: Asked, clock: Clock, *, for_s: float, step_s: float = 0.25
+) -> list[float]:
     """Seconds from now at which `interest` asks again, looked at every `step_s`."""
     client.filters.clear()
-    began_s, times_s = interest._ask_at_s - FIRST_ASK_S, []
+    began_s, times_s = clock.now_s, []
     for step in range(round(for_s / step_s)):
-        interest.ask_again(began_s + step * step_s)
+        clock.now_s = began_s + step * step_s
+        interest.ask_again()
         if client.filters:
             times_s.append(step * step_s)
             client.filters.clear()
@@ -49,36 +61,38 @@ def asked_at(interest: Interest, client: Asked, *, for_s: float, step_s: float =
 
 
 def test_qos_1_subscriptions_are_asked_for_again_ever_more_rarely_and_then_no_more() -> None:
-    client = Asked()
-    interest, catalogues = Interest(client), wanting("catalogue/+")
+    client, clock = Asked(), Clock()
+    interest, catalogues = Interest(client, clock), wanting("catalogue/+")
     interest.follow([catalogues], added=catalogues)
-    assert asked_at(interest, client, for_s=1000) == [0.5, 1, 2, 4, 8, 16, 32, 64]
+    assert asked_at(interest, client, clock, for_s=1000) == [0.5, 1, 2, 4, 8, 16, 32, 64]
     orders = wanting("order/a")
     interest.follow([catalogues, orders], added=orders)
-    assert asked_at(interest, client, for_s=1.5) == [0.5, 1]
+    assert asked_at(interest, client, clock, for_s=1.5) == [0.5, 1]
     interest.renew([catalogues, orders])  # a broker that was restarted may lose what is retained as well
-    assert asked_at(interest, client, for_s=1.5) == [0.5, 1]
+    assert asked_at(interest, client, clock, for_s=1.5) == [0.5, 1]
 
 
-def test_nothing_is_asked_again_for_who_takes_what_comes() -> None:
-    client = Asked()
-    interest, reports = Interest(client), wanting("report/#", qos=0)
+def test_nothing_is_asked_again_for_subscriptions_of_qos_0() -> None:
+    client, clock = Asked(), Clock()
+    interest, reports = Interest(client, clock), wanting("report/#", qos=0)
     interest.follow([reports], added=reports)
-    assert interest._ask_at_s == float("inf")
+    assert asked_at(interest, client, clock, for_s=1000) == []
     catalogues = wanting("catalogue/+")
     interest.follow([reports, catalogues], added=catalogues)
     client.filters.clear()
-    interest.ask_again(interest._ask_at_s)
+    clock.now_s += FIRST_ASK_S
+    interest.ask_again()
     assert client.filters == [("catalogue/+", 1)]
 
 
 def test_a_filter_that_is_refused_each_time_it_is_asked_for_is_told_once_per_connection() -> None:
-    client = Asked()
-    interest, denied, granted = Interest(client), wanting("denied"), wanting("granted")
+    client, clock = Asked(), Clock()
+    interest, denied, granted = Interest(client, clock), wanting("denied"), wanting("granted")
     no, yes = (ReasonCode(PacketTypes.SUBACK, identifier=code) for code in (0x80, 0x01))  # clause 3.9.3
 
     def asked_again() -> list[str]:
-        interest.ask_again(interest._ask_at_s)
+        clock.now_s += 2 * LAST_GAP_S
+        interest.ask_again()
         return interest.refused(client.number, [no, yes])
 
     interest.follow([denied], added=denied)

@@ -11,7 +11,6 @@ import pytest
 from ranloop.bus.mqtt import (
     FIRST_BACKOFF_S,
     IN_FLIGHT,
-    LAST_BACKOFF_S,
     OUTBOX,
     UNFLUSHED,
     MqttBus,
@@ -56,14 +55,21 @@ def test_after_a_stable_connection_the_waits_begin_anew(
     pump(lambda: len(curt.taken_at_s) == 6 and bus.connected, bus)
     monkeypatch.setattr("ranloop.bus.mqtt.STABLE_S", 0.0)  # it has lived long enough
     curt.hang_up()
-    pump(lambda: not bus.connected, bus)
-    assert bus._retry_at_s - time.monotonic() <= FIRST_BACKOFF_S
+    hung_up_at_s = time.monotonic()
+    pump(lambda: len(curt.taken_at_s) == 7, bus)
+    # The sixth wait in a row would be at least 0.05 * 2**5 / 2 = 0.8 s.
+    assert curt.taken_at_s[-1] - hung_up_at_s < 0.5
 
 
-def test_nobody_waits_longer_than_the_longest_backoff(bus: MqttBus) -> None:
-    for _ in range(50):
-        bus._try_again_later()
-    assert LAST_BACKOFF_S / 4 < bus._retry_at_s - time.monotonic() <= LAST_BACKOFF_S
+def test_nobody_waits_longer_than_the_longest_backoff(
+    curt: Curt, bus: MqttBus, pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.bus.mqtt.LAST_BACKOFF_S", 0.1)
+    curt.hangs_up = True
+    curt.hang_up()
+    pump(lambda: len(curt.taken_at_s) == 9, bus)
+    # Without a bound the eighth wait would be at least 0.05 * 2**7 / 2 = 3.2 s.
+    assert curt.taken_at_s[-1] - curt.taken_at_s[-2] < 1.0
 
 
 def test_a_flood_does_not_keep_the_handlers_waiting(curt: Curt, bus: MqttBus, pump: Pump) -> None:

@@ -12,7 +12,6 @@ from ranloop.bus import Bus
 from ranloop.errors import BusError
 from ranloop.guard import ActionRight, Autonomy, Rights
 from ranloop.node import LiveHost, NodeHost, RealClock, Registration, RunSummary, VirtualClock
-from ranloop.node.live import _KEEP
 from ranloop.node.outlets import Event
 from ranloop.node.port import Stream
 from ranloop.testing.worlds import ToyWorld
@@ -408,7 +407,7 @@ def test_what_waits_of_one_xapp_between_two_polls_is_bounded(connect: Connect) -
     often = Rights(streams=(READS_UES,), actions=(ActionRight(name="SetUeWeight", rate_per_s=1000),))
     allowed = {"weigher": Registration(rights=often)}
     live = LiveHost(NodeHost(ToyWorld(), host_bus, xapps=allowed), clock=VirtualClock())
-    for _ in range(_KEEP + 76):
+    for _ in range(1100):
         sender.publish(topics.act("weigher", "toy-1"), b"?", qos=1)
-    assert live.run(0.1).n_dropped == _KEEP
+    assert live.run(0.1).n_dropped == 1024
     assert host_bus.stats.dropped == 76
