@@ -11,4 +11,4 @@ app = XApp()
 def keep_in_budget(report: Report) -> SetUeWeight:
     late = report["X.DRB.BudgetMissRateDl"] > app.settings["miss_rate"]  # no value (best effort) is not late
     ue = np.unique(report.ue[late])  # each once, however many of its flows are late
-    return SetUeWeight(ue=ue, weight=app.settings["boost"])  # held; not renewed, it ends
+    return SetUeWeight(ue=ue, weight=app.settings["boost"])  # a setting that is not renewed ends
