@@ -65,10 +65,10 @@ def remove_old(folder: Path) -> None:
 
 
 def own_folder(shared: Path) -> Path:
-    """Our folder in one where others may write, made if missing.
+    """Our folder inside a folder where other users may write; made if missing.
 
     Raises:
-        PermissionError: It is another user's, or others may write to it: what lies there may not be ours.
+        PermissionError: The folder belongs to another user, or others may write to it: its files may not be ours.
     """
     uid = os.geteuid() if hasattr(os, "geteuid") else None  # Windows has a temporary folder for each user
     folder = shared / ("ranloop" if uid is None else f"ranloop-{uid}")

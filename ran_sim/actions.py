@@ -1,4 +1,4 @@
-"""Actions: what may be set in a running network. Each takes effect from `slot`, the next one to be simulated."""
+"""Actions: the settings of a running network. Each takes effect from `slot`, the next one to be simulated."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class Actions(SlotLoop):
     def set_cell_state(self, cell: int | I64, state: int | I64 | F64) -> None:
         """Put a cell to sleep or wake it (or many at once: arrays of one length); states are those of `energy`.
 
-        From this slot on a cell that is put to sleep sends nothing: its UEs are commanded to the strongest cell that each
-        still hears; who hears none, or cannot be reached, loses its link and re-establishes where it can. A cell that is
-        woken sends when its transition has ended, and takes UEs from the next radio tick on.
+        From this slot on a sleeping cell sends nothing. Its UEs are commanded to the strongest other cell that each of them
+        hears. A UE that hears none, or that the command does not reach, loses its link and re-establishes where it can. A
+        cell that wakes sends when its transition has ended, and takes UEs from the next radio tick on.
         """
         names = ", ".join(f"{i} ({name})" for i, name in enumerate(STATE_NAMES))
         chosen = np.atleast_1d(wholes("cell", cell))
@@ -152,7 +152,7 @@ class Actions(SlotLoop):
         return slots
 
     def _present(self, u: int | I64) -> I64:
-        """UE slots that hold a UE: what is set on an empty one would be lost with the next UE."""
+        """UE slots that hold a UE; a setting on an empty slot would be lost with the next UE."""
         slots = self._ues(u)
         empty = np.unique(slots[self._network.queues.owner[slots] < 0])
         if len(empty):

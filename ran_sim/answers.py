@@ -1,7 +1,8 @@
-"""What plug-ins answer: what no simulation can go on with stops the run, as soon as it shows and by the plug-in's name.
+"""Answers of plug-ins: an impossible answer stops the run at once, with the plug-in's name.
 
-Kernels cannot raise. They leave a mark where an answer is none, and `check_path_loss` and `check_packets` look for it after
-each call; only then the plug-in is asked again, for its answer to be told. A metric's NaN is no claim and counted.
+Kernels cannot raise. They mark an impossible answer, and `check_path_loss` and `check_packets` look for the mark after each
+call. If there is one, they ask the plug-in again, so that the error can show its answer. A metric's NaN is no claim and is
+counted.
 """
 
 from __future__ import annotations

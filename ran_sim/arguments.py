@@ -1,4 +1,4 @@
-"""What callers from Python hand over: refused in one line where it is not what is wanted.
+"""Checks of arguments from Python: a wrong one is refused in one line.
 
 All raise `ValueError`.
 """

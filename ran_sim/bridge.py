@@ -1,12 +1,12 @@
 """The simulator as RAN nodes: an `Engine` behind `ranloop.node.port.NodePort`, one node per site.
 
-The only module of the simulator that knows the SDK. Reports come from `kpm` (what a measurement is), `periods` (what
-happened when) and `tables` (who is in a report); actions become settings of the engine. As real nodes do, these round
-to the resolutions of TS 28.552, report late if the scenario says so, and know the channel by 4-bit CQI.
+No other module of the simulator knows the SDK. Reports come from `periods` (counts of a period), `tables` (rows) and `kpm`
+(measurements). Actions become settings of the engine. Like real nodes, these nodes round to the resolutions of TS 28.552,
+report late if the scenario says so, and know the channel by 4-bit CQI.
 
-A UE is in the report of the node that serves it at the end of the period, with what it did there since it arrived. Its
-dense id is the engine's, which counts on for ever, modulo what fits a report: it comes again after some 2**24 sessions of
-the whole network (docs/decisions/0014). Every cell has one dense id in the whole network.
+A UE is in the report of the node that serves it at the end of the period, with its counts since it arrived there. Its dense
+id is the engine's id modulo the number of ids that fit a report. An id comes again after some 2**24 sessions of the whole
+network (docs/decisions/0014). Every cell has one dense id in the whole network.
 """
 
 from __future__ import annotations
@@ -100,12 +100,12 @@ class SimWorld(AnswersAtOnce):
 
     Args:
         scenario: The world.
-        seed: Which of the worlds that the scenario describes, 0 and up.
+        seed: Number of the drop, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
     Attributes:
-        engine: What is behind it, for experiments to read; only this world may run it.
+        engine: The simulated network, for experiments to read; only this world may run it.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class SimWorld(AnswersAtOnce):
         self._drive(engine)
         # Ids of UEs on the wire: all sessions that one UE slot can have before an id comes again.
         self._n_ids = MAX_ID // engine.n_ue * engine.n_ue
-        # Which quotas nobody holds: they go back to the configuration as soon as those of the cell's other slices let them.
+        # Quotas that no xApp holds: they go back to the configuration as soon as the cell's other slices leave room.
         self._unset = np.ones((engine.n_cell, len(engine.slice_names)), np.bool_)
         self._period_slots = {ms: scenario.slots(ms) for ms in scenario.reports.periods_ms}
         # A report leaves in the first slot that begins after its delay.
@@ -147,7 +147,7 @@ class SimWorld(AnswersAtOnce):
             SetUeWeight: self._on_ues(engine.set_ue_weight, 1.0),
             SetOllaTarget: self._on_ues(engine.set_olla_target, DEFAULT_OLLA_TARGET),
             SetCellOffset: self._on_cells(engine.set_cio, 0.0),
-            # An amplifier gives what it was built for and no more: the value in force says so.
+            # An amplifier has a highest power, so the value in force may be below the wanted one.
             SetTxPower: self._on_cells(engine.set_tx_power, power_dbm, most=power_dbm),
             # In force is what was commanded; X.Cell.State follows after the transition.
             SetCellState: self._set_cell_state,
@@ -280,7 +280,7 @@ class SimWorld(AnswersAtOnce):
         """Move to the first slot boundary at or after `until_ns`, at most to the next report and the end.
 
         Raises:
-            NodeError: A plug-in of the scenario gives what no simulation can go on with.
+            NodeError: A plug-in of the scenario gave an impossible answer.
         """
         until = min(-(-until_ns // self.slot_ns), self._next_report_slot(), self.end_ns // self.slot_ns)
         for period in self._periods_until(until):
@@ -476,7 +476,7 @@ class SimWorld(AnswersAtOnce):
         return values
 
     def _restore_quotas(self, cell: int) -> None:
-        """Bring quotas that nobody holds back to the configuration where they fit, those first that make room."""
+        """Bring quotas that no xApp holds back to the configuration where they fit; those that make room come first."""
         grows = self._quota_default[:, 0] - self.engine.slice_quota_pct[0, cell]
         for row in np.argsort(grows, kind="stable").tolist():
             if self._unset[cell, row]:

@@ -25,7 +25,7 @@ from ran_sim.traffic import init_traffic
 def scheduling_rule(
     scenario: Scenario, scheduler: str | None, metric: str | Callable[..., float] | Plugin | None
 ) -> tuple[str, Rule]:
-    """Name of the scheduler and its rule; an argument goes before what the scenario says.
+    """Name of the scheduler and its rule; an argument replaces the scenario's scheduler.
 
     Raises:
         ValueError: Unknown scheduler, or both a scheduler and a metric.
@@ -51,7 +51,7 @@ def build_network(
     path_loss: str | Callable[..., float] | Plugin | None = None,
     traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
 ) -> Network:
-    """All arrays of a run at slot 0, before its first radio tick: nobody is connected.
+    """All arrays of a run at slot 0, before its first radio tick: no UE is connected.
 
     Raises:
         PluginError: A path loss or a traffic model that cannot be loaded or compiled.

@@ -69,7 +69,7 @@ Settings = Annotated[
 
 def main() -> None:
     """Run the command line."""
-    # As Ctrl-C: what a sweep has is collected on the way out.
+    # The same as Ctrl-C: a sweep collects its finished runs on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
@@ -162,7 +162,7 @@ def _run(engine: Engine, end_slot: int, save: Path | None) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM that comes, instead of what it would do; the next one does that."""
+    """Catches the first SIGINT or SIGTERM. The second one has its usual effect."""
     came: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Parses what people type behind the options of the `ran_sim` command."""
+"""Parses the values of options of the `ran_sim` command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = (
 
 
 class UsageError(InputError):
-    """What was typed cannot be done."""
+    """A command line that cannot be carried out."""
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def parse_value(text: str) -> Any:
 
 
 def check_target(option: str, file: Path) -> None:
-    """See that a file can be written, before hours are spent on what goes into it.
+    """Check that a file can be written, before hours are spent on its content.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: The file cannot be written.
     """
     try:
         if file.is_dir():

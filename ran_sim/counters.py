@@ -1,12 +1,12 @@
-"""What the engine counts: one int64 row of counters per UE slot, and the same per cell and traffic class.
+"""The engine's counters: one int64 row per UE slot, and the same per cell and traffic class.
 
-A UE's row starts at 0 with its session. Where the UE stands when something is counted, it is also counted for the cell
-and class: `fold` moves what is new in a row to the cell that served the UE. Counters only grow, so the difference of
-two snapshots is a granularity period, and ten periods of 100 ms add up to the one of 1 s by construction.
+A UE's row starts at 0 with its session. `fold` adds the growth of a row to the cell that served the UE, by traffic class.
+Counters only grow, so the difference of two snapshots is a granularity period, and ten periods of 100 ms add up to the one
+of 1 s by construction.
 
-Nothing gets lost between them: offered = delivered + dropped + abandoned + queued + in flight at every moment, in bytes,
-in packets and in SDUs. A packet's delivery is in time or late, and queued ones are those not finished; an SDU is where its
-last part is, and dropped ones are those that were dropped unsent and those that were lost later.
+At every moment offered = delivered + dropped + abandoned + queued + in flight, in bytes, in packets and in SDUs. A packet is
+delivered in time or late, and is queued until it is finished. An SDU is counted at the place of its last part. Dropped SDUs
+were dropped unsent or lost later.
 
 Transport blocks are counted when their feedback arrives, `HARQ_RTT_SLOTS` after they were sent.
 """
@@ -104,7 +104,7 @@ SDU_BYTES: Final = 1500
 
 @bare_kernel
 def fold(row: I64, folded: I64, total: I64) -> None:
-    """Add what `row` grew by since the last fold to `total`; all of shape [N]."""
+    """Add the growth of `row` since the last fold to `total`; all of shape [N]."""
     for i in range(N):
         total[i] += row[i] - folded[i]
         folded[i] = row[i]
@@ -112,7 +112,7 @@ def fold(row: I64, folded: I64, total: I64) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Increments:
-    """What happened between two snapshots, in the units of `NAMES`."""
+    """Counts between two snapshots, in the units of `NAMES`."""
 
     slots: int
     ue: I64  # [n_ue, N]; a UE whose session began within the period counts from its start

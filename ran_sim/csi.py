@@ -1,4 +1,4 @@
-"""Channel state: what a UE measures and quantises, and what the gNB knows of it, later.
+"""Channel state: the UE's measurement, its quantised report, and the gNB's later knowledge.
 
 TS 38.214 5.2.2.1: a 4-bit wideband CQI and, per sub-band, a 2-bit offset to it (Table 5.2.2.1-1); sub-bands are the
 RBGs, and carriers below 24 PRBs have none (Table 5.2.1.4-2). A UE measures interference as a mean over time (no
@@ -33,7 +33,7 @@ class Csi(NamedTuple):
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
-    next_slot: I64  # when the UE measures next, NEVER while nobody would receive its report
+    next_slot: I64  # of the UE's next measurement; NEVER while no cell would receive its report
     subbands: bool  # whether reports have them
     sinr: F32  # [n_rbg] scratch, linear
 
@@ -56,7 +56,7 @@ def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
 
 @bare_kernel
 def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
-    """The gNB knows nothing; the UE measures in `next_slot` (NEVER: it left, or nobody would receive its report)."""
+    """Forget a UE's channel; it measures in `next_slot` (NEVER: it left, or no cell would receive its report)."""
     csi.wideband[u] = -1
     csi.due_slot[u] = NEVER
     csi.next_slot[u] = next_slot
@@ -64,7 +64,7 @@ def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
 
 @bare_kernel
 def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
-    """The report on its way is now what the gNB knows."""
+    """Let the report on its way become the gNB's knowledge."""
     csi.wideband[u] = csi.pending_wideband[u]
     csi.due_slot[u] = NEVER
     best = 0

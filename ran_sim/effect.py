@@ -1,4 +1,4 @@
-"""What one action does: the same network run on with it and without it."""
+"""The effect of one action: the same network runs on with it and without it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ("effect",)
 
 
 def effect(engine: Engine, action: Callable[[Engine], object], duration_s: float) -> dict[str, float]:
-    """What `action` changes in the score of the `duration_s` seconds after it; `engine` itself stays where it is.
+    """The change that `action` makes in the score of the next `duration_s` seconds; `engine` itself does not move.
 
     Two forks of `engine` run on, one of them after `action`. Both meet the same sessions, arrivals, positions and
     fading, so one pair shows the true effect in this network from this moment on; other moments and seeds show others.
@@ -25,12 +25,12 @@ def effect(engine: Engine, action: Callable[[Engine], object], duration_s: float
 
     Args:
         engine: The network at the moment of the action.
-        action: Settings on the fork that it is given.
-        duration_s: How long both run on.
+        action: Makes its settings on the fork that it gets.
+        duration_s: Time for which both run on.
 
     Returns:
-        Each figure of `score` with the action less the same without it, counted from the action on; NaN where one of
-        the two had nothing to judge.
+        Each figure of `score` with the action minus the same without it, counted from the action on; NaN if one of the
+        two had nothing to judge.
     """
     if not 0 < duration_s <= MOST_S:
         raise ValueError(f"duration_s {duration_s:g}: want seconds above 0, at most {MOST_S:g}")

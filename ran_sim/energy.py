@@ -1,4 +1,4 @@
-"""What cells draw, and the states in which they draw less: the base station power model of TR 38.864.
+"""The power that cells draw in each of their states: the base station power model of TR 38.864.
 
 Relative power, in units of the deep-sleep power of a category 1 base station (TR 38.864 V18.1.0 Table 5.1-3; Tables
 5.1-4 and 5.1-5 for transitions; figures read in 5G-LENA's nr-gnb-energy-model.cc, not in the report itself):
@@ -15,10 +15,10 @@ An active cell draws 55 + 225 (0.4 + 0.6 s_f s_p) in a slot with data: s_f is th
 the transmit power over the configured one, all antennas in use, amplifier efficiency 1. In every other slot it is in
 micro sleep by itself. A lone SS/PBCH block is booked by symbols (clause 5.2): 4 of 14 at 20 PRBs.
 
-What the report does not say is decided here: half of a transition leads in, half out, its energy spread evenly; from
-one sleep state to another leads through both transitions; off, which the report does not have, draws what deep sleep
-draws and takes longer, so it saves nothing unless the scenario says what one's own hardware does. A cell that was told
-to sleep sends nothing from that slot on, and nothing before its way out has ended.
+Some points are not in the report and are decided here. Half of a transition leads in and half out, and its energy is spread
+evenly. The way from one sleep state to another leads through both transitions. The state off is not in the report: it draws
+as much as deep sleep and takes longer, so it saves nothing unless the scenario has the figures of real hardware. A cell that
+was told to sleep sends nothing from that slot on, and nothing before its way out has ended.
 
 Left out: the uplink (reception in FDD is neglected in the report too), CSI-RS, paging and other signals of an idle
 cell, several SSB beams, switching antennas off (s_a = 1), the second amplifier efficiency, carrier aggregation.
@@ -137,7 +137,7 @@ def active_units(used_prb: float, power_share: float, ssb: bool, energy: Energy)
 
 @bare_kernel
 def spend_slot(slot: int, cells: Cells, rbg_prb: I64, energy: Energy) -> None:
-    """Book what every cell draws in `slot`, which is scheduled, and bring its state to the start of the next slot."""
+    """Count the energy of every cell in `slot`, which is scheduled, and bring its state to the start of the next slot."""
     ssb = energy.ssb_slots > 0 and slot % energy.ssb_slots == 0
     for cell in range(cells.state.shape[0]):
         state = cells.state[cell]

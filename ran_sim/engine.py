@@ -1,6 +1,6 @@
 """The engine: a scenario and a seed become a network that runs slot by slot, can be read and can be acted on.
 
-How it runs stands in `slot_loop`, what can be set in `actions`; here it is built, read, copied and kept.
+`slot_loop` runs it and `actions` changes its settings; this module builds, reads, copies and saves it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Engine(Actions):
 
     Args:
         scenario: The network; see `load_scenario`.
-        seed: Which of the networks that the scenario describes, 0 and up.
+        seed: Number of the drop, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
         path_loss: A path loss of your own in the same forms, in place of the scenario's, see `propagation`.
@@ -116,7 +116,7 @@ class Engine(Actions):
         self.classes = _classes(scenario, self._network.traffic.weight[0])
         self._joule_per_unit_ms = scenario.energy.unit_w * 1e-3
 
-    # What is there -----------------------------------------------------------------------------------------------
+    # Reading -----------------------------------------------------------------------------------------------------
 
     @property
     def cells(self) -> Cells:
@@ -158,8 +158,8 @@ class Engine(Actions):
     def fork(self) -> Self:
         """A second engine in the same state; the two run on independently, with the same settings to the same bits.
 
-        All randomness is in counters keyed by who it belongs to, so a fork that is treated differently still meets the
-        same arrivals, positions and fading: what differs between the two is what the treatment did.
+        All randomness is in counters keyed by UE, link and purpose. A fork with other settings therefore still meets the same
+        arrivals, positions and fading, and the two differ by the effect of the settings alone.
         """
         twin = copy.copy(self)
         twin._network = saved.copy_tree(self._network)
@@ -197,8 +197,8 @@ class Engine(Actions):
     ) -> Self:
         """The engine that `save` kept; it runs on to the same bits on the same machine and versions, else it warns.
 
-        A file holds no function: what the saved engine was given as `metric`, `path_loss` or `traffic` is to be given
-        again. What its scenario names is read from where the scenario says.
+        A file holds no function: a `metric`, `path_loss` or `traffic` that the saved engine got must be given again.
+        Functions that the scenario names are read from their files.
 
         Raises:
             SavedStateError: `path` is no whole saved state, one of another version of the simulator, or of a run with

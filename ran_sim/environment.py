@@ -1,8 +1,8 @@
 """The network as a Gymnasium environment: cells are steered by offset and class weights, every 100 ms.
 
-`gymnasium.make("ran_sim.environment:ranloop/Cell-v0")` or `CellEnv(...)`; the extra `gym` brings Gymnasium. The import
-makes the name known, and what stands before the colon has Gymnasium do it, also in a process of its own. What stands between an xApp and
-a node (guard, leases, report delay, rounding) is left out: a policy that is trained here goes behind the guard later.
+`gymnasium.make("ran_sim.environment:ranloop/Cell-v0")` or `CellEnv(...)`; the extra `gym` brings Gymnasium. The import of this
+module registers the name. Gymnasium imports the module before the colon by itself, also in a process of its own. Guard,
+leases, report delay and rounding are left out: a policy that is trained here goes behind the guard later.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 STEP_MS: Final = 100.0
 CIO_SPAN_DB: Final = 6.0  # of an action of 1
 WEIGHT_SPAN: Final = 8.0  # factor on the scenario's class weight of an action of 1
-_BITS_PER_RE: Final = 8  # 256-QAM without coding: what no cell exceeds
+_BITS_PER_RE: Final = 8  # 256-QAM without coding, which no cell exceeds
 _MOST_BACKLOG_MB: Final = 1000.0
 _CELL_COLUMNS: Final = 8  # of the observation, before those of the classes
 
@@ -41,7 +41,7 @@ _CELL_COLUMNS: Final = 8  # of the observation, before those of the classes
 class CellEnv(gymnasium.Env[F32, F32]):
     """All cells of a simulated network under one policy.
 
-    **Observation**: float32 [n_cell, 8 + 2 n_class], what each cell did in the step and what it is set to. Classes are
+    **Observation**: float32 [n_cell, 8 + 2 n_class], measurements of each cell over the step, and its settings. Classes are
     the scenario's 5QIs, ascending (`five_qi`).
 
     | column | meaning | unit | min | max |
@@ -253,7 +253,7 @@ def _in_budget(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _peak_mbps(scenario: Scenario) -> float:
-    """What no cell of the carrier exceeds."""
+    """A rate in Mb/s that no cell of the carrier exceeds."""
     elements_per_s = 12 * 14 * scenario.carrier.bandwidth_prb / (scenario.slot_ns * 1e-9)
     return _BITS_PER_RE * elements_per_s / 1e6
 

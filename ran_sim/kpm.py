@@ -1,8 +1,8 @@
 """KPM measurements from counter differences: one pure function per measurement, in the catalogue's units.
 
-A row is whatever a report has rows of (a cell, a UE, a slice in a cell, a QoS flow): its counters over one granularity
-period, and its state at the period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are
-ranloop's own. NaN means that the period has no meaningful value, which is not 0.
+A row is a cell, a UE, a slice in a cell or a QoS flow: its counters over one granularity period, and its state at the
+period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are ranloop's own. NaN means that the
+period has no meaningful value, which is not 0.
 
 Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); handovers by kind of target (all are
 intra-frequency, and counted at the source cell only). A UE asks only a cell that it can receive for re-establishment, and
@@ -53,7 +53,7 @@ class Rows:
     """The rows of one report level over one granularity period.
 
     Attributes:
-        counts: What happened in the period, shape [n_rows, counters.N].
+        counts: Counts of the period, shape [n_rows, counters.N].
         slots: Length of the period.
         slot_ms: Length of a slot.
         n_prb: PRBs of the carrier.
@@ -124,7 +124,7 @@ def unrestricted_volume_pct(rows: Rows) -> F64:
 def sdu_delay_tenth_ms(rows: Rows) -> F64:
     """DRB.RlcSduDelayDl in 0.1 ms, TS 28.552 5.1.3.3.3: from arrival until the last part goes to MAC, over sent SDUs.
 
-    0 where every SDU went out in the first slot after it arrived. What is discarded does not count, so a queue that
+    The value is 0 if every SDU went out in the first slot after it arrived. Discarded SDUs do not count, so a queue that
     drops its late SDUs looks better. NaN if none was sent.
     """
     return rows.ratio(count.SDU_WAIT_SLOTS, count.SDUS_SENT) * (10.0 * rows.slot_ms)
@@ -142,14 +142,14 @@ def air_delay_tenth_ms(rows: Rows) -> F64:
 def drop_rate_ppm(rows: Rows) -> F64:
     """DRB.RlcPacketDropRateDl in 1e-6, TS 28.552 5.1.3.2.2: 10^6 x SDUs dropped unsent / SDUs arrived.
 
-    What HARQ lost does not count. SDUs that arrived before the period may be dropped in it, so a short period can hold
-    more drops than arrivals: at most 10^6. NaN if none arrived.
+    Losses of HARQ do not count. SDUs that arrived before the period may be dropped in it, so a short period can have more
+    drops than arrivals; the value is at most 10^6. NaN if none arrived.
     """
     return np.minimum(rows.ratio(count.SDUS_DROPPED, count.SDUS_OFFERED) * 1e6, 1e6)
 
 
 def transmitted_volume_kbit(rows: Rows) -> F64:
-    """DRB.RlcSduTransmittedVolumeDL, E2SM-KPM 7.10.1: what the UE decoded, 1 kbit = 1000 bit."""
+    """DRB.RlcSduTransmittedVolumeDL, E2SM-KPM 7.10.1: volume that the UE decoded, 1 kbit = 1000 bit."""
     return rows.total(count.DELIVERED_BYTES) * KBIT_PER_BYTE
 
 
@@ -159,7 +159,7 @@ def prb_used(rows: Rows) -> F64:
 
 
 def offered_volume_kbit(rows: Rows) -> F64:
-    """X.DRB.OfferedVolDl: what arrived for transmission; of a full buffer, what was sent."""
+    """X.DRB.OfferedVolDl: volume that arrived for transmission; for a full buffer, the sent volume."""
     return rows.total(count.OFFERED_BYTES) * KBIT_PER_BYTE
 
 

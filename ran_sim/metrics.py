@@ -1,4 +1,4 @@
-"""Scheduling metrics: what a UE's claim to an RBG is worth, by a built-in rule or by a researcher's own.
+"""Scheduling metrics: the worth of a UE's claim to an RBG, by a built-in rule or by a rule of your own.
 
 Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot of its first transmissions,
 averaged over the PF window, with the padding: who needs a corner of an RBG has taken all of it from the others, and open
@@ -88,7 +88,7 @@ def own_rule(metric: str | Callable[..., float] | Plugin) -> Rule:
 
 @cache
 def no_plugin() -> Plugin:
-    """What stands in for a plug-in where there is none, so that kernels are the same with and without."""
+    """The substitute for a missing plug-in, so that kernels are the same with and without one."""
     return compiled(SIGNATURE, cache=True)(_no_metric)
 
 

@@ -1,11 +1,11 @@
-"""Granularity periods: drives an engine and cuts what it counts into the periods that reports are about.
+"""Granularity periods: drives an engine and cuts its counts into the periods of reports.
 
-Each length of period has its own base, so the periods of 100 ms and of 1 s do not disturb each other and ten of the one
-add up to one of the other. A UE that another node handed over counts from its arrival: what it did before is no
-business of its new node. One that leaves takes its row along; cells and slices keep what was theirs.
+Each length of period has its own base, so the periods of 100 ms and of 1 s do not disturb each other, and ten of the former
+add up to one of the latter. A UE that another node handed over counts from its arrival; its earlier counts belong to the other
+node. A UE that leaves takes its row along; cells and slices keep their counts.
 
-Whatever the cut of `run_until`, the same is measured: the engine is also stopped at every radio tick, where UEs come
-and go, and at every end of a period.
+The cuts of `run_until` change no measurement, because the engine also stops at every radio tick, where UEs come and go, and at
+every end of a period.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class PeriodMeter:
     def __init__(self, engine: Engine, periods_ms: Sequence[int], tick_slots: int) -> None:
         self._engine = engine
         self._tick_slots = tick_slots
-        engine.take_peak_power_dbm()  # what was before is no business of the first period
+        engine.take_peak_power_dbm()  # earlier peaks do not belong to the first period
         start = engine.snapshot()
         self._bases = {ms: self._base(start, ms * 1_000_000 // engine.slot_ns) for ms in sorted(periods_ms)}
         self._delay_bound = np.array([cls.delay_bound for cls in engine.classes])
@@ -178,7 +178,7 @@ class PeriodMeter:
             base.ue[u] = moment.ue[u]
 
     def _sample(self, slot: int) -> list[Period]:
-        """Sample what is sampled, and end the periods whose time has come."""
+        """Take the samples of this slot, and end the periods whose time has come."""
         ues = self._engine.ues
         connected = np.bincount(ues.cell[ues.connected > 0], minlength=self._engine.n_cell)
         peak_dbm = self._engine.take_peak_power_dbm()

@@ -1,14 +1,14 @@
 """RLC buffers: one queue of packets per UE slot, from arrival to the last byte that the UE decoded.
 
 A flow's bytes form one stream; a packet is a stretch of it, a transport block carries a stretch [start, start + n).
-HARQ lets later bytes arrive earlier, so a packet counts what is settled (decoded or lost) and is finished when all of
-it is. `head` .. `sending` .. `tail` are running packet numbers (ring index = number modulo RING): packets before
-`sending` are wholly sent and wait for HARQ, those from it on still hold unsent bytes.
+HARQ lets later bytes arrive earlier, so a packet counts its settled bytes (decoded or lost) and is finished when all are
+settled. `head` .. `sending` .. `tail` are running packet numbers (ring index = number modulo RING). Packets before `sending`
+are wholly sent and wait for HARQ; packets from it on still hold unsent bytes.
 
-Delay-bound flows discard what is unsent of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU
-set, TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have
-no packets. Left out: header overhead of PDCP, RLC and MAC, RLC retransmissions (unacknowledged mode), the wait for
-earlier packets in PDCP's reordering.
+Delay-bound flows discard the unsent rest of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU set,
+TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have no packets.
+Left out: header overhead of PDCP, RLC and MAC, RLC retransmissions (unacknowledged mode), the wait for earlier packets in
+PDCP's reordering.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def reset_queue(queues: Queues, u: int) -> None:
 
 @bare_kernel
 def abandon(queues: Queues, counts: I64, u: int) -> None:
-    """Count what a session that ends leaves behind unsent; a full buffer was offered what was sent of it only."""
+    """Count the unsent bytes of a session that ends; a full buffer counts as offered only its sent bytes."""
     if queues.backlog_bytes[u] != FULL_BUFFER_BYTES:
         counts[count.ABANDONED_BYTES] += queues.backlog_bytes[u]
     counts[count.ABANDONED_PACKETS] += queues.tail[u] - queues.head[u]
@@ -200,7 +200,7 @@ def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
 
 @bare_kernel
 def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u: int) -> None:
-    """Throw away what is unsent of packets that can no longer be decoded within their budget."""
+    """Discard the unsent rest of packets that can no longer be decoded within their budget."""
     cls = traffic.of_ue[u]
     if traffic.delay_bound[cls] == 0:
         return

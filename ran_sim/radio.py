@@ -1,4 +1,4 @@
-"""The slow radio as the engine sees it: who is connected, to which cell, and how strongly every cell is received.
+"""The slow radio as the engine sees it: connected UEs, their cells, and the received power of every cell.
 
 `radio_tick` runs on every radio tick (50 ms); fast fading is evaluated where a slot needs it (`fading.fade_to`). Both are
 pure functions of the state and the slot, so a run can be split anywhere.
@@ -86,7 +86,7 @@ class RadioState(NamedTuple):
 def init_radio(
     scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
 ) -> tuple[Cells, Ues, Links, RadioState]:
-    """The state at slot 0, before its tick: cells stand, maps are drawn, nobody is connected.
+    """The state at slot 0, before its tick: cells stand, maps are drawn, no UE is connected.
 
     `path_loss` takes the place of the scenario's, see `propagation`.
     """
@@ -254,7 +254,7 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
 def _note_powers(
     cell_state: I32, tx_power_dbm: F64, rbg_share_db: float, sent_dbm: F64, sent_mw: F64
 ) -> bool:
-    """Take in what every cell sends; whether there is one that does not sleep."""
+    """Note the power that every cell sends; whether any cell is awake."""
     some_awake = False
     for cell in range(cell_state.size):
         awake = cell_state[cell] == ACTIVE
@@ -305,8 +305,8 @@ def request_handover(
 def release_cells(slot: int, sleepy: I64, ues: Ues, links: Links, handover: HandoverArrays) -> None:
     """Command all UEs of the cells `sleepy` at `slot`, before these fall asleep, to the strongest other cell they hear.
 
-    Commands can be lost like any other; UEs that they do not reach, and those that hear no other cell, find out by radio
-    link monitoring. Nobody measures the cells any more, and handovers towards them come to nothing.
+    Commands can be lost like any other. UEs that a command does not reach, and UEs that hear no other cell, notice the loss by
+    radio link monitoring. UEs measure these cells no more, and handovers towards them end.
     """
     for u in range(ues.id.size):
         if not ues.connected[u]:
@@ -334,7 +334,7 @@ def serving_sinr(u: int, cells: Cells, links: Links) -> float:
 
 @bare_kernel
 def _sinr_of(cell: int, gain: F32, sent_mw: F64, load: F32, noise_mw: float) -> float:
-    """What `serving_sinr` would be on any cell."""
+    """The `serving_sinr` that a UE would have on any cell."""
     wanted_mw, other_mw = 0.0, float(noise_mw)
     for i in range(load.size):
         power_mw = gain[i] * sent_mw[i]
@@ -347,7 +347,7 @@ def _sinr_of(cell: int, gain: F32, sent_mw: F64, load: F32, noise_mw: float) -> 
 
 @bare_kernel
 def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
-    """Let a new UE into slot `u`; whatever was set on the one before is back at its default."""
+    """Put a new UE into slot `u`; settings of the UE before go back to their defaults."""
     n_ue, n_cell = ues.id.size, radio.topology.azimuth_rad.size
     ue_id = radio.sessions.number[u] * n_ue + u
     ues.id[u] = ue_id

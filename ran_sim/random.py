@@ -1,11 +1,11 @@
 """Counter-based random numbers: a draw is a pure function of (seed, purpose, entity, index).
 
-There is no generator state, so results do not depend on the order of draws, on batching or on threads, and two
-runs that differ in one decision still agree in every draw: the networks that two controllers face are paired.
+There is no generator state, so results do not depend on the order of draws, on batching or on threads. Two runs that differ
+in one decision still agree in every draw, so two controllers meet the same arrivals, places and fading.
 
 The four words pass through three rounds of the 64-bit finaliser of SplitMix64 (Steele, Lea, Flood 2014, variant 13
 of Stafford), which flips each output bit with probability 1/2 for any flipped input bit. Not for cryptography.
-`entity` is what the draw belongs to (mostly the UE's id), `index` counts within it (slot, session, standing wave …).
+`entity` is the owner of the draw (mostly the UE's id); `index` counts within it (slot, session, standing wave …).
 """
 
 from __future__ import annotations
@@ -86,5 +86,5 @@ def normal_pair(seed: int, purpose: int, entity: int, index: int) -> tuple[float
 
 @bare_kernel
 def normal(seed: int, purpose: int, entity: int, index: int) -> float:
-    """Standard normal, the first of this counter's pair; who needs many takes both."""
+    """Standard normal, the first of this counter's pair; a caller that needs many takes both."""
     return normal_pair(seed, purpose, entity, index)[0]

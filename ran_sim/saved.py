@@ -1,13 +1,13 @@
 """A network in mid-run, copied in memory or kept in a file, from which a run continues with the same bits.
 
-All that decides the future of a run is in the arrays of `kernels.Network` and the slot number. `copy_tree` copies such a
-tree of NamedTuples: arrays that are one and the same stay one and the same, numbers and compiled functions are kept.
+The arrays of `kernels.Network` and the slot number decide the future of a run. `copy_tree` copies such a tree of NamedTuples.
+Two places with one array get one array in the copy; numbers and compiled functions are kept.
 
-The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds
-the network anew from the header's scenario and fills it: an array is read only if it has the shape and type that the
-network asks for, so a file claims not much more memory than it is long, and nothing in it is executed; of a user's plug-ins
-it keeps what tells them from others, and the same have to be there. The digest tells damage, not ill will: kernels trust
-the indices in the arrays, so load what you or your own machines saved.
+The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds the
+network anew from the header's scenario and fills it. It reads an array only if the network has one of this shape and type, so
+a file needs little more memory than its length. Nothing in the file is executed. The file names a user's plug-ins with their
+hashes, and the reader must be given the same ones. The digest shows damage, not ill will: kernels trust the indices in the
+arrays, so load only files from yourself or your own machines.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ NotNegative = Annotated[int, Field(ge=0, lt=2**62)]
 
 
 class SavedStateError(InputError):
-    """A state that cannot be saved, or a file that holds none: one line with the file and what is wrong with it."""
+    """A state cannot be saved, or a file holds none: one line with the file and its fault."""
 
 
 class Leaf(NamedTuple):
@@ -83,7 +83,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[Leaf]:
 
 
 def copy_tree(tree: Tree) -> Tree:
-    """A copy that shares no array with `tree`; what is one array in `tree` is one array in the copy."""
+    """A copy that shares no array with `tree`. Two places with one array get one array in the copy, too."""
     copy: Tree = _copy(tree, {})
     return copy
 
@@ -107,7 +107,7 @@ def _memory(array: NDArray[Any]) -> tuple[Any, ...]:
 
 
 class Header(BaseModel):
-    """What a saved state says about itself."""
+    """The header of a saved state."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -151,7 +151,7 @@ def write(path: Path, network: Any, header: Header, ended: NDArray[Any]) -> None
 
 
 def _parts(network: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Each array once, under the first of its paths; everything else as what JSON can hold."""
+    """Each array once, under the first of its paths; all other values in a form that JSON can hold."""
     arrays: dict[str, NDArray[Any]] = {}
     scalars: dict[str, Any] = {}
     seen = set()
@@ -168,7 +168,7 @@ def _parts(network: Any) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def _function_name(function: Any) -> str:
-    """Of a function of this package its place, of a user's what tells it from others."""
+    """The name of a function: its place in this package, or the identity of a user's function."""
     python_function = getattr(function, "__wrapped__", function)
     place = f"{python_function.__module__}.{python_function.__qualname__}"
     return place if place.startswith("ran_sim.") else plugin_identity(function)
@@ -289,7 +289,7 @@ def _read_array(
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip archive that is as long as what it holds; every way in which it is none is a `SavedStateError`."""
+    """A zip archive without foreign bytes around it; any other file is a `SavedStateError`."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

@@ -42,7 +42,7 @@ MOST_UES: Final = 100_000
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be used: one line with the file, the field, what it holds and what it should hold."""
+    """A scenario cannot be used: one line with the file, the field, its value and the wanted value."""
 
 
 class Scenario(Section):
@@ -270,7 +270,7 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
 
 
 def _wanted(error: ErrorDetails, where: str) -> str:
-    """What pydantic wanted, in the words of who writes a scenario."""
+    """The value that pydantic wanted, in the words of a scenario's author."""
     match error["type"]:
         case "extra_forbidden":
             near = _near_fields(where)
@@ -295,7 +295,7 @@ def _wanted(error: ErrorDetails, where: str) -> str:
 
 
 def _near_fields(where: str) -> list[str]:
-    """The fields that somebody may have meant by `where`: of that name in another section, else of a similar path."""
+    """The fields that `where` may have meant: the same name in another section, else a similar path."""
     paths = list(_field_paths(Scenario))
     namesakes = [path for path in paths if path.rpartition(".")[2] == where.rpartition(".")[2]]
     return namesakes or get_close_matches(where, paths, n=2, cutoff=0.75)

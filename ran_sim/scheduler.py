@@ -1,4 +1,4 @@
-"""Downlink scheduling of one cell and slot: who sends new data and retransmissions, on which RBGs.
+"""Downlink scheduling of one cell and slot: the UEs that get new data and retransmissions, and their RBGs.
 
 Retransmissions first, of each UE the oldest (`blocks`); then the UEs with the best metric on their best RBG, as many as
 `max_dci` leaves (`claims`, `choice`), compete for each free RBG, until their block holds their buffer (`sharing`). Slices
@@ -95,7 +95,7 @@ def _resend_and_gather(
     sent: Sent,
     counts: I64,
 ) -> tuple[int, int, int]:
-    """Send what waits to be sent again, and put who may be sent new data in `mac.candidate`.
+    """Send the waiting retransmissions, and put the UEs that may get new data into `mac.candidate`.
 
     How many these are, and the DCIs and RBGs (bit b = RBG b) that are left for them.
     """

@@ -1,4 +1,4 @@
-"""What a run was worth to its users: satisfied delay-bound sessions, streams that did not stall, and best effort.
+"""The score of a run: satisfied delay-bound sessions, streams that did not stall, and best effort.
 
 A session is satisfied when at least 99 % of its packets with an outcome arrived inside the radio's share of the delay
 budget of their 5QI (TS 23.501 Table 5.7.4-1); late and dropped packets both count against it. (TR 38.838

@@ -1,7 +1,7 @@
-"""The sections of a scenario: what each field means, in which unit, and what it may hold; see `scenario`.
+"""The sections of a scenario: meaning, unit and bounds of each field; see `scenario`.
 
-Every section is frozen, has a default for every field and checks what its own fields must have to do with each other.
-Where a number came from is said in `scenarios/*.toml`.
+Every section is frozen, has a default for every field, and checks its fields against each other. `scenarios/*.toml` name the
+source of each number.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _of_environment(uma: float, umi: float) -> Callable[[dict[str, Any]], float]
 class Layout(Section):
     """Sites on a hexagonal grid, or wherever `positions_m` says; sectors look to 30, 150 and 270 degrees.
 
-    What depends on the environment has its value of TR 38.901 Table 7.2-1, unless it is given.
+    Fields that depend on the environment have the value of TR 38.901 Table 7.2-1, unless one is given.
     """
 
     environment: Literal["uma", "umi"] = "uma"  # urban macro, or micro in street canyons
@@ -201,7 +201,7 @@ class Mobility(Section):
 
 
 class HandoverSection(Section):
-    """TS 38.331: event A3 (5.5.4.4), radio link failure (5.3.10), and what a handover costs; thresholds of TR 36.839."""
+    """TS 38.331: event A3 (5.5.4.4), radio link failure (5.3.10), and the times of a handover; thresholds of TR 36.839."""
 
     a3_offset_db: float = Field(default=2.0, ge=-15.0, le=15.0)
     hysteresis_db: float = Field(default=1.0, ge=0.0, le=15.0)
@@ -244,7 +244,7 @@ class Scheduler(Section):
 
 
 class Energy(Section):
-    """Power model of TR 38.864, category 1; what it is and what is left out: `ran_sim.energy`."""
+    """Power model of TR 38.864, category 1; `ran_sim.energy` describes it."""
 
     reference_set: Literal[1, 2] = (
         1  # TR 38.864 Table 5.1-1: 1 = 64 TxRU, 100 MHz, 55 dBm; 2 = 32, 20 MHz, 49 dBm

@@ -1,4 +1,4 @@
-"""Sessions as rows: who was there, where and when, and what each counted from the end of the warm-up on."""
+"""Sessions as rows: UE, cell and times of each, and its counts from the end of the warm-up on."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def sync_sessions(
 
 @bare_kernel
 def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi: Csi) -> None:
-    """End the channel reports that nobody would receive; where somebody does again, the UE measures anew."""
+    """End the channel reports that no cell would receive; a UE that a cell hears again measures anew."""
     reachable = awake and blocked_until != NEVER
     silent = csi.next_slot[u] == NEVER
     if reachable and silent:
@@ -120,7 +120,7 @@ def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi
 def _leave_link(
     u: int, slot: int, stays: bool, traffic: Traffic, queues: Queues, harq: Harq, counts: Counts
 ) -> None:
-    """Clear up what was on its way over the link that the UE leaves; all else too, unless it `stays` connected."""
+    """Drop the data on its way over the link that the UE leaves; and all its other data, unless it `stays` connected."""
     flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
     if not stays:
         run_player(queues.player[u], counts.ue[u], slot)

@@ -146,7 +146,7 @@ class SlotLoop:
     def forget_ended(self) -> None:
         """Keep no session that has ended, from now on: in a run without an end they would fill the memory.
 
-        What is simulated is the same. `sessions`, and with it the score, is then about the sessions that go on.
+        The simulation itself does not change. `sessions` and the score then cover only the sessions that go on.
         """
         self._ended, self._keeps_ended = [], False
 

@@ -1,8 +1,8 @@
-"""Many runs, seeds times settings, on several processes: each is kept as soon as it is done, all end in one Parquet file.
+"""Many runs, seeds times settings, on several processes. Each run is kept at its end, and all go into one Parquet file.
 
-A run is one file in the folder of runs, written under another name, synced and renamed: it is whole or not there. So a
-sweep that was killed goes on where it stopped, and what it had is read by the same call. Runs of another scenario or of
-other versions are never mixed: the folder is refused. Results do not depend on the number of processes.
+A run is one file in the folder of runs. The file is written under another name, synced and renamed, so it is whole or not
+there. A sweep that was killed goes on where it stopped, with the same call. Runs of another scenario or of other versions are
+never mixed: such a folder is refused. Results do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class SweepError(InputError):
-    """A sweep that cannot be done: one line with what is wrong and what to do."""
+    """A sweep cannot be done: one line with the fault and advice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Run:
 
 
 class Record(BaseModel):
-    """What is kept of a run that is done."""
+    """The record of a finished run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,19 +120,19 @@ def sweep(
     on_done: Callable[[Record, bool], None] | None = None,
     collect: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
-    """Do what `folder` does not hold yet; the records of all runs, in the order of `runs`.
+    """Do the runs that `folder` does not hold yet; the records of all runs, in the order of `runs`.
 
     Args:
         base: The scenario without settings.
         runs: See `plan`.
-        folder: Of the runs' files; made if it is missing.
-        jobs: Processes.
+        folder: Folder of the runs' files; made if it is missing.
+        jobs: Number of processes.
         per_session: Keep `Engine.sessions` of each run as well.
-        on_done: Told of each record, and whether it was there before.
-        collect: Given all records so far every few seconds and at the end, also at one by an exception.
+        on_done: Called with each record, and whether the record was there before.
+        collect: Called with all records so far, every few seconds and at the end, also after an exception.
 
     Raises:
-        SweepError: The folder holds runs of something else, another sweep is at work in it, or a run cannot be done.
+        SweepError: The folder holds other runs, another sweep is at work in it, or a run cannot be done.
     """
     with _locked(folder):
         return _sweep(base, runs, folder, jobs, per_session, on_done, collect)
@@ -196,7 +196,7 @@ def _sweep(
 
 
 class _Origin(BaseModel):
-    """What all runs of a folder have in common."""
+    """The scenario and versions that all runs of a folder share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -205,7 +205,7 @@ class _Origin(BaseModel):
 
 
 def _prepare(folder: Path, base_hash: str) -> None:
-    """Mark the folder, or see that what it holds is of the same scenario and versions."""
+    """Mark the folder, or check that its runs are of the same scenario and versions."""
     own, path = _Origin(base_hash=base_hash, provenance=platform_provenance()), folder / "sweep.json"
     try:
         for part in folder.glob("*.part"):  # of processes that were killed

@@ -1,7 +1,7 @@
-"""The rows of each report level: who is in a report, with what counts and in what state.
+"""The rows of each report level, with their counts and states.
 
-One table holds the rows of the whole network, site after site, so that a measurement is computed once for all nodes
-and each takes its own stretch of it.
+One table holds the rows of the whole network, site after site. A measurement is therefore computed once for all nodes, and
+each node takes its own part of it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Still:
 
     n_ue, n_cell, n_rbg = 40, 2, 10
 
-    class _world:  # an attribute of the engine
+    class _network:  # an attribute of the engine
         class settings:
             cqi_period_slots, max_dci = 20, 4
 

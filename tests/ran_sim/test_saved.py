@@ -101,7 +101,7 @@ def test_a_fork_shares_no_array_that_a_run_writes(halfway: Engine) -> None:
 
 
 def test_every_field_of_an_engine_that_a_fork_shares_is_one_that_cannot_change(halfway: Engine) -> None:
-    copied = {"_world", "_ended", "_bound"}
+    copied = {"_network", "_ended", "_bound"}
     for name in set(vars(halfway)) - copied:
         value = getattr(halfway, name)
         assert callable(value) or isinstance(
