@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import structlog
@@ -87,6 +87,8 @@ class LifeSign:
         self._bus, self._name = bus, name
         self._facts = {**facts, "run": self.run}
         self._untrusted = frozenset(untrusted)
+        # Told of each life sign of another participant, and of each end of one.
+        self.on_other: Callable[[Presence], None] = lambda presence: None
         self._state: Literal["asking", "ours", "shown", "over"] = "asking"
         self._heard_ourselves = False
         self._waiting_for: dict[
@@ -166,10 +168,10 @@ class LifeSign:
         elif "answers" in presence.facts:
             if presence.facts["answers"] == self.run:
                 self._contest(presence, "is on this bus already")
-        elif presence.alive:
-            self._hear_life(presence)
         else:
-            self._hear_end(presence)
+            (self._hear_life if presence.alive else self._hear_end)(presence)
+            if presence.name != self._name:
+                self.on_other(presence)
 
     def _ignore(self, error: WireError) -> None:
         """Count a message that is no life sign, and log it less and less often: its sender may repeat it for ever."""

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from ranloop.bus import open_bus, without_password
-from ranloop.cli.values import check_name, parse_autonomy
+from ranloop.cli.values import check_name, operator_name, parse_autonomy
 from ranloop.errors import RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.wire import topics
@@ -19,6 +19,8 @@ from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("admit", "dismiss")
 
+MOST_PRIORITY = 1_000_000
+FORMER_S = 0.2  # a broker sends what it retained at once
 CONFIRMED_S = 5.0  # a running host answers within milliseconds
 
 
@@ -31,6 +33,10 @@ def admit(
         RanloopError: The folder has no good manifest, the host refuses it, or no host confirms it.
     """
     manifest = load_manifest(folder)
+    if abs(priority) > MOST_PRIORITY:
+        raise RanloopError(
+            f"--priority {priority}: want a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}"
+        )
     admission = Admission(
         id=uuid.uuid4().hex,
         xapp=manifest.name,
@@ -38,6 +44,7 @@ def admit(
         autonomy=str(parse_autonomy(autonomy)),
         priority=priority,
         encoding=manifest.encoding,
+        by=operator_name(bus_url),
     )
     return _order(admission, host, bus_url, json_output=json_output)
 
@@ -49,9 +56,8 @@ def dismiss(xapp: str, host: str, bus_url: str, *, json_output: bool = False) ->
         RanloopError: No host confirms it.
     """
     check_name("xApp", xapp)
-    return _order(
-        Admission(id=uuid.uuid4().hex, xapp=xapp, admitted=False), host, bus_url, json_output=json_output
-    )
+    word = Admission(id=uuid.uuid4().hex, xapp=xapp, admitted=False, by=operator_name(bus_url))
+    return _order(word, host, bus_url, json_output=json_output)
 
 
 def _order(admission: Admission, host: str, bus_url: str, *, json_output: bool) -> int:
@@ -66,22 +72,31 @@ def _order(admission: Admission, host: str, bus_url: str, *, json_output: bool) 
 
     topic, place = topics.admission(host, admission.xapp), without_password(bus_url)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
+        former: list[bytes] = []
+        own = bus.subscribe(topic, lambda _, payload: former.append(payload), qos=1)
+        while bus.poll(FORMER_S):
+            pass
+        own.cancel()
         bus.subscribe(topics.standing("+"), on_standing, qos=1, latest=True)
-        bus.publish(topic, encode(admission), qos=1, retain=True)
+        # An admission stands; a dismissal ends the one that stands and is told to the host that runs.
+        bus.publish(topic, encode(admission) if admission.admitted else b"", qos=1, retain=True)
+        if not admission.admitted:
+            bus.publish(topic, encode(admission), qos=1)
         give_up_s = time.monotonic() + CONFIRMED_S
         while not confirmed and (left_s := give_up_s - time.monotonic()) > 0:
             bus.poll(left_s)
         bus.poll(0.05)  # the other nodes of the host
         refused = next((standing.refused for standing in confirmed.values() if standing.refused), "")
         if refused:
-            bus.publish(topic, b"", qos=1, retain=True)  # it must not be tried again at each start
+            bus.publish(topic, former[-1] if former else b"", qos=1, retain=True)  # as it was before
             bus.poll(0.0)
     if refused:
         raise RanloopError(f"host {host!r} does not admit {admission.xapp}: {one_line(refused, 1000)}")
     if not confirmed:
+        stands = "if the broker let this user write there, it stands, and the host obeys it when it starts"
         raise RanloopError(
-            f"no host {host!r} on {place} confirmed it within {CONFIRMED_S:g} s; it stands on the broker, and the host "
-            "obeys it when it starts"
+            f"no host {host!r} on {place} confirmed it within {CONFIRMED_S:g} s"
+            + (f"; {stands}" if admission.admitted else "; no admission stands there any more")
         )
     done = "admitted" if admission.admitted else "dismissed"
     facts = {"xapp": admission.xapp, "host": host, done: sorted(confirmed)}

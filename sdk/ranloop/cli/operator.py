@@ -17,7 +17,7 @@ import structlog
 from ranloop.bus import Bus, is_question, open_bus, without_password
 from ranloop.bus.broker import Broker
 from ranloop.cli import answer_ending
-from ranloop.cli.values import check_name, parse_autonomy
+from ranloop.cli.values import check_name, operator_name, parse_autonomy
 from ranloop.errors import BusError, NameTakenError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard import Autonomy
@@ -53,9 +53,9 @@ def send_order(
     if autonomy:
         parse_autonomy(autonomy)
         check_name("xApp", xapp)
-    place = without_password(bus_url)
+    place, by = without_password(bus_url), operator_name(bus_url)
     with contextlib.closing(open_bus(bus_url, name="operator")) as bus:
-        switch = Order(id=uuid.uuid4().hex, kill=kill)
+        switch = Order(id=uuid.uuid4().hex, kill=kill, by=by)
         answers = _Answers(bus)
         if kill:
             publish_orders(bus, [(node, switch)])
@@ -77,7 +77,7 @@ def send_order(
                 awaited += [(name, own) for name in names]
             publish_orders(bus, [(node, switch)])
         if xapp:
-            limit = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy)
+            limit = Order(id=uuid.uuid4().hex, xapp=xapp, autonomy=autonomy, by=by)
             admitting = [name for name in names if name not in without]
             publish_orders(bus, [(name, limit) for name in (names if demotes else admitting)])
             # A node that does not admit the xApp is not waited for, unless no node admits it.
@@ -94,7 +94,7 @@ def send_order(
     if silent:
         raise RanloopError(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
-            f"the order stands on {place} and holds as soon as the node is back, or until --forget"
+            f"if the broker let this user write there, the order stands on {place} until --forget, and holds when the node is back"
         )
     if kill is False and (killed := sorted(answers.killed.intersection(names))):
         raise RanloopError(

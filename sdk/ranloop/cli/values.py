@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import math
+import os
 from collections.abc import Collection, Sequence
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
@@ -15,6 +18,7 @@ from ranloop.wire.topics import is_topic_level
 __all__ = (
     "check_name",
     "check_positive",
+    "operator_name",
     "parse_autonomies",
     "parse_autonomy",
     "parse_pairs",
@@ -103,6 +107,12 @@ def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:
         there = ", ".join(near_matches(name, xapps) or xapps) or "no xApp at all"
         raise RanloopError(f"{option} {text!r}: no xApp {name!r} is admitted; there is {there}")
     return name
+
+
+def operator_name(bus_url: str) -> str:
+    """The name that an audit log shows: the broker's user in the URL or the environment, else the user of this machine."""
+    user = urlsplit(bus_url).username or os.environ.get("RANLOOP_MQTT_USER") or getpass.getuser()
+    return "".join(sign for sign in unquote(user) if " " <= sign <= "~")[:64]
 
 
 def check_name(what: str, name: str) -> None:

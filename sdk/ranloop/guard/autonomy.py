@@ -11,3 +11,8 @@ class Autonomy(StrEnum):
     OBSERVE = "observe"  # reports only: every action is refused
     RECOMMEND = "recommend"  # the guard's verdict is answered and logged, nothing is applied
     ACT = "act"
+
+    @property
+    def rank(self) -> int:
+        """How far it goes, from 0."""
+        return list(Autonomy).index(self)

@@ -121,8 +121,8 @@ def check_freshness(verdicts: Verdicts, *, effect_ns: int, run: str) -> None:
     """
     batch = verdicts.batch
     if run and batch.run != run:
-        theirs = f"run {batch.run!r}" if batch.run else "a run without a name"
-        text = f"decided for {theirs}; this is run {run!r}, in which RAN time began again"
+        # No name of a run: results of one seed must not differ between two starts.
+        text = "decided for another run of the host; RAN time has begun again since"
         verdicts.decide_all(Status.EXPIRED, Cause.STALE, text)
     elif batch.valid_until_ns < effect_ns:
         text = f"valid until {batch.valid_until_ns / 1e9:g} s, would take effect at {effect_ns / 1e9:g} s"

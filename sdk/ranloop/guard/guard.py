@@ -123,7 +123,6 @@ class Guard:
         """
         grant = self._admitted(xapp)
         grant.admitted = False
-        self._record("dismissed", now_ns, xapp)
         return self._end_all(now_ns, DISMISSED, grant)
 
     def _admitted(self, xapp: str) -> Grant:

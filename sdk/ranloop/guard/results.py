@@ -11,6 +11,7 @@ from ranloop.guard.leases import I64, Mask, pack
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
 
+_MOST_TEXTS = 200  # of one result; beyond them a target gets its cause alone, and an index stays below 255
 _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
 
 
@@ -110,6 +111,8 @@ class Verdicts:
             self.decide_all(Status.REFUSED, Cause.ATOMIC, "another target of this atomic batch was refused")
 
     def _index(self, reason: tuple[Cause, str]) -> int:
+        if reason not in self.causes and len(self.causes) >= _MOST_TEXTS:
+            reason = reason[0], "for one more reason than a result can tell"
         if reason not in self.causes:
             self.causes.append(reason)
         return self.causes.index(reason)

@@ -68,6 +68,11 @@ class Changes:
                 results += self._take_answers(now_ns)
         return results
 
+    def give_up(self, now_ns: int) -> list[Result]:
+        """The host ends: a change without an answer is lost now."""
+        self._open = {node: open_._replace(answer_by_ns=now_ns) for node, open_ in self._open.items()}
+        return self._take_answers(now_ns)
+
     def _take_answers(self, now_ns: int) -> list[Result]:
         """Settle the changes that the nodes have answered, and give up those that are overdue."""
         results: list[Result] = []

@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from ranloop.bus import AsideBus, Bus, LifeSign, Subscription, is_question
-from ranloop.errors import NodeError, WireError
+from ranloop.bus import AsideBus, Bus, LifeSign
+from ranloop.errors import NodeError
+from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, Limits
 from ranloop.node.operator_line import OperatorLine
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.runtime import NodeRuntime, Registration, is_noted
 from ranloop.node.streams import merged
-from ranloop.node.timers import is_period
+from ranloop.node.timers import LEAST_MS, MAX_TIMERS, is_period
 from ranloop.wire import topics
 from ranloop.wire.codec import (
-    decode_presence,
     encode,
     encode_json,
 )
@@ -83,7 +83,7 @@ class NodeHost:
         self.now_ns: Callable[[], int] = lambda: self.runtime.port.now_ns
         self.on_change: Callable[[], None] = lambda: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
-        self._signs: dict[str, Subscription] = {}  # xApp -> where its life sign is heard
+        self._greeted: set[str] = set()  # xApps whose life sign has been looked at
         self.operator = OperatorLine(
             self.runtime,
             name,
@@ -94,7 +94,8 @@ class NodeHost:
         self.operator.publish = lambda topic, payload: bus.publish(topic, payload, qos=1, retain=True)
         self._line = None if operator_bus is None else AsideBus(operator_bus, wake=bus.wake)
         self.operator.listen(bus if self._line is None else self._line)
-        self._hear_signs()
+        self._sign.on_other = self._on_sign
+        self._greet()
 
     def poll(self, timeout_s: float) -> int:
         """Serve the operator, then poll the bus; how many handlers ran."""
@@ -104,17 +105,11 @@ class NodeHost:
     def _change(self) -> None:
         """xApps came or went, or one may be heard again."""
         self._learn_forms()
-        self._hear_signs()
         self._sign.change(self._facts(), self.runtime.xapps)
+        self._greet()
         if self._announced:
             self._sign.show()
         self.on_change()
-
-    def _hear_signs(self) -> None:
-        for xapp in self.runtime.xapps.keys() - self._signs.keys():
-            self._signs[xapp] = self.bus.subscribe(topics.presence(xapp), self._on_presence, qos=1)
-        for xapp in self._signs.keys() - self.runtime.xapps.keys():
-            self._signs.pop(xapp).cancel()
 
     def _facts(self) -> dict[str, object]:
         return {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}
@@ -169,6 +164,11 @@ class NodeHost:
                 topic = topics.result(result.xapp, result.node)
                 self._publish(topic, result, self._encodings[result.xapp], qos=1)
 
+    @property
+    def others(self) -> Mapping[str, Presence]:
+        """Name -> life sign of each participant that lives."""
+        return self._sign.others
+
     def encoding_of(self, xapp: str) -> Encoding:
         """The form in which the host speaks to an xApp that is, or was, admitted."""
         return self._encodings[xapp]
@@ -192,22 +192,29 @@ class NodeHost:
 
     # What comes in
 
-    def _on_presence(self, topic: str, payload: bytes) -> None:
-        """An xApp's life sign says which timers it has."""
-        sender = topics.levels(topic)[1]
-        try:
-            presence = decode_presence(payload)
-            if is_question(presence):
-                return  # a namesake of the xApp, which it turns away
-            self.on_presence(presence)
-            timers = presence.facts.get("timers", {}) if presence.alive else {}
-            if not isinstance(timers, dict) or not all(is_period(period) for period in timers.values()):
-                raise WireError(f"{sender} announces the timers {timers!r}; want {{name: period in ms}}")
-        except WireError as error:
-            self.runtime.drop(sender, str(error))
+    def _greet(self) -> None:
+        """Look at the life signs of xApps that showed them before they were admitted."""
+        self._greeted &= self.runtime.xapps.keys()
+        for xapp in self.runtime.xapps.keys() - self._greeted:
+            if xapp in self._sign.others:
+                self._on_sign(self._sign.others[xapp])
+
+    def _on_sign(self, presence: Presence) -> None:
+        """Learn from an xApp's life sign which timers it has."""
+        xapp, timers = presence.name, presence.facts.get("timers", {}) if presence.alive else {}
+        if xapp not in self.runtime.xapps:
             return
-        if sender in self.runtime.xapps:
-            self.runtime.timers.set(sender, timers)
+        self._greeted.add(xapp)
+        self.on_presence(presence)
+        if (
+            not isinstance(timers, dict)
+            or len(timers) > MAX_TIMERS
+            or not all(map(is_period, timers.values()))
+        ):
+            reason = f"want at most {MAX_TIMERS} timers as {{name: period in ms}}, of {LEAST_MS} ms or more"
+            self.runtime.drop(xapp, f"{xapp} announces the timers {one_line(repr(timers))}; {reason}")
+            return
+        self.runtime.timers.set(xapp, timers)
 
 
 def encode_as(message: Message, encoding: Encoding) -> bytes:

@@ -121,24 +121,29 @@ class LiveHost:
             port.advance(-(-self._now_ns() // port.slot_ns) * port.slot_ns)
         finally:  # nodes that move no further may still take settings, and a bus that fails must not keep them
             self.host.publish_results(self.runtime.stop())
-            self.host.publish_results(self.runtime.carry_out(port.now_ns))
+            self.host.publish_results(self.runtime.carry_out(self.runtime.now_ns))
         give_up_s = time.monotonic() + LAST_ANSWERS_S
         while self.runtime.waits_for_nodes and time.monotonic() < give_up_s:
             self.host.bus.poll(0.01)
-            self.host.publish_results(self.runtime.carry_out(port.now_ns))
+            self.host.publish_results(self.runtime.carry_out(self.runtime.now_ns))
+        self.host.publish_results(self.runtime.give_up())
 
     def turn(self, end_ns: int) -> None:
         """Wait for the next event, at `end_ns` at the latest, and deal with it."""
         port = self.runtime.port
         while not self._stop:
             # Asked anew after each wait: an action that came meanwhile may be due earlier.
-            self._horizon_ns = max(min(self.runtime.next_event_ns(), end_ns), port.now_ns)
+            self._horizon_ns = max(min(self.runtime.next_event_ns(), end_ns), self.runtime.now_ns)
             due_ns = self._start_ns + round(self._horizon_ns / self._speed)
             if self._clock.now_ns() >= due_ns:
                 break
             self._clock.wait(due_ns, self.host.poll)
             if self._push:
-                return  # what has arrived says what time it is
+                # An answer that has arrived opens the way for the next change; a report says what time it is.
+                self.host.publish_results(self.runtime.carry_out(self._now_ns()))
+                self.runtime.flush()
+                self.host.stay_known()
+                return
         else:
             return
         self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)
@@ -161,7 +166,7 @@ class LiveHost:
         # Asked anew for each message: the one before it, of the same poll, may take effect before the horizon.
         change_ns = self.runtime.next_change_ns()
         horizon_ns = self._horizon_ns if change_ns is None else min(self._horizon_ns, change_ns)
-        return max(self.runtime.port.now_ns, min(paced_ns, horizon_ns))
+        return max(self.runtime.now_ns, min(paced_ns, horizon_ns))
 
     # What comes in
 
@@ -172,8 +177,8 @@ class LiveHost:
             for subscription in self._heard.pop(xapp):
                 subscription.cancel()
         for xapp, registration in heard.items():
+            self._flood.admit(xapp, registration.rights, len(self.runtime.guards))
             if xapp not in self._heard:
-                self._flood.admit(xapp, registration.rights, len(self.runtime.guards))
                 self._heard[xapp] = [
                     self.host.bus.subscribe(topics.act(xapp, node), self._on_action, qos=1, keep=_KEEP)
                     for node in self.runtime.guards

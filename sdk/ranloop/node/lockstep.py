@@ -53,7 +53,7 @@ class LockstepHost:
         self._trace = TraceHash()
         self.runtime.outlets = (self._trace, *self.runtime.outlets)
         self._step = 0
-        self._present: dict[str, Presence] = {}
+        self._present = dict(host.others)
         self._dropped: list[str] = []
         self._n_timeouts = 0
         self._asked: frozenset[str] = frozenset()  # in this step

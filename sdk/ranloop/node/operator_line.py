@@ -150,9 +150,9 @@ class OperatorLine:
         self._on_change()
 
     def _carry_out(self, admission: Admission) -> Sequence[Result]:
-        name, by = admission.xapp, admission.id
+        name, by = admission.xapp, admission.by or admission.id
         if not admission.admitted:
-            results = self._runtime.dismiss(name) if name in self._runtime.xapps else []
+            results = self._runtime.dismiss(name, by=by) if name in self._runtime.xapps else []
             log.info("xapp_dismissed", xapp=name)
             return results
         try:
@@ -168,5 +168,10 @@ class OperatorLine:
             rights=rights, autonomy=autonomy, priority=admission.priority, encoding=admission.encoding
         )
         results = self._runtime.admit(name, registration, by=by)
+        for node, orders in self._orders.items():
+            order = orders.by_place.get(f"{node}/{name}")
+            if order is not None and autonomy.rank > Autonomy(order.autonomy).rank:
+                # An order that stands is not lifted by an admission.
+                results += self._runtime.obey(node, order, self._now_ns(), kill=None)
         log.info("xapp_admitted", xapp=name, autonomy=str(autonomy), priority=admission.priority)
         return results

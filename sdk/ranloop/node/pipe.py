@@ -10,7 +10,9 @@ The node reports at its own pace. RAN time is what its reports say; between two 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -36,7 +38,7 @@ FIRST_WORD_S = 10.0  # a program may take so long to say what it measures
 GOODBYE_S = 2.0  # and so long to end when its standard input does
 _KEEP = 256  # reports that may wait for the host
 _SLOT_NS = 1_000_000  # a change takes effect when the node reads it; this is the grid that leases end on
-_MORTAL_LEVELS = ("ue", "qos_flow")
+_MAX_AHEAD_NS = 3_600_000_000_000  # RAN time between two reports
 
 
 class PipedNode(Closing):
@@ -69,6 +71,7 @@ class PipedNode(Closing):
         self._answers: deque[Applied] = deque()
         self._asked: dict[int, Action] = {}
         self._ues: I32 | None = None  # ids in the last report that names UEs
+        self._latest_ns = 0  # RAN time of the latest report
         self._ended = False
         self._said: Catalogue | None = None
         self._problem = ""
@@ -100,9 +103,18 @@ class PipedNode(Closing):
 
     @property
     def over(self) -> bool:
-        """Whether the program has ended and all that it said has been taken."""
+        """Whether the program has ended and all that it said has been taken.
+
+        Raises:
+            NodeError: It has, and not in order.
+        """
         with self._lock:
-            return self._ended and not self._reports
+            if not self._ended or self._reports:
+                return False
+        if code := self._program.returncode:
+            how = f"with exit code {code}" if code > 0 else f"by signal {-code}"
+            raise NodeError(f"pipe:{self._command}: the program ended {how}")
+        return True
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever a report or an answer has arrived, and when the program ends."""
@@ -124,7 +136,8 @@ class PipedNode(Closing):
                 if not self._reports or self._reports[0].ran_time_ns > self.now_ns:
                     return out
                 report = self._reports.popleft()
-            if report.level in _MORTAL_LEVELS:
+            # A UE without flows has no row at level qos_flow, and is there all the same.
+            if report.level == ("ue" if "ue" in self.catalogues[0].measurements else "qos_flow"):
                 self._ues = report.ue
             names = wanted.get((report.node, str(report.level), report.period_ms))
             if names is not None:
@@ -158,13 +171,13 @@ class PipedNode(Closing):
         with self._lock:
             self._closing = True
             self._lock.notify_all()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._program.wait(GOODBYE_S)
-        except subprocess.TimeoutExpired:
-            self._program.kill()
-            self._program.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # its children hold its pipes, too
+            os.killpg(self._program.pid, signal.SIGKILL)
+        self._program.wait()
         for thread in self._threads:
-            thread.join()
+            thread.join(GOODBYE_S)  # a child that left the group may hold a pipe for ever
 
     # The threads
 
@@ -227,6 +240,12 @@ class PipedNode(Closing):
                 f"a {report.level} report of {report.node} every {report.period_ms} ms with "
                 f"{', '.join(strange[:3]) or 'these measurements'}, which is not in the catalogue of {self._said.node}"
             )
+        if report.ran_time_ns > self._latest_ns + _MAX_AHEAD_NS:
+            raise WireError(
+                f"a {report.level} report of {report.ran_time_ns} ns behind one of {self._latest_ns} ns; RAN time is 0 when "
+                "the program begins"
+            )
+        self._latest_ns = max(self._latest_ns, report.ran_time_ns)
         if len(self._reports) >= _KEEP:
             self._reports.popleft()
             self.n_dropped += 1

@@ -157,7 +157,11 @@ class PushPort(NodePort, Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether the nodes have ended, and all that they said has been taken."""
+        """Whether the nodes have ended, and all that they said has been taken.
+
+        Raises:
+            NodeError: They have ended by an error.
+        """
         ...
 
     def listen(self, wake: Callable[[], None]) -> None:

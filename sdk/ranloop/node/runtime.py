@@ -119,6 +119,7 @@ class NodeRuntime:
         self.shut_out: dict[str, str] = {}
         self._ordered: dict[str, str] = {}  # xApp -> id of the order about it that was obeyed last
         self._events: list[Event] = []
+        self._told_ns = 0  # the latest RAN time that the guards were told: theirs never goes back
         self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
         if limits is not None:
             limits.check(self.catalogues)
@@ -138,6 +139,11 @@ class NodeRuntime:
             rules=() if limits is None else (limits.at(catalogue),),
             run=self.run,
         )
+
+    @property
+    def now_ns(self) -> int:
+        """RAN time, as far as the nodes and the guards have come."""
+        return max(self.port.now_ns, self._told_ns)
 
     def add(self, record: AuditRecord) -> None:
         """Note what a guard has decided; outlets see it with the next `flush`."""
@@ -168,7 +174,7 @@ class NodeRuntime:
         for guard in self.guards.values():
             guard.register(name, rights, autonomy=autonomy, priority=registration.priority)
             if autonomy is not Autonomy.ACT:
-                results += guard.set_autonomy(name, autonomy, self.port.now_ns)
+                results += guard.set_autonomy(name, autonomy, self.now_ns)
         self.xapps[name] = registration
         self.streams[name] = streams
         self._rewire()
@@ -176,7 +182,7 @@ class NodeRuntime:
         self.note("admitted", name, **facts, rights=rights.model_dump(mode="json", exclude_defaults=True))
         return self._count(results)
 
-    def dismiss(self, name: str) -> list[Result]:
+    def dismiss(self, name: str, *, by: str = "") -> list[Result]:
         """Send an xApp away: what waits is refused, what it holds goes back to its default at the next slot.
 
         Raises:
@@ -187,7 +193,8 @@ class NodeRuntime:
         del self.xapps[name], self.streams[name]
         self.timers.forget(name)
         self._rewire()
-        now_ns = self.port.now_ns
+        self.note("dismissed", name, by=by)
+        now_ns = self.now_ns
         return self._count(
             [result for guard in self.guards.values() for result in guard.dismiss(name, now_ns)]
         )
@@ -216,7 +223,7 @@ class NodeRuntime:
         results = self.carry_out(now_ns)
         applied_ns = self.tally.took("apply", moved_ns)
         reports: Sequence[Report] = ()
-        if now_ns == report_ns:
+        if now_ns >= report_ns:  # a push node's report may come late
             reports = [*self._checked(self.port.reports(self.wanted))]
             self._events += reports
             self.tally.took("report", applied_ns)
@@ -235,7 +242,12 @@ class NodeRuntime:
 
     def carry_out(self, now_ns: int) -> list[Result]:
         """Do what the guards say is due by now, without a report or a timer; see `Changes.carry_out`."""
+        self._told_ns = now_ns
         return self._count(self._changes.carry_out(now_ns))
+
+    def give_up(self) -> list[Result]:
+        """As `Changes.give_up`."""
+        return self._count(self._changes.give_up(self.now_ns))
 
     @property
     def waits_for_nodes(self) -> bool:
@@ -244,7 +256,7 @@ class NodeRuntime:
 
     def stop(self) -> list[Result]:
         """The host goes down: what waits is refused, and what is held is due to go back to its default."""
-        now_ns = self.port.now_ns
+        now_ns = self.now_ns
         return self._count([result for guard in self.guards.values() for result in guard.stop(now_ns)])
 
     # What comes in
@@ -257,6 +269,7 @@ class NodeRuntime:
         Returns:
             The result, if every target is decided already.
         """
+        self._told_ns = now_ns
         guard = self.guards.get(node)
         if guard is None:
             return self._count([self._refuse_node(batch, sender, now_ns)])
@@ -296,30 +309,34 @@ class NodeRuntime:
         Raises:
             VocabularyError: It is about an xApp that is not admitted, or a level that does not exist.
         """
-        guard = self.guards[node]
+        self._told_ns = now_ns
+        guard, by = self.guards[node], order.by or order.id
         results: list[Result] = []
         if order.xapp:
             if order.autonomy not in tuple(Autonomy):
                 raise VocabularyError("autonomy", order.autonomy, tuple(Autonomy))
-            results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns, by=order.id)
+            results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns, by=by)
             if order.autonomy == Autonomy.ACT and self.shut_out.get(order.xapp) != order.id:
                 self.shut_out.pop(order.xapp, None)
             self._ordered[order.xapp] = order.id
-        if kill:
-            results += guard.kill(now_ns, by=order.id)
+        if kill and (order.kill or not guard.killed):
+            results += guard.kill(now_ns, by=by)
         elif kill is False:
-            guard.revive(now_ns, by=order.id)
-        log.info("order_obeyed", node=node, kill=order.kill, xapp=order.xapp, autonomy=order.autonomy)
+            guard.revive(now_ns, by=by)
+        # What takes a right away is told even where only warnings are: it stands, also for a host that starts.
+        tell = log.warning if kill or order.autonomy not in ("", Autonomy.ACT) else log.info
+        tell("order_obeyed", node=node, kill=kill, xapp=order.xapp, autonomy=order.autonomy, by=by)
         return self._count(results)
 
     def remember_shut_out(self, shut_out: Mapping[str, str]) -> None:
         """xApps that were shut out before this host was started again, as its standing says."""
         for xapp, order_id in shut_out.items():
-            if xapp in self.xapps and self._ordered.get(xapp, order_id) == order_id:
+            if self._ordered.get(xapp, order_id) == order_id:
                 self.shut_out.setdefault(xapp, order_id)
 
     def shut(self, xapp: str, now_ns: int, **facts: object) -> list[Result]:
         """Let an xApp that floods only observe, until the operator lets it act again; `facts` go into the audit log."""
+        self._told_ns = now_ns
         self.shut_out[xapp] = self._ordered.get(xapp, "")
         self.note("shut_out", xapp, **facts)
         guards = self.guards.values()
@@ -357,8 +374,9 @@ class NodeRuntime:
 
     def note(self, event: str, xapp: str, **facts: object) -> None:
         """Add an event of the whole host to the audit log."""
-        now_ns = self.port.now_ns
-        self.add(AuditRecord(event=event, ran_time_ns=now_ns, node="", xapp=xapp, run=self.run, facts=facts))
+        self.add(
+            AuditRecord(event=event, ran_time_ns=self.now_ns, node="", xapp=xapp, run=self.run, facts=facts)
+        )
 
     # What goes out
 

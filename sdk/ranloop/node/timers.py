@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ("Timers", "is_period")
+__all__ = ("LEAST_MS", "MAX_TIMERS", "Timers", "is_period")
 
+MAX_TIMERS = 32  # of one xApp; each takes a part of every event of the host
+LEAST_MS = 10
 _NS_PER_MS = 1_000_000
 
 
@@ -56,4 +58,4 @@ class Timers:
 
 def is_period(value: object) -> bool:
     """Whether a life sign may name this as a timer's period in milliseconds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value < 1e12
+    return isinstance(value, int | float) and not isinstance(value, bool) and LEAST_MS <= value < 1e12

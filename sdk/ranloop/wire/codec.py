@@ -171,7 +171,13 @@ def decode_order(payload: bytes) -> Order:
 
 
 def _order(header: headers.StandingOrder) -> Order:
-    return Order(id=header["id"], kill=header["kill"], xapp=header["xapp"], autonomy=header["autonomy"])
+    return Order(
+        id=header["id"],
+        kill=header["kill"],
+        xapp=header["xapp"],
+        autonomy=header["autonomy"],
+        by=header.get("by", ""),
+    )
 
 
 def encode_standing(standing: Standing) -> bytes:
@@ -229,6 +235,7 @@ def decode_admission(payload: bytes) -> Admission:
         autonomy=header.get("autonomy", "act"),
         priority=header.get("priority", 0),
         encoding=header.get("encoding", "binary"),
+        by=header.get("by", ""),
     )
 
 

@@ -29,6 +29,7 @@ Name = Annotated[
     str, Field(pattern=r"^[!-~]{1,128}$")
 ]  # a measurement, action, column or id: printable, no blanks
 Label = Annotated[str, Field(max_length=256)]
+Operator = Annotated[str, Field(pattern=r"^[ -~]{0,64}$")]  # a name for the audit log
 OrderId = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
 Run = Annotated[str, Field(pattern=r"^[!-~]{0,64}$")]  # of a host; "" where nobody asks
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
@@ -147,6 +148,7 @@ class StandingOrder(TypedDict):
     kill: bool | None
     xapp: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]
     autonomy: Literal["", "observe", "recommend", "act"]
+    by: NotRequired[Operator]
 
 
 @with_config(_HEADER)
@@ -180,6 +182,7 @@ class AdmissionHeader(TypedDict):
     autonomy: NotRequired[Literal["observe", "recommend", "act"]]
     priority: NotRequired[Annotated[int, Field(ge=-1_000_000, le=1_000_000)]]
     encoding: NotRequired[Literal["binary", "json"]]
+    by: NotRequired[Operator]
 
 
 @with_config(_HEADER)

@@ -329,6 +329,7 @@ class Order:
     kill: bool | None = None
     xapp: str = ""
     autonomy: str = ""
+    by: str = ""  # the operator's name, for the audit log; nothing proves it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,6 +371,7 @@ class Admission:
         autonomy: observe, recommend or act.
         priority: A higher one displaces the settings of a lower one.
         encoding: The form in which the host speaks to it.
+        by: As in `Order`.
     """
 
     id: str
@@ -379,6 +381,7 @@ class Admission:
     autonomy: str = "act"
     priority: int = 0
     encoding: Encoding = "binary"
+    by: str = ""
 
 
 Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order | Standing | Admission

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from ranloop.errors import WireError
 from ranloop.vocabulary import Action
-from ranloop.wire.checking import parse, validator
+from ranloop.wire.checking import parse, too_many_brackets, validator
 from ranloop.wire.codec import decode_catalogue, decode_report
 from ranloop.wire.forms import Ids, Measured
 from ranloop.wire.frame import MAX_ROWS
@@ -108,6 +108,8 @@ def decode_line(line: bytes) -> NodeSaid:
     """
     if len(line) > MAX_JSON_BYTES:
         raise WireError(f"a line of {len(line)} bytes or more; at most {MAX_JSON_BYTES} are read")
+    if too_many_brackets(line):
+        raise WireError("a line with more brackets than its columns need")
     try:
         said = from_json(line)
     except ValueError as error:

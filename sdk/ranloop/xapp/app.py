@@ -176,8 +176,8 @@ class XApp:
         """Run a function each `period` of RAN time, such as "100ms" or "1s"."""
         match = re.fullmatch(r"(\d+)(ms|s)", period)
         period_ms = int(match[1]) * (1000 if match[2] == "s" else 1) if match else 0
-        if period_ms < 1:
-            raise ValueError(f'a period reads "100ms" or "1s", not {period!r}')
+        if period_ms < 10:
+            raise ValueError(f'a period reads "100ms" or "1s", from 10ms on, not {period!r}')
 
         def register(function: T) -> T:
             _refuse_coroutine(function)

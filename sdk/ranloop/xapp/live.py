@@ -174,6 +174,8 @@ class LiveRunner:
             return
         self._silence.end()
         stream = (report.node, report.level, report.period_ms)
+        if not report.run and report.seq < self._seqs.get(stream, -1):
+            self._forget_run(report)  # a host that names no run begins anew where its numbers do
         runs = self._runs.setdefault(report.node, [report.run])
         if report.run in runs[:-1]:
             self.stats.late += 1

@@ -111,8 +111,8 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
     publish_orders(operator, [("all", orders[0]), *(("toy-1", order) for order in orders)])
     for instance, bus in zip(instances, xapps, strict=True):
         LiveRunner(instance, bus)
-    going = Admission(id="2", xapp="gone", admitted=False)
-    operator.publish(topics.admission("host", "gone"), encode(going), qos=1, retain=True)
+    coming = Admission(id="2", xapp="new")
+    operator.publish(topics.admission("host", "new"), encode(coming), qos=1, retain=True)
     live.run(END_NS / 1e9)
     seen = check([host, operator, *xapps])
 
