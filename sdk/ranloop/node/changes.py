@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,11 +68,6 @@ class Changes:
                 results += self._take_answers(now_ns)
         return results
 
-    def give_up(self, now_ns: int) -> list[Result]:
-        """The host ends: a change without an answer is lost now."""
-        self._open = {node: open_._replace(answer_by_ns=now_ns) for node, open_ in self._open.items()}
-        return self._take_answers(now_ns)
-
     def _take_answers(self, now_ns: int) -> list[Result]:
         """Settle the changes that the nodes have answered, and give up those that are overdue."""
         results: list[Result] = []
@@ -95,9 +90,17 @@ class Changes:
                     f"an answer of shape {list(values.shape)} to change {number}; want {list(wanted)}, finite",
                 )
                 results += self._guards[node].lose(open_.change, now_ns)
-        for node, open_ in list(self._open.items()):
-            if open_.answer_by_ns <= now_ns:
-                del self._open[node]
-                log.warning("node_did_not_answer", node=node, change=open_.change.number)
-                results += self._guards[node].lose(open_.change, now_ns)
+        overdue = [node for node, open_ in self._open.items() if open_.answer_by_ns <= now_ns]
+        return results + self._lose(overdue, now_ns)
+
+    def give_up(self, now_ns: int) -> list[Result]:
+        """Wait for no node any more: what none of them has answered ends unknown."""
+        return self._lose(tuple(self._open), now_ns)
+
+    def _lose(self, nodes: Sequence[str], now_ns: int) -> list[Result]:
+        results: list[Result] = []
+        for node in nodes:
+            change = self._open.pop(node).change
+            log.warning("node_did_not_answer", node=node, change=change.number)
+            results += self._guards[node].lose(change, now_ns)
         return results

@@ -14,7 +14,7 @@ import structlog
 from ranloop.bus import Subscription
 from ranloop.errors import WireError
 from ranloop.node.clock import Clock, RealClock
-from ranloop.node.flood import FloodMeter
+from ranloop.node.flood import FloodMeter, Kind
 from ranloop.node.host import NodeHost
 from ranloop.node.outlets import Aside
 from ranloop.node.port import PushPort
@@ -53,7 +53,7 @@ class LiveHost:
         self._start_ns = 0  # clock at RAN time 0, moved when the nodes fall behind
         self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
         self._worst_lag_ns = 0
-        self._flood = FloodMeter()
+        self._flood = FloodMeter(speed=speed)
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         host.deliver, host.now_ns, host.on_change = host.publish_results, self._now_ns, self._listen
         self._listen()
@@ -120,8 +120,9 @@ class LiveHost:
         try:
             port.advance(-(-self._now_ns() // port.slot_ns) * port.slot_ns)
         finally:  # nodes that move no further may still take settings, and a bus that fails must not keep them
-            self.host.publish_results(self.runtime.stop())
-            self.host.publish_results(self.runtime.carry_out(self.runtime.now_ns))
+            results = [*self.runtime.stop(), *self.runtime.carry_out(self.runtime.now_ns)]
+            self.host.publish_results(results)
+        self.host.bus.poll(0.0)  # what has come meanwhile is refused, and has its answer
         give_up_s = time.monotonic() + LAST_ANSWERS_S
         while self.runtime.waits_for_nodes and time.monotonic() < give_up_s:
             self.host.bus.poll(0.01)
@@ -187,11 +188,11 @@ class LiveHost:
     def _shut_out(self, xapp: str) -> None:
         """Stop listening to an xApp that floods and end what it holds, until an operator lets it act again."""
         limit = self._flood.limits[xapp]
-        self.host.publish_results(self.runtime.shut(xapp, self._now_ns(), messages_per_s=limit))
+        self.host.publish_results(self.runtime.shut(xapp, self._now_ns(), cost_per_s=limit))
         self._listen()
         self.host.operator.say_all()
         log.error(
-            "xapp_shut_out", xapp=xapp, messages_per_s=limit, back_with="order --xapp NAME --autonomy act"
+            "xapp_shut_out", xapp=xapp, cost_per_s=limit, back_with=f"order all --xapp {xapp} --autonomy act"
         )
 
     def _on_action(self, topic: str, payload: bytes) -> None:
@@ -202,8 +203,8 @@ class LiveHost:
         except WireError as error:
             batch = None
             self.runtime.drop(sender, str(error))
-        stale = batch is not None and batch.valid_until_ns < now_ns
-        if self._flood.floods(sender, self._clock.now_ns(), stale=stale):
+        kind: Kind = "unreadable" if batch is None else "expired" if batch.valid_until_ns < now_ns else "fit"
+        if self._flood.floods(sender, self._clock.now_ns(), len(payload), kind):
             self._shut_out(sender)
         elif batch is not None:
             self.host.publish_results(self.runtime.submit(batch, sender=sender, node=node, now_ns=now_ns))

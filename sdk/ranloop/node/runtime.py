@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from ranloop.errors import NodeError, VocabularyError, WireError
+from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.changes import Changes
@@ -47,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 _NS_PER_MS = 1_000_000
 _NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
+_MOST_REASON = 300  # characters; its sender may have a part in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ class NodeRuntime:
         self.timers = Timers(port.slot_ns)
         # xApps that flooded: not heard until the operator gives them another order to act than this one, by its id.
         self.shut_out: dict[str, str] = {}
-        self._ordered: dict[str, str] = {}  # xApp -> id of the order about it that was obeyed last
+        self._let_act: dict[str, str] = {}  # xApp -> id of the order to act that was obeyed last
         self._events: list[Event] = []
         self._told_ns = 0  # the latest RAN time that the guards were told: theirs never goes back
         self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
@@ -316,9 +318,10 @@ class NodeRuntime:
             if order.autonomy not in tuple(Autonomy):
                 raise VocabularyError("autonomy", order.autonomy, tuple(Autonomy))
             results += guard.set_autonomy(order.xapp, Autonomy(order.autonomy), now_ns, by=by)
-            if order.autonomy == Autonomy.ACT and self.shut_out.get(order.xapp) != order.id:
-                self.shut_out.pop(order.xapp, None)
-            self._ordered[order.xapp] = order.id
+            if order.autonomy == Autonomy.ACT:
+                if self.shut_out.get(order.xapp) != order.id:
+                    self.shut_out.pop(order.xapp, None)
+                self._let_act[order.xapp] = order.id
         if kill and (order.kill or not guard.killed):
             results += guard.kill(now_ns, by=by)
         elif kill is False:
@@ -331,13 +334,13 @@ class NodeRuntime:
     def remember_shut_out(self, shut_out: Mapping[str, str]) -> None:
         """xApps that were shut out before this host was started again, as its standing says."""
         for xapp, order_id in shut_out.items():
-            if self._ordered.get(xapp, order_id) == order_id:
+            if self._let_act.get(xapp, order_id) == order_id:
                 self.shut_out.setdefault(xapp, order_id)
 
     def shut(self, xapp: str, now_ns: int, **facts: object) -> list[Result]:
         """Let an xApp that floods only observe, until the operator lets it act again; `facts` go into the audit log."""
         self._told_ns = now_ns
-        self.shut_out[xapp] = self._ordered.get(xapp, "")
+        self.shut_out[xapp] = self._let_act.get(xapp, "")
         self.note("shut_out", xapp, **facts)
         guards = self.guards.values()
         return self._count(
@@ -368,7 +371,7 @@ class NodeRuntime:
         so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
         if not is_noted(so_far):
             return
-        facts = {"reason": reason, "dropped_so_far": so_far}
+        facts = {"reason": one_line(reason, _MOST_REASON), "dropped_so_far": so_far}
         self.note("dropped", sender, **facts)
         log.warning("message_dropped", sender=sender, **facts)
 

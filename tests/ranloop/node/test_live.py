@@ -347,7 +347,7 @@ def test_an_xapp_that_floods_is_shut_out_alone_until_the_operator_lets_it_in_aga
     summary = live.run(0.35)
     assert summary.outcomes["applied"] >= 3  # the other one's loop went on
     assert [record.facts for record in host.runtime.audit if record.event == "shut_out"] == [
-        {"messages_per_s": 500}
+        {"cost_per_s": 500}
     ]
     assert (
         host.runtime.guards["toy-1"].submit(batch, sender="flooder", now_ns=host.runtime.port.now_ns)
