@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 _KEEP = 4096  # messages that may wait; the newest are kept
 _TURN_S = 0.5
+CLOSE_S = 2.0
 
 
 class AsideBus(Closing):
@@ -60,14 +61,19 @@ class AsideBus(Closing):
         return n_served
 
     def close(self) -> None:
-        """End the thread and leave the bus. A second call changes nothing."""
+        """End the thread and leave the bus. A second call changes nothing.
+
+        A thread that does not come back within `CLOSE_S`, such as from a handshake that stalls, ends with the process, and so
+        does its connection.
+        """
         if self._over:
             return
         self._over = True
         self._bus.wake()
         if self._thread.ident is not None:
-            self._thread.join()
-        self._bus.close()
+            self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._bus.close()
 
     def _work(self) -> None:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
+from ranloop.cli.last_resort import LastResort
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
@@ -56,6 +57,7 @@ def run_host(
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     run = new_run()
     with contextlib.ExitStack() as stack:
+        last_resort = stack.enter_context(LastResort())
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
@@ -64,14 +66,14 @@ def run_host(
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
-        outlets = [stack.enter_context(contextlib.closing(Recorder(record, world)))] if record else []
+        recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
         host = NodeHost(
             world,
             bus,
             name=name,
             xapps=xapps,
             audit=log,
-            outlets=outlets,
+            outlets=[recorder] if recorder else [],
             limits=bounds,
             run=run,
             operator_bus=line,
@@ -96,22 +98,43 @@ def run_host(
             }
         else:
             live = LiveHost(host, speed=speed)
-            stop_on_signals(live.stop)
+
+            def stop() -> None:
+                last_resort.start()
+                live.stop()
+
+            stop_on_signals(stop)
             summary = live.run(duration_s)
-            facts = {"worst_lag_ms": round(summary.worst_lag_ns / 1e6, 1)}
+            facts = {
+                "worst_lag_ms": round(summary.worst_lag_ns / 1e6, 1),
+                "xapps_shut_out": sorted(host.runtime.shut_out),
+                "events_not_shown": summary.n_not_shown,
+            }
         facts |= {
             "ran_time_s": summary.ran_time_ns / 1e9,
             "reports": summary.n_reports,
             "targets": dict(summary.outcomes),
             "messages_dropped": summary.n_dropped,
+            "values_outside_range": summary.n_outside,
             **gaps(world),
         }
+    if recorder:
+        facts["reports_not_recorded"] = recorder.n_lost
+    if audit:
+        facts["audit_records_not_written"] = log.n_not_written
     print(
         json.dumps(facts, indent=2)
         if json_output
-        else "\n".join(f"{key}: {value}" for key, value in facts.items())
+        else "\n".join(f"{key}: {_plain(fact)}" for key, fact in facts.items())
     )
     return 0
+
+
+def _plain(fact: object) -> str:
+    """A fact as people read it: `applied 85, ended/lost 1`."""
+    if isinstance(fact, dict):
+        fact = [f"{name} {count}" for name, count in fact.items()]
+    return ", ".join(fact) or "none" if isinstance(fact, list) else str(fact)
 
 
 def _registrations(

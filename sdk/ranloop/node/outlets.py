@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from ranloop.closing import Closing
+from ranloop.foreign import one_line
 from ranloop.guard import AuditRecord
 from ranloop.wire.messages import Report, Result, Standing
 
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 Event = Report | Result | AuditRecord | Standing
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
+CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 
 
 class Outlet(Protocol):
@@ -36,8 +38,11 @@ class Aside(Closing):
     """Runs one outlet on a thread of its own.
 
     Args:
-        outlet: Called on that thread alone. One that raises is told in the log and not called again.
-        keep_bytes: Of the events that may wait; what comes when there is no more room is dropped and counted.
+        outlet: Called on that thread alone. An outlet that raises is told in the log and not called again.
+        keep_bytes: Of the events that may wait; what comes when there is no more room is dropped, counted and told once.
+
+    Attributes:
+        n_dropped: Events that the outlet has not seen, or not to their end.
     """
 
     def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES) -> None:
@@ -48,26 +53,41 @@ class Aside(Closing):
         self._waiting_bytes = 0
         self._there = threading.Condition()
         self._over = False
-        name = f"ranloop.outlet[{type(outlet).__name__}]"
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._of = type(outlet).__name__
+        self._thread = threading.Thread(target=self._work, name=f"ranloop.outlet[{self._of}]", daemon=True)
         self._thread.start()
 
     def take(self, event: Event) -> None:
         size = _bytes_of(event)
         with self._there:
-            if self._over or self._waiting_bytes + size > self._keep_bytes:
-                self.n_dropped += 1
+            if not self._over and self._waiting_bytes + size <= self._keep_bytes:
+                self._waiting.append(event)
+                self._waiting_bytes += size
+                self._there.notify()
                 return
-            self._waiting.append(event)
-            self._waiting_bytes += size
-            self._there.notify()
+            self.n_dropped += 1
+            is_first = self.n_dropped == 1
+        if is_first:
+            log.warning("outlet_too_slow", outlet=self._of, keep_bytes=self._keep_bytes)
 
     def close(self) -> None:
-        """Let the outlet see what waits, then end its thread."""
+        """Let the outlet see what waits, for `CLOSE_S` at most, then end its thread."""
         with self._there:
             self._over = True
             self._there.notify()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():  # it ends with the process
+            n_lost = self._give_up()
+            log.error("outlet_did_not_end", outlet=self._of, within_s=CLOSE_S, events_lost=n_lost)
+
+    def _give_up(self) -> int:
+        """Count the event that the outlet has in hand, and those that wait, as dropped; how many they are."""
+        with self._there:
+            self._over = True
+            n_lost = 1 + len(self._waiting)
+            self._waiting.clear()
+            self.n_dropped += n_lost
+        return n_lost
 
     def _work(self) -> None:
         while True:
@@ -79,12 +99,11 @@ class Aside(Closing):
                 self._waiting_bytes -= _bytes_of(event)
             try:
                 self._outlet.take(event)
-            except Exception as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
-                log.error("outlet_failed", outlet=type(self._outlet).__name__, reason=str(error))
-                with self._there:
-                    self._over = True
-                    self.n_dropped += 1 + len(self._waiting)
-                    self._waiting.clear()
+            except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
+                log.error(
+                    "outlet_failed", outlet=self._of, error=type(error).__name__, reason=one_line(str(error))
+                )
+                self._give_up()
                 return
 
 

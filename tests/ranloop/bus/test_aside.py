@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from ranloop.bus import AsideBus, Bus
+from ranloop.bus.aside import CLOSE_S
+from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.errors import BusError
 
 Connect = Callable[[str], Bus]
@@ -80,3 +83,20 @@ def test_closing_ends_the_thread_and_the_bus_and_may_be_done_twice(
     assert "ranloop.bus.aside" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(BusError, match="closed"):
         bus.poll()
+
+
+def test_a_connection_that_hangs_is_left_all_the_same() -> None:
+    class Hanging(MemoryBus):
+        def poll(self, timeout_s: float = 0.0) -> int:
+            let_go.wait()
+            return 0
+
+    let_go = threading.Event()
+    aside = AsideBus(Hanging(memory_broker("aside"), name="owner"), wake=lambda: None)
+    aside.serve()
+    began_s = time.monotonic()
+    try:
+        aside.close()
+        assert time.monotonic() - began_s < CLOSE_S + 1.0
+    finally:
+        let_go.set()

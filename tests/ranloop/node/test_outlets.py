@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from ranloop.node.outlets import Aside, Event
+from ranloop.bus import Bus
+from ranloop.node import LiveHost, NodeHost, Registration, VirtualClock
+from ranloop.node.outlets import CLOSE_S, Aside, Event, Outlet
+from ranloop.testing.worlds import ToyWorld
 from ranloop.wire.messages import Report, Standing
+from tests.ranloop.node.scripted import rights
 
 PATIENCE_S = 10.0
 
@@ -110,3 +118,85 @@ def test_an_outlet_that_raises_is_logged_once_and_all_further_events_count_as_dr
     assert [(log["event"], log["outlet"], log["reason"]) for log in logs] == [
         ("outlet_failed", "Broken", "no space left")
     ]
+
+
+# In a live host
+
+Connect = Callable[[str], Bus]
+N_REPORTS = 40  # of 2 s at two nodes
+
+
+class Blocked:
+    """Blocks in its first event until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def take(self, event: Event) -> None:
+        self.go_on.wait()
+
+
+class Failing:
+    """Raises at its third report."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.n_reports, self._error = 0, error
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Report):
+            self.n_reports += 1
+            if self.n_reports == 3:
+                raise self._error
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.n_reports = 0
+
+    def take(self, event: Event) -> None:
+        self.n_reports += isinstance(event, Report)
+
+
+@pytest.fixture
+def blocked() -> Iterator[Blocked]:
+    outlet = Blocked()
+    yield outlet
+    outlet.go_on.set()
+
+
+def host(connect: Connect, *outlets: Outlet) -> LiveHost:
+    node_host = NodeHost(
+        ToyWorld(), connect("host"), xapps={"x": Registration(rights=rights("SetUeWeight"))}, outlets=outlets
+    )
+    return LiveHost(node_host, clock=VirtualClock())
+
+
+def test_an_outlet_that_blocks_for_ever_costs_a_host_a_bounded_time_at_its_end_and_nothing_else(
+    connect: Connect, blocked: Blocked
+) -> None:
+    other = Counting()
+    began_s = time.monotonic()
+    with capture_logs() as logs:
+        summary = host(connect, blocked, other).run()
+    assert time.monotonic() - began_s < CLOSE_S + 2.0
+    assert (summary.n_reports, other.n_reports) == (N_REPORTS, N_REPORTS)
+    # The audit's record of the xApp's admission is the event in hand; the reports wait.
+    assert summary.n_not_shown == 1 + N_REPORTS
+    told = [line for line in logs if line["event"] == "outlet_did_not_end"]
+    assert [(line["outlet"], line["events_lost"]) for line in told] == [("Blocked", 1 + N_REPORTS)]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no space left\x1b[2J"), SystemExit(3)], ids=["OSError", "SystemExit"]
+)
+def test_an_outlet_that_raises_is_told_once_and_not_called_again(
+    connect: Connect, error: BaseException
+) -> None:
+    outlet = Failing(error)
+    with capture_logs() as logs:
+        summary = host(connect, outlet).run()
+    assert (summary.n_reports, outlet.n_reports) == (N_REPORTS, 3)
+    assert summary.n_not_shown == N_REPORTS - 2  # the third is lost in its hands
+    told = [line for line in logs if line["event"] == "outlet_failed"]
+    assert [line["error"] for line in told] == [type(error).__name__]
+    assert "\x1b" not in str(told[0]["reason"])
