@@ -7,10 +7,22 @@ import os
 import sys
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from ranloop.errors import RanloopError
+from ranloop.foreign import some_lines
 
 __all__ = ("configure_logs",)
+
+_MOST_CHARACTERS = 10_000  # of one fact: a traceback
+
+
+def _printable(_log: WrappedLogger, _level: str, event: EventDict) -> EventDict:
+    """Facts without control characters: others wrote parts of them, and a terminal obeys escape sequences."""
+    return {
+        name: some_lines(fact, _MOST_CHARACTERS) if isinstance(fact, str) else fact
+        for name, fact in event.items()
+    }
 
 
 def configure_logs() -> None:
@@ -28,6 +40,7 @@ def configure_logs() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _printable,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
