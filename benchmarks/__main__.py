@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
---only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, model_call, peers,
-               recorder, simulator
+--only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, model_call,
+               peers, recorder, simulator
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -34,6 +34,7 @@ NAMES = (
     "imports",
     "first_report",
     "recorder",
+    "memory",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 _DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
@@ -69,6 +70,8 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   what a slow loop takes.
 - **Recorder.** It writes a minute of RAN time at a time, so its cost is in the run's last step here; live, an outlet has a thread of
   its own.
+- **Memory.** What a host keeps (newest audit records, durations of stages, ids that could be repeated) is bounded and full long
+  before 100,000 reports; from then on its size must not grow.
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
   are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
   by the cycle counter.
