@@ -63,11 +63,11 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   that sends back what came; the host takes the decoded action for applied. The *guarded* rows add a policy, the guard,
   leases and the audit log in memory. They have no bar of their own (the guard's is the action path's), and their ratio
   stands beside the others.
-- **Awake and asleep.** Who sleeps until a message comes wakes up with cold caches, and does the same work at three to five
-  times its warm time. A client on a broker therefore waits awake for 600 us after traffic
+- **Awake and asleep.** A process that sleeps until a message comes wakes up with cold caches, and takes three to five times as
+  long for the same work. A client on a broker therefore waits awake for 600 us after traffic
   ([decision 8](decisions/0008-wait-awake-after-traffic.md)); the rows *asleep* are without it. With a report every 20 ms
-  everything has gone cold in between, in the bare loop as well, and to be awake after it gains little: read those rows for
-  what a slow loop takes.
+  all caches are cold in between, in the bare loop as well, and waiting awake gains little: those rows show the time of a slow
+  loop.
 - **Recorder.** It writes a minute of RAN time at a time, so its cost is in the run's last step here; live, an outlet has a thread of
   its own.
 - **Memory.** What a host keeps (newest audit records, durations of stages, ids that could be repeated) is bounded and full long
@@ -79,8 +79,8 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   loops that do nothing else do it here (`benchmarks/floors.py`). No stage reaches it: branches, values that wait for
   another, and rows of 18 RBGs that fill no whole vectors are left out.
 - **Cost by UEs, cells and load.** The ratio is the cost of a slot in slots of S1, measured in turns with it.
-- **Beside other simulators.** Nobody else simulates the same thing, so a UE·step is not the same work: the notes say what a
-  peer's step leaves out. As many cells and UEs on both sides; the ratio is our time per UE·step, or per simulated second,
+- **Beside other simulators.** No other simulator has the same models, so a UE·step is not the same work: the notes name the parts
+  that a peer's step leaves out. As many cells and UEs on both sides; the ratio is our time per UE·step, or per simulated second,
   in the peer's. They are installed by `pip install --group peers` into an environment of their own, whose interpreter
   `RANLOOP_PEERS_PYTHON` names.
 """

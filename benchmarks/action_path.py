@@ -1,6 +1,6 @@
-"""What an action costs on its way: encode, decode, judge, apply, settle, encode and decode the result, for 100 UEs.
+"""The cost of an action on its way: encode, decode, judge, apply, settle, encode and decode the result, for 100 UEs.
 
-The world is as trivial as can be, so this is the price of the guard and the wire alone; the bus between is left out.
+The world does nothing, so this is the cost of the guard and the wire alone; the bus between is left out.
 Two cases: every value changes each time, and all of them are merely renewed.
 """
 

@@ -1,7 +1,7 @@
 """The codec beside its floor: a bare struct header and the same float32 block, measured in turns.
 
 The floor packs the counters of a report and the bytes of its block, and unpacks them into a matrix: no names, no
-labels, no stamps by name, no checks, no message object. What the codec costs more is the price of those.
+labels, no stamps by name, no checks, no message object. The difference between codec and floor is the cost of these.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def run() -> list[Row]:
 
 
 def _json_rows(report: Report, batch: ActionBatch) -> list[Row]:
-    """The JSON form beside the binary one: what is spared where no xApp asks for it."""
+    """The JSON form beside the binary one: the cost that is spared if no xApp asks for it."""
     plain, packed, plain_batch = encode_json(report), encode(report), encode_json(batch)
     took_us = in_turns(
         {

@@ -1,4 +1,4 @@
-"""What a slot costs against UEs, cells and load: CPU time, each point in turns with S1 (57 cells, 570 full buffers)."""
+"""The cost of a slot against UEs, cells and load: CPU time, each point in turns with S1 (57 cells, 570 full buffers)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _us_per_slot(engine: Engine, n_slots: int) -> float:
 
 
 def run() -> list[Row]:
-    """A row per point; `ratio` is what a slot costs, in slots of S1."""
+    """A row per point; `ratio` is the cost of a slot, in slots of S1."""
     base = Engine(full_buffer(19), 1)
     base.run_until(_SETTLE_SLOTS)
     n_slots = _TICKS * int(base._network.radio.tick_slots)

@@ -1,7 +1,7 @@
 """The xApp's side of the loop, as a process of its own: `python -m benchmarks.far_end ranloop PORT XAPP | bare PORT BYTES`.
 
-`ranloop` is what `ranloop run` does with an xApp folder on a bus. `bare` answers each report with BYTES zeros, QoS 1.
-It says READY and ends when its standard input does.
+`ranloop` runs an xApp folder on a bus, as `ranloop run` does. `bare` answers each report with BYTES zeros, QoS 1. The process
+prints READY, and ends when its standard input ends.
 """
 
 from __future__ import annotations

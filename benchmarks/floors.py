@@ -1,8 +1,8 @@
-"""What each stage of a slot must cost at least: the work that it cannot avoid, at the rate this machine does it.
+"""The least cost of each stage of a slot: the work that it cannot avoid, at the rate of this machine.
 
-Work is counted by hand from the kernels, per UE, block or channel report, for the world at hand; rates are measured by
-loops that do one kind of it and nothing else, on data that is already in the cache. What is left out makes a floor too low,
-never too high: branches, waits for one value before the next, rows of 18 RBGs that fill no whole vectors.
+Work is counted by hand from the kernels, per UE, block or channel report, for the given network. Rates are measured by loops
+that do one kind of work and nothing else, on data in the cache. Branches, waits for one value before the next, and rows of 18
+RBGs that fill no whole vectors are left out, so a floor is too low and never too high.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MAP_VALUES = 12  # three maps, four corners each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """How often each kind of work is done in a slot, or what one of it takes, in ns."""
+    """The number of times that each kind of work is done in a slot, or the time of one such piece of work in ns."""
 
     vector_op: float = 0.0  # multiplications and additions of float32 in loops that are vectors
     function: float = 0.0  # log, cos, erfc or power of one number
@@ -60,7 +60,7 @@ class Work:
         return float(np.dot(astuple(self), astuple(rates_ns))) / 1e3
 
     def in_words(self) -> str:
-        """What there is of each kind."""
+        """The amount of each kind of work, in words."""
         kinds = ("vector operations", "functions", "draws", "touches", "reads", "claims")
         return ", ".join(f"{n:.0f} {kind}" for n, kind in zip(astuple(self), kinds, strict=True) if n)
 
@@ -121,7 +121,7 @@ _LOOPS: tuple[tuple[str, Callable[..., None], int], ...] = (
 
 
 def measured_ns() -> Work:
-    """What one of each kind of work takes here, in ns: the fastest of some rounds."""
+    """The time of one piece of each kind of work on this machine, in ns: the fastest of some rounds."""
     return Work(**{name: _fastest_ns(loop) / per_number for name, loop, per_number in _LOOPS})
 
 

@@ -1,4 +1,4 @@
-"""`import ranloop` beside what it cannot do without, in fresh interpreters that take turns."""
+"""`import ranloop` beside its unavoidable imports, in fresh interpreters that take turns."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ caller's thread at both ends, and nothing that is read, decided or checked. Meas
 the report to the return from the poll that published the result. Between two rounds there is a pause, as there is between
 two reports: what the xApp does with a result is then not in the way of the next report. Blocks of rounds take turns.
 
-By default a client of ranloop waits awake for a while after traffic. *Asleep* is without it. Those rounds follow each other
-quickly, so that all is warm; *every 20 ms* is a loop that has gone to sleep, and gone cold, between its reports.
+By default a client of ranloop waits awake for a while after traffic; *asleep* is without it. Those rounds follow each other
+quickly, so that caches are warm. *Every 20 ms* is a loop that sleeps between its reports, and whose caches are cold.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Loop:
 
 
 class TransportLoop(Loop):
-    """Nobody judges and nothing is applied: the result says that what came is in force."""
+    """A loop without guard and node: the result reports every value as applied."""
 
     def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
         super().__init__(bus, poll, xapp)
@@ -110,7 +110,7 @@ class TransportLoop(Loop):
 
 
 class HeldClock:
-    """A clock that jumps to whatever is due next, but waits for the xApp before it lets the next report leave."""
+    """A clock that jumps to the next event, but waits for the xApp before the next report leaves."""
 
     def __init__(self, poll: Callable[[float], object]) -> None:
         self._poll, self._now_ns = poll, 0
@@ -127,7 +127,7 @@ class HeldClock:
 
 
 class GuardedLoop(Loop):
-    """What `ranloop host` runs: guard, leases, results, counters and the audit. RAN time alone is taken out of it."""
+    """The loop of `ranloop host`: guard, leases, results, counters and the audit. Only the waiting for RAN time is removed."""
 
     def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
         super().__init__(bus, poll, xapp)
@@ -214,7 +214,7 @@ def _measure(loops: Loops, samples: int, pause_s: float) -> dict[str, F64]:
 
 
 def _pause(loop: Loop | BareLoop, pause_s: float) -> None:
-    """Deal with what is still on its way: acknowledgements, the result at the xApp."""
+    """Finish the work that is still on its way: acknowledgements, the result at the xApp."""
     end_s = time.monotonic() + pause_s
     while (left_s := end_s - time.monotonic()) > 0.0:
         loop.poll(left_s)
@@ -263,7 +263,7 @@ def _rows(
 
 
 def _cpu_row(name: str, loop: Loop | BareLoop) -> Row:
-    """What this end's process works per round, waiting awake included."""
+    """CPU time of this end's process per round, waiting awake included."""
     began_s, rounds = time.process_time(), 100
     for _ in range(rounds):
         loop.round()

@@ -1,8 +1,8 @@
-"""What every benchmark shares: calls timed in turns with their peer, and the row that comes of it.
+"""The shared part of benchmarks: calls timed in turns with their peer, and a row of the table.
 
-The machine is seldom ours alone. What is compared is therefore measured in one run, in rounds that alternate, and
-summed up as the median over the rounds: a neighbour who is busy for a second spoils some rounds of both sides, not
-the ratio.
+Other processes often use the machine, too. A benchmark and its peer are therefore measured in one run, in rounds that
+alternate, and the median over the rounds is taken. A process that is busy for a second then spoils some rounds of both sides,
+and not the ratio.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Row:
     """One line of the table.
 
     Attributes:
-        name: What was measured.
+        name: Name of the measured operation.
         unit: Of `p50`, `p99` and their peers.
         p50: Median over rounds of the rounds' medians; of a throughput, the median itself.
         p99: Median over rounds of the rounds' 99th percentiles; None where there are too few samples.
-        peer: What it is held against, measured in the same run.
-        bar: The most that is allowed: of the ratios to the peer, or of `p50` where there is no peer.
+        peer: Time of the peer in the same run.
+        bar: Upper bound of the ratio to the peer, or of `p50` if there is no peer.
         bar_p99: Whether the bar holds for the ratio of the 99th percentiles, too.
-        note: What one must know to read the number.
+        note: A remark that a reader of the number needs.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A model called with a report beside `session.run` with a ready matrix: what binding features by name costs.
+"""A model called with a report, beside `session.run` with a ready matrix: the cost of binding features by name.
 
 100 rows, 8 features of a report of 12 measurements in which 5 % have no value; trained on noise, because only the
 shapes matter. The session of the peer has the same options.

@@ -1,8 +1,8 @@
 """The simulator side by side with other Python simulators, in one run and in turns, on as many cells and UEs.
 
-What a step is differs from peer to peer and so does what they leave out; the notes say what. CPU time of one core on
-both sides, set-up and compilation left out. The peers live in the dependency group `peers`, in this interpreter or in the
-one that RANLOOP_PEERS_PYTHON names; a row says so where one is missing.
+Peers differ in the meaning of a step and in the parts that they leave out; the notes name both. The time is CPU time of one core
+on both sides, without set-up and compilation. The peers are in the dependency group `peers`, in this interpreter or in the one
+that RANLOOP_PEERS_PYTHON names. A row says if a peer is missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SCRIPT = Path(__file__).with_name("peer_runs.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """What is run of another simulator.
+    """The run of another simulator.
 
     Attributes:
         run: Its name in `peer_runs.RUNS`.
@@ -92,7 +92,7 @@ PEERS = (
 
 
 class PeerError(Exception):
-    """A peer is not there or did not run; the message says what to do."""
+    """A peer is missing or did not run; the message has advice."""
 
 
 class _Worker:

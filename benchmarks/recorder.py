@@ -1,7 +1,7 @@
-"""What recording adds to the CPU time of a run in lockstep, as `ranloop run xapps/qos_scheduler --node sim:seven-sites --record`.
+"""The CPU time that recording adds to a run in lockstep, as `ranloop run xapps/qos_scheduler --node sim:seven-sites --record`.
 
-Runs with a recorder and without one take turns, each on a world of its own. The time is that of all threads of the process, with
-what `close` writes.
+Runs with a recorder and without one take turns, each on a world of its own. The time is that of all threads of the process,
+including the last write in `close`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How many UE·slots a second one core simulates, and how far that is from a floor.
+"""UE·slots that one core simulates in a second, beside a floor.
 
 The floor evaluates one Shannon rate per UE, resource block group and slot in a compiled loop, and does nothing else: no
-fading, interference, traffic, HARQ or scheduler. Wall clock and CPU time of the thread: on a busy machine they differ,
-and the CPU time is what the engine costs.
+fading, interference, traffic, HARQ or scheduler. Both wall clock and CPU time of the thread are measured. They differ on a busy
+machine, and the CPU time is the engine's cost.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _processes(count: int, *, sites: int, ues: int, slots: int, settle: int = 1,
 
 
 def _process_rows() -> list[Row]:
-    """What needs a process of its own: the start, warm and cold; two seeds at a time; memory."""
+    """Rows that need a process of their own: the start, warm and cold; two seeds at a time; memory."""
     with tempfile.TemporaryDirectory() as cache:
         cold = _processes(1, sites=1, ues=10, slots=1, cache=cache)[0]
     warm = [_processes(1, sites=1, ues=10, slots=1)[0, 0] for _ in range(3)]
@@ -198,5 +198,5 @@ def _process_rows() -> list[Row]:
 
 
 def run() -> list[Row]:
-    """The scenarios that ship, the four that have a bar, and what takes a process of its own."""
+    """Rows of the bundled scenarios, of the four with a bar, and rows that need a process of their own."""
     return [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + _process_rows()

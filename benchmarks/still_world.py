@@ -1,6 +1,6 @@
-"""A world in which nothing happens: 100 UEs at one node, a report whenever asked, every action applied as it is.
+"""A world in which nothing happens: 100 UEs at one node, a report whenever asked, every action applied unchanged.
 
-What a loop costs around it is the cost of the loop.
+The time of a loop around it is the cost of the loop alone.
 """
 
 from __future__ import annotations

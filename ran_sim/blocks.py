@@ -60,7 +60,7 @@ def transmit(
     harq.sinr[u, p] = 0.0
     harq.n_busy[u] += 1
     mac.served_bits[u] = tbs_bits
-    # What was sent beyond the guarantee is not held against the flow, but for the last RBG of a claim.
+    # Bytes beyond the guarantee are not charged to the flow, except for the last RBG of a claim.
     mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / bid[GRANTED_RBGS])
     mac.last_served[u] = slot
     _send(slot, u, p, mac.rbgs[j], n_prb, harq, sent, counts)

@@ -67,7 +67,7 @@ def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slice
                 top, best, guaranteed = j, mac.bids[j, BEST_METRIC], mac.bids[j, GUARANTEED]
         if top < 0:
             if needy >= 0:
-                slices.need[needy] = 0.0  # nobody is left to stand for it
+                slices.need[needy] = 0.0  # no candidate of it is left
             elif in_parts:
                 in_parts = False
             else:
@@ -83,7 +83,7 @@ def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slice
 
 @bare_kernel
 def _first_in_line(bids: F64, j: int, best: float, guaranteed: float) -> bool:
-    """Whether candidate `j` goes before one with this metric and guarantee, 0 for nobody: guarantees, then metrics."""
+    """Whether candidate `j` goes before one with this metric and guarantee (0: no candidate): guarantees, then metrics."""
     value, claimed = bids[j, BEST_METRIC], bids[j, GUARANTEED] > 0.0
     if claimed != (guaranteed > 0.0):
         return bool(claimed and value > 0.0)

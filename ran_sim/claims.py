@@ -1,7 +1,7 @@
-"""Claims: what each candidate brings to its metric, and what that is worth on an RBG.
+"""Claims: the inputs of each candidate's metric, and the metric on an RBG.
 
-Metrics (see `metrics`) compare the rates of sub-band CQIs, so they are as old as these, and without the outer loop's
-offset: it would favour whose errors happened to be few.
+Metrics (see `metrics`) compare the rates of sub-band CQIs, so they are as old as these. They leave out the outer loop's
+offset, which would favour UEs that happened to have few errors.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fill_bids(
     csi: Csi,
     mac: Mac,
 ) -> None:
-    """What each of the `n` candidates brings to its metric, and the metric on its best of the `free` RBGs."""
+    """Fill in the inputs of the metric of each of the `n` candidates, and the metric on its best of the `free` RBGs."""
     mean_urgency = 0.0
     if rule.policy == EXP or rule.policy == PLUGIN:
         mean_urgency = _mean_urgency(slot, n, traffic, queues, mac)

@@ -238,7 +238,7 @@ def _add_power(re: F32, im: F32, power: F32) -> None:
 
 @bare_kernel
 def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
-    """Power gain of all links of one UE at one grid step into `gain`, shape [1 + K, n_rbg]; 0 for links to nobody."""
+    """Power gain of all links of one UE at one grid step into `gain`, shape [1 + K, n_rbg]; 0 for links to no cell."""
     _sum_waves(
         fading.phase[u], fading.step[u], fading.wave_re[u], fading.wave_im[u],
         np.uint32(grid_step & 0xFFFFFFFF), fading.sum_re, fading.sum_im,
@@ -258,7 +258,7 @@ def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
 def fade_to(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
     """Bring `gain`, one UE's row of `Links.fading`, to a grid step, unless it is there already.
 
-    Fading is a pure function of time: steps at which nobody looks at a UE's channel are never evaluated.
+    Fading is a pure function of time, so steps at which no kernel needs a UE's channel are never evaluated.
     """
     if fading.grid_step[u] != grid_step:
         fading.grid_step[u] = grid_step

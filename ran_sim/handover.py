@@ -109,7 +109,7 @@ class HandoverArrays(NamedTuple):
 
 
 def build_handover(scenario: Scenario) -> HandoverArrays:
-    """Handover state of a network that nobody is connected to."""
+    """Handover state of a network without connected UEs."""
     settings, tick_ms, n_ue, n_cell = (
         scenario.handover,
         scenario.radio.tick_ms,
@@ -290,8 +290,9 @@ def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: HandoverA
 def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: HandoverArrays) -> bool:
     """A searching UE returns to `cell`, its strongest, if it receives it above Qin; whether it does.
 
-    What went wrong before is told by where it returns to, TS 38.300 15.5.2: after a recent handover to its source (too
-    early) or to a third cell (wrong cell), without one to another cell (too late). Else the coverage is to blame.
+    The place of the return classifies the failure, TS 38.300 15.5.2. After a recent handover, a return to its source means
+    "too early", and a return to a third cell "wrong cell". Without a recent handover, a return to another cell means "too
+    late". In all other cases the coverage is to blame.
     """
     if sinr <= handover.qin:
         return False
@@ -422,6 +423,6 @@ def advance_mobility(
         _lose_link(u, slot, ues, handover)
         return False
     if l3_rsrp_dbm[ues.cell[u]] == -math.inf:
-        return False  # its cell sleeps, and commands nobody
+        return False  # its cell sleeps and sends no commands
     target = due_target(u, slot, l3_rsrp_dbm, cio_db, ues, handover)
     return target >= 0 and send_command(u, slot, target, ues, handover)

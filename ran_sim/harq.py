@@ -153,7 +153,7 @@ def feedback(
     olla_target: float,
     top_mcs: int,
 ) -> None:
-    """The gNB learns what became of the latest attempt of process `p`."""
+    """Tell the gNB the outcome of the latest attempt of process `p`."""
     _count_attempt(harq, counts, u, p)
     decoded = harq.decoded[u, p] == 1
     if harq.attempts[u, p] == 1:
@@ -175,7 +175,7 @@ def feedback(
 def flush(harq: Harq, queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, lose: bool) -> None:
     """Empty the UE's HARQ buffers in slot `slot`: MAC reset at a handover, or the end of the session.
 
-    What the UE has decoded counts as delivered. The rest is lost with `lose`, and abandoned without.
+    Bytes that the UE has decoded count as delivered. The others are lost with `lose`, and abandoned without.
     """
     for p in range(N_PROCESS):
         if harq.state[u, p] == FREE:

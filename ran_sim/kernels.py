@@ -1,8 +1,8 @@
 """The slot: arrivals, feedback, scheduling of all cells, reception of all transport blocks, channel measurements.
 
-Two passes: every cell decides from what it knows, which says where power is sent (`Cells.activity`); then every block
-is received under the interference of all those decisions. One compiled call simulates many slots. All state is in the
-arrays of `Network`, all randomness in counters, so cutting a run into calls elsewhere changes no bit.
+A slot has two passes. First every cell decides by its own knowledge; the decisions fix where power is sent
+(`Cells.activity`). Then every block is received under the interference of all these decisions. One compiled call simulates
+many slots. All state is in the arrays of `Network` and all randomness in counters, so the cuts between calls change no bit.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _feedback(
     top_mcs: int,
     counts: I64,
 ) -> None:
-    """What was sent HARQ_RTT_SLOTS ago is now known; blocks flushed since then are not those any more."""
+    """Take the feedback on blocks that were sent HARQ_RTT_SLOTS ago; blocks that were flushed since then are skipped."""
     row = slot % HARQ_RTT_SLOTS
     for i in range(sent.n[row]):
         u = sent.ue[row, i]

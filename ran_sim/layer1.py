@@ -1,10 +1,10 @@
-"""What layer 1 of a UE reports of its serving cell: SS-RSRP, SS-RSRQ and SS-SINR, TS 38.215 5.1.1, 5.1.3, 5.1.5.
+"""A UE's layer-1 measurements of its serving cell: SS-RSRP, SS-RSRQ and SS-SINR, TS 38.215 5.1.1, 5.1.3, 5.1.5.
 
-Of one receive branch, without fast fading, which layer 1 averages out. Cells are in step: all send their SS/PBCH block in the
-same symbols of the same PRBs, so SS-SINR meets the blocks of all others, whatever their load. RSSI, for SS-RSRQ, is taken
-over a measurement window of 5 ms: its one block, and data by the load. Values end where the reporting ranges of TS 38.133
-end. Left out: the measurement error, beams, rounding to the steps of a report; blocks are measured also where
-`energy.ssb_period_ms` sends none.
+They are of one receive branch, without fast fading, which layer 1 averages out. Cells are synchronous: all send their SS/PBCH
+block in the same symbols of the same PRBs, so SS-SINR has the blocks of all other cells as interference, whatever their load.
+RSSI, for SS-RSRQ, is taken over a measurement window of 5 ms with one block, and data by the load. Values are clipped to the
+reporting ranges of TS 38.133. Left out: the measurement error, beams, rounding to the steps of a report. Blocks are measured
+also where `energy.ssb_period_ms` sends none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Layer1Values(NamedTuple):
 def report(
     cells: Cells, links: Links, u: I64, cell: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
 ) -> Layer1Values:
-    """What the UEs in slots `u` measure of the cells `cell`, shape [n] each."""
+    """Measurements of the cells `cell` by the UEs in slots `u`, shape [n] each."""
     re_share_db = -10.0 * np.log10(12 * n_prb)
     sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
     heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))  # [n, n_cell] per resource element
@@ -60,7 +60,7 @@ def _db(values: F64, limits: tuple[float, float]) -> F64:
 
 
 def mean_sinr(load: F32, links: Links) -> F64:
-    """What `radio.serving_sinr` says of every UE, shape [n_ue]: linear, of one branch, without fading; 0 without a link."""
+    """`radio.serving_sinr` of every UE, shape [n_ue]: linear, of one branch, without fading; 0 without a link."""
     others = links.cell[:, 1:]
     interference_mw = (np.where(others >= 0, load[others], 0.0) * links.rx_mw[:, 1:]).sum(axis=1)
     return np.asarray(links.rx_mw[:, 0] / (links.noise_mw[0] + links.rest_mw + interference_mw), np.float64)

@@ -174,7 +174,7 @@ def waterfall_sd_db(code_block_bits: int) -> float:
 
 
 class LinkTables(NamedTuple):
-    """What the kernels look up; `m` MCS 0..28 or 0..27 (table 1, 2), `q` CQI 0..15, `n` PRBs 0..n_prb."""
+    """Look-up tables of the kernels; `m` MCS 0..28 or 0..27 (table 1, 2), `q` CQI 0..15, `n` PRBs 0..n_prb."""
 
     efficiency: F64  # [m] bits per resource element
     t10_db: F64  # [m], to float32's precision; never falls from one MCS to the next

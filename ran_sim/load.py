@@ -1,8 +1,8 @@
-"""The load of a day: a factor on how many sessions there are, piecewise linear over the hours and repeated every day.
+"""The load of a day: a factor on the number of sessions, piecewise linear over the hours and repeated every day.
 
-Whoever wants a Poisson process whose rate follows the factor draws candidates at the day's highest rate and takes each
-with the share of it that the factor allows (thinning). A candidate's time and draw do not depend on the factor, so a
-higher load adds arrivals and moves none.
+A Poisson process whose rate follows the factor draws candidates at the day's highest rate, and takes each with a probability in
+proportion to the factor (thinning). A candidate's time and draw do not depend on the factor, so a higher load adds arrivals
+and moves none.
 """
 
 from __future__ import annotations

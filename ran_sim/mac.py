@@ -1,16 +1,16 @@
-"""What a cell's scheduler remembers of its UEs, and its scratch while it fills a slot.
+"""The memory of a cell's scheduler about its UEs, and its scratch while it fills a slot.
 
 Candidates are the UEs that may be sent new data in one cell and slot, counted from 0; `Mac.bids` has a row for each.
 
-A guaranteed flow may claim what its bucket holds: the guaranteed rate runs in, the flow's own bytes in first transmissions
-drain it (not the padding that fills their blocks), `GBR_BUCKET_MS` of the rate fit. A rate that the cell cannot give takes
-what there is: admission control is left out.
+A guaranteed flow may claim the content of its bucket. The guaranteed rate fills the bucket, the flow's own bytes in first
+transmissions drain it (without the padding of their blocks), and it holds `GBR_BUCKET_MS` of the rate. There is no admission
+control: a guaranteed rate that the cell cannot give takes all that there is.
 
-The average of a UE that enters a cell starts at the rate that it would get there if the UEs with data shared the cell by
-their weights. Averages run on while a UE has nothing to receive: who comes back after a pause is served first for a while.
+The average of a UE that enters a cell starts at the rate that the UE would get if the UEs with data shared the cell by their
+weights. Averages run on while a UE has nothing to receive, so a UE that returns after a pause is served first for a while.
 
-Each cell hands out its RBGs from one of its own on, see `first_rbgs`: with all from the same one, cells that have little
-to send would meet on the same RBGs and leave the rest of the carrier idle.
+Each cell hands out its RBGs from a first one of its own, see `first_rbgs`. If all cells began with the same one, cells with
+little to send would meet on the same RBGs and leave the rest of the carrier idle.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Mac(NamedTuple):
     first_rbg: I64  # [n_cell] where a cell begins to hand out RBGs
     # scratch of one cell and slot, by candidate
     candidate: I64  # its UE
-    bids: F64  # [n_ue, N_BID] what it claims and gets
+    bids: F64  # [n_ue, N_BID] claims and grants
     terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
     rbgs: I64  # that each candidate of `chosen` won, bit b = RBG b
     chosen: I64  # candidates that get a DCI, if they win an RBG
@@ -67,7 +67,7 @@ class Mac(NamedTuple):
 
 
 def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:
-    """Guaranteed bits per slot of each traffic class, 0 without, and what fits in its bucket; [n_class] each."""
+    """Guaranteed bits per slot of each traffic class, 0 without, and the size of its bucket in bits; [n_class] each."""
     gbr_bps = np.array([(traffic.gbr_mbps or 0.0) * 1e6 for traffic in scenario.traffic])
     return gbr_bps * scenario.slot_ns * 1e-9, gbr_bps * GBR_BUCKET_MS * 1e-3
 
@@ -87,7 +87,7 @@ def first_rbgs(site: I32, n_rbg: int) -> I64:
 
 
 def init_mac(n_ue: int, site: I32, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -> Mac:
-    """Nobody served, no members; `site` is that of each cell."""
+    """The state before the first session; `site` is the site of each cell."""
     n_rbg = rbg_prb.size
     return Mac(
         average_bits=np.full(n_ue, UNKNOWN),

@@ -1,12 +1,12 @@
-"""Maps of correlated random numbers around each site: what is alike for UEs that stand close to each other.
+"""Maps of correlated random numbers around each site, which are alike for UEs close to each other.
 
-A map is a standard normal field on a torus; displacements beyond it meet the same values again. A UE that comes back finds
-what it left, two UEs side by side see nearly the same, co-sited sectors exactly the same, and different sites are
-independent (TR 38.901 7.5 step 4).
+A map is a standard normal field on a torus; displacements beyond it meet the same values again. A UE that returns to a place
+finds the same value there, two UEs side by side have nearly the same value, co-sited sectors exactly the same, and different
+sites are independent (TR 38.901 7.5 step 4).
 
-The torus is as large as the places of a network's UEs lie apart, plus the way over which correlation fades, so that no two
-UEs see the same shadow of a site from different places. It ends at `MOST_POINTS`, 3.3 km in UMa and 1.6 km in UMi: sites
-that lie further apart, and routes that lead out of the sites' areas, meet the same values again.
+The torus covers the area of a network's UEs and the distance over which correlation fades, so that no two UEs see the same
+shadow of a site from different places. Its size is at most `MOST_POINTS`, 3.3 km in UMa and 1.6 km in UMi. Sites that lie
+further apart, and routes that lead out of the sites' areas, meet the same values again.
 """
 
 from __future__ import annotations

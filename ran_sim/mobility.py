@@ -1,4 +1,4 @@
-"""Who is there and where: sessions in every UE slot, random waypoint motion within a session, or a route from a file.
+"""Presence and places of UEs: sessions in every UE slot, random waypoint motion within a session, or a route from a file.
 
 A UE slot alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
 a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy slots at the
@@ -51,7 +51,7 @@ class Sessions(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """What a UE has besides its place and velocity, per UE slot."""
+    """Properties of UEs besides place and velocity, per UE slot."""
 
     goal_x_m: F64
     goal_y_m: F64

@@ -1,12 +1,12 @@
-"""The player at the UE: shows a stream from its buffer, and stands still where the buffer runs dry.
+"""The player at the UE: shows a stream from its buffer, and stands still while the buffer is empty.
 
 A segment is content that can be shown once the whole of it and of those before it has been decoded. Playing starts
 with `start_s` of content in the buffer and goes on after a stall with `resume_s` (initial and re-buffering delay of the
-buffer models in ITU-T G.1021); nothing is skipped. Every slot of a session counts as waiting for the start, as playing
-or as stalled, up to when the feedback on what was sent is known, so a period ends `HARQ_RTT_SLOTS` early for the player.
+buffer models in ITU-T G.1021); nothing is skipped. Every slot of a session counts as waiting for the start, as playing or as
+stalled, up to the slot whose feedback is known. A period therefore ends `HARQ_RTT_SLOTS` early for the player.
 
-Left out: the choice of another quality (rates are the scenario's), a limit to the buffer, and the transport that asks for
-lost bytes again: a segment that HARQ lost some of is shown.
+Left out: the choice of another quality (rates are the scenario's), a limit to the buffer, and a transport that repeats lost
+bytes: a segment is shown also if HARQ lost a part of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ran_sim.state import F64, I64
 STATE: Final = 0
 CLOCK: Final = 1  # slot up to which its time is counted
 READY: Final = 2  # slots of content that wait for the start or the end of a stall
-DRY: Final = 3  # while it plays: when the buffer is empty, in slots; absolute, so that no sum depends on who looked when
+DRY: Final = 3  # slot in which the buffer will be empty while it plays; absolute, so that no sum depends on the times of evaluation
 N_PLAYER: Final = 4
 
 NO_STREAM: Final = 0.0

@@ -23,7 +23,7 @@ Plugin: TypeAlias = Any
 
 
 class PluginError(ValueError):
-    """A plug-in that cannot be used: one line with where it was looked for, what is there and what should be."""
+    """A plug-in cannot be used: one line with its place, the content there and the wanted content."""
 
 
 def compiled(signature: str, *, cache: bool = False) -> Callable[[Callable[..., Any]], Plugin]:
@@ -73,10 +73,10 @@ def as_plugin(function: object, signature: str, *, source: str | None = None) ->
     Args:
         function: A Python function, one that `compiled` or numba has compiled, or "path/to/file.py:name".
         signature: Of numba, scalars only.
-        source: What an error calls it; its name by default.
+        source: Name in errors; by default the function's name.
 
     Raises:
-        PluginError: it is no function, or does not fit the signature.
+        PluginError: The plug-in is no function, or does not fit the signature.
     """
     from numba.core.ccallback import CFunc
     from numba.core.errors import NumbaError
@@ -101,7 +101,7 @@ def as_plugin(function: object, signature: str, *, source: str | None = None) ->
 
 
 def _reason(error: Exception) -> str:
-    """The line of a compiler's message that says what is wrong; its first only names a stage of the compiler."""
+    """The line of a compiler's message with the fault; the first line only names a stage of the compiler."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith("Failed in ")]
     return (telling or lines or [type(error).__name__])[0]
@@ -111,27 +111,27 @@ def _reason(error: Exception) -> str:
 
 
 def plugin_name(plugin: Plugin) -> str:
-    """What the function is called in Python."""
+    """The function's name in Python."""
     return str(getattr(plugin, "__name__", "a function"))
 
 
 def plugin_identity(plugin: Plugin) -> str:
-    """A plug-in's name and the hash of what it computes, such as "max_weight 3f2a9c01d4e5b687".
+    """A plug-in's name and the hash of its computation, such as "max_weight 3f2a9c01d4e5b687".
 
-    Of its bytecode, constants and defaults, and of the numbers and functions that it finds around itself, theirs included:
-    all that numba compiles in, but for attributes of modules. Where the function stands does not count.
+    The hash covers bytecode, constants and defaults of the function, and the same of the numbers and functions that it uses.
+    numba compiles in exactly these, and attributes of modules, which are left out. The place of the function does not count.
     """
     ingredients = repr(_ingredients(_python_function(plugin), set()))
     return f"{plugin_name(plugin)} {hashlib.sha256(ingredients.encode()).hexdigest()[:16]}"
 
 
 def _python_function(plugin: Any) -> Any:
-    """What numba compiled: a CFunc wraps it, a dispatcher has it as `py_func`."""
+    """The Python function behind a compiled one: a CFunc wraps it, a dispatcher has it as `py_func`."""
     return getattr(plugin, "py_func", None) or getattr(plugin, "__wrapped__", plugin)
 
 
 def _ingredients(function: Any, seen: set[int]) -> object:
-    """What tells two functions apart, in a form whose `repr` is the same in every process."""
+    """The parts that distinguish two functions, in a form whose `repr` is the same in every process."""
     if not isinstance(function, FunctionType) or id(function) in seen:
         return getattr(function, "__qualname__", type(function).__name__)
     seen.add(id(function))

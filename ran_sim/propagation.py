@@ -65,7 +65,7 @@ ENVIRONMENTS: Final = {"uma": UMA, "umi": UMI}
 
 
 class Propagation(NamedTuple):
-    """What all links of a network share."""
+    """Constants and maps that all links of a network share."""
 
     environment: Environment
     h_bs_m: float
@@ -81,7 +81,7 @@ class Propagation(NamedTuple):
 
 
 def shadow_map_bytes(scenario: Scenario) -> int:
-    """What the maps of shadowing take, which are the largest arrays of a wide network."""
+    """Bytes of the maps of shadowing, the largest arrays of a wide network."""
     if not scenario.radio.shadowing:
         return 0
     environment, reach_m = ENVIRONMENTS[scenario.layout.environment], span_m(scenario.layout)
@@ -93,10 +93,10 @@ def shadow_map_bytes(scenario: Scenario) -> int:
 def build_propagation(
     scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
 ) -> Propagation:
-    """The maps of a network, and what its links share.
+    """The maps and constants that a network's links share.
 
     Raises:
-        PluginError: a path loss that cannot be loaded or compiled.
+        PluginError: A path loss cannot be loaded or compiled.
     """
     path_loss = path_loss if path_loss is not None else scenario.layout.path_loss
     radio, frequency_ghz = scenario.radio, scenario.carrier.frequency_ghz
@@ -137,7 +137,7 @@ def build_propagation(
 
 @cache
 def no_path_loss() -> Plugin:
-    """What stands in for a plug-in where there is none, so that kernels are the same with and without."""
+    """The substitute for a missing plug-in, so that kernels are the same with and without one."""
     return compiled(PATH_LOSS_SIGNATURE, cache=True)(_no_path_loss)
 
 
@@ -173,7 +173,7 @@ def los_path_loss_db(
 ) -> float:
     """Path loss with line of sight, TR 38.901 Table 7.4.1-1, 10 m to 5 km, without shadowing.
 
-    `h_e_m` is the height of what lies around the UE: 1 m in streets, a roof's for some high UEs (note 1).
+    `h_e_m` is the height of the UE's surroundings: 1 m in streets, a roof's height for some high UEs (note 1).
     """
     d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
     breakpoint_m = 4.0 * (h_bs_m - h_e_m) * (h_ut_m - h_e_m) * frequency_ghz * 1e9 / SPEED_OF_LIGHT_MPS

@@ -1,7 +1,7 @@
-"""Routes: where UEs are at what time, read from a CSV file with the columns `ue,time_s,x_m,y_m`.
+"""Routes: places of UEs over time, read from a CSV file with the columns `ue,time_s,x_m,y_m`.
 
 `ue` is the UE slot; a slot's rows follow each other in time. Between two rows a UE moves in a straight line at constant
-speed; before its first row it waits there. The speed is what the file says, nothing limits it.
+speed; before its first row it waits there. Nothing limits the speed in the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Routes(NamedTuple):
 
 
 def no_routes(n_ue: int) -> Routes:
-    """Nobody has a route."""
+    """Routes for a network in which no UE has one."""
     nothing = np.zeros(0)
     return Routes(np.zeros(n_ue + 1, np.int64), nothing, nothing, nothing, np.zeros(n_ue))
 

@@ -1,7 +1,7 @@
-"""Sharing: which of the chosen candidates gets each free RBG of a cell.
+"""Sharing: the chosen candidate that gets each free RBG of a cell.
 
-RBG by RBG, from the cell's own first one on, to the largest claim, guaranteed flows first, of those whose block does not
-hold their buffer yet; where slices have quotas, as far as these allow.
+RBG by RBG, from the cell's first one on, the largest claim wins, and guaranteed flows go first. A candidate whose block holds
+its whole buffer gets no more. Quotas of slices limit all this.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def share(
 
 @bare_kernel
 def _compare_claims(rule: Rule, n_chosen: int, efficiency: F32, mac: Mac) -> bool:
-    """Who wins each RBG, into `mac.winner`; False if nobody needs any more.
+    """Put the winner of each RBG into `mac.winner`; False if no candidate needs any more.
 
     Guaranteed flows come second, to take away what they claim.
     """
@@ -95,7 +95,7 @@ def share_by_quota(
     slices: Slices,
     tables: LinkTables,
 ) -> None:
-    """As `share` where quotas hold: with each RBG the accounts change, and with them who may claim.
+    """As `share` with quotas: each RBG changes the accounts, and the accounts decide which candidates may claim.
 
     Owed slices go first as soon as only enough is left for them; then guaranteed flows; then the larger metric.
     """
@@ -149,7 +149,7 @@ def _winner_by_quota(
 
 @bare_kernel
 def _note_waiting(n_chosen: int, class_of: I32, mac: Mac, slices: Slices) -> None:
-    """Which slices have a chosen candidate whose block does not hold its buffer yet."""
+    """Note the slices with a chosen candidate whose block does not hold its buffer yet."""
     for s in range(slices.waits.shape[0]):
         slices.waits[s] = 0
     for k in range(n_chosen):

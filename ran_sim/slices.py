@@ -5,12 +5,13 @@ holds up to 16 PRBs, so no slot can meet a quota exactly; accounts in PRBs carry
 
 - allowed: filled by max, drained by all that the slice uses. It bounds the cap.
 - own and, one per cell, pool: filled by dedicated, and by what no slice has dedicated; a slice drains its own first.
-  Whoever finds both too small gets no RBG, however many are idle.
+  A slice that finds both too small gets no RBG, however many are idle.
 - owed: filled by min, drained by all that the slice uses. While the free RBGs are no more than what slices with data are
   owed, those come first. Without data nothing stays owed; with data, but too few DCIs, up to `OWED_SLOTS` are.
 
-What is not used is carried over by one RBG at most. So in any number of slots a slice gets no more than its cap, and all
-others no more than what it has not dedicated, plus one RBG; a slice with data no less than its minimum, less one RBG.
+At most one RBG of an unused share is carried over. In any number of slots a slice therefore gets at most its cap plus one RBG,
+all others together get at most the share that it has not dedicated plus one RBG, and a slice with data gets at least its
+minimum less one RBG.
 Retransmissions are charged to the accounts like new data. They need as many RBGs as before and may overdraw an account
 that is full for the slot, or a block from before a cut of the quota would never fit.
 """

@@ -1,4 +1,4 @@
-"""Where cells stand, which way they look, and where UEs are dropped.
+"""Places and directions of cells, and the places where UEs are dropped.
 
 Sites form a hexagonal grid of rings around the first, whose neighbours lie 30, 90, … degrees from it, so that sectors
 look at sites, as in the layout of 3GPP's calibrations. With wrap-around the cluster tiles the plane and every cell has
@@ -41,7 +41,7 @@ _NEAR: Final = 0.2499
 
 
 class Topology(NamedTuple):
-    """What stays fixed during a run."""
+    """The geometry, which stays fixed during a run."""
 
     site_x_m: F64  # [n_site]
     site_y_m: F64

@@ -21,7 +21,7 @@ def read_trace(path: str | Path) -> F64:
     """Times since the first packet in ms and sizes in bytes, shape [n, 2], n >= 2.
 
     Raises:
-        ScenarioError: one line with the file, the row (the header is row 1), what it holds and what it should hold.
+        ScenarioError: One line with the file, the row (the header is row 1), its content and the wanted content.
     """
     packets: list[tuple[float, float]] = []
     try:

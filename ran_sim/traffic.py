@@ -1,6 +1,6 @@
-"""Traffic models: when a flow's next packet arrives and how many bytes it has.
+"""Traffic models: arrival time and size of a flow's next packet.
 
-A packet is what the application hands over at once and needs as a whole:
+A packet is the unit that the application hands over at once and needs as a whole:
 - full-buffer: no packets, there is always something to send.
 - poisson-file (ftp3): files of one size, Poisson arrivals; FTP model 3 of TR 36.889 A.1.1.
 - video: frames at a fixed rate. Sizes spread as those of xr, but for 5QI 1: voice without pauses.
