@@ -1,4 +1,4 @@
-"""What does it do to push UEs out of the busiest cell?"""
+"""The effect of pushing UEs out of the busiest cell."""
 
 from ran_sim.effect import effect
 from ran_sim.engine import Engine

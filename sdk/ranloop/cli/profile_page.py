@@ -1,6 +1,6 @@
-"""`python -m ranloop.cli.profile_page xapps/*` prints what each stack has, and what of it those xApps lack.
+"""`python -m ranloop.cli.profile_page xapps/*` prints the contents of each stack, and the parts that these xApps lack.
 
-The source of docs/profiles.md.
+docs/profiles.md is its output.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ __all__ = ("profile_page",)
 
 _NAMED = 3  # things that an xApp lacks
 _HEAD = """\
-# Profiles: what real stacks have
+# Profiles of real stacks
 
 Printed by `python -m ranloop.cli.profile_page xapps/*`; change `sdk/ranloop/node/profiles`, not this page.
 
-A profile says which of the [vocabulary](vocabulary.md) a real stack has: measurements at their levels, actions, how
-often values are new, what is rounded. With it a developer learns before deployment whether an xApp would run there:
+A profile lists the parts of the [vocabulary](vocabulary.md) that a real stack has: measurements at their levels, actions, the
+period of new values, and rounding. It tells a developer before deployment whether an xApp would run there:
 
-    ranloop check xapps/mine --profile ocudu                       # what it lacks, one line each; exit code 1
+    ranloop check xapps/mine --profile ocudu                       # the missing parts, one line each; exit code 1
     ranloop run xapps/mine --node sim:one-cell --profile ocudu     # refused for the same reasons, else it runs
     ranloop host sim:one-cell --allow xapps/mine --profile ocudu   # the same for xApps on a bus
-    ranloop vocabulary --profile ocudu                             # what there is
+    ranloop vocabulary --profile ocudu                             # everything that the stack has
 
-It narrows any node, a replay as well as the simulator, and adds nothing: what the node does not have is not there under
-a profile either. Catalogues, recordings and the guard see the narrowed node; leases, results and the return to the
-default are the node's own. A name that a stack has but fills with something else is not shown, and the refusal says why.
+A profile limits any node, a replay as well as the simulator, and adds nothing to it. Catalogues, recordings and the guard see the
+limited node; leases, results and the return to the default are the node's own. If a stack fills a name with something else, the
+name is not shown, and the refusal has the reason.
 
 None of this was run against these stacks, and an xApp needs an adapter (E2) to reach one. A profile is about the
-version of the stack that `read_at` names; a newer one may have more. What could not be found out is left out, and
-listed. FlexRIC has no profile: it is a RIC, its emulated agents send random values, and which measurements they name is
-not in the sources.
+version of the stack that `read_at` names; a newer one may have more. Facts that could not be found are left out, and listed.
+FlexRIC has no profile: it is a RIC, its emulated agents send random values, and the sources do not name their measurements.
 
 ## A profile of your own
 
-`--profile ./my-gnb.toml`: what the file does not speak of, it does not limit. `like` starts from a bundled profile;
-each key that the file has replaces that one's.
+`--profile ./my-gnb.toml`: the file limits only the parts that it has keys for. `like` starts from a bundled profile; each key in the
+file replaces the same key there.
 
 ```toml
 name = "my-gnb"
@@ -65,9 +64,9 @@ version of the stack, is needed unless `like` brings it. `actions = []` says tha
 """
 
 _FITS = """\
-## Which bundled xApp runs where
+## Bundled xApps on these stacks
 
-What it asks for and the stack does not have; `ranloop check` says all of it, and what there is instead.
+The table has the parts that an xApp asks for and the stack does not have. `ranloop check` lists all of them, with alternatives.
 """
 
 
@@ -76,7 +75,7 @@ def profile_page(profiles: Mapping[str, Profile], xapps: Mapping[str, Rights]) -
 
     Args:
         profiles: Name -> profile.
-        xapps: Name -> what its manifest asks for.
+        xapps: Name -> rights that its manifest asks for.
     """
     parts = [_HEAD, _FITS, *_fits(profiles, xapps)]
     for profile in profiles.values():
