@@ -1,4 +1,4 @@
-"""One accepted batch on its way: it claims its targets, takes effect at its slot, and is settled by what the node made of it."""
+"""One accepted batch on its way: it claims its targets, takes effect at its slot, and is settled by the node's answer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def unasked(over: Ended, reason: tuple[Cause, str] | None) -> Loss:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Accepted:
-    """A batch that waits for its slot, then for what the node made of it."""
+    """A batch that waits for its slot, and then for the node's answer."""
 
     catalogue: Catalogue
     held: HeldSettings
@@ -74,7 +74,7 @@ class Accepted:
         effect_ns: int,
         expires_ns: int,
     ) -> Accepted:
-        """Reserve the accepted targets from now on: what is judged later sees them."""
+        """Reserve the accepted targets from now on; later batches are judged with these claims."""
         batch, still, keys = verdicts.batch, verdicts.still, verdicts.keys
         table = held.table(type(batch.action))
         mine = keys if isinstance(still, slice) else keys[still]
@@ -96,7 +96,7 @@ class Accepted:
         )
 
     def take_effect(self, grants: dict[int, Grant], now_ns: int) -> Action:
-        """What of it still has to be handed to the node, now that its slot has come; `grants` by number."""
+        """The part that has to be handed to the node, now that the slot has come; `grants` by number."""
         verdicts, rows, batch = self.verdicts, self.table.rows, self.verdicts.batch
         accepted, n_accepted = verdicts.open, verdicts.n_open
         if now_ns > batch.valid_until_ns:
@@ -137,7 +137,7 @@ class Accepted:
             self.verdicts.decide(lost, Status.REFUSED, Cause.CONFLICT, text)
 
     def settle(self, applied: F32, reasons: Mapping[int, str], now_ns: int) -> list[Loss]:
-        """Decide every target by what the node made of it.
+        """Decide every target by the node's answer.
 
         Args:
             applied: Values in force at the targets handed over, rows of NaN where the target is not at the node.
@@ -145,7 +145,7 @@ class Accepted:
             now_ns: RAN time.
 
         Returns:
-            Settings that end with it: another's that it displaced, and those of targets that are gone.
+            Settings that end with it: displaced settings of other xApps, and settings of targets that are gone.
         """
         gone = rowwise_all(np.isnan(applied))  # of the targets handed over
         missing = self._refuse(gone, reasons) if np.count_nonzero(gone) else None
@@ -186,10 +186,10 @@ class Accepted:
         return missing & verdicts.open
 
     def lose(self, now_ns: int) -> list[Loss]:
-        """Decide every target without an answer of the node: what was handed over may be in force or not.
+        """Decide every target without an answer of the node: the values may be in force or not.
 
-        Such a target counts as held from now on, with values that nobody knows. A renewal so asks the node again,
-        and the end of the lease hands it the default.
+        Such a target counts as held from now on, with unknown values. A renewal therefore asks the node again, and the end of
+        the lease hands it the default.
         """
         verdicts, handed = self.verdicts, self.handed
         unknown = verdicts.open if verdicts.batch.atomic and handed.any() else handed
@@ -205,7 +205,7 @@ class Accepted:
         return losses
 
     def _note(self, applied: F32, missing: Mask | None, now_ns: int) -> list[Loss]:
-        """Write down what is in force, refuse the `missing` targets, give back claims that came to nothing."""
+        """Note the values in force, refuse the `missing` targets, give back claims that came to nothing."""
         verdicts, action, gone = (
             self.verdicts,
             type(self.verdicts.batch.action),
@@ -237,7 +237,7 @@ class Accepted:
         return losses
 
     def _put_in_force(self, index: I64) -> list[Loss]:
-        """Note the new state; what others lose because this batch took their place."""
+        """Note the new state; the settings that other xApps lose to this batch."""
         verdicts, me, table = self.verdicts, self.grant, self.table
         still = verdicts.still
         at, applied = index[still], verdicts.applied[still]

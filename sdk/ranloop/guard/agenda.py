@@ -1,4 +1,4 @@
-"""What a guard has for its node: batches that wait for their slot, settings that are over, and the one change that is open.
+"""A guard's work for its node: batches that wait for their slot, settings that are over, and the one open change.
 
 At one instant settings that end come first, then batches in the order in which they were accepted.
 """
@@ -22,7 +22,7 @@ Work = Accepted | Ended | Return  # what a change comes from
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
-    """What the node has to do now. It is open until `Guard.settle` or `Guard.lose` ends it.
+    """A change that the node has to make now. It is open until `Guard.settle` or `Guard.lose` ends it.
 
     Attributes:
         number: Counts the changes of this guard from 0, so that a host can match answers.
@@ -43,7 +43,7 @@ class Agenda:
 
     Args:
         held: What is claimed and in force at the node.
-        grants: All xApps that were ever let in, by number.
+        grants: All xApps that were ever admitted, by number.
     """
 
     def __init__(self, held: HeldSettings, grants: dict[int, Grant]) -> None:
@@ -58,7 +58,7 @@ class Agenda:
         self._pending.append(work)
 
     def withdraw(self, grant: Grant | None) -> list[Accepted]:
-        """Take out what waits for its slot, of one xApp or of all; an open change stays."""
+        """Take out batches that wait for their slot, of one xApp or of all; an open change stays."""
         taken = [work for work in self._pending if grant is None or work.grant is grant]
         self._pending = deque(work for work in self._pending if grant is not None and work.grant is not grant)
         return taken
@@ -91,7 +91,7 @@ class Agenda:
             yield change
 
     def _next_work(self, now_ns: int) -> tuple[Action, Work] | None:
-        """The earliest of what is due, and the action that it hands to the node; None if nothing is due."""
+        """The earliest due work, and the action that it hands to the node; None if nothing is due."""
         back = self._unconfirmed.take(now_ns, self._held)
         if back is not None:
             return back.action, back

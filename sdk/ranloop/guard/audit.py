@@ -1,4 +1,4 @@
-"""The audit log: which report and which models led to which decision, what the guard said, what the node did.
+"""The audit log: each decision with its report and models, the guard's verdict, and the node's answer.
 
 A guard notes records, which are data and cheap to make. An `AuditLog` keeps the newest in memory and writes all of them as
 JSON lines if it has a path (`audit_lines`, `audit_file`); it may be fed from a thread of its own.
@@ -28,17 +28,17 @@ MAX_BYTES = 1 << 26  # of the records in memory
 class AuditLog(Closing):
     """The newest records, and all of them in a file if `path` is given. Use it as a context manager.
 
-    A file that cannot be opened is an error at the start. Where it can no longer be written, the log goes on in memory,
-    because a full disk must not stop a network; no line is left half written, and the first line after it tells how many
-    records are missing.
+    A file that cannot be opened is an error at the start. If the file can no longer be written, the log goes on in memory,
+    because a full disk must not stop a network. No line is left half written, and the next line that can be written gives the
+    number of missing records.
 
     Args:
-        path: The file. It is rotated by size: `path`, then `path.1`, `path.2`, …, oldest last. A file that somebody else
-            has moved away is begun anew.
+        path: The file. It is rotated by size: `path`, then `path.1`, `path.2`, …, oldest last. If another program moves the
+            file away, the log begins it anew.
         capacity: Records that stay in memory; fewer where they take more than `MAX_BYTES` together.
-        file_bytes: Of one file.
-        n_files: That stay, the one that is being written included.
-        bytes_per_day: Of one xApp, per day of RAN time (see `AuditLines`).
+        file_bytes: Largest size of one file.
+        n_files: Number of files that stay, with the one that is being written.
+        bytes_per_day: Largest amount of one xApp per day of RAN time (see `AuditLines`).
 
     Raises:
         NodeError: The file cannot be opened.
@@ -104,7 +104,7 @@ class AuditLog(Closing):
         return iter([record for record, _ in tuple(self._ring)])
 
     def close(self) -> None:
-        """Close the file; what is in memory stays."""
+        """Close the file; the records in memory stay."""
         if self._file is not None:
             self._write(self._file, self._lines.rest())
             self._file.close()

@@ -1,4 +1,4 @@
-"""A file of whole lines: rotated by size, begun anew when somebody moved it, never left with half a line."""
+"""A file of whole lines: rotated by size, begun anew after it was moved away, never left with half a line."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class LineFile(Closing):
             raise
 
     def close(self) -> None:
-        """Close it; what was written is there."""
+        """Close the file; its lines are complete."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,11 +1,11 @@
-"""Audit records as lines of JSON, as short as the story allows.
+"""Audit records as short lines of JSON.
 
-A batch is spelled out where it differs from the one before of the same xApp, action and node. A line lists the targets that
-are new or got something else, says how many are `unchanged` and `since` which batch. Where nothing differs there is no line:
-renewals are counted, and told in one line a minute, or before the next that differs.
+A line lists the differences of a batch to the batch before of the same xApp, action and node: targets that are new or have
+other values, the number of `unchanged` ones, and `since` which batch. A batch without a difference has no line. Such renewals
+are counted, and one line a minute, or before the next different batch, gives their number.
 
-`status` is in runs: [[7, "applied"], [1, "refused/range"]] are eight targets in their order. `applied` is left out where the
-node has in force what was asked for.
+`status` is in runs: [[7, "applied"], [1, "refused/range"]] are eight targets in their order. `applied` is left out if the node
+has the wanted values in force.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ U32 = NDArray[np.uint32]
 
 @dataclass(slots=True, eq=False)
 class _Spelled:
-    """What the lines about one xApp, action and node have said so far."""
+    """The content of the lines about one xApp, action and node so far."""
 
     targets: bytes
     fates: U32  # [n, columns] parameters, applied, status, cause: the bits of each
@@ -133,7 +133,7 @@ class AuditLines:
         )
 
     def rest(self) -> bytes:
-        """What is counted and not told yet."""
+        """Records of renewals that are counted and not written yet."""
         return b"".join(self._renewals(key) for key in list(self._spelled))
 
     def gap(self, n_missing: int) -> bytes:
@@ -190,7 +190,7 @@ def _head(record: AuditRecord, event: str) -> dict[str, Any]:
 
 
 def _decision(batch: ActionBatch) -> dict[str, Any]:
-    """What the batch rests on, and how long it holds."""
+    """The report and models of the batch, and its times."""
     return {
         "report_seq": batch.report_seq,
         "models": [_plain(model) for model in batch.models[:_MOST_TEXTS]],
@@ -202,7 +202,7 @@ def _decision(batch: ActionBatch) -> dict[str, Any]:
 def _columns(
     targets: NDArray[np.int32], batch: ActionBatch | None, result: Result, rows: NDArray[np.int64] | None
 ) -> dict[str, Any]:
-    """Targets, what was asked for, what became of it; of `rows` or of all, at most `MAX_LISTED`."""
+    """Targets, wanted values and fates of `rows` or of all rows, at most `MAX_LISTED`."""
     listed = (np.arange(len(result)) if rows is None else rows)[:MAX_LISTED]
     columns: dict[str, Any] = {"targets": np.ascontiguousarray(targets[listed])}
     applied = result.applied[listed]

@@ -19,11 +19,11 @@ class AuditRecord:
     Attributes:
         event: "result" (of a batch), "ended" (settings of one), "order", "lost" and "given_up" (defaults that a node did
             not confirm), "dropped", "shut_out", ….
-        run: Of the host.
-        wall_ns: Wall clock when the record was made, ns since 1970 UTC; for people, nothing is decided by it.
-        batch: What was decided on.
-        result: What became of it.
-        facts: What else there is to say; plain JSON.
+        run: Run of the host.
+        wall_ns: Wall clock when the record was made, ns since 1970 UTC; for people alone, no decision uses it.
+        batch: The judged batch.
+        result: The result of the batch.
+        facts: Further facts, as plain JSON.
     """
 
     event: str

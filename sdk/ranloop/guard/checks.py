@@ -1,7 +1,7 @@
-"""What a batch must pass before anybody else's settings are looked at: rights, ranges, rows, targets.
+"""The checks of a batch that need no settings of other xApps: rights, ranges, rows, targets.
 
-Every function takes the open targets of `Verdicts` and closes those that fail, with one cause text that says what
-was asked, what is allowed and where the limit comes from.
+Every function takes the open targets of `Verdicts` and closes those that fail. The cause text has the wanted value, the allowed
+range and the source of the limit.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def check_values(verdicts: Verdicts, permit: Permit, grant: Grant) -> None:
 
 
 def _range_text(outside: F32, column: int, permit: Permit, grant: Grant) -> str:
-    """Names the value that is furthest out, the limits, and who set them."""
+    """The value that is furthest out, the limits, and their source, in words."""
     spec = action_type(permit.right.name).spec
     parameter, low, high = spec.parameters[column], permit.low[column], permit.high[column]
     below, above = float(outside.min()), float(outside.max())

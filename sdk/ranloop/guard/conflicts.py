@@ -1,9 +1,9 @@
-"""Whether a batch may touch what others hold, and whether the node's state still agrees with itself afterwards.
+"""Conflicts of a batch with settings of other xApps, and the invariants of the node's state after the change.
 
-Direct conflicts only: two xApps that want the same parameter of the same target. A higher priority displaces, an
-equal or lower one is refused as long as the other's lease lives: the earlier lease wins. State invariants are judged
-on what is left after that, because a target that is refused is no part of the state after the change; and once more
-when the slot comes, because a lease that the state counted on may have ended by then.
+Only direct conflicts are treated: two xApps want the same parameter of the same target. An xApp with a higher priority
+displaces the other's setting. With an equal or lower priority it is refused as long as the other's lease lives. State
+invariants are judged on the remaining targets, because a refused target is no part of the state after the change. They are
+judged again when the slot comes, because a lease that the state counted on may have ended by then.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def check_conflicts(question: Question) -> None:
 
 
 def check_state(question: Question) -> None:
-    """Refuse targets that would break an invariant of the node's state after all that was accepted so far.
+    """Refuse targets that would break an invariant of the node's state after all accepted batches so far.
 
-    Slices that nobody holds count with the minimum of the node's own configuration.
+    Slices that no xApp holds count with the minimum of the node's own configuration.
     """
     verdicts, table, configured_pct = question.verdicts, question.table, question.catalogue.slice_min_pct
     if not joins_targets(type(verdicts.batch.action)):

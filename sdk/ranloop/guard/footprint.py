@@ -1,4 +1,4 @@
-"""What a message takes that is kept: its arrays, and the texts that its sender was free to choose."""
+"""Bytes of a message that is kept: its arrays, and the texts of free length."""
 
 from __future__ import annotations
 

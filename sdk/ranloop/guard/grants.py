@@ -1,4 +1,4 @@
-"""An xApp as one node's guard knows it: what its rights come to here, its rate, the ids it has used."""
+"""An xApp as one node's guard knows it: its rights at this node, its rate, and the ids it has used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TokenBucket:
 
 
 class IdMemory:
-    """The batch ids of one xApp, for as long as a retry of them could arrive, with what was answered."""
+    """The batch ids of one xApp with their answers, for as long as a retry could arrive."""
 
     __slots__ = ("_answers", "_forget", "n_bytes")
 

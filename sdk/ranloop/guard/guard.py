@@ -1,7 +1,7 @@
 """The guard of one RAN node: the only way to its parameters.
 
-Judges batches, holds what was accepted until its slot, says what the node has to apply, and keeps leases. Pure: the
-clock comes in as `now_ns` (RAN time), nothing goes out but return values and the audit log.
+It judges batches, keeps accepted ones until their slot, tells the changes that the node has to apply, and keeps leases. It is
+pure: the clock comes in as `now_ns` (RAN time), and nothing goes out but return values and the audit log.
 
     result = guard.submit(batch, sender=..., now_ns=...)    # a Result at once, or None: it waits for its slot
     for change in guard.due(now_ns):                        # settings whose slot has come, leases that lapsed
@@ -46,13 +46,13 @@ class Guard:
     then the rules: `rules`, conflicts, invariants of the state (see `guard.rules`).
 
     Args:
-        catalogue: The node's own: what it takes, its cells and slices.
+        catalogue: The node's catalogue: its actions, cells and slices.
         control_delay_ns: From the verdict to the slot where the action takes effect; more than 0.
         slot_ns: Actions take effect at multiples of this.
-        rules: The operator's own, such as `Limits.at(catalogue)`.
-        max_lease_ms: The longest lease; what follows from an xApp's periods if left out (`Rights.longest_lease_ms`).
-        run: Of the host; a batch that was decided for another run is stale. "" for none to compare with.
-        audit: Where every verdict and result is noted.
+        rules: The operator's own rules, such as `Limits.at(catalogue)`.
+        max_lease_ms: The longest lease; by default it follows from an xApp's periods (`Rights.longest_lease_ms`).
+        run: Run of the host; a batch of another run is stale. With "" the run is not compared.
+        audit: Gets every verdict and result.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class Guard:
         self._held = HeldSettings()
         self._agenda = Agenda(self._held, self._by_number)
 
-    # Who may do what
+    # Rights
 
     def register(
         self, xapp: str, rights: Rights, *, autonomy: Autonomy = Autonomy.ACT, priority: int = 0
     ) -> None:
         """Admit `xapp`, or change what an admitted one may do from now on.
 
-        A higher `priority` displaces the settings of a lower one. What the xApp holds by its former rights stays until
-        its lease ends.
+        A higher `priority` displaces the settings of a lower one. Settings that the xApp holds by its former rights stay until
+        their lease ends.
         """
         permits = {
             right.name: permit(right, rights, self.catalogue, self._max_lease_ms) for right in rights.actions
@@ -114,9 +114,9 @@ class Guard:
         self._grants[xapp] = self._by_number[grant.number] = grant
 
     def dismiss(self, xapp: str, now_ns: int) -> list[Result]:
-        """Hear `xapp` no longer; what it holds goes back to its default at the next `due`.
+        """Send `xapp` away; its settings go back to their defaults at the next `due`.
 
-        Its batch ids are remembered: it may be admitted again.
+        Its batch ids are remembered, because it may be admitted again.
 
         Returns:
             Results of its batches that were still waiting for their slot.
@@ -132,7 +132,7 @@ class Guard:
         return grant
 
     def set_autonomy(self, xapp: str, autonomy: Autonomy, now_ns: int, *, by: str = "") -> list[Result]:
-        """The operator's word. Taking ACT away ends what the xApp holds at the next `due`.
+        """Set the autonomy of an xApp, by order of the operator. Without ACT its settings end at the next `due`.
 
         `by` names the person or the order for the audit log, here and in the orders below.
 
@@ -159,7 +159,7 @@ class Guard:
         return self._end_all(now_ns, KILLED)
 
     def revive(self, now_ns: int, *, by: str = "") -> None:
-        """Take actions again; what the kill switch ended does not come back by itself."""
+        """Take actions again; settings that the kill switch ended do not come back by themselves."""
         self.killed = False
         self._record("order", now_ns, "", kill=False, by=by)
 
@@ -174,8 +174,8 @@ class Guard:
         """Judge one batch.
 
         Args:
-            batch: What the xApp wants.
-            sender: Who sent it, from the topic that it came on.
+            batch: The batch.
+            sender: Name of the sender, from the topic of the batch.
             now_ns: RAN time.
 
         Returns:
@@ -210,7 +210,7 @@ class Guard:
         return None
 
     def answered(self, xapp: str, batch_id: str) -> Result | None:
-        """What `submit` gives for this id again, should it come as a retry; None if nothing was answered yet."""
+        """The answer of `submit` to a retry of this id; None if nothing was answered yet."""
         grant = self._grants.get(xapp)
         return grant.ids[batch_id] if grant is not None and batch_id in grant.ids else None
 
@@ -270,7 +270,7 @@ class Guard:
         return self._agenda.next_event_ns()
 
     def due(self, now_ns: int) -> Iterator[Change]:
-        """What the node has to do by now, one change at a time, in the order of RAN time.
+        """The changes that the node has to make by now, one at a time, in the order of RAN time.
 
         There is nothing to do while a change is open: the iterator ends, and the next call goes on after the answer.
         """
@@ -348,7 +348,7 @@ class Guard:
         return results
 
     def _end_all(self, now_ns: int, ending: int, grant: Grant | None = None) -> list[Result]:
-        """Refuse what waits and let what is held (of one xApp, or of all) go back to its default now."""
+        """Refuse waiting batches and let held settings (of one xApp, or of all) go back to their defaults now."""
         self._tick(now_ns)
         results: list[Result] = []
         for work in self._agenda.withdraw(grant):

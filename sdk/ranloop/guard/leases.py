@@ -1,4 +1,4 @@
-"""The settings of one action type at one node: who claims each target, what is in force there, until when.
+"""The settings of one action type at one node: the claim on each target, the values in force, and their leases.
 
 A row is one target. Its *claim* is the batch that was accepted last, its *force* the batch whose values the node
 holds now; between acceptance and effect the two differ. A row lives as long as either does.
@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 NO_TICKET = -1
 _ID_BITS = 24  # dense ids are below 2**24, so two of them fit one int64
-# What a claim says of a target, and what the batch in force says of it.
+# The fields of a claim on a target, and the same fields of the batch in force.
 _CLAIMED_IN_FORCE = (
     ("owner", "force_owner"),
     ("claim", "force"),
@@ -118,7 +118,7 @@ class SettingTable:
         self._asked = self._next_lapse_ns = None
 
     def claim(self, keys: I64, wanted: F32, *, owner: int, ticket: int, expires_ns: int) -> None:
-        """Give the targets to `owner`; what is in force stays so until `enforce`. Keys are distinct."""
+        """Give the targets to `owner`; the values in force stay until `enforce`. Keys are distinct."""
         index, found = self.find(keys)
         if np.count_nonzero(found) < len(found):
             fresh = np.zeros(len(keys) - np.count_nonzero(found), self.rows.dtype)
@@ -138,7 +138,7 @@ class SettingTable:
     def enforce(
         self, index: I64, wanted: F32, applied: F32, *, owner: int, ticket: int, until_ns: int
     ) -> None:
-        """Note what the node has in force now at rows `index`."""
+        """Note the values that the node has in force now at rows `index`."""
         rows = self.rows
         rows["force"][index] = ticket
         rows["force_owner"][index] = owner

@@ -37,11 +37,11 @@ COLUMNS = ("cell", "slice", "five_qi")
 
 
 class Limit(BaseModel):
-    """One floor, ceiling or both, of one parameter; where it names no target it binds all of them.
+    """A floor, a ceiling or both, of one parameter; without a target it binds all targets.
 
     Attributes:
-        name: Stands in every refusal and in the audit.
-        node: Only there.
+        name: Name in every refusal and in the audit.
+        node: Only this node.
         cell: Only this cell, by the node's own name of it.
         slice: Only this slice, by its S-NSSAI.
         five_qi: Only this class of QoS flows.
@@ -107,7 +107,7 @@ class Limit(BaseModel):
 
     @property
     def narrowed(self) -> dict[str, str | int]:
-        """Target column -> what it has to be, as the file says it."""
+        """Target column -> the wanted value, as the file has it."""
         said = {column: getattr(self, column) for column in COLUMNS}
         return {column: value for column, value in said.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""From verdicts to results: what became of each target of a batch, with a cause a person can act on."""
+"""From verdicts to results: the fate of each target of a batch, with a cause that a person can act on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
 
 
 class KnownTargets:
-    """What was found out about the targets that an xApp named last; mostly it names the very same again.
+    """Facts about the targets that an xApp named last; usually it names the same targets again.
 
-    A decoder gives targets that come again as the same arrays, which nobody can change: their identity is enough.
+    A decoder returns repeated targets as the same arrays, which cannot change, so the arrays' identity is enough to know them.
     """
 
     __slots__ = ("_columns", "_distinct", "_keys")

@@ -1,4 +1,4 @@
-"""What an xApp's manifest asks for and an operator grants: streams it reads, actions it may take.
+"""The rights that a manifest asks for and an operator grants: streams to read, actions to take.
 
 These are the `[[streams]]` and `[[actions]]` tables of a manifest; unknown keys and unknown names are refused.
 """
@@ -52,7 +52,7 @@ class StreamRight(BaseModel):
         return self
 
     def lacking(self, catalogue: Catalogue) -> list[str]:
-        """What the node of `catalogue` lacks of this stream, a clause each; empty if nothing."""
+        """The parts of this stream that the node of `catalogue` lacks, a clause each; empty if it lacks nothing."""
         offered = catalogue.measurements.get(self.level, ())
         lacks = []
         if self.every_ms not in catalogue.periods_ms:

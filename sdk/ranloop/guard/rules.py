@@ -1,10 +1,10 @@
-"""What a guard asks about the targets of a batch before it accepts them: rules, one after the other.
+"""Rules: callables that a guard asks, one after the other, before it accepts the targets of a batch.
 
-A rule is a callable. It looks at the targets that are still open, refuses those that it objects to with a cause and a
-text for a person, and leaves all others alone. It must be a pure function of the question: a guard replays exactly.
+A rule looks at the targets that are still open. It refuses some of them, with a cause and a text for a person, and leaves all
+others alone. It must be a pure function of the question, so that a guard can be replayed exactly.
 
-The order is: the operator's own rules as they were given to the guard (`limits` is one), then conflicts with what others
-hold, then the invariants of the node's state. Invariants come last because a refused target is no part of that state.
+The order is: the operator's own rules as they were given to the guard (`limits` is one), conflicts with settings of others, the
+invariants of the node's state. Invariants come last because a refused target is no part of that state.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ("Question", "Rule")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """One batch, and what is known around it.
+    """One batch, and the facts around it.
 
     Attributes:
         verdicts: The batch, its targets [n, n_keys] and parameters [n, p]; `verdicts.decide` refuses some of them.
-        catalogue: Of the node: its cells, slices and the quotas of its own configuration.
-        grant: The xApp that wants it.
-        grants: All registered xApps by their number, which `table` names them by.
-        table: What is claimed and held of this action type.
+        catalogue: The node's catalogue: its cells, slices and the quotas of its own configuration.
+        grant: The xApp that sent the batch.
+        grants: All registered xApps, by the numbers in `table`.
+        table: Claims and settings of this action type.
     """
 
     verdicts: Verdicts
