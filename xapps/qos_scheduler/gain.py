@@ -1,4 +1,4 @@
-"""What `qos_scheduler` gains, measured: tuned on training drops, judged on held-out ones, drop by drop.
+"""The gain of `qos_scheduler`, measured: tuned on training drops, judged on held-out ones, drop by drop.
 
     python xapps/qos_scheduler/gain.py tune        # each side on the training drops; writes tuned.json
     python xapps/qos_scheduler/gain.py evaluate    # held-out drops; writes gain.json, drops.md, the picture; prints as `show`
@@ -67,7 +67,7 @@ def class_weight(weight: float, short_budget_factor: float = 1.0) -> dict[str, f
 
 
 def xapp_arm(predictor: str, **settings: float) -> Arm:
-    """The xApp over class weights of 1: what it wants, it says per UE."""
+    """The xApp over class weights of 1: it sets weights per UE."""
     return Arm(
         name=" ".join([f"xApp ({predictor})", *(f"{name}={value:g}" for name, value in settings.items())]),
         overrides=weighted_arm("static", 1.0).overrides,
@@ -131,7 +131,7 @@ def named(only: Sequence[str], possible: Sequence[str]) -> Sequence[str]:
 
 
 def grid(side: str) -> list[tuple[Arm, dict[str, Any]]]:
-    """What `tune` tries for one of `SIDES`: the arms, each with what tuned.json keeps of it."""
+    """The arms that `tune` tries for one of `SIDES`, each with its entry for tuned.json."""
     if side == "xapp":
         points = [
             dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())
@@ -184,7 +184,7 @@ def baseline_name() -> str:
 
 
 def evaluate(measured_s: float, processes: int | None, only: Sequence[str]) -> None:
-    """The arms on the held-out drops, all or those called `only`; keeps each drop's figures and shows what they say."""
+    """Run all arms, or the arms called `only`, on the held-out drops; keep each drop's figures and show the verdicts."""
     setting = {
         "node": NODE,
         "held_out_seeds": [HELD_OUT_SEEDS.start, HELD_OUT_SEEDS.stop - 1],
@@ -248,7 +248,7 @@ def verdicts(evidence: Evidence) -> list[str]:
 
 
 def model_less_rule(evidence: Evidence) -> list[str]:
-    """A line a load: what the model adds to the same triage without one."""
+    """A line per load: the difference that the model makes to the same triage without one."""
     lines = []
     for load in LOADS:
         rows = of_load(evidence, load)
@@ -303,7 +303,7 @@ def front(points: Mapping[str, tuple[float, float]]) -> set[str]:
 
 
 def page_of_drops(evidence: Evidence) -> list[str]:
-    """Every held-out drop, bold what is on its Pareto front."""
+    """A page with every held-out drop; arms on its Pareto front are bold."""
     first, last = evidence["held_out_seeds"]
     lines = [
         "# Drop by drop",
@@ -385,7 +385,7 @@ def draw_drops(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
 
 
 def parts(measured_s: float) -> None:
-    """For how long users are seen, and what of them is satisfied: the tuned baseline on the training drops."""
+    """The time for which users are seen, and the satisfied share of them: the tuned baseline on the training drops."""
     print(
         "| load | users | seen s, median | seen throughout | satisfied of these | seen < 2 s | satisfied of these |"
     )

@@ -1,8 +1,8 @@
-"""Give each delay-bound flow the airtime it needs, cheapest first, and do not boost what cannot be served.
+"""Give each delay-bound flow the airtime that it needs, cheapest first, and boost no flow that cannot be served.
 
-The scheduler is weighted proportional fair: a backlogged UE's airtime grows with its weight, and a flow with little to
-send never takes more than it needs. So boosting a flow that fits costs best effort next to nothing, while boosting one
-that cannot be served (cell edge, deep indoors) burns the cell for packets that will be discarded anyway.
+The scheduler is weighted proportional fair: a backlogged UE's airtime grows with its weight, and a flow with little to send never
+takes more than it needs. A boost for a flow that fits therefore costs best effort next to nothing. A boost for a flow that cannot
+be served (cell edge, deep indoors) spends airtime on packets that will be discarded anyway.
 
 Arrays in, arrays out, one entry per row of a report; NaN = no value.
 """
@@ -63,15 +63,15 @@ def brought_to(known: Known, report: Report) -> Known:
 
 
 def recent_rate(known: Known, report: Report) -> F32:
-    """The rule's guess of bits per PRB: what the UE got lately, or what its CQI promises while it got nothing."""
+    """The rule's guess of bits per PRB: the UE's recent rate, or the rate of its CQI while it got nothing."""
     promised = CQI_BITS_PER_PRB[np.nan_to_num(report["CQI"]).astype(np.intp)]
     return np.where(np.isnan(known.bits_per_prb), promised, known.bits_per_prb).astype(np.float32)
 
 
 def needed_share(demand_kbps: F32, bits_per_prb: F32, prb_per_s: F32) -> F32:
-    """Share of the cell's PRBs each flow needs to keep up with what arrives; inf where nothing gets through.
+    """Share of the cell's PRBs that each flow needs for its arrivals; inf for a flow that no bit gets through to.
 
-    On the mean only: bursts and retransmissions need headroom, which is what a cap below 1 leaves.
+    The share is a mean. Bursts and retransmissions need headroom; a cap below 1 leaves it.
     """
     rate_kbps = bits_per_prb * prb_per_s / 1e3
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -101,14 +101,14 @@ def decide(
     """Weights for the delay-bound UEs of one report.
 
     Args:
-        known: Already brought to the report.
-        report: Of QoS flows.
-        bits_per_prb: What one PRB will carry for each flow, predicted by the model or by `recent_rate`. [n]
+        known: The memory, already updated with the report.
+        report: A report of QoS flows.
+        bits_per_prb: Bits that one PRB will carry for each flow, predicted by the model or by `recent_rate`. [n]
         prb_per_s: PRBs that each flow's cell has in a second. [n]
         tuning: The operator's settings.
 
     Returns:
-        The delay-bound rows, a weight for every row, and what is known with newly given-up UEs marked.
+        The delay-bound rows, a weight for every row, and the memory with newly given-up UEs marked.
     """
     bound = ~np.isnan(report["X.DRB.RadioBudgetDl"])
     share = needed_share(known.demand_kbps, bits_per_prb, prb_per_s)

@@ -1,8 +1,8 @@
 """Forecasts of a phone's application throughput, kept until their second comes, and scored beside two simple rules.
 
-A model says by how much the throughput will change within its horizon; the forecast is the last second plus that
-change, never below zero. The rules are persistence (it stays as in the last second) and an exponentially weighted
-moving average whose time constant was tuned where the model was trained; it stands on the model's card.
+A model forecasts the change of the throughput within its horizon; the forecast is the last second plus that change, never below
+zero. The rules are persistence (the throughput stays as in the last second) and an exponentially weighted moving average. Its time
+constant was tuned on the model's training data and is on the model's card.
 
 A forecast is scored when the phone reports its very second. If that second is missing from the log, or lies past the
 log's end, there is no truth: it counts as `n_without_truth` and in no error. Forecasts are grouped by what was known

@@ -1,8 +1,8 @@
 """From a fitted scikit-learn estimator to a model package: ONNX file, card, and proof that both agree.
 
-Needs the `train` extra. Known traps are checked rather than trusted: skl2onnx exports a multi-output MLP with a
-flattened shape, some estimators do not convert at all, and what the node fills in for a missing value may not be what the
-estimator learned from. A package whose outputs differ from the estimator's is never written.
+It needs the `train` extra. Known traps are checked: skl2onnx exports a multi-output MLP with a flattened shape, some estimators do
+not convert at all, and the node's filling for a missing value may differ from the values that the estimator learned from. A
+package whose outputs differ from the estimator's is never written.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def _convert(estimator: Estimator, width: int, classifies: bool, name: str) -> b
             else None,  # a tensor [n, n_classes], not a list of dictionaries
             target_opset=17,
         )
-    except Exception as error:  # the converter raises whatever it meets
+    except Exception as error:  # the converter may raise any error
         raise ModelError(
             f"{name}: {type(estimator).__name__} does not convert to ONNX: {reason(error)}"
         ) from error

@@ -25,7 +25,7 @@ _IDENTITY: dict[Level, tuple[str, ...]] = {
     "qos_flow": ("five_qi", "ue", "slice"),
 }
 _NO_COLUMNS = np.zeros(0, np.intp)
-KEPT = 5  # windows of a stream: a report that comes three periods late finds what was known before it
+KEPT = 5  # windows of a stream, so that a report that comes three periods late gets the state before it
 
 
 class _Window(NamedTuple):
@@ -107,8 +107,8 @@ class FeatureBinder:
             Shape [n_rows, *row_shape of the card], float32, to be read only; NaN only where the card's `fill` is NaN.
 
         Raises:
-            ModelError: The report lacks a measurement, has another period, or is so late that what was known before it
-                is gone; or `extra` lacks a name.
+            ModelError: The report lacks a measurement, has another period, or is so late that the state before it is gone; or
+                `extra` lacks a name.
         """
         last, matrix = self._last_built
         if report is last and not extra:
@@ -193,7 +193,7 @@ def _advance(before: _Window | None, seq: int, targets: I64, values: F32, histor
 
 
 def _mean(span: F32) -> F32:
-    """Mean over the periods of what is known, NaN where nothing is. [window, n] -> [n]"""
+    """Mean over the periods with a value, NaN if there is none. [window, n] -> [n]"""
     unknown = np.isnan(span)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(unknown, 0.0, span).sum(axis=0) / (~unknown).sum(axis=0), np.float32)

@@ -25,7 +25,8 @@ def read_package(folder: Path) -> tuple[Card, bytes]:
     """The card and the ONNX file, read and checked against each other; nothing is run.
 
     Raises:
-        ModelError: Card missing or wrong, file missing, too large, altered or truncated, or it holds what is refused.
+        ModelError: The card is missing or wrong; or the file is missing, too large, altered or truncated, or holds parts that
+            are refused.
     """
     card = load_card(folder)
     path = folder / card.file
@@ -53,8 +54,8 @@ def load_model(folder: Path) -> Model:
     """Load a model package; the file is tried out in a process of its own before it is opened in this one.
 
     Raises:
-        ModelError: What `read_package` raises; or the file does not run, takes too long or too much memory, or has
-            other shapes than the card.
+        ModelError: As `read_package`; or the file does not run, takes too long or too much memory, or has other shapes than
+            the card.
     """
     card, content = read_package(folder)
     path = folder / card.file
@@ -70,7 +71,7 @@ def _batch(card: Card, found: dict[str, Any], path: Path) -> int:
     """Number of rows that the file takes at a time, 0 for any number.
 
     Raises:
-        ModelError: What the trial found does not fit the card.
+        ModelError: The findings of the trial do not fit the card.
     """
     if "inputs" not in found:
         raise ModelError(f"{path} is not a runnable ONNX model: {found['error']}")

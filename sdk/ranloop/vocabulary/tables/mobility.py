@@ -1,4 +1,4 @@
-"""Connections and handovers: who is here, who moves on and who was lost (TS 28.552 5.1.1.4, .6, .10, .15, .17, .25)."""
+"""Connections and handovers: connected, moved and lost UEs (TS 28.552 5.1.1.4, .6, .10, .15, .17, .25)."""
 
 from __future__ import annotations
 

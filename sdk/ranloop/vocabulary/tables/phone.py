@@ -1,4 +1,4 @@
-"""A phone on a drive test, one row a second: what it says of itself, in its own terms."""
+"""A phone on a drive test, one row a second: its own measurements, in its own terms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Radio resources, transport blocks, power: what a cell spends (TS 28.552 5.1.1.2, .7, .19, .20, .29)."""
+"""Radio resources, transport blocks, power: the resources that a cell spends (TS 28.552 5.1.1.2, .7, .19, .20, .29)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tables say in the same words."""
+"""Definitions that several tables share, word for word."""
 
 from __future__ import annotations
 
