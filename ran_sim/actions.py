@@ -68,7 +68,7 @@ class Actions(SlotLoop):
             np.isfinite(dbm) and dbm <= most,
             "dbm",
             dbm,
-            f"at most {most:g}, what the cells are configured with",
+            f"at most {most:g}, the configured power of the cells",
         )
         network.cells.tx_power_dbm[self._cell(cell)] = dbm
         self._call(radio.refresh_links, network.cells, network.ues, network.links, network.radio)
@@ -156,9 +156,7 @@ class Actions(SlotLoop):
         slots = self._ues(u)
         empty = np.unique(slots[self._network.queues.owner[slots] < 0])
         if len(empty):
-            when = (
-                "nobody is connected before the first slot has run" if self._slot == 0 else "nobody is in it"
-            )
+            when = "no UE is connected before the first slot has run" if self._slot == 0 else "no UE is in it"
             raise ValueError(
                 f"UE slot {empty[0]}: {when}; want a slot whose UE is connected (`ues.connected`)"
             )

@@ -286,7 +286,7 @@ def sweep(
                 collect=lambda done: sweeps.write_results(results, done, base),
             )
         except KeyboardInterrupt:
-            print(f"interrupted; {folder} keeps what was done, the same call goes on", file=sys.stderr)
+            print(f"interrupted; {folder} keeps the finished runs, the same call goes on", file=sys.stderr)
             raise typer.Exit(130) from None
     if per_session:
         sweeps.write_sessions(sessions, records, runs, folder, base)

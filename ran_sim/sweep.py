@@ -271,7 +271,7 @@ def _run_all(
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise SweepError(
-                f"a process died; {folder} keeps what was done, the same call goes on"
+                f"a process died; {folder} keeps the finished runs, the same call goes on"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)  # what has not begun need not run any more

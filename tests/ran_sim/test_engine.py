@@ -294,7 +294,7 @@ def test_a_command_to_a_cell_that_the_ue_cannot_receive_fails_and_the_ue_returns
 
 def test_no_cell_sends_more_than_it_was_configured_with() -> None:
     engine = Engine(SEVEN_SITES, seed=1)
-    with pytest.raises(ValueError, match="at most 44, what the cells are configured with"):
+    with pytest.raises(ValueError, match="at most 44, the configured power of the cells"):
         engine.set_tx_power(0, 44.5)
 
 
@@ -354,7 +354,7 @@ def test_a_setting_on_an_empty_slot_is_refused_rather_than_lost(setting: str) ->
     engine.run_until(1)
     connected = engine.ues.connected > 0
     empty, present = int(np.argmin(connected)), int(np.argmax(connected))
-    with pytest.raises(ValueError, match=f"UE slot {empty}: nobody is in it"):
+    with pytest.raises(ValueError, match=f"UE slot {empty}: no UE is in it"):
         put(np.array([present, empty]), 0.3)
     put(present, 0.3)
 

@@ -45,7 +45,7 @@ NodeProfile = Annotated[
     typer.Option(
         "--profile",
         metavar="NAME|FILE.toml",
-        help="Only what a real stack has: ns-o-ran, oai, ocudu, onos-ransim, or a profile of your own.",
+        help="Only the parts that a real stack has: ns-o-ran, oai, ocudu, onos-ransim, or a profile of your own.",
     ),
 ]
 Overrides = Annotated[
@@ -65,7 +65,7 @@ Priority = Annotated[
     typer.Option(
         "--priority",
         metavar="NAME=N",
-        help="An xApp's priority: the higher displaces what the lower has set; repeatable. Default: 0.",
+        help="An xApp's priority: a higher one displaces the settings of a lower one; repeatable. Default: 0.",
     ),
 ]
 
@@ -169,7 +169,8 @@ def host(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],
     allow: Annotated[
-        list[Path] | None, typer.Option("--allow", help="xApp folder whose manifest is granted; repeatable.")
+        list[Path] | None,
+        typer.Option("--allow", help="xApp folder to admit, with the rights of its manifest; repeatable."),
     ] = None,
     name: Annotated[str, typer.Option(help="Of this host; hosts on one bus need different ones.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
@@ -239,7 +240,7 @@ def order(
     kill: Annotated[
         bool | None, typer.Option("--kill/--revive", help="Return everything to default and refuse actions.")
     ] = None,
-    xapp: Annotated[str, typer.Option(help="The xApp whose autonomy to set.")] = "",
+    xapp: Annotated[str, typer.Option(help="The xApp that --autonomy is about.")] = "",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "",
     forget: Annotated[
         bool,
@@ -265,11 +266,11 @@ def order(
 
 @app.command()
 def admit(
-    folder: Annotated[Path, typer.Argument(help="xApp folder whose manifest is granted.")],
+    folder: Annotated[Path, typer.Argument(help="xApp folder to admit, with the rights of its manifest.")],
     host: Annotated[str, typer.Option(help="Name of the host that is to hear it.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "act",
-    priority: Annotated[int, typer.Option(help="The higher displaces what the lower has set.")] = 0,
+    priority: Annotated[int, typer.Option(help="A higher one displaces the settings of a lower one.")] = 0,
     json_output: Json = False,
 ) -> None:
     """Let a running host hear an xApp, or change what an admitted one may do."""

@@ -35,7 +35,7 @@ STAGES = {
     "report": "build the reports",
     "step": "publish, policy and model, answer",
     "guard": "judge the actions",
-    "apply": "apply what is due",
+    "apply": "apply due changes",
 }
 
 

@@ -199,7 +199,9 @@ class Accepted:
             None,
             now_ns,
         )
-        text = f"{self.catalogue.node} did not answer; what is in force is known when it is asked again"
+        text = (
+            f"{self.catalogue.node} did not answer; the values in force are unknown until it is asked again"
+        )
         verdicts.decide(unknown, Status.UNKNOWN, Cause.LOST, text)
         verdicts.decide_all(Status.APPLIED)
         return losses

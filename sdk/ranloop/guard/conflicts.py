@@ -96,5 +96,5 @@ def _breaking(
     broken = np.zeros(len(verdicts), np.bool_)
     broken[np.flatnonzero(open_)] = ~ok[: len(mine)]
     if configured_pct:
-        text += "; slices that nobody has set count with the node's configuration"
+        text += "; slices without a setting count with the node's configuration"
     return broken, text

@@ -173,7 +173,7 @@ class FeatureBinder:
         elif stream.is_before(report.seq) and len(stream.windows) == KEPT:
             raise ModelError(
                 f"model {self._card.name}: the {report.level} report {report.seq} of {report.node} comes after number "
-                f"{stream.windows[-1].seq}; what was known before it is not kept for so long"
+                f"{stream.windows[-1].seq}; the state before it is not kept for so long"
             )
         before = next((window for window in reversed(stream.windows) if window.seq < report.seq), None)
         window = _advance(before, report.seq, targets, values, self._card.history)

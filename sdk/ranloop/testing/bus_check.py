@@ -112,12 +112,12 @@ def _retained(room: Room) -> None:
         sender.publish(room.topic, payload, qos=1, retain=True)
         room.newcomer_hears(room.topic, [(room.topic, payload)])
     first = room.ear(sender, room.topic)
-    room.wait(lambda: bool(first), "a subscription did not hear what is retained", sender)
+    room.wait(lambda: bool(first), "a subscription did not hear a retained message", sender)
     second = room.ear(sender, f"{room.topic}/#")
-    room.wait(lambda: bool(second), "a second subscription did not hear what is retained", sender)
+    room.wait(lambda: bool(second), "a second subscription did not hear a retained message", sender)
     room.settle(sender)
     if not len(first) == len(second) == 1:
-        wrong("a subscription hears what is retained again when another one is made")
+        wrong("a subscription hears a retained message again when another one is made")
     sender.publish(room.topic, b"", qos=1, retain=True)
     room.newcomer_hears(room.topic, [])
 

@@ -243,7 +243,7 @@ TRIALS = (
     _Trial("a restart of the node", _restarted),
     _Trial("two nodes with the same ids", _two_nodes),
     _Trial("UEs and cells that come and go", _course(strange=True)),
-    _Trial("streams of which the others say nothing", _one_stream_after_the_other),
+    _Trial("streams that disagree about UEs and cells", _one_stream_after_the_other),
     _Trial("results late, twice and of nothing asked for", _course(), results=True),
     _Trial("models that do not answer in time", _course(), late_models=True),
 )

@@ -66,9 +66,9 @@ class Channel:
 
 PARAMETERS = {
     "node": "Name of the RAN node.",
-    "level": "What a row of the report is: cell, ue, slice or qos_flow.",
+    "level": "Kind of target of a row: cell, ue, slice or qos_flow.",
     "period_ms": "Granularity period in milliseconds.",
-    "xapp": "Name of the xApp; on what it writes, its identity.",
+    "xapp": "Name of the xApp; on topics that it writes, its identity.",
     "host": "Name of the node host.",
     "name": "Name of the living xApp or node host.",
 }

@@ -15,7 +15,7 @@ from tests.ranloop.guard.one_site import DELAY_NS, MS, BatchFactory
 EFFECT_NS = DELAY_NS
 LAPSE_NS = EFFECT_NS + 300 * MS
 SECOND = 1_000 * MS
-LOST = "site-1 did not answer; what is in force is known when it is asked again"
+LOST = "site-1 did not answer; the values in force are unknown until it is asked again"
 
 
 def judge(guard: Guard, batch: ActionBatch, now_ns: int = 0) -> Result | None:

@@ -248,7 +248,7 @@ def test_a_report_that_is_too_late_is_refused_where_the_run_is_known() -> None:
     for seq in range(10, 20):
         binder.matrix(in_run("a", seen(seq, 1)))
     assert binder.matrix(in_run("a", seen(16, 1))).tolist() == [[116.0, 115.0]]
-    with pytest.raises(ModelError, match="the ue report 12 of site0 comes after number 19; what was known"):
+    with pytest.raises(ModelError, match="the ue report 12 of site0 comes after number 19; the state before"):
         binder.matrix(in_run("a", seen(12, 1)))
 
 

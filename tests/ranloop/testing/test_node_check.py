@@ -121,7 +121,7 @@ class Hospitable(ToyWorld):
         (Hasty, "the ue report of toy-1 every 100 ms, number 2, follows number 0"),
         (
             Chatty,
-            "it gives reports that nobody wants",
+            "it gives reports that were not asked for",
         ),
         (Random, "opened again and advanced in smaller steps it gives other reports"),
         (Impossible, "values outside their range in the vocabulary"),
