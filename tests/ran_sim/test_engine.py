@@ -349,7 +349,7 @@ def test_wrong_arguments_are_told_what_is_wanted() -> None:
 def test_a_setting_on_an_empty_slot_is_refused_rather_than_lost(setting: str) -> None:
     engine = Engine(ONE_CELL.with_overrides({"load": 0.2}), seed=1)
     put = getattr(engine, setting)
-    with pytest.raises(ValueError, match="nobody is connected before the first slot"):
+    with pytest.raises(ValueError, match="no UE is connected before the first slot"):
         put(0, 0.3)
     engine.run_until(1)
     connected = engine.ues.connected > 0
