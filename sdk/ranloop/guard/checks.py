@@ -99,7 +99,7 @@ def _range_text(outside: F32, column: int, permit: Permit, grant: Grant) -> str:
         if parameter.name in permit.right.ranges
         else f"{spec.name} takes"
     )
-    return f"{parameter.name} {worst:g} {parameter.unit}; {whose} {low:g} to {high:g}"
+    return f"{parameter.name} {parameter.quantity(worst)}; {whose} {low:g} to {high:g}"
 
 
 def check_targets(verdicts: Verdicts, catalogue: Catalogue) -> None:

@@ -91,7 +91,7 @@ class Limit(BaseModel):
             raise ValueError("it says neither at_least nor at_most")
         for bound in bounds:
             if not parameter.low <= bound <= parameter.high:
-                takes = f"{parameter.low:g} to {parameter.high:g} {parameter.unit}"
+                takes = f"{parameter.low:g} to {parameter.quantity(parameter.high)}"
                 raise ValueError(
                     f"{bound:g} is outside what {self.action} takes for {parameter.name}: {takes}"
                 )
@@ -197,15 +197,15 @@ class _Bound:
 
     def text(self, question: Question, beyond: Mask, file: Path) -> str:
         """Names the value that is furthest out, the bound, the limit and its file."""
-        limit, unit = self.limit, self.limit.spec.unit
+        limit, spec = self.limit, self.limit.spec
         values = question.verdicts.parameters[beyond, self.column]
         below, above = float(values.min()), float(values.max())
         under = self.low - below > above - self.high
-        said, bound = ("at least", limit.at_least) if under else ("at most", limit.at_most)
+        said, bound = ("at least", self.low) if under else ("at most", self.high)
         why = f" ({limit.why})" if limit.why else ""
         return (
-            f"{limit.parameter} {below if under else above:g} {unit}; the operator's limit {limit.name!r} in {file.name} "
-            f"says {said} {bound:g} {unit}{why}"
+            f"{limit.parameter} {spec.quantity(below if under else above)}; the operator's limit {limit.name!r} in {file.name} "
+            f"says {said} {spec.quantity(bound)}{why}"
         )
 
 

@@ -75,6 +75,10 @@ class Parameter:
     default: float | None
     integer: bool = False
 
+    def quantity(self, value: float) -> str:
+        """A value with its unit, for a person: "10 %", and "3" of a number without one."""
+        return f"{value:g}" if self.unit == "1" else f"{value:g} {self.unit}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionSpec:

@@ -76,7 +76,7 @@ def test_a_decision_can_be_followed_from_report_to_effect(tmp_path: Path, batch:
         "parameters": [[2.0], [101.0]],
         "status": [[1, "applied"], [1, "refused/range"]],
         "verdict": {"applied": 1, "refused/range": 1},
-        "causes": {"range": "weight 101 1; SetUeWeight takes 0.01 to 100"},
+        "causes": {"range": "weight 101; SetUeWeight takes 0.01 to 100"},
     }
     assert (ended["event"], ended["id"], ended["targets"]) == ("ended", "x", [[4]])
     assert ended["verdict"] == {"ended/lease-lapsed": 1}

@@ -111,7 +111,7 @@ def test_a_mixed_batch_has_one_result_with_a_cause_per_target(guard: Guard, batc
     (action,), (result,) = carry_out(guard, EFFECT_NS)
     assert action == SetUeWeight(ue=[4], weight=2)
     assert result.status.tolist() == [Status.APPLIED, Status.REFUSED, Status.REFUSED]
-    assert refusal(result, 1) == (Cause.RANGE, "weight 101 1; SetUeWeight takes 0.01 to 100")
+    assert refusal(result, 1) == (Cause.RANGE, "weight 101; SetUeWeight takes 0.01 to 100")
     assert refusal(result, 2) == (Cause.RANGE, "a parameter is not a number")
     assert np.isnan(result.applied[1:]).all()
 
@@ -201,7 +201,7 @@ def narrow_guard(right: ActionRight) -> Guard:
 def test_the_manifest_narrows_the_range(batch: BatchFactory) -> None:
     guard = narrow_guard(ActionRight(name="SetUeWeight", ranges={"weight": (0.5, 4)}))
     result = judge(guard, batch(SetUeWeight(ue=[1, 2], weight=[0.4, 5])))
-    assert refusal(result) == (Cause.RANGE, "weight 5 1; the manifest of a allows 0.5 to 4")
+    assert refusal(result) == (Cause.RANGE, "weight 5; the manifest of a allows 0.5 to 4")
     assert judge(guard, batch(SetUeWeight(ue=[1, 2], weight=[0.5, 4]))) is None
 
 
