@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from ranloop.bus import Bus, open_bus
 from ranloop.bus.broker import BrokerKind
-from ranloop.guard import AuditRecord, load_limits
+from ranloop.guard import AuditRecord, load_limits, verdict_counts
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration, RunSummary
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
@@ -353,6 +354,11 @@ def test_the_audit_and_the_counters_are_the_same_at_every_pace(tmp_path: Path) -
     def books(pace: str) -> tuple[dict[str, int], set[str]]:
         loop = Loop(pace, f"memory://books-{next(_fresh)}", tmp_path / pace)
         summary = loop.run(1.05)
+        audited: Counter[str] = Counter()
+        for record in loop.records:
+            if record.result is not None:
+                audited.update(verdict_counts(record.result))
+        assert audited == summary.outcomes  # target by target, not only in kind
         # A live batch may come after its UE has left, or after the end.
         by_chance = ("lost", "stale", "no-target")
         outcomes = {fate: n for fate, n in summary.outcomes.items() if not fate.endswith(by_chance)}
