@@ -133,7 +133,9 @@ def test_a_full_disk_ends_a_recording_and_an_audit_in_a_line_each_and_the_host_g
         honest.loop_until(lambda: honest.n_reports >= 10)
         code, took_s = host.end()
     assert (code, took_s < 5.0) == (0, True)
-    assert len(host.events("audit_file_not_writable")) == 1
+    # One line for each gap, not for each record; a gap ends at a line that is short enough for what is left.
+    n_gaps, n_ends = (len(host.events(f"audit_file_{event}")) for event in ("not_writable", "writable_again"))
+    assert n_gaps in (n_ends, n_ends + 1)
     for line in audit.read_bytes().splitlines():
         json.loads(line)  # none is torn
     assert int(str(host.summary["reports_not_recorded"])) >= 600
@@ -162,7 +164,7 @@ def test_a_batch_of_a_former_run_is_refused_when_it_is_replayed_and_when_it_was_
             honest.loop_until(lambda: id in honest.results)  # noqa: B023 called in this turn only
             (result,) = honest.results[id]
             assert fates([result]) == [Status.EXPIRED]
-            assert "in which RAN time began again" in result.causes[result.cause[0]][1]
+            assert "RAN time has begun again since" in result.causes[result.cause[0]][1]
 
 
 # An end for each target when an xApp stops
