@@ -88,7 +88,7 @@ class AuditLog(Closing):
                 log.warning("audit_file_not_writable", path=str(file.path), reason=error.strerror)
         else:
             if self._n_missing:
-                log.info("audit_file_writable_again", path=str(file.path), records_missing=self._n_missing)
+                log.warning("audit_file_writable_again", path=str(file.path), records_missing=self._n_missing)
             self._n_missing = 0
 
     def take(self, event: object) -> None:
