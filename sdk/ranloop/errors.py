@@ -38,8 +38,8 @@ class RanloopError(Exception):
     """Parent of every error that ranloop raises on purpose. Its text is one line of advice."""
 
 
-class VocabularyError(RanloopError):
-    """A measurement or action name that the catalogue does not have."""
+class VocabularyError(RanloopError, ValueError):
+    """A name that the catalogue does not have. As a ValueError it may leave a pydantic validator."""
 
     def __init__(self, kind: str, name: str, near: tuple[str, ...] = ()) -> None:
         hint = f"; did you mean {' or '.join(near)}?" if near else ""

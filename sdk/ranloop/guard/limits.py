@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from ranloop.errors import LimitsError, VocabularyError
+from ranloop.errors import LimitsError
 from ranloop.guard.leases import Mask
 from ranloop.guard.rules import Question, Rule
 from ranloop.toml import read_toml
@@ -63,27 +63,12 @@ class Limit(BaseModel):
     at_most: FiniteFloat | None = None
     why: str = Field(default="", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 
-    @field_validator("action")
-    @classmethod
-    def _action_exists(cls, name: str) -> str:
-        try:
-            action_type(name)
-        except VocabularyError as error:
-            raise ValueError(str(error)) from error
-        return name
-
     @model_validator(mode="after")
     def _fits_the_action(self) -> Self:
-        spec = action_type(self.action).spec
-        if self.parameter not in spec.parameter_names:
-            near = near_matches(self.parameter, spec.parameter_names) or spec.parameter_names
-            raise ValueError(
-                f"{self.action} has no parameter {self.parameter!r}; did you mean {' or '.join(near)}?"
-            )
+        parameter, spec = self.spec, action_type(self.action).spec
         for column in self.narrowed:
             if column not in spec.targets:
                 raise ValueError(f"{self.action} acts on a {' and a '.join(spec.targets)}, not on a {column}")
-        parameter = self.spec
         if parameter.unit == "id":
             raise ValueError(f"{self.parameter} is a name and no quantity; it has no floor and no ceiling")
         bounds = [bound for bound in (self.at_least, self.at_most) if bound is not None]
@@ -102,8 +87,7 @@ class Limit(BaseModel):
     @property
     def spec(self) -> Parameter:
         """The parameter in the catalogue."""
-        spec = action_type(self.action).spec
-        return spec.parameters[spec.parameter_names.index(self.parameter)]
+        return action_type(self.action).spec.parameter(self.parameter)
 
     @property
     def narrowed(self) -> dict[str, str | int]:

@@ -13,11 +13,9 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
-    field_validator,
     model_validator,
 )
 
-from ranloop.errors import VocabularyError
 from ranloop.vocabulary import Level, action_type, measurement
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import Catalogue
@@ -39,10 +37,7 @@ class StreamRight(BaseModel):
     @model_validator(mode="after")
     def _names_exist_at_this_level(self) -> Self:
         for name in self.measurements:
-            try:
-                entry = measurement(name)
-            except VocabularyError as error:
-                raise ValueError(str(error)) from error
+            entry = measurement(name)
             if entry.name != name:
                 raise ValueError(f"{name!r} is an alias; the catalogue calls it {entry.name!r}")
             if self.level not in entry.levels:
@@ -89,24 +84,11 @@ class ActionRight(BaseModel):
     max_targets: int = Field(default=1024, gt=0, le=65_536)
     every_ms: int | None = Field(default=None, gt=0, le=28_800_000)
 
-    @field_validator("name")
-    @classmethod
-    def _action_exists(cls, name: str) -> str:
-        try:
-            action_type(name)
-        except VocabularyError as error:
-            raise ValueError(str(error)) from error
-        return name
-
     @model_validator(mode="after")
     def _fits_the_action(self) -> Self:
         spec = action_type(self.name).spec
         for parameter, (low, high) in self.ranges.items():
-            if parameter not in spec.parameter_names:
-                near = near_matches(parameter, spec.parameter_names) or spec.parameter_names
-                raise ValueError(
-                    f"{self.name} has no parameter {parameter!r}; did you mean {' or '.join(near)}?"
-                )
+            spec.parameter(parameter)
             if low > high:
                 raise ValueError(f"the range of {parameter} is empty: {low:g} to {high:g}")
         if self.cells != "*" and "cell" not in spec.targets and "target_cell" not in spec.parameter_names:

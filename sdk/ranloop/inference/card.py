@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ranloop.errors import ModelError, VocabularyError
+from ranloop.errors import ModelError
 from ranloop.toml import read_toml
 from ranloop.vocabulary import measurement
 
@@ -54,10 +54,7 @@ class Feature(_Frozen):
         if bool(self.measurement) == bool(self.name):
             raise ValueError("a feature has either a measurement or a name")
         if self.measurement:
-            try:
-                entry = measurement(self.measurement)
-            except VocabularyError as error:
-                raise ValueError(str(error)) from error
+            entry = measurement(self.measurement)
             if entry.unit != self.unit:
                 raise ValueError(f"{self.measurement} is in {entry.unit!r}, the card says {self.unit!r}")
         if self.stat == "last" and self.window != 1:

@@ -28,25 +28,18 @@ Line = Annotated[str, Field(pattern=r"^[^\r\n]*$")]  # what is shown as one line
 
 
 def _a_measurement(name: str) -> str:
-    try:
-        measurement(name)
-    except VocabularyError as error:
-        raise ValueError(str(error)) from error
+    measurement(name)
     return name
 
 
 def _an_action(name: str) -> str:
-    try:
-        action_type(name)
-    except VocabularyError as error:
-        raise ValueError(str(error)) from error
-    return name
+    return action_type(name).spec.name
 
 
 def _either(name: str) -> str:
     if name not in MEASUREMENTS and name not in ACTIONS:
         near = near_matches(name, (*MEASUREMENTS, *ACTIONS))
-        raise ValueError(str(VocabularyError("measurement or action", name, near)))
+        raise VocabularyError("measurement or action", name, near)
     return name
 
 

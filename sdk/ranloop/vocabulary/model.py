@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from ranloop.errors import VocabularyError
+from ranloop.vocabulary.near import near_matches
+
 Level = Literal["cell", "ue", "slice", "qos_flow"]
 LEVELS: tuple[Level, ...] = ("cell", "ue", "slice", "qos_flow")
 
@@ -99,3 +102,14 @@ class ActionSpec:
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the parameter columns, in order."""
         return tuple([parameter.name for parameter in self.parameters])
+
+    def parameter(self, name: str) -> Parameter:
+        """Look a parameter up by its exact name.
+
+        Raises:
+            VocabularyError: There is none; the error names near matches.
+        """
+        names = self.parameter_names
+        if name not in names:
+            raise VocabularyError(f"parameter of {self.name}", name, near_matches(name, names) or names)
+        return self.parameters[names.index(name)]

@@ -36,7 +36,10 @@ def test_no_manifest_widens_a_limit_and_the_refusal_names_it(ranloop: Command, t
             "calm: no cell 'site0/7'; there is site0/0",
         ),
         (CEILING + 'node = "site3"\n', "calm: no node 'site3'; there is site0"),
-        (CEILING.replace('weight"\nat', 'wait"\nat'), "has no parameter 'wait'; did you mean weight?"),
+        (
+            CEILING.replace('weight"\nat', 'wait"\nat'),
+            "unknown parameter of SetUeWeight 'wait'; did you mean weight?",
+        ),
         (CEILING.replace("1.5", '"many"'), "at_most"),
         ("limits = 3", "limits"),
     ],

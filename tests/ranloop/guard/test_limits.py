@@ -146,7 +146,7 @@ def test_a_rule_of_ones_own_is_a_function(batch: BatchFactory) -> None:
     ("text", "says"),
     [
         (one(action="SetSliceQota"), "unknown action 'SetSliceQota'; did you mean SetSliceQuota?"),
-        (one(parameter="min_pt"), "SetSliceQuota has no parameter 'min_pt'; did you mean min_pct"),
+        (one(parameter="min_pt"), "unknown parameter of SetSliceQuota 'min_pt'; did you mean min_pct"),
         (one(cel="a"), "limits.0.cel: no such key (did you mean cell?)"),
         (one(five_qi=1), "SetSliceQuota acts on a cell and a slice, not on a five_qi"),
         (one(at_least=None), "says neither at_least nor at_most"),
