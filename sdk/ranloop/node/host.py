@@ -105,11 +105,11 @@ class NodeHost:
     def _change(self) -> None:
         """xApps came or went, or one may be heard again."""
         self._learn_forms()
+        self.on_change()  # first: who reads in the life sign that it is admitted is listened to
         self._sign.change(self._facts(), self.runtime.xapps)
         self._greet()
         if self._announced:
             self._sign.show()
-        self.on_change()
 
     def _facts(self) -> dict[str, object]:
         return {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}

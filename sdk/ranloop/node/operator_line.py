@@ -112,9 +112,9 @@ class OperatorLine:
                 refused = str(error)
                 continue
             obeyed = order.id
+        self._on_change()
         if not (orders and refused and not obeyed):
             self._say(node, obeyed)
-        self._on_change()
 
     def _say(self, node: str, obeyed: str, refused: str = "") -> None:
         standing = self._runtime.standing(node, obeyed, self._orders[node].by_place, refused)
@@ -145,9 +145,9 @@ class OperatorLine:
         except RanloopError as error:
             refused = one_line(str(error), 1000)
             log.error("not_admitted", xapp=xapp, reason=refused)
+        self._on_change()  # first: who reads in a standing that it is admitted is listened to
         for node in self._orders:
             self._say(node, admission.id, refused)
-        self._on_change()
 
     def _carry_out(self, admission: Admission) -> Sequence[Result]:
         name, by = admission.xapp, admission.by or admission.id
