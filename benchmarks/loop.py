@@ -5,8 +5,8 @@ action for applied. *Guarded*: a policy at the xApp, the live host with all that
 
 The peer of all four is a bare paho loop over mosquitto: the same hops, sizes of payload, QoS and TCP options, in the
 caller's thread at both ends, and nothing that is read, decided or checked. Measured at the host, from the call that makes
-the report to the return from the poll that published the result. Between two rounds there is a pause, as there is between
-two reports: what the xApp does with a result is then not in the way of the next report. Blocks of rounds take turns.
+the report until the result has left. Between two rounds there is a pause, as there is between two reports: what the xApp
+does with a result, and the host after it, is then not in the way of the next report. Blocks of rounds take turns.
 
 By default a client of ranloop waits awake for a while after traffic; *asleep* is without it. Those rounds follow each other
 quickly, so that caches are warm. *Every 20 ms* is a loop that sleeps between its reports, and whose caches are cold.
@@ -130,9 +130,10 @@ class GuardedLoop(Loop):
     """The loop of `ranloop host`: guard, leases, results, counters and the audit. Only the waiting for RAN time is removed."""
 
     def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
-        super().__init__(bus, poll, xapp)
+        super().__init__(bus, self._settle, xapp)
         self._clock = HeldClock(poll)
         self._live = LiveHost(self.host, clock=self._clock)
+        self._poll = poll
         self.host.announce(alive=True)
 
     def round(self) -> None:
@@ -140,10 +141,16 @@ class GuardedLoop(Loop):
         self._clock.report_may_leave = True
         self._live.turn(FOR_EVER_NS)
         self._clock.report_may_leave = False
-        self._live.turn(FOR_EVER_NS)
+        while self._clock.now_ns() % PERIOD_NS == 0:  # the result leaves at a slot between two reports
+            self._live.settle()
+            self._live.turn(FOR_EVER_NS)
+
+    def _settle(self, timeout_s: float) -> None:
+        self._live.settle()
         outcomes = self.host.runtime.tally.outcomes
         if set(outcomes) != {"applied"}:
             raise RuntimeError(f"not everything was applied: {dict(outcomes)}")
+        self._poll(timeout_s)
 
 
 class BareLoop:

@@ -575,7 +575,7 @@ def test_leases_that_lapse_one_after_the_other_leave_the_configured_quotas() -> 
         )
         assert guard.submit(batch, sender="a", now_ns=0) is None
     in_force = {}
-    while (event_ns := guard.next_event_ns()) is not None:
+    while (event_ns := guard.next_event_ns()) < FOR_EVER_NS:
         run_to(world, event_ns / MS)
         for change in guard.due(world.now_ns):
             guard.settle(change, world.apply("site0", change.action), world.now_ns)

@@ -14,6 +14,7 @@ from ranloop.guard.grants import Grant
 from ranloop.guard.held import Ended, HeldSettings
 from ranloop.guard.unconfirmed import Return, Unconfirmed
 from ranloop.vocabulary import Action
+from ranloop.wire.messages import FOR_EVER_NS
 
 __all__ = ("Agenda", "Change", "Work")
 
@@ -67,13 +68,14 @@ class Agenda:
         """Of what waits for its slot."""
         return (work.ticket for work in self._pending)
 
-    def next_event_ns(self) -> int | None:
+    def next_event_ns(self) -> int:
         """See `Guard.next_event_ns`."""
         if self._open is not None:
-            return None
-        effect_ns = self._pending[0].effect_ns if self._pending else None
-        times = (effect_ns, self._held.next_lapse_ns(), self._unconfirmed.next_ns())
-        return min((time for time in times if time is not None), default=None)
+            return FOR_EVER_NS
+        return min(self._next_effect_ns(), self._held.next_lapse_ns(), self._unconfirmed.next_ns())
+
+    def _next_effect_ns(self) -> int:
+        return self._pending[0].effect_ns if self._pending else FOR_EVER_NS
 
     def due(self, now_ns: int) -> Iterator[Change]:
         """See `Guard.due`."""
@@ -96,14 +98,13 @@ class Agenda:
         if back is not None:
             return back.action, back
         while True:
-            lapse_ns = self._held.next_lapse_ns()
-            effect_ns = self._pending[0].effect_ns if self._pending else None
-            if lapse_ns is not None and lapse_ns <= now_ns and (effect_ns is None or lapse_ns <= effect_ns):
+            lapse_ns, effect_ns = self._held.next_lapse_ns(), self._next_effect_ns()
+            if lapse_ns <= min(now_ns, effect_ns):
                 over = self._held.lapse(lapse_ns)
                 if over:
                     return over.defaults(), over
                 continue  # claims that never took effect
-            if effect_ns is None or effect_ns > now_ns:
+            if effect_ns > now_ns:
                 return None
             work = self._pending.popleft()
             return work.take_effect(self._grants, now_ns), work

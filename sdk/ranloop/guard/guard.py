@@ -262,10 +262,10 @@ class Guard:
 
     # Taking effect
 
-    def next_event_ns(self) -> int | None:
-        """RAN time at which `due` will have something; None if nothing waits and nothing is held.
+    def next_event_ns(self) -> int:
+        """RAN time at which `due` will have something; `FOR_EVER_NS` if nothing waits and nothing is held.
 
-        None, too, while a change is open: the node's answer is the next event then.
+        And while a change is open: the node's answer is the next event then.
         """
         return self._agenda.next_event_ns()
 

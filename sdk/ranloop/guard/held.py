@@ -10,7 +10,7 @@ import numpy as np
 from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, unpack
 from ranloop.guard.results import Origin
 from ranloop.vocabulary import ACTIONS, Action
-from ranloop.wire.messages import F32, I32, ActionBatch, Cause
+from ranloop.wire.messages import F32, FOR_EVER_NS, I32, ActionBatch, Cause
 
 # Why settings end, by `SettingTable.rows["ending"]`.
 LAPSED, KILLED, DEMOTED, STOPPED, ORPHANED, DISMISSED = range(6)
@@ -78,10 +78,9 @@ class HeldSettings:
         table.claim(keys, wanted, owner=owner, ticket=ticket, expires_ns=expires_ns)
         return ticket
 
-    def next_lapse_ns(self) -> int | None:
-        """When the first lease of all is over; None if nothing is held."""
-        times = [time for table in self._tables.values() if (time := table.next_lapse_ns()) is not None]
-        return min(times, default=None)
+    def next_lapse_ns(self) -> int:
+        """When the first lease of all is over; `FOR_EVER_NS` if nothing is held."""
+        return min([table.next_lapse_ns() for table in self._tables.values()], default=FOR_EVER_NS)
 
     def lapse(self, until_ns: int) -> Ended | None:
         """Take out settings that are over, of the first action type (by name) that has some."""

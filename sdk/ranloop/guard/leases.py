@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.wire.messages import F32, I32
+from ranloop.wire.messages import F32, FOR_EVER_NS, I32
 
 I64 = NDArray[np.int64]
 Rows = NDArray[np.void]
@@ -172,8 +172,8 @@ class SettingTable:
         self.rows["ending"][mask] = ending
         self._next_lapse_ns = None
 
-    def next_lapse_ns(self) -> int | None:
-        """When the first lease is over; None if there is none."""
-        if self._next_lapse_ns is None and len(self.rows):
-            self._next_lapse_ns = int(self.rows["expires_ns"].min())
+    def next_lapse_ns(self) -> int:
+        """When the first lease is over; `FOR_EVER_NS` if there is none."""
+        if self._next_lapse_ns is None:
+            self._next_lapse_ns = int(self.rows["expires_ns"].min(initial=FOR_EVER_NS))
         return self._next_lapse_ns

@@ -175,10 +175,10 @@ def ended(
 def verdict_counts(result: Result) -> dict[str, int]:
     """How many targets met which fate: {"applied": 7, "refused/conflict": 1}."""
     counts: dict[str, int] = {}
-    fates, n = np.unique(_fates(result), return_counts=True)
-    for fate, count in zip(fates.tolist(), n.tolist(), strict=True):
+    n = np.bincount(_fates(result))
+    for fate in np.flatnonzero(n).tolist():
         name = _fate_name(result, fate)
-        counts[name] = counts.get(name, 0) + count
+        counts[name] = counts.get(name, 0) + int(n[fate])
     return counts
 
 

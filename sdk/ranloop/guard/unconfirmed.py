@@ -9,6 +9,7 @@ import numpy as np
 from ranloop.guard.held import Ended, HeldSettings
 from ranloop.guard.leases import NO_TICKET, pack
 from ranloop.vocabulary import Action
+from ranloop.wire.messages import FOR_EVER_NS
 
 __all__ = ("TRIES", "Return", "Unconfirmed")
 
@@ -38,9 +39,9 @@ class Unconfirmed:
         self._returns.append(Return(action, tries, now_ns + (_FIRST_WAIT_NS << (tries - 1))))
         return True
 
-    def next_ns(self) -> int | None:
-        """When the first of them is to be asked for again; None if there is none."""
-        return min((back.due_ns for back in self._returns), default=None)
+    def next_ns(self) -> int:
+        """When the first of them is to be asked for again; `FOR_EVER_NS` if there is none."""
+        return min([back.due_ns for back in self._returns], default=FOR_EVER_NS)
 
     def take(self, now_ns: int, held: HeldSettings) -> Return | None:
         """The first that is due, without the targets at which a newer setting is in force; None if none is due."""

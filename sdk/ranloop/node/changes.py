@@ -10,7 +10,7 @@ import structlog
 
 from ranloop.guard import Change, Guard
 from ranloop.node.port import MORTAL, NodePort
-from ranloop.wire.messages import Result
+from ranloop.wire.messages import FOR_EVER_NS, Result
 
 __all__ = ("ANSWER_WITHIN_NS", "Changes")
 
@@ -43,11 +43,11 @@ class Changes:
         """Count the nodes that have not answered yet."""
         return len(self._open)
 
-    def next_ns(self) -> int | None:
-        """When a guard next has something for its node, or an answer is overdue; None if nothing is to come."""
-        times = [open_.answer_by_ns for open_ in self._open.values()]
-        times += [time for guard in self._guards.values() if (time := guard.next_event_ns()) is not None]
-        return min(times, default=None)
+    def next_ns(self) -> int:
+        """When a guard next has something for its node, or an answer is overdue; `FOR_EVER_NS` if nothing is to come."""
+        times = [guard.next_event_ns() for guard in self._guards.values()]
+        times += [open_.answer_by_ns for open_ in self._open.values()]
+        return min(times, default=FOR_EVER_NS)
 
     def carry_out(self, now_ns: int) -> list[Result]:
         """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""

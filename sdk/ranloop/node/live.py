@@ -108,6 +108,7 @@ class LiveHost:
                     return
                 self._follow(port.next_report_ns())
             self.turn(end_ns)
+            self.settle()
 
     def _follow(self, report_ns: int) -> None:
         """Let RAN time be what the report of a push node says that has arrived, where the clock lags behind it."""
@@ -130,44 +131,40 @@ class LiveHost:
         self.host.publish_results(self.runtime.give_up())
 
     def turn(self, end_ns: int) -> None:
-        """Wait for the next event, at `end_ns` at the latest, and deal with it."""
-        port = self.runtime.port
-        while not self._stop:
-            # Asked anew after each wait: an action that came meanwhile may be due earlier.
-            self._horizon_ns = max(min(self.runtime.next_event_ns(), end_ns), self.runtime.now_ns)
-            due_ns = self._start_ns + round(self._horizon_ns / self._speed)
-            if self._clock.now_ns() >= due_ns:
-                break
-            self._clock.wait(due_ns, self.host.poll)
-            if self._push:
-                # An answer that has arrived opens the way for the next change; a report says what time it is.
-                self.host.publish_results(self.runtime.carry_out(self._now_ns()))
-                self.runtime.flush()
-                self.host.stay_known()
-                return
-        else:
+        """Serve the bus until the next event, at `end_ns` at the latest, or until something came; deal with what is due."""
+        self._clock.wait(self._due_ns(end_ns), self.host.poll)
+        if self._push:  # an answer that has arrived opens the way for the next change
+            self.host.publish_results(self.runtime.carry_out(self._now_ns()))
+        due_ns = self._due_ns(end_ns)  # anew: an action that came meanwhile may be due earlier
+        if self._stop or self._clock.now_ns() < due_ns:
             return
+        port = self.runtime.port
         self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)
         moment = self.runtime.advance(self._horizon_ns)
         self.host.publish_results(moment.results)
         self.host.publish_reports(moment.reports)
         self.host.publish_timers(moment.timers, moment.ran_time_ns)
-        self.runtime.flush()
-        self.host.poll(0.0)
-        self.host.stay_known()
         behind_ns = self._clock.now_ns() - self._start_ns - round(port.now_ns / self._speed)
         if behind_ns > _NS_PER_S:
             # Catching up would mean a burst of reports; the present matters more.
             self._start_ns += behind_ns
             log.warning("nodes_fall_behind", ran_time_s=port.now_ns / _NS_PER_S, lag_s=behind_ns / _NS_PER_S)
 
+    def settle(self) -> None:
+        """After a turn, what nobody waits for: show the outlets what happened, and stay known."""
+        self.runtime.flush()
+        self.host.stay_known()
+
+    def _due_ns(self, end_ns: int) -> int:
+        """When the next event is due, by the clock."""
+        self._horizon_ns = max(min(self.runtime.next_event_ns(), end_ns), self.runtime.now_ns)
+        return self._start_ns + round(self._horizon_ns / self._speed)
+
     def _now_ns(self) -> int:
         """RAN time: what the clock says, but not past an event that has not been dealt with."""
         paced_ns = round((self._clock.now_ns() - self._start_ns) * self._speed)
         # Asked anew for each message: the one before it, of the same poll, may take effect before the horizon.
-        change_ns = self.runtime.next_change_ns()
-        horizon_ns = self._horizon_ns if change_ns is None else min(self._horizon_ns, change_ns)
-        return max(self.runtime.now_ns, min(paced_ns, horizon_ns))
+        return max(self.runtime.now_ns, min(paced_ns, self._horizon_ns, self.runtime.next_change_ns()))
 
     # What comes in
 

@@ -209,10 +209,10 @@ class NodeRuntime:
 
     def next_event_ns(self) -> int:
         """When something is due next: a report, a change, an end of a lease, a timer."""
-        times = (self.port.next_report_ns(), self._changes.next_ns(), self.timers.next_ns(self.port.now_ns))
-        return min(time for time in times if time is not None)
+        port = self.port
+        return min(port.next_report_ns(), self._changes.next_ns(), self.timers.next_ns(port.now_ns))
 
-    def next_change_ns(self) -> int | None:
+    def next_change_ns(self) -> int:
         """As `Changes.next_ns`."""
         return self._changes.next_ns()
 

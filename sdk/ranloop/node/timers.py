@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ranloop.wire.messages import FOR_EVER_NS
+
 __all__ = ("LEAST_MS", "MAX_TIMERS", "Timers", "is_period")
 
 MAX_TIMERS = 32  # of one xApp; each takes a part of every event of the host
@@ -30,9 +32,9 @@ class Timers:
         """Have no timer of this xApp any more."""
         self._periods_ns = {key: period for key, period in self._periods_ns.items() if key[0] != xapp}
 
-    def next_ns(self, now_ns: int) -> int | None:
-        """When the next timer is due, later than `now_ns`; None if there is none."""
-        return min([self._after(period, now_ns) for period in self._periods_ns.values()], default=None)
+    def next_ns(self, now_ns: int) -> int:
+        """When the next timer is due, later than `now_ns`; `FOR_EVER_NS` if there is none."""
+        return min([self._after(period, now_ns) for period in self._periods_ns.values()], default=FOR_EVER_NS)
 
     def due(self, now_ns: int) -> dict[str, list[str]]:
         """xApp -> names of its timers that are due at `now_ns`; told once, also where one instant is looked at twice."""

@@ -11,7 +11,7 @@ from ranloop.errors import VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Autonomy, Guard, Rights
 from ranloop.guard.guard import MAX_ID_BYTES, MAX_IDS
 from ranloop.vocabulary import Action, Handover, SetCellOffset, SetSliceQuota, SetTxPower, SetUeWeight
-from ranloop.wire.messages import ActionBatch, Cause, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
 
 # An action sent at 0 takes effect at the control delay, which is a multiple of the slot.
@@ -61,7 +61,7 @@ def test_a_lease_that_is_not_renewed_returns_to_the_default(guard: Guard, batch:
     assert action == SetUeWeight(ue=[4], weight=1)
     assert (result.id, result.count(Status.ENDED)) == ("held", 1)
     assert result.causes[result.cause[0]][0] is Cause.LEASE_LAPSED
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_a_lease_ends_on_a_slot(guard: Guard, batch: BatchFactory) -> None:
@@ -120,7 +120,7 @@ def test_an_atomic_batch_is_refused_as_a_whole(guard: Guard, batch: BatchFactory
     result = judge(guard, batch(SetUeWeight(ue=[4, 5], weight=[2, 101]), atomic=True))
     assert refusal(result, 0)[0] is Cause.ATOMIC
     assert refusal(result, 1)[0] is Cause.RANGE
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_an_atomic_batch_with_a_target_gone_leaves_everything_as_it_was(
@@ -281,7 +281,7 @@ def test_a_one_shot_yields_to_a_higher_priority_before_its_slot(guard: Guard, ba
         ("low", [Status.REFUSED]),
         ("high", [Status.APPLIED]),
     ]
-    assert guard.next_event_ns() is None  # nothing is held
+    assert guard.next_event_ns() == FOR_EVER_NS  # nothing is held
 
 
 def test_quotas_may_be_swapped_in_one_batch(guard: Guard, batch: BatchFactory) -> None:
@@ -387,7 +387,7 @@ def test_a_retry_gets_the_remembered_result_and_does_nothing_again(guard: Guard,
     actions, (result,) = carry_out(guard, EFFECT_NS)
     assert len(actions) == 1
     assert judge(guard, once, 20 * MS) is result
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
     # Long after the batch could last take effect it would be stale anyway; the id is remembered past that.
     assert judge(guard, once, once.valid_until_ns + 1) is result
 
@@ -474,7 +474,7 @@ def test_who_may_observe_is_refused_and_who_may_recommend_is_told_the_verdict(
     assert result is not None
     assert result.status.tolist() == [Status.RECOMMENDED, Status.REFUSED]
     assert np.isnan(result.applied).all()
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_taking_autonomy_away_ends_what_is_held_and_what_waits(guard: Guard, batch: BatchFactory) -> None:
@@ -573,7 +573,7 @@ def test_ran_time_does_not_go_back(guard: Guard, batch: BatchFactory) -> None:
 def test_an_empty_batch_has_an_empty_result(guard: Guard, batch: BatchFactory) -> None:
     nothing = batch(SetUeWeight(ue=[], weight=[]))
     assert judge(guard, nothing) is not None
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_a_control_delay_of_zero_is_refused() -> None:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ranloop.guard import AuditLog, Autonomy, Change, Guard
 from ranloop.vocabulary import Action, Handover, SetSliceQuota, SetUeWeight
-from ranloop.wire.messages import ActionBatch, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS
 
 TERMINAL = {Status.APPLIED, Status.REFUSED, Status.EXPIRED, Status.RECOMMENDED, Status.UNKNOWN}
@@ -186,7 +186,7 @@ class AnyTraffic(RuleBasedStateMachine):
     def run_on(self, ms: int) -> None:
         """To each event in turn, as a node host does."""
         until_ns = self.now_ns + ms * MS
-        while (event_ns := self.guard.next_event_ns()) is not None and event_ns <= until_ns:
+        while (event_ns := self.guard.next_event_ns()) <= until_ns:
             assert self.open is None
             self.now_ns = max(self.now_ns, event_ns)
             self.carry_out()
@@ -232,7 +232,7 @@ class AnyTraffic(RuleBasedStateMachine):
         self.live_ues.discard(ue)
         self.weight.pop(ue, None)
         self.note(self.guard.forget_targets("ue", np.array([ue], np.int32), self.now_ns))
-        assert ue not in self.guard.held_targets("ue") or self.guard.next_event_ns() is not None
+        assert ue not in self.guard.held_targets("ue") or self.guard.next_event_ns() < FOR_EVER_NS
 
     @rule(xapp=st.sampled_from(XAPPS), autonomy=st.sampled_from(list(Autonomy)))
     def order(self, xapp: str, autonomy: Autonomy) -> None:
@@ -256,14 +256,14 @@ class AnyTraffic(RuleBasedStateMachine):
     def settle_down(self) -> None:
         """Let the node answer at once until the guard has nothing left to say."""
         self.turn_quick()
-        while (event_ns := self.guard.next_event_ns()) is not None:
+        while (event_ns := self.guard.next_event_ns()) < FOR_EVER_NS:
             self.now_ns = max(self.now_ns, event_ns)
             self.carry_out()
 
     def all_is_default(self) -> None:
         assert all(weight == 1 for weight in self.weight.values())
         assert all(share == CONFIGURED_PCT[slice_id] for (_, slice_id), share in self.min_pct.items())
-        assert self.guard.next_event_ns() is None
+        assert self.guard.next_event_ns() == FOR_EVER_NS
 
     @invariant()
     def values_are_in_range(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from ranloop.guard import AuditLog, Autonomy, Change, Guard
 from ranloop.guard.unconfirmed import TRIES
 from ranloop.vocabulary import Handover, SetSliceQuota, SetUeWeight
-from ranloop.wire.messages import ActionBatch, Cause, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, MS, BatchFactory
 
 # Sent at 0, in force at the control delay, held for 300 ms from then on.
@@ -37,7 +37,7 @@ def test_a_guard_hands_out_nothing_while_a_change_is_open(guard: Guard, batch: B
     judge(guard, batch(SetUeWeight(ue=[5], weight=2), id="second"))
     first = hand_over(guard, EFFECT_NS)
     assert list(guard.due(EFFECT_NS + 50 * MS)) == []
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
     (result,) = settle(guard, first, EFFECT_NS + 60 * MS)
     assert (result.id, result.ran_time_ns) == ("first", EFFECT_NS + 60 * MS)
     assert guard.next_event_ns() == EFFECT_NS
@@ -127,7 +127,7 @@ def test_a_one_shot_that_is_lost_holds_nothing(guard: Guard, batch: BatchFactory
     judge(guard, batch(Handover(ue=[4], target_cell=1)))
     (result,) = guard.lose(hand_over(guard, EFFECT_NS), SECOND)
     assert result.status.tolist() == [Status.UNKNOWN]
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_who_is_displaced_by_a_lost_change_is_told(guard: Guard, batch: BatchFactory) -> None:
@@ -157,7 +157,7 @@ def test_a_default_that_does_not_arrive_is_handed_out_again_later_and_later_and_
         change = hand_over(guard, now_ns)
         assert change.action == SetUeWeight(ue=[4], weight=1)
         assert guard.lose(change, now_ns) == []  # the xApp knows already
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
     assert isinstance(guard.audit, AuditLog)
     assert [record.event for record in guard.audit].count("given_up") == 1
 
@@ -167,7 +167,7 @@ def test_a_default_that_arrives_at_last_ends_the_matter(guard: Guard, batch: Bat
     settle(guard, hand_over(guard, EFFECT_NS), EFFECT_NS)
     guard.lose(hand_over(guard, LAPSE_NS), LAPSE_NS)
     assert settle(guard, hand_over(guard, LAPSE_NS + SECOND), LAPSE_NS + SECOND) == []
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_a_default_that_was_lost_does_not_undo_a_newer_setting(guard: Guard, batch: BatchFactory) -> None:
@@ -207,7 +207,7 @@ def test_a_kill_while_a_change_is_open_returns_it_after_the_answer(
     assert back.action == SetUeWeight(ue=[4], weight=1)
     (over,) = settle(guard, back, now_ns)
     assert (over.id, over.causes[1][0]) == ("open", Cause.KILLED)
-    assert guard.next_event_ns() is None
+    assert guard.next_event_ns() == FOR_EVER_NS
 
 
 def test_autonomy_that_ends_while_a_change_is_open_ends_what_it_put_in_force(

@@ -21,7 +21,7 @@ from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import Admission, Order, Standing
+from ranloop.wire.messages import FOR_EVER_NS, Admission, Order, Standing
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -197,7 +197,7 @@ class Loop:
     def _wait_for_xapps(self, host: NodeHost) -> None:
         host.announce(alive=True)
         give_up_s = time.monotonic() + 10.0
-        while host.runtime.timers.next_ns(0) is None and time.monotonic() < give_up_s:
+        while host.runtime.timers.next_ns(0) == FOR_EVER_NS and time.monotonic() < give_up_s:
             host.poll(0.05)
 
     def _work(self, instance: Instance, stop: threading.Event) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from ranloop.node.timers import Timers, is_period
+from ranloop.wire.messages import FOR_EVER_NS
 
 MS = 1_000_000
 
@@ -15,7 +16,7 @@ def fired(timers: Timers, until_ms: int) -> list[tuple[float, dict[str, list[str
     """(RAN time in ms, what is due) for each instant until `until_ms`."""
     told = []
     now_ns = 0
-    while (next_ns := timers.next_ns(now_ns)) is not None and next_ns <= until_ms * MS:
+    while (next_ns := timers.next_ns(now_ns)) <= until_ms * MS:
         now_ns = next_ns
         told.append((now_ns / MS, timers.due(now_ns)))
     return told
@@ -41,7 +42,7 @@ def test_an_xapp_that_announces_anew_has_only_its_new_timers() -> None:
     timers.set("a", {"new": 15})
     assert fired(timers, 30) == [(15, {"a": ["new"]}), (30, {"a": ["new"]})]
     timers.forget("a")
-    assert timers.next_ns(0) is None
+    assert timers.next_ns(0) == FOR_EVER_NS
 
 
 @pytest.mark.parametrize(
