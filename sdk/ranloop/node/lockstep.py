@@ -8,6 +8,9 @@ Presence of an xApp (retained on `presence/<xapp>`) tells the host what it must 
     timers: {name: period in ms}; a timer is due at every multiple of its period, at the next slot boundary.
     run:    optional, different for every start of the xApp; a change in the middle of a run means it was restarted.
 An xApp whose life sign goes out in the middle of a run ends the run at once.
+
+At the end what waits is answered, and what is held stays: RAN time ends there, and a test can look at what is in force.
+A live host hands back what is held, because its nodes go on without it.
 """
 
 from __future__ import annotations
