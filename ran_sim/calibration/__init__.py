@@ -1,1 +1,1 @@
-"""The simulator held against closed forms, specification tables and published figures; `ran_sim calibrate` prints it."""
+"""Compares the simulator with closed forms, specification tables and published figures; `ran_sim calibrate` prints it."""

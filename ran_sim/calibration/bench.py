@@ -1,6 +1,6 @@
-"""A bench for schedulers: the simulator's own `schedule_cells` on one cell of 51 PRBs, with channels made to order.
+"""A bench for schedulers: the simulator's own `schedule_cells` on one cell of 51 PRBs, with given channels.
 
-Every block arrives at once: what is measured is the schedulers' doing alone.
+Every block arrives at once, so that the results depend on the scheduler only.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Bench:
     """One cell whose UEs have a CQI that is set by hand.
 
     Args:
-        cqi: Of each UE on every RBG.
-        classes: Row of the scenario's traffic of each UE.
+        cqi: CQI of each UE, the same on every RBG.
+        classes: Row of each UE's class in the scenario's traffic.
         policy: One of `ran_sim.metrics`.
-        max_dci: UEs that can be scheduled in a slot.
+        max_dci: Number of UEs that can be scheduled in a slot.
         scenario: Traffic classes, guaranteed rates and slice quotas; `one-cell` if missing.
-        window_slots: Of the averages.
+        window_slots: Time constant of the averages, in slots.
     """
 
     def __init__(
@@ -70,22 +70,22 @@ class Bench:
             self.set_cqi(u, np.full(N_RBG, cqi[u]))
 
     def set_cqi(self, u: int, cqi: NDArray[np.int64]) -> None:
-        """CQI of a UE on each RBG, shape [13]."""
+        """Set the CQI of a UE on each RBG, shape [13]."""
         self.csi.wideband[u] = cqi.max()
         self.set_rates(u, self.tables.cqi_efficiency[cqi])
         self.csi.snr_db[u] = self.tables.cqi_t10_db[cqi]
 
     def set_rates(self, u: int, rate: F64) -> None:
-        """Bits per resource element of a UE on each RBG, shape [13], in place of those of its CQI."""
+        """Set the bits per resource element of a UE on each RBG, shape [13], in place of those of its CQI."""
         self.csi.efficiency[u] = rate
         self.csi.best[u] = rate.max()
 
     def fill_buffers(self) -> None:
-        """Every UE has more to receive than will ever be sent."""
+        """Give every UE more data than can ever be sent."""
         self.queues.backlog_bytes[:] = FULL_BUFFER_BYTES
 
     def schedule(self, slot: int) -> dict[int, NDArray[np.int64]]:
-        """RBGs by UE in this slot."""
+        """Schedule one slot; the RBGs of each scheduled UE."""
         row = slot % HARQ_RTT_SLOTS
         self.sent.n[row] = 0
         schedule_cells(
@@ -98,7 +98,7 @@ class Bench:
         return {u: np.flatnonzero((int(mask) >> np.arange(N_RBG)) & 1) for u, mask in rbgs.items()}
 
     def settle(self) -> None:
-        """End the slot: all blocks arrived, averages move on."""
+        """End the slot: all blocks count as received, and the averages are updated."""
         self.harq.state[:] = 0
         self.harq.n_busy[:] = 0
         self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / self.window_slots

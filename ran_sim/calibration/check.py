@@ -1,4 +1,4 @@
-"""What a calibration finds: figures with their tolerances, curves to look at, and what is left out.
+"""Results of a calibration: figures with their tolerances, curves to look at, and what the model leaves out.
 
 Each module beside this one holds one subject (large-scale radio, fading, link, scheduling, traffic, handover, energy)
 and a function `run(quick) -> Section`. The tests assert the same checks that the report prints.
@@ -16,16 +16,16 @@ from ran_sim.state import F64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One figure held against a closed form, a table of a specification or a published calibration."""
+    """One figure compared with a closed form, a table of a specification or a published calibration."""
 
     what: str
     unit: str
     measured: float
     wanted: float  # the reference's value
-    low: float  # of what passes
-    high: float
+    low: float  # the lowest value that passes
+    high: float  # the highest value that passes
     source: str  # clause, document or closed form
-    known_miss: str = ""  # why it does not pass, where that is known and stays; to be removed once it passes
+    known_miss: str = ""  # reason of a miss that is accepted; to be removed once the check passes
 
     @property
     def passes(self) -> bool:
@@ -34,7 +34,7 @@ class Check:
 
     @property
     def as_told(self) -> bool:
-        """Whether it passes, or misses where a miss is known: one that is over must not stay written down."""
+        """Whether a check passes, or is a known miss and misses. A known miss that passes must be removed."""
         return self.passes != bool(self.known_miss)
 
 
@@ -63,14 +63,14 @@ class Plot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Section:
-    """All that the report says about one subject."""
+    """Everything that the report says about one subject."""
 
     title: str
     checks: tuple[Check, ...]
     plots: tuple[Plot, ...] = ()
     seeds: str = ""  # of the networks and draws; empty where nothing is drawn
-    notes: tuple[str, ...] = ()  # what was found beside the checks, with its figures, one paragraph each
-    only_long: tuple[str, ...] = ()  # checks that a quick run leaves out, by what they are called
+    notes: tuple[str, ...] = ()  # findings beside the checks, with their figures, one paragraph each
+    only_long: tuple[str, ...] = ()  # names (`Check.what`) of the checks that a quick run leaves out
     left_out: tuple[str, ...] = ()  # what the model does not do, one sentence each
     quick: bool = False  # whether it was a quick run
 
@@ -85,7 +85,7 @@ def near(
     within: float = 0.0,
     share: float = 0.0,
 ) -> Check:
-    """A check that passes within `within` (same unit) plus `share` (0..1) of `wanted`."""
+    """A check that passes if `measured` differs from `wanted` by `within` (same unit) plus `share` (0..1) of it at most."""
     slack = within + share * abs(wanted)
     return Check(
         what=what,
@@ -99,7 +99,7 @@ def near(
 
 
 def above(what: str, measured: float, floor: float, *, unit: str, source: str) -> Check:
-    """A check that passes above `floor`: an order, where no source has a figure."""
+    """A check that passes above `floor`, for an order of two quantities where no source has a figure."""
     return Check(
         what=what,
         unit=unit,
@@ -112,7 +112,7 @@ def above(what: str, measured: float, floor: float, *, unit: str, source: str) -
 
 
 def surprises(checks: Iterable[Check]) -> list[str]:
-    """One line for each check that fails, and for each known miss that is none any more; what tests hold empty."""
+    """One line for each check that fails and for each known miss that passes now; tests require an empty list."""
     return [
         f"{check.what}: {check.measured:.5g}, want {check.low:.5g} to {check.high:.5g}"
         + (f", known to miss: {check.known_miss}" if check.known_miss else "")

@@ -1,7 +1,7 @@
-"""What cells draw against TR 38.864's figures and closed forms: states, load, gaps and when a sleep pays.
+"""The power of cells against TR 38.864's figures and closed forms: states, load, gaps and break-even times of sleep.
 
-The energy of a gap is metered by the simulator's own kernels, slot by slot, for one idle cell that is commanded to sleep
-at its beginning and to wake in time for its end.
+The simulator's own kernels meter the energy of a gap, slot by slot. One idle cell is commanded to sleep at the beginning
+of the gap and to wake in time for its end.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def one_cell() -> Scenario:
 
 
 def gap_units_ms(state: int, gap_ms: float) -> float:
-    """Metered energy in unit ms of a gap spent in `state`, way in and way out included; it must be long enough for both."""
+    """Metered energy in unit ms of a gap spent in `state`; the gap must hold the state's way in and way out."""
     scenario = one_cell()
     cells, *_ = init_radio(scenario, 1)
     energy = build_energy(scenario)
@@ -76,7 +76,7 @@ def gap_units_ms(state: int, gap_ms: float) -> float:
 
 
 def metered_break_even_ms(deeper: int, lighter: int) -> float:
-    """Where the metered lines energy(gap) of two states cross."""
+    """Gap in ms at which the metered lines energy(gap) of two states cross."""
     short_ms, long_ms = 100.0, 200.0
     dearer, saved = (
         gap_units_ms(deeper, gap_ms) - gap_units_ms(lighter, gap_ms) for gap_ms in (short_ms, long_ms)
@@ -85,7 +85,7 @@ def metered_break_even_ms(deeper: int, lighter: int) -> float:
 
 
 def run(quick: bool = False) -> Section:
-    """All checks of the power model; a second with or without `quick`."""
+    """All checks of the power model; takes a second with or without `quick`."""
     energy = build_energy(one_cell())
     checks = [_state(state) for state in SLEEP]
     checks += [_load(band, transmit_units(band, 1.0, energy)) for band in (0.0, 0.5, 1.0)]
@@ -104,19 +104,22 @@ def run(quick: bool = False) -> Section:
         plots=(_load_plot(), _gap_plot()),
         left_out=(
             (
-                "Watts: TR 38.864 knows relative power only; energy.unit_w (0.8 W) makes full load of set 1 the 224 W of one "
-                "EARTH macro transceiver, which is a choice of ours and not a calibration."
+                "Watts: TR 38.864 gives relative power only. With energy.unit_w (0.8 W) a cell of set 1 at full load draws the "
+                "224 W of one EARTH macro transceiver. This is our choice and not a calibration."
             ),
             (
-                "EARTH's shape: it idles at 58 % of its full load, TR 38.864 at 20 % (micro sleep), so the two curves meet "
-                "at full load only and are not the same model."
+                "EARTH's shape: EARTH's transceiver draws 58 % of its full-load power when it is idle, TR 38.864's cell 20 % "
+                "(micro sleep). They are not the same model, and the two curves meet at full load only."
             ),
-            "Off: no source; it draws what deep sleep draws and takes 1 s for both ways unless the scenario says otherwise.",
+            (
+                "Off: there is no source. A cell that is off draws what deep sleep draws, and the two transitions together take "
+                "1 s unless the scenario says otherwise."
+            ),
             (
                 "Uplink reception, CSI-RS, paging, further SSB beams, antenna switching, the second amplifier efficiency and "
                 "carrier aggregation."
             ),
-            "How a transition divides into way in and way out: half and half here.",
+            "How a transition divides into way in and way out: here half of it each.",
         ),
     )
 

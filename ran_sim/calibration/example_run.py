@@ -1,6 +1,7 @@
-"""One run of `seven-sites` to look at: what a network does over 20 seconds, in steps of 100 ms. Nothing is checked.
+"""One run of `seven-sites` to look at: a network over 20 seconds, in steps of 100 ms. Nothing is checked.
 
-Time series of the whole network, and distributions over its UEs: of their SINR, and of what their sessions got.
+Time series of the whole network, and distributions over its UEs: of their SINR, and of the throughput of their sessions and
+the packets in budget.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ran_sim.state import F64
 STEP_S = 0.1
 DURATION_S = 20.0
 QUICK_DURATION_S = 4.0
-LEAST_S = 1.0  # of a session, for its throughput to mean something
+LEAST_S = 1.0  # shortest session whose throughput is shown
 
 
 def run(quick: bool = False) -> Section:
@@ -42,7 +43,7 @@ def run(quick: bool = False) -> Section:
     mbps = by_class[:, count.DELIVERED_BYTES] * 8 / 1e6 / STEP_S
     available = engine.n_prb * engine.n_cell * periods[0].slots
     slot_ms = engine.slot_ns / 1e6
-    with np.errstate(invalid="ignore"):  # no packet, no delay
+    with np.errstate(invalid="ignore"):  # without a packet the delay is NaN
         delay_ms = slot_ms * by_class[:, count.SDU_DELAY_SLOTS] / by_class[:, count.SDUS_DELIVERED]
     connected = np.array([float(snapshot.connected.sum()) for snapshot in snapshots[1:]])
     handovers = {
@@ -94,14 +95,14 @@ def _looks(engine: Engine, duration_s: float) -> list[tuple[Snapshot, F64]]:
 
 
 def _sinr_db(engine: Engine) -> F64:
-    """Of the connected UEs, mean of one branch, interferers weighted with their load."""
+    """SINR of the connected UEs in dB, mean of one branch, interferers weighted with their load."""
     sinr = mean_sinr(engine.cells.load, engine.links)
-    heard = (engine.ues.connected > 0) & (sinr > 0.0)  # whoever searches for a cell has none to hear
+    heard = (engine.ues.connected > 0) & (sinr > 0.0)  # a UE that searches for a cell has no serving cell
     return np.asarray(10.0 * np.log10(sinr[heard]), np.float64)
 
 
 def _throughput_mbps(engine: Engine) -> dict[str, F64]:
-    """By class, of each session that counted for a second or more, idle time included."""
+    """By class, the mean throughput of each session of a second or more after the warm-up, idle time included."""
     sessions = engine.sessions()
     begun = np.maximum(sessions["start_slot"], engine.warmup_slot)
     seconds = (sessions["end_slot"] - begun) * engine.slot_ns / 1e9
@@ -111,7 +112,7 @@ def _throughput_mbps(engine: Engine) -> dict[str, F64]:
 
 
 def _in_budget_pct(engine: Engine) -> dict[str, F64]:
-    """By delay-bound class, of each session with an outcome."""
+    """By delay-bound class, the share of packets in budget of each session in which a packet has an outcome."""
     sessions = engine.sessions()
     outcomes = sessions["packets_in_budget"] + sessions["packets_late"] + sessions["packets_dropped"]
     bound = np.array([traffic_class.delay_bound for traffic_class in engine.classes])
@@ -121,7 +122,7 @@ def _in_budget_pct(engine: Engine) -> dict[str, F64]:
 
 
 def _by_class(engine: Engine, of_class: NDArray[np.int64], values: F64) -> dict[str, F64]:
-    """Classes without a value are left out."""
+    """Values by name of their class; classes without a value are left out."""
     return {
         traffic_class.name: values[of_class == row]
         for row, traffic_class in enumerate(engine.classes)
@@ -130,7 +131,7 @@ def _by_class(engine: Engine, of_class: NDArray[np.int64], values: F64) -> dict[
 
 
 def _cdf(name: str, title: str, unit: str, samples: dict[str, F64]) -> Plot:
-    """Share of the samples up to each value, a curve per name."""
+    """Share of the samples up to each value, one curve for each name."""
     series = tuple(
         Series(name=curve, x=np.sort(values), y=np.arange(1, len(values) + 1) / len(values))
         for curve, values in samples.items()

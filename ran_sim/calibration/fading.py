@@ -1,6 +1,6 @@
 """Fast fading against Clarke's and Rice's closed forms and the profiles' own correlation over frequency.
 
-What is measured is what the simulator evaluates for a link, on a grid fine enough to see every deep fade.
+The checks measure the fading that the simulator evaluates for a link, on a grid fine enough to see every deep fade.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def bessel_j0(x: float) -> float:
 
 
 def run(quick: bool = False) -> Section:
-    """Level crossings, fade durations and correlations; 4 s, or with `quick` 1 s and coarser."""
+    """Level crossings, fade durations and correlations; takes 4 s, or with `quick` 1 s and is coarser."""
     power = power_at(links(60 if quick else 300), np.arange(20_000, dtype=np.int64))[:, :, 0].astype(float)
     checks = [*_level_checks(power, 0.08 if quick else 0.05), *_time_checks(power)]
     for profile in ("exponential", *TDL):
@@ -124,7 +124,7 @@ def _correlation(power: F64, lag: int) -> float:
 
 
 def _time_checks(power: F64) -> list[Check]:
-    # 32 waves of equal strength leave the covariance of the power 1 / 32 low at every lag.
+    # With 32 waves of equal strength the covariance of the power is too low by 1 / 32 at every lag.
     lags = [round(x / (2.0 * math.pi * DOPPLER_HZ * _GRID_S)) for x in (0.5, 1.0, 2.4048, 3.8317, 7.0)]
     checks = [
         near(
@@ -182,7 +182,8 @@ def far_correlation() -> float:
 def mean_power_variance(width_hz: float) -> float:
     """Variance of the mean power over a band, exponential profile of 100 ns; that of a flat band is 1.
 
-    With a = 2 pi width DS the mean of 1 / (1 + (a x)^2) over the distances x within the band, whose density is 2 (1 - x).
+    With a = 2 pi width DS, this is the mean of 1 / (1 + (a x)^2) over the distances x within the band, whose density is
+    2 (1 - x).
     """
     a = 2.0 * math.pi * width_hz * _DELAY_SPREAD_S
     return 2.0 * math.atan(a) / a - math.log1p(a * a) / (a * a)
@@ -190,16 +191,16 @@ def mean_power_variance(width_hz: float) -> float:
 
 def _taps_end() -> str:
     return (
-        f"Eight taps of equal power keep a correlation of {far_correlation():.2f} between RBGs however far apart, where an "
-        "exponential profile has none left."
+        f"With eight taps of equal power, RBGs at any distance keep a correlation of {far_correlation():.2f}. With an "
+        "exponential profile distant RBGs have none."
     )
 
 
 def _flat_within_an_rbg() -> str:
     return (
-        f"The channel is flat within an RBG. One of 5.76 MHz (16 PRB) fades with a variance of 1 here; its mean power would "
-        f"vary by {mean_power_variance(_WIDE_RBG_HZ):.3f} (delay spread of 100 ns, exponential): multi-user diversity is "
-        "overstated."
+        "The channel is flat within an RBG. The power of an RBG of 5.76 MHz (16 PRB) has a variance of 1 here, but its mean "
+        f"power should have a variance of {mean_power_variance(_WIDE_RBG_HZ):.3f} (delay spread of 100 ns, exponential). "
+        "Multi-user diversity is therefore overstated."
     )
 
 

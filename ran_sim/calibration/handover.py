@@ -1,8 +1,9 @@
 """Handover against closed forms and published trends: where it happens, how often, and how often it fails.
 
-Exact: two cells on a line without shadowing, a UE that drives from one to the other. Rates: outdoor UEs by waypoints, the
-slow radio alone (nothing is scheduled, every cell has a fixed load), beside those of another simulator under its conditions
-as far as they are told: sites, carrier, load and speed, but no streets. The parameter sets are those of TR 36.839.
+The place of a handover is exact: two cells on a line without shadowing, and a UE that drives from one to the other. Rates
+come from outdoor UEs that move by waypoints over the slow radio alone; nothing is scheduled, and every cell has a fixed load.
+They are compared with the rates of another simulator under its conditions as far as these are known: sites, carrier, load
+and speed, but no streets. The parameter sets are those of TR 36.839.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from ran_sim.scenario import Scenario
 from ran_sim.state import F64, Cells, Links, Ues
 from ran_sim.topology import antenna_gain_dbi
 
-# TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, as the offset stands alone there. All
-# times to trigger are whole ticks of 10 ms, and not of the usual 50 ms.
+# TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, because the sets have none. All
+# times to trigger are whole ticks of 10 ms, but not of the usual 50 ms.
 PARAMETER_SETS: Final[Mapping[int, Mapping[str, float]]] = {
     number: {
         "handover.ttt_ms": ttt_ms,
@@ -90,7 +91,7 @@ def two_cells(cio_db: float) -> Scenario:
 
 
 def command_place_m(cio_db: float) -> float:
-    """Distance from the first site at which a UE that drives to the second, whose offset is `cio_db`, is commanded."""
+    """Distance from the first site at which a UE that drives to the second gets its command; the second has `cio_db`."""
     cells, ues, links, radio = init_radio(two_cells(cio_db), seed=1)
     cells.cio_db[1] = cio_db
     start_m, end_m = 120.0, _ISD_M - 20.0
@@ -110,7 +111,7 @@ def command_place_m(cio_db: float) -> float:
 
 
 def crossing_m(cio_db: float) -> float:
-    """Where G2 - G1 = offset + hysteresis - offset of the second cell, by bisection of the formulas of TR 38.901."""
+    """Place at which G2 - G1 = offset + hysteresis - `cio_db`, by bisection of the formulas of TR 38.901."""
     low, high = 120.0, _ISD_M - 120.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -176,9 +177,9 @@ def mobility_rates(
     seed: int = 1,
     load: float = _BUSY,
 ) -> dict[str, float]:
-    """Events per UE and minute, by the names of `handover.COUNTERS`, on seven sites that all send `load` of the time.
+    """Events per UE and minute, by the names of `handover.COUNTERS`, on seven sites whose cells all have the load `load`.
 
-    All UEs are outdoors and move by waypoints; the same seed gives the same ways, so that settings are compared in pairs.
+    All UEs are outdoors and move by waypoints. The same seed gives the same routes, so that settings are compared in pairs.
     """
     cells, state, links, radio = _drive(overrides, speed_mps=speed_mps, ues=ues, seed=seed)
     cells.load[:] = load
@@ -191,7 +192,7 @@ def mobility_rates(
 def _drive(
     overrides: Mapping[str, object], *, speed_mps: float, ues: int, seed: int
 ) -> tuple[Cells, Ues, Links, RadioState]:
-    """The slow radio of such a network, before its first tick."""
+    """The slow radio of the network of `mobility_rates`, before its first tick."""
     scenario = Scenario.model_validate(
         {
             "name": "drives",
@@ -205,12 +206,12 @@ def _drive(
 
 TTT_MS: Final = (100.0, 300.0, 500.0, 1000.0)
 OFFSETS_DB: Final = (1.0, 3.0, 6.0)
-# ns-3 with 5G-LENA, street grid of TR 37.885: attempts, and links that were lost, per UE and minute, rows as OFFSETS_DB,
-# columns as TTT_MS; HandoverLab 2.8.0, handoverlab/verify/data/ns3_urban_a3.json.
+# ns-3 with 5G-LENA, street grid of TR 37.885: attempts and lost links per UE and minute, rows as OFFSETS_DB, columns as
+# TTT_MS; HandoverLab 2.8.0, handoverlab/verify/data/ns3_urban_a3.json.
 NS3_HANDOVERS: Final = np.array([[20.8, 16.0, 13.2, 6.2], [12.8, 11.9, 7.9, 4.7], [9.4, 6.8, 5.2, 4.2]])
 NS3_FAILURES: Final = np.array([[0.0, 0.07, 0.53, 1.43], [0.07, 0.2, 0.83, 1.27], [0.2, 0.37, 1.17, 1.63]])
-# Its conditions, from the scenario card ns3-urban-3.5ghz there: omnidirectional micro cells 200 m apart, 10 MHz at 3.5 GHz,
-# vehicles at 16 m/s with a packet of 200 bytes every 100 ms, which the card takes for a load of 3 %.
+# The conditions of ns-3, from HandoverLab's scenario card ns3-urban-3.5ghz: omnidirectional micro cells 200 m apart, 10 MHz
+# at 3.5 GHz, vehicles at 16 m/s with a packet of 200 bytes every 100 ms, which the card counts as a load of 3 %.
 NS3_NETWORK: Final[Mapping[str, object]] = {
     "layout.environment": "umi",
     "layout.sectors": 1,
@@ -221,8 +222,9 @@ NS3_NETWORK: Final[Mapping[str, object]] = {
 }
 NS3_SPEED_MPS: Final = 16.0
 NS3_LOAD: Final = 0.03
-# What is not told, and what handoverlab/verify/ns3.py found in its runs: control channels meet more interference than that
-# load, 0.38 by its fit, and T310 starts after 0.65 to 0.9 s below Qout. Here: the window of 200 ms, and 12 ticks of 50 ms.
+# Conditions that the card does not name and handoverlab/verify/ns3.py found in the runs: control channels have more
+# interference than that load, 0.38 by its fit, and T310 starts after 0.65 to 0.9 s below Qout. The values here are that
+# load, and the window of 200 ms with 12 more ticks of 50 ms.
 NS3_CONTROL_LOAD: Final = 0.38
 NS3_N310: Final = 13
 
@@ -242,23 +244,23 @@ _TREND_NAMES: Final = (
 
 
 def failures(rates: Mapping[str, float]) -> float:
-    """Links that were lost, however: T310 expired, or the target of a handover was lost."""
+    """Lost links of both kinds: T310 expired, or the target of a handover was lost."""
     return rates["link_failures"] + rates["targets_lost"]
 
 
 def _rises(values: F64, axis: int) -> int:
-    """How many neighbours along an axis grow."""
+    """Number of pairs of neighbours along an axis in which the second is larger."""
     return int((np.diff(values, axis=axis) > 0).sum())
 
 
 def _ns3(ttt_ms: float = 300.0, offset_db: float = 3.0) -> dict[str, object]:
-    """One setting of the reference; the default is the one that `_causes` takes apart."""
+    """Overrides for one setting of the reference; `_causes` examines the default setting."""
     return {**NS3_NETWORK, "handover.ttt_ms": ttt_ms, "handover.a3_offset_db": offset_db}
 
 
 @cache
 def _by_setting(load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...], ...]:
-    """Rates under the settings of the reference, rows and columns as there."""
+    """Rates under the settings of the reference, rows and columns as in `NS3_FAILURES`."""
     return tuple(
         tuple(
             mobility_rates(
@@ -271,7 +273,7 @@ def _by_setting(load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...
 
 
 def _failures(load: float, n310: int = 1) -> F64:
-    """As `NS3_FAILURES`."""
+    """Lost links per UE and minute, rows and columns as in `NS3_FAILURES`."""
     grid = _by_setting(load, n310)
     return np.array([[failures(cell) for cell in row] for row in grid])
 
@@ -295,7 +297,7 @@ def _trends() -> tuple[list[Check], list[Plot]]:
 
 
 def _directions(handovers: F64, ping_pongs: F64, failed: F64) -> list[Check]:
-    """Which way rates go with time to trigger, offset, speed and the distance of sites."""
+    """Whether rates rise or fall with time to trigger, offset, speed and the distance of sites."""
 
     def none(what: str, found: int) -> Check:
         return near(what, found, 0.0, unit="pairs", source=_SHAPE)
@@ -323,7 +325,7 @@ def _directions(handovers: F64, ping_pongs: F64, failed: F64) -> list[Check]:
 
 
 def _against_ns3(handovers: F64, failed: F64) -> list[Check]:
-    """How many there are, beside ns-3's."""
+    """Numbers of handovers and lost links over those of ns-3."""
     return [
         Check(
             what=_TREND_NAMES[7],
@@ -347,7 +349,7 @@ def _against_ns3(handovers: F64, failed: F64) -> list[Check]:
 
 
 def _plot(name: str, title: str, ours: F64, theirs: F64) -> Plot:
-    """Rates over time to trigger, a line for each offset, beside ns-3's; [offset, time to trigger] each."""
+    """Our rates and those of ns-3 over time to trigger, a line for each offset; both [offset, time to trigger]."""
     x = np.array(TTT_MS)
     return Plot(
         name=f"handover-{name}",
@@ -366,9 +368,9 @@ def _plot(name: str, title: str, ours: F64, theirs: F64) -> Plot:
 
 
 def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
-    """Share of the lost links whose command was lost before; median SINR in dB at commands that arrive, and that do not.
+    """Share of the lost links whose command was lost before; median SINR in dB at commands that arrive and at lost ones.
 
-    In the network of the reference, with busy cells.
+    The network is that of the reference, with busy cells.
     """
     cells, ues, links, radio = _drive(_ns3(), speed_mps=NS3_SPEED_MPS, ues=105, seed=1)
     cells.load[:] = _BUSY
@@ -387,7 +389,7 @@ def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
 
 
 def _causes() -> tuple[str, ...]:
-    """What the level of failures depends on, one setting changed at a time."""
+    """The effect of each setting on the level of failures, one setting changed at a time."""
 
     def rate(load: float = NS3_LOAD, **changes: object) -> str:
         settings = {**_ns3(), **{name.replace("__", "."): value for name, value in changes.items()}}
@@ -404,31 +406,33 @@ def _causes() -> tuple[str, ...]:
     }
     return (
         (
-            f"Two readings of ns-3's runs make its level of failures: {level(NS3_LOAD)} of it with the load of its "
-            "packets and TR 36.839's T310, which starts after 200 ms below Qout; "
-            f"{level(NS3_CONTROL_LOAD, NS3_N310)} with the interference on control channels and the late T310 that "
-            "HandoverLab found in its code and runs. Crossed, they make "
-            f"{level(NS3_CONTROL_LOAD)} and {level(NS3_LOAD, NS3_N310)}: the level is known to no better than that. The network "
-            "there has streets, ours has not."
+            "Two readings of ns-3's runs give about its level of failures. The load of its packets and TR 36.839's T310, which "
+            f"starts after 200 ms below Qout, give {level(NS3_LOAD)} of it. The interference on control channels and the late T310 "
+            f"that HandoverLab found in its code and runs give {level(NS3_CONTROL_LOAD, NS3_N310)} of it. The load of one reading "
+            f"with the T310 of the other gives {level(NS3_CONTROL_LOAD)} and {level(NS3_LOAD, NS3_N310)}: the level is known to no "
+            "better than that. The network of ns-3 has streets, ours has none."
         ),
         (
-            f"Load makes the level. At 3 dB and 300 ms the figures are {rate()} per UE and minute at a load of 0.03 "
-            f"({NS3_FAILURES[1, 1]:g} in ns-3), {rate(load=0.2)} at 0.2, {rate(load=0.5)} at 0.5 and {rate(load=1.0)} where all "
-            "cells send all the time. "
-            f"Then T310: with n310 = 6, 450 ms below Qout, {rate(load=0.5, handover__n310=6)} at 0.5; with Qout at -10 dB in "
-            f"place of -8 dB {rate(load=0.5, handover__qout_db=-10.0, handover__qin_db=-8.0)}. Shadowing "
-            f"({rate(load=0.5, radio__shadowing=False)} without), the measurement error "
-            f"({rate(load=0.5, radio__measurement_error_db=0.0)}), the layer-3 filter "
-            f"({rate(load=0.5, handover__l3_filter_k=0)}), the preparation ({rate(load=0.5, handover__preparation_ms=0.0)}) and "
-            f"ticks of 10 ms ({rate(load=0.5, radio__tick_ms=10.0)}) matter less."
+            "The level depends most on the load. With an offset of 3 dB and a time to trigger of 300 ms the number of lost links "
+            f"per UE and minute is {rate()} at a load of 0.03 ({NS3_FAILURES[1, 1]:g} in ns-3), {rate(load=0.2)} at 0.2, "
+            f"{rate(load=0.5)} at 0.5 and {rate(load=1.0)} where all cells send all the time. T310 comes next. At a load of 0.5 "
+            f"the number is {rate(load=0.5, handover__n310=6)} with n310 = 6, which is 450 ms below Qout, and "
+            f"{rate(load=0.5, handover__qout_db=-10.0, handover__qin_db=-8.0)} with Qout at -10 dB in place of -8 dB. It is "
+            f"{rate(load=0.5, radio__shadowing=False)} without shadowing, "
+            f"{rate(load=0.5, radio__measurement_error_db=0.0)} without measurement error, "
+            f"{rate(load=0.5, handover__l3_filter_k=0)} without the layer-3 filter, "
+            f"{rate(load=0.5, handover__preparation_ms=0.0)} without preparation time and "
+            f"{rate(load=0.5, radio__tick_ms=10.0)} with ticks of 10 ms: these matter less."
         ),
         (
-            f"At 0.5 {100 * share:.0f} % of the lost links are UEs whose command came while T310 ran: TR 36.839 calls it "
-            f"lost (state 2), it is not repeated, and T310 expires. The median SINR was {arrived_db:.1f} dB at commands that "
-            f"arrived and {unheard_db:.1f} dB at those that did not, below Qout (-8 dB): these come too late. With three sectors "
-            f"of macro cells in the same places {rate(load=0.5, **macro)} links are lost. There it is the edges of sight, 20 dB "
-            f"of path loss at 100 m within a few metres: {rate(load=0.5, **macro, radio__line_of_sight='always')} where all "
-            f"links have sight, {rate(load=0.5, **macro, radio__line_of_sight='never')} where none has."
+            f"At a load of 0.5, {100 * share:.0f} % of the lost links are those of UEs whose command came while T310 ran. "
+            "TR 36.839 counts such a command as lost (state 2). It is not repeated, and T310 expires. The median SINR was "
+            f"{arrived_db:.1f} dB at commands that arrived and {unheard_db:.1f} dB at commands that did not. The second is below "
+            "Qout (-8 dB): these commands come too late. With three sectors of macro cells in the same places "
+            f"{rate(load=0.5, **macro)} links are lost. The cause there is the edges of sight, at which the path loss at 100 m "
+            "changes by 20 dB within a few metres: "
+            f"{rate(load=0.5, **macro, radio__line_of_sight='always')} links are lost where all have sight, "
+            f"{rate(load=0.5, **macro, radio__line_of_sight='never')} where none has."
         ),
     )
 
@@ -452,7 +456,7 @@ def _sets() -> Plot:
 
 
 def run(quick: bool = False) -> Section:
-    """All that is checked about handover; `quick` leaves out the trends."""
+    """All checks of handover; `quick` leaves out the trends."""
     checks, place = _places()
     plots = [place]
     notes: tuple[str, ...] = ()
@@ -470,9 +474,9 @@ def run(quick: bool = False) -> Section:
         only_long=_TREND_NAMES if quick else (),
         left_out=(
             (
-                "How often handovers and links fail is held to another simulator's figures only, and depends on the load more than "
-                "on anything else: no figure of a standard could be read."
+                "How often handovers and links fail depends on the load more than on anything else. It is compared with another "
+                "simulator's figures only, because no figure of a standard could be read."
             ),
-            "Fast fading is left out of measurements and link monitoring, uplink and random access fail never.",
+            "Measurements and link monitoring see no fast fading. Uplink and random access never fail.",
         ),
     )

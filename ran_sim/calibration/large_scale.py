@@ -1,7 +1,7 @@
 """The slow radio as a whole against 3GPP's large-scale calibration, TR 38.901 7.8.1, UMa and UMi at 6 GHz.
 
-The reference is R1-165974: for every twentieth of the distribution the mean, the lowest and the highest of 21
-companies. What is measured is the simulator's own first radio tick: sites and wrap-around, drops, antennas, line of
+The reference is R1-165974, which gives the mean, the lowest and the highest value of 21 companies for every twentieth of
+the distribution. The checks measure the simulator's own first radio tick: sites and wrap-around, drops, antennas, line of
 sight, path loss, shadowing, penetration, the choice of the serving cell and noise, with every cell fully loaded and
 without fast fading.
 """
@@ -27,9 +27,9 @@ REFERENCE_FILE: Final = Path(__file__).with_name("r1_165974.csv")
 QUANTITIES: Final = {"coupling_gain": "coupling gain", "sinr": "SINR", "sir": "SIR without noise"}
 TX_POWER_DBM: Final = {"uma": 49.0, "umi": 44.0}
 NAMES: Final = {"uma": "UMa", "umi": "UMi"}
-# Two co-sited sectors that are 30 dB down in a direction are all that remains beside the serving one.
+# The least interference is that of the two other sectors of the site, both 30 dB below the serving one.
 SIR_CEILING_DB: Final = 30.0 - 10.0 * np.log10(2.0)
-_SPREAD_DB: Final = 0.5  # outside the companies' range that passes
+_SPREAD_DB: Final = 0.5  # distance from the companies' range up to which a figure passes
 _MEAN_OFF_DB: Final = 1.0
 
 
@@ -84,7 +84,7 @@ def reference(environment: str) -> dict[str, F64]:
 
 
 def run(quick: bool = False) -> Section:
-    """All percentiles of both environments; a minute, or with `quick` 3 s and coarser."""
+    """All percentiles of both environments; takes a minute, or with `quick` 3 s and is coarser."""
     seeds, n_ue = (range(1, 2), 4_560) if quick else (range(1, 21), 2_280)
     checks: list[Check] = []
     plots: list[Plot] = []
@@ -98,7 +98,7 @@ def run(quick: bool = False) -> Section:
             checks += _percentile_checks(title, wanted["percent"], measured, wanted[quantity])
             plots.append(_plot(f"large-scale-{environment}-{quantity}", title, values, wanted, quantity))
         checks.append(_ceiling_check(environment, figures[2]))
-        if not quick:  # it takes many independent drops
+        if not quick:  # the check needs many independent drops
             checks.append(_wrap_around_check(environment, [(values[2], inner) for values, inner in dropped]))
     checks += _shadow_checks("uma", n_ue)
     return Section(
@@ -155,7 +155,7 @@ def _ceiling_check(environment: str, sir_db: F64) -> Check:
 
 
 def _shadow_checks(environment: str, n_ue: int) -> list[Check]:
-    """What shadowing adds to the gain of each link outdoors: the same on a site's sectors, independent between sites."""
+    """Shadowing of links outdoors: equal on a site's sectors, independent between sites."""
     scenario = calibration_scenario(environment, n_ue).with_overrides({"radio.indoor_share": 0.0})
     gains_db = []
     for shadowing in (True, False):
@@ -188,8 +188,9 @@ def _shadow_checks(environment: str, n_ue: int) -> list[Check]:
 def _wrap_around_check(environment: str, drops: Sequence[tuple[F64, Bools]]) -> Check:
     """Kolmogorov-Smirnov distance of SIR between the UEs dropped on the seven inner and on the twelve outer sites.
 
-    UEs of one drop share shadows and sight, so they are not independent samples; the drops are. Without a difference
-    the sign of each drop's own difference is as likely plus as minus: 99 % of all choices of signs stay below the bound.
+    UEs of one drop share shadows and sight, so they are not independent samples; the drops are. If inner and outer sites
+    do not differ, the difference of each drop is as likely positive as negative. The bound is the 99 % quantile of the
+    distance over random choices of these signs.
     """
     steps = np.quantile(np.concatenate([sir_db for sir_db, _ in drops]), np.linspace(0.0, 1.0, 401))
     difference = np.stack(

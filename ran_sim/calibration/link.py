@@ -1,4 +1,4 @@
-"""Link model against TS 38.214 and TS 38.306: table entries, block sizes, thresholds against capacity, EESM, peak rate."""
+"""The link model against TS 38.214 and TS 38.306: table entries, block sizes, thresholds against capacity, EESM, peak rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole network at full load: order and level of the schedulers' rates, and what the interferers' number changes."""
+"""The whole network at full load: order and level of the schedulers' rates, and the effect of explicit interferers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ran_sim.state import F64
 
 _SEED: Final = 1
 _WARM_UP_S: Final = 1.0
-_BANDWIDTH_HZ: Final = 20e6  # the channel's, guard bands included, as spectral efficiencies are counted
+_BANDWIDTH_HZ: Final = 20e6  # of the channel with its guard bands, the usual base of a spectral efficiency
 _SINR_CHANGE: Final = "mean SINR with the 4 strongest interferers fading, less that with all 20"
 _RATE_CHANGE: Final = "cell rate of PF with the 4 strongest interferers fading, over that with all 20"
 _NAMES: Final = {"rr": "RR", "pf": "PF", "max-ci": "MaxCI"}
@@ -34,7 +34,7 @@ def full_load(sites: int, k_interferers: int = 4) -> Scenario:
 
 
 class Outcome(NamedTuple):
-    """What full buffers got."""
+    """Rates and SINR with full buffers."""
 
     cell: float  # bit/s/Hz, mean over the cells
     ue: F64  # [n_ue] bit/s/Hz, sorted
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 @cache
 def outcome(sites: int, scheduler: str, seconds: float, k_interferers: int = 4) -> Outcome:
-    """Spectral efficiency by cell and UE, and the SINR that fading channels have, after a warm-up."""
+    """Spectral efficiency by cell and UE, and the SINR with fading, after a warm-up."""
     engine = Engine(full_load(sites, k_interferers), seed=_SEED, scheduler=scheduler)
     step = engine.scenario.slots(100.0)
     engine.run_until(engine.scenario.slots(_WARM_UP_S * 1e3))
@@ -57,7 +57,7 @@ def outcome(sites: int, scheduler: str, seconds: float, k_interferers: int = 4) 
 
 
 def _mean_sinr_db(engine: Engine) -> float:
-    """Mean over UEs and RBGs of one slot's SINR in dB, every cell at its load; explicit interferers fade."""
+    """Mean over UEs and RBGs of one slot's SINR in dB; every cell sends at its load, and explicit interferers fade."""
     links, load = engine.links, engine.cells.load.astype(np.float64)
     others = links.cell[:, 1:]
     power_mw = (
@@ -85,11 +85,12 @@ def run(quick: bool = False) -> Section:
         only_long=(_SINR_CHANGE, _RATE_CHANGE) if quick else (),
         left_out=(
             (
-                "No published figure belongs to this network of one layer and two receive branches: the level is held to the "
-                "range around the LTE baseline of 3GPP case 1 (2x2, about 1.7 bit/s/Hz, R1-072580 as recalled), as a shape."
+                "No published figure belongs to this network of one layer and two receive branches. Its level is compared with a "
+                "range around the LTE baseline of 3GPP case 1 (2x2, about 1.7 bit/s/Hz, R1-072580 as recalled), which checks the "
+                "shape only."
             ),
             "MIMO of more than one layer, and with it the figures of M.2410 and TR 37.910.",
-            "PF's cell edge: the 5 % UE is printed by no reference for such a network.",
+            "PF's cell edge: no reference prints the rate of the 5 % UE of such a network.",
         ),
     )
 

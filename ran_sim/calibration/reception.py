@@ -1,4 +1,4 @@
-"""One UE through the whole engine: goodput at high SNR, what chase combining gains, where link adaptation settles."""
+"""One UE through the whole engine: goodput at high SNR, gain of chase combining, error rate under link adaptation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(quick: bool = False) -> Section:
         plots=(_olla_plot(rates),),
         seeds=f"{_SEED}",
         left_out=(
-            "Feedback that is lost or wrong, and incremental redundancy: all attempts are the same bits (chase combining).",
+            "Feedback that is lost or wrong, and incremental redundancy: all attempts send the same bits (chase combining).",
             "Headers: goodput is that of transport blocks.",
         ),
     )
@@ -95,11 +95,12 @@ def _combining_checks(slots: int) -> list[Check]:
 
 
 def combining_gain_db(attempts: int, slots: int) -> tuple[float, float]:
-    """What `attempts` (2 or 4) transmissions of one block gain over one, and its standard error, both in dB.
+    """Gain of `attempts` (2 or 4) transmissions of one block over one, and its standard error, both in dB.
 
-    The lone UE is held at MCS 0, where its first attempt alone would lose half of its blocks at `half_db`; its SNR is
-    lower than that by the gain looked for. Attempts before that one fail then, nearly all: they lie 1.25 dB and more
-    lower in a waterfall that is about 1 dB wide, and the error rate is corrected for the rest.
+    The lone UE stays at MCS 0, where one attempt at an SNR of `half_db` loses half of the blocks. Its SNR is set lower
+    than `half_db` by the expected gain, so that the last attempt fails about half of the time. Nearly all earlier
+    attempts fail: their combined SNR is 1.25 dB or more lower, and the waterfall is about 1 dB wide. The error rate is
+    corrected for those that do not.
     """
     tables = link_tables(N_PRB)
     half_db = _snr_of(0.5, tables)
@@ -107,11 +108,11 @@ def combining_gain_db(attempts: int, slots: int) -> tuple[float, float]:
     engine = still_cell(1, model="full-buffer")
     network = engine._network
     network.csi.next_slot[:] = network.csi.due_slot[:] = NEVER
-    network.csi.snr_db[:] = -30.0  # of the CQI: MCS 0
-    network.ues.olla_target[:] = 0.0  # at MCS 0 no error moves the offset; with this no success does
+    network.csi.snr_db[:] = -30.0  # the SNR of the CQI, which gives MCS 0
+    network.ues.olla_target[:] = 0.0  # errors at MCS 0 do not move the offset; now successes do not either
     network.harq.olla_db[:] = 0.0
     network.links.rx_mw[:, 0] = network.links.noise_mw[0] * 10 ** (snr_db / 10)
-    engine.run_until(engine.slot + 100)  # blocks of the old SNR are settled
+    engine.run_until(engine.slot + 100)  # blocks sent at the old SNR are acknowledged or lost
     row = _counted(engine, slots)
     earlier = math.prod(
         block_error_rate(tables, snr_db + 10 * math.log10(i), 0, N_PRB) for i in range(1, attempts)
@@ -142,9 +143,9 @@ def _snr_of(share: float, tables: LinkTables) -> float:
 
 
 def first_error_rates(slots: int) -> F64:
-    """Share of first transmissions that fail, of each UE of a fading cell site that is not near the lowest or highest MCS.
+    """Sorted shares of first transmissions that fail, one for each UE that is not near the lowest or highest MCS.
 
-    30 walkers with full buffers under PF in three cells; sorted.
+    The UEs are 30 walkers with full buffers under PF in the three cells of one site, with fading.
     """
     full = {
         "name": "full",

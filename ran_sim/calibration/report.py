@@ -1,6 +1,6 @@
-"""Runs the calibration's subjects and writes down what they found: a table, a page of Markdown, pictures.
+"""Runs the calibration's subjects and writes down their results: a table, a page of Markdown, pictures.
 
-A subject is a module of this package with a function `run(quick) -> Section`; one more module is one more subject.
+A subject is a module of this package with a function `run(quick) -> Section`; a new module is a new subject.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def subjects() -> tuple[str, ...]:
 
 
 def run_subject(name: str, *, quick: bool = False) -> Section:
-    """What one subject finds; `quick` takes less time and fewer draws."""
+    """The result of one subject; `quick` takes less time and fewer draws."""
     section: Section = _module(name).run(quick)
     return replace(section, quick=quick)
 
@@ -58,12 +58,12 @@ def verdict(sections: Sequence[Section]) -> str:
 
 
 def all_as_told(sections: Iterable[Section]) -> bool:
-    """Whether every figure lies within its range, but for the known misses, which do not."""
+    """Whether every figure lies within its range, except the known misses, which must lie outside."""
     return all(check.as_told for section in sections for check in section.checks)
 
 
 def as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
-    """All checks and what is left out, for programs; a figure that is no number is None."""
+    """All checks, notes and omissions, for programs; a figure that is NaN or infinite is None."""
 
     def number(value: float) -> float | None:
         return value if math.isfinite(value) else None
@@ -100,23 +100,23 @@ def markdown(sections: Mapping[str, Section], *, pictures: str, command: str = "
     """The report as a page.
 
     Args:
-        sections: By subject.
+        sections: Results by subject.
         pictures: Where the pictures lie, as seen from the page, with a slash at its end unless it is beside them.
-        command: That wrote it.
+        command: The command that wrote the page.
     """
     origin = platform_provenance()
     lines = [
         "# Calibration",
         "",
-        "The simulator held against closed forms, tables of specifications and published calibrations, figure by figure.",
+        "This page compares the simulator with closed forms, tables of specifications and published calibrations.",
         (
             f"Written by `{command}`; ran_sim {origin['ran_sim']} ({origin['code']}), Python {origin['python']}, NumPy "
             f"{origin['numpy']}, numba {origin['numba']}, compiled for {origin['cpu']}."
         ),
         "",
         (
-            "A figure *fits* if it lies in the range beside it, which comes from the source or from the standard error of what "
-            "is drawn; a known miss says why. What is left out stands under each table."
+            "A figure *fits* if it lies in the range beside it. The range comes from the source or from the standard error of the "
+            "random draws. A known miss gives its reason. A list under each table names what the model leaves out."
         ),
         "",
         verdict(list(sections.values())),
@@ -155,12 +155,12 @@ def _row(check: Check) -> str:
 
 
 def number_text(value: float) -> str:
-    """Four digits; a minus sign that is one."""
+    """Four digits, with the minus sign U+2212 in place of a hyphen."""
     return "none" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
 
 
 def range_text(check: Check) -> str:
-    """What passes."""
+    """The range that passes."""
     if math.isinf(check.high):
         return f"≥ {number_text(check.low)}"
     if math.isinf(check.low):
@@ -169,7 +169,7 @@ def range_text(check: Check) -> str:
 
 
 def fits_text(check: Check, no: str) -> str:
-    """Whether a figure fits, `no` where it should and does not."""
+    """Whether a figure fits; `no` is the text for a figure that should fit and does not."""
     if check.known_miss:
         return f"misses: {check.known_miss}" if not check.passes else f"{no}: it fits, though said to miss"
     return "yes" if check.passes else no
@@ -184,7 +184,7 @@ def write_report(
 ) -> None:
     """Write the page, and its pictures into the folder `pictures`, which is the page's own or one below it.
 
-    `command` is the one that wrote it, for the page to tell.
+    The page names `command` as the command that wrote it.
 
     Raises:
         ImportError: matplotlib is missing.

@@ -1,6 +1,6 @@
 """Schedulers against closed forms: multi-user diversity of PF, airtime by weight, the order of RR, PF and MaxCI.
 
-All run the simulator's own `schedule_cells` on the `bench`, with full buffers and channels made to order.
+All run the simulator's own `schedule_cells` on the `bench`, with full buffers and given channels.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
     Args:
         policy: RR, PF or MAX_CI.
         mean: Mean SNR of each UE, linear.
-        slots: To simulate.
-        log_rate: Rate log2(1 + SNR) in place of the SNR itself.
+        slots: Number of slots to simulate.
+        log_rate: Whether the rate is log2(1 + SNR) in place of the SNR itself.
     """
     n = len(mean)
     rng = np.random.default_rng(n)
@@ -36,7 +36,7 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
         snr = rng.exponential(1.0, (n, N_RBG)) * mean[:, None]
         return np.log2(1.0 + snr) if log_rate else snr
 
-    # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
+    # `average_bits` has a floor of 1 bit, so the averages are kept in units in which they stay far above it.
     bench.mac.average_bits[:] = average = (
         1e6 * N_RBG * np.mean([rates() for _ in range(200)], axis=(0, 2)) / n
     )
@@ -57,7 +57,7 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
 
 
 def run(quick: bool = False) -> Section:
-    """All checks; `quick` shortens the runs and widens what depends on chance accordingly."""
+    """All checks; `quick` shortens the runs and widens the ranges that depend on chance accordingly."""
     slots, share = (400, 0.05) if quick else (6000, 0.01)
     return Section(
         title="Schedulers",
@@ -67,9 +67,9 @@ def run(quick: bool = False) -> Section:
             *_static_checks(4000 if not quick else 1000),
             *_order_checks(slots),
         ),
-        seeds="of each run the number of its UEs",
+        seeds="the number of UEs of each run",
         left_out=(
-            "The averages of PF are computed beside the simulator's own in these checks, in units without its floor.",
+            "The simulator's own averages of PF: these checks compute the averages themselves, far above the floor of 1 bit.",
             "The averages' reaction to traffic that comes and goes.",
             "Uplink.",
         ),

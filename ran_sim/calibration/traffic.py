@@ -1,6 +1,6 @@
-"""Traffic and queues against closed forms: packets as the specifications shape them, delays as queueing theory has them.
+"""Traffic and queues: packets against the specifications, delays against queueing theory.
 
-The radio is made a server of constant rate: UEs at 40 dB on a flat channel get the largest block in every slot. One UE
+The radio is set up as a server of constant rate: UEs at 40 dB on a flat channel get the largest block in every slot. One UE
 with Poisson packets of one block each is then an M/D/1 queue, and many UEs with files under round robin share the cell
 as processor sharing does.
 """
@@ -81,7 +81,7 @@ def run(quick: bool = False) -> Section:
         if quick
         else (),
         left_out=(
-            "Transport protocols: packets arrive whatever became of those before them.",
+            "Transport protocols: packets arrive whether or not those before them were delivered.",
             "Headers of IP, PDCP, RLC and MAC, and RLC retransmissions.",
             "The adaptation of a stream's quality to the throughput.",
         ),
@@ -105,7 +105,7 @@ def _tolerance(rho: float, n: int) -> float:
 
 
 def still_cell(ues: int, **traffic: object) -> Engine:
-    """An engine past its first channel reports: one cell, round robin, every UE at 40 dB on a flat channel for good."""
+    """An engine past its first channel reports: one cell, round robin, every UE at 40 dB on a flat channel throughout."""
     data = load_scenario("one-cell").model_dump()
     always = {"name": "all", "five_qi": 9, "idle_s": 0.0, "session_s": (1e6, 1e6), "ues": ues}
     data["traffic"] = [{**always, **traffic}]
@@ -128,7 +128,7 @@ def _counted(engine: Engine, slots: int) -> I64:
 
 
 def single_server(load: float, packets: int) -> tuple[float, float]:
-    """Load that came about, and the mean wait in slots from a packet's arrival to the slot that carries it."""
+    """Load of the run, and the mean wait in slots from a packet's arrival to the slot that carries it."""
     engine = still_cell(
         1, model="urllc", arrivals="poisson", packet_bytes=BLOCK_BYTES, interval_ms=SLOT_S * 1e3 / load
     )
@@ -138,10 +138,10 @@ def single_server(load: float, packets: int) -> tuple[float, float]:
 
 
 def processor_sharing(load: float, files: int) -> tuple[float, float, float]:
-    """Load that came about, PRB use, and mean time of a file in S / R.
+    """Load of the run, PRB use, and mean time of a file in S / R.
 
-    400 UEs, so that two files seldom queue behind each other: queues of one UE are first come, first served. A file is
-    32 blocks, one slot each; its UE stays active for the round trip of the last one's feedback.
+    There are 400 UEs, so that two files seldom wait in one queue, which is first come, first served. A file is 32 blocks
+    of one slot each. Its UE stays active until the feedback for the last block has come.
     """
     n_ue, blocks = 400, 32
     engine = still_cell(
@@ -201,7 +201,7 @@ def _packets(traffic: dict[str, object], n: int) -> tuple[F64, F64]:
 
 @bare_kernel
 def _draw(classes: Traffic, slots: F64, sizes: F64) -> None:
-    """Compiled, because handing the classes' arrays to a kernel takes longer than a packet does in it."""
+    """Compiled, because a call from Python takes longer to hand over the classes' arrays than to draw a packet."""
     due, talking = 0.0, 0
     for i in range(slots.shape[0]):
         _, due, sizes[i], talking = next_packet(classes, 1, 0, 7, i, due, talking)

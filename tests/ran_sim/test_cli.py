@@ -100,7 +100,7 @@ def test_a_wrong_run_is_one_line(ran_sim: Command, arguments: tuple[object, ...]
     assert words in ran_sim("run", *arguments).complaint
 
 
-def test_a_run_does_not_go_back(ran_sim: Command, tmp_path: Path) -> None:
+def test_a_continued_run_cannot_end_before_its_saved_time(ran_sim: Command, tmp_path: Path) -> None:
     ran_sim("run", "one-cell", "--duration-s", 0.1, "--save", tmp_path / "state")
     again = ran_sim("run", tmp_path / "state", "--continue", "--duration-s", 0.05)
     assert again.complaint == "--duration-s 0.05: the run is at 0.1 s already"

@@ -200,7 +200,7 @@ def test_lone_ue_in_the_middle_settles_at_the_olla_target() -> None:
     assert row[count.TB_INITIAL_ERRORS] / row[count.TB_INITIAL] == pytest.approx(0.2, abs=0.01)
 
 
-def test_buffer_of_a_full_buffer_is_no_gauge() -> None:
+def test_a_full_buffer_shows_no_backlog_in_a_snapshot() -> None:
     engine = a_lone_ue(20.0)
     assert engine._network.queues.backlog_bytes[0] == FULL_BUFFER_BYTES
     assert engine.snapshot().backlog_bytes[0] == 0

@@ -172,7 +172,7 @@ def test_a_kernel_answers_kernels_and_python_alike() -> None:
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
-def test_what_python_never_calls_is_compiled_without_a_door_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bare_kernel_is_compiled_without_an_entry_for_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ran_sim._jit.CACHE_FOLDER", None)  # code from there cannot be inspected
 
     @bare_kernel

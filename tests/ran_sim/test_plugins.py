@@ -118,7 +118,7 @@ def test_a_metric_in_the_scenario_is_the_run_s_and_an_argument_goes_before_it(ru
         ONE_CELL.with_overrides({"scheduler.metric": "rules"})
 
 
-def test_nan_is_no_claim_and_said_and_counted(rules: Path) -> None:
+def test_a_metric_of_nan_gets_no_grant_and_is_warned_of_and_counted(rules: Path) -> None:
     engine = Engine(ONE_CELL, seed=3, metric=f"{rules}:nobody")
     with pytest.warns(RuntimeWarning, match=r"rules.py:nobody: answers NaN, which gets no grant"):
         engine.run_until(600)
@@ -186,9 +186,7 @@ TRAFFIC = ONE_CELL.with_overrides(
         ((1.0, 1e12), "after 1.0 slots of 1000000000000.0 bytes"),
     ],
 )
-def test_packets_that_are_none_stop_the_run_in_their_radio_tick(
-    answer: tuple[float, float], said: str
-) -> None:
+def test_an_invalid_packet_stops_the_run_in_its_radio_tick(answer: tuple[float, float], said: str) -> None:
     gap, size = answer
 
     def broken(
@@ -204,7 +202,7 @@ def test_packets_that_are_none_stop_the_run_in_their_radio_tick(
 
 
 @pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0])
-def test_a_path_loss_that_is_none_stops_the_run_before_its_first_slot(loss_db: float) -> None:
+def test_an_invalid_path_loss_stops_the_run_before_its_first_slot(loss_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
     ) -> float:
@@ -219,7 +217,7 @@ def test_a_path_loss_that_is_none_stops_the_run_before_its_first_slot(loss_db: f
 
 
 @pytest.mark.parametrize("blocked_db", [math.nan, math.inf])
-def test_a_path_loss_that_is_none_without_sight_only_is_told_so(blocked_db: float) -> None:
+def test_an_invalid_path_loss_without_sight_is_told_with_sight_0(blocked_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
     ) -> float:

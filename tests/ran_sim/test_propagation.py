@@ -153,7 +153,7 @@ def test_penetration_adds_the_way_inside_and_the_buildings_spread(
     assert (losses - 0.5 * ways_m).std() == pytest.approx(sigma_db, rel=0.02)
 
 
-def test_cars_cost_nine_db_more_or_less() -> None:
+def test_car_loss_has_a_mean_of_9_db_and_a_deviation_of_5_db() -> None:
     losses = np.array([car_loss_db(1, ue) for ue in range(20_000)])
     assert (losses.mean(), losses.std()) == (pytest.approx(9.0, abs=0.15), pytest.approx(5.0, rel=0.02))
 

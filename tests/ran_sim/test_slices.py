@@ -147,7 +147,7 @@ loads = st.lists(st.sampled_from([0, 200, 2000, FULL_BUFFER_BYTES]), min_size=6,
 
 @settings(max_examples=25, deadline=None)
 @given(rows=st.tuples(quotas, quotas, quotas), loads=loads, max_dci=st.integers(1, 6), change=loads)
-def test_whatever_the_quotas_and_loads(
+def test_caps_and_dedicated_prbs_hold_for_any_quotas_and_loads(
     rows: tuple[list[float], ...], loads: list[int], max_dci: int, change: list[int]
 ) -> None:
     """Nobody uses more than there is, its cap, or what others have not dedicated: each plus one RBG over any stretch."""

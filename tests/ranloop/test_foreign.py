@@ -22,6 +22,6 @@ def test_what_is_harmless_stays_as_it_is() -> None:
     assert one_line("\x1b[31mred\u202e") == "\ufffd[31mred\ufffd"
 
 
-def test_of_many_lines_the_last_ones_are_kept_each_for_itself() -> None:
+def test_some_lines_keeps_the_last_lines_and_cleans_each() -> None:
     assert some_lines("a\n  b\x07\nc", 100) == "a\n  b\ufffd\nc"
     assert some_lines("x" * 50 + "\nend", 10) == "xxxxxx\nend"

@@ -92,9 +92,7 @@ def test_a_host_whose_node_hangs_in_a_call_leaves_without_closing_anything(
 # What it says at its end
 
 
-def test_its_last_words_are_what_an_engineer_wants_to_know(
-    broker: Broker, honest: Honest, tmp_path: Path
-) -> None:
+def test_a_host_that_ends_prints_a_summary_of_its_run(broker: Broker, honest: Honest, tmp_path: Path) -> None:
     """Two reports each 100 ms of UEs and of cells, from two nodes; the world ends after 2 s."""
     record, audit = tmp_path / "recording", tmp_path / "audit.jsonl"
     arguments = ("--record", str(record), "--audit", str(audit))

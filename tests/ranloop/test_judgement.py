@@ -82,7 +82,7 @@ def test_the_sentence_is_the_intervals_in_words(
     assert str(judged(interval(*satisfied), interval(*best_effort))) == sentence
 
 
-def test_no_best_effort_at_all_is_no_percentage() -> None:
+def test_without_best_effort_traffic_the_sentence_has_no_percentage() -> None:
     sentence = str(judged(interval(1, 5), interval(0, 0), mbps=0.0))
     assert sentence.startswith("No gain: best effort gets no more, +0 [+0, +0] Mb/s; more users")
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.bus import Bus, open_bus
 from ranloop.cli.operator import send_order
@@ -65,8 +66,9 @@ def test_an_xapp_joins_every_node_that_announced_itself_before(connect: Connect,
     app = "from ranloop import XApp\n\napp = XApp()\n\n\n@app.on_report('DRB.UEThpDl')\ndef act(report):\n    pass\n"
     instance = Instance(load_package(write_xapp(tmp_path / "late", app=app, text=manifest)))
     bus = loses_first_copies(connect("late"))
-    runner = LiveRunner(instance, bus)
-    poll_until(lambda: len(runner._nodes) == 2, bus)
+    with capture_logs() as logs:
+        LiveRunner(instance, bus)
+        poll_until(lambda: len([line for line in logs if line["event"] == "node_joined"]) == 2, bus)
 
 
 def test_a_lockstep_host_finds_the_xapp_that_was_there_before(connect: Connect) -> None:

@@ -10,7 +10,7 @@ from ranloop.statistics import Difference, Shown, paired_difference
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 31, 32, 60, 200])
-def test_the_interval_is_students(n: int) -> None:
+def test_the_interval_is_that_of_students_t_distribution(n: int) -> None:
     rng = np.random.default_rng(n)
     old = rng.normal(size=n)
     new = old + rng.normal(0.3, 1.0, size=n)

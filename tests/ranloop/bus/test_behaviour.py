@@ -14,7 +14,7 @@ from ranloop.testing import check_bus
 from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, in_the_socket, retain, settle
 
 
-def test_it_keeps_to_the_protocol(bus_url: str) -> None:
+def test_every_bus_passes_the_shipped_bus_check(bus_url: str) -> None:
     check_bus(lambda name, will: open_bus(bus_url, name=name, will=will))
 
 

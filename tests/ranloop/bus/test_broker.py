@@ -75,7 +75,7 @@ def test_a_port_that_does_not_exist_is_one_line(port: int) -> None:
 
 
 @pytest.mark.broker
-def test_it_says_how_it_ended() -> None:
+def test_wait_returns_the_name_of_the_signal_that_ended_the_broker() -> None:
     with running_broker("mosquitto") as started:
         os.kill(started.pid, signal.SIGKILL)
         assert started.wait() == "SIGKILL"

@@ -80,7 +80,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifesign, "ANSWER_S", 0.02)
 
 
-def test_where_nobody_is_there_is_nothing_to_wait_for(room: Room) -> None:
+def test_on_a_bus_without_its_name_a_host_starts_without_waiting(room: Room) -> None:
     started_s = time.perf_counter()
     room.live("host", "1")
     assert time.perf_counter() - started_s < lifesign.ANSWER_S / 2
@@ -110,7 +110,7 @@ def test_a_host_with_another_name_cannot_have_the_same_node(room: Room) -> None:
     room.live("c", "3", "site2")
 
 
-def test_what_a_crashed_process_left_behind_is_in_the_way_for_a_second_and_no_longer(
+def test_the_life_sign_and_will_of_a_crashed_process_do_not_keep_its_name_taken(
     room: Room, no_patience: None
 ) -> None:
     left = Presence(name="host", alive=True, facts={"run": "0", "nodes": ["site0"]})
@@ -135,7 +135,7 @@ def complaints(logs: Sequence[Mapping[str, object]]) -> list[tuple[object, str]]
     ]
 
 
-def test_one_that_slept_through_the_question_runs_on_and_both_say_once_that_there_are_two(
+def test_a_host_that_missed_the_question_runs_on_and_the_double_name_is_logged_once(
     room: Room, no_patience: None
 ) -> None:
     _, asleep = room.live("host", "1")
@@ -173,7 +173,7 @@ def test_nothing_that_is_heard_ends_a_participant_that_has_shown_itself(room: Ro
     assert room.retained("host") == (True, "1")
 
 
-def test_a_starting_host_gives_way_to_nobodys_answer_but_that_of_who_has_the_name_or_a_node(
+def test_a_starting_host_ignores_strangers_and_untrusted_names_that_claim_its_node(
     room: Room,
 ) -> None:
     sign, bus = room.enter("host", "1", "site0", untrusted=("registered",))
@@ -208,7 +208,7 @@ def test_a_will_that_is_sent_for_a_connection_lost_for_a_moment_is_taken_back(ro
     assert room.retained("host") == (True, "1")
 
 
-def test_our_run_in_another_ones_mouth_makes_us_say_nothing(room: Room) -> None:
+def test_a_life_sign_of_another_name_with_our_run_is_not_answered(room: Room) -> None:
     _, bus = room.live("host", "1")
     bus.poll()
     said = bus.stats.published
@@ -272,7 +272,7 @@ def test_an_xapp_cannot_claim_a_node_of_the_host_that_it_is_registered_at(room: 
     assert room.retained("host") == (True, "1")
 
 
-def test_the_others_are_those_who_live(room: Room) -> None:
+def test_others_holds_the_life_signs_of_living_participants_only(room: Room) -> None:
     sign, bus = room.live("watcher", "1")
     _, other = room.live("host", "2", "site0")
     bus.poll()

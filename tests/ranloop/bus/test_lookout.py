@@ -81,7 +81,7 @@ def test_it_never_waits_longer_than_asked() -> None:
 
 
 @pytest.mark.parametrize("gives_way", [True, False])
-def test_told_to_sleep_or_unable_to_give_way_it_is_never_awake(gives_way: bool) -> None:
+def test_without_a_time_awake_or_a_way_to_offer_the_cpu_it_only_sleeps(gives_way: bool) -> None:
     machine = Machine()
     if gives_way:
         lookout = machine.lookout(awake_s=0.0)
@@ -141,7 +141,7 @@ def test_a_quiet_hour_does_not_make_it_slower_to_see_that_others_want_the_cpu() 
     assert lose(machine, lookout, 0.003, every_s=0.03, for_s=10.0) < 0.5
 
 
-def test_offers_that_nobody_takes_are_no_loss() -> None:
+def test_offers_of_the_cpu_that_end_soon_do_not_end_the_time_awake() -> None:
     machine = Machine()
     lookout = machine.lookout(awake_s=10.0)
     machine.taken_s = repeat(0.9 * LATE_S)

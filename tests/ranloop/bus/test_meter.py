@@ -14,5 +14,5 @@ def test_beyond_its_rate_a_sender_is_counted_and_within_it_in_the_next_second() 
     assert [meter.beyond("a") for _ in range(4)] == [0, 0, 0, 3]
 
 
-def test_it_is_spoken_of_ever_more_rarely() -> None:
+def test_counts_are_logged_at_powers_of_two() -> None:
     assert [n for n in range(1, 40) if is_round(n)] == [1, 2, 4, 8, 16, 32]

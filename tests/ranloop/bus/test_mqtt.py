@@ -75,8 +75,8 @@ def test_what_is_retained_while_one_subscribes_is_heard(kind: BrokerKind, pump: 
         pump(lambda: heard == set(topics), sender, *receivers)
 
 
-def test_what_found_no_room_comes_when_it_is_asked_for_again(mosquitto: Broker, pump: Pump) -> None:
-    """And who has had it does not hear it again."""
+def test_a_dropped_retained_message_comes_when_the_client_asks_again(mosquitto: Broker, pump: Pump) -> None:
+    """A topic that was heard is not delivered again."""
     topics = [f"crowd/{n}" for n in range(5)]
     heard: list[str] = []
     with mqtt(mosquitto, "receiver") as receiver, mqtt(mosquitto, "sender") as sender:
@@ -321,7 +321,7 @@ def test_an_answer_leaves_together_with_the_acknowledgement_of_what_it_answers(
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="this system cannot hold back what TCP has")
-def test_the_last_words_of_a_handler_that_raises_are_not_held_back(mosquitto: Broker, pump: Pump) -> None:
+def test_what_a_handler_publishes_before_it_raises_leaves_at_once(mosquitto: Broker, pump: Pump) -> None:
     with mqtt(mosquitto, "near") as near, mqtt(mosquitto, "far") as far:
         heard: list[bytes] = []
         far.subscribe("last-words", lambda topic, payload: heard.append(payload))

@@ -299,7 +299,7 @@ def test_an_order_to_all_goes_where_the_xapp_is_let_in_and_a_kill_goes_everywher
     [("north", {}), ("evil", {"kind": "xapp"}), ("evil", {"asks": True})],
     ids=["under another name", "of an xApp", "a question"],
 )
-def test_nobody_but_a_host_says_whom_a_node_lets_in(
+def test_only_the_life_sign_of_a_host_tells_which_xapps_its_nodes_admit(
     ranloop: Command, broker: Broker, topic: str, facts: dict[str, object]
 ) -> None:
     said = {"kind": "node-host", "nodes": ["toy-1"], "xapps": ["other"], **facts}
@@ -462,7 +462,7 @@ def test_a_broker_goes_with_a_command_that_is_killed() -> None:
     assert gone(started.facts["pid"])
 
 
-def test_nohup_stands() -> None:
+def test_a_broker_command_that_ignores_the_hangup_signal_runs_on() -> None:
     started = Started(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     os.kill(started.process.pid, signal.SIGHUP)
     with closing(open_bus(started.facts["url"], name="guest")) as bus:

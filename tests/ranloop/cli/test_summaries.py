@@ -50,7 +50,7 @@ def test_numpy_values_are_numbers_and_what_is_no_number_is_null(ranloop: Command
         ("[1]", "list, want a dict"),
     ],
 )
-def test_what_cannot_be_told_is_one_line_after_the_rest(
+def test_a_summary_that_json_does_not_have_is_one_line_after_the_rest(
     ranloop: Command, tmp_path: Path, told: str, complaint: str, form: str
 ) -> None:
     folder = write_xapp(tmp_path / "x", app=SAYS + told)
@@ -64,13 +64,13 @@ def test_what_cannot_be_told_is_one_line_after_the_rest(
         assert "steps: 2\n" in outcome.out
 
 
-def test_one_that_cannot_be_told_leaves_the_others_alone() -> None:
+def test_a_summary_that_json_does_not_have_leaves_the_others_alone() -> None:
     summaries, complaints = plain_summaries({"a": {"n": 1}, "b": {"n": 1j}, "c": MappingProxyType({2: (3,)})})
     assert summaries == {"a": {"n": 1}, "b": None, "c": {2: [3]}}
     assert len(complaints) == 1
 
 
-def test_what_contains_itself_cannot_be_told() -> None:
+def test_a_summary_that_contains_itself_is_complained_of() -> None:
     endless: list[object] = []
     endless.append(endless)
     summaries, complaints = plain_summaries({"x": {"a": endless}})

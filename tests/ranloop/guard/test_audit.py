@@ -102,7 +102,7 @@ def test_an_order_names_who_gave_it(tmp_path: Path) -> None:
     assert said == [("anna", None, "observe"), ("order 7", True, None), ("bert", False, None)]
 
 
-def test_what_the_node_made_of_a_value_stands_there_where_it_is_another(
+def test_the_audit_has_the_applied_value_where_it_differs_from_the_wanted_one(
     tmp_path: Path, batch: BatchFactory
 ) -> None:
     with AuditLog(tmp_path / "a") as log:

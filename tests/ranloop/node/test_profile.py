@@ -211,11 +211,13 @@ def test_a_profile_that_is_not_there_is_one_line(name: str, words: str) -> None:
         (Rights(actions=(ActionRight(name="SetTxPower"),)), "writes SetTxPower: mine does not have it; it takes Handover"),
     ],
 )  # fmt: skip
-def test_what_is_lacking_is_said_with_what_there_is(mine: Profile, rights: Rights, line: str) -> None:
+def test_each_lacking_thing_is_told_with_what_the_profile_has(
+    mine: Profile, rights: Rights, line: str
+) -> None:
     assert as_lines(lacks(mine, rights)) == [line]
 
 
-def test_what_the_line_above_says_is_not_said_again(mine: Profile) -> None:
+def test_a_line_says_likewise_where_the_line_above_has_the_same_list(mine: Profile) -> None:
     names = ("PEE.Energy", "PEE.AvgPower", "DRB.UEThpUl", "RRC.ConnMax")
     told = as_lines(lacks(mine, reads(*names, level="cell")))
     listed = "mine does not have it; it has per cell DRB.UEThpDl, RRU.PrbTotDl"
@@ -288,7 +290,7 @@ def test_a_profile_names_the_version_that_it_is_about(tmp_path: Path) -> None:
     assert load_profile(str(tmp_path / "mine.toml")).read_at == load_profile("oai").read_at
 
 
-def test_true_is_no_period(tmp_path: Path) -> None:
+def test_a_boolean_is_refused_as_a_period(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\nread_at = "1.0"\n[period]\nshortest_ms = true')
     with pytest.raises(NodeError, match=r"period\.shortest_ms: Input should be a valid integer \(got True\)"):
         load_profile(str(tmp_path / "mine.toml"))

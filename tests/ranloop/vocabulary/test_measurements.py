@@ -40,7 +40,7 @@ def test_an_entry_says_everything_that_a_reader_needs(entry: Measurement) -> Non
 
 
 @pytest.mark.parametrize("entry", MEASUREMENTS.values(), ids=MEASUREMENTS)
-def test_ours_is_under_x_and_everything_else_names_its_clause(entry: Measurement) -> None:
+def test_own_measurements_begin_with_x_and_all_others_name_their_clause(entry: Measurement) -> None:
     if entry.name.startswith("X."):
         assert entry.clause == "own definition"
     else:

@@ -170,7 +170,7 @@ def test_six_digits_are_enough_for_what_has_no_more() -> None:
     assert written([0.1, 0.000976565, 1 / 3, 16777216]) == ["0.1", "0.000976565", "0.33333334", "16777216.0"]
 
 
-def test_a_tenth_is_a_tenth() -> None:
+def test_json_has_short_decimals_that_read_back_as_the_same_float32() -> None:
     report = samples.report(block=np.array([[7, 3, 0.1, 1e-30], [9, 3, 3.4028235e38, -1e-45]], np.float32))
     payload = encode_json(report)
     assert b'"DRB.UEThpDl":[0.1,3.4028235e+38]' in payload
@@ -194,12 +194,12 @@ def test_columns_of_an_action_that_nobody_knows_have_numbers() -> None:
     ],
     ids=["infinity", "half an id", "name", "minus infinity"],
 )
-def test_what_nobody_could_read_is_not_sent(message: Message) -> None:
+def test_a_message_that_no_decoder_accepts_is_refused_at_sending(message: Message) -> None:
     with pytest.raises(ValueError, match=r"infinity is not a value|this cannot be sent"):
         encode_json(message)
 
 
-def test_more_than_is_read_is_not_sent() -> None:
+def test_a_json_report_larger_than_a_reader_takes_is_refused_at_sending() -> None:
     rows = 1 << 16
     block = np.random.default_rng(1).random((rows, 12), np.float32)  # nine digits and more each
     block[:, :2] = 0

@@ -240,7 +240,7 @@ def test_an_xapp_that_gets_nothing_of_a_host_says_what_that_host_allows(
     assert [reason for _, reason in told] == [words.format(folder=live.instance.package.folder)]
 
 
-def test_who_gets_reports_says_nothing_until_they_stop(live: Setup) -> None:
+def test_an_xapp_that_gets_reports_logs_no_silence(live: Setup) -> None:
     live.wall.now_s += 2.9
     live.report(0)
     assert told_while_waiting(live, 2.0) == []
