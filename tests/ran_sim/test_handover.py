@@ -398,7 +398,7 @@ def test_where_the_ue_returns_to_tells_what_was_wrong(
     assert count(handover) == {"link_failures": {0: 1}, "reestablishments": {found: 1}, **blamed}
 
 
-def test_an_old_handover_is_not_to_blame() -> None:
+def test_a_link_failure_long_after_a_handover_is_not_laid_to_it() -> None:
     ues, handover = state(mro_recent_s=1.0)
     handover.previous_cell[0] = 5  # 1.15 s before T310 expires
     ticks(ues, handover, [BAD] * 24)

@@ -57,7 +57,7 @@ def test_one_flipped_bit_flips_half_of_the_output(word: int) -> None:
     assert np.mean(flips) == pytest.approx(32.0, abs=5 * 4 / math.sqrt(len(flips)))
 
 
-def test_words_do_not_stand_for_each_other() -> None:
+def test_each_word_of_the_key_changes_the_draw() -> None:
     assert len({int(bits(a, b, c, d)) for a in (1, 2) for b in (1, 2) for c in (1, 2) for d in (1, 2)}) == 16
 
 

@@ -102,7 +102,7 @@ def lose(machine: Machine, lookout: Lookout, late_s: float, *, every_s: float, f
     return for_s
 
 
-def test_what_an_idle_machine_loses_now_and_then_changes_nothing() -> None:
+def test_losses_below_the_share_never_end_waiting_awake() -> None:
     machine = Machine()
     assert lose(machine, machine.lookout(), 0.9 * SHARE, every_s=1.0, for_s=100.0) == 100.0
 

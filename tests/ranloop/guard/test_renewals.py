@@ -143,6 +143,6 @@ def test_fields_of_a_table_lie_on_their_grid_also_after_rows_came() -> None:
     assert all(table.rows[name].flags.aligned for name in ("key", "claim", "expires_ns"))
 
 
-def test_verdicts_without_a_memory_find_out_for_themselves() -> None:
+def test_verdicts_find_repeated_targets_also_where_none_are_remembered() -> None:
     verdicts = Verdicts(sent("a", 0, 0, [3, 3], 1.0))
     assert (verdicts.distinct, verdicts.keys.tolist()) == (False, [3, 3])

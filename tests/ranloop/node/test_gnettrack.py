@@ -57,7 +57,7 @@ def test_the_last_row_of_a_second_counts(tmp_path: Path) -> None:
     assert trace.n_repeated == 1
 
 
-def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
+def test_seconds_without_a_row_stay_missing(tmp_path: Path) -> None:
     assert read(tmp_path, log(row(0), row(1), row(5))).seconds.tolist() == [0, 1, 5]
 
 

@@ -50,7 +50,7 @@ def survives(kind: str, payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
-def test_any_bytes(kind: str) -> None:
+def test_any_bytes_are_decoded_or_refused_with_a_wire_error(kind: str) -> None:
     @samples.untimed
     @given(payload=st.binary(max_size=200))
     def survives_any(payload: bytes) -> None:
@@ -62,7 +62,7 @@ def test_any_bytes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS + JSON_KINDS)
-def test_flipped_bits_and_lost_or_repeated_bytes(kind: str) -> None:
+def test_damaged_messages_are_decoded_or_refused_with_a_wire_error(kind: str) -> None:
     rng, payload = random.Random(kind), SAMPLES[kind]
     for _ in range(1500):
         mutant = bytearray(payload)
