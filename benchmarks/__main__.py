@@ -60,9 +60,9 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   come again (their keys, that none stands there twice, where their rows are) is not found out again.
 - **Loops.** The peer is a bare paho loop with the same hops, QoS and sizes; it reads, decides and checks nothing. The bar
   of 1.3 is about what travels, so it is applied to the *transport* rows: bus, codec and the xApp's runner around a handler
-  that sends back what came; the host takes the decoded action for applied. The *guarded* rows add a policy, the guard,
-  leases and the audit log in memory. They have no bar of their own (the guard's is the action path's), and their ratio
-  stands beside the others.
+  that sends back what came; the host takes the decoded action for applied. The *guarded* rows add a policy and the live host with
+  all that it does, from the check of the report to the result; over mosquitto their bar is 1.8. Counters, audit and recorder
+  follow the result and are not in these times.
 - **Awake and asleep.** A process that sleeps until a message comes wakes up with cold caches, and takes three to five times as
   long for the same work. A client on a broker therefore waits awake for 600 us after traffic
   ([decision 8](decisions/0008-wait-awake-after-traffic.md)); the rows *asleep* are without it. With a report every 20 ms

@@ -757,6 +757,21 @@ def test_ids_of_ues_begin_again_before_they_no_longer_fit_and_still_name_one_ue_
     ]
 
 
+def test_ids_that_begin_again_stay_those_of_their_ue_slots_where_2_to_the_24_is_no_multiple_of_them() -> None:
+    """Three UEs: ids are 3 x session + UE slot, of 2**24 // 3 = 5,592,405 sessions each, so 2**24 - 1 is none."""
+    short = VOICE | {"ues": 3, "session_s": (0.2, 0.2), "idle_s": 0.0}
+    world = small_world(short)
+    world.engine._network.radio.sessions.number[:] = 5_592_405 - 2
+    seen = [report.ue.tolist() for report in pick(run_to(world, 1000), "ue") if len(report.ue)]
+    ues = list(dict.fromkeys(ue for one in seen for ue in one))
+    assert {2**24 - 4, 2**24 - 3, 2**24 - 2, 0, 1, 2} <= set(
+        ues
+    )  # the last session of each, and its first ids again
+    assert max(ues) == 2**24 - 2
+    for ue in seen[-1]:
+        assert world.apply("site0", SetUeWeight(ue=[ue], weight=2.0)).tolist() == [[2.0]]
+
+
 def test_an_action_that_the_node_does_not_take_is_refused() -> None:
     world = small_world(VOICE)
     del world._appliers[SetCellState]  # it takes all that the vocabulary has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import signal
@@ -25,6 +26,7 @@ from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from tests.builders import APP, MANIFEST, write_xapp
 from tests.command import Command
+from tests.model_packages import write_model
 from tests.ranloop.node import phone_logs
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +102,21 @@ def test_a_check_that_runs_nothing_names_the_models_by_their_cards(ranloop: Comm
     )
     assert read["models"] == run["models"] != []
     assert {key for key in run if read[key] != run[key]} == {"code"}
+
+
+def test_a_check_that_runs_nothing_does_not_run_a_model_either(ranloop: Command, tmp_path: Path) -> None:
+    """The file is the one of its card and nothing that could run."""
+    model, content = write_model(tmp_path / "odd"), b"no ONNX file"
+    card = (model / "card.toml").read_text()
+    (model / "model.onnx").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    (model / "card.toml").write_text(re.sub(r'(?m)^sha256 = ".*"$', f'sha256 = "{digest}"', card))
+    text = f'models = {{ odd = "../odd" }}\n{MANIFEST.format(name="armed")}'
+    folder = write_xapp(tmp_path / "armed", text=text)
+    assert json.loads(ranloop("check", "--no-run", folder, "--json").out)[0]["models"] == [
+        f"odd@{digest[:12]}"
+    ]
+    assert "is not a runnable ONNX model" in ranloop("check", folder).complaint
 
 
 def test_help_says_that_a_check_runs_the_code(ranloop: Command) -> None:

@@ -306,3 +306,31 @@ def test_a_run_that_is_no_text_is_a_run_like_any_other(room: Room, no_patience: 
     room.broker.publish(topics.presence("host"), encode(odd), retain=False)
     bus.poll()
     assert room.retained("host") == (True, "1")
+
+
+def test_a_question_with_a_long_run_is_answered_shortly(room: Room) -> None:
+    """An answer names the run that it is for: 64 characters of it, beside some 100 bytes of its own."""
+    _, bus = room.live("host", "1")
+    heard: list[bytes] = []
+    bus.subscribe(topics.presence("host"), lambda _, payload: heard.append(payload), qos=1)
+    bus.poll()
+    heard.clear()
+    long = Presence(name="host", alive=True, facts={"asks": True, "run": "r" * 50_000})
+    room.broker.publish(topics.presence("host"), encode(long), retain=False)
+    bus.poll()
+    bus.poll()
+    (answer,) = [one for payload in heard if "answers" in (one := decode_presence(payload)).facts]
+    assert answer.facts["answers"] == "r" * 64
+
+
+def test_ever_new_claims_of_our_node_are_told_so_often_and_no_more(room: Room) -> None:
+    """A sender makes up 5,000 names and runs; what is remembered of runs, and so what is told, is bounded by 4,096."""
+    _, bus = room.live("host", "1", "site0")
+    with capture_logs() as logs:
+        for k in range(5_000):
+            claim = Presence(name=f"v{k}", alive=True, facts={"nodes": ["site0"], "run": f"{k}"})
+            room.broker.publish(topics.presence(f"v{k}"), encode(claim), retain=False)
+            if k % 1_000 == 999:
+                bus.poll()
+        bus.poll()
+    assert 4_000 <= sum(entry["event"] == "name_taken_twice" for entry in logs) <= 4_096

@@ -58,6 +58,15 @@ def told(logs: list[Any]) -> list[Any]:
     return [log for log in logs if log["event"] == "publish_too_large"]
 
 
+def test_what_is_refused_on_ever_new_topics_fills_no_memory() -> None:
+    found = Oversize()
+    for k in range(2_000):
+        for _ in range(2):
+            found.sent(f"t{k}", 10**6)
+            found.hung_up(0.0, 0.1)
+    assert 1 <= sum(found.refuses(f"t{k}", 10**6, 1.0) for k in range(2_000)) <= 256
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_broker_that_hangs_up_for_a_message_is_heard_of_once_and_all_else_goes_on(

@@ -20,9 +20,10 @@ from ranloop.errors import NodeError
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, verdict_counts
 from ranloop.guard.audit import MAX_BYTES
 from ranloop.guard.audit_lines import MAX_LISTED
+from ranloop.guard.results import Verdicts
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire.codec import decode_action_batch, encode
-from ranloop.wire.messages import ActionBatch
+from ranloop.wire.messages import ActionBatch, Cause, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
 
 DAY_S = 86_400
@@ -305,6 +306,17 @@ def test_memory_is_bounded_in_bytes_too(batch: BatchFactory) -> None:
     assert (len(log), log.n_records, next(iter(log)).ran_time_ns) == (127, 200, 73)
 
 
+def test_the_texts_of_a_result_count_in_what_memory_keeps(batch: BatchFactory) -> None:
+    """A cause of 1 MiB and its result make more than 1 MiB: of 64 MiB the newest 63 have room."""
+    log = AuditLog()
+    verdicts = Verdicts(batch(SetUeWeight(ue=[1], weight=2.0)))
+    verdicts.decide_all(Status.REFUSED, Cause.NODE, "x" * (1 << 20))
+    result = verdicts.result(xapp="a", node="site-1", ran_time_ns=0)
+    for k in range(100):
+        log.add(AuditRecord(event="result", ran_time_ns=k, node="site-1", xapp="a", result=result))
+    assert (len(log), log.n_records) == (63, 100)
+
+
 def test_a_batch_that_is_kept_keeps_no_padding(batch: BatchFactory) -> None:
     """A header may be padded with what nobody reads, up to 32 kB; one target takes 8 bytes."""
     payload = encode(batch(SetUeWeight(ue=[1], weight=2.0)))
@@ -387,6 +399,43 @@ def test_files_are_rotated_by_size_and_the_oldest_goes(tmp_path: Path) -> None:
     seen = [line["ran_time_ns"] for file in files for line in lines_of(file)]
     assert seen == list(range(100 - len(seen), 100))  # the newest, in order, none twice
     assert all(file.stat().st_size < 1_200 for file in files)  # a file ends with the line that fills it
+
+
+def test_of_one_file_that_may_stay_the_newest_lines_stay(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path, file_bytes=1_000, n_files=1) as log:
+        for k in range(100):
+            log.add(note(k))
+    assert list(tmp_path.iterdir()) == [path]
+    seen = [line["ran_time_ns"] for line in lines_of(path)]
+    assert seen == list(range(100 - len(seen), 100))
+    assert path.stat().st_size < 1_200  # a file ends with the line that fills it
+
+
+def test_after_a_full_disk_a_line_refers_to_nothing_that_was_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: BatchFactory
+) -> None:
+    """Of three weights one changes in each batch; the second line is lost, so the third spells all three out."""
+    path, write, room = tmp_path / "a", os.write, [True]
+
+    def bounded(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", bounded)
+    with AuditLog(path) as log:
+        guard = audited(log)
+        for k, has_room in enumerate((True, False, True, True)):
+            room[0] = has_room
+            hold(guard, batch(SetUeWeight(ue=[1, 2, 3], weight=[2.0, 2.0, 1.0 + k]), run="r1"), k * 20 * MS)
+        monkeypatch.undo()
+    results = [line for line in lines_of(path) if line["event"] == "result"]
+    assert [(line["targets"], "since" in line) for line in results] == [
+        ([[1], [2], [3]], False),
+        ([[1], [2], [3]], False),
+        ([[3]], True),
+    ]
 
 
 def test_each_file_can_be_read_without_the_one_before(tmp_path: Path, batch: BatchFactory) -> None:

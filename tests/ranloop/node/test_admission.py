@@ -21,7 +21,7 @@ from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_presence, decode_result, decode_standing, encode
+from ranloop.wire.codec import decode_admission, decode_presence, decode_result, decode_standing, encode
 from ranloop.wire.messages import ActionBatch, Admission, Cause, Result, Standing, Status
 from tests.builders import write_xapp
 from tests.command import Command
@@ -251,7 +251,46 @@ def test_an_admission_that_cannot_be_is_answered_with_its_reason_and_the_host_go
     assert list(host.runtime.xapps) == ["calm"]
 
 
+def test_the_reason_of_a_refused_admission_is_one_short_line(connect: Callable[[str], Bus]) -> None:
+    other, said = connect("other"), list[bytes]()
+    other.subscribe(topics.standing("toy-1"), lambda _, payload: said.append(payload), qos=1)
+    word = Admission(id="1", xapp="x", rights={"actions": [{"name": "Set\n\x1b[2J" + "x" * 20_000}]})
+    other.publish(topics.admission("host", "x"), encode(word), qos=1, retain=True)
+    host = NodeHost(ToyWorld(), connect("host"), xapps={})
+    LiveHost(host, clock=VirtualClock()).run(0.25)
+    other.poll()
+    (refused,) = {standing.refused for payload in said if (standing := decode_standing(payload)).refused}
+    assert refused.startswith("the rights of x: actions/0")
+    assert refused.isprintable()
+    assert len(refused) <= 1_001  # with the mark that it is cut
+
+
+def test_an_admission_on_the_topic_of_another_xapp_admits_nobody(connect: Callable[[str], Bus]) -> None:
+    other = connect("other")
+    other.publish(topics.admission("host", "x"), encode(Admission(id="1", xapp="y")), qos=1, retain=True)
+    host = NodeHost(ToyWorld(), connect("host"), xapps={"calm": REGISTERED})
+    summary = LiveHost(host, clock=VirtualClock()).run(0.25)
+    assert (list(host.runtime.xapps), summary.n_dropped) == (["calm"], 1)
+
+
 # From the command line
+
+
+def test_an_admission_that_is_refused_leaves_the_one_that_stood(ranloop: Command, tmp_path: Path) -> None:
+    url = f"memory://admission-{next(_fresh)}"
+    folder = write_xapp(tmp_path / "mine")
+    text = (folder / "manifest.toml").read_text().replace('"CQI"', '"DRB.UEThpDl"')
+    with closing(Running(url)), closing(open_bus(url, name="other")) as other:
+        (folder / "manifest.toml").write_text(text)
+        assert ranloop("admit", folder, "--bus", url, "--priority", "3").code == 0
+        (folder / "manifest.toml").write_text(text.replace("every_ms = 100", "every_ms = 77"))
+        assert ranloop("admit", folder, "--bus", url, "--priority", "4").code == 2
+        stands: list[int] = []
+        other.subscribe(
+            topics.admission("host", "mine"), lambda _, p: stands.append(decode_admission(p).priority), qos=1
+        )
+        until(other, lambda: bool(stands))
+    assert stands == [3]
 
 
 def test_the_command_line_admits_and_dismisses(ranloop: Command, tmp_path: Path) -> None:

@@ -168,3 +168,18 @@ def test_padding_and_unknown_keys_are_read_up_to_a_bound(form: Callable[[ActionB
     for junk in (b" " * 1_100_000, b'"x":"' + b"y" * 1_100_000 + b'",'):
         with pytest.raises(WireError, match=r"header line within 32768 bytes|at most 1048576 are read"):
             decode_action_batch(b"{" + junk + payload[1:])
+
+
+@pytest.mark.parametrize(
+    ("kind", "most_bytes"),
+    [("order", 1 << 12), ("presence", 1 << 16), ("admission", 1 << 16), ("standing", 1 << 17)],
+)
+def test_what_has_no_block_is_read_up_to_a_bound_of_its_kind(kind: str, most_bytes: int) -> None:
+    payload = encode(sample(kind))
+
+    def padded(n_bytes: int) -> bytes:
+        return b"{" + b" " * (n_bytes - len(payload)) + payload[1:]
+
+    decoder(kind)(padded(most_bytes))
+    with pytest.raises(WireError, match=f"{kind} of {most_bytes + 1} bytes; at most {most_bytes} are read"):
+        decoder(kind)(padded(most_bytes + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,15 @@ def test_a_batch_names_the_models_that_answered_in_its_own_call(tmp_path: Path) 
     assert named == [["second"], ["first"], []]
 
 
+def test_a_batch_names_a_model_with_the_hash_of_its_file(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_model(tmp_path / name)
+    instance = Instance(load_package(write_xapp(tmp_path / "asking", app=ASKING, text=ASKING_MANIFEST)))
+    (batch,) = instance.on_report(make_report({"DRB.UEThpDl": [1], "CQI": [5]}, seq=2))
+    digest = hashlib.sha256((tmp_path / "second" / "model.onnx").read_bytes()).hexdigest()
+    assert batch.models == (f"second@{digest[:12]}",)
+
+
 ANSWERING = """
 from ranloop import Request, SetUeWeight, XApp
 app = XApp()
@@ -263,6 +273,16 @@ def test_what_a_result_leads_to_lives_as_long_as_what_the_result_is_about(tmp_pa
     assert (follows.lease_ms, follows.valid_until_ns) == (30_000, 20_000_000_000)
     (other,) = instance.on_result(make_result("of-somebody-else"))
     assert other.lease_ms == 300
+
+
+def test_of_batches_sent_long_ago_nothing_is_remembered(tmp_path: Path) -> None:
+    """What an instance remembers is bounded; a result so late leads to what an unknown one does: 3 x 100 ms."""
+    instance = Instance(load_package(write_xapp(tmp_path / "answering", app=ANSWERING)))
+    (first,) = instance.on_timer("act", 0)
+    for _ in range(5_000):
+        instance.on_timer("act", 0)
+    (follows,) = instance.on_result(make_result(first.id))
+    assert follows.lease_ms == 300
 
 
 def make_result(batch_id: str) -> Result:

@@ -371,6 +371,39 @@ def test_an_xapp_that_leaves_decides_nothing_more_and_hears_the_answers_to_what_
     assert +stats.results == {Status.APPLIED: 2}
 
 
+PERSISTENT = """
+from ranloop import SetUeWeight, XApp
+
+app = XApp()
+ends = []
+
+
+@app.on_report("DRB.UEThpDl")
+def act(report):
+    return SetUeWeight(ue=[0], weight=2.0)
+
+
+@app.on_result
+def again(result):
+    ends.append(result.id)
+    return SetUeWeight(ue=[0], weight=3.0)
+"""
+
+
+def test_what_a_leaving_xapp_wants_in_answer_to_a_result_is_not_sent(tmp_path: Path) -> None:
+    """Else it would hold a setting that nobody hears the end of."""
+    setup = Setup(tmp_path, app=PERSISTENT)
+    setup.report(0)
+    (asked,) = setup.batches
+    setup.say(topics.result("live", "toy-1"), encode(result_of(asked)))  # comes when it is about to leave
+    (stop := threading.Event()).set()
+    setup.runner.run(stop)
+    setup.others.poll()
+    assert setup.app("ends") == [asked.id]
+    assert setup.batches == [asked]
+    setup.close()
+
+
 def test_a_node_that_is_late_is_not_given_up_yet(live: Setup) -> None:
     live.report(0, 1)
     live.wall.now_s += 30.0  # the node is silent after 30 s and three periods of 100 ms
@@ -524,6 +557,15 @@ def test_a_slow_handler_is_told_as_such_and_no_node_is_blamed(live: Setup) -> No
     assert [(line["took_s"], line["period_ms"]) for line in slow] == [(40.0, 100)]
     assert "no_reports" not in [line["event"] for line in logs]
     assert [text for _, _, (_, text) in live.app("ends")] == ["the xApp left before the answer"]
+
+
+def test_a_handler_is_slow_beyond_its_period_and_is_told_ever_more_rarely(live: Setup) -> None:
+    with capture_logs() as logs:
+        for seq, took_s in enumerate((0.05, 0.15, 0.15, 0.15, 0.15, 0.15)):
+            live.app("slow").append(lambda s=took_s: setattr(live.wall, "now_s", live.wall.now_s + s))
+            live.report(seq)
+    told = [line["so_far"] for line in logs if line["event"] == "handler_slow"]
+    assert (live.runner.stats.slow, told) == (5, [1, 2, 4])
 
 
 # Foreign bytes
