@@ -42,7 +42,7 @@ U32 = NDArray[np.uint32]
 class _Spelled:
     """The content of the lines about one xApp, action and node so far."""
 
-    targets: bytes
+    targets: bytes | None  # None: to be spelled out again
     fates: U32  # [n, columns] parameters, applied, status, cause: the bits of each
     why: object  # causes, and the models that decided
     id: str  # of the batch that the next line's `since` names
@@ -68,7 +68,7 @@ class AuditLines:
     def forget(self) -> None:
         """Spell everything out again: the lines so far are in another file, or in none."""
         for known in self._spelled.values():
-            known.targets = b""
+            known.targets = None
 
     def text(self, record: AuditRecord) -> bytes:
         """The lines that `record` leads to; none for a renewal that is merely counted."""
@@ -169,7 +169,7 @@ class AuditLines:
             line["columns"] = "left out: too many bytes a day"
             for key, known in self._spelled.items():
                 if key[1] == xapp:
-                    known.targets = b""  # a later line must not refer to these
+                    known.targets = None  # a later line must not refer to these
         text = _json(line)
         if not budget.take(now_ns, len(text)):
             self._left_out[xapp] = (left_out or 0) + 1

@@ -438,6 +438,17 @@ def test_after_a_full_disk_a_line_refers_to_nothing_that_was_not_written(
     ]
 
 
+def test_an_empty_batch_after_a_new_file_does_not_end_the_audit(tmp_path: Path, batch: BatchFactory) -> None:
+    path = tmp_path / "a"
+    with AuditLog(path) as log:
+        guard = audited(log)
+        hold(guard, batch(SetUeWeight(ue=[1, 2, 3], weight=2.0), id="1", run="r1"))
+        path.rename(tmp_path / "moved")  # or it is full, or the xApp's share of bytes is used up
+        hold(guard, batch(SetUeWeight(ue=[], weight=[]), id="2", run="r1"), 20 * MS)
+        hold(guard, batch(SetUeWeight(ue=[1], weight=2.0), id="3", run="r1"), 40 * MS)
+    assert [line["id"] for line in lines_of(path)] == ["2", "3"]
+
+
 def test_each_file_can_be_read_without_the_one_before(tmp_path: Path, batch: BatchFactory) -> None:
     path = tmp_path / "a"
     with AuditLog(path, file_bytes=1_500, n_files=9) as log:
