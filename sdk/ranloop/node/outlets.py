@@ -16,6 +16,7 @@ import structlog
 from ranloop.closing import Closing
 from ranloop.foreign import one_line
 from ranloop.guard import AuditRecord
+from ranloop.guard.footprint import n_bytes
 from ranloop.wire.messages import Report, Result, Standing
 
 __all__ = ("Aside", "Event", "Outlet")
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 Event = Report | Result | AuditRecord | Standing
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
+_OBJECT = 512
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 
 
@@ -49,7 +51,7 @@ class Aside(Closing):
         self.n_dropped = 0
         self._outlet = outlet
         self._keep_bytes = keep_bytes
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[tuple[Event, int]] = deque()  # with its bytes
         self._waiting_bytes = 0
         self._there = threading.Condition()
         self._over = False
@@ -61,7 +63,7 @@ class Aside(Closing):
         size = _bytes_of(event)
         with self._there:
             if not self._over and self._waiting_bytes + size <= self._keep_bytes:
-                self._waiting.append(event)
+                self._waiting.append((event, size))
                 self._waiting_bytes += size
                 self._there.notify()
                 return
@@ -95,8 +97,8 @@ class Aside(Closing):
                 self._there.wait_for(lambda: bool(self._waiting) or self._over)
                 if not self._waiting:
                     return
-                event = self._waiting.popleft()
-                self._waiting_bytes -= _bytes_of(event)
+                event, size = self._waiting.popleft()
+                self._waiting_bytes -= size
             try:
                 self._outlet.take(event)
             except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
@@ -115,5 +117,12 @@ def emit(outlets: Sequence[Outlet], events: Sequence[Event]) -> None:
 
 
 def _bytes_of(event: Event) -> int:
-    """Roughly what keeps an event alive: its arrays, and some hundred bytes around them."""
-    return 512 + (event.block.nbytes if isinstance(event, Report) else 0)
+    """Bytes of memory that an event keeps, to a factor of two."""
+    match event:
+        case Report():
+            return _OBJECT + event.block.nbytes
+        case Result():
+            return n_bytes(event)
+        case AuditRecord():
+            return _OBJECT + n_bytes(event.batch) + n_bytes(event.result)
+    return _OBJECT

@@ -12,10 +12,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from ranloop.bus import Bus
+from ranloop.guard import AuditRecord
 from ranloop.node import LiveHost, NodeHost, Registration, VirtualClock
 from ranloop.node.outlets import CLOSE_S, Aside, Event, Outlet
 from ranloop.testing.worlds import ToyWorld
-from ranloop.wire.messages import Report, Standing
+from ranloop.vocabulary import SetUeWeight
+from ranloop.wire.messages import ActionBatch, Report, Standing
 from tests.ranloop.node.scripted import rights
 
 PATIENCE_S = 10.0
@@ -63,6 +65,25 @@ def test_events_are_seen_in_order_and_all_of_them_before_the_end() -> None:
         gate.may_go_on.set()
     assert gate.seen == events
     assert aside.n_dropped == 0
+
+
+def test_audit_records_count_with_their_batches() -> None:
+    """2**16 targets of 8 bytes are 512 KiB: with one at work, one more has room in 1 MiB."""
+    gate = Gate()
+    with Aside(gate, keep_bytes=1 << 20) as aside:
+        for number in range(20):
+            batch = ActionBatch(
+                id=str(number),
+                xapp="x",
+                node="n",
+                seq=number,
+                action=SetUeWeight(ue=np.arange(1 << 16), weight=2.0),
+                valid_until_ns=0,
+            )
+            aside.take(AuditRecord(event="result", ran_time_ns=0, node="n", xapp="x", batch=batch))
+            assert gate.began.wait(PATIENCE_S)
+        assert aside.n_dropped == 18
+        gate.may_go_on.set()
 
 
 def test_a_slow_outlet_holds_nobody_up_and_what_has_no_room_is_counted() -> None:
