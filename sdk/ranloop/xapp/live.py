@@ -91,7 +91,8 @@ class LiveRunner:
         self._columns = _columns(instance.manifest.streams)
         self._steps: dict[str, bytes] = {}  # host -> its last step; a second delivery repeats the number
         self._ran_time_ns: dict[str, int] = {}
-        self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `clock`
+        self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `_waiting_s`
+        self._in_handlers_s = 0.0
         slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
         self._silent_after_s = SILENT_S + 3 * slowest_ms / 1e3
         self._pending: dict[str, _Pending] = {}
@@ -100,7 +101,7 @@ class LiveRunner:
         self._resting_until = float("-inf")
         self._reconnects = bus.stats.reconnects
         self._sign = life_sign(bus, instance)
-        self._silence = Silence(instance, self._sign.others, clock)
+        self._silence = Silence(instance, self._sign.others, self._waiting_s)
         self._subscriptions = [
             bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
             bus.subscribe(topics.step("+", instance.name), self._on_step, qos=1),
@@ -120,6 +121,10 @@ class LiveRunner:
         finally:
             self._sign.withdraw()
         return self.stats
+
+    def _waiting_s(self) -> float:
+        """The clock without the time in the user's code: no node is silent while its messages are not read."""
+        return self._clock() - self._in_handlers_s
 
     def _stay_known(self) -> None:
         """Show the life sign again after a reconnection, because a restarted broker has forgotten it."""
@@ -191,7 +196,7 @@ class LiveRunner:
         self.stats.missed += report.seq - previous - 1
         self._seqs[stream] = report.seq
         self._ran_time_ns[report.node] = report.ran_time_ns
-        self._heard_at_s[report.node] = self._clock()
+        self._heard_at_s[report.node] = self._waiting_s()
         self._send(self._guarded(lambda: self.instance.on_report(report), period_ms=report.period_ms))
         self._settle_pending(report)
 
@@ -280,7 +285,7 @@ class LiveRunner:
         """End the actions at a node that reports no more: no RAN time of it will show that they are overdue."""
         if not self._pending:
             return
-        since_s = self._clock() - self._silent_after_s
+        since_s = self._waiting_s() - self._silent_after_s
         for pending in list(self._pending.values()):
             node = pending.batch.node
             if max(pending.sent_at_s, self._heard_at_s.get(node, 0.0)) < since_s:
@@ -313,10 +318,7 @@ class LiveRunner:
     def _guarded(
         self, call: Callable[[], list[ActionBatch]], *, period_ms: int | None = None
     ) -> list[ActionBatch]:
-        """Run the user's code. Its errors are counted and logged; after several in a row the code rests.
-
-        Code that takes longer than its period is logged for its author, and that time does not count as a node's silence.
-        """
+        """Run the user's code. Its errors are counted and logged; after several in a row the code rests."""
         began_s = self._clock()
         if began_s < self._resting_until:
             self.stats.skipped += 1
@@ -339,6 +341,7 @@ class LiveRunner:
             return []
         finally:
             took_s = self._clock() - began_s
+            self._in_handlers_s += took_s
             if period_ms is not None and took_s > period_ms / 1e3:
                 self._tell_slow(took_s, period_ms)
         self._failed_in_a_row = 0
@@ -354,12 +357,10 @@ class LiveRunner:
                 period_ms=period_ms,
                 so_far=self.stats.slow,
             )
-        self._silence.end()
-        self._heard_at_s = {node: at_s + took_s for node, at_s in self._heard_at_s.items()}
 
     def _send(self, batches: list[ActionBatch]) -> None:
         for batch in () if self._leaving else batches:
-            self._pending[batch.id] = _Pending(batch, self._clock())
+            self._pending[batch.id] = _Pending(batch, self._waiting_s())
             self.stats.batches += 1
             self._publish(batch)
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def learn(result):
 
 @app.every("1s")
 def beat():
+    if slow:
+        slow.pop()()
     seen.append("beat")
     return wanted.pop() if wanted else None
 """
@@ -643,3 +646,60 @@ def test_the_life_sign_is_shown_again_after_a_reconnection(live: Setup) -> None:
     live.runner.run(threading.Event(), duration_s=0.05)
     watcher.poll()
     assert signs == [True, True, False]  # at the start, after the reconnection, and good-bye
+
+
+SLOW_RESULT = """
+from ranloop import SetUeWeight, XApp
+app = XApp()
+ends, slow = [], []
+
+@app.on_report("DRB.UEThpDl")
+def act(report):
+    return SetUeWeight(ue=[0], weight=2.0)
+
+@app.on_result
+def learn(result):
+    ends.append(result.causes[result.cause[0]][1])
+    if slow:
+        slow.pop()()
+"""
+
+
+def test_a_slow_result_handler_is_no_silence_of_a_node(tmp_path: Path) -> None:
+    with closing(Setup(tmp_path, app=SLOW_RESULT)) as setup:
+        setup.report(0)
+        setup.report(1)
+        first, second = setup.batches
+
+        def meanwhile() -> None:
+            setup.wall.now_s += 40.0
+            setup.say(topics.result("live", "toy-1"), encode(result_of(second)))
+
+        setup.app("slow").append(meanwhile)
+        setup.say(topics.result("live", "toy-1"), encode(result_of(first)))
+        setup.wall.tick_s = 0.001
+        setup.runner.run(threading.Event(), duration_s=0.05)
+        assert setup.app("ends") == ["", ""]
+
+
+def test_a_slow_timer_is_no_silence_of_a_node_that_sends_no_reports(tmp_path: Path) -> None:
+    with closing(Setup(tmp_path)) as setup:
+
+        def step(number: int) -> None:
+            said = Step(host="host", step=number, ran_time_ns=number * 10**9, timers=("beat",))
+            setup.say(topics.step("host", "live"), encode(said))
+
+        setup.app("wanted").append(Request(action=SetUeWeight(ue=[0], weight=2.0), node="toy-1"))
+        step(1)
+        setup.hear()
+        (asked,) = setup.batches
+
+        def meanwhile() -> None:
+            setup.wall.now_s += 40.0
+            setup.say(topics.result("live", "toy-1"), encode(result_of(asked)))
+
+        setup.app("slow").append(meanwhile)
+        step(2)
+        setup.wall.tick_s = 0.001
+        setup.runner.run(threading.Event(), duration_s=0.05)
+        assert [text for _, _, (_, text) in setup.app("ends")] == [""]
