@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,6 +272,44 @@ def test_an_admission_on_the_topic_of_another_xapp_admits_nobody(connect: Callab
     host = NodeHost(ToyWorld(), connect("host"), xapps={"calm": REGISTERED})
     summary = LiveHost(host, clock=VirtualClock()).run(0.25)
     assert (list(host.runtime.xapps), summary.n_dropped) == (["calm"], 1)
+
+
+class Noted:
+    """A bus that notes the order in which its owner subscribes and publishes."""
+
+    def __init__(self, bus: Bus, said: list[str]) -> None:
+        self._bus, self._said = bus, said
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    def subscribe(self, topic_filter: str, *arguments: Any, **options: Any) -> Any:
+        self._said.append(f"subscribe {topic_filter}")
+        return self._bus.subscribe(topic_filter, *arguments, **options)
+
+    def publish(self, topic: str, payload: bytes, **options: Any) -> None:
+        self._said.append(f"publish {topic}")
+        self._bus.publish(topic, payload, **options)
+
+
+def test_an_xapp_is_listened_to_before_anybody_is_told_that_it_is_admitted() -> None:
+    said: list[str] = []
+    with (
+        closing(open_bus("memory://listened", name="host")) as bus,
+        closing(open_bus("memory://listened", name="other")) as other,
+    ):
+        host = NodeHost(ToyWorld(), Noted(bus, said), xapps={})
+        LiveHost(host)
+        host.announce(alive=True)
+        said.clear()
+        word = Admission(
+            id="1", xapp="x", rights=rights("SetUeWeight").model_dump(mode="json", exclude_defaults=True)
+        )
+        other.publish(topics.admission("host", "x"), encode(word), qos=1, retain=True)
+        host.poll(0.0)
+        heard = said.index(f"subscribe {topics.act('x', 'toy-1')}")
+        assert heard < said.index(f"publish {topics.standing('toy-1')}")
+        assert heard < said.index(f"publish {topics.presence('host')}")
 
 
 # From the command line
