@@ -17,11 +17,11 @@ import numba
 import numpy as np
 
 from benchmarks.measure import F64, Row
-from ran_sim import random
-from ran_sim.counters import TB_TOTAL
+from ran_sim.core import random
+from ran_sim.core.counters import TB_TOTAL
 from ran_sim.engine import Engine
-from ran_sim.fading import STANDING_WAVES, TAPS
-from ran_sim.radio import RadioState
+from ran_sim.engine.radio_tick import RadioState
+from ran_sim.radio.fading import STANDING_WAVES, TAPS
 
 _ROUNDS = 7
 _N = 4096  # float32 and int64 numbers that a loop goes through: 16 and 32 kB

@@ -68,7 +68,7 @@ def _rows(name: str) -> list[Row]:
         ]
     )
     wall, cpu, _, floor_cpu = (engine.n_ue * n_slots / 1e6 / took).T  # million UE·slots a second, [round]
-    shape = f"{engine.n_ue} UE slots, {engine.n_cell} cells, {engine.n_rbg} RBGs; {ROUNDS} x {n_slots} slots"
+    shape = f"{engine.n_ue} UE rows, {engine.n_cell} cells, {engine.n_rbg} RBGs; {ROUNDS} x {n_slots} slots"
     per_s = "M UE·slot/s"
     return [
         Row(name=f"simulator, {name}, wall clock", unit=per_s, p50=float(np.median(wall)), note=shape),

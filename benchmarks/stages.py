@@ -20,8 +20,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from benchmarks.measure import F64
-from ran_sim import kernels
-from ran_sim.engine import Engine
+from ran_sim.engine import Engine, kernels
 
 Clocked = Any  # numba's dispatcher of (first slot, stop, world, cycles)
 

@@ -29,7 +29,7 @@ def full_buffer(sites: Sites, ues_per_cell: int = UES_PER_CELL) -> Scenario:
 
 
 def mixed(sites: Sites, load: float) -> Scenario:
-    """`seven-sites`' five traffic classes in two slices, 10 UE slots a cell, at the rates that it was made for.
+    """`seven-sites`' five traffic classes in two slices, 10 UE rows a cell, at the rates that it was made for.
 
     Five times its bandwidth carries five times its rates. Delay-bound sessions follow `load`; so does best effort, by
     its rate.

@@ -5,6 +5,6 @@ here knows NumPy and numba only. Importing this package does no work; `compiled_
 will be there in seconds or after the kernels were compiled.
 """
 
-from ran_sim._jit import compiled_before
+from ran_sim.core.jit import compiled_before
 
 __all__ = ["compiled_before"]

@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim import counters as count
-from ran_sim.counters import Snapshot
+from ran_sim.core import counters as count
+from ran_sim.core.counters import Snapshot
 from ran_sim.engine import Engine
+from ran_sim.measure.score import score
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.score import score
 
 try:
     import gymnasium
@@ -47,7 +47,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
     | column | meaning | unit | min | max |
     |---|---|---|---|---|
     | 0 | PRBs in use, mean over the step | share | 0 | 1 |
-    | 1 | UEs in RRC_CONNECTED at its end | UE | 0 | UE slots of the scenario |
+    | 1 | UEs in RRC_CONNECTED at its end | UE | 0 | UE rows of the scenario |
     | 2 | delivered to UEs, all classes | Mb/s | 0 | 8 bits on every resource element |
     | 3 | delivered, best effort | Mb/s | 0 | same |
     | 4 | wideband CQI, mean over reports (0: none) | index | 0 | 15 |
@@ -105,7 +105,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
 
         Args:
             seed: Of the network; later episodes without one draw theirs from it.
-            options: "scenario" in place of the constructor's, with as many cells, the same 5QIs, no more UE slots and no
+            options: "scenario" in place of the constructor's, with as many cells, the same 5QIs, no more UE rows and no
                 wider a carrier; every other name is a path into it and its value, such as {"load": 1.5, "run.duration_s": 20.0}.
 
         Returns:
@@ -137,7 +137,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         same = scenario.n_cell == self._scenario.n_cell and _five_qi(scenario) == self.five_qi
         if not same or scenario.n_ue > self._scenario.n_ue:
             raise ValueError(
-                f"scenario {scenario.name} has {scenario.n_cell} cells, {scenario.n_ue} UE slots and 5QIs {_five_qi(scenario)}; "
+                f"scenario {scenario.name} has {scenario.n_cell} cells, {scenario.n_ue} UE rows and 5QIs {_five_qi(scenario)}; "
                 f"this environment was made for {self._scenario.n_cell}, at most {self._scenario.n_ue} and {self.five_qi}"
             )
         if _peak_mbps(scenario) > _peak_mbps(

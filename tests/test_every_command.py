@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from ran_sim.cli import app as ran_sim
+from ran_sim.tools.cli import app as ran_sim
 from ranloop.cli.app import app as ranloop
 
 COMMANDS = [

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim import counters as count
-from ran_sim.csi import init_csi
-from ran_sim.energy import ACTIVE
-from ran_sim.harq import HARQ_RTT_SLOTS, init_harq, init_sent
-from ran_sim.link import link_tables
-from ran_sim.mac import guaranteed_bits, init_mac
-from ran_sim.metrics import built_in_rule
-from ran_sim.queues import FULL_BUFFER_BYTES, init_queues
+from ran_sim.core import counters as count
+from ran_sim.core.state import F64, I64
+from ran_sim.energy.power import ACTIVE
+from ran_sim.link.adaptation import link_tables
+from ran_sim.link.csi import init_csi
+from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
+from ran_sim.mac.metrics import built_in_rule
+from ran_sim.mac.scheduler import schedule_cells
+from ran_sim.mac.slices import init_slices
+from ran_sim.mac.state import guaranteed_bits, init_mac
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.scheduler import schedule_cells
-from ran_sim.slices import init_slices
-from ran_sim.state import F64, I64
-from ran_sim.traffic import init_traffic
+from ran_sim.traffic.arrivals import init_traffic
+from ran_sim.traffic.queues import FULL_BUFFER_BYTES, init_queues
 
 N_RBG = 13
 RBG_PRB: I64 = np.array([4] * 12 + [3], np.int64)  # 51 PRB
@@ -34,7 +34,7 @@ class Bench:
     Args:
         cqi: CQI of each UE, the same on every RBG.
         classes: Row of each UE's class in the scenario's traffic.
-        policy: One of `ran_sim.metrics`.
+        policy: One of `ran_sim.mac.metrics`.
         max_dci: Number of UEs that can be scheduled in a slot.
         scenario: Traffic classes, guaranteed rates and slice quotas; `one-cell` if missing.
         window_slots: Time constant of the averages, in slots.

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ran_sim.state import F64
+from ran_sim.core.state import F64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

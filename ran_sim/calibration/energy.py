@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
-from ran_sim.energy import (
+from ran_sim.core.state import F64
+from ran_sim.energy.power import (
     ACTIVE,
     DEEP_SLEEP,
     LIGHT_SLEEP,
@@ -22,9 +23,8 @@ from ran_sim.energy import (
     spend_slot,
     transmit_units,
 )
-from ran_sim.radio import init_radio
+from ran_sim.engine.radio_tick import init_radio
 from ran_sim.scenario import Scenario
-from ran_sim.state import F64
 
 SOURCE: Final = "TR 38.864 Table 5.1-3, category 1, set 1"
 TRANSITIONS: Final = "TR 38.864 Tables 5.1-4 and 5.1-5"

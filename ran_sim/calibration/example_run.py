@@ -11,14 +11,14 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim import counters as count
 from ran_sim.calibration.check import Plot, Section, Series
-from ran_sim.counters import Snapshot
+from ran_sim.core import counters as count
+from ran_sim.core.counters import Snapshot
+from ran_sim.core.state import F64
 from ran_sim.engine import Engine
-from ran_sim.handover import ATTEMPTS, COUNTERS, PING_PONGS, SUCCESSES
-from ran_sim.layer1 import mean_sinr
+from ran_sim.measure.layer1 import mean_sinr
+from ran_sim.mobility.handover import ATTEMPTS, COUNTERS, PING_PONGS, SUCCESSES
 from ran_sim.scenario import load_scenario
-from ran_sim.state import F64
 
 STEP_S = 0.1
 DURATION_S = 20.0

@@ -10,11 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from ran_sim._jit import kernel
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
-from ran_sim.fading import TAPS, WAVES, Fading, assign_links, build_fading, fade_ue, start_fading
-from ran_sim.profiles import TDL, delay_profile
-from ran_sim.state import F32, F64, I64
+from ran_sim.core.jit import kernel
+from ran_sim.core.state import F32, F64, I64
+from ran_sim.radio.delay_profiles import TDL, delay_profile
+from ran_sim.radio.fading import TAPS, WAVES, Fading, assign_links, build_fading, fade_ue, start_fading
 
 DOPPLER_HZ: Final = 9.73  # 3 km/h at 3.5 GHz
 LEVELS_DB: Final = (-20.0, -10.0, 0.0)

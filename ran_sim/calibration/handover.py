@@ -16,14 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
-from ran_sim.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
-from ran_sim.layer1 import mean_sinr
-from ran_sim.mobility import OUTDOOR_HEIGHT_M
-from ran_sim.radio import RadioState, init_radio, radio_tick
-from ran_sim.routes import Routes
+from ran_sim.core.state import F64, Cells, Links, Ues
+from ran_sim.engine.radio_tick import RadioState, init_radio, radio_tick
+from ran_sim.measure.layer1 import mean_sinr
+from ran_sim.mobility.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
+from ran_sim.mobility.movement import OUTDOOR_HEIGHT_M
+from ran_sim.radio.topology import antenna_gain_dbi
 from ran_sim.scenario import Scenario
-from ran_sim.state import F64, Cells, Links, Ues
-from ran_sim.topology import antenna_gain_dbi
+from ran_sim.scenario.routes import Routes
 
 # TR 36.839 sets 1 to 5: time to trigger, A3 offset, layer-3 filter; hysteresis 0, because the sets have none. All
 # times to trigger are whole ticks of 10 ms, but not of the usual 50 ms.

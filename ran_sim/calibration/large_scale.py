@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
-from ran_sim.radio import init_radio, radio_tick
+from ran_sim.core.state import F64
+from ran_sim.engine.radio_tick import init_radio, radio_tick
 from ran_sim.scenario import Scenario
-from ran_sim.state import F64
 
 Bools = NDArray[np.bool_]
 

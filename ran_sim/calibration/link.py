@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, above, near
-from ran_sim.link import (
+from ran_sim.link.adaptation import (
     MCS_TABLE_1,
     MCS_TABLE_2,
     bicm_capacity_bits,

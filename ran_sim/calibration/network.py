@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ran_sim import counters as count
 from ran_sim.calibration.check import Check, Plot, Section, Series, above, near
+from ran_sim.core import counters as count
+from ran_sim.core.state import F64
 from ran_sim.engine import Engine
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.state import F64
 
 _SEED: Final = 1
 _WARM_UP_S: Final = 1.0

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ran_sim import calibration
 from ran_sim.calibration.check import Check, Plot, Section
-from ran_sim.provenance import platform_provenance
+from ran_sim.engine.provenance import platform_provenance
 
 __all__ = ("all_as_told", "as_json", "draw", "markdown", "run_subject", "subjects", "verdict", "write_report")
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ran_sim.calibration.bench import N_RBG, Bench
 from ran_sim.calibration.check import Check, Section, above, near
-from ran_sim.metrics import MAX_CI, PF, RR
-from ran_sim.state import F64
+from ran_sim.core.state import F64
+from ran_sim.mac.metrics import MAX_CI, PF, RR
 
 _WINDOW_SLOTS = 1000.0
 _LOG_GAIN_MEANS_DB = (0.0, 10.0, 20.0)

@@ -11,15 +11,15 @@ import math
 
 import numpy as np
 
-from ran_sim import counters as count
-from ran_sim._jit import bare_kernel
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
+from ran_sim.core import counters as count
+from ran_sim.core.jit import bare_kernel
+from ran_sim.core.state import F64, I64
 from ran_sim.engine import Engine
-from ran_sim.harq import HARQ_RTT_SLOTS
-from ran_sim.link import RE_PER_PRB, transport_block_bits
+from ran_sim.link.adaptation import RE_PER_PRB, transport_block_bits
+from ran_sim.link.harq import HARQ_RTT_SLOTS
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.state import F64, I64
-from ran_sim.traffic import SID_FRAMES, Traffic, init_traffic, next_packet
+from ran_sim.traffic.arrivals import SID_FRAMES, Traffic, init_traffic, next_packet
 
 N_PRB = 51
 SLOT_S = 0.5e-3

@@ -17,7 +17,7 @@ def ranloop() -> None:
 
 def ran_sim() -> None:
     """The `ran_sim` command."""
-    _start("ran_sim.cli")
+    _start("ran_sim.tools.cli")
 
 
 def _start(module: str) -> None:

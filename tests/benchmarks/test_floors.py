@@ -6,7 +6,7 @@ import pytest
 from benchmarks import floors
 from benchmarks.floors import Work
 from benchmarks.stages import clocked
-from ran_sim import kernels
+from ran_sim.engine import kernels
 
 
 class Still:

@@ -17,7 +17,7 @@ def test_every_module_that_the_table_names_exists() -> None:
     names = {
         name
         for cell in re.findall(r"^\| [^|(]+\(([^)|]+)\) \|", PAGE, re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", cell)
+        for name in re.findall(r"`([\w/]+)`", cell)
     }
     assert len(names) > 15
     assert {name for name in names if not (ROOT / "ran_sim" / f"{name}.py").is_file()} == set()

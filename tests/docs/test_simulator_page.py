@@ -10,7 +10,7 @@ from types import ModuleType
 
 from typer.main import get_command
 
-from ran_sim.cli import app as command_line
+from ran_sim.tools.cli import app as command_line
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "simulator.md").read_text("utf-8")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from ran_sim import counters as count
+from ran_sim.core import counters as count
 from ran_sim.engine import Engine
 from ran_sim.environment import CellEnv
+from ran_sim.measure.score import score
 from ran_sim.scenario import load_scenario
-from ran_sim.score import score
 
 ROOT = Path(__file__).parents[2]
 # Three cells of one site, so that offsets and weights differ between cells.
@@ -146,9 +146,9 @@ def test_options_change_the_world_of_one_episode(env: CellEnv) -> None:
     ("options", "words"),
     [
         ({"scenario": "two-cells"}, "two-cells: got no scenario"),
-        ({"scenario": "one-cell"}, "has 1 cells, 30 UE slots and 5QIs"),
+        ({"scenario": "one-cell"}, "has 1 cells, 30 UE rows and 5QIs"),
         ({"traffic.gaming.five_qi": 4}, r"5QIs \(2, 4, 9\)"),
-        ({"traffic.gaming.ues": 9}, "31 UE slots"),
+        ({"traffic.gaming.ues": 9}, "31 UE rows"),
         (
             {"carrier.bandwidth_prb": 52},
             "has 52 PRBs at 30 kHz; this environment was made for 51 at 30 kHz, or less",

@@ -12,7 +12,7 @@ from tests.builders import APP, MANIFEST, write_xapp
 from tests.command import Command
 
 ROOT = Path(__file__).parents[2]
-ONE_CELL = (ROOT / "ran_sim" / "scenarios" / "one-cell.toml").read_text()
+ONE_CELL = (ROOT / "ran_sim" / "scenario" / "scenarios" / "one-cell.toml").read_text()
 NODE = ("--node", "sim:one-cell")
 
 

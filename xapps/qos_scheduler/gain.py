@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ran_sim.score import SATISFIED_SHARE
+from ran_sim.measure.score import SATISFIED_SHARE
 from ranloop.embedded import run_embedded
 from ranloop.evaluate import Arm, DropResult, Task, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement

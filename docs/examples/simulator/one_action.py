@@ -1,8 +1,8 @@
 """The effect of pushing UEs out of the busiest cell."""
 
-from ran_sim.effect import effect
 from ran_sim.engine import Engine
 from ran_sim.scenario import load_scenario
+from ran_sim.tools.effect import effect
 
 
 def main(duration_s: float = 10.0) -> dict[str, float]:

@@ -74,7 +74,7 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
         for arm in (baseline, xapp)
     ]
     console.print(
-        f"Seven sites, 21 cells, 210 UE slots, load {LOAD:g}. {drops} held-out drops of {duration_s:g} s (after {WARMUP_S:g} s of "
+        f"Seven sites, 21 cells, 210 UE rows, load {LOAD:g}. {drops} held-out drops of {duration_s:g} s (after {WARMUP_S:g} s of "
         f"warm-up), each run twice in lockstep: with tuned static class weights, and with the xApp behind its guard. "
         f"A gain needs both, by 95 % intervals: best effort gets more, and fewer satisfied users, if at all, by less than "
         f"{MARGIN_PCT:g} % of the users judged."

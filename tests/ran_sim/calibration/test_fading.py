@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ran_sim.calibration import fading
-from ran_sim.profiles import TDL, delay_profile
+from ran_sim.radio.delay_profiles import TDL, delay_profile
 
 
 def test_closed_forms_have_their_known_values() -> None:

@@ -1,0 +1,1 @@
+"""The power that a cell draws, and its sleep."""

@@ -1,0 +1,83 @@
+"""Answers of plug-ins: an impossible answer stops the run at once, with the plug-in's name.
+
+Kernels cannot raise. They mark an impossible answer, and `check_path_loss` and `check_packets` look for the mark after each
+call. If there is one, they ask the plug-in again, so that the error can show its answer. A metric's NaN is no claim and is
+counted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from ran_sim.core.plugins import PluginError, ask_again, plugin_name
+from ran_sim.engine.kernels import Network
+from ran_sim.radio.propagation import MIN_D_2D_M
+from ran_sim.radio.topology import nearest_copy
+from ran_sim.traffic.arrivals import MOST_BYTES, NO_ANSWER
+
+__all__ = ("check_packets", "check_path_loss")
+
+# More than antennas (18 dBi) and shadowing (four of its deviations) can add to a path without loss.
+_MOST_GAIN_DB: Final = 50.0
+
+
+def check_path_loss(network: Network) -> None:
+    """Look at the path gains after a radio tick with a path loss of the user's own.
+
+    Raises:
+        PluginError: One is not finite, or so large that the path cannot have had a loss.
+    """
+    gain_db = network.links.gain_db
+    fits = np.isfinite(gain_db) & (gain_db < _MOST_GAIN_DB)
+    wrong = np.argwhere(~fits & (network.ues.connected > 0)[:, None])
+    if len(wrong):
+        raise PluginError(_wrong_path_loss(network, *wrong[0].tolist()))
+
+
+def _wrong_path_loss(network: Network, u: int, cell: int) -> str:
+    topology, propagation, ues = network.radio.topology, network.radio.propagation, network.ues
+    site = topology.cell_site[cell]
+    dx_m, dy_m = nearest_copy(
+        ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
+    )
+    h_bs_m, h_ut_m = propagation.h_bs_m, float(network.radio.motion.height_m[u])
+    d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
+    d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
+    for sight in (1.0, 0.0):
+        asked = (d_2d_m, d_3d_m, h_bs_m, h_ut_m, propagation.frequency_ghz, sight)
+        answer = ask_again(propagation.path_loss, *asked)
+        if not 0.0 <= answer < math.inf:
+            break
+    arguments = ", ".join(f"{value:.6g}" for value in asked)
+    return f"{plugin_name(propagation.path_loss)}({arguments}) gives a path loss of {answer} dB, want a finite number, 0 or more"
+
+
+def check_packets(network: Network) -> None:
+    """Look for UEs whose next packet a traffic plug-in could not name.
+
+    Raises:
+        PluginError: There is one.
+    """
+    queues, traffic = network.queues, network.traffic
+    wrong = np.flatnonzero((queues.next_bytes == NO_ANSWER) & (queues.owner >= 0))
+    if not len(wrong):
+        return
+    u = wrong[0]
+    asked = (
+        network.settings.seed,
+        traffic.of_ue[u],
+        queues.owner[u],
+        queues.next_packet[u],
+        queues.nominal[u],
+    )
+    gap_slots, size_bytes = ask_again(traffic.plugin, *asked)
+    arguments = ", ".join(
+        str(value) if isinstance(value, int | np.integer) else f"{value:.12g}" for value in asked
+    )
+    raise PluginError(
+        f"{plugin_name(traffic.plugin)}({arguments}) gives a packet after {gap_slots} slots of {size_bytes} bytes, "
+        f"want a gap of 0 or more (infinite: no more packets) and a size above 0, at most {MOST_BYTES}"
+    )

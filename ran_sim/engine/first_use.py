@@ -1,0 +1,45 @@
+"""The first use of a version on a machine: its kernels are compiled, in two processes at once, and kept.
+
+numba compiles in one thread. The slot's kernels and those of the radio tick are about as much work and meet only in
+small functions, so a second process that compiles the ticks into the same cache halves the wait. A lock lets only one
+user of the cache folder compile; others, such as the workers of a test run, wait and load.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
+from ran_sim.engine.kernels import Network, for_slots, run_slots
+
+_CHILD = "RAN_SIM_COMPILES_TICKS"
+
+
+def compile_kernels(network: Network) -> None:
+    """Have the kernels of a run compiled and kept, if they are not; `network` gives the types, nothing is simulated.
+
+    Without a folder to keep them in, or with numba's JIT switched off, kernels are left to compile when they are called.
+    """
+    import numba
+
+    if compiled_before() or CACHE_FOLDER is None or numba.config.DISABLE_JIT or _CHILD in os.environ:  # type: ignore[attr-defined]  # because numba sets its options at run time
+        return
+    with (CACHE_FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (CACHE_FOLDER / COMPILED).exists():
+            return
+        ticks = subprocess.Popen(
+            [sys.executable, "-m", "ran_sim.engine.compile_ticks"],
+            env=os.environ | {_CHILD: "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            run_slots(0, 0, for_slots(network))
+        finally:
+            ticks.wait()
+        if ticks.returncode == 0:
+            (CACHE_FOLDER / COMPILED).touch()

@@ -1,0 +1,157 @@
+"""The slot loop: a network, the slot that it has come to, and the kernels that take it on, tick by tick."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple, cast
+
+import numpy as np
+
+from ran_sim.core.jit import bound
+from ran_sim.engine import radio_tick as radio
+from ran_sim.engine import saved
+from ran_sim.engine.answers import check_packets, check_path_loss
+from ran_sim.engine.arguments import whole
+from ran_sim.engine.kernels import Network, for_slots, run_slots
+from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
+from ran_sim.engine.sessions import sync_sessions
+from ran_sim.scenario import Scenario
+
+Arguments = TypeVarTuple("Arguments")
+R = TypeVar("R")
+
+
+class SlotLoop:
+    """A network and its clock.
+
+    Args:
+        network: As `build_network` makes it, before its first slot.
+        scenario: That it was built from.
+        seed: That it was built from.
+        scheduler: Name of its scheduling rule.
+    """
+
+    def __init__(self, network: Network, scenario: Scenario, seed: int, scheduler: str) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.scheduler = scheduler
+        self.plugins = saved.plugins_of(network)
+        self.slot_ns = scenario.slot_ns
+        self.n_ue, self.n_cell, self.n_rbg = scenario.n_ue, scenario.n_cell, scenario.n_rbg
+        self.n_prb = scenario.carrier.bandwidth_prb
+        self._network = network
+        self._slot = 0
+        self._next_tick = 0
+        self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
+        self._ended: list[SessionRows] = []
+        self._keeps_ended = True
+        self._bound: dict[
+            Callable[..., Any], Callable[..., Any]
+        ] = {}  # kernels, to the types of this network
+
+    @property
+    def slot(self) -> int:
+        """The next slot to be simulated; slot k covers [k, k + 1) * `slot_ns` of RAN time."""
+        return self._slot
+
+    @property
+    def now_ns(self) -> int:
+        """RAN time of the start of `slot`."""
+        return self._slot * self.slot_ns
+
+    @property
+    def warmup_slot(self) -> int:
+        """From this slot on `sessions` counts."""
+        return self._warmup_slot
+
+    @property
+    def nan_claims(self) -> int:
+        """How often a metric of your own has answered NaN so far; it counts as no claim."""
+        return int(self._network.settings.rule.nan_claims[0])
+
+    def run_until(self, slot: int) -> None:
+        """Simulate up to, not including, `slot`.
+
+        Raises:
+            ValueError: `slot` has been simulated already, or is no whole number.
+            PluginError: A path loss or a traffic model of your own gave an answer that is none; the run is over then.
+        """
+        slot = whole("slot", slot)
+        if slot < self._slot:
+            raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
+        nan_claims = self.nan_claims
+        while self._slot < slot:
+            if self._slot == self._next_tick:
+                self._tick()
+            stop = min(slot, self._next_tick)
+            if self._slot < self._warmup_slot:
+                stop = min(stop, self._warmup_slot)
+            self._call(run_slots, self._slot, stop, for_slots(self._network))
+            self._look_at_answers()
+            self._slot = stop
+            if stop == self._warmup_slot:
+                self.count_from_now()
+        if self.nan_claims > nan_claims:
+            warnings.warn(
+                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_claims` counts)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _tick(self) -> None:
+        network = self._network
+        self._call(radio.radio_tick, self._slot, network.cells, network.ues, network.links, network.radio)
+        if network.radio.propagation.own_path_loss:
+            check_path_loss(network)
+        self._sync()
+        self._next_tick = self._slot + int(network.radio.tick_slots)
+
+    def _sync(self) -> None:
+        network = self._network
+        n_ended = self._call(
+            sync_sessions,
+            self._slot,
+            self.seed,
+            network.cells.site,
+            network.cells.state,
+            network.ues,
+            network.traffic,
+            network.queues,
+            network.harq,
+            network.csi,
+            network.mac,
+            network.counts,
+        )
+        self._look_at_answers()
+        if n_ended and self._keeps_ended:
+            self._ended.append(ended_rows(network, n_ended, self._slot, counting=self._counting))
+
+    def _look_at_answers(self) -> None:
+        if "traffic" in self.plugins:
+            check_packets(self._network)
+
+    def _call(self, kernel: Callable[[*Arguments], R], *arguments: *Arguments) -> R:
+        """Call a kernel whose arguments always have the types that they have the first time."""
+        if kernel not in self._bound:
+            self._bound[kernel] = bound(kernel, *arguments)
+        return cast(R, self._bound[kernel](*arguments))
+
+    def count_from_now(self) -> None:
+        """Let `sessions`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
+        self._warmup_slot = self._slot
+        self._ended = [without_counts(rows) for rows in self._ended]
+        np.copyto(self._network.counts.before, self._network.counts.ue)
+        np.copyto(self._network.energy.used_before, self._network.energy.used)
+
+    def forget_ended(self) -> None:
+        """Keep no session that has ended, from now on: in a run without an end they would fill the memory.
+
+        The simulation itself does not change. `sessions` and the score then cover only the sessions that go on.
+        """
+        self._ended, self._keeps_ended = [], False
+
+    @property
+    def _counting(self) -> bool:
+        """Until the warm-up is over nothing counts."""
+        return self._slot > self._warmup_slot

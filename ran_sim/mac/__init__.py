@@ -1,0 +1,1 @@
+"""The scheduler of a cell: metrics, claims, choice, shares of slices, transport blocks."""

@@ -1,0 +1,124 @@
+"""Downlink scheduling of one cell and slot: the UEs that get new data and retransmissions, and their RBGs.
+
+Retransmissions first, of each UE the oldest (`blocks`); then the UEs with the best metric on their best RBG, as many as
+`max_dci` leaves (`claims`, `choice`), compete for each free RBG, until their block holds their buffer (`sharing`). Slices
+that are owed their minimum go before the others, and slices at their maximum get nothing (`slices`). Inside that, flows
+below their guaranteed bit rate go before the others. A UE gets at most one transport block a slot, without CQI none, with
+CQI 0 no new one.
+"""
+
+from __future__ import annotations
+
+from ran_sim.core.jit import bare_kernel
+from ran_sim.core.state import F32, F64, I32, I64
+from ran_sim.energy.power import ACTIVE
+from ran_sim.link.adaptation import LinkTables
+from ran_sim.link.csi import Csi
+from ran_sim.link.harq import N_PROCESS, Harq, Sent
+from ran_sim.mac.blocks import retransmit, transmit
+from ran_sim.mac.choice import choose, choose_by_quota, keep_allowed
+from ran_sim.mac.claims import fill_bids
+from ran_sim.mac.metrics import Rule
+from ran_sim.mac.sharing import share, share_by_quota
+from ran_sim.mac.slices import Slices, fill_accounts
+from ran_sim.mac.state import Mac
+from ran_sim.traffic.arrivals import Traffic
+from ran_sim.traffic.queues import Queues
+
+
+@bare_kernel
+def schedule_cells(
+    slot: int,
+    rule: Rule,
+    max_dci: int,
+    state: I32,
+    activity: F32,
+    blocked_until: I64,
+    ue_weight: F64,
+    traffic: Traffic,
+    queues: Queues,
+    harq: Harq,
+    csi: Csi,
+    mac: Mac,
+    slices: Slices,
+    tables: LinkTables,
+    sent: Sent,
+    counts: I64,
+) -> None:
+    """Fill one slot of all active cells: appends to `sent`, sets `activity` [n_cell, n_rbg].
+
+    The cells' loop stands here and not around this function: numba hands over every field of every argument, 0.1 us a call.
+    """
+    for cell in range(state.size):
+        if state[cell] != ACTIVE:
+            continue  # it fell silent when it fell asleep
+        limited = slices.limited[cell] == 1
+        if limited:
+            fill_accounts(slices, cell)
+        activity[cell, :] = 0.0
+        n, dcis, free = _resend_and_gather(
+            cell, slot, max_dci, limited, activity, blocked_until, traffic.of_ue, queues, harq, csi, mac, slices,
+            sent, counts,
+        )  # fmt: skip
+        if limited:
+            n = keep_allowed(cell, n, traffic.of_ue, mac, slices)
+        if n == 0 or dcis == 0:
+            continue
+        fill_bids(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
+        if limited:
+            n_chosen = choose_by_quota(cell, n, dcis, traffic.of_ue, mac, slices)
+            share_by_quota(
+                cell, rule, n_chosen, free, activity, traffic.of_ue, harq.olla_db, csi, mac, slices, tables
+            )
+        else:
+            n_chosen = choose(mac, n, dcis)
+            share(cell, rule, n_chosen, free, activity, harq.olla_db, csi, mac, tables)
+        for k in range(n_chosen):
+            if mac.rbgs[mac.chosen[k]] != 0:
+                transmit(slot, mac.chosen[k], queues, harq, mac, tables, sent, counts)
+
+
+@bare_kernel
+def _resend_and_gather(
+    cell: int,
+    slot: int,
+    max_dci: int,
+    limited: bool,
+    activity: F32,
+    blocked_until: I64,
+    class_of: I32,
+    queues: Queues,
+    harq: Harq,
+    csi: Csi,
+    mac: Mac,
+    slices: Slices,
+    sent: Sent,
+    counts: I64,
+) -> tuple[int, int, int]:
+    """Send the waiting retransmissions, and put the UEs that may get new data into `mac.candidate`.
+
+    How many these are, and the DCIs and RBGs (bit b = RBG b) that are left for them.
+    """
+    free = (1 << activity.shape[1]) - 1
+    dcis = max_dci
+    n = 0
+    first = mac.member_start[cell]
+    n_member = mac.member_start[cell + 1] - first
+    turn = slot % n_member if n_member > 0 else 0  # the order rotates: nobody is always first at a tie
+    for _ in range(n_member):
+        u = mac.members[first + turn]
+        turn = turn + 1 if turn + 1 < n_member else 0
+        if slot < blocked_until[u] or csi.wideband[u] < 0:
+            continue
+        if harq.n_waiting[u] > 0:
+            if dcis > 0:
+                rbgs = retransmit(
+                    cell, slot, u, free, limited, activity, class_of, harq, csi, mac, slices, sent, counts
+                )
+                free &= ~rbgs
+                dcis -= rbgs != 0
+            continue  # also if it found no room: new data would overtake the old
+        if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
+            mac.candidate[n] = u
+            n += 1
+    return n, dcis, free

@@ -1,0 +1,1 @@
+"""What is read from a running network: granularity periods, KPM and layer-1 measurements, the score."""

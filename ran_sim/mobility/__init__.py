@@ -1,0 +1,1 @@
+"""UEs that come, move and leave, and handover between cells."""

@@ -1,0 +1,1 @@
+"""Packets: their arrival, their queues, and playout of video at the UE."""

@@ -1,0 +1,378 @@
+"""RLC buffers: one queue of packets per UE row, from arrival to the last byte that the UE decoded.
+
+A flow's bytes form one stream; a packet is a stretch of it, a transport block carries a stretch [start, start + n).
+HARQ lets later bytes arrive earlier, so a packet counts its settled bytes (decoded or lost) and is finished when all are
+settled. `head` .. `sending` .. `tail` are running packet numbers (ring index = number modulo RING). Packets before `sending`
+are wholly sent and wait for HARQ; packets from it on still hold unsent bytes.
+
+Delay-bound flows discard the unsent rest of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU set,
+TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have no packets.
+Left out: header overhead of PDCP, RLC and MAC, RLC retransmissions (unacknowledged mode), the wait for earlier packets in
+PDCP's reordering.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ran_sim.core import counters as count
+from ran_sim.core.jit import bare_kernel
+from ran_sim.core.state import F64, I32, I64, U8
+from ran_sim.traffic.arrivals import (
+    FULL_BUFFER,
+    NO_ANSWER,
+    RESUME_SLOTS,
+    START_SLOTS,
+    Traffic,
+    arrival_slot,
+    next_packet,
+)
+from ran_sim.traffic.playout import N_PLAYER, start_player, take_segment
+
+RING: Final = 256  # packets a queue can hold; more are dropped and counted
+_MASK: Final = RING - 1
+FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
+NEVER: Final = np.iinfo(np.int64).max
+LAST_SLOT: Final = 2.0**62  # what is due later never comes
+
+
+class Queues(NamedTuple):
+    """Shape [n_ue] unless said otherwise."""
+
+    owner: I64  # id of the UE that the queue belongs to, -1 while the slot is idle
+    cell: I32  # cell whose MAC serves the queue, -1 while idle
+    next_packet: I64  # number of the packet that arrives next
+    next_slot: I64  # when it does, NEVER if none will
+    nominal: F64  # when it is due, before jitter
+    next_bytes: I64  # its size, or `traffic.NO_ANSWER`
+    talking: U8  # whether it is a frame of speech
+    head: I64
+    sending: I64
+    tail: I64
+    sent: I64  # next byte of the stream to send
+    end: I64  # bytes that ever entered the stream
+    backlog_bytes: I64  # unsent
+    in_flight_bytes: I64  # sent, not settled
+    arrival: I64  # [n_ue, RING] slot
+    start: I64  # [n_ue, RING] first byte in the stream
+    size: I64  # [n_ue, RING] bytes
+    settled: I64  # [n_ue, RING] bytes decoded or lost
+    lost: I64  # [n_ue, RING] bytes
+    done: I64  # [n_ue, RING] end of the last slot that bytes of it were settled in
+    # The burst being measured for DRB.UEThpDl, TS 28.552 5.1.1.3.1
+    burst_mark: I64  # slot up to which the burst's time is counted, -1 while the buffer is empty
+    piece_bytes: I64  # last piece sent; counted once another piece follows
+    piece_end: I64  # first slot after it
+    player: F64  # [n_ue, N_PLAYER] see `playout`
+
+
+def init_queues(n_ue: int) -> Queues:
+    """Idle queues."""
+
+    def zeros(*shape: int) -> I64:
+        return np.zeros((n_ue, *shape), np.int64)
+
+    return Queues(
+        owner=zeros() - 1,
+        cell=np.full(n_ue, -1, np.int32),
+        next_packet=zeros(),
+        next_slot=zeros() + NEVER,
+        nominal=np.zeros(n_ue),
+        next_bytes=zeros(),
+        talking=np.zeros(n_ue, np.uint8),
+        head=zeros(),
+        sending=zeros(),
+        tail=zeros(),
+        sent=zeros(),
+        end=zeros(),
+        backlog_bytes=zeros(),
+        in_flight_bytes=zeros(),
+        arrival=zeros(RING),
+        start=zeros(RING),
+        size=zeros(RING),
+        settled=zeros(RING),
+        lost=zeros(RING),
+        done=zeros(RING),
+        burst_mark=zeros() - 1,
+        piece_bytes=zeros(),
+        piece_end=zeros(),
+        player=np.zeros((n_ue, N_PLAYER)),
+    )
+
+
+@bare_kernel
+def reset_queue(queues: Queues, u: int) -> None:
+    """An idle queue without bytes."""
+    queues.owner[u] = -1
+    queues.cell[u] = -1
+    queues.next_slot[u] = NEVER
+    queues.next_packet[u] = queues.head[u] = queues.sending[u] = queues.tail[u] = 0
+    queues.sent[u] = queues.end[u] = queues.backlog_bytes[u] = queues.in_flight_bytes[u] = 0
+    queues.burst_mark[u] = -1
+
+
+@bare_kernel
+def abandon(queues: Queues, counts: I64, u: int) -> None:
+    """Count the unsent bytes of a session that ends; a full buffer counts as offered only its sent bytes."""
+    if queues.backlog_bytes[u] != FULL_BUFFER_BYTES:
+        counts[count.ABANDONED_BYTES] += queues.backlog_bytes[u]
+    counts[count.ABANDONED_PACKETS] += queues.tail[u] - queues.head[u]
+    counts[count.ABANDONED_SDUS] += _sdus_within(queues, u, queues.sent[u], queues.end[u])
+
+
+@bare_kernel
+def abandon_block(queues: Queues, counts: I64, u: int, start: int, n: int) -> None:
+    """Count a transport block that was in flight, undecoded, when the session ended; see `settle`."""
+    queues.in_flight_bytes[u] -= n
+    counts[count.ABANDONED_BYTES] += n
+    if start >= 0:
+        counts[count.ABANDONED_SDUS] += _sdus_within(queues, u, start, start + n)
+
+
+@bare_kernel
+def start_flow(queues: Queues, traffic: Traffic, seed: int, u: int, ue_id: int, slot: int) -> None:
+    """A new UE's flow: its first packet is due, or its buffer is full for good."""
+    reset_queue(queues, u)
+    queues.owner[u] = ue_id
+    cls = traffic.of_ue[u]
+    start_player(queues.player[u], slot, traffic.shape[cls, START_SLOTS] > 0.0)
+    if traffic.model[cls] == FULL_BUFFER:
+        queues.backlog_bytes[u] = FULL_BUFFER_BYTES
+        return
+    queues.nominal[u] = slot
+    queues.next_slot[u] = slot
+    _await_packet(queues, traffic, seed, u, 0)
+
+
+@bare_kernel
+def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: int) -> None:
+    """Make packet `index`, or the next one that is not thinned out, the UE's next one."""
+    cls, owner = traffic.of_ue[u], queues.owner[u]
+    number, queues.nominal[u], queues.next_bytes[u], queues.talking[u] = next_packet(
+        traffic, seed, cls, owner, index, queues.nominal[u], queues.talking[u]
+    )
+    queues.next_packet[u] = number
+    if queues.nominal[u] > LAST_SLOT or queues.next_bytes[u] == NO_ANSWER:
+        queues.next_slot[u] = NEVER
+        return
+    due = arrival_slot(traffic, seed, cls, owner, number, queues.nominal[u])
+    queues.next_slot[u] = max(due, queues.next_slot[u])  # packets keep their order, whatever the jitter
+
+
+@bare_kernel
+def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
+    """Take in all packets that are there by `slot`, at most RING; `counts` is the UE's row.
+
+    More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
+    """
+    for _ in range(RING):
+        if queues.next_slot[u] > slot:
+            return
+        enqueue(queues, counts, u, slot, queues.next_bytes[u])
+        _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
+
+
+@bare_kernel
+def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
+    """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
+    counts[count.PACKETS_OFFERED] += 1
+    counts[count.OFFERED_BYTES] += size
+    counts[count.SDUS_OFFERED] += _sdus_begun(size)
+    tail = queues.tail[u]
+    if tail - queues.head[u] == RING:
+        counts[count.PACKETS_DROPPED] += 1
+        counts[count.DROPPED_BYTES] += size
+        counts[count.SDUS_DROPPED] += _sdus_begun(size)
+        return
+    i = tail & _MASK
+    queues.arrival[u, i] = slot
+    queues.start[u, i] = queues.end[u]
+    queues.size[u, i] = size
+    queues.settled[u, i] = 0
+    queues.lost[u, i] = 0
+    queues.done[u, i] = slot
+    queues.end[u] += size
+    queues.tail[u] = tail + 1
+    queues.backlog_bytes[u] += size
+
+
+@bare_kernel
+def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u: int) -> None:
+    """Discard the unsent rest of packets that can no longer be decoded within their budget."""
+    cls = traffic.of_ue[u]
+    if traffic.delay_bound[cls] == 0:
+        return
+    while queues.backlog_bytes[u] > 0:
+        i = queues.sending[u] & _MASK
+        if slot + 1 - queues.arrival[u, i] <= traffic.budget_slots[cls]:
+            return
+        packet_end = queues.start[u, i] + queues.size[u, i]
+        unsent = packet_end - queues.sent[u]
+        size = queues.size[u, i]
+        begun = _sdus_begun(size - unsent)
+        counts[count.SDUS_DROPPED] += _sdus_begun(size) - begun
+        counts[count.SDUS_LOST] += begun - _sdus_ended(0, size - unsent, size)
+        queues.sent[u] = packet_end
+        queues.sending[u] += 1
+        queues.backlog_bytes[u] -= unsent
+        queues.lost[u, i] += unsent
+        queues.settled[u, i] += unsent
+        counts[count.DROPPED_BYTES] += unsent
+        _retire(queues, traffic, counts, u)
+        if queues.backlog_bytes[u] == 0:
+            queues.burst_mark[u] = -1  # the burst ended unsent; its last piece stays uncounted
+
+
+@bare_kernel
+def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tuple[int, int]:
+    """Move up to `room_bytes` from the buffer into a transport block sent in `slot`.
+
+    Returns:
+        First byte in the stream and number of bytes; the start is -1 for a full buffer.
+    """
+    if queues.backlog_bytes[u] == FULL_BUFFER_BYTES:
+        counts[count.OFFERED_BYTES] += room_bytes
+        queues.in_flight_bytes[u] += room_bytes
+        _measure_burst(queues, counts, u, slot, room_bytes, False)
+        return -1, room_bytes
+    start = queues.sent[u]
+    n = min(room_bytes, queues.backlog_bytes[u])
+    queues.sent[u] += n
+    queues.backlog_bytes[u] -= n
+    queues.in_flight_bytes[u] += n
+    first = start
+    while queues.sending[u] < queues.tail[u]:
+        i = queues.sending[u] & _MASK
+        packet_start, size = queues.start[u, i], queues.size[u, i]
+        packet_end = packet_start + size
+        last = min(queues.sent[u], packet_end)
+        sdus = _sdus_ended(first - packet_start, last - packet_start, size)
+        counts[count.SDUS_SENT] += sdus
+        counts[count.SDU_WAIT_SLOTS] += sdus * (slot - queues.arrival[u, i])
+        if packet_end > queues.sent[u]:
+            break
+        first = packet_end
+        queues.sending[u] += 1
+    _measure_burst(queues, counts, u, slot, n, queues.backlog_bytes[u] == 0)
+    return start, n
+
+
+@bare_kernel
+def _measure_burst(queues: Queues, counts: I64, u: int, slot: int, n: int, emptied: bool) -> None:
+    """TS 28.552 5.1.1.3.1: volume and time of a burst but for the piece that empties the buffer.
+
+    A piece is counted when the next one is sent, so a burst that goes on beyond a granularity period adds to each.
+    The piece's time ends with its transmission: the wait for its acknowledgement is left out.
+    """
+    first = queues.burst_mark[u] < 0
+    if first and emptied:
+        counts[count.UNRESTRICTED_BYTES] += n
+        return
+    if first:
+        queues.burst_mark[u] = slot
+    else:
+        counts[count.THP_BYTES] += queues.piece_bytes[u]
+        counts[count.THP_SLOTS] += queues.piece_end[u] - queues.burst_mark[u]
+        queues.burst_mark[u] = queues.piece_end[u]
+    queues.piece_bytes[u] = n
+    queues.piece_end[u] = slot + 1
+    if emptied:
+        queues.burst_mark[u] = -1
+
+
+@bare_kernel
+def settle(
+    queues: Queues,
+    traffic: Traffic,
+    counts: I64,
+    u: int,
+    start: int,
+    n: int,
+    decoded: bool,
+    first_slot: int,
+    end_slot: int,
+) -> None:
+    """A transport block first sent in `first_slot`, the stream's bytes [start, start + n), is settled.
+
+    It was decoded by the end of slot `end_slot - 1`, or is lost.
+    """
+    queues.in_flight_bytes[u] -= n
+    if decoded:
+        counts[count.DELIVERED_BYTES] += n
+    else:
+        counts[count.DROPPED_BYTES] += n
+    if start < 0:
+        return
+    end = start + n
+    number = queues.head[u]
+    while number < queues.tail[u]:
+        i = number & _MASK
+        first = max(start, queues.start[u, i])
+        last = min(end, queues.start[u, i] + queues.size[u, i])
+        if first >= end:
+            break
+        if last > first:
+            queues.done[u, i] = max(queues.done[u, i], end_slot)
+            queues.settled[u, i] += last - first
+            packet_start = queues.start[u, i]
+            sdus = _sdus_ended(first - packet_start, last - packet_start, queues.size[u, i])
+            if decoded:
+                counts[count.SDUS_DELIVERED] += sdus
+                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.arrival[u, i])
+                counts[count.SDU_AIR_SLOTS] += sdus * (end_slot - first_slot)
+            else:
+                counts[count.SDUS_LOST] += sdus
+                queues.lost[u, i] += last - first
+        number += 1
+    _retire(queues, traffic, counts, u)
+
+
+@bare_kernel
+def _sdus_begun(n: int) -> int:
+    """SDUs that the first `n` bytes of a packet belong to."""
+    return -(-n // count.SDU_BYTES)
+
+
+@bare_kernel
+def _sdus_ended(before: int, after: int, size: int) -> int:
+    """SDUs of a packet that end in its bytes `before` .. `after`; the last one may be short."""
+    ended = after // count.SDU_BYTES - before // count.SDU_BYTES
+    if after == size and after > before and size % count.SDU_BYTES != 0:
+        ended += 1
+    return ended
+
+
+@bare_kernel
+def _sdus_within(queues: Queues, u: int, start: int, end: int) -> int:
+    """SDUs of the open packets whose last byte is one of the stream's bytes [start, end)."""
+    sdus = 0
+    for number in range(queues.head[u], queues.tail[u]):
+        i = number & _MASK
+        packet_start, size = queues.start[u, i], queues.size[u, i]
+        first, last = max(start - packet_start, 0), min(end - packet_start, size)
+        if last > first:
+            sdus += _sdus_ended(first, last, size)
+    return sdus
+
+
+@bare_kernel
+def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
+    """Count the outcome of packets at the head that are wholly settled; a stream's player gets them, lost bytes or not."""
+    cls = traffic.of_ue[u]
+    budget, start = traffic.budget_slots[cls], traffic.shape[cls, START_SLOTS]
+    while queues.head[u] < queues.sending[u]:
+        i = queues.head[u] & _MASK
+        if queues.settled[u, i] < queues.size[u, i]:
+            return
+        if queues.lost[u, i] > 0:
+            counts[count.PACKETS_DROPPED] += 1
+        elif queues.done[u, i] - queues.arrival[u, i] <= budget:
+            counts[count.PACKETS_IN_BUDGET] += 1
+        else:
+            counts[count.PACKETS_LATE] += 1
+        if start > 0.0:
+            content, resume = traffic.interval_slots[cls], traffic.shape[cls, RESUME_SLOTS]
+            take_segment(queues.player[u], counts, queues.done[u, i], content, start, resume)
+        queues.head[u] += 1
