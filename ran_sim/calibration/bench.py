@@ -16,6 +16,7 @@ from ran_sim.energy.power import ACTIVE
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.csi import init_csi
 from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import built_in_rule
 from ran_sim.mac.scheduler import schedule_cells
 from ran_sim.mac.slices import init_slices
@@ -88,10 +89,20 @@ class Bench:
         """Schedule one slot; the RBGs of each scheduled UE."""
         row = slot % HARQ_RTT_SLOTS
         self.sent.n[row] = 0
+        leg = Leg(
+            self.traffic,
+            self.queues,
+            self.harq,
+            self.csi,
+            self.mac,
+            self.slices,
+            self.tables,
+            self.sent,
+            self.counts,
+        )
         schedule_cells(
             slot, built_in_rule(self.policy), self.max_dci, self.state, self.activity.reshape(1, N_RBG),
-            self.blocked_until, self.weight, self.traffic, self.queues, self.harq, self.csi, self.mac, self.slices,
-            self.tables, self.sent, self.counts,
+            self.blocked_until, self.weight, leg,
         )  # fmt: skip
         n = int(self.sent.n[row])
         rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}

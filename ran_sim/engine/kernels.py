@@ -22,6 +22,7 @@ from ran_sim.engine.sessions import Counts
 from ran_sim.link.adaptation import LinkTables, block_error_rate, effective_sinr
 from ran_sim.link.csi import Csi, apply_report, measure, sinr_into
 from ran_sim.link.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import Rule
 from ran_sim.mac.scheduler import schedule_cells
 from ran_sim.mac.slices import Slices
@@ -97,6 +98,7 @@ def run_slots(first: int, stop: int, network: Network) -> None:
         network.cells, network.ues, network.queues, network.traffic, network.csi, network.mac,
     )  # fmt: skip
     slices, tables, counts = network.slices, network.tables, network.counts.ue
+    leg = Leg(traffic, queues, harq, csi, mac, slices, tables, sent, counts)
     for slot in range(first, stop):
         _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
@@ -104,9 +106,15 @@ def run_slots(first: int, stop: int, network: Network) -> None:
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         schedule_cells(
-            slot, settings.rule, settings.max_dci, cells.state, cells.activity, ues.blocked_until, ues.weight,
-            traffic, queues, harq, csi, mac, slices, tables, sent, counts,
-        )  # fmt: skip
+            slot,
+            settings.rule,
+            settings.max_dci,
+            cells.state,
+            cells.activity,
+            ues.blocked_until,
+            ues.weight,
+            leg,
+        )
         _fade(
             slot,
             slot // radio.grid_slots,

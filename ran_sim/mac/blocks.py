@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I32, I64
+from ran_sim.core.state import F32, F64, I64
 from ran_sim.link.adaptation import LinkTables, highest_mcs
-from ran_sim.link.csi import Csi
 from ran_sim.link.harq import SENT, Harq, Sent, free_process, oldest_waiting
-from ran_sim.mac.slices import Slices, charge, may_resend
+from ran_sim.mac.leg import Leg
+from ran_sim.mac.slices import charge, may_resend
 from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, SNR_SUM_DB, Mac
 from ran_sim.traffic.queues import Queues, take
 
@@ -74,17 +74,12 @@ def retransmit(
     free: int,
     limited: bool,
     activity: F32,
-    class_of: I32,
-    harq: Harq,
-    csi: Csi,
-    mac: Mac,
-    slices: Slices,
-    sent: Sent,
-    counts: I64,
+    leg: Leg,
 ) -> int:
     """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones: these, or 0 without room."""
+    harq, csi, mac, slices = leg.harq, leg.csi, leg.mac, leg.slices
     p = oldest_waiting(harq, u)
-    s = slices.of_class[class_of[u]]
+    s = slices.of_class[leg.traffic.of_ue[u]]
     if limited and not may_resend(slices, cell, s, float(harq.n_prb[u, p])):
         return 0
     n_free = 0
@@ -104,7 +99,7 @@ def retransmit(
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
-    _send(slot, u, p, rbgs, n_prb, harq, sent, counts)
+    _send(slot, u, p, rbgs, n_prb, harq, leg.sent, leg.counts)
     return rbgs
 
 

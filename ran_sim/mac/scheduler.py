@@ -12,18 +12,14 @@ from __future__ import annotations
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32, I64
 from ran_sim.energy.power import ACTIVE
-from ran_sim.link.adaptation import LinkTables
-from ran_sim.link.csi import Csi
-from ran_sim.link.harq import N_PROCESS, Harq, Sent
+from ran_sim.link.harq import N_PROCESS
 from ran_sim.mac.blocks import retransmit, transmit
 from ran_sim.mac.choice import choose, choose_by_quota, keep_allowed
 from ran_sim.mac.claims import fill_bids
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import Rule
 from ran_sim.mac.sharing import share, share_by_quota
-from ran_sim.mac.slices import Slices, fill_accounts
-from ran_sim.mac.state import Mac
-from ran_sim.traffic.arrivals import Traffic
-from ran_sim.traffic.queues import Queues
+from ran_sim.mac.slices import fill_accounts
 
 
 @bare_kernel
@@ -35,20 +31,23 @@ def schedule_cells(
     activity: F32,
     blocked_until: I64,
     ue_weight: F64,
-    traffic: Traffic,
-    queues: Queues,
-    harq: Harq,
-    csi: Csi,
-    mac: Mac,
-    slices: Slices,
-    tables: LinkTables,
-    sent: Sent,
-    counts: I64,
+    leg: Leg,
 ) -> None:
-    """Fill one slot of all active cells: appends to `sent`, sets `activity` [n_cell, n_rbg].
+    """Fill one slot of all active cells.
 
     The cells' loop stands here and not around this function: numba hands over every field of every argument, 0.1 us a call.
+
+    Args:
+        slot: Slot to fill.
+        rule: Metric.
+        max_dci: UEs that a cell can address in a slot.
+        state: Power state of each cell, shape [n_cell]; see `energy.power`.
+        activity: Set to the share of full power that each cell sends, shape [n_cell, n_rbg].
+        blocked_until: First slot in which each UE can be reached, shape [n_ue].
+        ue_weight: Weight of each UE, shape [n_ue].
+        leg: Its `sent` gets the blocks.
     """
+    traffic, queues, harq, csi, mac, slices, tables, sent, counts = leg
     for cell in range(state.size):
         if state[cell] != ACTIVE:
             continue  # it fell silent when it fell asleep
@@ -56,10 +55,7 @@ def schedule_cells(
         if limited:
             fill_accounts(slices, cell)
         activity[cell, :] = 0.0
-        n, dcis, free = _resend_and_gather(
-            cell, slot, max_dci, limited, activity, blocked_until, traffic.of_ue, queues, harq, csi, mac, slices,
-            sent, counts,
-        )  # fmt: skip
+        n, dcis, free = _resend_and_gather(cell, slot, max_dci, limited, activity, blocked_until, leg)
         if limited:
             n = keep_allowed(cell, n, traffic.of_ue, mac, slices)
         if n == 0 or dcis == 0:
@@ -86,19 +82,13 @@ def _resend_and_gather(
     limited: bool,
     activity: F32,
     blocked_until: I64,
-    class_of: I32,
-    queues: Queues,
-    harq: Harq,
-    csi: Csi,
-    mac: Mac,
-    slices: Slices,
-    sent: Sent,
-    counts: I64,
+    leg: Leg,
 ) -> tuple[int, int, int]:
     """Send the waiting retransmissions, and put the UEs that may get new data into `mac.candidate`.
 
     How many these are, and the DCIs and RBGs (bit b = RBG b) that are left for them.
     """
+    queues, harq, csi, mac = leg.queues, leg.harq, leg.csi, leg.mac
     free = (1 << activity.shape[1]) - 1
     dcis = max_dci
     n = 0
@@ -112,9 +102,7 @@ def _resend_and_gather(
             continue
         if harq.n_waiting[u] > 0:
             if dcis > 0:
-                rbgs = retransmit(
-                    cell, slot, u, free, limited, activity, class_of, harq, csi, mac, slices, sent, counts
-                )
+                rbgs = retransmit(cell, slot, u, free, limited, activity, leg)
                 free &= ~rbgs
                 dcis -= rbgs != 0
             continue  # also if it found no room: new data would overtake the old
