@@ -218,5 +218,7 @@ def _dispatcher(
     made = kind(py_func=function, locals={}, targetoptions=options)
     if CACHE_FOLDER is not None:
         numba.config.CACHE_DIR = str(CACHE_FOLDER / subfolder)  # type: ignore[attr-defined]  # because numba sets its options at run time
-        made.enable_caching()
+        from ran_sim.core.kept_code import keep
+
+        keep(made)
     return made

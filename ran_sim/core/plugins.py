@@ -35,8 +35,22 @@ def compiled(signature: str, *, cache: bool = False) -> Callable[[Callable[..., 
 
     if vars(numba.config)["DISABLE_JIT"]:
         return lambda function: function
-    keep = cache and CACHE_FOLDER is not None
-    return lambda function: numba.cfunc(signature, error_model="numpy", cache=keep)(function)
+    if not cache or CACHE_FOLDER is None:
+        return lambda function: numba.cfunc(signature, error_model="numpy")(function)
+    return lambda function: _kept(function, signature)
+
+
+def _kept(function: Callable[..., Any], signature: str) -> Plugin:
+    """As `numba.cfunc(signature, cache=True)`, with files that are checked."""
+    from numba.core.ccallback import CFunc
+    from numba.core.sigutils import normalize_signature
+
+    from ran_sim.core.kept_code import keep
+
+    made = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})  # type: ignore[no-untyped-call]  # because numba ships no types
+    keep(made)
+    made.compile()
+    return made
 
 
 def load_plugin(reference: str, signature: str) -> Plugin:

@@ -7,6 +7,7 @@ user of the cache folder compile; others, such as the workers of a test run, wai
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -27,7 +28,7 @@ def compile_kernels(network: Network) -> None:
 
     if compiled_before() or CACHE_FOLDER is None or numba.config.DISABLE_JIT or _CHILD in os.environ:  # type: ignore[attr-defined]  # because numba sets its options at run time
         return
-    with (CACHE_FOLDER / "lock").open("w") as lock:
+    with contextlib.suppress(OSError), (CACHE_FOLDER / "lock").open("w") as lock:  # a full disk keeps nothing
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (CACHE_FOLDER / COMPILED).exists():
             return
