@@ -1,7 +1,7 @@
 """Results of a calibration: figures with their tolerances, curves to look at, and what the model leaves out.
 
 Each module beside this one holds one subject (large-scale radio, fading, link, scheduling, traffic, handover, energy)
-and a function `run(quick) -> Section`. The tests assert the same checks that the report prints.
+and a function `run(quick, seed) -> Section`. The tests assert the same checks that the report prints.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Check:
     @property
     def passes(self) -> bool:
         """Whether `measured` lies in [low, high]; NaN does not."""
-        return self.low <= self.measured <= self.high
+        return bool(self.low <= self.measured <= self.high)
 
     @property
     def as_told(self) -> bool:

@@ -84,7 +84,7 @@ def metered_break_even_ms(deeper: int, lighter: int) -> float:
     return short_ms - dearer * (long_ms - short_ms) / (saved - dearer)
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks of the power model; takes a second with or without `quick`."""
     energy = build_energy(one_cell())
     checks = [_state(state) for state in SLEEP]

@@ -90,9 +90,9 @@ def two_cells(cio_db: float) -> Scenario:
     )
 
 
-def command_place_m(cio_db: float) -> float:
+def command_place_m(cio_db: float, seed: int = 1) -> float:
     """Distance from the first site at which a UE that drives to the second gets its command; the second has `cio_db`."""
-    cells, ues, links, radio = init_radio(two_cells(cio_db), seed=1)
+    cells, ues, links, radio = init_radio(two_cells(cio_db), seed)
     cells.cio_db[1] = cio_db
     start_m, end_m = 120.0, _ISD_M - 20.0
     way = Routes(
@@ -131,10 +131,10 @@ def _gain_db(distance_m: float) -> float:
     return antenna_gain_dbi(zenith_deg, 0.0, layout.tilt_deg, True) - loss_db
 
 
-def _places() -> tuple[list[Check], Plot]:
+def _places(seed: int) -> tuple[list[Check], Plot]:
     delay_m, tick_m = _SPEED_MPS * _DELAY_MS / 1e3, _SPEED_MPS * _TICK_MS / 1e3
     cio_db = np.arange(-6.0, 7.0, 3.0)
-    measured = np.array([command_place_m(cio) for cio in cio_db.tolist()])
+    measured = np.array([command_place_m(cio, seed) for cio in cio_db.tolist()])
     wanted = np.array([crossing_m(cio) + delay_m for cio in cio_db.tolist()])
     source = "A3-1 of TS 38.331 5.5.4.4 with the formulas of TR 38.901; up to one tick is added"
     checks = [
@@ -259,12 +259,15 @@ def _ns3(ttt_ms: float = 300.0, offset_db: float = 3.0) -> dict[str, object]:
 
 
 @cache
-def _by_setting(load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...], ...]:
+def _by_setting(seed: int, load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...], ...]:
     """Rates under the settings of the reference, rows and columns as in `NS3_FAILURES`."""
     return tuple(
         tuple(
             mobility_rates(
-                {**_ns3(ttt_ms, offset_db), "handover.n310": n310}, speed_mps=NS3_SPEED_MPS, load=load
+                {**_ns3(ttt_ms, offset_db), "handover.n310": n310},
+                speed_mps=NS3_SPEED_MPS,
+                load=load,
+                seed=seed,
             )
             for ttt_ms in TTT_MS
         )
@@ -272,20 +275,20 @@ def _by_setting(load: float, n310: int = 1) -> tuple[tuple[dict[str, float], ...
     )
 
 
-def _failures(load: float, n310: int = 1) -> F64:
+def _failures(seed: int, load: float, n310: int = 1) -> F64:
     """Lost links per UE and minute, rows and columns as in `NS3_FAILURES`."""
-    grid = _by_setting(load, n310)
+    grid = _by_setting(seed, load, n310)
     return np.array([[failures(cell) for cell in row] for row in grid])
 
 
-def _trends() -> tuple[list[Check], list[Plot]]:
-    grid = _by_setting(NS3_LOAD)
+def _trends(seed: int) -> tuple[list[Check], list[Plot]]:
+    grid = _by_setting(seed, NS3_LOAD)
     handovers, ping_pongs = (
         np.array([[cell[name] for cell in row] for row in grid]) for name in ("attempts", "ping_pongs")
     )
-    failed = _failures(NS3_LOAD)
+    failed = _failures(seed, NS3_LOAD)
     checks = [*_directions(handovers, ping_pongs, failed), *_against_ns3(handovers, failed)]
-    late = _failures(NS3_CONTROL_LOAD, NS3_N310)
+    late = _failures(seed, NS3_CONTROL_LOAD, NS3_N310)
     plots = [
         _plot("rate", "Handovers", handovers, NS3_HANDOVERS),
         _plot("failures", "Lost links, TR 36.839's monitoring at a load of 3 %", failed, NS3_FAILURES),
@@ -367,12 +370,12 @@ def _plot(name: str, title: str, ours: F64, theirs: F64) -> Plot:
     )
 
 
-def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
+def command_outcomes(seconds: float = 40.0, seed: int = 1) -> tuple[float, float, float]:
     """Share of the lost links whose command was lost before; median SINR in dB at commands that arrive and at lost ones.
 
     The network is that of the reference, with busy cells.
     """
-    cells, ues, links, radio = _drive(_ns3(), speed_mps=NS3_SPEED_MPS, ues=105, seed=1)
+    cells, ues, links, radio = _drive(_ns3(), speed_mps=NS3_SPEED_MPS, ues=105, seed=seed)
     cells.load[:] = _BUSY
     phase = radio.handover.phase
     arrived, unheard, lost, lost_after_command = [], [], 0, 0
@@ -388,17 +391,17 @@ def command_outcomes(seconds: float = 40.0) -> tuple[float, float, float]:
     return lost_after_command / lost, float(arrived_db), float(unheard_db)
 
 
-def _causes() -> tuple[str, ...]:
+def _causes(seed: int) -> tuple[str, ...]:
     """The effect of each setting on the level of failures, one setting changed at a time."""
 
     def rate(load: float = NS3_LOAD, **changes: object) -> str:
         settings = {**_ns3(), **{name.replace("__", "."): value for name, value in changes.items()}}
-        return f"{failures(mobility_rates(settings, speed_mps=NS3_SPEED_MPS, load=load)):.2f}"
+        return f"{failures(mobility_rates(settings, speed_mps=NS3_SPEED_MPS, load=load, seed=seed)):.2f}"
 
     def level(load: float, n310: int = 1) -> str:
-        return f"{_failures(load, n310).mean() / NS3_FAILURES.mean():.2f}"
+        return f"{_failures(seed, load, n310).mean() / NS3_FAILURES.mean():.2f}"
 
-    share, arrived_db, unheard_db = command_outcomes()
+    share, arrived_db, unheard_db = command_outcomes(seed=seed)
     macro: dict[str, object] = {
         "layout__environment": "uma",
         "layout__sectors": 3,
@@ -437,7 +440,7 @@ def _causes() -> tuple[str, ...]:
     )
 
 
-def _sets() -> Plot:
+def _sets(seed: int) -> Plot:
     speeds = np.array(SPEEDS_KMH)
     return Plot(
         name="handover-sets",
@@ -448,28 +451,30 @@ def _sets() -> Plot:
             Series(
                 name=f"set {number}",
                 x=speeds,
-                y=np.array([failures(mobility_rates(settings, speed_mps=v / 3.6)) for v in SPEEDS_KMH]),
+                y=np.array(
+                    [failures(mobility_rates(settings, speed_mps=v / 3.6, seed=seed)) for v in SPEEDS_KMH]
+                ),
             )
             for number, settings in PARAMETER_SETS.items()
         ),
     )
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks of handover; `quick` leaves out the trends."""
-    checks, place = _places()
+    checks, place = _places(seed)
     plots = [place]
     notes: tuple[str, ...] = ()
     if not quick:
-        more_checks, more_plots = _trends()
+        more_checks, more_plots = _trends(seed)
         checks += more_checks
-        plots += [*more_plots, _sets()]
-        notes = _causes()
+        plots += [*more_plots, _sets(seed)]
+        notes = _causes(seed)
     return Section(
         title="Handover",
         checks=tuple(checks),
         plots=tuple(plots),
-        seeds="1",
+        seeds=str(seed),
         notes=notes,
         only_long=_TREND_NAMES if quick else (),
         left_out=(

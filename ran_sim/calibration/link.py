@@ -33,7 +33,7 @@ def peak_rate_mbps(
     return layers * order * rate_x_1024 / 1024 * n_prb * 12 * symbols_per_s * (1 - overhead) / 1e6
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """Every figure is a closed form; `quick` changes nothing."""
     return Section(
         title="Link: modulation and coding",

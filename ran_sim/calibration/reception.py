@@ -17,18 +17,21 @@ from ran_sim.scenario import load_scenario
 from ran_sim.traffic.queues import NEVER
 
 _OLLA_TARGET = 0.1
-_SEED = 1
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks; `quick` takes a tenth of the slots."""
     slots = 12_000 if quick else 120_000
-    rates = first_error_rates(slots)
+    rates = first_error_rates(slots, seed)
     return Section(
         title="Goodput, HARQ and link adaptation",
-        checks=(*_goodput_checks(slots // 6), *_combining_checks(slots // 3), *_olla_checks(rates)),
+        checks=(
+            *_goodput_checks(slots // 6, seed),
+            *_combining_checks(slots // 3, seed),
+            *_olla_checks(rates),
+        ),
         plots=(_olla_plot(rates),),
-        seeds=f"{_SEED}",
+        seeds=str(seed),
         left_out=(
             "Feedback that is lost or wrong, and incremental redundancy: all attempts send the same bits (chase combining).",
             "Headers: goodput is that of transport blocks.",
@@ -39,9 +42,9 @@ def run(quick: bool = False) -> Section:
 # -- goodput ------------------------------------------------------------------------------------------------------
 
 
-def _goodput_checks(slots: int) -> list[Check]:
+def _goodput_checks(slots: int, seed: int) -> list[Check]:
     """A lone UE at 40 dB: every slot holds the largest block, and none is lost."""
-    engine = still_cell(1, model="full-buffer")
+    engine = still_cell(1, seed, model="full-buffer")
     row = _counted(engine, slots)
     goodput_mbps = row[count.DELIVERED_BYTES] * 8 / (slots * SLOT_S) / 1e6
     residual = row[count.TB_LOST] / row[count.TB_INITIAL]
@@ -77,10 +80,10 @@ def _counted(engine: Engine, slots: int) -> I64:
 # -- chase combining ----------------------------------------------------------------------------------------------
 
 
-def _combining_checks(slots: int) -> list[Check]:
+def _combining_checks(slots: int, seed: int) -> list[Check]:
     out = []
     for attempts in (2, 4):
-        gain_db, error_db = combining_gain_db(attempts, slots)
+        gain_db, error_db = combining_gain_db(attempts, slots, seed)
         out.append(
             near(
                 f"SNR that {attempts} attempts need less than one, for the same error rate",
@@ -94,7 +97,7 @@ def _combining_checks(slots: int) -> list[Check]:
     return out
 
 
-def combining_gain_db(attempts: int, slots: int) -> tuple[float, float]:
+def combining_gain_db(attempts: int, slots: int, seed: int = 1) -> tuple[float, float]:
     """Gain of `attempts` (2 or 4) transmissions of one block over one, and its standard error, both in dB.
 
     The lone UE stays at MCS 0, where one attempt at an SNR of `half_db` loses half of the blocks. Its SNR is set lower
@@ -105,7 +108,7 @@ def combining_gain_db(attempts: int, slots: int) -> tuple[float, float]:
     tables = link_tables(N_PRB)
     half_db = _snr_of(0.5, tables)
     snr_db = half_db - 10 * math.log10(attempts)
-    engine = still_cell(1, model="full-buffer")
+    engine = still_cell(1, seed, model="full-buffer")
     network = engine._network
     network.csi.next_slot[:] = network.csi.due_slot[:] = NEVER
     network.csi.snr_db[:] = -30.0  # the SNR of the CQI, which gives MCS 0
@@ -142,7 +145,7 @@ def _snr_of(share: float, tables: LinkTables) -> float:
 # -- outer loop link adaptation -----------------------------------------------------------------------------------
 
 
-def first_error_rates(slots: int) -> F64:
+def first_error_rates(slots: int, seed: int = 1) -> F64:
     """Sorted shares of first transmissions that fail, one for each UE that is not near the lowest or highest MCS.
 
     The UEs are 30 walkers with full buffers under PF in the three cells of one site, with fading.
@@ -158,7 +161,7 @@ def first_error_rates(slots: int) -> F64:
     scenario = load_scenario("seven-sites").with_overrides(
         {"traffic": [full], "layout.sites": 1, "radio.k_interferers": 2, "mobility.speeds_kmh": [3.0, 3.0]}
     )
-    engine = Engine(scenario, seed=_SEED)
+    engine = Engine(scenario, seed=seed)
     engine.run_until(8000)
     before = engine.snapshot()
     engine.run_until(8000 + slots)

@@ -1,6 +1,6 @@
 """Runs the calibration's subjects and writes down their results: a table, a page of Markdown, pictures.
 
-A subject is a module of this package with a function `run(quick) -> Section`; a new module is a new subject.
+A subject is a module of this package with a function `run(quick, seed) -> Section`; a new module is a new subject.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def subjects() -> tuple[str, ...]:
     return tuple(sorted(name for name in modules if hasattr(_module(name), "run")))
 
 
-def run_subject(name: str, *, quick: bool = False) -> Section:
-    """The result of one subject; `quick` takes less time and fewer draws."""
-    section: Section = _module(name).run(quick)
+def run_subject(name: str, *, quick: bool = False, seed: int = 1) -> Section:
+    """The result of one subject; `quick` takes less time and fewer draws, another `seed` has other draws."""
+    section: Section = _module(name).run(quick, seed)
     return replace(section, quick=quick)
 
 

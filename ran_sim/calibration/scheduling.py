@@ -18,7 +18,7 @@ _LOG_GAIN_MEANS_DB = (0.0, 10.0, 20.0)
 _LOG_GAIN = {2: (1.3941, 1.2588, 1.1609), 10: (2.2181, 1.6539, 1.3728), 30: (2.6475, 1.8207, 1.4580)}
 
 
-def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> tuple[F64, F64]:
+def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False, seed: int = 1) -> tuple[F64, F64]:
     """Independent Rayleigh fading on every RBG and slot: (mean rate per RBG, share of the RBGs) by UE, [n] each.
 
     Args:
@@ -26,9 +26,10 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
         mean: Mean SNR of each UE, linear.
         slots: Number of slots to simulate.
         log_rate: Whether the rate is log2(1 + SNR) in place of the SNR itself.
+        seed: Of the fading, together with the number of UEs.
     """
     n = len(mean)
-    rng = np.random.default_rng(n)
+    rng = np.random.default_rng(1000 * (seed - 1) + n)
     bench = Bench([9] * n, [0] * n, policy=policy, max_dci=n)
     bench.fill_buffers()
 
@@ -56,18 +57,18 @@ def rayleigh(policy: int, mean: F64, slots: int, *, log_rate: bool = False) -> t
     return total / (slots * N_RBG), rbgs_of / (slots * N_RBG)
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks; `quick` shortens the runs and widens the ranges that depend on chance accordingly."""
     slots, share = (400, 0.05) if quick else (6000, 0.01)
     return Section(
         title="Schedulers",
         checks=(
-            *_gain_checks(slots, share),
-            *_unequal_means(slots, share),
+            *_gain_checks(slots, share, seed),
+            *_unequal_means(slots, share, seed),
             *_static_checks(4000 if not quick else 1000),
-            *_order_checks(slots),
+            *_order_checks(slots, seed),
         ),
-        seeds="the number of UEs of each run",
+        seeds="the number of UEs of each run" + (f" + {1000 * (seed - 1)}" if seed > 1 else ""),
         left_out=(
             "The simulator's own averages of PF: these checks compute the averages themselves, far above the floor of 1 bit.",
             "The averages' reaction to traffic that comes and goes.",
@@ -76,28 +77,28 @@ def run(quick: bool = False) -> Section:
     )
 
 
-def _gain_checks(slots: int, share: float) -> list[Check]:
+def _gain_checks(slots: int, share: float, seed: int) -> list[Check]:
     out = []
     for n in (2, 5, 10, 20):
         wanted = float(np.sum(1 / np.arange(1, n + 1)))
-        rate, _ = rayleigh(PF, np.ones(n), slots)
+        rate, _ = rayleigh(PF, np.ones(n), slots, seed=seed)
         what = f"PF over RR, {n} UEs, rate in proportion to SNR"
         source = "largest of N exponentials: 1 + 1/2 + ... + 1/N"
         out.append(near(what, rate.sum(), wanted, unit="1", source=source, share=share))
     for n, gains in _LOG_GAIN.items():
         for mean_db, wanted in zip(_LOG_GAIN_MEANS_DB, gains, strict=True):
             mean = np.full(n, 10 ** (mean_db / 10))
-            rate, _ = rayleigh(PF, mean, slots, log_rate=True)
-            alone = np.log2(1 + np.random.default_rng(1).exponential(mean[0], 400_000)).mean()
+            rate, _ = rayleigh(PF, mean, slots, log_rate=True, seed=seed)
+            alone = np.log2(1 + np.random.default_rng(seed).exponential(mean[0], 400_000)).mean()
             what = f"PF over RR, {n} UEs, rate log2(1 + SNR), mean {mean_db:g} dB"
             source = "order statistics, integrated numerically"
             out.append(near(what, rate.sum() / alone, wanted, unit="1", source=source, share=share))
     return out
 
 
-def _unequal_means(slots: int, share: float) -> list[Check]:
+def _unequal_means(slots: int, share: float, seed: int) -> list[Check]:
     mean = np.array([1.0, 3.0, 10.0, 30.0, 100.0])
-    _, airtime = rayleigh(PF, mean, slots)
+    _, airtime = rayleigh(PF, mean, slots, seed=seed)
     source = "relative to its own mean every UE fades alike: 1/N each"
     return [
         near(f"PF, {which} airtime of 5 UEs over 20 dB", value, 0.2, unit="1", source=source, share=5 * share)
@@ -122,10 +123,10 @@ def _static_checks(slots: int) -> list[Check]:
     return out
 
 
-def _order_checks(slots: int) -> list[Check]:
+def _order_checks(slots: int, seed: int) -> list[Check]:
     mean = 10 ** np.linspace(0.0, 2.0, 10)
     rate = {
-        name: rayleigh(policy, mean, slots // 2, log_rate=True)[0]
+        name: rayleigh(policy, mean, slots // 2, log_rate=True, seed=seed)[0]
         for name, policy in (("RR", RR), ("PF", PF), ("MaxCI", MAX_CI))
     }
     out = [

@@ -36,12 +36,14 @@ _CUT_SD = math.sqrt(
 )
 
 
-def run(quick: bool = False) -> Section:
+def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks; `quick` takes a tenth of the packets."""
     n = 4_000 if quick else 40_000
-    waits = [(load, *single_server(load, 10 * n)) for load in (_WAIT_LOADS[:2] if quick else _WAIT_LOADS)]
+    waits = [
+        (load, *single_server(load, 10 * n, seed)) for load in (_WAIT_LOADS[:2] if quick else _WAIT_LOADS)
+    ]
     shares = [
-        (load, *processor_sharing(load, n // 2)) for load in (_FILE_LOADS[:1] if quick else _FILE_LOADS)
+        (load, *processor_sharing(load, n // 2, seed)) for load in (_FILE_LOADS[:1] if quick else _FILE_LOADS)
     ]
     checks = [
         near(
@@ -60,7 +62,7 @@ def run(quick: bool = False) -> Section:
                  unit="S / R", share=0.1 if quick else 0.03,
                  source="M/G/1 processor sharing, 1 / (1 - rho), and Little's law"),
         ]  # fmt: skip
-    checks += packet_shapes(n)
+    checks += packet_shapes(n, seed)
     x = np.linspace(0, 0.85, 100)
     plot = Plot(
         name="traffic-wait", title="Wait of packets that fill one slot", x_label="load", y_label="service times",
@@ -73,7 +75,7 @@ def run(quick: bool = False) -> Section:
         title="Traffic and queues",
         checks=tuple(checks),
         plots=(plot,),
-        seeds="1",
+        seeds=str(seed),
         only_long=(
             *map(_wait_name, _WAIT_LOADS[2:]),
             *(name for load in _FILE_LOADS[1:] for name in _file_names(load)),
@@ -104,13 +106,13 @@ def _tolerance(rho: float, n: int) -> float:
     return 4.0 * math.sqrt(2.0 / (1.0 - rho) ** 2 / n) + 0.01
 
 
-def still_cell(ues: int, **traffic: object) -> Engine:
+def still_cell(ues: int, seed: int = 1, **traffic: object) -> Engine:
     """An engine past its first channel reports: one cell, round robin, every UE at 40 dB on a flat channel throughout."""
     data = load_scenario("one-cell").model_dump()
     always = {"name": "all", "five_qi": 9, "idle_s": 0.0, "session_s": (1e6, 1e6), "ues": ues}
     data["traffic"] = [{**always, **traffic}]
     data["radio"]["tick_ms"] = data["radio"]["fading_grid_ms"] = _STILL_MS
-    engine = Engine(Scenario.model_validate(data), seed=1, scheduler="rr")
+    engine = Engine(Scenario.model_validate(data), seed=seed, scheduler="rr")
     engine.run_until(1)
     engine.links.rx_mw[:, 0] = engine.links.noise_mw[0] * 1e4
     engine.links.fading[:] = 1.0
@@ -127,17 +129,17 @@ def _counted(engine: Engine, slots: int) -> I64:
     return row
 
 
-def single_server(load: float, packets: int) -> tuple[float, float]:
+def single_server(load: float, packets: int, seed: int = 1) -> tuple[float, float]:
     """Load of the run, and the mean wait in slots from a packet's arrival to the slot that carries it."""
     engine = still_cell(
-        1, model="urllc", arrivals="poisson", packet_bytes=BLOCK_BYTES, interval_ms=SLOT_S * 1e3 / load
+        1, seed, model="urllc", arrivals="poisson", packet_bytes=BLOCK_BYTES, interval_ms=SLOT_S * 1e3 / load
     )
     slots = int(packets / load)
     row = _counted(engine, slots)
     return row[count.PACKETS_OFFERED] / slots, row[count.SDU_WAIT_SLOTS] / row[count.SDUS_SENT]
 
 
-def processor_sharing(load: float, files: int) -> tuple[float, float, float]:
+def processor_sharing(load: float, files: int, seed: int = 1) -> tuple[float, float, float]:
     """Load of the run, PRB use, and mean time of a file in S / R.
 
     There are 400 UEs, so that two files seldom wait in one queue, which is first come, first served. A file is 32 blocks
@@ -146,6 +148,7 @@ def processor_sharing(load: float, files: int) -> tuple[float, float, float]:
     n_ue, blocks = 400, 32
     engine = still_cell(
         n_ue,
+        seed,
         model="ftp3",
         file_kb=blocks * BLOCK_BYTES / 1e3,
         rate_mbps=load * BLOCK_BYTES * 8 / 1e6 / SLOT_S / n_ue,
@@ -157,11 +160,11 @@ def processor_sharing(load: float, files: int) -> tuple[float, float, float]:
     return came * blocks / slots, row[count.PRB_USED] / (slots * N_PRB), active / came / blocks
 
 
-def packet_shapes(n: int) -> list[Check]:
+def packet_shapes(n: int, seed: int) -> list[Check]:
     """Moments of `n` packets of each model."""
-    xr = _packets({"model": "xr", "five_qi": 80, "rate_mbps": 30.0, "fps": 60.0, "jitter_ms": 2.0}, n)
-    files = _packets({"model": "ftp3", "rate_mbps": 8.0, "file_kb": 500.0}, n)
-    voice = _packets({"model": "voip", "five_qi": 1}, 4 * n)
+    xr = _packets({"model": "xr", "five_qi": 80, "rate_mbps": 30.0, "fps": 60.0, "jitter_ms": 2.0}, n, seed)
+    files = _packets({"model": "ftp3", "rate_mbps": 8.0, "file_kb": 500.0}, n, seed)
+    voice = _packets({"model": "voip", "five_qi": 1}, 4 * n, seed)
     mean = 30e6 / 8 / 60
     error = 4 / math.sqrt(n)
     gaps = np.diff(files[0])
@@ -190,19 +193,19 @@ def packet_shapes(n: int) -> list[Check]:
     ]  # fmt: skip
 
 
-def _packets(traffic: dict[str, object], n: int) -> tuple[F64, F64]:
+def _packets(traffic: dict[str, object], n: int, seed: int) -> tuple[F64, F64]:
     """When the first `n` packets of a session are due, in slots of 0.5 ms and without jitter, and their bytes."""
     own = {"name": "own", "five_qi": 9, "ues": 1, **traffic}
     classes = init_traffic(load_scenario("one-cell").with_overrides({"traffic": [own]}))
     slots, sizes = np.zeros(n), np.zeros(n)
-    _draw(classes, slots, sizes)
+    _draw(classes, seed, slots, sizes)
     return slots, sizes
 
 
 @bare_kernel
-def _draw(classes: Traffic, slots: F64, sizes: F64) -> None:
+def _draw(classes: Traffic, seed: int, slots: F64, sizes: F64) -> None:
     """Compiled, because a call from Python takes longer to hand over the classes' arrays than to draw a packet."""
     due, talking = 0.0, 0
     for i in range(slots.shape[0]):
-        _, due, sizes[i], talking = next_packet(classes, 1, 0, 7, i, due, talking)
+        _, due, sizes[i], talking = next_packet(classes, seed, 0, 7, i, due, talking)
         slots[i] = due

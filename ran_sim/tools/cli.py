@@ -329,6 +329,9 @@ def _print_means(records: Sequence[Record]) -> None:
 def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer draws: a look, not the report.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="A subject; repeatable.", metavar="NAME")] = None,
+    seed: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Of all draws; a page is written with 1.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md and its pictures.")] = None,
     write: Annotated[
         Path | None,
@@ -345,7 +348,12 @@ def calibrate(
         raise UsageError(f"--only {unknown[0]}: want one of {', '.join(known)}")
     pages = [(page, folder) for page, folder in _pages(out, write)]
     command = " ".join(
-        ["ran_sim calibrate", *(f"--only {name}" for name in only or []), *(["--quick"] if quick else [])]
+        [
+            "ran_sim calibrate",
+            *(f"--only {name}" for name in only or []),
+            *(["--quick"] if quick else []),
+            *([f"--seed {seed}"] if seed != 1 else []),
+        ]
     )
     if pages:
         require("matplotlib", "plot", "pictures")
@@ -357,7 +365,7 @@ def calibrate(
     sections: dict[str, Section] = {}
     for name in only or known:
         started = time.perf_counter()
-        sections[name] = report.run_subject(name, quick=quick)
+        sections[name] = report.run_subject(name, quick=quick, seed=seed)
         if not json_output:
             _print_section(console, sections[name], time.perf_counter() - started)
     for page, folder in pages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 
@@ -40,6 +41,23 @@ def test_a_quick_calibration_finds_what_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
+def test_programs_can_read_every_figure(name: str) -> None:
+    told = json.loads(json.dumps(report.as_json({name: section(name, True)})))
+    checks = told["subjects"][name]["checks"]
+    assert [check["passes"] for check in checks] == [
+        bool(check.passes) for check in section(name, True).checks
+    ]
+
+
+@pytest.mark.parametrize("name", ["fading", "network", "scheduling", "traffic"])
+def test_another_seed_draws_other_figures(name: str) -> None:
+    one, two = section(name, True), report.run_subject(name, quick=True, seed=2)
+    assert [check.what for check in two.checks] == [check.what for check in one.checks]
+    assert [check.measured for check in two.checks] != [check.measured for check in one.checks]
+    assert two.seeds != one.seeds
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_the_page_shows_the_checks_of_the_code(name: str) -> None:
     """The same figures, units and sources; the long run's ranges lie inside those of the quick one, which has more noise."""
     quick = section(name, True)
@@ -51,6 +69,13 @@ def test_the_page_shows_the_checks_of_the_code(name: str) -> None:
         assert (row.unit, row.source) == (check.unit, check.source)
         assert lies_inside(row.low, row.high, check), check.what
         assert row.fits == report.fits_text(check, "**no**")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_every_figure_lies_inside_on_other_seeds_too(name: str, seed: int) -> None:
+    assert surprises(report.run_subject(name, seed=seed).checks) == []
 
 
 @pytest.mark.slow

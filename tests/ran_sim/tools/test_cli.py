@@ -234,7 +234,7 @@ def subjects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Section]:
     """Two made-up subjects in place of the real ones."""
     found = {"large_scale": section(FITS), "link": section(FITS, FAILS)}
     monkeypatch.setattr(report, "subjects", lambda: tuple(found))
-    monkeypatch.setattr(report, "run_subject", lambda name, quick: found[name])
+    monkeypatch.setattr(report, "run_subject", lambda name, quick, seed: found[name])
     return found
 
 
@@ -253,6 +253,21 @@ def test_calibrate_as_json_holds_every_figure(ran_sim: Command, subjects: object
     tail = told["subjects"]["link"]["checks"][1]
     assert (tail["what"], tail["measured"], tail["wanted"], tail["passes"]) == ("tail", None, 1.0, False)
     assert told["subjects"]["large_scale"]["left_out"] == ["Trees."]
+
+
+def test_calibrate_draws_with_the_seed_that_is_asked_for(
+    ran_sim: Command, subjects: dict[str, Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def run_subject(name: str, *, quick: bool, seed: int) -> Section:
+        seeds.append(seed)
+        return subjects[name]
+
+    monkeypatch.setattr(report, "run_subject", run_subject)
+    ran_sim("calibrate", "--seed", 7, "--only", "link")
+    ran_sim("calibrate", "--only", "link")
+    assert seeds == [7, 1]
 
 
 @pytest.mark.parametrize("option", ["--out", "--write"])
