@@ -130,7 +130,7 @@ def _prepare() -> Path | None:
 
 
 CACHE_FOLDER = _prepare()
-COMPILED = "compiled"  # a file in the cache folder, there when all that a run needs is; see `first_use`
+COMPILED = "compiled"  # a file in the cache folder, there when all that a run needs is (`engine.first_use`)
 
 
 def compiled_before() -> bool:

@@ -6,10 +6,12 @@ import json
 import re
 from functools import cache
 
+import numpy as np
 import pytest
 
-from ran_sim.calibration import report
+from ran_sim.calibration import report, scheduling
 from ran_sim.calibration.check import Check, Section, surprises
+from ran_sim.mac.metrics import PF
 from tests.ran_sim.calibration.page import PAGE, rows, was_quick
 
 SUBJECTS = [
@@ -49,12 +51,17 @@ def test_programs_can_read_every_figure(name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["fading", "network", "scheduling", "traffic"])
+@pytest.mark.parametrize("name", ["fading", "large_scale", "network", "reception", "traffic"])
 def test_another_seed_draws_other_figures(name: str) -> None:
     one, two = section(name, True), report.run_subject(name, quick=True, seed=2)
     assert [check.what for check in two.checks] == [check.what for check in one.checks]
     assert [check.measured for check in two.checks] != [check.measured for check in one.checks]
     assert two.seeds != one.seeds
+
+
+def test_another_seed_fades_otherwise_where_schedulers_are_compared() -> None:
+    one, two = (scheduling.rayleigh(PF, np.ones(2), 5, seed=seed)[0] for seed in (1, 2))
+    assert (one != two).all()
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
