@@ -1,21 +1,22 @@
 """A bench for schedulers: the simulator's own `schedule_cells` on one cell of 51 PRBs, with given channels.
 
-Every block arrives at once, so that the results depend on the scheduler only.
+Whether a block arrives is known at once, so that the results depend on the scheduler only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim.core import counters as count
+from ran_sim.core.jit import bound
 from ran_sim.core.state import F64, I64
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.csi import init_csi
-from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
+from ran_sim.link.harq import FREE, HARQ_RTT_SLOTS, SENT, WAITING, init_harq, init_sent
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import built_in_rule
 from ran_sim.mac.scheduler import schedule_cells
@@ -39,6 +40,7 @@ class Bench:
         max_dci: Number of UEs that can be scheduled in a slot.
         scenario: Traffic classes, guaranteed rates and slice quotas; `one-cell` if missing.
         window_slots: Time constant of the averages, in slots.
+        loss: Share of the first transmissions of each UE that are lost, shape [n]; their retransmissions arrive.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Bench:
         max_dci: int = 4,
         scenario: Scenario | None = None,
         window_slots: float = 200.0,
+        loss: Sequence[float] | None = None,
     ) -> None:
         n = len(cqi)
         scenario = scenario or load_scenario("one-cell")
@@ -63,6 +66,9 @@ class Bench:
         self.mac.members[:] = np.arange(n)
         self.mac.member_start[:] = 0, n
         self.weight = np.ones(n)
+        self.loss = np.zeros(n) if loss is None else np.array(loss)
+        self._schedule: Callable[..., None] | None = None
+        self._rng = np.random.default_rng(1)
         self.blocked_until = np.zeros(n, np.int64)
         self.state = np.array([ACTIVE], np.int32)
         self.activity = np.zeros(N_RBG, np.float32)
@@ -100,18 +106,23 @@ class Bench:
             self.sent,
             self.counts,
         )
-        schedule_cells(
+        arguments = (
             slot, built_in_rule(self.policy), self.max_dci, self.state, self.activity.reshape(1, N_RBG),
             self.blocked_until, self.weight, leg,
         )  # fmt: skip
+        if self._schedule is None:
+            self._schedule = bound(schedule_cells, *arguments)
+        self._schedule(*arguments)
         n = int(self.sent.n[row])
         rbgs = {int(u): mask for u, mask in zip(self.sent.ue[row, :n], self.sent.rbgs[row, :n], strict=True)}
         return {u: np.flatnonzero((int(mask) >> np.arange(N_RBG)) & 1) for u, mask in rbgs.items()}
 
     def settle(self) -> None:
-        """End the slot: all blocks count as received, and the averages are updated."""
-        self.harq.state[:] = 0
-        self.harq.n_busy[:] = 0
+        """End the slot: blocks are received or wait to be sent again, and the averages are updated."""
+        first = (self.harq.state == SENT) & (self.harq.attempts == 1)
+        lost = first & (self._rng.random(first.shape) < self.loss[:, None])
+        self.harq.state[:] = np.where(lost | (self.harq.state == WAITING), WAITING, FREE)
+        self.harq.n_busy[:] = self.harq.n_waiting[:] = (self.harq.state == WAITING).sum(axis=1)
         self.mac.average_bits[:] += (self.mac.served_bits - self.mac.average_bits) / self.window_slots
         self.mac.served_bits[:] = 0
 

@@ -26,7 +26,7 @@ from ran_sim.engine.session_rows import SESSION_DTYPE, SessionRows, running_rows
 from ran_sim.engine.sessions import fold_all
 from ran_sim.mac.slices import DEDICATED, MAX, MIN
 from ran_sim.scenario import Scenario
-from ran_sim.traffic.queues import FULL_BUFFER_BYTES, RING
+from ran_sim.traffic.queues import ARRIVAL, FULL_BUFFER_BYTES, N_PACKET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +181,7 @@ class Engine(Actions):
             slot=self._slot,
             next_tick=self._next_tick,
             warmup_slot=self._warmup_slot,
+            packet_rows=len(self._network.queues.packet),
             provenance=self.provenance(),
         )
         ended = np.concatenate([np.zeros(0, SESSION_DTYPE), *self._ended])
@@ -222,6 +223,8 @@ class Engine(Actions):
         except ValueError as error:
             raise saved.SavedStateError(f"{path}: its header describes no run: {error}") from error
         saved.check_plugins(path, header, engine.plugins)
+        packet = np.zeros((header.packet_rows, N_PACKET), np.int64)
+        engine._network = engine._network._replace(queues=engine._network.queues._replace(packet=packet))
         engine._slot, engine._next_tick = header.slot, header.next_tick
         engine._warmup_slot = header.warmup_slot
         engine._ended = [saved.read_into(path, engine._network, header, SESSION_DTYPE)]
@@ -247,7 +250,7 @@ class Engine(Actions):
         self._call(fold_all, network.queues.cell, network.traffic.of_ue, network.counts)
         queues = network.queues
         waits = queues.sending < queues.tail
-        oldest = queues.arrival[np.arange(self.n_ue), queues.sending % RING]
+        oldest = queues.packet[queues.room_start + (queues.sending & queues.room_mask), ARRIVAL]
         connected = queues.owner >= 0
         return Snapshot(
             slot=self._slot,

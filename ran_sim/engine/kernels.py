@@ -82,8 +82,10 @@ def for_slots(network: Network) -> Network:
 
 
 @bare_kernel
-def run_slots(first: int, stop: int, network: Network) -> None:
-    """Simulate slots `first` .. `stop` - 1, between two radio ticks.
+def run_slots(first: int, stop: int, network: Network) -> int:
+    """Simulate slots `first` .. `stop` - 1, between two radio ticks; the first slot that is not finished.
+
+    That is `stop`, or a slot in which a queue has no room for a packet, see `queues.with_more_room`: called again, it goes on.
 
     Only this function takes the whole network: each array that passes a call costs compile time.
     """
@@ -100,9 +102,10 @@ def run_slots(first: int, stop: int, network: Network) -> None:
     slices, tables, counts = network.slices, network.tables, network.counts.ue
     leg = Leg(traffic, queues, harq, csi, mac, slices, tables, sent, counts)
     for slot in range(first, stop):
-        _arrivals_and_reports(
+        if not _arrivals_and_reports(
             slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
-        )
+        ):
+            return slot
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         schedule_cells(
@@ -131,6 +134,7 @@ def run_slots(first: int, stop: int, network: Network) -> None:
         _average(settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, cells, counts)
         spend_slot(slot, cells, mac.rbg_prb, network.energy)
     _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
+    return stop
 
 
 @bare_kernel
@@ -143,15 +147,17 @@ def _arrivals_and_reports(
     members: I64,
     tables: LinkTables,
     counts: I64,
-) -> None:
+) -> bool:
+    """Packets, budgets and reports up to `slot`; False, and to be done again, if a queue has no room for a packet."""
     for i in range(members.shape[0]):
         u = members[i]
-        if queues.next_slot[u] <= slot:
-            arrive(queues, traffic, counts[u], seed, slot, u)
+        if queues.next_slot[u] <= slot and not arrive(queues, traffic, counts[u], seed, slot, u):
+            return False
         if queues.backlog_bytes[u] > 0:
             discard_expired(queues, traffic, counts[u], slot, u)
         if csi.due_slot[u] <= slot:
             apply_report(csi, tables, counts[u], u)
+    return True
 
 
 @bare_kernel

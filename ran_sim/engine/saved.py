@@ -34,7 +34,7 @@ from ran_sim.core.plugins import plugin_identity
 from ran_sim.engine.provenance import CODE_KEYS, platform_provenance
 from ran_sim.radio.propagation import shadow_map_bytes
 from ran_sim.scenario import Scenario
-from ran_sim.traffic.queues import RING
+from ran_sim.traffic.queues import FIRST_ROOM, N_PACKET
 
 __all__ = (
     "Header",
@@ -120,6 +120,7 @@ class Header(BaseModel):
     slot: NotNegative
     next_tick: NotNegative
     warmup_slot: NotNegative
+    packet_rows: NotNegative  # of `Queues.packet`, whose rooms grow
     provenance: dict[str, str | int]
     scalars: dict[str, bool | int | float | str] = {}  # of the network: constants of its scenario and seed
     digest: str = ""  # over all else here and the arrays
@@ -229,7 +230,8 @@ def read_header(path: Path) -> Header:
         )
     # The network is about to be built. Its largest arrays bound its size by that of the file.
     scenario = header.scenario
-    of_ues = scenario.n_ue * (8 * RING + 4 * scenario.n_cell + 4 * scenario.n_rbg)
+    packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_ROOM)
+    of_ues = 8 * N_PACKET * packet_rows + scenario.n_ue * (4 * scenario.n_cell + 4 * scenario.n_rbg)
     if of_ues + shadow_map_bytes(scenario) > path.stat().st_size:
         raise SavedStateError(f"{path}: is shorter than a state of its scenario")
     if changed:

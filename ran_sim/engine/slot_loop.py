@@ -17,6 +17,7 @@ from ran_sim.engine.kernels import Network, for_slots, run_slots
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.engine.sessions import sync_sessions
 from ran_sim.scenario import Scenario
+from ran_sim.traffic.queues import with_more_room
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")
@@ -87,10 +88,11 @@ class SlotLoop:
             stop = min(slot, self._next_tick)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
-            self._call(run_slots, self._slot, stop, for_slots(self._network))
+            self._slot = self._call(run_slots, self._slot, stop, for_slots(self._network))
             self._look_at_answers()
-            self._slot = stop
-            if stop == self._warmup_slot:
+            if self._slot < stop:
+                self._network = self._network._replace(queues=with_more_room(self._network.queues))
+            elif stop == self._warmup_slot:
                 self.count_from_now()
         if self.nan_claims > nan_claims:
             warnings.warn(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I64
-from ran_sim.link.adaptation import LinkTables, highest_mcs
-from ran_sim.link.harq import SENT, Harq, Sent, free_process, oldest_waiting
+from ran_sim.core.state import F32, F64
+from ran_sim.link.adaptation import RE_PER_PRB, LinkTables, highest_mcs
+from ran_sim.link.harq import SENT, free_process, oldest_waiting
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.slices import charge, may_resend
 from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, SNR_SUM_DB, Mac
-from ran_sim.traffic.queues import Queues, take
+from ran_sim.traffic.queues import take
 
 
 @bare_kernel
@@ -42,16 +42,15 @@ def _mcs(bid: F64, olla_db: float, tables: LinkTables) -> int:
 
 
 @bare_kernel
-def transmit(
-    slot: int, j: int, queues: Queues, harq: Harq, mac: Mac, tables: LinkTables, sent: Sent, counts: I64
-) -> None:
+def transmit(slot: int, j: int, leg: Leg) -> None:
     """Send new data on the RBGs that candidate `j` won."""
+    harq, mac, tables = leg.harq, leg.mac, leg.tables
     u, bid = mac.candidate[j], mac.bids[j]
     n_prb = int(bid[GRANTED_PRBS])
     mcs = _mcs(bid, harq.olla_db[u], tables)
     tbs_bits = tables.tbs_bits[mcs, n_prb]
     p = free_process(harq, u)
-    harq.start[u, p], harq.n_bytes[u, p] = take(queues, counts[u], u, slot, tbs_bits // 8)
+    harq.start[u, p], harq.n_bytes[u, p] = take(leg.queues, leg.counts[u], u, slot, tbs_bits // 8)
     harq.mcs[u, p] = mcs
     harq.n_rbg[u, p] = int(bid[GRANTED_RBGS])
     harq.n_prb[u, p] = n_prb
@@ -59,11 +58,11 @@ def transmit(
     harq.first_slot[u, p] = slot
     harq.sinr[u, p] = 0.0
     harq.n_busy[u] += 1
-    mac.served_bits[u] = tbs_bits
     # Bytes beyond the guarantee are not charged to the flow, except for the last RBG of a claim.
     mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / bid[GRANTED_RBGS])
     mac.last_served[u] = slot
-    _send(slot, u, p, mac.rbgs[j], n_prb, harq, sent, counts)
+    mac.resent_rbgs[u] = 0
+    _send(slot, u, p, mac.rbgs[j], leg)
 
 
 @bare_kernel
@@ -87,29 +86,36 @@ def retransmit(
         n_free += (free >> b) & 1
     if n_free < harq.n_rbg[u, p]:
         return 0
-    rbgs = n_prb = 0
+    rbgs = 0
     for _ in range(harq.n_rbg[u, p]):
         best = -1
         for b in range(activity.shape[1]):
             if ((free & ~rbgs) >> b) & 1 and (best < 0 or csi.snr_db[u, b] > csi.snr_db[u, best]):
                 best = b
         rbgs |= 1 << best
-        n_prb += mac.rbg_prb[best]
         activity[cell, best] = 1.0
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
-    _send(slot, u, p, rbgs, n_prb, harq, leg.sent, leg.counts)
+    mac.resent_rbgs[u] += harq.n_rbg[u, p]
+    _send(slot, u, p, rbgs, leg)
     return rbgs
 
 
 @bare_kernel
-def _send(slot: int, u: int, p: int, rbgs: int, n_prb: int, harq: Harq, sent: Sent, counts: I64) -> None:
-    """Put the block of process `p` on the air."""
+def _send(slot: int, u: int, p: int, rbgs: int, leg: Leg) -> None:
+    """Put the block of process `p` on the air; new or not, it costs the UE what its RBGs are worth to it."""
+    harq, mac, sent = leg.harq, leg.mac, leg.sent
+    n_prb, worth = 0, 0.0
+    for b in range(mac.rbg_prb.size):
+        if (rbgs >> b) & 1:
+            n_prb += mac.rbg_prb[b]
+            worth += leg.csi.efficiency[u, b] * mac.rbg_prb[b]
+    mac.served_bits[u] = worth * RE_PER_PRB
+    leg.counts[u, count.PRB_USED] += n_prb
     harq.state[u, p] = SENT
     harq.attempts[u, p] += 1
     harq.sent_slot[u, p] = slot
-    counts[u, count.PRB_USED] += n_prb
     row = slot % sent.n.shape[0]
     i = sent.n[row]
     sent.ue[row, i] = u

@@ -36,7 +36,7 @@ from ran_sim.mac.state import (
     Mac,
 )
 from ran_sim.traffic.arrivals import Traffic
-from ran_sim.traffic.queues import FULL_BUFFER_BYTES, RING, Queues
+from ran_sim.traffic.queues import ARRIVAL, FULL_BUFFER_BYTES, Queues, packet_row
 
 
 @bare_kernel
@@ -82,6 +82,7 @@ def fill_bids(
         bid[BOUND] = traffic.delay_bound[cls]
         age = head_age_slots(queues, u, slot)
         idle = slot - mac.last_served[u]
+        turn = idle - mac.resent_rbgs[u] * n / csi.efficiency.shape[1]
         if rule.policy == PLUGIN:
             plugin_terms_into(
                 mac.terms[j], weight, mac.average_bits[u], age, traffic.budget_slots[cls], bid[BOUND],
@@ -89,7 +90,7 @@ def fill_bids(
             )  # fmt: skip
         else:
             bid[BASE], bid[FACTOR] = metric_terms(
-                rule.policy, weight, mac.average_bits[u], age, idle,
+                rule.policy, weight, mac.average_bits[u], age, turn,
                 bid[BOUND] > 0.0, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
         bid[BEST_RATE] = _best_rate(u, free, csi)
@@ -110,7 +111,7 @@ def head_age_slots(queues: Queues, u: int, slot: int) -> int:
     """Age of the oldest packet with unsent bytes, 0 for a full buffer."""
     if queues.backlog_bytes[u] == FULL_BUFFER_BYTES:
         return 0
-    return int(slot - queues.arrival[u, queues.sending[u] & (RING - 1)])
+    return int(slot - queues.packet[packet_row(queues, u, queues.sending[u]), ARRIVAL])
 
 
 @bare_kernel

@@ -1,13 +1,13 @@
 """Scheduling metrics: the worth of a UE's claim to an RBG, by a built-in rule or by a rule of your own.
 
-Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot of its first transmissions,
-averaged over the PF window, with the padding: who needs a corner of an RBG has taken all of it from the others, and open
-base stations count it so as well; w: the UE's weight times the cell's weight of the class; W: age of the
-oldest unsent packet by the end of this slot, 1 slot for a full buffer; budget: the radio's share of the packet delay
-budget in slots; a = -ln 0.01 / budget: 1 % of the packets may miss it):
+Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot that all its RBGs would carry
+at r, averaged over the PF window; w: the UE's weight times the cell's weight of the class; W: age of the oldest unsent packet
+by the end of this slot, 1 slot for a full buffer; budget: the radio's share of the packet delay budget in slots;
+a = -ln 0.01 / budget: 1 % of the packets may miss it):
 
-- rr: slots since i was last served. Weights have no effect.
-- pf: w r / R. With equal static channels and full buffers the airtime is in proportion to w.
+- rr: slots since i was last served. Weights have no effect. A retransmission on the whole carrier puts i back by as many
+  slots as there are UEs to be served, one on a part of it by that part.
+- pf: w r / R. With static channels and full buffers the airtime is in proportion to w.
 - max-ci: w r. Most bits, nothing for the cell's edge.
 - m-lwdf (Andrews et al. 2001): w r / R (a W).
 - exp (Shakkottai and Stolyar 2002): w r / R exp((a W - mean) / (1 + sqrt(mean))), where mean is that of a W over the
@@ -17,6 +17,9 @@ budget in slots; a = -ln 0.01 / budget: 1 % of the packets may miss it):
   until the budget has passed) for delay-bound flows, as pf for the others.
 
 m-lwdf, exp and log treat flows without a delay budget as pf does.
+
+R counts airtime, at what it is worth to the UE. It therefore counts retransmissions, and the padding of a block: who needs a
+corner of an RBG has taken all of it from the others. It does not count what the outer loop adds to or takes from the rate.
 
 A plug-in is one function of `SIGNATURE` in place of all these: float64 scalars in, the metric out, called for each UE
 that may be served and each RBG that it competes for. 0 or less means no grant. NaN does as well, is counted and warned of.
@@ -62,6 +65,9 @@ POLICIES: Final = {
 
 MISS_LOG: Final = -math.log(0.01)  # 1 % of packets may miss their budget
 LOG_OFFSET: Final = 1.1
+NO_TURN: Final = (
+    0.5  # RR: of a UE that is not due yet, below that of all that are; it may have what nobody else wants
+)
 LEVEL: Final = 1000.0  # EDF: distance of two priority levels; metrics inside a level stay below it
 
 N_TERMS: Final = 10  # arguments of a plug-in but for the rate
@@ -120,7 +126,7 @@ def metric_terms(
     weight: float,
     average_bits: float,
     age_slots: int,
-    idle_slots: int,
+    turn_slots: float,
     delay_bound: bool,
     budget_slots: float,
     level: float,
@@ -128,7 +134,7 @@ def metric_terms(
 ) -> tuple[float, float]:
     """(base, factor) of a UE's metric, which is `metric(policy, base, factor, rate, delay_bound)`."""
     if policy == RR:
-        return 0.0, 1.0 + idle_slots
+        return 0.0, max(1.0 + turn_slots, NO_TURN)
     if policy == MAX_CI:
         return 0.0, weight
     fair = weight / max(average_bits, 1.0)

@@ -47,7 +47,7 @@ def schedule_cells(
         ue_weight: Weight of each UE, shape [n_ue].
         leg: Its `sent` gets the blocks.
     """
-    traffic, queues, harq, csi, mac, slices, tables, sent, counts = leg
+    traffic, queues, harq, csi, mac, slices, tables = leg[:7]
     for cell in range(state.size):
         if state[cell] != ACTIVE:
             continue  # it fell silent when it fell asleep
@@ -71,7 +71,7 @@ def schedule_cells(
             share(cell, rule, n_chosen, free, activity, harq.olla_db, csi, mac, tables)
         for k in range(n_chosen):
             if mac.rbgs[mac.chosen[k]] != 0:
-                transmit(slot, mac.chosen[k], queues, harq, mac, tables, sent, counts)
+                transmit(slot, mac.chosen[k], leg)
 
 
 @bare_kernel

@@ -45,9 +45,10 @@ N_BID = 11
 class Mac(NamedTuple):
     """Scheduler state; shape [n_ue] unless said otherwise."""
 
-    average_bits: F64  # served per slot, exponential average; `UNKNOWN` at first
-    served_bits: F64  # first transmissions of the current slot
-    last_served: I64  # slot
+    average_bits: F64  # `served_bits` per slot, exponential average; `UNKNOWN` at first
+    served_bits: F64  # what the RBGs of the current slot would carry at the rates of their CQI
+    last_served: I64  # slot of its last new block
+    resent_rbgs: I64  # RBGs of its retransmissions since then
     gbr_bits: F64  # in the bucket; below 0 after a block that held more
     gbr_slot: I64  # slot up to which the guaranteed rate has run in
     gbr_rate: F64  # [n_class] guaranteed bits per slot, 0 without
@@ -93,6 +94,7 @@ def init_mac(n_ue: int, site: I32, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -
         average_bits=np.full(n_ue, UNKNOWN),
         served_bits=np.zeros(n_ue),
         last_served=np.zeros(n_ue, np.int64),
+        resent_rbgs=np.zeros(n_ue, np.int64),
         gbr_bits=np.zeros(n_ue),
         gbr_slot=np.zeros(n_ue, np.int64),
         gbr_rate=gbr_rate,
@@ -116,5 +118,6 @@ def enter_cell(mac: Mac, u: int, slot: int) -> None:
     """The UE's scheduler starts afresh in `slot`."""
     mac.average_bits[u] = UNKNOWN
     mac.last_served[u] = slot
+    mac.resent_rbgs[u] = 0
     mac.gbr_bits[u] = 0.0
     mac.gbr_slot[u] = slot

@@ -37,7 +37,7 @@ from ran_sim.scenario.toml_file import read_table
 from ran_sim.scenario.traffic_class import Traffic
 
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
-MOST_PACKETS_PER_SLOT: Final = 256  # that a queue takes in, `queues.RING`
+MOST_PACKETS_PER_SLOT: Final = 256  # that a queue takes in
 MOST_UES: Final = 100_000
 
 

@@ -96,6 +96,7 @@ class Traffic(NamedTuple):
     budget_slots: F64  # radio's share of the packet delay budget
     delay_bound: U8  # late packets are worthless: what is left of them is discarded
     priority: F64  # TS 23.501 priority level
+    buffer_bytes: I64  # of each UE; a packet that finds so much unsent is dropped
     weight: F64  # [n_cell, n_class] scheduling weight; an action may move it
     shape: F64  # [n_class, N_SHAPE] what only some models have, see the columns above
     trace: F64  # [n_packet, 2] recordings, class after class: slots since its first packet, bytes
@@ -135,6 +136,7 @@ def init_traffic(scenario: Scenario, plugin: Plugin | None = None) -> Traffic:
         budget_slots=np.array([t.budget_ms * 1e-3 * slots_per_s for t in classes]),
         delay_bound=np.array([t.delay_bound for t in classes], np.uint8),
         priority=np.array([PRIORITY_LEVEL[t.five_qi] for t in classes], np.float64),
+        buffer_bytes=np.array([t.buffer_mb * 1e6 for t in classes], np.int64),
         weight=np.tile(weight, (scenario.n_cell, 1)),
         shape=shape,
         trace=np.concatenate(traces),

@@ -2,8 +2,12 @@
 
 A flow's bytes form one stream; a packet is a stretch of it, a transport block carries a stretch [start, start + n).
 HARQ lets later bytes arrive earlier, so a packet counts its settled bytes (decoded or lost) and is finished when all are
-settled. `head` .. `sending` .. `tail` are running packet numbers (ring index = number modulo RING). Packets before `sending`
-are wholly sent and wait for HARQ; packets from it on still hold unsent bytes.
+settled. `head` .. `sending` .. `tail` are running packet numbers. Packets before `sending` are wholly sent and wait for HARQ;
+packets from it on still hold unsent bytes.
+
+Each queue has a room for its packets, whose size is a power of two, and goes round in it. A packet that finds the room full
+waits: `run_slots` stops, `with_more_room` doubles it, and the slot goes on. So only a full buffer (`buffer_bytes`) and a
+passed budget drop packets. Rooms are kept small because slots read them; most never grow.
 
 Delay-bound flows discard the unsent rest of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU set,
 TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have no packets.
@@ -20,6 +24,7 @@ import numpy as np
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F64, I32, I64, U8
+from ran_sim.scenario.model import MOST_PACKETS_PER_SLOT
 from ran_sim.traffic.arrivals import (
     FULL_BUFFER,
     NO_ANSWER,
@@ -31,11 +36,15 @@ from ran_sim.traffic.arrivals import (
 )
 from ran_sim.traffic.playout import N_PLAYER, start_player, take_segment
 
-RING: Final = 256  # packets a queue can hold; more are dropped and counted
-_MASK: Final = RING - 1
+FIRST_ROOM: Final = 64  # packets that a queue has room for at first
 FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
 NEVER: Final = np.iinfo(np.int64).max
 LAST_SLOT: Final = 2.0**62  # what is due later never comes
+
+# Columns of `Queues.packet`: slot of arrival, first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the
+# last slot that bytes of it were settled in
+ARRIVAL, START, SIZE, SETTLED, LOST, DONE = range(6)
+N_PACKET: Final = 6
 
 
 class Queues(NamedTuple):
@@ -55,12 +64,9 @@ class Queues(NamedTuple):
     end: I64  # bytes that ever entered the stream
     backlog_bytes: I64  # unsent
     in_flight_bytes: I64  # sent, not settled
-    arrival: I64  # [n_ue, RING] slot
-    start: I64  # [n_ue, RING] first byte in the stream
-    size: I64  # [n_ue, RING] bytes
-    settled: I64  # [n_ue, RING] bytes decoded or lost
-    lost: I64  # [n_ue, RING] bytes
-    done: I64  # [n_ue, RING] end of the last slot that bytes of it were settled in
+    room_start: I64  # row of `packet` that its room begins at
+    room_mask: I64  # packets that the room holds, less one
+    packet: I64  # [sum of the rooms, N_PACKET]
     # The burst being measured for DRB.UEThpDl, TS 28.552 5.1.1.3.1
     burst_mark: I64  # slot up to which the burst's time is counted, -1 while the buffer is empty
     piece_bytes: I64  # last piece sent; counted once another piece follows
@@ -89,17 +95,37 @@ def init_queues(n_ue: int) -> Queues:
         end=zeros(),
         backlog_bytes=zeros(),
         in_flight_bytes=zeros(),
-        arrival=zeros(RING),
-        start=zeros(RING),
-        size=zeros(RING),
-        settled=zeros(RING),
-        lost=zeros(RING),
-        done=zeros(RING),
+        room_start=np.arange(n_ue, dtype=np.int64) * FIRST_ROOM,
+        room_mask=zeros() + FIRST_ROOM - 1,
+        packet=np.zeros((n_ue * FIRST_ROOM, N_PACKET), np.int64),
         burst_mark=zeros() - 1,
         piece_bytes=zeros(),
         piece_end=zeros(),
         player=np.zeros((n_ue, N_PLAYER)),
     )
+
+
+def with_more_room(queues: Queues) -> Queues:
+    """The same queues, with twice the room for each that is full."""
+    room = queues.room_mask + 1
+    n = queues.tail - queues.head
+    new_room = np.where(n == room, 2 * room, room)
+    new_start = np.cumsum(new_room) - new_room
+    packet = np.zeros((int(new_room.sum()), N_PACKET), np.int64)
+    owner = np.repeat(np.arange(n.size), n)  # of each packet
+    number = np.concatenate(
+        [np.arange(first, last) for first, last in zip(queues.head, queues.tail, strict=True)]
+    )
+    packet[new_start[owner] + number % new_room[owner]] = queues.packet[
+        queues.room_start[owner] + number % room[owner]
+    ]
+    return queues._replace(room_start=new_start, room_mask=new_room - 1, packet=packet)
+
+
+@bare_kernel
+def packet_row(queues: Queues, u: int, number: int) -> int:
+    """Row of `packet` of the UE's packet `number`."""
+    return int(queues.room_start[u] + (number & queues.room_mask[u]))
 
 
 @bare_kernel
@@ -162,39 +188,39 @@ def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: in
 
 
 @bare_kernel
-def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
-    """Take in all packets that are there by `slot`, at most RING; `counts` is the UE's row.
+def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> bool:
+    """Take in the packets that are there by `slot`, at most `MOST_PACKETS_PER_SLOT`; whether the room held them. `counts` is the UE's row.
 
     More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
     """
-    for _ in range(RING):
+    for _ in range(MOST_PACKETS_PER_SLOT):
         if queues.next_slot[u] > slot:
-            return
-        enqueue(queues, counts, u, slot, queues.next_bytes[u])
+            break
+        if queues.tail[u] - queues.head[u] > queues.room_mask[u]:
+            return False
+        enqueue(queues, traffic, counts, u, slot, queues.next_bytes[u])
         _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
+    return True
 
 
 @bare_kernel
-def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
-    """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
+def enqueue(queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, size: int) -> None:
+    """Append a packet of `size` bytes that arrived in `slot`, for which there is room, or drop it if the buffer is full."""
     counts[count.PACKETS_OFFERED] += 1
     counts[count.OFFERED_BYTES] += size
     counts[count.SDUS_OFFERED] += _sdus_begun(size)
-    tail = queues.tail[u]
-    if tail - queues.head[u] == RING:
+    if queues.backlog_bytes[u] >= traffic.buffer_bytes[traffic.of_ue[u]]:
         counts[count.PACKETS_DROPPED] += 1
         counts[count.DROPPED_BYTES] += size
         counts[count.SDUS_DROPPED] += _sdus_begun(size)
         return
-    i = tail & _MASK
-    queues.arrival[u, i] = slot
-    queues.start[u, i] = queues.end[u]
-    queues.size[u, i] = size
-    queues.settled[u, i] = 0
-    queues.lost[u, i] = 0
-    queues.done[u, i] = slot
+    packet = queues.packet[packet_row(queues, u, queues.tail[u])]
+    packet[ARRIVAL] = packet[DONE] = slot
+    packet[START] = queues.end[u]
+    packet[SIZE] = size
+    packet[SETTLED] = packet[LOST] = 0
     queues.end[u] += size
-    queues.tail[u] = tail + 1
+    queues.tail[u] += 1
     queues.backlog_bytes[u] += size
 
 
@@ -205,20 +231,20 @@ def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u:
     if traffic.delay_bound[cls] == 0:
         return
     while queues.backlog_bytes[u] > 0:
-        i = queues.sending[u] & _MASK
-        if slot + 1 - queues.arrival[u, i] <= traffic.budget_slots[cls]:
+        packet = queues.packet[packet_row(queues, u, queues.sending[u])]
+        if slot + 1 - packet[ARRIVAL] <= traffic.budget_slots[cls]:
             return
-        packet_end = queues.start[u, i] + queues.size[u, i]
+        packet_end = packet[START] + packet[SIZE]
         unsent = packet_end - queues.sent[u]
-        size = queues.size[u, i]
+        size = packet[SIZE]
         begun = _sdus_begun(size - unsent)
         counts[count.SDUS_DROPPED] += _sdus_begun(size) - begun
         counts[count.SDUS_LOST] += begun - _sdus_ended(0, size - unsent, size)
         queues.sent[u] = packet_end
         queues.sending[u] += 1
         queues.backlog_bytes[u] -= unsent
-        queues.lost[u, i] += unsent
-        queues.settled[u, i] += unsent
+        packet[LOST] += unsent
+        packet[SETTLED] += unsent
         counts[count.DROPPED_BYTES] += unsent
         _retire(queues, traffic, counts, u)
         if queues.backlog_bytes[u] == 0:
@@ -244,13 +270,13 @@ def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tup
     queues.in_flight_bytes[u] += n
     first = start
     while queues.sending[u] < queues.tail[u]:
-        i = queues.sending[u] & _MASK
-        packet_start, size = queues.start[u, i], queues.size[u, i]
+        packet = queues.packet[packet_row(queues, u, queues.sending[u])]
+        packet_start, size = packet[START], packet[SIZE]
         packet_end = packet_start + size
         last = min(queues.sent[u], packet_end)
         sdus = _sdus_ended(first - packet_start, last - packet_start, size)
         counts[count.SDUS_SENT] += sdus
-        counts[count.SDU_WAIT_SLOTS] += sdus * (slot - queues.arrival[u, i])
+        counts[count.SDU_WAIT_SLOTS] += sdus * (slot - packet[ARRIVAL])
         if packet_end > queues.sent[u]:
             break
         first = packet_end
@@ -308,23 +334,23 @@ def settle(
     end = start + n
     number = queues.head[u]
     while number < queues.tail[u]:
-        i = number & _MASK
-        first = max(start, queues.start[u, i])
-        last = min(end, queues.start[u, i] + queues.size[u, i])
+        packet = queues.packet[packet_row(queues, u, number)]
+        first = max(start, packet[START])
+        last = min(end, packet[START] + packet[SIZE])
         if first >= end:
             break
         if last > first:
-            queues.done[u, i] = max(queues.done[u, i], end_slot)
-            queues.settled[u, i] += last - first
-            packet_start = queues.start[u, i]
-            sdus = _sdus_ended(first - packet_start, last - packet_start, queues.size[u, i])
+            packet[DONE] = max(packet[DONE], end_slot)
+            packet[SETTLED] += last - first
+            packet_start = packet[START]
+            sdus = _sdus_ended(first - packet_start, last - packet_start, packet[SIZE])
             if decoded:
                 counts[count.SDUS_DELIVERED] += sdus
-                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.arrival[u, i])
+                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - packet[ARRIVAL])
                 counts[count.SDU_AIR_SLOTS] += sdus * (end_slot - first_slot)
             else:
                 counts[count.SDUS_LOST] += sdus
-                queues.lost[u, i] += last - first
+                packet[LOST] += last - first
         number += 1
     _retire(queues, traffic, counts, u)
 
@@ -349,8 +375,8 @@ def _sdus_within(queues: Queues, u: int, start: int, end: int) -> int:
     """SDUs of the open packets whose last byte is one of the stream's bytes [start, end)."""
     sdus = 0
     for number in range(queues.head[u], queues.tail[u]):
-        i = number & _MASK
-        packet_start, size = queues.start[u, i], queues.size[u, i]
+        packet = queues.packet[packet_row(queues, u, number)]
+        packet_start, size = packet[START], packet[SIZE]
         first, last = max(start - packet_start, 0), min(end - packet_start, size)
         if last > first:
             sdus += _sdus_ended(first, last, size)
@@ -363,16 +389,16 @@ def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
     cls = traffic.of_ue[u]
     budget, start = traffic.budget_slots[cls], traffic.shape[cls, START_SLOTS]
     while queues.head[u] < queues.sending[u]:
-        i = queues.head[u] & _MASK
-        if queues.settled[u, i] < queues.size[u, i]:
+        packet = queues.packet[packet_row(queues, u, queues.head[u])]
+        if packet[SETTLED] < packet[SIZE]:
             return
-        if queues.lost[u, i] > 0:
+        if packet[LOST] > 0:
             counts[count.PACKETS_DROPPED] += 1
-        elif queues.done[u, i] - queues.arrival[u, i] <= budget:
+        elif packet[DONE] - packet[ARRIVAL] <= budget:
             counts[count.PACKETS_IN_BUDGET] += 1
         else:
             counts[count.PACKETS_LATE] += 1
         if start > 0.0:
             content, resume = traffic.interval_slots[cls], traffic.shape[cls, RESUME_SLOTS]
-            take_segment(queues.player[u], counts, queues.done[u, i], content, start, resume)
+            take_segment(queues.player[u], counts, packet[DONE], content, start, resume)
         queues.head[u] += 1

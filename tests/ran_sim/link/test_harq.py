@@ -30,7 +30,7 @@ def one_block(mcs: int = 10) -> tuple[Harq, Queues, Traffic, I64]:
     """A packet of 800 bytes, sent in slot 3 as one block in process 2."""
     harq, queues, counts = init_harq(1), init_queues(1), np.zeros(count.N, np.int64)
     traffic = init_traffic(load_scenario("one-cell"))
-    enqueue(queues, counts, 0, 0, 800)
+    enqueue(queues, traffic, counts, 0, 0, 800)
     harq.start[0, 2], harq.n_bytes[0, 2] = take(queues, counts, 0, 3, 800)
     harq.mcs[0, 2], harq.attempts[0, 2], harq.sent_slot[0, 2] = mcs, 1, 3
     harq.state[0, 2] = SENT

@@ -25,7 +25,7 @@ from ran_sim.mac.metrics import (
 )
 from ran_sim.mac.state import first_rbgs
 from ran_sim.scenario import load_scenario
-from ran_sim.traffic.queues import FULL_BUFFER_BYTES, enqueue
+from ran_sim.traffic.queues import ARRIVAL, FULL_BUFFER_BYTES, enqueue
 
 BOUND, FREE = 1, 0  # classes of the one-cell scenario: video call (5QI 2), best effort (5QI 9)
 
@@ -42,29 +42,45 @@ def test_pf_airtime_is_in_proportion_to_the_weights() -> None:
     assert cell.airtime(8000) == pytest.approx(np.array([1, 2, 5]) / 8, abs=0.01)
 
 
+@pytest.mark.parametrize("loss", [[0.1, 0.0, 0.0], [0.0, 0.0, 0.3], [0.1, 0.1, 0.1]])
+def test_pf_airtime_is_in_proportion_to_the_weights_whoever_loses_blocks(loss: list[float]) -> None:
+    cell = Bench([4, 9, 12], [FREE] * 3, policy=PF, window_slots=1000.0, loss=loss)
+    cell.weight[:] = 1.0, 2.0, 4.0
+    assert cell.airtime(20_000) == pytest.approx(np.array([1, 2, 4]) / 7, rel=0.01)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+@pytest.mark.parametrize("share_of_losers", [0.1, 0.3])
+def test_round_robin_shares_the_airtime_equally_whoever_loses_blocks(n: int, share_of_losers: float) -> None:
+    cell = Bench([9] * n, [FREE] * n, policy=RR, loss=[share_of_losers] + [0.0] * (n - 1))
+    assert cell.airtime(8000) == pytest.approx(np.full(n, 1 / n), rel=0.01)
+
+
+@pytest.mark.parametrize("offset_db", [-3.0, 3.0])
+def test_the_outer_loop_s_offset_moves_no_airtime(offset_db: float) -> None:
+    # 3 dB are two or three MCS, so the first UE's blocks hold some 60 or 150 % of what its CQI promises.
+    cell = Bench([7, 7], [FREE] * 2, policy=PF, window_slots=1000.0)
+    cell.harq.olla_db[0] = offset_db
+    assert cell.airtime(8000) == pytest.approx([0.5, 0.5], rel=0.01)
+
+
 def rayleigh_pf(mean: NDArray[np.float64], slots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Full buffers under PF, exponential rates of means `mean` on every RBG: (rate per RBG, share of RBGs) by UE."""
     n = len(mean)
     harmonic = np.sum(1 / np.arange(1, n + 1))
     rng = np.random.default_rng(n)
-    cell = Bench([9] * n, [FREE] * n, policy=PF, max_dci=n)
+    cell = Bench([9] * n, [FREE] * n, policy=PF, max_dci=n, window_slots=1000.0)
     cell.fill_buffers()
-    # `average_bits` has a floor of 1 bit: the averages are kept in units that stay far above it.
-    cell.mac.average_bits[:] = average = 1e6 * N_RBG * mean * harmonic / n
+    cell.mac.average_bits[:] = 51 * RE_PER_PRB * mean * harmonic / n
     total, rbgs_of = np.zeros(n), np.zeros(n)
     for slot in range(slots):
         rate = rng.exponential(1.0, (n, N_RBG)) * mean[:, None]
         for u in range(n):
             cell.set_rates(u, rate[u])
-        served = np.zeros(n)
         for u, rbgs in cell.schedule(slot).items():
-            served[u] = rate[u, rbgs].sum()
+            total[u] += rate[u, rbgs].sum()
             rbgs_of[u] += len(rbgs)
-        cell.harq.state[:] = 0
-        cell.harq.n_busy[:] = 0
-        average = average + (1e6 * served - average) / 1000
-        cell.mac.average_bits[:] = average
-        total += served
+        cell.settle()
     return total / (slots * N_RBG), rbgs_of / (slots * N_RBG)
 
 
@@ -117,7 +133,7 @@ def numpy_metric(cell: Bench, slot: int) -> NDArray[np.float64]:
     bound = (traffic.delay_bound[cls] == 1)[:, None]
     budget, level = traffic.budget_slots[cls][:, None], traffic.priority[cls][:, None]
     weight = (cell.weight * traffic.weight[0, cls])[:, None]
-    age = (slot - queues.arrival[np.arange(cell.n), queues.sending % 256])[:, None]
+    age = (slot - queues.packet[queues.room_start + queues.sending, ARRIVAL])[:, None]
     rate = cell.csi.efficiency
     fair = weight * rate / cell.mac.average_bits[:, None]
     due = MISS_LOG / budget * (age + 1)
@@ -180,6 +196,7 @@ def test_every_policy_grants_what_numpy_says(policy: int) -> None:
             if rng.random() < 0.8:
                 enqueue(
                     cell.queues,
+                    cell.traffic,
                     cell.counts[u],
                     u,
                     slot - int(rng.integers(1, 80)),
@@ -201,7 +218,7 @@ def test_a_block_is_just_large_enough_for_the_buffer_at_the_mcs_that_the_outer_l
     # CQI 9 stands for MCS 15, of which an RBG of 4 PRBs holds 2088 bits (TS 38.214 5.1.3.2), so 370 bytes need two. 4 dB
     # lower, at MCS 10, two hold 2728 bits only; 6 dB higher, at MCS 21, one holds 2976.
     cell = Bench([9, 9], [FREE, FREE], policy=PF)
-    enqueue(cell.queues, cell.counts[0], 0, 0, 370)
+    enqueue(cell.queues, cell.traffic, cell.counts[0], 0, 0, 370)
     cell.harq.olla_db[0] = olla_db
     assert [cell.tables.tbs_bits[mcs, n] for mcs, n in ((15, 4), (10, 8), (21, 4))] == [2088, 2728, 2976]
     assert {u: len(rbgs) for u, rbgs in cell.schedule(0).items()} == {0: n_rbg}
@@ -250,7 +267,7 @@ def test_cells_that_send_little_send_beside_their_neighbours() -> None:
     for i, first in enumerate(first_rbgs(SITES, N_RBG)):
         cell = Bench([9], [FREE], policy=PF)
         cell.mac.first_rbg[0] = first
-        enqueue(cell.queues, cell.counts[0], 0, 0, 900)  # 7200 bits, 6144 in three RBGs
+        enqueue(cell.queues, cell.traffic, cell.counts[0], 0, 0, 900)  # 7200 bits, 6144 in three RBGs
         cell.schedule(0)
         used[i] = cell.activity
     assert (used.sum(axis=1) == 4).all()
@@ -330,8 +347,8 @@ def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
     cell = Bench([9, 9, 9], [FREE, BOUND, BOUND], policy=EDF, max_dci=1)
     cell.fill_buffers()
     cell.queues.backlog_bytes[1:] = 0
-    enqueue(cell.queues, cell.counts[1], 1, 40, 100_000)
-    enqueue(cell.queues, cell.counts[2], 2, 30, 100_000)
+    enqueue(cell.queues, cell.traffic, cell.counts[1], 1, 40, 100_000)
+    enqueue(cell.queues, cell.traffic, cell.counts[2], 2, 30, 100_000)
     assert set(cell.schedule(50)) == {2}  # the older packet of the same class
     cell.queues.backlog_bytes[1:] = 0
     assert set(cell.schedule(51)) == {0}  # 5QI 9 only when 5QI 2 has nothing
@@ -340,12 +357,12 @@ def test_edf_serves_the_nearest_deadline_and_the_higher_class_first() -> None:
 def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
     cell = Bench([9, 9], [BOUND, BOUND], policy=M_LWDF, max_dci=1)
     cell.mac.average_bits[:] = 1000.0, 1500.0
-    enqueue(cell.queues, cell.counts[0], 0, 80, 100_000)
-    enqueue(cell.queues, cell.counts[1], 1, 70, 100_000)
+    enqueue(cell.queues, cell.traffic, cell.counts[0], 0, 80, 100_000)
+    enqueue(cell.queues, cell.traffic, cell.counts[1], 1, 70, 100_000)
     # Delays of 22 and 32 slots by the end of this one, against averages 1000 and 1500: 0.0220 > 0.0213; with the second
     # 43 slots old the other way round.
     assert set(cell.schedule(101)) == {0}
-    cell.queues.arrival[1, 0] = 60
+    cell.queues.packet[cell.queues.room_start[1], ARRIVAL] = 60
     assert set(cell.schedule(102)) == {1}
 
 
@@ -375,7 +392,7 @@ def test_max_ci_serves_the_best_channel_only() -> None:
 
 def test_m_lwdf_sends_a_packet_in_the_slot_it_arrives_in_when_the_cell_is_idle() -> None:
     cell = Bench([9], [BOUND], policy=M_LWDF, max_dci=1)
-    enqueue(cell.queues, cell.counts[0], 0, 100, 100)
+    enqueue(cell.queues, cell.traffic, cell.counts[0], 0, 100, 100)
     assert set(cell.schedule(100)) == {0}
 
 
@@ -415,12 +432,9 @@ GUARANTEED = load_scenario("one-cell").with_overrides({"traffic.video-call.gbr_m
 
 def mbps(cell: Bench, slots: int, first: int) -> NDArray[np.float64]:
     """First transmissions of each UE in Mb/s; a slot is 0.5 ms."""
-    bits = np.zeros(cell.n)
-    for slot in range(first, first + slots):
-        cell.schedule(slot)
-        bits += cell.mac.served_bits
-        cell.settle()
-    return bits / (slots * 0.5e-3) / 1e6
+    before = cell.counts[:, count.OFFERED_BYTES].copy()
+    cell.prbs(slots, first=first)
+    return 8 * (cell.counts[:, count.OFFERED_BYTES] - before) / (slots * 0.5e-3) / 1e6
 
 
 def test_a_guaranteed_flow_keeps_its_rate_in_an_overloaded_cell() -> None:
@@ -454,7 +468,7 @@ def test_a_guaranteed_voice_flow_keeps_its_packets_in_an_overloaded_cell() -> No
     cell.traffic.weight[0, BOUND] = 0.001
     for slot in range(4000):
         if slot % 40 == 0:
-            enqueue(cell.queues, cell.counts[0], 0, slot, 40)
+            enqueue(cell.queues, cell.traffic, cell.counts[0], 0, slot, 40)
         cell.schedule(slot)
         cell.settle()
     # Each goes out in the slot of its arrival: 8 bits run in per slot, 320 from one packet to the next.

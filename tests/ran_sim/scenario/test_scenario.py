@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from ran_sim.scenario import MOST_PACKETS_PER_SLOT, SCENARIO_FOLDER, Scenario, ScenarioError, load_scenario
+from ran_sim.scenario import SCENARIO_FOLDER, Scenario, ScenarioError, load_scenario
 from ran_sim.scenario.traffic_class import Traffic
-from ran_sim.traffic.queues import RING
 
 SHIPPED = sorted(path.stem for path in SCENARIO_FOLDER.glob("*.toml"))
 
@@ -105,10 +104,6 @@ def test_load_ends_where_every_ue_slot_is_busy() -> None:
     assert all(full.mean_idle_s(traffic) == 0.0 for traffic in full.traffic)
     with pytest.raises(ScenarioError, match="load at most 2"):
         scenario.with_overrides({"load": 2.01})
-
-
-def test_a_slot_s_packets_are_what_a_queue_takes_in() -> None:
-    assert MOST_PACKETS_PER_SLOT == RING
 
 
 def test_another_environment_brings_its_own_layout_to_what_ships() -> None:

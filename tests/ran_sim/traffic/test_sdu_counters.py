@@ -15,9 +15,9 @@ PACKET = 3200  # SDUs of 1500, 1500 and 200 bytes
 
 def a_flow(n_packets: int) -> tuple[Queues, I64]:
     """One UE with packets that arrived in slots 2, 3, ..., and its counters."""
-    queues, counts = init_queues(1), np.zeros(count.N, np.int64)
+    queues, traffic, counts = init_queues(1), with_a_budget_of_10_slots(), np.zeros(count.N, np.int64)
     for i in range(n_packets):
-        enqueue(queues, counts, 0, 2 + i, PACKET)
+        enqueue(queues, traffic, counts, 0, 2 + i, PACKET)
     return queues, counts
 
 

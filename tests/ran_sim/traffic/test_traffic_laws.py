@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from ran_sim.core.state import I64
 from ran_sim.engine import Engine
 from ran_sim.link.harq import FREE
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.traffic.queues import RING
+from ran_sim.traffic.queues import SIZE, START, packet_row
 from ranloop.wire.messages import Report
 
 Flow = dict[str, object]
@@ -34,7 +36,7 @@ FLOWS: tuple[st.SearchStrategy[Flow], ...] = (
         {"model": st.just("streaming"), "rate_mbps": st.floats(0.5, 20), "segment_s": st.floats(0.02, 0.3),
          "start_s": st.floats(0.02, 0.5)}
     ),
-    # Down to ten packets a slot and UE, which is more than a ring of packets can take.
+    # Down to ten packets a slot and UE: rooms grow.
     st.fixed_dictionaries(
         {"model": st.just("urllc"), "packet_bytes": st.integers(1, 500), "interval_ms": st.floats(0.05, 5),
          "arrivals": st.sampled_from(["periodic", "poisson"])}
@@ -119,8 +121,7 @@ def open_sdus(engine: Engine) -> I64:
         flying = harq.state[u] != FREE
         starts, ends = harq.start[u][flying], (harq.start + harq.n_bytes)[u][flying]
         for number in range(queues.head[u], queues.tail[u]):
-            i = number % RING
-            start, size = int(queues.start[u, i]), int(queues.size[u, i])
+            start, size = queues.packet[packet_row(queues, u, number), [START, SIZE]].tolist()
             sdus = -(-size // count.SDU_BYTES)
             last = start + np.minimum(np.arange(1, sdus + 1) * count.SDU_BYTES, size) - 1
             in_flight = ((last[:, None] >= starts) & (last[:, None] < ends)).any(axis=1)
@@ -197,6 +198,49 @@ def by_target(report: Report, name: str) -> dict[Any, float]:
     """The values of a column by the row's ids."""
     ids = [tuple(row) for row in report.block[:, : len(report.ids)].tolist()]
     return dict(zip(ids, column(report, name).astype(float).tolist(), strict=True))
+
+
+def one_ue(**flow: object) -> Engine:
+    """A UE beside its site, alone in a cell, after two seconds."""
+    traffic = [{"name": "own", "ues": 1, "idle_s": 0.0, "session_s": (100.0, 100.0), **flow}]
+    scenario = load_scenario("one-cell").with_overrides(
+        {"traffic": traffic, "radio.indoor_share": 0.0, "radio.line_of_sight": "always"}
+    )
+    engine = Engine(scenario, 1)
+    engine.run_until(4000)
+    return engine
+
+
+@pytest.mark.parametrize("per_slot", [30, 200])
+def test_an_idle_cell_drops_no_small_packet(per_slot: int) -> None:
+    # 10 bytes: 4.8 and 32 Mb/s. In flight for the 8 slots of a HARQ round trip alone are 240 and 1600 packets.
+    engine = one_ue(five_qi=82, model="cbr", packet_bytes=10, rate_mbps=per_slot * 80 / 0.5e-3 / 1e6)
+    row = engine.snapshot().ue[0]
+    assert row[count.PACKETS_OFFERED] >= 0.99 * per_slot * 4000
+    assert row[count.PACKETS_DROPPED] == row[count.TB_LOST] == 0
+
+
+def test_an_overloaded_cell_carries_as_much_in_small_packets_as_in_a_full_buffer() -> None:
+    full = one_ue(five_qi=9, model="full-buffer")
+    small = one_ue(five_qi=9, model="cbr", packet_bytes=100, rate_mbps=150.0)
+    carried = [engine.snapshot().ue[0, count.DELIVERED_BYTES] for engine in (full, small)]
+    assert carried[1] == pytest.approx(carried[0], rel=0.01)
+    assert small.snapshot().backlog_bytes[0] > 0
+
+
+def test_a_queue_grows_alike_however_the_run_is_cut_and_in_a_fork_and_a_saved_state(tmp_path: Path) -> None:
+    scenario = one_ue(five_qi=9, model="cbr", packet_bytes=100, rate_mbps=150.0).scenario
+    whole, parts = Engine(scenario, 2), Engine(scenario, 2)
+    whole.run_until(1501)
+    for slot in (1, 2, 500, 1000):
+        parts.run_until(slot)
+    twin = parts.fork()
+    parts.save(tmp_path / "state")
+    loaded = Engine.load(tmp_path / "state")
+    for engine in (parts, twin, loaded):
+        engine.run_until(1501)
+        assert (engine.snapshot().ue == whole.snapshot().ue).all()
+        assert (engine.snapshot().backlog_bytes == whole.snapshot().backlog_bytes).all()
 
 
 def test_full_buffer_has_no_deadline_whatever_its_5qi() -> None:
