@@ -12,25 +12,25 @@ from ran_sim.link.adaptation import RE_PER_PRB, LinkTables, highest_mcs
 from ran_sim.link.harq import SENT, free_process, oldest_waiting
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.slices import charge, may_resend
-from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, SNR_SUM_DB, Mac
+from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, SNR_SUM_DB, WORTH
 from ran_sim.traffic.queues import take
 
 
 @bare_kernel
-def grant(
-    cell: int, j: int, b: int, activity: F32, olla_db: F64, snr_db: F32, mac: Mac, tables: LinkTables
-) -> bool:
+def grant(cell: int, j: int, b: int, activity: F32, leg: Leg) -> bool:
     """RBG `b` goes to candidate `j`; whether its block now holds its buffer, or its guarantee."""
+    mac, csi, tables = leg.mac, leg.csi, leg.tables
     u, bid = mac.candidate[j], mac.bids[j]
     activity[cell, b] = 1.0
     mac.rbgs[j] |= 1 << b
     bid[GRANTED_RBGS] += 1.0
     bid[GRANTED_PRBS] += mac.rbg_prb[b]
-    bid[SNR_SUM_DB] += snr_db[u, b]
+    bid[WORTH] += csi.efficiency[u, b] * mac.rbg_prb[b]
+    bid[SNR_SUM_DB] += csi.snr_db[u, b]
     if bid[GUARANTEED] == 0.0 and bid[NEEDED] > tables.tbs_bits[-1, -1]:
         return False  # no block can hold that much
     before = bid[GRANTED]
-    bid[GRANTED] = tables.tbs_bits[_mcs(bid, olla_db[u], tables), int(bid[GRANTED_PRBS])]
+    bid[GRANTED] = tables.tbs_bits[_mcs(bid, leg.harq.olla_db[u], tables), int(bid[GRANTED_PRBS])]
     met = (before < bid[GUARANTEED]) != (bid[GRANTED] < bid[GUARANTEED])
     return bool(met or bid[GRANTED] >= bid[NEEDED])
 
@@ -62,7 +62,7 @@ def transmit(slot: int, j: int, leg: Leg) -> None:
     mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / bid[GRANTED_RBGS])
     mac.last_served[u] = slot
     mac.resent_rbgs[u] = 0
-    _send(slot, u, p, mac.rbgs[j], leg)
+    _send(slot, u, p, mac.rbgs[j], n_prb, bid[WORTH], leg)
 
 
 @bare_kernel
@@ -86,32 +86,29 @@ def retransmit(
         n_free += (free >> b) & 1
     if n_free < harq.n_rbg[u, p]:
         return 0
-    rbgs = 0
+    rbgs, n_prb, worth = 0, 0, 0.0
     for _ in range(harq.n_rbg[u, p]):
         best = -1
         for b in range(activity.shape[1]):
             if ((free & ~rbgs) >> b) & 1 and (best < 0 or csi.snr_db[u, b] > csi.snr_db[u, best]):
                 best = b
         rbgs |= 1 << best
+        n_prb += mac.rbg_prb[best]
+        worth += csi.efficiency[u, best] * mac.rbg_prb[best]
         activity[cell, best] = 1.0
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
     mac.resent_rbgs[u] += harq.n_rbg[u, p]
-    _send(slot, u, p, rbgs, leg)
+    _send(slot, u, p, rbgs, n_prb, worth, leg)
     return rbgs
 
 
 @bare_kernel
-def _send(slot: int, u: int, p: int, rbgs: int, leg: Leg) -> None:
-    """Put the block of process `p` on the air; new or not, it costs the UE what its RBGs are worth to it."""
-    harq, mac, sent = leg.harq, leg.mac, leg.sent
-    n_prb, worth = 0, 0.0
-    for b in range(mac.rbg_prb.size):
-        if (rbgs >> b) & 1:
-            n_prb += mac.rbg_prb[b]
-            worth += leg.csi.efficiency[u, b] * mac.rbg_prb[b]
-    mac.served_bits[u] = worth * RE_PER_PRB
+def _send(slot: int, u: int, p: int, rbgs: int, n_prb: int, worth: float, leg: Leg) -> None:
+    """Put the block of process `p` on the air; new or not, it costs the UE the `worth` of its RBGs: rate times PRBs."""
+    harq, sent = leg.harq, leg.sent
+    leg.mac.served_bits[u] = worth * RE_PER_PRB
     leg.counts[u, count.PRB_USED] += n_prb
     harq.state[u, p] = SENT
     harq.attempts[u, p] += 1

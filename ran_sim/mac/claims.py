@@ -10,6 +10,7 @@ from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F64
 from ran_sim.link.adaptation import RE_PER_PRB
 from ran_sim.link.csi import Csi
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import (
     EXP,
     PLUGIN,
@@ -33,6 +34,7 @@ from ran_sim.mac.state import (
     NEEDED,
     SNR_SUM_DB,
     UNKNOWN,
+    WORTH,
     Mac,
 )
 from ran_sim.traffic.arrivals import Traffic
@@ -47,10 +49,7 @@ def fill_bids(
     n: int,
     free: int,
     ue_weight: F64,
-    traffic: Traffic,
-    queues: Queues,
-    csi: Csi,
-    mac: Mac,
+    leg: Leg,
 ) -> None:
     """Fill in the inputs of the metric of each candidate, and the metric on its best free RBG.
 
@@ -61,11 +60,9 @@ def fill_bids(
         n: Number of candidates, the first rows of `mac.candidate`.
         free: RBGs that retransmissions left, bit b = RBG b.
         ue_weight: Weight of each UE row, shape [n_ue].
-        traffic: Class of each UE row, budgets and guaranteed rates.
-        queues: Backlog in bytes, and arrival slots of packets.
-        csi: Rate of each RBG as last reported, in bits per resource element.
-        mac: Averages in bits per slot; gets the rows of `bids` and `terms`.
+        leg: Its `mac` gets the rows of `bids` and `terms`.
     """
+    traffic, queues, csi, mac = leg.traffic, leg.queues, leg.csi, leg.mac
     mean_urgency = 0.0
     if rule.policy == EXP or rule.policy == PLUGIN:
         mean_urgency = _mean_urgency(slot, n, traffic, queues, mac)
@@ -78,7 +75,7 @@ def fill_bids(
             mac.average_bits[u] = _expected_bits(cell, n, j, ue_weight, traffic, csi, mac)
         bid[NEEDED] = 8.0 * queues.backlog_bytes[u]
         bid[GUARANTEED] = _fill_bucket(mac, u, cls, slot) if mac.gbr_rate[cls] > 0.0 else 0.0
-        bid[GRANTED] = bid[GRANTED_RBGS] = bid[GRANTED_PRBS] = bid[SNR_SUM_DB] = 0.0
+        bid[GRANTED] = bid[GRANTED_RBGS] = bid[GRANTED_PRBS] = bid[WORTH] = bid[SNR_SUM_DB] = 0.0
         bid[BOUND] = traffic.delay_bound[cls]
         age = head_age_slots(queues, u, slot)
         idle = slot - mac.last_served[u]

@@ -47,7 +47,7 @@ def schedule_cells(
         ue_weight: Weight of each UE, shape [n_ue].
         leg: Its `sent` gets the blocks.
     """
-    traffic, queues, harq, csi, mac, slices, tables = leg[:7]
+    traffic, mac, slices = leg.traffic, leg.mac, leg.slices
     for cell in range(state.size):
         if state[cell] != ACTIVE:
             continue  # it fell silent when it fell asleep
@@ -60,15 +60,13 @@ def schedule_cells(
             n = keep_allowed(cell, n, traffic.of_ue, mac, slices)
         if n == 0 or dcis == 0:
             continue
-        fill_bids(cell, slot, rule, n, free, ue_weight, traffic, queues, csi, mac)
+        fill_bids(cell, slot, rule, n, free, ue_weight, leg)
         if limited:
             n_chosen = choose_by_quota(cell, n, dcis, traffic.of_ue, mac, slices)
-            share_by_quota(
-                cell, rule, n_chosen, free, activity, traffic.of_ue, harq.olla_db, csi, mac, slices, tables
-            )
+            share_by_quota(cell, rule, n_chosen, free, activity, leg)
         else:
             n_chosen = choose(mac, n, dcis)
-            share(cell, rule, n_chosen, free, activity, harq.olla_db, csi, mac, tables)
+            share(cell, rule, n_chosen, free, activity, leg)
         for k in range(n_chosen):
             if mac.rbgs[mac.chosen[k]] != 0:
                 transmit(slot, mac.chosen[k], leg)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32
-from ran_sim.link.adaptation import LinkTables
-from ran_sim.link.csi import Csi
 from ran_sim.mac.blocks import grant
 from ran_sim.mac.claims import claim
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import PLUGIN, Rule, metric, plugin_metric
 from ran_sim.mac.slices import OWED, Slices, charge, may_take, owed_prb
 from ran_sim.mac.state import BASE, BOUND, FACTOR, GRANTED, GUARANTEED, NEEDED, Mac
@@ -24,24 +23,22 @@ def share(
     n_chosen: int,
     free: int,
     activity: F32,
-    olla_db: F64,
-    csi: Csi,
-    mac: Mac,
-    tables: LinkTables,
+    leg: Leg,
 ) -> None:
     """Give each free RBG to the largest claim.
 
     Claims change only when a block has become large enough for a guarantee or a buffer, so they are compared anew only
     then, on all RBGs at once.
     """
+    mac = leg.mac
     changed = True
     b = mac.first_rbg[cell]
     for _ in range(activity.shape[1]):
         if (free >> b) & 1:
-            if changed and not _compare_claims(rule, n_chosen, csi.efficiency, mac):
+            if changed and not _compare_claims(rule, n_chosen, leg.csi.efficiency, mac):
                 return
             j = mac.winner[b]
-            changed = j >= 0 and grant(cell, j, b, activity, olla_db, csi.snr_db, mac, tables)
+            changed = j >= 0 and grant(cell, j, b, activity, leg)
         b = b + 1 if b + 1 < activity.shape[1] else 0
 
 
@@ -88,17 +85,13 @@ def share_by_quota(
     n_chosen: int,
     free: int,
     activity: F32,
-    class_of: I32,
-    olla_db: F64,
-    csi: Csi,
-    mac: Mac,
-    slices: Slices,
-    tables: LinkTables,
+    leg: Leg,
 ) -> None:
     """As `share` with quotas: each RBG changes the accounts, and the accounts decide which candidates may claim.
 
     Owed slices go first as soon as only enough is left for them; then guaranteed flows; then the larger metric.
     """
+    mac, slices, class_of = leg.mac, leg.slices, leg.traffic.of_ue
     free_prb = 0.0
     for b in range(activity.shape[1]):
         if (free >> b) & 1:
@@ -110,9 +103,9 @@ def share_by_quota(
             n_prb = float(mac.rbg_prb[b])
             free_prb -= n_prb
             scarce = free_prb < owed_prb(slices, cell)
-            j = _winner_by_quota(cell, rule, n_chosen, b, scarce, class_of, csi, mac, slices)
+            j = _winner_by_quota(cell, rule, n_chosen, b, scarce, leg)
             if j >= 0:
-                grant(cell, j, b, activity, olla_db, csi.snr_db, mac, tables)
+                grant(cell, j, b, activity, leg)
                 charge(slices, cell, slices.of_class[class_of[mac.candidate[j]]], n_prb)
         b = b + 1 if b + 1 < activity.shape[1] else 0
 
@@ -124,24 +117,22 @@ def _winner_by_quota(
     n_chosen: int,
     b: int,
     scarce: bool,
-    class_of: I32,
-    csi: Csi,
-    mac: Mac,
-    slices: Slices,
+    leg: Leg,
 ) -> int:
     """Which of the chosen candidates gets RBG `b`, -1 for none; `scarce`: what is free is owed."""
+    mac, slices = leg.mac, leg.slices
     winner, highest, largest = -1, 0, 0.0
     for k in range(n_chosen):
         j = mac.chosen[k]
         u = mac.candidate[j]
         bid = mac.bids[j]
-        s = slices.of_class[class_of[u]]
+        s = slices.of_class[leg.traffic.of_ue[u]]
         if bid[GRANTED] >= bid[NEEDED] or not may_take(slices, cell, s, float(mac.rbg_prb[b])):
             continue
         rank = 1 if bid[GRANTED] < bid[GUARANTEED] else 0
         if scarce and slices.account[cell, s, OWED] > 0.0:
             rank += 2
-        value = claim(rule, j, csi.efficiency[u, b], mac)
+        value = claim(rule, j, leg.csi.efficiency[u, b], mac)
         if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
             winner, highest, largest = j, rank, value
     return winner

@@ -33,13 +33,9 @@ UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in 
 BASE, FACTOR, BOUND = range(3)  # of its metric; whether a budget bounds its delay
 BEST_RATE, BEST_METRIC = 3, 4  # on its best free RBG; the rate in bits per resource element
 NEEDED, GUARANTEED = 5, 6  # bits in its buffer; claimed before all flows without a guarantee, 0 without one
-GRANTED, GRANTED_RBGS, GRANTED_PRBS, SNR_SUM_DB = (
-    7,
-    8,
-    9,
-    10,
-)  # its block: bits, RBGs, PRBs, the RBGs' SNR by CQI
-N_BID = 11
+# Its block: bits, RBGs, PRBs; sums over the RBGs of rate times PRBs and of the SNR by CQI
+GRANTED, GRANTED_RBGS, GRANTED_PRBS, WORTH, SNR_SUM_DB = range(7, 12)
+N_BID = 12
 
 
 class Mac(NamedTuple):
