@@ -32,6 +32,7 @@ PENETRATION: Final = 11
 DOPPLER: Final = 12
 DELAY: Final = 13
 PLACEMENT: Final = 14
+PHASE: Final = 15
 VOICE: Final = 20
 TRACE: Final = 21
 LOAD: Final = 22

@@ -98,6 +98,7 @@ def init_radio(
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),
         fading=build_fading(
+            seed=seed,
             n_ue=scenario.n_ue,
             n_rbg=scenario.n_rbg,
             k=radio.k_interferers,
@@ -361,7 +362,7 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
         take_route(u, radio.motion)
     speed_mps = doppler_speed_mps(u, radio.motion)
     doppler_hz = max(speed_mps * radio.frequency_ghz * 1e9 / _SPEED_OF_LIGHT_MPS, radio.min_doppler_hz)
-    start_fading(radio.seed, u, ue_id, doppler_hz, radio.fading)
+    start_fading(u, ue_id, doppler_hz, radio.fading)
     reset_handover(u, slot, radio.handover)
 
 
@@ -432,7 +433,7 @@ def _renew_links(
         if cell_of[rank] >= 0:
             rest_mw -= power_mw[cell_of[rank]] * load[cell_of[rank]]
     links.rest_mw[u] = max(rest_mw, 0.0)
-    assign_links(seed, u, cell_of, fading)
+    assign_links(u, cell_of, fading)
 
 
 @bare_kernel

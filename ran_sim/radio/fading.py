@@ -1,4 +1,4 @@
-"""Fast fading: a sum of plane waves per link, tap and branch that never repeats within a run.
+"""Fast fading: a sum of plane waves per link, tap and branch, which are drawn anew all along a UE's way.
 
 Each link between a UE and a cell has `TAPS` equally strong taps; each tap is a ring of four plane waves, a quarter of the
 circle apart from a random start (Clarke), so that the complex gain's correlation over time is exactly J0(2 pi f_D t) in
@@ -8,6 +8,12 @@ power is 1 - 1/32.
 Two opposite waves are a standing wave, of a fixed phase and with an amplitude that swings as a sine: a tap is two of
 them, at right angles. The sum is the same, at a quarter of the sines.
 
+Waves that kept their Doppler shifts would let the past tell the far future: 32 of them can be told apart within seconds. So
+shifts are drawn anew on every stretch of `STRETCH_WAVELENGTHS` of the way. A wave's phase at each end of a stretch is a draw
+of its own, and the shift between them is the one nearest to that of its direction which leads from one to the other, at most
+half a turn a stretch away: the gain has no jumps, and its correlation over time is J0 times sin(x) / x with x = pi times the
+stretches passed.
+
 Delays of the taps are drawn per UE, one from each eighth of the profile's power: in the mean over UEs the response over
 frequency is the profile's, and one UE's comes close to it. Far apart in frequency the power of an exponential profile is
 uncorrelated, that of eight equal taps keeps a correlation of 3/31 = 0.10. TR 38.901's TDL-A, B and C keep 0.14, 0.07 and 0.09
@@ -16,7 +22,7 @@ there (the sum of their paths' squared shares), ours somewhat more, as several t
 Phases and angles are counter-based and keyed (seed, UE id, cell, branch), so a link's fading is a pure function of
 time that no handover and no controller changes, and links are independent. Phases are counted in 2^-32 turns and
 advance by whole numbers: fading at grid step n is phase + n * step in modular arithmetic, exact after any time, and
-nothing depends on how a run is split.
+nothing depends on how a run is split. Waves are drawn when a UE's fading is next evaluated.
 
 Left out: Rician links (a line of sight fades like the rest), spatial correlation between branches, variation within
 an RBG (coherence bandwidth about 1 / (5 DS) = 2 MHz against 1.4 MHz at the default).
@@ -31,15 +37,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.random import DELAY, DOPPLER, FADING, bits, uniform
+from ran_sim.core.random import DELAY, DOPPLER, FADING, PHASE, bits, uniform
 from ran_sim.core.state import F32, F64, I32, I64
 from ran_sim.radio.delay_profiles import delay_profile
 
 TAPS: Final = 8
 STANDING_WAVES: Final = 2  # of a tap
 WAVES: Final = 2 * TAPS * STANDING_WAVES  # of a link and branch
+# The further, the closer to J0, and the better a past can be used: see `calibration.fading`.
+STRETCH_WAVELENGTHS: Final = 10.0
+_LONGEST_STRETCH: Final = 2.0**40  # grid steps, of a UE without Doppler shifts
 _MAX_BRANCHES: Final = 4
 _TURN: Final = 2**32
+_WORD: Final = np.uint64(0xFFFFFFFF)
 _VECTOR: Final = 8  # float32 numbers in a vector register; the RBG axis is padded to whole ones
 
 U32 = NDArray[np.uint32]
@@ -58,12 +68,15 @@ class Fading(NamedTuple):
     turn: F32  # [n_ue, TAPS, 2 n_half + padding] 2 pi f tau of tap and RBG of the upper half: cosines, then sines
     doppler_hz: F64  # [n_ue]
     owner: I64  # [n_ue] UE id that the processes were drawn for, -1 for none
-    cell: I32  # [n_ue, n_process] cell they were drawn for
+    cell: I32  # [n_ue, n_process] cell that they are the links to, -1 for none
+    stretch: I64  # [n_ue, n_process] of the way that their waves were drawn for, -1 for none
+    stretch_steps: I64  # [n_ue] grid steps of a stretch
     grid_step: I64  # [n_ue] step that the UE's `Links.fading` is of, -1 for none
     sum_re: F32  # [n_lane] scratch of one UE's evaluation
     sum_im: F32
     response_re: F32  # [2 n_half + padding] scratch of one process
     response_im: F32
+    seed: int
     n_rbg: int
     n_branch: int
     grid_s: float
@@ -75,6 +88,7 @@ class Fading(NamedTuple):
 
 def build_fading(
     *,
+    seed: int,
     n_ue: int,
     n_rbg: int,
     k: int,
@@ -98,11 +112,14 @@ def build_fading(
         doppler_hz=np.zeros(n_ue),
         owner=np.full(n_ue, -1, np.int64),
         cell=np.full((n_ue, n_process), -1, np.int32),
+        stretch=np.full((n_ue, n_process), -1, np.int64),
+        stretch_steps=np.ones(n_ue, np.int64),
         grid_step=np.full(n_ue, -1, np.int64),
         sum_re=np.zeros(n_process * TAPS, np.float32),
         sum_im=np.zeros(n_process * TAPS, np.float32),
         response_re=np.zeros(row, np.float32),
         response_im=np.zeros(row, np.float32),
+        seed=seed,
         n_rbg=n_rbg,
         n_branch=n_branch,
         grid_s=grid_s,
@@ -114,15 +131,17 @@ def build_fading(
 
 
 @bare_kernel
-def start_fading(seed: int, u: int, ue_id: int, doppler_hz: float, fading: Fading) -> None:
+def start_fading(u: int, ue_id: int, doppler_hz: float, fading: Fading) -> None:
     """Give UE row `u` to a new UE: its Doppler spread and its taps' delays."""
     fading.owner[u] = ue_id
     fading.cell[u, :] = -1
     fading.grid_step[u] = -1
     fading.doppler_hz[u] = doppler_hz
+    steps = STRETCH_WAVELENGTHS / max(doppler_hz * fading.grid_s, STRETCH_WAVELENGTHS / _LONGEST_STRETCH)
+    fading.stretch_steps[u] = math.ceil(steps)
     n_half = _n_half(fading.n_rbg)
     for tap in range(TAPS):
-        share = (tap + uniform(seed, DELAY, ue_id, tap)) / TAPS
+        share = (tap + uniform(fading.seed, DELAY, ue_id, tap)) / TAPS
         delay_s = fading.delay_spread_s * delay_at(share, fading.profile_delay, fading.profile_share)
         for i in range(n_half):
             from_centre_hz = fading.rbg_hz * (0.5 * (fading.n_rbg + 1) - n_half + i)
@@ -149,37 +168,56 @@ def delay_at(share: float, delay: F64, cumulative: F64) -> float:
 
 
 @bare_kernel
-def assign_links(seed: int, u: int, cells: I32, fading: Fading) -> None:
-    """Draw the waves of the links of UE row `u` whose cell changed; `cells` is its row of `Links.cell`."""
+def assign_links(u: int, cells: I32, fading: Fading) -> None:
+    """Note to which cells the links of UE row `u` lead; `cells` is its row of `Links.cell`."""
     for process in range(fading.cell.shape[1]):
-        rank = max(0, process - fading.n_branch + 1)
-        branch = process if rank == 0 else 0
-        if fading.cell[u, process] != cells[rank]:
-            fading.cell[u, process] = cells[rank]
+        cell = cells[_rank(process, fading)]
+        if fading.cell[u, process] != cell:
+            fading.cell[u, process] = cell
+            fading.stretch[u, process] = -1
             fading.grid_step[u] = -1
-            if cells[rank] >= 0:
-                _draw_waves(seed, u, process, cells[rank] * _MAX_BRANCHES + branch, fading)
 
 
 @bare_kernel
-def _draw_waves(seed: int, u: int, process: int, stream: int, fading: Fading) -> None:
-    """The standing waves of one process; `stream` numbers the UE's (cell, branch) pairs."""
-    ue_id = fading.owner[u]
+def _rank(process: int, fading: Fading) -> int:
+    """Place of a process' cell among the UE's: all branches of the serving link have 0."""
+    return max(0, process - fading.n_branch + 1)
+
+
+@bare_kernel
+def _draw_waves(u: int, process: int, stretch: int, fading: Fading) -> None:
+    """The standing waves of one process on a stretch of the way."""
+    fading.stretch[u, process] = stretch
+    seed, ue_id = fading.seed, fading.owner[u]
+    branch = process if _rank(process, fading) == 0 else 0
+    stream = fading.cell[u, process] * _MAX_BRANCHES + branch
+    steps = fading.stretch_steps[u]
     amplitude = 2.0 / math.sqrt(WAVES)  # of two waves
     for tap in range(TAPS):
         lane = process * TAPS + tap
-        start = 0.5 * math.pi * uniform(seed, DOPPLER, ue_id, stream * TAPS + tap)
+        start = 0.5 * math.pi * uniform(seed, DOPPLER, ue_id, _draw(stretch, stream * TAPS + tap))
         for i in range(STANDING_WAVES):
             # exp(j (a + x)) + exp(j (b - x)) = 2 exp(j (a + b) / 2) cos(x + (a - b) / 2): if the phases a and b of two
             # waves are uniform and independent, so are the standing wave's own and that of its swing.
-            word = bits(seed, FADING, ue_id, (stream * TAPS + tap) * STANDING_WAVES + i)
-            fading.phase[u, i, lane] = np.uint32(word & np.uint64(0xFFFFFFFF))
-            angle = 2.0 * math.pi * float(word >> np.uint64(32)) / _TURN
+            wave = (stream * TAPS + tap) * STANDING_WAVES + i
+            angle = 2.0 * math.pi * uniform(seed, FADING, ue_id, wave)
             fading.wave_re[u, i, lane] = amplitude * math.cos(angle)
             fading.wave_im[u, i, lane] = amplitude * math.sin(angle)
             arrival = start + 0.5 * math.pi * i
             turns = fading.doppler_hz[u] * math.cos(arrival) * fading.grid_s  # per grid step
-            fading.step[u, i, lane] = np.uint32(np.int64(math.floor(turns * _TURN + 0.5)) & 0xFFFFFFFF)
+            begin = bits(seed, PHASE, ue_id, _draw(stretch, wave)) & _WORD
+            end = bits(seed, PHASE, ue_id, _draw(stretch + 1, wave)) & _WORD
+            step = math.floor(turns * _TURN + 0.5)
+            missed = np.int32(np.uint32(np.int64(end) - np.int64(begin) - step * steps))
+            step += math.floor(missed / steps + 0.5)
+            fading.step[u, i, lane] = np.uint32(step)
+            fading.phase[u, i, lane] = np.uint32(np.int64(begin) - step * steps * stretch)
+
+
+@bare_kernel
+def _draw(stretch: int, index: int) -> int:
+    """Counter of a draw on one stretch of the way; `index` is below 2^24."""
+    return (stretch << 24) + index
 
 
 # sin(pi x), -1 <= x < 1, as a polynomial in t = x - x |x|: the parabola has the sine's zeros and symmetry, three
@@ -239,6 +277,10 @@ def _add_power(re: F32, im: F32, power: F32) -> None:
 @bare_kernel
 def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
     """Power gain of all links of one UE at one grid step into `gain`, shape [1 + K, n_rbg]; 0 for links to no cell."""
+    stretch = grid_step // fading.stretch_steps[u]
+    for process in range(fading.cell.shape[1]):
+        if fading.cell[u, process] >= 0 and fading.stretch[u, process] != stretch:
+            _draw_waves(u, process, stretch, fading)
     _sum_waves(
         fading.phase[u], fading.step[u], fading.wave_re[u], fading.wave_im[u],
         np.uint32(grid_step & 0xFFFFFFFF), fading.sum_re, fading.sum_im,
@@ -250,8 +292,7 @@ def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
             _sum_taps(fading.sum_re[lanes], fading.turn[u], fading.response_re)
             _sum_taps(fading.sum_im[lanes], fading.turn[u], fading.response_im)
             # Further branches of the serving link add to its first: maximum ratio combining
-            rank = max(0, process - fading.n_branch + 1)
-            _add_power(fading.response_re, fading.response_im, gain[rank])
+            _add_power(fading.response_re, fading.response_im, gain[_rank(process, fading)])
 
 
 @bare_kernel
