@@ -1,4 +1,4 @@
-"""What a site offers as a RAN node: measurements, actions, cells, slices, and where it stands."""
+"""What a site offers as a RAN node: measurements, actions, cells and their neighbours, slices, and where it stands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from ran_sim.bridge.actuators import Actuators
 from ran_sim.bridge.places import Places
 from ran_sim.engine import Engine
 from ran_sim.measure import kpm
+from ran_sim.radio.topology import site_distances_m
 from ran_sim.scenario import Scenario
 from ranloop.vocabulary import LEVELS
-from ranloop.wire.messages import Catalogue, CellPlace
+from ranloop.wire.messages import Catalogue, CellPlace, CellRelation
 
 
 def catalogue(
@@ -18,16 +19,27 @@ def catalogue(
 ) -> Catalogue:
     """The catalogue of one site."""
     node, cells = places.nodes[site], np.flatnonzero(places.site == site).tolist()
+    distance_m = site_distances_m(scenario.layout)[site][places.site]
+    nearest = np.argsort(
+        distance_m.round(3), kind="stable"
+    ).tolist()  # of alike distances the first cell first
     return Catalogue(
         node=node,
         measurements={level: tuple(kpm.LEVELS[level]) for level in LEVELS},
         actions=actuators.actions,
         periods_ms=tuple(sorted(scenario.reports.periods_ms)),
-        cells={cell: f"{node}/{i}" for i, cell in enumerate(cells)},
+        cells={cell: places.cell_names[cell] for cell in cells},
         slices=dict(enumerate(engine.slice_names)),
         slice_min_pct=dict(enumerate(actuators.slice_default[:, 0].tolist())),
         control_delay_ms=scenario.control.delay_ms,
         geometry={cell: _place(scenario, engine, node, cell) for cell in cells},
+        # Event A3 takes any cell, and every handover is allowed: each cell knows all others, the nearest first.
+        neighbours={
+            cell: tuple(
+                CellRelation(cell=other, name=places.cell_names[other]) for other in nearest if other != cell
+            )
+            for cell in cells
+        },
     )
 
 

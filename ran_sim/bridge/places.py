@@ -28,11 +28,17 @@ class Places:
 
     Attributes:
         nodes: Name of the node of each site.
+        cell_names: Name of each cell.
     """
 
     def __init__(self, engine: Engine, site: I64) -> None:
         self.site = site
         self.nodes = tuple(f"site{number}" for number in range(int(site.max()) + 1))
+        first = np.searchsorted(site, site)  # cells stand site by site
+        self.cell_names = tuple(
+            f"{self.nodes[own]}/{cell - begin}"
+            for cell, (own, begin) in enumerate(zip(site, first, strict=True))
+        )
         self._engine = engine
         # All sessions that one UE row can have before an id comes again.
         self._n_ids = MAX_ID // engine.n_ue * engine.n_ue

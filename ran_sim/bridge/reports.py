@@ -1,6 +1,7 @@
 """Reports of a period, node by node: rows of `measure.tables`, measurements of `measure.kpm`.
 
-Like those of real nodes, counters are rounded to the resolutions of TS 28.552.
+Like those of real nodes, counters are rounded to the resolutions of TS 28.552, and what UEs measure of cells to the steps of
+their measurement reports.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class ReportBuilder:
         tables: Its rows.
         places: Its sites.
         catalogues: By site.
-        rounding: Whether counters are rounded as TS 28.552 says.
+        rounding: Whether counters and measurement reports are rounded as TS 28.552 and TS 38.133 say.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ReportBuilder:
     ) -> None:
         self._slot_ns = engine.slot_ns
         self._tables, self._places, self._catalogues, self._rounding = tables, places, catalogues, rounding
+        self._all_cells = dict(enumerate(places.cell_names))
         self._known_labels: dict[
             tuple[int, Level], tuple[bytes, Labels]
         ] = {}  # (site, level) -> UE ids, names
@@ -74,8 +76,11 @@ class ReportBuilder:
             block[:, 0] = self._places.dense(table.ids[:, 0])
         for i, name in enumerate(names):
             values = columns[name](table.rows)
-            whole = self._rounding and _INTEGER[name]
-            block[:, n_ids + i] = kpm.rounded(name, values) if whole else values
+            if self._rounding and level == "ue_cell":
+                values = kpm.in_steps(name, values)
+            elif self._rounding and _INTEGER[name]:
+                values = kpm.rounded(name, values)
+            block[:, n_ids + i] = values
         out = []
         for site, own in streams.items():
             rows, own_names = slice(table.start[site], table.start[site + 1]), names
@@ -111,5 +116,7 @@ class ReportBuilder:
                 names["ue"] = {ue: f"ue-{ue:06d}" for ue in block[:, 0].astype(np.int64).tolist()}
             if "slice" in ID_COLUMNS[level]:
                 names["slice"] = catalogue.slices
+            if "measured_cell" in ID_COLUMNS[level]:
+                names["measured_cell"] = self._all_cells
             known = self._known_labels[site, level] = ues, Labels(names)
         return known[1]

@@ -10,6 +10,7 @@ import copy
 import heapq
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -214,10 +215,15 @@ class SimWorld(AnswersAtOnce):
             NodeError: A measurement is wanted that the catalogue does not offer at this level.
         """
         out: list[Report] = []
+        measures = any(level == "ue_cell" for _, level, _ in wanted)
+        self._meter.watch_cells(wanted=measures)
         while self._due and self._due[0].slot <= self.engine.slot:
             due = heapq.heappop(self._due)
             if due.slot < self.engine.slot:
                 continue  # nobody asked when it left
+            period = (
+                replace(due.period, ue_cells=self._meter.cells_of(due.period)) if measures else due.period
+            )
             for level in LEVELS:
                 streams = {
                     site: wanted[key]
@@ -225,7 +231,7 @@ class SimWorld(AnswersAtOnce):
                     if (key := (node, level, due.period_ms)) in wanted
                 }
                 if streams:
-                    out += self._builder.reports(level, due.period, streams)
+                    out += self._builder.reports(level, period, streams)
         return out
 
     # -- actions --------------------------------------------------------------------------------------------------

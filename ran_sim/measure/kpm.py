@@ -1,6 +1,6 @@
 """KPM measurements from counter differences: one pure function per measurement, in the catalogue's units.
 
-A row is a cell, a UE, a slice in a cell or a QoS flow: its counters over one granularity period, and its state at the
+A row is a cell, a UE, a slice in a cell, a QoS flow, or a cell that a UE measures: its counters over one granularity period, and its state at the
 period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are ranloop's own. NaN means that the
 period has no meaningful value, which is not 0.
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ran_sim.core import counters as count
 from ran_sim.core.state import F64, I64
 from ran_sim.energy.power import JOULE_PER_KWH, OFF
+from ran_sim.measure import layer1
 
 # Handovers and radio links of a cell over the period, in the order of `handover.COUNTERS`.
 HandoverState = Literal[
@@ -41,6 +42,7 @@ StateName = HandoverState | Literal[
     "rsrq_db", "l1_rsrp_dbm", "l1_sinr_db",  # UE and QoS flow; the last two over the period
     "cqi", "rsrp_dbm", "hol_ms", "budget_ms", "weight", "olla_target",  # UE and QoS flow
     "x_m", "y_m",  # UE, at the end
+    "measured_rsrp_dbm", "measured_rsrq_db", "measured_sinr_db",  # a cell that a UE measures
 ]  # fmt: skip
 
 KBIT_PER_BYTE: Final = 8e-3
@@ -94,6 +96,11 @@ def _count(counter: int) -> Column:
 
 def _state(name: StateName) -> Column:
     return lambda rows: rows.state[name]
+
+
+def _within(limits: tuple[float, float], name: StateName) -> Column:
+    """A state, at the ends of its reporting range where it lies outside."""
+    return lambda rows: np.clip(rows.state[name], *limits)
 
 
 def _unless_asleep(column: Column) -> Column:
@@ -329,6 +336,12 @@ _CELL: Final[Mapping[str, Column]] = {
     "X.Cell.State": _state("cell_state"),
 }
 
+_UE_CELL: Final[Mapping[str, Column]] = {
+    "RSRP": _within(layer1.RSRP_RANGE_DBM, "measured_rsrp_dbm"),
+    "RSRQ": _within(layer1.RSRQ_RANGE_DB, "measured_rsrq_db"),
+    "SINR": _within(layer1.SINR_RANGE_DB, "measured_sinr_db"),
+}
+
 # Level -> measurement -> how it comes about; in this order they stand in a report.
 LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
     {
@@ -336,6 +349,7 @@ LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
         "ue": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_FLOW, **_UE},
         "slice": {**_ALL_LEVELS, **_SLICE, **_QUOTA},
         "qos_flow": {**_ALL_LEVELS, **_FLOW},
+        "ue_cell": _UE_CELL,
     }
 )
 
@@ -346,6 +360,17 @@ def rounded(name: str, values: F64) -> F64:
     """An integer measurement as a node sends it: to the nearest whole number; RRU.PrbTotDl is a floor by definition."""
     # The tolerance keeps a share that is whole but for its last bit (57.999...) from losing a percent.
     return np.floor(values + 1e-9) if name in _ROUNDED_DOWN else np.rint(values)
+
+
+_STEPS_DB: Final = {"RSRP": 1.0, "RSRQ": 0.5, "SINR": 0.5}
+
+
+def in_steps(name: str, values: F64) -> F64:
+    """A measurement of a cell as a UE reports it, the lower end of its step: TS 38.133 10.1.6, 10.1.11, 10.1.16.
+
+    Steps are half open: an RSRP of -90 dBm stands for -90 to below -89 dBm. The lowest value stands for all below, too.
+    """
+    return np.floor(values / _STEPS_DB[name]) * _STEPS_DB[name]
 
 
 def drop_outcomes_without_budget(counts: I64, delay_bound: NDArray[np.bool_]) -> None:

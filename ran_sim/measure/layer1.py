@@ -36,21 +36,46 @@ def report(
     cells: Cells, links: Links, u: I64, cell: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
 ) -> Layer1Values:
     """Measurements of the cells `cell` by the UEs in slots `u`, shape [n] each."""
-    re_share_db = -10.0 * np.log10(12 * n_prb)
-    sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
-    heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))  # [n, n_cell] per resource element
-    noise_mw = links.noise_mw[0] / (12 * rbg_prb)
+    heard_mw, noise_mw = _heard(cells, links, u, n_prb, rbg_prb)
     serving = np.arange(len(u)), cell
     signal_mw = heard_mw[serving].astype(np.float64)
     heard_mw[serving] = 0.0
-    block_share = SSB_SHARE_OF_SLOT * slot_ms / SMTC_WINDOW_MS
-    activity = block_share + (1.0 - block_share) * cells.load
+    activity = _activity(cells.load, slot_ms)
     rssi_mw = 12.0 * (heard_mw @ activity + signal_mw * activity[cell] + noise_mw)  # per PRB
     return Layer1Values(
         rsrp_dbm=_db(signal_mw, RSRP_RANGE_DBM),
         rsrq_db=_db(signal_mw / rssi_mw, RSRQ_RANGE_DB),
         sinr_db=_db(signal_mw / (heard_mw.sum(axis=1) + noise_mw), SINR_RANGE_DB),
     )
+
+
+def of_every_cell(
+    cells: Cells, links: Links, u: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
+) -> tuple[F64, F64]:
+    """SS-RSRQ and SS-SINR of every cell in dB, not clipped, by the UEs in slots `u`, shape [n, n_cell]; NaN of one that sleeps.
+
+    RSRQ is N x RSRP / RSSI (TS 38.215 5.1.3). All cells are on one carrier, so a UE has one RSSI.
+    """
+    heard_mw, noise_mw = _heard(cells, links, u, n_prb, rbg_prb)
+    signal_mw = heard_mw.astype(np.float64)
+    rssi_mw = 12.0 * (signal_mw @ _activity(cells.load, slot_ms) + noise_mw)  # per PRB
+    others_mw = np.maximum(signal_mw.sum(axis=1, keepdims=True) - signal_mw, 0.0)
+    signal_mw[signal_mw == 0.0] = np.nan
+    return 10.0 * np.log10(signal_mw / rssi_mw[:, None]), 10.0 * np.log10(signal_mw / (others_mw + noise_mw))
+
+
+def _heard(cells: Cells, links: Links, u: I64, n_prb: int, rbg_prb: int) -> tuple[F32, float]:
+    """Power of every cell at the UEs in slots `u`, shape [n, n_cell], and of noise, in mW per resource element."""
+    re_share_db = -10.0 * np.log10(12 * n_prb)
+    sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
+    heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))
+    return heard_mw, links.noise_mw[0] / (12 * rbg_prb)
+
+
+def _activity(load: F32, slot_ms: float) -> F32:
+    """Share of its full power that a cell sends in the measurement window: its block, and data by its load; shape [n_cell]."""
+    block_share = SSB_SHARE_OF_SLOT * slot_ms / SMTC_WINDOW_MS
+    return block_share + (1.0 - block_share) * load
 
 
 def _db(values: F64, limits: tuple[float, float]) -> F64:

@@ -22,6 +22,7 @@ from ran_sim.energy.power import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.measure import layer1
 from ran_sim.measure.kpm import drop_outcomes_without_budget
+from ran_sim.measure.ue_cells import CellQuality, UeCells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +51,7 @@ class Period:
     energy_j: F64  # [n_cell] drawn over the period
     active_share: F64  # [n_cell] of the period's slots, in which the cell was active
     slice_quota_pct: F64  # [3, n_cell, n_slice] minimum, maximum, dedicated
+    ue_cells: UeCells | None  # what UEs measured of all cells, while `PeriodMeter.watch_cells` asks for it
 
 
 @dataclass(slots=True, eq=False)
@@ -125,11 +127,12 @@ class PeriodMeter:
         start = engine.snapshot()
         self._bases = {ms: self._base(start, ms * 1_000_000 // engine.slot_ns) for ms in sorted(periods_ms)}
         self._delay_bound = np.array([cls.delay_bound for cls in engine.classes])
+        self._quality: CellQuality | None = None
 
     def fork(self, engine: Engine) -> PeriodMeter:
         """The meter of a fork of its engine, in the middle of the same periods."""
         twin = copy.copy(self)
-        twin._engine = engine
+        twin._engine, twin._quality = engine, copy.deepcopy(self._quality)
         twin._bases = {
             ms: replace(
                 base,
@@ -158,6 +161,20 @@ class PeriodMeter:
                 ended += self._sample(stop)
         return ended
 
+    def watch_cells(self, *, wanted: bool) -> None:
+        """Let UEs measure all cells from now on, with a first sample at once, or no longer."""
+        if not wanted:
+            self._quality = None
+        elif self._quality is None:
+            self._quality = CellQuality(self._engine)
+            self._quality.sample(self._engine)
+
+    def cells_of(self, period: Period) -> UeCells | None:
+        """What UEs measured of all cells by the end of `period`; None if that was over when they were asked to."""
+        if period.ue_cells is None and self._quality is not None and period.end.slot == self._engine.slot:
+            return self._quality.now(self._engine)
+        return period.ue_cells
+
     def arrived(self, u: I64 | I32) -> None:
         """Let the UEs in slots `u` count from now: a forced handover has just brought them to another node."""
         self._count_from(u, self._engine.snapshot())
@@ -183,6 +200,8 @@ class PeriodMeter:
         connected = np.bincount(ues.cell[ues.connected > 0], minlength=self._engine.n_cell)
         peak_dbm = self._engine.take_peak_power_dbm()
         heard = self._layer1_reports(slot) if slot % self._tick_slots == 0 else None
+        if self._quality is not None and heard is not None:
+            self._quality.sample(self._engine)
         end: Snapshot | None = None
         ended = []
         for ms, base in self._bases.items():
@@ -253,4 +272,5 @@ class PeriodMeter:
             energy_j=end.energy_j - begin.energy_j,
             active_share=(end.active_slots - begin.active_slots) / base.period_slots,
             slice_quota_pct=engine.slice_quota_pct,
+            ue_cells=None if self._quality is None else self._quality.now(engine),
         )

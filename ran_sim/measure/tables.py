@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ran_sim.core.counters import Snapshot
 from ran_sim.core.state import F64, I64
 from ran_sim.engine import Engine
 from ran_sim.measure.kpm import HANDOVER_STATES, Rows, StateName
 from ran_sim.measure.periods import Period
+from ran_sim.measure.ue_cells import no_reports
 
 
 class Table(NamedTuple):
@@ -43,25 +45,31 @@ class Tables:
         self.five_qi: I64 = np.array([cls.five_qi for cls in classes])
         self._engine = engine
         self._slot_ms = engine.slot_ns / 1e6
+        self._most_neighbours = engine.scenario.reports.max_report_cells
         self._cells_by_site: I64 = np.argsort(self.site, kind="stable")
         self._slice_of_class: I64 = np.array([self.slices.index(cls.slice) for cls in classes])
         self._budget_ms: F64 = np.array([cls.budget_ms if cls.delay_bound else np.nan for cls in classes])
 
     def table(self, level: str, period: Period) -> Table:
-        """The rows of "cell", "slice", "ue" or "qos_flow" reports about `period`."""
+        """The rows of "cell", "slice", "ue", "qos_flow" or "ue_cell" reports about `period`."""
         if level == "cell":
             return self._cells(period)
         if level == "slice":
             return self._slices_of_cells(period)
+        if level == "ue_cell":
+            return self._cells_of_ues(period)
         return self._ues(period, with_flow=level == "qos_flow")
 
-    def _ues(self, period: Period, *, with_flow: bool) -> Table:
-        """UEs that are connected at the period's end, by site, then by id; a UE has one QoS flow."""
-        end = period.end
-        u = np.flatnonzero(end.connected)
+    def _by_site(self, end: Snapshot, u: I64) -> tuple[I64, I64]:
+        """UE rows in the order of a report, by site, then by id, and their sites; shape [n] each."""
         site = self.site[end.cell[u]]
         order = np.lexsort((end.ue_id[u], site))
-        u, site = u[order], site[order]
+        return u[order], site[order]
+
+    def _ues(self, period: Period, *, with_flow: bool) -> Table:
+        """UEs that are connected at the period's end; a UE has one QoS flow."""
+        end = period.end
+        u, site = self._by_site(end, np.flatnonzero(end.connected))
         cls = self._engine.class_of[u]
         ids: list[NDArray[np.int64] | NDArray[np.int32]] = [end.ue_id[u], end.cell[u]]
         if with_flow:
@@ -82,6 +90,30 @@ class Tables:
             "y_m": period.y_m[u],
         }
         return self._table(np.stack(ids, axis=1), period, period.ue[u], state, self._first_of_site(site))
+
+    def _cells_of_ues(self, period: Period) -> Table:
+        """Cells that UEs report, TS 38.331 5.5.5: of each UE the serving cell, then its strongest neighbours by filtered RSRP.
+
+        UEs without a link over which they could report have no rows, neighbours that send nothing neither.
+        """
+        end = period.end
+        seen = period.ue_cells or no_reports(self._engine.n_ue, self._engine.n_cell)
+        u, site = self._by_site(end, np.flatnonzero(seen.reports & (end.connected > 0)))
+        serving = end.cell[u].astype(np.int64)
+        by_rank = seen.rsrp_dbm[u]
+        by_rank[np.arange(len(u)), serving] = np.inf
+        measured = np.argsort(-by_rank, axis=1, kind="stable")[:, : 1 + self._most_neighbours]
+        row, rank = np.nonzero(np.take_along_axis(by_rank, measured, axis=1) > -np.inf)
+        at = u[row], measured[row, rank]
+        ids = np.stack((end.ue_id[u][row], serving[row], at[1]), axis=1)
+        rsrp_dbm = seen.rsrp_dbm[at].astype(np.float64)
+        state: dict[StateName, F64] = {
+            "measured_rsrp_dbm": np.where(np.isfinite(rsrp_dbm), rsrp_dbm, np.nan),
+            "measured_rsrq_db": seen.rsrq_db[at],
+            "measured_sinr_db": seen.sinr_db[at],
+        }
+        counts = np.zeros((len(ids), 0), np.int64)
+        return self._table(ids, period, counts, state, self._first_of_site(site[row]))
 
     def _cells(self, period: Period) -> Table:
         cell = self._cells_by_site

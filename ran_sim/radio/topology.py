@@ -136,6 +136,16 @@ def nearest_copy(dx_m: float, dy_m: float, topology: Topology) -> tuple[float, f
     return best_x, best_y
 
 
+def site_distances_m(layout: Layout) -> F64:
+    """Distance between each two sites, to the nearest copy under wrap-around; shape [n_site, n_site]."""
+    topology = build_topology(layout)
+    copies_x_m = topology.site_x_m[:, None] + topology.wrap_x_m  # [n_site, n_copy]
+    copies_y_m = topology.site_y_m[:, None] + topology.wrap_y_m
+    dx_m = topology.site_x_m[:, None, None] - copies_x_m
+    dy_m = topology.site_y_m[:, None, None] - copies_y_m
+    return np.asarray(np.hypot(dx_m, dy_m).min(axis=2), np.float64)
+
+
 @bare_kernel
 def drop_point(
     seed: int, entity: int, index: int, cell: int, topology: Topology, inside_m: float = 0.0

@@ -298,7 +298,12 @@ class Reports(Section):
         tuple[Annotated[int, Field(ge=10, le=int(MOST_S * 1e3))], ...], Field(min_length=1)
     ] = (100, 1000)
     delay_ms: NotNegativeMs = 0.0  # from the end of the granularity period until the report leaves the node
-    rounding: bool = True  # to the resolutions of TS 28.552; off shows exact values
+    rounding: bool = (
+        True  # to the resolutions of TS 28.552 and the steps of TS 38.133; off shows exact values
+    )
+    max_report_cells: int = Field(
+        default=8, ge=1, le=8
+    )  # neighbours in a UE's measurement report, besides its serving cell (TS 38.331 maxReportCells)
 
     @model_validator(mode="after")
     def _periods_differ(self) -> Self:

@@ -23,6 +23,7 @@ _IDENTITY: dict[Level, tuple[str, ...]] = {
     "ue": ("ue",),
     "slice": ("slice", "cell"),
     "qos_flow": ("five_qi", "ue", "slice"),
+    "ue_cell": ("ue", "measured_cell"),
 }
 _NO_COLUMNS = np.zeros(0, np.intp)
 KEPT = 5  # windows of a stream, so that a report that comes three periods late gets the state before it

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,8 +159,8 @@ def _stream_of(name: str, catalogues: Sequence[Catalogue]) -> tuple[str, Level, 
 def _cut_down(catalogue: Catalogue, streams: Sequence[RecordedStream]) -> Catalogue:
     """What a replay of these streams offers of a node."""
     own = [stream for stream in streams if stream.node == catalogue.node]
-    return Catalogue(
-        node=catalogue.node,
+    return replace(
+        catalogue,
         measurements={
             level: tuple(dict.fromkeys(name for s in own if s.level == level for name in s.names))
             for level in LEVELS
@@ -167,8 +168,5 @@ def _cut_down(catalogue: Catalogue, streams: Sequence[RecordedStream]) -> Catalo
         },
         actions=(),
         periods_ms=tuple(sorted({stream.period_ms for stream in own})),
-        cells=catalogue.cells,
-        slices=catalogue.slices,
-        slice_min_pct=catalogue.slice_min_pct,
-        control_delay_ms=catalogue.control_delay_ms,
+        run="",
     )

@@ -29,6 +29,11 @@ _IDS: dict[Level, Mapping[str, tuple[int, ...]]] = {
         "five_qi": (1, 2, 3, 80, 9, 9, 9, 2),
         "slice": (1, 1, 1, 1, 2, 2, 2, 2),
     },
+    "ue_cell": {
+        "ue": (0, 0, 1, 1, 2, 2),
+        "cell": (0, 0, 1, 1, 2, 2),
+        "measured_cell": (0, 1, 1, 2, 2, 0),
+    },
 }
 
 

@@ -47,6 +47,7 @@ MeasurementName = Literal[
     "CQI",
     "RSRP",
     "RSRQ",
+    "SINR",
     "L1M.DL-SS-RSRP",
     "L1M.DL-SS-SINR",
     "RRC.ConnMean",

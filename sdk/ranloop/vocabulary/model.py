@@ -10,16 +10,18 @@ from typing import Literal
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary.near import near_matches
 
-Level = Literal["cell", "ue", "slice", "qos_flow"]
-LEVELS: tuple[Level, ...] = ("cell", "ue", "slice", "qos_flow")
+Level = Literal["cell", "ue", "slice", "qos_flow", "ue_cell"]
+LEVELS: tuple[Level, ...] = ("cell", "ue", "slice", "qos_flow", "ue_cell")
 
 # The id columns that a report of each level carries, in this order: the first names the row's target,
-# `cell` joins the levels of one RAN time.
+# `cell` joins the levels of one RAN time. A row of level "ue_cell" is a UE and a cell that it measures: its serving cell first,
+# then its neighbours, the strongest first.
 ID_COLUMNS: dict[Level, tuple[str, ...]] = {
     "cell": ("cell",),
     "ue": ("ue", "cell"),
     "slice": ("slice", "cell"),
     "qos_flow": ("ue", "cell", "five_qi", "slice"),
+    "ue_cell": ("ue", "cell", "measured_cell"),
 }
 
 

@@ -66,7 +66,7 @@ class Channel:
 
 PARAMETERS = {
     "node": "Name of the RAN node.",
-    "level": "Kind of target of a row: cell, ue, slice or qos_flow.",
+    "level": "Kind of target of a row: cell, ue, slice, qos_flow or ue_cell.",
     "period_ms": "Granularity period in milliseconds.",
     "xapp": "Name of the xApp; on topics that it writes, its identity.",
     "host": "Name of the node host.",

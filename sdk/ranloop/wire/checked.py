@@ -20,6 +20,7 @@ _TARGET: dict[Level, tuple[str, ...]] = {
     "ue": ("ue",),
     "slice": ("slice", "cell"),
     "qos_flow": ("ue", "five_qi", "slice"),
+    "ue_cell": ("ue", "measured_cell"),
 }
 _COLUMNS = {level: [ID_COLUMNS[level].index(column) for column in names] for level, names in _TARGET.items()}
 _MOST = np.finfo(np.float32).max  # an infinity is out of any range

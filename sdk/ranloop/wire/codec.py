@@ -24,6 +24,7 @@ from ranloop.wire.messages import (
     Answer,
     Catalogue,
     CellPlace,
+    CellRelation,
     Message,
     Order,
     Presence,
@@ -92,6 +93,10 @@ def encode_catalogue(catalogue: Catalogue) -> bytes:
             "control_delay_ms": catalogue.control_delay_ms,
             "run": catalogue.run,
             "geometry": {cell: asdict(place) for cell, place in catalogue.geometry.items()},
+            "neighbours": {
+                cell: [asdict(relation) for relation in relations]
+                for cell, relations in catalogue.neighbours.items()
+            },
         }
     )
 
@@ -118,6 +123,12 @@ def decode_catalogue(payload: bytes) -> Catalogue:
         run=header.get("run", ""),
         geometry=MappingProxyType(
             {cell: CellPlace(**place) for cell, place in header.get("geometry", {}).items()}
+        ),
+        neighbours=MappingProxyType(
+            {
+                cell: tuple(CellRelation(**relation) for relation in relations)
+                for cell, relations in header.get("neighbours", {}).items()
+            }
         ),
     )
 

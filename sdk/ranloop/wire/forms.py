@@ -86,7 +86,8 @@ class ReportForm(TypedDict):
     """A KPM report: all targets of one level of one node, for one granularity period.
 
     All columns have the same length, one entry per target. `ids` has the id columns of the level: `cell` for cells,
-    `ue` and `cell` for UEs, `slice` and `cell` for slices, `ue`, `cell`, `five_qi` and `slice` for QoS flows.
+    `ue` and `cell` for UEs, `slice` and `cell` for slices, `ue`, `cell`, `five_qi` and `slice` for QoS flows, `ue`, `cell`
+    and `measured_cell` for cells that UEs measure, the serving `cell` first.
     """
 
     v: Version

@@ -17,6 +17,7 @@ from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause
 
 MAX_NAMES = 256
 MAX_PARTS = 1 << 12
+MAX_NEIGHBOURS = 1 << 10  # of one cell
 MAX_TEXT = 1 << 16
 
 _HEADER = ConfigDict(strict=True, allow_inf_nan=False)
@@ -120,6 +121,16 @@ class PlaceHeader(TypedDict):
 
 
 @with_config(_HEADER)
+class RelationHeader(TypedDict):
+    """One row of a cell's neighbour relation table (TS 38.300 15.3.3); attributes as in NRCellRelation of TS 28.541."""
+
+    cell: DenseId
+    name: Label
+    is_ho_allowed: NotRequired[bool]
+    cell_individual_offset_db: NotRequired[Annotated[float, Field(ge=-24, le=24)] | None]
+
+
+@with_config(_HEADER)
 class CatalogueHeader(TypedDict):
     v: Version
     node: Topic
@@ -132,6 +143,12 @@ class CatalogueHeader(TypedDict):
     control_delay_ms: Annotated[float, Field(gt=0, le=86_400_000)]
     run: NotRequired[Run]
     geometry: NotRequired[Annotated[dict[DenseId, PlaceHeader], Field(max_length=MAX_ROWS)]]
+    neighbours: NotRequired[
+        Annotated[
+            dict[DenseId, Annotated[list[RelationHeader], Field(max_length=MAX_NEIGHBOURS)]],
+            Field(max_length=MAX_ROWS),
+        ]
+    ]
 
 
 @with_config(_HEADER)

@@ -58,7 +58,7 @@ class Report:
 
     Attributes:
         node: Name of the RAN node.
-        level: The target of a row: a cell, UE, slice or QoS flow.
+        level: The target of a row: a cell, UE, slice, QoS flow, or a cell that a UE measures.
         period_ms: Granularity period in milliseconds.
         seq: Counts the periods of this stream from 0; a gap is a lost report.
         ran_time_ns: RAN time at the end of the period, in nanoseconds since the run began.
@@ -119,12 +119,29 @@ class Report:
         return self.id("cell")
 
     @property
+    def measured_cell(self) -> I32:
+        return self.id("measured_cell")
+
+    @property
     def five_qi(self) -> I32:
         return self.id("five_qi")
 
     @property
     def slice(self) -> I32:
         return self.id("slice")
+
+    def names_of(self, column: str) -> list[str]:
+        """The node's own name of each row's id, "" where it gave none. Dense ids are one node's, names are the network's."""
+        names = self.labels.get(column, {})
+        return [names.get(dense, "") for dense in self.id(column).tolist()]
+
+    def by_ue(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
+        """Each UE with its rows, in the order of the report: of level `ue_cell` the serving cell's, then the strongest neighbour's."""
+        ue = self.ue
+        order = np.argsort(ue, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(ue[order])) + 1):
+            if len(rows):
+                yield int(ue[rows[0]]), rows
 
     @property
     def time_s(self) -> float:
@@ -258,6 +275,24 @@ class CellPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellRelation:
+    """One row of a cell's neighbour relation table, TS 38.300 15.3.3: the NRCellRelation of TS 28.541.
+
+    Attributes:
+        cell: Dense id of the neighbour, as in the node's reports; the target of a handover to it.
+        name: Its name, which its own node gives it, too.
+        is_ho_allowed: Whether handovers to it are allowed (isHOAllowed).
+        cell_individual_offset_db: Offset of event A3 for this relation (cellIndividualOffset, rsrpOffsetSSB); None if the node
+            has none for each relation.
+    """
+
+    cell: int
+    name: str
+    is_ho_allowed: bool = True
+    cell_individual_offset_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
     """The measurements and actions of a node; retained on the bus, checked when subscribing.
 
@@ -272,6 +307,7 @@ class Catalogue:
         control_delay_ms: From the guard's verdict to the slot at which the action takes effect; never 0.
         run: As in `Report`.
         geometry: Dense cell id -> place of the cell; cells whose place the node does not know are missing.
+        neighbours: Dense cell id -> the cell's neighbour relations; cells without a table are missing.
     """
 
     node: str
@@ -284,6 +320,7 @@ class Catalogue:
     control_delay_ms: float = 10.0
     run: str = ""
     geometry: Mapping[int, CellPlace] = field(default_factory=dict)
+    neighbours: Mapping[int, tuple[CellRelation, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

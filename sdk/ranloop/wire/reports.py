@@ -39,7 +39,12 @@ _STREAMS_KEPT = 256
 # A header begins with version, level, period, rows and node: enough to guess which known header this one is.
 _PREFIX_BYTES = 160
 # Width of a row's ids in bytes -> a type that takes them in one go: copying wide items is cheaper than short rows.
-_ROW_OF_IDS: dict[int, np.dtype[Any]] = {4: np.dtype("<u4"), 8: np.dtype("<u8"), 16: np.dtype("<c16")}
+_ROW_OF_IDS: dict[int, np.dtype[Any]] = {
+    4: np.dtype("<u4"),
+    8: np.dtype("<u8"),
+    12: np.dtype("V12"),
+    16: np.dtype("<c16"),
+}
 
 _Key = tuple[str, str, Level, int, tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 

@@ -1,4 +1,7 @@
-"""Radio quality as the UE reports it; a QoS flow carries the values of its UE (E2SM-KPM 7.10, TS 38.215)."""
+"""Radio quality as the UE reports it; a QoS flow carries the values of its UE (E2SM-KPM 7.10, TS 38.215).
+
+At level `ue_cell` RSRP, RSRQ and SINR are the `MeasQuantityResults` of a periodical measurement report (TS 38.331 5.5.5).
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ RADIO: tuple[Measurement, ...] = (
     Measurement(
         name="RSRP",
         unit="dBm",
-        levels=("ue", "qos_flow"),
+        levels=("ue", "qos_flow", "ue_cell"),
         collection=Collection.GAUGE,
         low=-156,
         high=-31,
         definition=(
-            "latest SS-RSRP of the serving cell after layer-3 filtering; reporting range of TS 38.133 "
-            "10.1.6. A bare name, not one of TS 28.552"
+            "latest SS-RSRP after layer-3 filtering, of the serving cell, per ue_cell of the measured cell as the UE reports it, "
+            "rounded down to steps of 1 dB; reporting range of TS 38.133 10.1.6. A bare name, not one of TS 28.552"
         ),
         clause="TS 38.215 5.1.1",
         no_value=NO_REPORT,
@@ -39,17 +42,31 @@ RADIO: tuple[Measurement, ...] = (
     Measurement(
         name="RSRQ",
         unit="dB",
-        levels=("ue", "qos_flow"),
+        levels=("ue", "qos_flow", "ue_cell"),
         collection=Collection.GAUGE,
         low=-43,
         high=20,
         definition=(
-            "latest SS-RSRQ of the serving cell; reporting range of TS 38.133 10.1.11. A bare name, not "
-            "one of TS 28.552"
+            "latest SS-RSRQ of the serving cell, per ue_cell of the measured cell after layer-3 filtering as the UE reports "
+            "it, rounded down to steps of 0.5 dB; reporting range of TS 38.133 10.1.11. A bare name, not one of TS 28.552"
         ),
         clause="TS 38.215 5.1.3",
         no_value=NO_REPORT,
         carrier="ocudu DU: registered without a level, its value is PUSCH SNR",
+    ),
+    Measurement(
+        name="SINR",
+        unit="dB",
+        levels=("ue_cell",),
+        collection=Collection.GAUGE,
+        low=-23,
+        high=40,
+        definition=(
+            "latest SS-SINR of the measured cell after layer-3 filtering as the UE reports it, rounded down to steps of 0.5 dB; "
+            "reporting range of TS 38.133 10.1.16. A bare name, not one of TS 28.552"
+        ),
+        clause="TS 38.215 5.1.5",
+        no_value=NO_REPORT,
     ),
     Measurement(
         name="L1M.DL-SS-RSRP",
