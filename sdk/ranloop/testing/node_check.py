@@ -73,6 +73,12 @@ def _catalogues(catalogues: Sequence[Catalogue]) -> Iterator[str]:
             for name in catalogue.actions
             if name not in ACTIONS
         )
+        for cell, relations in catalogue.neighbours.items():
+            others = [relation.cell for relation in relations]
+            if cell not in catalogue.cells:
+                yield f"{node}: it has neighbours of the cell {cell}, but no such cell"
+            if cell in others or len(set(others)) < len(others):
+                yield f"{node}: among the neighbours of the cell {cell} it is itself, or another one twice"
         if not catalogue.periods_ms:
             yield f"{node}: it has no granularity period"
 
@@ -180,6 +186,7 @@ def _reports(reports: Sequence[Report], wanted: dict[Stream, frozenset[str]]) ->
         if report.ran_time_ns < last_ns:
             yield f"{_of(report)} is of {report.ran_time_ns} ns, earlier than the report before it"
         last_ns = report.ran_time_ns
+        yield from _serving_first(report)
         try:
             n_outside = checked(report)[1]
             if n_outside:
@@ -188,6 +195,14 @@ def _reports(reports: Sequence[Report], wanted: dict[Stream, frozenset[str]]) ->
                 yield f"{_of(report)} comes back from the wire with other values"
         except (ValueError, WireError) as error:
             yield f"{_of(report)}: {error}"
+
+
+def _serving_first(report: Report) -> Iterator[str]:
+    """A UE's rows begin with its serving cell: an xApp compares the others with it."""
+    if report.level == "ue_cell":
+        cell, measured = report.cell, report.measured_cell
+        if odd := [ue for ue, rows in report.by_ue() if cell[rows[0]] != measured[rows[0]]]:
+            yield f"{_of(report)} does not begin with the serving cell of the ue {odd[0]}"
 
 
 def _of(report: Report) -> str:

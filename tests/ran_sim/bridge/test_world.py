@@ -99,7 +99,7 @@ def test_seven_sites_are_seven_nodes_of_three_cells() -> None:
 
 def test_catalogue_offers_only_what_the_vocabulary_has_at_that_level() -> None:
     catalogue = open_world("one-cell").catalogues[0]
-    assert set(catalogue.measurements) == {"cell", "ue", "slice", "qos_flow"}
+    assert set(catalogue.measurements) == {"cell", "ue", "slice", "qos_flow", "ue_cell"}
     for level, names in catalogue.measurements.items():
         assert all(level in measurement(name).levels for name in names)
     assert set(catalogue.actions) <= set(ACTIONS)

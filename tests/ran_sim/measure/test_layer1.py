@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from ran_sim.core.state import Cells, Links
 from ran_sim.energy.power import ACTIVE, LIGHT_SLEEP
-from ran_sim.measure.layer1 import RSRP_RANGE_DBM, RSRQ_RANGE_DB, SINR_RANGE_DB, Layer1Values, report
+from ran_sim.measure.layer1 import (
+    RSRP_RANGE_DBM,
+    RSRQ_RANGE_DB,
+    SINR_RANGE_DB,
+    Layer1Values,
+    of_every_cell,
+    report,
+)
 
 N_PRB, RBG_PRB, SLOT_MS = 51, 4, 0.5
 RE_SHARE_DB = -10 * math.log10(12 * N_PRB)
@@ -83,3 +90,35 @@ def test_reports_stay_in_the_ranges_of_ts_38_133(gain_db: list[float], load: flo
     heard = of(network(gain_db, load=load, power_dbm=power_dbm))
     for values, (low, high) in zip(heard, (RSRP_RANGE_DBM, RSRQ_RANGE_DB, SINR_RANGE_DB), strict=True):
         assert low <= values[0] <= high
+
+
+def test_every_cell_has_rsrq_over_one_rssi_and_sinr_over_the_others() -> None:
+    """Two cells, 40 % and 80 % loaded: N RSRP / RSSI with N = 1, RSSI 12 resource elements of both and of noise.
+
+    At -60 and -66 dB and 44 dBm over 612 subcarriers RSRP is -43.87 and -49.87 dBm; noise is -116.8 dBm.
+    """
+    cells, links = network([-60.0, -66.0])
+    cells.load[:] = 0.4, 0.8
+    signal_mw = 10 ** ((44 + RE_SHARE_DB + np.array([-60.0, -66.0])) / 10)
+    noise_mw = 10 ** (-100 / 10) / (12 * RBG_PRB)
+    activity = BLOCK_SHARE + (1 - BLOCK_SHARE) * np.array([0.4, 0.8])
+    rssi_mw = 12 * (signal_mw @ activity + noise_mw)
+    rsrq_db, sinr_db = of_every_cell(
+        cells, links, np.array([0]), n_prb=N_PRB, rbg_prb=RBG_PRB, slot_ms=SLOT_MS
+    )
+    assert rsrq_db[0] == pytest.approx(10 * np.log10(signal_mw / rssi_mw), abs=1e-3)
+    assert sinr_db[0] == pytest.approx(10 * np.log10(signal_mw / (signal_mw[::-1] + noise_mw)), abs=1e-3)
+    assert sinr_db[0] == pytest.approx([6.0, -6.0], abs=1e-3)
+
+
+def test_every_cell_is_heard_as_the_serving_cell_is() -> None:
+    """One definition for both: a report of the serving cell has what every cell's has of it, within its range."""
+    cells, links = network([-80.0, -83.0, -95.0], load=0.3)
+    cells.state[2] = LIGHT_SLEEP
+    rsrq_db, sinr_db = of_every_cell(
+        cells, links, np.array([0]), n_prb=N_PRB, rbg_prb=RBG_PRB, slot_ms=SLOT_MS
+    )
+    for cell in range(3):
+        heard = of((cells, links), cell)
+        np.testing.assert_allclose([rsrq_db[0, cell], sinr_db[0, cell]], [heard.rsrq_db[0], heard.sinr_db[0]], atol=1e-3)  # fmt: skip
+    assert np.isnan([rsrq_db[0, 2], sinr_db[0, 2]]).all()

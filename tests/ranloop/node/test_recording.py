@@ -31,11 +31,12 @@ from ranloop.node import (
 )
 from ranloop.node.npz_recording import convert
 from ranloop.node.recording import MANIFEST, PART_NS
+from ranloop.testing import make_report
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire.checked import checked
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import Labels, Report
+from ranloop.wire.messages import Catalogue, CellPlace, CellRelation, Labels, Report
 from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
 
 Connect = Callable[[str], Bus]
@@ -118,6 +119,38 @@ def test_a_recorded_run_comes_back_bit_for_bit(tmp_path: Path, connect: Connect)
     replayed = played(world, frozenset(name for report in seen for name in report.names))
     assert len(replayed) == 20  # two nodes, two levels, five periods
     assert facts(replayed) == facts(seen)
+
+
+def test_a_replay_tells_where_the_cells_are_and_which_are_neighbours(tmp_path: Path) -> None:
+    class Placed(ToyWorld):
+        @property
+        def catalogues(self) -> Sequence[Catalogue]:
+            place = CellPlace(site="mast", x_m=1.0, y_m=2.0)
+            known = {0: (CellRelation(cell=1, name="toy-1/b"),)}
+            return [replace(c, geometry={0: place}, neighbours=known, run="live") for c in super().catalogues]
+
+    world = Placed()
+    with Recorder(tmp_path / "run", world) as recorder:
+        recorder.take(ue_report(0))
+    recorded_as, played_as = world.catalogues[0], open_replay(tmp_path / "run").catalogues[0]
+    assert played_as.geometry == recorded_as.geometry
+    assert played_as.neighbours == recorded_as.neighbours
+    assert played_as.run == ""  # a replay is another run
+
+
+def test_the_cells_that_ues_measure_come_back_with_their_names(tmp_path: Path) -> None:
+    seen = make_report(
+        {"RSRP": [-90, -95.0], "SINR": [3.5, np.nan]},
+        level="ue_cell",
+        ids={"ue": [4, 4], "cell": [0, 0], "measured_cell": [0, 5]},
+        node="toy-1",
+    )
+    seen = replace(seen, labels=Labels({"measured_cell": {0: "toy-1/a", 5: "toy-2/a"}}))
+    world = open_replay(recorded(tmp_path / "run", [seen]))
+    assert world.catalogues[0].measurements == {"ue_cell": ("RSRP", "SINR")}
+    (report,) = played(world, frozenset(["RSRP", "SINR"]))
+    assert facts([report]) == facts([seen])
+    assert report.names_of("measured_cell") == ["toy-1/a", "toy-2/a"]
 
 
 def test_a_replay_offers_columns_by_name_and_refuses_what_was_not_recorded(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from benchmarks.still_world import StillWorld
 from ranloop.embedded import run_embedded
 from ranloop.node import NodePort, Recorder, load_profile, open_world, under_profile
 from ranloop.node.port import Stream
-from ranloop.testing import check_node
+from ranloop.testing import check_node, make_report
 from ranloop.testing.worlds import ToyWorld
-from ranloop.vocabulary import Action
-from ranloop.wire.messages import F32, Report
+from ranloop.vocabulary import Action, Level
+from ranloop.wire.messages import F32, Catalogue, CellRelation, Report
 from tests.builders import write_xapp
 from tests.ranloop.node.phone_logs import log, row
 
@@ -115,6 +115,30 @@ class Hospitable(ToyWorld):
         return np.ones(len(ids), np.float32)
 
 
+class Neighbourly(ToyWorld):
+    """Takes a cell for its own neighbour."""
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]:
+        own = (CellRelation(cell=0, name="a"),)
+        return [replace(catalogue, neighbours={0: own}) for catalogue in super().catalogues]
+
+
+class Unsorted(ToyWorld):
+    """UE 4 is served by cell 0, and its rows begin with cell 1."""
+
+    @property
+    def catalogues(self) -> Sequence[Catalogue]:
+        measures: dict[Level, tuple[str, ...]] = {"ue_cell": ("RSRP",)}
+        return [replace(catalogue, measurements=measures) for catalogue in super().catalogues]
+
+    def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+        ids = {"ue": [4, 4], "cell": [0, 0], "measured_cell": [1, 0]}
+        return [
+            make_report({"RSRP": [-90, -95]}, level="ue_cell", ids=ids, node="toy-1", seq=self.now_ns // 100_000_000 - 1)
+        ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -130,6 +154,8 @@ class Hospitable(ToyWorld):
         (Short, r"its answer has the shape \[1, 0\]; want \[1, 1\]"),
         (Silent, r"has the answers \[\]; want one"),
         (Hospitable, "it hosts the ue 16777215, which does not exist"),
+        (Neighbourly, "toy-2: among the neighbours of the cell 0 it is itself, or another one twice"),
+        (Unsorted, "number 0, does not begin with the serving cell of the ue 4"),
     ],
 )
 def test_what_is_wrong_with_a_node_is_told(make: Callable[[], NodePort], words: str) -> None:

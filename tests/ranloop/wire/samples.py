@@ -19,6 +19,7 @@ from ranloop.wire import (
     Catalogue,
     Cause,
     CellPlace,
+    CellRelation,
     Message,
     Order,
     Presence,
@@ -135,6 +136,20 @@ catalogues = st.builds(
             azimuth_deg=st.none() | st.floats(0, 360, exclude_max=True),
             height_m=st.none() | metres,
         ),
+        max_size=3,
+    ),
+    neighbours=st.dictionaries(
+        ids,
+        st.lists(
+            st.builds(
+                CellRelation,
+                cell=ids,
+                name=texts,
+                is_ho_allowed=st.booleans(),
+                cell_individual_offset_db=st.none() | st.floats(-24, 24),
+            ),
+            max_size=3,
+        ).map(tuple),
         max_size=3,
     ),
 )
@@ -272,6 +287,7 @@ def one_of_each() -> dict[str, Message]:
             slices={0: "01-000001"},
             slice_min_pct={0: 30.0},
             geometry={3: CellPlace(site="mast", x_m=-1.5, y_m=200.0, azimuth_deg=30.0, height_m=25.0)},
+            neighbours={3: (CellRelation(cell=4, name="south", is_ho_allowed=False),)},
         ),
         "presence": Presence(
             name="qos", alive=True, facts={"version": "1.2", "pid": 17, "models": ["a", "b"]}

@@ -75,6 +75,11 @@ def test_the_ends_of_every_range_are_inside_it(level: Level) -> None:
             [[7, 0, 9, 1], [7, 1, 9, 1]],
             "qos_flow report of gnb-1: 2 rows have one target, ue 7, five_qi 9, slice 1",
         ),
+        (
+            "ue_cell",
+            [[7, 0, 1], [7, 0, 0], [7, 0, 1]],
+            "ue_cell report of gnb-1: 2 rows have one target, ue 7, measured_cell 1",
+        ),
     ],
 )
 def test_two_rows_of_one_target_are_malformed(level: Level, rows: list[list[float]], complaint: str) -> None:
@@ -90,6 +95,7 @@ def test_two_rows_of_one_target_are_malformed(level: Level, rows: list[list[floa
         ("ue", [[7, 0], [8, 0]]),
         ("slice", [[0, 1], [0, 2], [1, 1]]),
         ("qos_flow", [[7, 0, 9, 1], [7, 0, 1, 1], [7, 0, 9, 2], [8, 0, 9, 1]]),
+        ("ue_cell", [[7, 0, 0], [7, 0, 1], [8, 0, 1]]),
         ("ue", []),
     ],
 )

@@ -159,7 +159,7 @@ def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
             "report",
             b'"level":"ue"',
             b'"level":"beam"',
-            "level: Input should be 'cell', 'ue', 'slice' or 'qos_flow'",
+            "level: Input should be 'cell', 'ue', 'slice', 'qos_flow' or 'ue_cell'",
         ),
         ("report", b'["ue","cell"]', b'["ue","bell"]', "id columns of level ue are"),
         ("report", b'"CQI"', b'"DRB.UEThpDl"', "stands there twice"),

@@ -211,3 +211,43 @@ def test_a_report_that_nobody_could_read_is_not_sent(wrong: dict[str, Any]) -> N
 def test_a_fact_that_json_cannot_carry_is_not_sent(fact: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         encode(Presence(name="qos", alive=True, facts={"x": fact}))
+
+
+def cells_of_ues() -> Report:
+    """UE 9, served by cell 1, and UE 4, served by cell 0, with a neighbour each; cell 5 is another node's."""
+    return samples.report(
+        level="ue_cell",
+        ids=("ue", "cell", "measured_cell"),
+        names=("RSRP",),
+        block=np.array([[9, 1, 1, -90], [4, 0, 0, -80], [9, 1, 5, -95], [4, 0, 1, -88]], np.float32),
+        labels={"measured_cell": {0: "north", 1: "south", 5: "far/0"}},
+    )
+
+
+def test_the_cells_that_ues_measure_come_back_in_both_forms() -> None:
+    sent = cells_of_ues()
+    for came in (decode_report(encode(sent)), decode_report(encode_json(sent))):
+        assert same(sent, came)
+        assert came.measured_cell.tolist() == [1, 0, 5, 1]
+
+
+def test_other_ids_in_the_rows_of_a_known_stream_are_checked_again() -> None:
+    """The rank of a neighbour changes from report to report, so the memory of checked ids must notice."""
+    sent = cells_of_ues()
+    decode_report(encode(sent))
+    other = bytearray(encode(dataclasses.replace(sent, block=sent.block[[1, 0, 3, 2]])))
+    assert decode_report(bytes(other)).measured_cell.tolist() == [0, 1, 1, 5]
+    other[-8:-4] = np.float32(0.5).tobytes()  # the last row's measured cell
+    with pytest.raises(WireError, match="an id or index is not a whole number"):
+        decode_report(bytes(other))
+
+
+def test_a_report_gives_each_ue_with_its_rows_in_their_order() -> None:
+    assert [(ue, rows.tolist()) for ue, rows in cells_of_ues().by_ue()] == [(4, [1, 3]), (9, [0, 2])]
+    empty = dataclasses.replace(cells_of_ues(), block=np.empty((0, 4), np.float32))
+    assert list(empty.by_ue()) == []
+
+
+def test_names_are_the_nodes_own_and_empty_where_it_gave_none() -> None:
+    assert cells_of_ues().names_of("measured_cell") == ["south", "north", "far/0", "south"]
+    assert cells_of_ues().names_of("ue") == [""] * 4

@@ -1,0 +1,129 @@
+"""The example that steers UEs: its decisions on hand-made reports, and its loop on the simulator, live columns and a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranloop.embedded import run_embedded
+from ranloop.errors import NodeError
+from ranloop.node import Recorder, load_profile, open_world, under_profile
+from ranloop.testing import XAppHarness, check_xapp, make_report
+from ranloop.vocabulary import Handover
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import Labels, Report, Result, Status
+from tests.docs.test_readme import code_lines
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "steer_to_neighbour"
+NAMES = {0: "site0/0", 1: "site0/1", 5: "site1/2"}
+S = 1_000_000_000
+
+
+def loads(**by_cell: float) -> list[Report]:
+    """Cell reports of both nodes; site1 numbers its cells in its own way, so that only the name tells that 0 is our 5."""
+    own = make_report({"RRU.PrbTotDl": [by_cell["own"], by_cell["sister"]]}, level="cell", ids={"cell": [0, 1]}, period_ms=1000)  # fmt: skip
+    far = make_report({"RRU.PrbTotDl": [by_cell["far"]]}, level="cell", ids={"cell": [0]}, node="site1", period_ms=1000)  # fmt: skip
+    return [
+        replace(own, labels=Labels({"cell": {0: NAMES[0], 1: NAMES[1]}})),
+        replace(far, labels=Labels({"cell": {0: NAMES[5]}})),
+    ]
+
+
+def heard(rsrp_dbm: Sequence[float], ue: int = 7) -> Report:
+    """One UE of cell 0 and its RSRP of cells 0, 1 and 5."""
+    ids = {"ue": [ue] * 3, "cell": [0] * 3, "measured_cell": [0, 1, 5]}
+    report = make_report({"RSRP": rsrp_dbm}, level="ue_cell", ids=ids, period_ms=1000)
+    return replace(report, labels=Labels({"measured_cell": NAMES}))
+
+
+@pytest.mark.parametrize(
+    ("rsrp_dbm", "load", "target"),
+    [
+        (
+            [-90, -91, -92],
+            {"own": 90.0, "sister": 50.0, "far": 20.0},
+            5,
+        ),  # the emptier one, though it is weaker
+        ([-90, -91, -93], {"own": 90.0, "sister": 50.0, "far": 20.0}, 1),  # 3 dB below: too weak
+        ([-90, -93, -94], {"own": 90.0, "sister": 50.0, "far": 20.0}, None),  # no neighbour near enough
+        (
+            [-90, -91, -92],
+            {"own": 60.0, "sister": 50.0, "far": 40.0},
+            None,
+        ),  # 20 % less is not more than 20 %
+        ([-90, -91, -92], {"own": 61.0, "sister": 50.0, "far": 40.0}, 5),
+        ([-90, -91, np.nan], {"own": 90.0, "sister": 95.0, "far": 20.0}, None),  # no value is no candidate
+        ([-90, -91, -92], {"own": 90.0, "sister": np.nan, "far": 20.0}, 5),
+    ],
+)
+def test_it_steers_to_the_least_loaded_of_the_near_neighbours(
+    rsrp_dbm: Sequence[float], load: dict[str, float], target: int | None
+) -> None:
+    xapp = XAppHarness(EXAMPLE, within_db=2.0)
+    for report in loads(**load):
+        xapp.send(report)
+    wanted = [] if target is None else [Handover(ue=7, target_cell=target)]
+    assert xapp.send(heard(rsrp_dbm)) == wanted
+
+
+def test_it_does_nothing_before_it_knows_any_load() -> None:
+    assert XAppHarness(EXAMPLE).send(heard([-90, -91, -92])) == []
+
+
+def test_it_is_25_lines_and_a_sound_xapp() -> None:
+    assert code_lines(EXAMPLE / "app.py") <= 25
+    check_xapp(EXAMPLE)
+
+
+class Seen:
+    """An outlet that keeps results and reports."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.reports: list[Report] = []
+
+    def take(self, event: object) -> None:
+        if isinstance(event, Result):
+            self.results.append(event)
+        elif isinstance(event, Report):
+            self.reports.append(event)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_reports(tmp_path: Path) -> None:
+    seen, again = Seen(), Seen()
+    with closing(open_world("sim:seven-sites")) as world, Recorder(tmp_path / "run", world) as recorder:
+        outcomes = run_embedded(world, [EXAMPLE], until_ns=10 * S, outlets=[recorder, seen]).summary.outcomes
+    assert outcomes["applied"] >= 4
+    moved = [
+        (result.targets[i, 0], int(result.applied[i, 0]), result.ran_time_ns)
+        for result in seen.results
+        for i in np.flatnonzero(result.status == Status.APPLIED)
+    ]
+    for ue, target, at_ns in moved:
+        later = [r for r in seen.reports if r.level == "ue_cell" and r.ran_time_ns > at_ns and ue in r.ue]
+        if later:  # its session may have ended
+            assert later[0].cell[later[0].ue == ue][0] == target
+    with closing(open_world(f"replay:{tmp_path / 'run'}")) as replay:
+        refused = run_embedded(replay, [EXAMPLE], outlets=[again]).summary.outcomes
+    assert set(refused) == {"refused/not-supported"}
+    assert [encode(r) for r in again.reports] == [
+        encode(replace(r, run=again.reports[0].run)) for r in seen.reports
+    ]
+
+
+def test_a_stack_without_these_reports_is_told_of_as_any_other() -> None:
+    with (
+        closing(under_profile(open_world("sim:one-cell"), load_profile("oai"))) as world,
+        pytest.raises(NodeError) as told,
+    ):
+        run_embedded(world, [EXAMPLE])
+    assert str(told.value).startswith("steer_to_neighbour reads ")
+    assert "\n" not in str(told.value)
