@@ -1,4 +1,4 @@
-"""Handover against closed forms and published trends: where it happens, how often, and how often it fails.
+"""Handover against closed forms and published trends: what UEs report, where it happens, how often, and how often it fails.
 
 The place of a handover is exact: two cells on a line without shadowing, and a UE that drives from one to the other. Rates
 come from outdoor UEs that move by waypoints over the slow radio alone; nothing is scheduled, and every cell has a fixed load.
@@ -18,7 +18,7 @@ import numpy as np
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.core.state import F64, Cells, Links, Ues
 from ran_sim.engine.radio_tick import RadioState, init_radio, radio_tick
-from ran_sim.measure.layer1 import mean_sinr
+from ran_sim.measure.layer1 import SMTC_WINDOW_MS, mean_sinr, of_every_cell
 from ran_sim.mobility.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
 from ran_sim.mobility.movement import OUTDOOR_HEIGHT_M
 from ran_sim.radio.topology import antenna_gain_dbi
@@ -160,6 +160,36 @@ def _places(seed: int) -> tuple[list[Check], Plot]:
         ),
     )
     return checks, plot
+
+
+def _reports(seed: int) -> list[Check]:
+    """What a UE half-way between two cells reports of both: one power each, at a load of one half."""
+    scenario, load = two_cells(0.0), 0.5
+    cells, ues, links, radio = init_radio(scenario, seed)
+    middle_m = _ISD_M / 2
+    stay = Routes(
+        start=np.array([0, 2]), time_s=np.array([0.0, 1.0]), x_m=np.full(2, middle_m), y_m=np.zeros(2), speed_mps=np.zeros(1)
+    )  # fmt: skip
+    cells.load[:] = load
+    radio_tick(0, cells, ues, links, radio._replace(motion=radio.motion._replace(routes=stay)))
+    slot_ms, n_prb = scenario.slot_ns / 1e6, scenario.carrier.bandwidth_prb
+    rsrq_db, sinr_db = of_every_cell(
+        cells, links, np.array([0]), n_prb=n_prb, rbg_prb=scenario.rbg_prb, slot_ms=slot_ms
+    )
+    rsrp_dbm = scenario.layout.tx_power_dbm - 10.0 * math.log10(12 * n_prb) + _gain_db(middle_m)
+    noise_dbm = -174.0 + scenario.carrier.noise_figure_db + 10.0 * math.log10(scenario.carrier.scs_khz * 1e3)
+    noise = 10.0 ** ((noise_dbm - rsrp_dbm) / 10.0)  # over the power of one cell
+    blocks = 4 / (14 * SMTC_WINDOW_MS / slot_ms)  # symbols of a block over those of the window
+    sent = blocks + (1.0 - blocks) * load
+    wanted = (
+        ("RSRP", links.rsrp_l3_dbm[0, 1], rsrp_dbm, "dBm", "TR 38.901 Table 7.4.1-1, TS 38.215 5.1.1"),
+        ("RSRQ", rsrq_db[0, 1], -10.0 * math.log10(12.0 * (2.0 * sent + noise)), "dB", "TS 38.215 5.1.3"),
+        ("SINR", sinr_db[0, 1], -10.0 * math.log10(1.0 + noise), "dB", "TS 38.215 5.1.5"),
+    )
+    return [
+        near(f"half-way between two cells, {name} of the neighbour", measured, closed, unit=unit, source=source, within=0.01)
+        for name, measured, closed, unit, source in wanted
+    ]  # fmt: skip
 
 
 # -- trends -------------------------------------------------------------------------------------------------------
@@ -463,6 +493,7 @@ def _sets(seed: int) -> Plot:
 def run(quick: bool = False, seed: int = 1) -> Section:
     """All checks of handover; `quick` leaves out the trends."""
     checks, place = _places(seed)
+    checks += _reports(seed)
     plots = [place]
     notes: tuple[str, ...] = ()
     if not quick:
