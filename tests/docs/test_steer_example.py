@@ -1,7 +1,8 @@
-"""The example that steers UEs: its decisions on hand-made reports, and its loop on the simulator, live columns and a replay."""
+"""The example that steers UEs: its decisions on hand-made reports, and its loop on the simulator, in lockstep, live and on a replay."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,12 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ranloop.bus import open_bus
 from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
-from ranloop.node import Recorder, load_profile, open_world, under_profile
+from ranloop.node import (
+    LiveHost,
+    NodeHost,
+    Recorder,
+    Registration,
+    RunSummary,
+    load_profile,
+    open_world,
+    under_profile,
+)
 from ranloop.testing import XAppHarness, check_xapp, make_report
 from ranloop.vocabulary import Handover
 from ranloop.wire.messages import Labels, Report, Result, Status
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import LiveRunner
+from ranloop.xapp.loader import load_package
 from tests.docs.test_readme import code_lines
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "steer_to_neighbour"
@@ -121,6 +135,32 @@ def contents(report: Report) -> tuple[str, str, int, tuple[str, ...], list[list[
     """All that an xApp reads of a report."""
     names = [report.names_of(column) for column in report.ids]
     return report.node, report.level, report.seq, report.names, names, report.block.tobytes()
+
+
+def test_live_it_steers_too() -> None:
+    instance, stop, ended = (
+        Instance(load_package(EXAMPLE), incarnation="live"),
+        threading.Event(),
+        list[RunSummary](),
+    )
+    with (
+        closing(open_world("sim:seven-sites")) as world,
+        closing(open_bus("memory://steer", name="host")) as host_bus,
+        closing(open_bus("memory://steer", name=instance.name)) as bus,
+    ):
+        registered = {instance.name: Registration(rights=instance.manifest.rights)}
+        live = LiveHost(NodeHost(world, host_bus, xapps=registered), speed=2.0)
+
+        def host() -> None:
+            ended.append(live.run(4.0))
+            stop.set()
+
+        thread = threading.Thread(target=host, name="host")
+        thread.start()
+        stats = LiveRunner(instance, bus).run(stop, duration_s=30.0)
+        thread.join(30.0)
+    assert stats.results[Status.APPLIED] > 0
+    assert (stats.failures, stats.malformed, stats.outside, ended[0].n_dropped) == (0, 0, 0, 0)
 
 
 def test_a_stack_without_these_reports_is_told_of_as_any_other() -> None:
