@@ -19,10 +19,9 @@ def catalogue(
 ) -> Catalogue:
     """The catalogue of one site."""
     node, cells = places.nodes[site], np.flatnonzero(places.site == site).tolist()
-    distance_m = site_distances_m(scenario.layout)[site][places.site]
-    nearest = np.argsort(
-        distance_m.round(3), kind="stable"
-    ).tolist()  # of alike distances the first cell first
+    # Rounded, so that of cells at the same distance the first comes first.
+    distance_m = site_distances_m(scenario.layout)[site][places.site].round(3)
+    nearest = np.argsort(distance_m, kind="stable").tolist()
     return Catalogue(
         node=node,
         measurements={level: tuple(kpm.LEVELS[level]) for level in LEVELS},

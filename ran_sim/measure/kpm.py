@@ -1,8 +1,8 @@
 """KPM measurements from counter differences: one pure function per measurement, in the catalogue's units.
 
-A row is a cell, a UE, a slice in a cell, a QoS flow, or a cell that a UE measures: its counters over one granularity period, and its state at the
-period's end. Names and units are those of TS 28.552 and E2SM-KPM; names under `X.` are ranloop's own. NaN means that the
-period has no meaningful value, which is not 0.
+A row is a cell, a UE, a slice in a cell or a QoS flow: its counters over one granularity period, and its state at the
+period's end. A cell that a UE measures has a state alone. Names and units are those of TS 28.552 and E2SM-KPM; names under
+`X.` are ranloop's own. NaN means that the period has no meaningful value, which is not 0.
 
 Left out: uplink; PDCP; headers (RLC SDU volume is what the application sent); handovers by kind of target (all are
 intra-frequency, and counted at the source cell only). A UE asks only a cell that it can receive for re-establishment, and

@@ -31,7 +31,7 @@ _PATIENCE_S = 2.0  # of wall-clock time, for a message of a push node
 def check_node(make: Callable[[], NodePort], *, ran_s: float = 2.0) -> None:
     """Hold a node to `ranloop.node.NodePort`.
 
-    The catalogue must name only entries of the vocabulary. Reports must come in order, complete, in range and only as
+    The catalogue must name only entries of the vocabulary, and no cell as its own neighbour. Reports must come in order, complete, in range and only as
     wanted. A pull node must give the same reports however its time is cut. Each change must be answered once, in the right
     shape, without a value where the target does not exist.
 

@@ -18,6 +18,8 @@ a prefix is the specification's own, down to its misspellings; a name under `X.`
 definition. *No value* is NaN in a report and never 0. Where the specification rounds to whole numbers
 ("integer"), a node may send the unrounded value and says so.
 
+A row of level `ue_cell` is a UE and a cell that it measures: its serving cell, or one of its strongest neighbours.
+
 Clauses are those of TS 28.552 Release 18 and of E2SM-KPM v3.00. A carrier says which open stack was seen to
 send a name, and at which KPM level: ocudu (the srsRAN project), OpenAirInterface, ONOS ransim, ns-O-RAN.
 Collection: CC counts over the period, SI samples a state within it, DER forms a mean or a ratio of the

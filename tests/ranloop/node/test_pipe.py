@@ -22,7 +22,7 @@ from ranloop.node import LiveHost, NodeHost, NodeRuntime, Registration, open_wor
 from ranloop.node.changes import ANSWER_WITHIN_NS
 from ranloop.node.pipe import PipedNode
 from ranloop.vocabulary import SetUeWeight
-from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, CellRelation, Result, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -132,6 +132,25 @@ def test_the_loop_closes_over_the_example_and_its_settings_go_back_at_the_end(
 
 
 # The port
+
+
+def test_a_program_offers_what_its_ues_measure_of_cells(opened: Callable[[str], PipedNode]) -> None:
+    node = opened(
+        """
+say(kind="catalogue", node="n", measurements={"ue_cell": ["RSRP"]}, actions=["Handover"], periods_ms=[100], cells={"0": "c"},
+    control_delay_ms=10, neighbours={"0": [{"cell": 5, "name": "far", "is_ho_allowed": False}]})
+report(0, level="ue_cell", ids={"ue": [4, 4], "cell": [0, 0], "measured_cell": [0, 5]},
+    labels={"measured_cell": {"5": "far"}}, values={"RSRP": [-90, None]})
+sys.stdin.read()
+"""
+    )
+    assert node.catalogues[0].neighbours == {0: (CellRelation(cell=5, name="far", is_ho_allowed=False),)}
+    wait_until(lambda: node.next_report_ns() < FOR_EVER_NS)
+    node.advance(node.next_report_ns())
+    (report,) = node.reports({("n", "ue_cell", 100): frozenset({"RSRP"})})
+    assert [(ue, rows.tolist()) for ue, rows in report.by_ue()] == [(4, [0, 1])]
+    assert report.names_of("measured_cell") == ["", "far"]
+    np.testing.assert_array_equal(report["RSRP"], [-90, np.nan])
 
 
 def test_reports_wait_for_their_time_and_have_what_is_wanted(opened: Callable[[str], PipedNode]) -> None:
