@@ -17,9 +17,7 @@ def learn(report: Report) -> None:
 def steer(report: Report) -> Handover:
     rsrp_dbm, cell = report["RSRP"], report.measured_cell
     load = [load_pct.get(name, nan) for name in report.names_of("measured_cell")]
-    moves: dict[
-        int, tuple[int, int]
-    ] = {}  # of each cell one UE and its target; the load shows in the next reports
+    moves: dict[int, tuple[int, int]] = {}  # by cell one UE and its target, until reports show the load
     for ue, (serving, *neighbours) in report.by_ue():
         near_dbm = rsrp_dbm[serving] - app.settings["within_db"]
         low_pct = load[serving] - app.settings["relief_pct"]
