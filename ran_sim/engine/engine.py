@@ -207,7 +207,8 @@ class Engine(Actions):
             PluginError: One of these cannot be loaded or compiled.
         """
         path = Path(path)
-        header = saved.read_header(path)
+        state = saved.read(path)
+        header = state.header
         try:
             engine = cls(
                 header.scenario,
@@ -227,7 +228,7 @@ class Engine(Actions):
         engine._network = engine._network._replace(queues=engine._network.queues._replace(packet=packet))
         engine._slot, engine._next_tick = header.slot, header.next_tick
         engine._warmup_slot = header.warmup_slot
-        engine._ended = [saved.read_into(path, engine._network, header, SESSION_DTYPE)]
+        engine._ended = [saved.fill(path, engine._network, state, SESSION_DTYPE)]
         return engine
 
     def provenance(self) -> dict[str, str | int]:

@@ -3,11 +3,12 @@
 The arrays of `kernels.Network` and the slot number decide the future of a run. `copy_tree` copies such a tree of NamedTuples.
 Two places with one array get one array in the copy; numbers and compiled functions are kept.
 
-The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). A reader builds the
-network anew from the header's scenario and fills it. It reads an array only if the network has one of this shape and type, so
-a file needs little more memory than its length. Nothing in the file is executed. The file names a user's plug-ins with their
-hashes, and the reader must be given the same ones. The digest shows damage, not ill will: kernels trust the indices in the
-arrays, so load only files from yourself or your own machines.
+The file is a zip of uncompressed `.npy` arrays beside `header.json` (scenario, seed, slot, provenance). `read` checks the whole
+file, its digest included, before a network is built: that takes a time in proportion to the file's length, while building and
+compiling take up to a minute. The network is then built anew from the header's scenario, and `fill` puts the arrays into it
+if they have its names, shapes and types. A file needs little more memory than its length. Nothing in the file is executed. The
+file names a user's plug-ins with their hashes, and the reader must be given the same ones. The digest shows damage, not ill
+will: kernels trust the indices in the arrays, so load only files from yourself or your own machines.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ran_sim.core.errors import InputError
+from ran_sim.core.errors import InputError, one_line
+from ran_sim.core.files import check_regular
 from ran_sim.core.plugins import plugin_identity
 from ran_sim.engine.provenance import CODE_KEYS, platform_provenance
 from ran_sim.radio.propagation import shadow_map_bytes
@@ -38,13 +40,14 @@ from ran_sim.traffic.queues import FIRST_ROOM, N_PACKET
 
 __all__ = (
     "Header",
+    "SavedState",
     "SavedStateError",
     "check_plugins",
     "copy_tree",
+    "fill",
     "leaves",
     "plugins_of",
-    "read_header",
-    "read_into",
+    "read",
     "write",
 )
 
@@ -205,23 +208,42 @@ def _digest(header: Header, arrays: dict[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def read_header(path: Path) -> Header:
-    """The header of a saved state that this version of the simulator wrote; warns where the last bits may differ.
+class SavedState(NamedTuple):
+    """Everything in a file."""
+
+    header: Header
+    arrays: dict[str, NDArray[Any]]  # by path in the network; "ended" has the rows of ended sessions
+
+
+def read(path: Path) -> SavedState:
+    """A saved state that this version of the simulator wrote; warns where the last bits may differ.
 
     Raises:
         SavedStateError: No such file, not a whole saved state, or one of another version.
     """
     with _opened(path) as archive:
-        info = archive.NameToInfo.get(HEADER)
-        if info is None or info.file_size > MAX_HEADER_BYTES:
-            raise SavedStateError(f"{path}: is no saved state: it has no {HEADER} of at most 1 MiB")
-        text = archive.read(info)
+        header = _read_header(path, archive)
+        found = [info.filename for info in archive.infolist() if info.filename != HEADER]
+        if len(set(found)) != len(found) or not all(name.endswith(".npy") for name in found):
+            raise SavedStateError(f"{path}: is no saved state: it has a name twice, or more than arrays")
+        arrays = {name.removesuffix(".npy"): _read_array(path, archive, name) for name in found}
+    if header.digest != _digest(header, arrays):
+        raise SavedStateError(f"{path}: is damaged: its digest is another")
+    return SavedState(header, arrays)
+
+
+def _read_header(path: Path, archive: zipfile.ZipFile) -> Header:
+    info = archive.NameToInfo.get(HEADER)
+    if info is None or info.file_size > MAX_HEADER_BYTES:
+        raise SavedStateError(f"{path}: is no saved state: it has no {HEADER} of at most 1 MiB")
     try:
-        header = Header.model_validate_json(text)
+        header = Header.model_validate_json(archive.read(info))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
-        raise SavedStateError(f"{path}: is no saved state: {HEADER}: {where}: {first['msg']}") from error
+        where = one_line(".".join(map(str, first["loc"])) or "all of it")
+        raise SavedStateError(
+            f"{path}: is no saved state: {HEADER}: {where}: {one_line(first['msg'])}"
+        ) from error
     now = platform_provenance()
     changed = [name for name in now if header.provenance.get(name) != now[name]]
     if any(name in changed for name in CODE_KEYS):
@@ -238,61 +260,63 @@ def read_header(path: Path) -> Header:
         warnings.warn(
             f"{path}: was saved with another {', '.join(changed)}: the last bits may differ",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return header
 
 
-def read_into(path: Path, network: Any, header: Header, ended: np.dtype[Any]) -> NDArray[Any]:
-    """Fill the arrays of `network`, built for the header's scenario, and give the rows of ended sessions.
+def fill(path: Path, network: Any, state: SavedState, ended: np.dtype[Any]) -> NDArray[Any]:
+    """Fill the arrays of `network`, built for the state's scenario, and give the rows of ended sessions.
 
     Raises:
-        SavedStateError: The file's arrays are not those of this network, or damaged.
+        SavedStateError: The file's arrays are not those of this network.
     """
     arrays, scalars = _parts(network)
-    if header.scalars != scalars:
+    if state.header.scalars != scalars:
         raise SavedStateError(f"{path}: its constants are not those of its scenario and seed")
-    with _opened(path) as archive:
-        wanted = {HEADER, "ended.npy", *(f"{name}.npy" for name in arrays)}
-        found = [info.filename for info in archive.infolist()]
-        if set(found) != wanted or len(found) != len(wanted):
-            odd = sorted(set(found) ^ wanted) or ["a name twice"]
-            raise SavedStateError(f"{path}: its arrays are not those of its scenario: {odd[0]}")
-        read = {
-            name: _read_array(path, archive, name, array.dtype, array.shape) for name, array in arrays.items()
-        }
-        read["ended"] = _read_array(path, archive, "ended", ended, None)
-    if header.digest != _digest(header, read):
-        raise SavedStateError(f"{path}: is damaged: its digest is another")
+    if odd := sorted({"ended", *arrays} ^ set(state.arrays)):
+        raise SavedStateError(f"{path}: its arrays are not those of its scenario: {one_line(odd[0])}")
     for name, array in arrays.items():
-        np.copyto(array, read[name])
-    return read["ended"]
+        _check_fit(path, name, state.arrays[name], array.dtype, array.shape)
+    rows = state.arrays["ended"]
+    _check_fit(path, "ended", rows, ended, (rows.size,))
+    for name, array in arrays.items():
+        np.copyto(array, state.arrays[name])
+    return rows
 
 
-def _read_array(
-    path: Path, archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None
-) -> NDArray[Any]:
-    """One array of known type and shape; None stands for one axis of any length."""
-    file = io.BytesIO(archive.read(f"{name}.npy"))
+def _check_fit(
+    path: Path, name: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    if (array.dtype, array.shape) != (dtype, shape):
+        raise SavedStateError(f"{path}: {name} is {array.dtype} {array.shape}, want {dtype} {shape}")
+
+
+def _read_array(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
+    file = io.BytesIO(archive.read(member))
+    name = one_line(member.removesuffix(".npy"))
     try:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("a later form")
         preamble = np.lib.format.read_array_header_1_0(file, max_header_size=_NPY_PREAMBLE_BYTES)
     except (ValueError, SyntaxError, TypeError, tokenize.TokenError) as error:
         raise SavedStateError(f"{path}: {name} is no plain array") from error
-    its_shape, by_columns, its_dtype = preamble
+    shape, by_columns, dtype = preamble
     values = file.read()
-    fits = its_shape == shape if shape is not None else len(its_shape) == 1
-    if its_dtype != dtype or not fits or by_columns or len(values) != math.prod(its_shape) * dtype.itemsize:
-        wanted = "of one axis" if shape is None else str(shape)
-        raise SavedStateError(f"{path}: {name} is {its_dtype} {its_shape}, want {dtype} {wanted}, whole")
-    return np.frombuffer(values, dtype).reshape(its_shape)
+    if dtype.hasobject or by_columns or len(values) != math.prod(shape) * dtype.itemsize:
+        about = one_line(f"{dtype} {shape}")
+        raise SavedStateError(f"{path}: {name} is {about}, want plain numbers of this shape, whole")
+    try:
+        return np.frombuffer(values, dtype).reshape(shape)
+    except ValueError as error:  # an axis of a length below 0 or beyond memory
+        raise SavedStateError(f"{path}: {name} is no plain array") from error
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """A zip archive without foreign bytes around it; any other file is a `SavedStateError`."""
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):

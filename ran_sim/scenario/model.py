@@ -16,8 +16,10 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from ran_sim.core.errors import one_line
 from ran_sim.scenario.routes import load_routes
 from ran_sim.scenario.sections import (
+    LEAST_FACTOR,
     Carrier,
     Control,
     Energy,
@@ -39,6 +41,7 @@ from ran_sim.scenario.traffic_class import Traffic
 SCENARIO_FOLDER: Final = Path(__file__).parent / "scenarios"
 MOST_PACKETS_PER_SLOT: Final = 256  # that a queue takes in
 MOST_UES: Final = 100_000
+MOST_WINDOW_TICKS: Final = 1000  # each UE row keeps one SINR for each tick of a window
 
 
 class ScenarioError(ValueError):
@@ -49,7 +52,7 @@ class Scenario(Section):
     """The whole network of a run, apart from its seed."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    load: float = Field(default=1.0, gt=0.0)  # scales the mean number of delay-bound sessions
+    load: float = Field(default=1.0, ge=LEAST_FACTOR)  # scales the mean number of delay-bound sessions
     carrier: Carrier = Carrier()
     layout: Layout = Layout()
     radio: Radio = Radio()
@@ -105,7 +108,8 @@ class Scenario(Section):
             ("tick_ms", self.radio.tick_ms),
             ("fading_grid_ms", self.radio.fading_grid_ms),
         ):
-            if abs(time_ms * 1e6 / self.slot_ns - round(time_ms * 1e6 / self.slot_ns)) > 1e-9:
+            slots = time_ms * 1e6 / self.slot_ns
+            if round(slots) < 1 or abs(slots - round(slots)) > 1e-9:
                 raise ValueError(f"radio.{field} a multiple of the slot of {self.slot_ns / 1e6:g} ms")
         if self.slots(self.radio.tick_ms) % self.slots(self.radio.fading_grid_ms):
             raise ValueError("radio.tick_ms a multiple of radio.fading_grid_ms")
@@ -113,6 +117,11 @@ class Scenario(Section):
             raise ValueError(
                 f"radio.cqi_delay_ms at most radio.cqi_period_ms, {self.radio.cqi_period_ms:g}, "
                 "for one report is on its way at a time"
+            )
+        longest_ms = MOST_WINDOW_TICKS * self.radio.tick_ms
+        if max(self.handover.qout_window_ms, self.handover.qin_window_ms) > longest_ms:
+            raise ValueError(
+                f"handover.qout_window_ms and qin_window_ms at most {longest_ms:g}, {MOST_WINDOW_TICKS} times radio.tick_ms"
             )
         if self.radio.k_interferers >= self.n_cell > 1:
             raise ValueError(f"radio.k_interferers below the number of cells, {self.n_cell}")
@@ -228,7 +237,9 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             f"{path}: got no readable file ({error.strerror}), want a scenario in TOML"
         ) from error
     except ValueError as error:
-        raise ScenarioError(f"{path}: got no TOML ({error}), want a scenario in TOML") from error
+        raise ScenarioError(
+            f"{path}: got no TOML ({one_line(str(error))}), want a scenario in TOML"
+        ) from error
     return _checked(_beside(data, path.parent), source=str(path))
 
 
@@ -256,17 +267,25 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
-        got = "nothing" if first["type"] == "missing" else repr(first["input"])
+        got = "nothing" if first["type"] == "missing" else _shown(first["input"])
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):
             # about several fields together: the whole section as "got" would help nobody
             got = "fields that do not fit together"
-        raise ScenarioError(f"{source}: {where}: got {got}, want {_wanted(first, where)}") from error
+        wanted = one_line(_wanted(first, where), most=400)
+        raise ScenarioError(f"{source}: {one_line(where)}: got {one_line(got)}, want {wanted}") from error
     if scenario.mobility.routes_file is not None:
         try:
             load_routes(scenario.mobility.routes_file, scenario.n_ue)
         except ValueError as error:
             raise ScenarioError(f"{source}: mobility.routes_file: {error}") from error
     return scenario
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python converts no whole number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def _wanted(error: ErrorDetails, where: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ran_sim.core.files import MAX_TABLE_BYTES, MAX_TABLE_ROWS, read_bytes
 from ran_sim.core.state import F64, I64
 
 MOST_M: Final = 1e6  # from the origin
@@ -43,16 +45,28 @@ def load_routes(path: str | Path, n_ue: int) -> Routes:
         ValueError: no such file, or a row that does not fit; one line with the row (the header is row 1).
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: got no readable file, want a CSV file of {','.join(COLUMNS)}") from error
-    reader = csv.reader(lines)
+        lines = read_bytes(Path(path), MAX_TABLE_BYTES).decode().splitlines()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: got no readable file ({error.strerror}), want a CSV file of {','.join(COLUMNS)}"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: got no text ({error}), want a CSV file of {','.join(COLUMNS)}") from error
+    try:
+        return _routes(str(path), csv.reader(lines), n_ue)
+    except csv.Error as error:
+        raise ValueError(f"{path}: got no CSV ({error}), want a CSV file of {','.join(COLUMNS)}") from error
+
+
+def _routes(path: str, reader: Any, n_ue: int) -> Routes:
     header = tuple(next(reader, ()))
     if header != COLUMNS:
-        raise ValueError(f"{path}, row 1: got {','.join(header)!r}, want {','.join(COLUMNS)}")
+        raise ValueError(f"{path}, row 1: got {_content(header)}, want {','.join(COLUMNS)}")
     rows: list[tuple[int, float, float, float]] = []
     last_s: dict[int, float] = {}
     for row in reader:
+        if len(rows) == MAX_TABLE_ROWS:
+            raise ValueError(f"{path}: got one more, want at most {MAX_TABLE_ROWS} rows")
         where = f"{path}, row {reader.line_num}"
         ue, time_s, x_m, y_m = _parsed(row, where)
         if not 0 <= ue < n_ue:
@@ -74,6 +88,10 @@ def load_routes(path: str | Path, n_ue: int) -> Routes:
     return Routes(start, time_s, x_m, y_m, speed_mps)
 
 
+def _content(row: Sequence[str]) -> str:
+    return repr(",".join(row)[:80])
+
+
 def _parsed(row: list[str], where: str) -> tuple[int, float, float, float]:
     try:
         ue, *numbers = row
@@ -81,12 +99,12 @@ def _parsed(row: list[str], where: str) -> tuple[int, float, float, float]:
         slot = int(ue)
     except ValueError:
         raise ValueError(
-            f"{where}: got {','.join(row)!r}, want a number for each of {','.join(COLUMNS)}"
+            f"{where}: got {_content(row)}, want a number for each of {','.join(COLUMNS)}"
         ) from None
     if not all(map(math.isfinite, (time_s, x_m, y_m))):
-        raise ValueError(f"{where}: got {','.join(row)!r}, want finite numbers")
+        raise ValueError(f"{where}: got {_content(row)}, want finite numbers")
     if max(abs(x_m), abs(y_m)) > MOST_M or time_s > MOST_S:
         raise ValueError(
-            f"{where}: got {','.join(row)!r}, want places within {MOST_M:g} m and times up to {MOST_S:g} s"
+            f"{where}: got {_content(row)}, want places within {MOST_M:g} m and times up to {MOST_S:g} s"
         )
     return slot, time_s, x_m, y_m

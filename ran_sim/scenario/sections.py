@@ -31,6 +31,10 @@ PositiveMs = Annotated[float, Field(gt=0, le=MOST_S * 1e3)]
 NotNegativeMs = Annotated[float, Field(ge=0, le=MOST_S * 1e3)]
 PositiveS = Annotated[float, Field(gt=0, le=MOST_S)]
 NotNegativeS = Annotated[float, Field(ge=0, le=MOST_S)]
+LEAST_S: Final = (
+    1e-3  # of times that others are divided by: far below any that makes sense, and far from overflow
+)
+LEAST_FACTOR: Final = 1e-6  # likewise, of a load above 0
 Metres = Annotated[float, Field(ge=-MOST_M, le=MOST_M)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
@@ -48,6 +52,11 @@ def _known_5qi(value: int) -> int:
 
 FiveQi = Annotated[int, AfterValidator(_known_5qi)]
 SliceId = Annotated[str, Field(pattern=r"^\d{1,3}-[0-9a-f]{6}$")]
+
+
+MOST_PEAK: Final = (
+    100_000  # over a day's mean: one in so many candidates at the day's highest rate becomes a session
+)
 
 
 # TS 38.101-1 Table 5.3.2-1: the widest carriers of FR1, in PRBs by subcarrier spacing in kHz. What is narrower can be part of one.
@@ -279,18 +288,31 @@ class LoadProfile(Section):
     points: tuple[tuple[Annotated[float, Field(ge=0, lt=24)], Annotated[float, Field(ge=0, le=100)]], ...] = (
         Field(min_length=1, max_length=1000)
     )  # [hour, factor on the mean number of sessions that `load` and the classes make]
-    day_s: PositiveS = 86_400.0  # RAN time that a day takes
+    day_s: float = Field(default=86_400.0, ge=1.0, le=MOST_S)  # RAN time that a day takes
 
     @model_validator(mode="after")
     def _hours_ascend(self) -> Self:
         hours = [hour for hour, _ in self.points]
         if any(b <= a for a, b in pairwise(hours)):
             raise ValueError(f"points in the order of their hours, each hour once, not {hours}")
+        if any(0 < factor < LEAST_FACTOR for _, factor in self.points):
+            raise ValueError(f"factors of 0, or {LEAST_FACTOR:g} and up")
+        if self.peak > MOST_PEAK * self.mean:
+            raise ValueError(
+                f"a highest factor of at most {MOST_PEAK} times the day's mean, not {self.peak:g} with a mean of {self.mean:.3g}"
+            )
         return self
 
     @property
     def peak(self) -> float:
         return max(factor for _, factor in self.points)
+
+    @property
+    def mean(self) -> float:
+        """Of the day; midnight lies on the line from the last point to the first."""
+        first_hour, first_factor = self.points[0]
+        round_the_clock = pairwise((*self.points, (first_hour + 24.0, first_factor)))
+        return sum((b - a) * (x + y) / 2.0 for (a, x), (b, y) in round_the_clock) / 24.0
 
 
 class Reports(Section):

@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from ran_sim.core.files import read_bytes
+
 MAX_BYTES: Final = 1 << 18  # a scenario with all its fields is 5 kB
 MAX_KEY_PARTS: Final = 16
 # A dotted key of more parts. What tomllib takes grows with the square of their number. The search takes time in
@@ -24,14 +26,10 @@ def read_table(path: Path) -> dict[str, Any]:
     """The table in a file.
 
     Raises:
-        OSError: The file cannot be read.
+        OSError: The file cannot be read, or is no regular file.
         ValueError: What is wrong with its content, in a few words.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
-    text = content.decode()
+    text = read_bytes(path, MAX_BYTES).decode()
     if _LONG_KEY.search(text):
         raise ValueError(f"a key of more than {MAX_KEY_PARTS} parts between dots")
     try:

@@ -17,6 +17,7 @@ from ran_sim.scenario.five_qi import (
 )
 from ran_sim.scenario.routes import MOST_S
 from ran_sim.scenario.sections import (
+    LEAST_S,
     FiveQi,
     NotNegativeMs,
     NotNegativeS,
@@ -130,8 +131,10 @@ class Traffic(Section):
             raise ValueError(
                 f"silences of {VOICE_FRAME_S:g} s or more: a longer talk_spurt_s, a lower voice_activity"
             )
-        if not 0 < self.session_s[0] <= self.session_s[1]:
-            raise ValueError("session_s = [shortest > 0, longest]")
+        if not LEAST_S <= self.session_s[0] <= self.session_s[1]:
+            raise ValueError(f"session_s = [shortest, longest], {LEAST_S:g} s and up")
+        if 0 < self.idle_s < LEAST_S:
+            raise ValueError(f"idle_s of 0, or {LEAST_S:g} s and up")
         if self.interval_s < math.inf and not 1 <= self.mean_bytes <= MOST_PACKET_BYTES:
             raise ValueError(f"packets of 1 to 2^30 bytes on average, not {self.mean_bytes:.3g}")
         return self

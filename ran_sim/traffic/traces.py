@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from ran_sim.core.files import MAX_TABLE_BYTES, MAX_TABLE_ROWS, read_bytes
 from ran_sim.core.state import F64
 from ran_sim.scenario import ScenarioError
 
 HEADER: Final = ["time_ms", "bytes"]
-MAX_ROWS: Final = 1_000_000
 MAX_BYTES: Final = 1 << 31
 
 
@@ -25,21 +26,24 @@ def read_trace(path: str | Path) -> F64:
     """
     packets: list[tuple[float, float]] = []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            head = next(rows, [])
-            if [name.strip() for name in head] != HEADER:
-                raise ScenarioError(f"{path}: row 1: got {','.join(head)[:80]!r}, want time_ms,bytes")
-            for number, row in enumerate(rows, start=2):
-                earliest = packets[-1][0] if packets else -math.inf
-                packets.append(_packet(f"{path}: row {number}", row, earliest))
-                if len(packets) > MAX_ROWS:
-                    raise ScenarioError(
-                        f"{path}: row {number}: got one more, want at most {MAX_ROWS} packets"
-                    )
+        text = read_bytes(Path(path), MAX_TABLE_BYTES).decode()
     except OSError as error:
         raise ScenarioError(f"{path}: got no readable file ({error.strerror}), want time_ms,bytes") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except ValueError as error:
+        raise ScenarioError(f"{path}: got no CSV ({error}), want time_ms,bytes") from error
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""))
+        head = next(rows, [])
+        if [name.strip() for name in head] != HEADER:
+            raise ScenarioError(f"{path}: row 1: got {','.join(head)[:80]!r}, want time_ms,bytes")
+        for number, row in enumerate(rows, start=2):
+            earliest = packets[-1][0] if packets else -math.inf
+            packets.append(_packet(f"{path}: row {number}", row, earliest))
+            if len(packets) > MAX_TABLE_ROWS:
+                raise ScenarioError(
+                    f"{path}: row {number}: got one more, want at most {MAX_TABLE_ROWS} packets"
+                )
+    except csv.Error as error:
         raise ScenarioError(f"{path}: got no CSV ({error}), want time_ms,bytes") from error
     if len(packets) < 2 or packets[0][0] == packets[-1][0]:
         raise ScenarioError(f"{path}: got {len(packets)} packets, want two or more at different times")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import random
+import time
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -239,7 +241,7 @@ def test_the_same_state_is_the_same_file(tmp_path: Path) -> None:
 def test_a_file_says_where_it_came_from(tmp_path: Path) -> None:
     engine = Engine(ONE_CELL, seed=5)
     engine.save(tmp_path / "state")
-    origin = saved.read_header(tmp_path / "state").provenance
+    origin = saved.read(tmp_path / "state").header.provenance
     assert origin == engine.provenance()
     assert {"numpy", "numba", "llvmlite", "cpu", "cpu_features", "scenario_hash"} <= set(origin)
 
@@ -294,6 +296,22 @@ def with_header(**fields: Any) -> Callable[[dict[str, bytes]], object]:
     return change
 
 
+def signed(change: Callable[[dict[str, bytes]], object]) -> Callable[[dict[str, bytes]], object]:
+    """The change, and the digest of what it leaves: a whole file of something else."""
+
+    def change_and_sign(members: dict[str, bytes]) -> None:
+        change(members)
+        header = saved.Header.model_validate_json(members["header.json"])
+        arrays = {
+            name.removesuffix(".npy"): np.load(io.BytesIO(content))
+            for name, content in members.items()
+            if name != "header.json"
+        }
+        with_header(digest=saved._digest(header, arrays))(members)
+
+    return change_and_sign
+
+
 def npy(array: NDArray[Any], *, pickle: bool = False) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, allow_pickle=pickle)
@@ -302,6 +320,10 @@ def npy(array: NDArray[Any], *, pickle: bool = False) -> bytes:
 
 def claims_much(members: dict[str, bytes]) -> None:
     members["ues.x_m.npy"] = npy(np.zeros(30)).replace(b"(30,), }      ", b"(999999,), }  ")
+
+
+def has_a_length_below_nothing(members: dict[str, bytes]) -> None:
+    members["ues.x_m.npy"] = npy(np.zeros(30)).replace(b"(30,), }      ", b"(-6, -5), }   ")
 
 
 def is_no_python(members: dict[str, bytes]) -> None:
@@ -331,20 +353,22 @@ TOO_WIDE = (  # two maps of 1024 x 1024 points for each of 100 sites: 0.8 GB
         (with_header(scenario=TOO_MANY), "is shorter than a state of its scenario"),
         (with_header(scenario=TOO_WIDE), "is shorter than a state of its scenario"),
         (with_header(provenance={}), "by another version of the simulator"),
-        (with_header(scheduler="best"), "no scheduler 'best'"),
-        (with_header(seed=6), "its constants are not those of its scenario and seed"),
+        (signed(with_header(scheduler="best")), "no scheduler 'best'"),
+        (signed(with_header(seed=6)), "its constants are not those of its scenario and seed"),
         (with_header(slot=100), "is damaged"),
-        (lambda m: m.pop("ues.x_m.npy"), "ues.x_m"),
-        (lambda m: m.update({"more.npy": npy(np.zeros(1))}), "more.npy"),
+        (signed(lambda m: m.pop("ues.x_m.npy")), "ues.x_m"),
+        (signed(lambda m: m.update({"more.npy": npy(np.zeros(1))})), "its scenario: more"),
         (lambda m: m.update({"ues.x_m.npy": npy(np.zeros(30))[:-8]}), "ues.x_m"),
-        (lambda m: m.update({"ues.x_m.npy": npy(np.zeros(31))}), "ues.x_m is float64 (31,), want float64 (30,)"),
-        (lambda m: m.update({"ues.x_m.npy": npy(np.zeros(30, np.float32))}), "ues.x_m is float32"),
+        (signed(lambda m: m.update({"ues.x_m.npy": npy(np.zeros(31))})), "ues.x_m is float64 (31,), want float64 (30,)"),
+        (signed(lambda m: m.update({"ues.x_m.npy": npy(np.zeros(30, np.float32))})), "ues.x_m is float32"),
         (lambda m: m.update({"ues.x_m.npy": npy(np.array([{}] * 30), pickle=True)}), "ues.x_m is object"),
         (lambda m: m.update({"ues.x_m.npy": npy(np.ones(30))}), "is damaged"),
         (lambda m: m.update({"ues.x_m.npy": b"no array"}), "ues.x_m is no plain array"),
         (claims_much, "ues.x_m is float64 (999999,)"),
         (is_no_python, "ues.x_m is no plain array"),
-        (lambda m: m.update({"ended.npy": npy(np.zeros((2, 2)))}), "ended is float64 (2, 2)"),
+        (has_a_length_below_nothing, "ues.x_m is no plain array"),
+        (lambda m: m.update({"notes.txt": b"x"}), "more than arrays"),
+        (signed(lambda m: m.update({"ended.npy": npy(np.zeros((2, 2)))})), "ended is float64 (2, 2)"),
     ],
 )  # fmt: skip
 def test_a_file_that_holds_something_else_is_refused(
@@ -371,6 +395,58 @@ def test_one_flipped_bit_is_noticed(state: Path, tmp_path: Path) -> None:
     content[len(content) // 2] ^= 4
     (path := tmp_path / "bad").write_bytes(content)
     complaint(path)
+
+
+def test_a_damaged_file_is_refused_before_a_network_is_built(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Building and compiling take up to a minute.
+    def build(*arguments: object) -> None:
+        raise AssertionError("built")
+
+    monkeypatch.setattr("ran_sim.engine.engine.build_network", build)
+    path = rewritten(state, tmp_path / "bad", lambda m: m.update({"ues.x_m.npy": npy(np.ones(30))}))
+    assert "is damaged" in complaint(path)
+    with pytest.raises(AssertionError, match="built"):
+        Engine.load(state)
+
+
+def test_mutated_files_are_refused_at_once_or_are_whole(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 150 files with a few other bytes, cut, or with a piece twice. Unread bytes of the zip, such as a date, change nothing.
+    class Built(Exception):
+        pass
+
+    def build(*arguments: object) -> None:
+        raise Built
+
+    monkeypatch.setattr("ran_sim.engine.engine.build_network", build)
+    whole, draw, refusals = state.read_bytes(), random.Random(1), []
+    header_end = whole.index(b".npy")  # the header and its name come first; half of the changes are there
+    path = tmp_path / "mutated"
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(draw.choice((1, 4, 40))):
+            place = draw.randrange(draw.choice((header_end, len(whole))))
+            content[place] = draw.choice((draw.randrange(256), *b'0123456789[]{}",-e'))
+        match draw.randrange(6):
+            case 0:
+                del content[draw.randrange(len(content)) :]
+            case 1:
+                at = draw.randrange(header_end)
+                content[at:at] = content[at : at + draw.randrange(5000)]
+        path.write_bytes(content)
+        started = time.perf_counter()
+        try:
+            Engine.load(path)
+        except SavedStateError as error:
+            refusals.append(str(error))
+        except Built:
+            pass
+        assert time.perf_counter() - started < 5
+    assert len(refusals) > 120
+    assert all(text.isprintable() and len(text) < 1000 for text in refusals)
 
 
 def test_another_numba_is_said(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

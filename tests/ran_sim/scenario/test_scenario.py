@@ -170,7 +170,7 @@ def test_scenario_is_frozen() -> None:
             "traffic.gaming.five_qi: got 99, want one of [1, 2,",
         ),
         ({"traffic.gaming.fps": None}, "want exactly ['fps', 'jitter_ms', 'rate_mbps'] with model 'xr'"),
-        ({"traffic.gaming.session_s": [20, 10]}, "want session_s = [shortest > 0, longest]"),
+        ({"traffic.gaming.session_s": [20, 10]}, "want session_s = [shortest, longest], 0.001 s and up"),
         (
             {"mobility.speed_shares": [0.5, 0.4]},
             "mobility: got fields that do not fit together, want one share per",
