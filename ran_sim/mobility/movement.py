@@ -197,6 +197,9 @@ def _await_load(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, session
     mean_s = (sessions.shortest_s[u] + sessions.longest_s[u]) / 2.0
     while True:
         _next_candidate(seed, u, ue_id, sessions)
+        if sessions.candidate_s[u] >= _NEVER_S:  # where the time of day is lost in rounding
+            sessions.candidate_s[u] = _NEVER_S
+            return ue_id
         share = sessions.busy_share[u] * factor_at(sessions.curve, sessions.candidate_s[u])
         rate = share / (1.0 - share) / mean_s
         if sessions.candidate_s[u] >= from_s and uniform(seed, LOAD, ue_id, _TAKEN) * most < rate:

@@ -10,6 +10,7 @@ from ran_sim.engine.radio_tick import init_radio
 from ran_sim.mobility.movement import build_sessions, first_session, next_session
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.scenario.load import day_curve, factor_at
+from ran_sim.scenario.routes import MOST_S
 from ran_sim.scenario.sections import LoadProfile
 from ran_sim.traffic.arrivals import init_traffic, next_packet
 
@@ -117,6 +118,29 @@ def test_files_of_a_class_that_is_always_there_follow_the_load_if_it_says_so() -
     hours = np.array(arrivals[:-1]) / 400_000 * 24
     assert len(hours) == pytest.approx(20_000, abs=3 * np.sqrt(20_000))
     assert ((hours < 6) | (hours >= 18)).sum() == pytest.approx(7_500, abs=3 * np.sqrt(7_500))
+
+
+def test_a_session_or_file_later_than_any_run_never_comes() -> None:
+    # At 10^20 s the float steps are longer than a day: the time of day would always be midnight, where the load is 0.
+    rare = {"name": "call", "five_qi": 1, "model": "voip", "ues": 4, "session_s": (1.0, 3.0), "idle_s": 1e7}
+    world = load_scenario("one-cell").with_overrides(
+        {"traffic": [rare], "load_profile": {"points": [(0, 0), (6, 1e-6)]}, "load": 1e-6}
+    )
+    _, ues, _, _ = init_radio(world, 1)
+    state = build_sessions(world)
+    for u in range(world.n_ue):
+        first_session(1, u, ues, state)
+    assert ues.start_slot.min() > world.slots(MOST_S * 1e3)
+    files = {
+        "name": "files", "five_qi": 9, "model": "ftp3", "ues": 1, "rate_mbps": 1e-300, "file_kb": 10.0, "idle_s": 0.0,
+        "follows_load": True,
+    }  # fmt: skip
+    traffic = init_traffic(
+        load_scenario("one-cell").with_overrides(
+            {"traffic": [files], "load_profile": {"points": [(0, 0), (6, 1)]}}
+        )
+    )
+    assert next_packet(traffic, 1, 0, 3, 0, 0.0, 0)[1] == np.inf
 
 
 @pytest.mark.parametrize(
