@@ -20,8 +20,8 @@ from ran_sim.core.state import F64, Cells, Links, Ues
 from ran_sim.engine.radio_tick import RadioState, init_radio, radio_tick
 from ran_sim.measure.layer1 import SMTC_WINDOW_MS, mean_sinr, of_every_cell
 from ran_sim.mobility.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
-from ran_sim.mobility.movement import OUTDOOR_HEIGHT_M
-from ran_sim.radio.topology import antenna_gain_dbi
+from ran_sim.radio.antenna import antenna_gain, build_antenna
+from ran_sim.radio.propagation import OUTDOOR_HEIGHT_M
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.routes import Routes
 
@@ -60,7 +60,7 @@ _DELAY_MS: Final = 200.0 + 50.0  # time to trigger and preparation, whole ticks
 
 
 def two_cells(cio_db: float) -> Scenario:
-    """Two omnidirectional sites on a line, line of sight, no shadowing, no measurement error, no filter."""
+    """Two omnidirectional sites on a line, line of sight, no shadowing, no angular spread, no measurement error, no filter."""
     return Scenario.model_validate(
         {
             "name": "two-cells",
@@ -76,6 +76,7 @@ def two_cells(cio_db: float) -> Scenario:
                 "indoor_share": 0.0,
                 "shadowing": False,
                 "line_of_sight": "always",
+                "angular_spread": False,
                 "measurement_error_db": 0.0,
             },
             "handover": {
@@ -128,7 +129,7 @@ def _gain_db(distance_m: float) -> float:
     height_m = layout.bs_height_m - OUTDOOR_HEIGHT_M
     zenith_deg = 90.0 + math.degrees(math.atan2(height_m, distance_m))
     loss_db = 28.0 + 22.0 * math.log10(math.hypot(distance_m, height_m)) + 20.0 * math.log10(frequency_ghz)
-    return antenna_gain_dbi(zenith_deg, 0.0, layout.tilt_deg, True) - loss_db
+    return 10.0 * math.log10(antenna_gain(zenith_deg, 0.0, build_antenna(layout))) - loss_db
 
 
 def _places(seed: int) -> tuple[list[Check], Plot]:

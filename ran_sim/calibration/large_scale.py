@@ -51,6 +51,7 @@ def calibration_scenario(environment: str, n_ue: int) -> Scenario:
                 "k_interferers": 0,
                 "measurement_error_db": 0.0,
                 "soft_line_of_sight": False,
+                "angular_spread": False,
             },
             "traffic": [{"name": "full", "five_qi": 9, "model": "full-buffer", "ues": n_ue, "idle_s": 0.0}],
         }
@@ -111,7 +112,7 @@ def run(quick: bool = False, seed: int = 1) -> Section:
         left_out=(
             "UE antennas are isotropic with 0 dBi, as in the reference.",
             "Shadowing does not depend on the other large-scale parameters (TR 38.901 7.5 step 4 correlates them).",
-            "The soft state near edges of sight (7.6.3.3) is switched off here, as the reference has none.",
+            "The soft state near edges of sight (7.6.3.3) and angular spreads (7.5) are switched off here, as the reference has none.",
         ),
     )
 

@@ -43,9 +43,11 @@ from ran_sim.mobility.movement import (
     place_ue,
     take_route,
 )
+from ran_sim.radio.antenna import Antenna, build_antenna
 from ran_sim.radio.fading import Fading, assign_links, build_fading, start_fading
-from ran_sim.radio.propagation import ENVIRONMENTS, Propagation, build_propagation, site_loss_db
-from ran_sim.radio.topology import Topology, array_factor_db, build_topology, element_gain_dbi, nearest_copy
+from ran_sim.radio.propagation import ENVIRONMENTS, Propagation, build_propagation, site_gains
+from ran_sim.radio.spread import Spread, build_spread, departure, link_gain
+from ran_sim.radio.topology import Topology, build_topology, nearest_copy
 from ran_sim.scenario import Scenario
 
 _SPEED_OF_LIGHT_MPS = 299_792_458.0
@@ -62,6 +64,8 @@ class RadioState(NamedTuple):
     """Everything that the slow radio keeps between ticks; private but for the steps and the counters."""
 
     topology: Topology
+    antenna: Antenna
+    spread: Spread
     propagation: Propagation
     sessions: Sessions
     motion: Motion
@@ -90,10 +94,12 @@ def init_radio(
 
     `path_loss` takes the place of the scenario's, see `propagation`.
     """
-    topology = build_topology(scenario.layout)
+    topology, antenna = build_topology(scenario.layout), build_antenna(scenario.layout)
     radio = scenario.radio
     state = RadioState(
         topology=topology,
+        antenna=antenna,
+        spread=build_spread(scenario, antenna),
         propagation=build_propagation(scenario, seed, path_loss),
         sessions=build_sessions(scenario),
         motion=build_motion(scenario),
@@ -368,10 +374,10 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
 
 @bare_kernel
 def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
-    """Path gain of one UE to every cell into `gain_db`: path loss, shadowing and height once per site, then sectors."""
+    """Path gain of one UE to every cell into `gain_db`: losses, angles and height once per site, then sectors."""
     topology, motion = radio.topology, radio.motion
     radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
-    height_m = motion.height_m[u]
+    indoor, height_m = motion.indoor[u] > 0, motion.height_m[u]
     for cell in range(gain_db.size):
         site = topology.cell_site[cell]
         if cell > 0 and topology.cell_site[cell - 1] == site:
@@ -379,27 +385,27 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
         dx_m, dy_m = nearest_copy(
             ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
         )
-        loss_db = motion.penetration_db[u] + site_loss_db(
-            radio.seed,
-            ues.id[u],
-            site,
-            dx_m,
-            dy_m,
-            motion.indoor[u] > 0,
+        in_sight, blocked = site_gains(
+            radio.seed, ues.id[u], site, dx_m, dy_m, indoor, height_m, motion.penetration_db[u], radio.propagation
+        )  # fmt: skip
+        link = departure(
+            in_sight,
+            blocked,
+            max(math.hypot(dx_m, dy_m), 1e-3),
+            topology.bs_height_m,
             height_m,
-            radio.propagation,
+            indoor,
+            radio.antenna,
+            radio.spread,
         )
         bearing = math.atan2(dy_m, dx_m)
-        below = math.atan2(topology.bs_height_m - height_m, max(math.hypot(dx_m, dy_m), 1e-3))
-        zenith_deg = 90.0 + math.degrees(below)
-        column_db = array_factor_db(zenith_deg, topology.tilt_deg)
         sector = cell
         while sector < gain_db.size and topology.cell_site[sector] == site:
             turn = bearing - topology.azimuth_rad[sector]
             off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
-            element_dbi = element_gain_dbi(zenith_deg, off_deg, topology.omnidirectional)
-            gain_db[sector] = element_dbi + column_db - loss_db
-            radio.gain[u, sector] = math.exp(_NEPER_PER_DB * gain_db[sector])
+            gain = link_gain(link, off_deg, radio.antenna, radio.spread)
+            gain_db[sector] = math.log(gain) / _NEPER_PER_DB
+            radio.gain[u, sector] = gain
             sector += 1
 
 

@@ -20,7 +20,13 @@ import numpy as np
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.random import LOAD, MOBILITY, SESSION, exponential, uniform
 from ran_sim.core.state import F64, I64, U8, Ues
-from ran_sim.radio.propagation import car_loss_db, indoor_height_m, penetration_loss_db, way_inside_m
+from ran_sim.radio.propagation import (
+    OUTDOOR_HEIGHT_M,
+    car_loss_db,
+    floor_height_m,
+    penetration_loss_db,
+    way_inside_m,
+)
 from ran_sim.radio.topology import Topology, drop_point, nearest_copy
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.load import day_curve, factor_at
@@ -28,7 +34,6 @@ from ran_sim.scenario.routes import Routes, load_routes, no_routes
 from ran_sim.scenario.traffic_class import Traffic
 
 _NEVER_S: Final = 1e12  # later than any run ends
-OUTDOOR_HEIGHT_M: Final = 1.5
 _NOBODY_KMH: Final = 1e9
 # Indices of the draws of one session
 _LENGTH, _PAUSE, _STARTS_BUSY, _AGE, _TAKEN = 0, 1, 2, 3, 4
@@ -67,6 +72,8 @@ class Motion(NamedTuple):
     indoor_speed_mps: float
     car_from_mps: float  # UEs this fast sit in cars
     indoor_share: float
+    fixed_height_m: float  # of UEs in buildings; 0: on floors
+    by_building: bool  # whether walls are low-loss or high-loss, else those of older models
     high_loss_share: float
     frequency_ghz: float
 
@@ -120,6 +127,8 @@ def build_motion(scenario: Scenario) -> Motion:
         indoor_speed_mps=scenario.mobility.indoor_speed_kmh / 3.6,
         car_from_mps=(scenario.mobility.car_from_kmh or _NOBODY_KMH) / 3.6,
         indoor_share=scenario.radio.indoor_share,
+        fixed_height_m=scenario.radio.indoor_height_m or 0.0,
+        by_building=scenario.radio.wall_loss == "by-building",
         high_loss_share=scenario.radio.high_loss_share,
         frequency_ghz=scenario.carrier.frequency_ghz,
     )
@@ -216,12 +225,13 @@ def place_ue(
     motion.waypoints[u] = 0
     inside_m = 0.0
     if uniform(seed, MOBILITY, ue_id, _INDOOR) < motion.indoor_share:
-        inside_m = way_inside_m(seed, ue_id)
+        inside_m = way_inside_m(seed, ue_id, motion.by_building)
         motion.indoor[u] = 1
         motion.speed_mps[u] = 0.0
-        motion.height_m[u] = indoor_height_m(seed, ue_id)
+        fixed_m = motion.fixed_height_m
+        motion.height_m[u] = fixed_m if fixed_m > 0.0 else floor_height_m(seed, ue_id)
         motion.penetration_db[u] = penetration_loss_db(
-            seed, ue_id, motion.frequency_ghz, motion.high_loss_share
+            seed, ue_id, motion.frequency_ghz, motion.by_building, motion.high_loss_share
         )
     else:
         motion.indoor[u] = 0

@@ -22,13 +22,17 @@ from ran_sim.radio.topology import span_m
 from ran_sim.scenario import Scenario
 
 SPEED_OF_LIGHT_MPS: Final = 3.0e8  # as TR 38.901 Table 7.4.1-1 note 1 has it
+OUTDOOR_HEIGHT_M: Final = 1.5  # of UEs
 MIN_D_2D_M: Final = 10.0  # the formulas' lower end; closer UEs count as this far
+OLDER_WALL_LOSS_DB: Final = 20.0  # Table 7.4.3-3
 SIGHT_M: Final = 18.0  # within it there always is line of sight, Table 7.4.2-1
 DECORRELATION_STATE_M: Final = 50.0  # Table 7.6.3.1-2
 STATE_GRID_M: Final = 6.4  # the state is smooth: an eighth of the decorrelation distance does
 _HARD: Final = 1e9  # sharpness of a state without a soft edge
+_NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
 PATH_LOSS_SIGNATURE: Final = "float64(float64, float64, float64, float64, float64, float64)"
+_FEWEST_FLOORS, _MOST_FLOORS = 4, 8
 # Of a UE's penetration draws the first belong to its building, then four to each site
 _FIRST_SITE_DRAW: Final = 16
 _SHADOW_DRAW, _STATE_DRAW, _LEVEL_DRAW, _FLOOR_DRAW = 0, 1, 2, 3
@@ -70,6 +74,7 @@ class Propagation(NamedTuple):
     environment: Environment
     h_bs_m: float
     frequency_ghz: float
+    by_building: bool  # how walls lose power, see `way_inside_m`
     state_sharpness: float  # of the soft state, per standard deviation of its field: sqrt(20 m / wavelength)
     least_sight: float  # bounds of the probability of line of sight, for scenarios that fix it
     most_sight: float
@@ -122,6 +127,7 @@ def build_propagation(
         environment=environment,
         h_bs_m=scenario.layout.bs_height_m,
         frequency_ghz=frequency_ghz,
+        by_building=radio.wall_loss == "by-building",
         state_sharpness=math.sqrt(20.0 * frequency_ghz * 1e9 / SPEED_OF_LIGHT_MPS)
         if radio.soft_line_of_sight
         else _HARD,
@@ -209,24 +215,30 @@ def wall_loss_db(frequency_ghz: float, high_loss: bool) -> float:
 
 
 @bare_kernel
-def way_inside_m(seed: int, ue_id: int) -> float:
-    """d_2D-in of TR 38.901 7.4.3.1: how far behind the wall a UE sits, the smaller of two uniforms up to 25 m."""
-    return 25.0 * min(uniform(seed, PENETRATION, ue_id, 1), uniform(seed, PENETRATION, ue_id, 2))
+def way_inside_m(seed: int, ue_id: int, by_building: bool) -> float:
+    """d_2D-in of TR 38.901 7.4.3.1: how far behind the wall a UE sits, the smaller of two uniforms up to 25 m.
+
+    With the loss of Table 7.4.3-3 it is one uniform.
+    """
+    way = uniform(seed, PENETRATION, ue_id, 1)
+    return 25.0 * (min(way, uniform(seed, PENETRATION, ue_id, 2)) if by_building else way)
 
 
 @bare_kernel
-def penetration_loss_db(seed: int, ue_id: int, frequency_ghz: float, high_loss_share: float) -> float:
+def penetration_loss_db(
+    seed: int, ue_id: int, frequency_ghz: float, by_building: bool, high_loss_share: float
+) -> float:
     """Loss into the building that one UE sits in, towards all sites: wall, way inside and the building's own spread.
 
-    TR 38.901 7.4.3.1: 0.5 dB per metre inside; sd 4.4 dB (low loss) or 6.5 dB.
+    TR 38.901 7.4.3.1: 0.5 dB per metre inside; sd 4.4 dB (low loss) or 6.5 dB. Table 7.4.3-3, below 6 GHz and for comparison
+    with older results: 20 dB for the wall, no spread.
     """
+    inside_db = 0.5 * way_inside_m(seed, ue_id, by_building)
+    if not by_building:
+        return OLDER_WALL_LOSS_DB + inside_db
     high_loss = uniform(seed, PENETRATION, ue_id, 0) < high_loss_share
     sigma_db = 6.5 if high_loss else 4.4
-    return (
-        wall_loss_db(frequency_ghz, high_loss)
-        + 0.5 * way_inside_m(seed, ue_id)
-        + sigma_db * normal(seed, PENETRATION, ue_id, 3)
-    )
+    return wall_loss_db(frequency_ghz, high_loss) + inside_db + sigma_db * normal(seed, PENETRATION, ue_id, 3)
 
 
 @bare_kernel
@@ -236,11 +248,18 @@ def car_loss_db(seed: int, ue_id: int) -> float:
 
 
 @bare_kernel
-def indoor_height_m(seed: int, ue_id: int) -> float:
+def floor_height_m(seed: int, ue_id: int) -> float:
     """Height of a UE in a building: floor U{1..U{4..8}} of 3 m each, 1.5 m above it (3D-UMa of TR 36.873)."""
-    floors = 4 + math.floor(5.0 * uniform(seed, PENETRATION, ue_id, 4))
+    floors = _FEWEST_FLOORS + math.floor(
+        (_MOST_FLOORS - _FEWEST_FLOORS + 1.0) * uniform(seed, PENETRATION, ue_id, 4)
+    )
     floor = 1 + math.floor(floors * uniform(seed, PENETRATION, ue_id, 5))
     return 3.0 * (floor - 1) + 1.5
+
+
+def indoor_heights_m(fixed_m: float | None) -> tuple[float, ...]:
+    """All heights that UEs in buildings can have, evenly spaced: `fixed_m`, or those of `floor_height_m`."""
+    return (fixed_m,) if fixed_m is not None else tuple(3.0 * floor + 1.5 for floor in range(_MOST_FLOORS))
 
 
 @bare_kernel
@@ -270,7 +289,7 @@ def los_share(field: float, probability: float, sharpness: float) -> float:
 
 
 @bare_kernel
-def site_loss_db(
+def site_gains(
     seed: int,
     ue_id: int,
     site: int,
@@ -278,9 +297,13 @@ def site_loss_db(
     dy_m: float,
     indoor: bool,
     h_ut_m: float,
+    penetration_db: float,
     propagation: Propagation,
-) -> float:
-    """Path loss plus shadowing between one UE and one site, without antenna gain and without penetration loss.
+) -> tuple[float, float]:
+    """Power gains of a link's states between one UE and one site, with line of sight and without, by their share; no antennas.
+
+    Path loss, shadowing and penetration in linear scale. TR 38.901 7.6.3.3: the amplitudes of both states, share and
+    sqrt(1 - share^2), have independent phases, so powers add.
 
     (dx, dy) leads from the site to the UE. In a building, sight is that of its outer wall, drawn once for UE and site,
     and so is shadowing: its correlation distance of 7 m is a room, and the UE keeps its place.
@@ -291,7 +314,7 @@ def site_loss_db(
         propagation.frequency_ghz,
     )
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    outside_m = d_2d_m - way_inside_m(seed, ue_id) if indoor else d_2d_m
+    outside_m = d_2d_m - way_inside_m(seed, ue_id, propagation.by_building) if indoor else d_2d_m
     probability = los_probability(outside_m, h_ut_m, environment)
     probability = min(max(probability, propagation.least_sight), propagation.most_sight)
     h_e_m, los_shadow_db, nlos_shadow_db = 1.0, 0.0, 0.0
@@ -319,9 +342,7 @@ def site_loss_db(
     else:
         los_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, h_e_m, environment)
         nlos_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, los_db, environment)
-    nlos_db += nlos_shadow_db
-    los_db += los_shadow_db
-    # 7.6.3.3: the amplitudes of both states, share and sqrt(1 - share^2), have independent phases: powers add.
     los_power = share * share
-    extra = 10.0 ** ((los_db - nlos_db) / 10.0)
-    return float(los_db - 10.0 * math.log10(los_power + (1.0 - los_power) * extra))
+    in_sight = los_power * math.exp(-_NEPER_PER_DB * (los_db + los_shadow_db + penetration_db))
+    blocked = (1.0 - los_power) * math.exp(-_NEPER_PER_DB * (nlos_db + nlos_shadow_db + penetration_db))
+    return in_sight, blocked

@@ -26,16 +26,6 @@ from ran_sim.scenario.sections import Layout
 SECTOR_AZIMUTHS_DEG: Final = (30.0, 150.0, 270.0)
 _FIRST_NEIGHBOUR_DEG: Final = 30.0
 
-# TR 38.901 Table 7.3-1
-ELEMENT_GAIN_DBI: Final = 8.0
-BEAMWIDTH_DEG: Final = 65.0
-MAX_ATTENUATION_DB: Final = 30.0
-# Ours: an element without a horizontal cut radiates what the table's does, spread evenly over the azimuth, 7.14 dB less.
-OMNIDIRECTIONAL_GAIN_DBI: Final = 0.86
-# TR 38.901 Table 7.8-1: one column of elements half a wavelength apart
-ELEMENTS: Final = 10
-# Nulls are as deep as the formula has them, down to where a logarithm would end: 50 dB below the maximum.
-_NULL_FLOOR: Final = 1e-4
 # Of a translation's squared length: what is shorter than half of one, less what rounding could make of it, has no nearer copy.
 _NEAR: Final = 0.2499
 
@@ -54,7 +44,6 @@ class Topology(NamedTuple):
     isd_m: float
     min_distance_m: float
     bs_height_m: float
-    tilt_deg: float
     omnidirectional: bool
 
 
@@ -80,7 +69,6 @@ def build_topology(layout: Layout) -> Topology:
         isd_m=layout.isd_m,
         min_distance_m=layout.min_distance_m,
         bs_height_m=layout.bs_height_m,
-        tilt_deg=layout.tilt_deg,
         omnidirectional=layout.sectors == 1,
     )
 
@@ -176,51 +164,3 @@ def drop_point(
     x_m = topology.site_x_m[site] + radius_m * math.cos(angle)
     y_m = topology.site_y_m[site] + radius_m * math.sin(angle)
     return nearest_copy(x_m, y_m, topology)
-
-
-@bare_kernel
-def element_attenuation_db(zenith_deg: float, azimuth_off_deg: float, omnidirectional: bool) -> float:
-    """Attenuation of one element against its maximum, TR 38.901 Table 7.3-1; both cuts together at most 30 dB.
-
-    `azimuth_off_deg` is the angle from the boresight in [-180, 180]; an omnidirectional cell has no horizontal cut.
-    """
-    vertical_db = min(12.0 * ((zenith_deg - 90.0) / BEAMWIDTH_DEG) ** 2, MAX_ATTENUATION_DB)
-    if omnidirectional:
-        return vertical_db
-    horizontal_db = min(12.0 * (azimuth_off_deg / BEAMWIDTH_DEG) ** 2, MAX_ATTENUATION_DB)
-    return min(vertical_db + horizontal_db, MAX_ATTENUATION_DB)
-
-
-@bare_kernel
-def element_gain_dbi(zenith_deg: float, azimuth_off_deg: float, omnidirectional: bool) -> float:
-    """Gain of one element towards one direction."""
-    maximum_dbi = OMNIDIRECTIONAL_GAIN_DBI if omnidirectional else ELEMENT_GAIN_DBI
-    return maximum_dbi - element_attenuation_db(zenith_deg, azimuth_off_deg, omnidirectional)
-
-
-@bare_kernel
-def array_factor_db(zenith_deg: float, tilt_deg: float) -> float:
-    """Gain over one element of a column of 10 elements, steered `tilt_deg` below the horizon; 10 dB in that direction.
-
-    TR 38.901 7.3 with d_V = 0.5 wavelengths and one TXRU per column, weights as in TR 36.897 5.2.2.
-    """
-    half_phase = (
-        0.5 * math.pi * (math.cos(math.radians(zenith_deg)) - math.cos(math.radians(90.0 + tilt_deg)))
-    )
-    if abs(half_phase) < 1e-9:
-        return 10.0 * math.log10(float(ELEMENTS))
-    factor = math.sin(ELEMENTS * half_phase) ** 2 / (ELEMENTS * math.sin(half_phase) ** 2)
-    return 10.0 * math.log10(max(factor, _NULL_FLOOR))
-
-
-@bare_kernel
-def antenna_gain_dbi(
-    zenith_deg: float, azimuth_off_deg: float, tilt_deg: float, omnidirectional: bool
-) -> float:
-    """Gain of a cell's antenna towards one direction: one element's and the column's.
-
-    Over the whole sphere the antenna that the report describes radiates 0.3 dB more than it is fed with, at a tilt of 12
-    degrees: its element alone 1.8 dB less, but the column's factor is one of isotropic elements.
-    """
-    element_dbi = element_gain_dbi(zenith_deg, azimuth_off_deg, omnidirectional)
-    return element_dbi + array_factor_db(zenith_deg, tilt_deg)

@@ -141,6 +141,8 @@ class Layout(Section):
     wrap_around: bool = True  # of a grid; one site has no neighbours to wrap to
     bs_height_m: float = Field(default_factory=_of_environment(25.0, 10.0), ge=3.0, le=150.0)
     tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier
+    antenna_elements: int = Field(default=10, ge=1, le=32)  # of a cell's column, TR 38.901 Table 7.8-1
+    element_spacing_wavelengths: float = Field(default=0.5, ge=0.1, le=1.0)  # along the column
     tilt_deg: float = Field(default=12.0, ge=0.0, le=45.0)  # electrical, below the horizon
     min_distance_m: float = Field(  # between a site and a UE that starts a session
         default_factory=_of_environment(35.0, 10.0), ge=10.0, le=50.0
@@ -180,9 +182,16 @@ class Radio(Section):
     soft_line_of_sight: bool = (
         True  # TR 38.901 7.6.3.3 at its edges; off: sight or none, as in 3GPP's calibrations
     )
+    angular_spread: bool = True  # of what a site sends, TR 38.901 7.5; off: it leaves towards the UE alone, as in 3GPP's calibrations
     min_doppler_hz: float = Field(default=1.0, ge=0.0, le=1e5)  # things move around a UE that stands still
     indoor_share: Share = 0.5
-    high_loss_share: Share = 0.2  # of the buildings, TR 38.901 7.4.3.1; the others are low-loss
+    indoor_height_m: Annotated[float, Field(ge=1.5, le=22.5)] | None = (
+        None  # of UEs in buildings; None: on floors of houses with 4 to 8 of them, as in 3D-UMa of TR 36.873
+    )
+    wall_loss: Literal["by-building", "below-6-ghz"] = (
+        "by-building"  # low-loss and high-loss buildings of TR 38.901 7.4.3.1, or its older 20 dB (Table 7.4.3-3)
+    )
+    high_loss_share: Share = 0.2  # of the buildings, if walls are by building; the others are low-loss
     cqi_period_ms: PositiveMs = 10.0
     cqi_delay_ms: NotNegativeMs = 4.0
     cqi_error_db: Deviation = 0.5
