@@ -61,6 +61,15 @@ def load_plugin(reference: str, signature: str) -> Plugin:
     Raises:
         PluginError: no such file, the file raises, it has no such name, or the function does not compile.
     """
+    return as_plugin(load_object(reference, f"a function of {signature}"), signature, source=reference)
+
+
+def load_object(reference: str, wanted: str) -> object:
+    """What "path/to/file.py:name" refers to; `wanted` describes it in errors.
+
+    Raises:
+        PluginError: no such file, the file raises, or it has no such name.
+    """
     path, _, name = reference.rpartition(":")
     file = Path(path)
     if not path or not name.isidentifier() or file.suffix != ".py":
@@ -75,10 +84,10 @@ def load_plugin(reference: str, signature: str) -> Plugin:
         spec.loader.exec_module(module)
     except Exception as error:
         raise PluginError(f"{reference}: the file raises {type(error).__name__}: {error}") from error
-    function = getattr(module, name, None)
-    if function is None:
-        raise PluginError(f"{reference}: got no {name!r} in it, want a function of {signature}")
-    return as_plugin(function, signature, source=reference)
+    found = getattr(module, name, None)
+    if found is None:
+        raise PluginError(f"{reference}: got no {name!r} in it, want {wanted}")
+    return found
 
 
 def as_plugin(function: object, signature: str, *, source: str | None = None) -> Plugin:

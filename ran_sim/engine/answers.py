@@ -1,6 +1,6 @@
 """Answers of plug-ins: an impossible answer stops the run at once, with the plug-in's name.
 
-Kernels cannot raise. They mark an impossible answer, and `check_path_loss` and `check_packets` look for the mark after each
+Kernels cannot raise. They mark an impossible answer, and `check_propagation` and `check_packets` look for the mark after each
 call. If there is one, they ask the plug-in again, so that the error can show its answer. A metric's NaN is no claim and is
 counted.
 """
@@ -14,18 +14,18 @@ import numpy as np
 
 from ran_sim.core.plugins import PluginError, ask_again, plugin_name
 from ran_sim.engine.kernels import Network
-from ran_sim.radio.propagation import MIN_D_2D_M
+from ran_sim.radio.propagation import MIN_D_2D_M, way_inside_m
 from ran_sim.radio.topology import nearest_copy
 from ran_sim.traffic.arrivals import MOST_BYTES, NO_ANSWER
 
-__all__ = ("check_packets", "check_path_loss")
+__all__ = ("check_packets", "check_propagation")
 
 # More than antennas (18 dBi) and shadowing (four of its deviations) can add to a path without loss.
 _MOST_GAIN_DB: Final = 50.0
 
 
-def check_path_loss(network: Network) -> None:
-    """Look at the path gains after a radio tick with a path loss of the user's own.
+def check_propagation(network: Network) -> None:
+    """Look at the path gains after a radio tick with propagation of the user's own.
 
     Raises:
         PluginError: One is not finite, or so large that the path cannot have had a loss.
@@ -34,25 +34,48 @@ def check_path_loss(network: Network) -> None:
     fits = np.isfinite(gain_db) & (gain_db < _MOST_GAIN_DB)
     wrong = np.argwhere(~fits & (network.ues.connected > 0)[:, None])
     if len(wrong):
-        raise PluginError(_wrong_path_loss(network, *wrong[0].tolist()))
+        raise PluginError(_wrong_propagation(network, *wrong[0].tolist()))
 
 
-def _wrong_path_loss(network: Network, u: int, cell: int) -> str:
-    topology, propagation, ues = network.radio.topology, network.radio.propagation, network.ues
-    site = topology.cell_site[cell]
+def _wrong_propagation(network: Network, u: int, cell: int) -> str:
+    """What the first of the functions that gives an impossible answer was asked, answered, and should have answered."""
+    topology, own, ues, motion = (
+        network.radio.topology,
+        network.radio.propagation,
+        network.ues,
+        network.radio.motion,
+    )
+    site, indoor = topology.cell_site[cell], bool(motion.indoor[u])
     dx_m, dy_m = nearest_copy(
         ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
     )
-    h_bs_m, h_ut_m = propagation.h_bs_m, float(network.radio.motion.height_m[u])
+    heights_m = own.h_bs_m, float(motion.height_m[u])
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
+    outside_m = d_2d_m - (
+        way_inside_m(network.radio.seed, int(ues.id[u]), own.by_building) if indoor else 0.0
+    )
+    d_3d_m = math.hypot(d_2d_m, heights_m[0] - heights_m[1])
+    told = "a path loss of {} dB, want a finite number, 0 or more"
     for sight in (1.0, 0.0):
-        asked = (d_2d_m, d_3d_m, h_bs_m, h_ut_m, propagation.frequency_ghz, sight)
-        answer = ask_again(propagation.path_loss, *asked)
-        if not 0.0 <= answer < math.inf:
-            break
-    arguments = ", ".join(f"{value:.6g}" for value in asked)
-    return f"{plugin_name(propagation.path_loss)}({arguments}) gives a path loss of {answer} dB, want a finite number, 0 or more"
+        path_loss = (d_2d_m, d_3d_m, *heights_m, own.frequency_ghz, sight)
+        questions = [(own.path_loss, path_loss, math.inf, told)]
+        if own.own_los_probability:
+            asked = (outside_m, *heights_m, own.frequency_ghz)
+            wanted = "a probability of line of sight of {}, want 0 to 1"
+            questions.append((own.los_probability, asked, math.nextafter(1.0, 2.0), wanted))
+        if own.own_shadow_sd:
+            asked = (d_2d_m, *heights_m, own.frequency_ghz, sight, float(indoor))
+            wanted = "a deviation of shadowing of {} dB, want a finite number, 0 or more"
+            questions.append((own.shadow_sd_db, asked, math.inf, wanted))
+        for plugin, asked, below, wanted in questions:
+            answer = ask_again(plugin, *asked)
+            if not 0.0 <= answer < below:
+                arguments = ", ".join(f"{value:.6g}" for value in asked)
+                return f"{plugin_name(plugin)}({arguments}) gives {wanted.format(answer)}"
+    arguments = ", ".join(f"{value:.6g}" for value in path_loss)
+    return (
+        f"{plugin_name(own.path_loss)}({arguments}) gives {told.format(ask_again(own.path_loss, *path_loss))}"
+    )
 
 
 def check_packets(network: Network) -> None:

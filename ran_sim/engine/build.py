@@ -17,6 +17,7 @@ from ran_sim.link.harq import init_harq, init_sent
 from ran_sim.mac.metrics import POLICIES, Rule, built_in_rule, own_rule
 from ran_sim.mac.slices import init_slices
 from ran_sim.mac.state import guaranteed_bits, init_mac
+from ran_sim.radio.own_propagation import OwnPropagation
 from ran_sim.scenario import Scenario
 from ran_sim.traffic.arrivals import init_traffic
 from ran_sim.traffic.queues import init_queues
@@ -48,7 +49,7 @@ def build_network(
     scenario: Scenario,
     seed: int,
     rule: Rule,
-    path_loss: str | Callable[..., float] | Plugin | None = None,
+    path_loss: OwnPropagation = None,
     traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
 ) -> Network:
     """All arrays of a run at slot 0, before its first radio tick: no UE is connected.

@@ -25,6 +25,7 @@ from ran_sim.engine.provenance import platform_provenance, scenario_hash
 from ran_sim.engine.session_rows import SESSION_DTYPE, SessionRows, running_rows
 from ran_sim.engine.sessions import fold_all
 from ran_sim.mac.slices import DEDICATED, MAX, MIN
+from ran_sim.radio.own_propagation import OwnPropagation
 from ran_sim.scenario import Scenario
 from ran_sim.traffic.queues import ARRIVAL, FULL_BUFFER_BYTES, N_PACKET
 
@@ -70,7 +71,8 @@ class Engine(Actions):
         seed: Number of the drop, 0 and up.
         scheduler: A name of `metrics.POLICIES` in place of the scenario's scheduler.
         metric: A scheduling metric of your own in its place: "path/to/file.py:function" or a function, see `metrics`.
-        path_loss: A path loss of your own in the same forms, in place of the scenario's, see `propagation`.
+        path_loss: A path loss of your own in the same forms, or a whole `PropagationModel`, in place of the scenario's, see
+            `own_propagation`.
         traffic: Packets of the classes with model "plugin": "path/to/file.py:function" or a function, see `traffic.arrivals`.
         uniform_class_weights: Start with weight 1 for every class instead of the scenario's weights.
 
@@ -78,7 +80,8 @@ class Engine(Actions):
         scenario: The network's.
         seed: The network's.
         scheduler: Name of the scheduling rule.
-        plugins: Name and hash of each function of yours by what it is: "metric", "path_loss", "traffic".
+        plugins: Name and hash of each function of yours by what it is: "metric", "path_loss", "los_probability",
+            "shadow_sd_db", "traffic".
         classes: The scenario's traffic classes.
 
     Raises:
@@ -93,7 +96,7 @@ class Engine(Actions):
         *,
         scheduler: str | None = None,
         metric: str | Callable[..., float] | Plugin | None = None,
-        path_loss: str | Callable[..., float] | Plugin | None = None,
+        path_loss: OwnPropagation = None,
         traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
@@ -193,7 +196,7 @@ class Engine(Actions):
         path: str | Path,
         *,
         metric: str | Callable[..., float] | Plugin | None = None,
-        path_loss: str | Callable[..., float] | Plugin | None = None,
+        path_loss: OwnPropagation = None,
         traffic: str | Callable[..., tuple[float, float]] | Plugin | None = None,
     ) -> Self:
         """The engine that `save` kept; it runs on to the same bits on the same machine and versions, else it warns.

@@ -7,13 +7,11 @@ pure functions of the state and the slot, so a run can be split anywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.plugins import Plugin
 from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I32, I64, Cells, Links, Ues
 from ran_sim.energy.power import ACTIVE
 from ran_sim.mobility.handover import (
@@ -45,6 +43,7 @@ from ran_sim.mobility.movement import (
 )
 from ran_sim.radio.antenna import Antenna, build_antenna
 from ran_sim.radio.fading import Fading, assign_links, build_fading, start_fading
+from ran_sim.radio.own_propagation import OwnPropagation
 from ran_sim.radio.propagation import ENVIRONMENTS, Propagation, build_propagation, site_gains
 from ran_sim.radio.spread import Spread, build_spread, departure, link_gain
 from ran_sim.radio.topology import Topology, build_topology, nearest_copy
@@ -88,11 +87,11 @@ class RadioState(NamedTuple):
 
 
 def init_radio(
-    scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
+    scenario: Scenario, seed: int, path_loss: OwnPropagation = None
 ) -> tuple[Cells, Ues, Links, RadioState]:
     """The state at slot 0, before its tick: cells stand, maps are drawn, no UE is connected.
 
-    `path_loss` takes the place of the scenario's, see `propagation`.
+    `path_loss` takes the place of the scenario's, see `own_propagation`.
     """
     topology, antenna = build_topology(scenario.layout), build_antenna(scenario.layout)
     radio = scenario.radio

@@ -55,6 +55,8 @@ HEADER: Final = "header.json"
 _KIND_OF_PLUGIN: Final = {
     "settings.rule.plugin": "metric",
     "radio.propagation.path_loss": "path_loss",
+    "radio.propagation.los_probability": "los_probability",
+    "radio.propagation.shadow_sd_db": "shadow_sd_db",
     "traffic.plugin": "traffic",
 }
 MAX_HEADER_BYTES: Final = 1 << 20
@@ -254,7 +256,8 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> Header:
     scenario = header.scenario
     packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_ROOM)
     of_ues = 8 * N_PACKET * packet_rows + scenario.n_ue * (4 * scenario.n_cell + 4 * scenario.n_rbg)
-    if of_ues + shadow_map_bytes(scenario) > path.stat().st_size:
+    of_maps = 0 if "path_loss" in header.plugins else shadow_map_bytes(scenario)  # a model has its own grids
+    if of_ues + of_maps > path.stat().st_size:
         raise SavedStateError(f"{path}: is shorter than a state of its scenario")
     if changed:
         warnings.warn(

@@ -11,7 +11,7 @@ import numpy as np
 from ran_sim.core.jit import bound
 from ran_sim.engine import radio_tick as radio
 from ran_sim.engine import saved
-from ran_sim.engine.answers import check_packets, check_path_loss
+from ran_sim.engine.answers import check_packets, check_propagation
 from ran_sim.engine.arguments import whole
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
@@ -105,7 +105,7 @@ class SlotLoop:
         network = self._network
         self._call(radio.radio_tick, self._slot, network.cells, network.ues, network.links, network.radio)
         if network.radio.propagation.own_path_loss:
-            check_path_loss(network)
+            check_propagation(network)
         self._sync()
         self._next_tick = self._slot + int(network.radio.tick_slots)
 

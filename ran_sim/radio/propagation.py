@@ -1,23 +1,28 @@
 """Path loss, line of sight, shadowing and penetration of urban macro and micro cells, TR 38.901 V17 clause 7.4.
 
 UEs outdoors read line of sight and shadowing from maps around each site (see `maps`), with the soft state of 7.6.3.3
-between sight and none; a UE in a building keeps its place and has its own draws per site. A plug-in can stand in for
-the report's path loss: `path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, line_of_sight)` in dB, with 1.0 for
-line of sight and 0.0 for none; shadowing, penetration and antennas come on top. Left out: ground reflection,
-correlation of shadowing with other large-scale parameters, blockage, RMa and indoor offices.
+between sight and none; a UE in a building keeps its place and has its own draws per site. Functions of the user's own can
+stand in for the report's: `own_propagation`. Left out: ground reflection, correlation of shadowing with other large-scale
+parameters, blockage, indoor offices; docs/examples/plugins/rma.py has RMa.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
 from typing import Final, NamedTuple
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.plugins import Plugin, as_plugin, compiled
+from ran_sim.core.plugins import Plugin
 from ran_sim.core.random import LOS, PENETRATION, SHADOWING, normal, uniform
 from ran_sim.radio.maps import EXPONENTIAL, SMOOTH, Map, build_map, flat_map, map_points, value_at
+from ran_sim.radio.own_propagation import (
+    LOS_PROBABILITY_SIGNATURE,
+    PATH_LOSS_SIGNATURE,
+    SHADOW_SD_SIGNATURE,
+    OwnPropagation,
+    function_or_none,
+    own_model,
+)
 from ran_sim.radio.topology import span_m
 from ran_sim.scenario import Scenario
 
@@ -31,10 +36,11 @@ STATE_GRID_M: Final = 6.4  # the state is smooth: an eighth of the decorrelation
 _HARD: Final = 1e9  # sharpness of a state without a soft edge
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
-PATH_LOSS_SIGNATURE: Final = "float64(float64, float64, float64, float64, float64, float64)"
+_GRIDS_PER_DECORRELATION: Final = 12.0  # of maps with a decorrelation distance of the user's own
 _FEWEST_FLOORS, _MOST_FLOORS = 4, 8
 # Of a UE's penetration draws the first belong to its building, then four to each site
 _FIRST_SITE_DRAW: Final = 16
+_O2I_VARIANT: Final = 1000  # of shadows; the others have twice the numbers of pairs of sites, and that plus 1
 _SHADOW_DRAW, _STATE_DRAW, _LEVEL_DRAW, _FLOOR_DRAW = 0, 1, 2, 3
 
 
@@ -81,8 +87,16 @@ class Propagation(NamedTuple):
     state: Map  # line of sight where the field lies below the quantile of the probability
     los: Map  # shadowing with line of sight
     nlos: Map  # … and without
-    own_path_loss: bool  # whether `path_loss` stands in for the report's
+    o2i: Map  # … of UEs in buildings, where `o2i_mapped`; else every UE has its own
+    o2i_mapped: bool
+    own_path_loss: (
+        bool  # whether functions of the user's own stand in for the report's, see `own_propagation`
+    )
+    own_los_probability: bool
+    own_shadow_sd: bool
     path_loss: Plugin
+    los_probability: Plugin
+    shadow_sd_db: Plugin
 
 
 def shadow_map_bytes(scenario: Scenario) -> int:
@@ -95,16 +109,14 @@ def shadow_map_bytes(scenario: Scenario) -> int:
     return 4 * scenario.layout.n_site * sum(side**2 for side in points)
 
 
-def build_propagation(
-    scenario: Scenario, seed: int, path_loss: str | Callable[..., float] | Plugin | None = None
-) -> Propagation:
-    """The maps and constants that a network's links share.
+def build_propagation(scenario: Scenario, seed: int, own: OwnPropagation = None) -> Propagation:
+    """The maps and constants that a network's links share; `own` takes the place of the scenario's `layout.path_loss`.
 
     Raises:
-        PluginError: A path loss cannot be loaded or compiled.
+        PluginError: A function of the user's own cannot be loaded or compiled.
     """
-    path_loss = path_loss if path_loss is not None else scenario.layout.path_loss
-    radio, frequency_ghz = scenario.radio, scenario.carrier.frequency_ghz
+    model = own_model(own if own is not None else scenario.layout.path_loss)
+    radio, frequency_ghz, n_site = scenario.radio, scenario.carrier.frequency_ghz, scenario.layout.n_site
     environment = ENVIRONMENTS[scenario.layout.environment]
     if not radio.shadowing:
         environment = environment._replace(sigma_los_db=0.0, sigma_nlos_db=0.0, sigma_o2i_db=0.0)
@@ -113,16 +125,24 @@ def build_propagation(
         drawn: bool, purpose: int, variant: int, grid_m: float, decorrelation_m: float, exponent: float
     ) -> Map:
         if not drawn:
-            return flat_map(scenario.layout.n_site)
+            return flat_map(n_site)
         points = map_points(span_m(scenario.layout), grid_m, decorrelation_m)
-        return build_map(
-            seed, purpose, variant, scenario.layout.n_site, points, grid_m, decorrelation_m, exponent
-        )
+        return build_map(seed, purpose, variant, n_site, points, grid_m, decorrelation_m, exponent)
 
-    def shadows(variant: int, decorrelation_m: float) -> Map:
-        grid_m = environment.shadow_grid_m
-        return drawn_map(radio.shadowing, SHADOWING, variant, grid_m, decorrelation_m, EXPONENTIAL)
+    def shadows(variant: int, own_m: float | None, environments_m: float | None) -> Map:
+        grid_m = environment.shadow_grid_m if own_m is None else own_m / _GRIDS_PER_DECORRELATION
+        far_m = own_m if own_m is not None else environments_m
+        drawn = radio.shadowing and far_m is not None
+        return drawn_map(drawn, SHADOWING, variant, grid_m, far_m or 0.0, EXPONENTIAL)
 
+    los_m, nlos_m, o2i_m = (
+        (model.decorrelation_los_m, model.decorrelation_nlos_m, model.decorrelation_o2i_m)
+        if model
+        else (None, None, None)
+    )
+    path_loss, los_probability, shadow_sd_db = (
+        (model.path_loss, model.los_probability, model.shadow_sd_db) if model else (None, None, None)
+    )
     return Propagation(
         environment=environment,
         h_bs_m=scenario.layout.bs_height_m,
@@ -134,23 +154,17 @@ def build_propagation(
         least_sight=1.0 if radio.line_of_sight == "always" else 0.0,
         most_sight=0.0 if radio.line_of_sight == "never" else 1.0,
         state=drawn_map(radio.line_of_sight == "drawn", LOS, 0, STATE_GRID_M, DECORRELATION_STATE_M, SMOOTH),
-        los=shadows(0, environment.decorrelation_los_m),
-        nlos=shadows(1, environment.decorrelation_nlos_m),
+        los=shadows(0, los_m, environment.decorrelation_los_m),
+        nlos=shadows(1, nlos_m, environment.decorrelation_nlos_m),
+        o2i=shadows(_O2I_VARIANT, o2i_m, None),
+        o2i_mapped=radio.shadowing and o2i_m is not None,
         own_path_loss=path_loss is not None,
-        path_loss=no_path_loss() if path_loss is None else as_plugin(path_loss, PATH_LOSS_SIGNATURE),
+        own_los_probability=los_probability is not None,
+        own_shadow_sd=radio.shadowing and shadow_sd_db is not None,
+        path_loss=function_or_none(path_loss, PATH_LOSS_SIGNATURE),
+        los_probability=function_or_none(los_probability, LOS_PROBABILITY_SIGNATURE),
+        shadow_sd_db=function_or_none(shadow_sd_db, SHADOW_SD_SIGNATURE),
     )
-
-
-@cache
-def no_path_loss() -> Plugin:
-    """The substitute for a missing plug-in, so that kernels are the same with and without one."""
-    return compiled(PATH_LOSS_SIGNATURE, cache=True)(_no_path_loss)
-
-
-def _no_path_loss(
-    d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
-) -> float:
-    return 0.0
 
 
 @bare_kernel
@@ -315,13 +329,22 @@ def site_gains(
     )
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
     outside_m = d_2d_m - way_inside_m(seed, ue_id, propagation.by_building) if indoor else d_2d_m
-    probability = los_probability(outside_m, h_ut_m, environment)
+    if propagation.own_los_probability:
+        probability = propagation.los_probability(outside_m, h_bs_m, h_ut_m, frequency_ghz)
+        if not 0.0 <= probability <= 1.0:
+            return math.nan, math.nan  # which stops the run, see `engine.answers`
+    else:
+        probability = los_probability(outside_m, h_ut_m, environment)
     probability = min(max(probability, propagation.least_sight), propagation.most_sight)
-    h_e_m, los_shadow_db, nlos_shadow_db = 1.0, 0.0, 0.0
+    h_e_m = 1.0
     if indoor:
         draw = _FIRST_SITE_DRAW + 4 * site
-        los_shadow_db = environment.sigma_o2i_db * normal(seed, PENETRATION, ue_id, draw + _SHADOW_DRAW)
-        nlos_shadow_db = los_shadow_db
+        if propagation.o2i_mapped:
+            los_shadow = value_at(propagation.o2i, site, dx_m, dy_m)
+        else:
+            los_shadow = normal(seed, PENETRATION, ue_id, draw + _SHADOW_DRAW)
+        nlos_shadow = los_shadow
+        los_sd_db, nlos_sd_db = environment.sigma_o2i_db, environment.sigma_o2i_db
         share = 1.0 if uniform(seed, PENETRATION, ue_id, draw + _STATE_DRAW) < probability else 0.0
         if environment.over_roofs:
             h_e_m = environment_height_m(
@@ -333,8 +356,15 @@ def site_gains(
     else:
         state = value_at(propagation.state, site, dx_m, dy_m)
         share = los_share(state, probability, propagation.state_sharpness)
-        los_shadow_db = environment.sigma_los_db * value_at(propagation.los, site, dx_m, dy_m)
-        nlos_shadow_db = environment.sigma_nlos_db * value_at(propagation.nlos, site, dx_m, dy_m)
+        los_shadow = value_at(propagation.los, site, dx_m, dy_m)
+        nlos_shadow = value_at(propagation.nlos, site, dx_m, dy_m)
+        los_sd_db, nlos_sd_db = environment.sigma_los_db, environment.sigma_nlos_db
+    if propagation.own_shadow_sd:
+        inside = 1.0 if indoor else 0.0
+        los_sd_db = propagation.shadow_sd_db(d_2d_m, h_bs_m, h_ut_m, frequency_ghz, 1.0, inside)
+        nlos_sd_db = propagation.shadow_sd_db(d_2d_m, h_bs_m, h_ut_m, frequency_ghz, 0.0, inside)
+        if not (0.0 <= los_sd_db < math.inf and 0.0 <= nlos_sd_db < math.inf):
+            return math.nan, math.nan
     if propagation.own_path_loss:
         d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
         los_db = propagation.path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, 1.0)
@@ -342,7 +372,9 @@ def site_gains(
     else:
         los_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, h_e_m, environment)
         nlos_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, los_db, environment)
+    los_db += los_sd_db * los_shadow + penetration_db
+    nlos_db += nlos_sd_db * nlos_shadow + penetration_db
     los_power = share * share
-    in_sight = los_power * math.exp(-_NEPER_PER_DB * (los_db + los_shadow_db + penetration_db))
-    blocked = (1.0 - los_power) * math.exp(-_NEPER_PER_DB * (nlos_db + nlos_shadow_db + penetration_db))
+    in_sight = los_power * math.exp(-_NEPER_PER_DB * los_db)
+    blocked = (1.0 - los_power) * math.exp(-_NEPER_PER_DB * nlos_db)
     return in_sight, blocked

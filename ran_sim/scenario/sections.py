@@ -137,7 +137,7 @@ class Layout(Section):
     isd_m: float = Field(default_factory=_of_environment(500.0, 200.0), ge=100.0, le=5000.0)
     path_loss: str | None = Field(
         default=None, pattern=r"^.+\.py:\w+$"
-    )  # path/to/file.py:function in place of TR 38.901's, see `propagation`
+    )  # path/to/file.py:name, a function or a whole model in place of TR 38.901's, see `own_propagation`
     wrap_around: bool = True  # of a grid; one site has no neighbours to wrap to
     bs_height_m: float = Field(default_factory=_of_environment(25.0, 10.0), ge=3.0, le=150.0)
     tx_power_dbm: float = Field(default=44.0, ge=0.0, le=60.0)  # total over the carrier
