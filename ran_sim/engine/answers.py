@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from ran_sim.core.plugins import PluginError, ask_again, plugin_name
+from ran_sim.core.plugins import Plugin, PluginError, ask_again, plugin_name
 from ran_sim.engine.kernels import Network
 from ran_sim.radio.propagation import MIN_D_2D_M, way_inside_m
 from ran_sim.radio.topology import nearest_copy
@@ -55,10 +55,13 @@ def _wrong_propagation(network: Network, u: int, cell: int) -> str:
         way_inside_m(network.radio.seed, int(ues.id[u]), own.by_building) if indoor else 0.0
     )
     d_3d_m = math.hypot(d_2d_m, heights_m[0] - heights_m[1])
+    asked: tuple[float, ...]
     told = "a path loss of {} dB, want a finite number, 0 or more"
     for sight in (1.0, 0.0):
         path_loss = (d_2d_m, d_3d_m, *heights_m, own.frequency_ghz, sight)
-        questions = [(own.path_loss, path_loss, math.inf, told)]
+        questions: list[tuple[Plugin, tuple[float, ...], float, str]] = [
+            (own.path_loss, path_loss, math.inf, told)
+        ]
         if own.own_los_probability:
             asked = (outside_m, *heights_m, own.frequency_ghz)
             wanted = "a probability of line of sight of {}, want 0 to 1"

@@ -15,6 +15,7 @@ from ran_sim.core.plugins import PluginError, as_plugin, compiled, load_plugin, 
 from ran_sim.engine import Engine
 from ran_sim.engine.kernels import run_slots
 from ran_sim.mac.metrics import N_TERMS, SIGNATURE, own_rule, plugin_metric, plugin_terms_into
+from ran_sim.radio.own_propagation import PropagationModel
 from ran_sim.scenario import ScenarioError, load_scenario
 
 ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.1, "traffic.best-effort.rate_mbps": 40.0})
@@ -227,6 +228,63 @@ def test_an_invalid_path_loss_without_sight_is_told_with_sight_0(blocked_db: flo
         Engine(ONE_CELL.with_overrides({"radio.line_of_sight": "never"}), seed=3, path_loss=broken).run_until(
             1
         )
+
+
+def flat(d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float) -> float:
+    return 100.0
+
+
+@pytest.mark.parametrize("probability", [math.nan, -0.1, 1.1])
+def test_an_invalid_probability_of_line_of_sight_stops_the_run(probability: float) -> None:
+    def likely(d_2d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float) -> float:
+        return probability
+
+    model = PropagationModel(path_loss=flat, los_probability=likely)
+    told = rf"^likely\(.*, 25, .*, 3.5\) gives a probability of line of sight of {probability}, want 0 to 1$"
+    with pytest.raises(PluginError, match=told):
+        Engine(ONE_CELL, seed=3, path_loss=model).run_until(1)
+
+
+@pytest.mark.parametrize("deviation_db", [math.nan, math.inf, -1.0])
+def test_an_invalid_deviation_of_shadowing_stops_the_run(deviation_db: float) -> None:
+    def wide(d_2d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float, indoor: float) -> float:
+        return deviation_db if sight == 0.0 else 4.0
+
+    model = PropagationModel(path_loss=flat, shadow_sd_db=wide)
+    told = rf"^wide\(.*, 3.5, 0, [01]\) gives a deviation of shadowing of {deviation_db} dB, want a finite [^\n]*$"
+    with pytest.raises(PluginError, match=told):
+        Engine(ONE_CELL, seed=3, path_loss=model).run_until(1)
+
+
+def test_a_model_without_functions_of_its_own_is_its_path_loss() -> None:
+    own, alone = (
+        Engine(ONE_CELL, seed=3, path_loss=given) for given in (PropagationModel(path_loss=flat), flat)
+    )
+    for engine in (own, alone):
+        engine.run_until(200)
+    assert own.plugins == alone.plugins
+    assert own.sessions().tobytes() == alone.sessions().tobytes()
+
+
+@pytest.mark.parametrize("distance_m", [0.0, -3.0, math.nan, "far"])
+def test_a_decorrelation_distance_is_checked(distance_m: object) -> None:
+    with pytest.raises(
+        PluginError, match=r"^PropagationModel: decorrelation_los_m: got .*, want 5 to 1000 m, or None$"
+    ):
+        PropagationModel(path_loss=flat, decorrelation_los_m=distance_m)  # type: ignore[arg-type]  # because it is wrong
+
+
+def test_a_model_is_named_by_file_and_name(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("NUMBER = 3\n")
+    scenario = ONE_CELL.with_overrides({"layout.path_loss": f"{file}:NUMBER"})
+    with pytest.raises(PluginError, match=r"own.py:NUMBER: got int, want a function of float64"):
+        Engine(scenario, seed=3)
+    scenario = ONE_CELL.with_overrides({"layout.path_loss": f"{file}:MODEL"})
+    with pytest.raises(
+        PluginError, match=r"got no 'MODEL' in it, want a PropagationModel or a function of float64"
+    ):
+        Engine(scenario, seed=3)
 
 
 # -- who it is ----------------------------------------------------------------------------------------------------

@@ -160,6 +160,18 @@ def test_walls_of_ues_indoors_keep_the_minimum_distance() -> None:
     for ue_id in range(4000):
         ues.id[0] = ue_id
         place_ue(1, 0, ue_id, 0, ues, radio.motion, radio.topology)
-        inside_m.append(way_inside_m(1, ue_id))
+        inside_m.append(way_inside_m(1, ue_id, True))
         nearest_m.append(math.hypot(ues.x_m[0], ues.y_m[0]))
     assert np.min(np.subtract(nearest_m, inside_m)) >= 35.0
+
+
+def test_ues_indoors_stand_at_a_fixed_height_if_a_scenario_has_one() -> None:
+    _, ues, radio = world(radio__indoor_share=1.0, radio__indoor_height_m=4.5)
+    place_ue(1, 0, 7, 0, ues, radio.motion, radio.topology)
+    assert radio.motion.height_m[0] == 4.5
+
+
+def test_ues_behind_older_walls_lose_what_their_way_inside_says() -> None:
+    _, ues, radio = world(radio__indoor_share=1.0, radio__wall_loss="below-6-ghz")
+    place_ue(1, 0, 7, 0, ues, radio.motion, radio.topology)
+    assert radio.motion.penetration_db[0] == pytest.approx(20.0 + 0.5 * way_inside_m(1, 7, False))

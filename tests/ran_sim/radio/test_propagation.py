@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ran_sim.core.jit import kernel
+from ran_sim.core.jit import bare_kernel, kernel
 from ran_sim.core.plugins import PluginError
 from ran_sim.core.random import LOS
 from ran_sim.core.state import F64, I64
@@ -24,13 +24,13 @@ from ran_sim.radio.propagation import (
     build_propagation,
     car_loss_db,
     environment_height_m,
-    indoor_height_m,
+    floor_height_m,
     los_path_loss_db,
     los_probability,
     los_share,
     nlos_path_loss_db,
     penetration_loss_db,
-    site_loss_db,
+    site_gains,
     wall_loss_db,
     way_inside_m,
 )
@@ -143,8 +143,8 @@ def test_wall_loss() -> None:
 def test_penetration_adds_the_way_inside_and_the_buildings_spread(
     high_loss_share: float, sigma_db: float
 ) -> None:
-    losses = np.array([penetration_loss_db(1, ue, GHZ, high_loss_share) for ue in range(20_000)])
-    ways_m = np.array([way_inside_m(1, ue) for ue in range(20_000)])
+    losses = np.array([penetration_loss_db(1, ue, GHZ, True, high_loss_share) for ue in range(20_000)])
+    ways_m = np.array([way_inside_m(1, ue, True) for ue in range(20_000)])
     wall_db = wall_loss_db(GHZ, high_loss_share == 1.0)
     # Smaller of two uniforms to 25 m: mean 25/3 m, variance 25^2/18; at 0.5 dB/m.
     assert ways_m.mean() == pytest.approx(25 / 3, abs=0.2)
@@ -153,13 +153,22 @@ def test_penetration_adds_the_way_inside_and_the_buildings_spread(
     assert (losses - 0.5 * ways_m).std() == pytest.approx(sigma_db, rel=0.02)
 
 
+def test_older_walls_lose_20_db_and_the_way_inside_and_have_no_spread() -> None:
+    # TR 38.901 Table 7.4.3-3: 20 dB, 0.5 dB per metre over one uniform to 25 m
+    losses = np.array([penetration_loss_db(1, ue, GHZ, False, 0.5) for ue in range(20_000)])
+    ways_m = np.array([way_inside_m(1, ue, False) for ue in range(20_000)])
+    assert losses == pytest.approx(20.0 + 0.5 * ways_m)
+    assert (ways_m.min(), ways_m.max()) == (pytest.approx(0.0, abs=0.01), pytest.approx(25.0, abs=0.01))
+    assert ways_m.mean() == pytest.approx(12.5, abs=4 * 25 / math.sqrt(12 * 20_000))
+
+
 def test_car_loss_has_a_mean_of_9_db_and_a_deviation_of_5_db() -> None:
     losses = np.array([car_loss_db(1, ue) for ue in range(20_000)])
     assert (losses.mean(), losses.std()) == (pytest.approx(9.0, abs=0.15), pytest.approx(5.0, rel=0.02))
 
 
 def test_floors_are_those_of_houses_with_four_to_eight() -> None:
-    floors = np.array([(indoor_height_m(1, ue) - 1.5) / 3.0 for ue in range(20_000)])
+    floors = np.array([(floor_height_m(1, ue) - 1.5) / 3.0 for ue in range(20_000)])
     # P(floor n) = mean over 4..8 storeys of 1/storeys where there is such a floor, n counted from 0
     expected = [np.mean([1 / n if floor < n else 0.0 for n in range(4, 9)]) for floor in range(8)]
     assert np.bincount(floors.astype(int), minlength=8) / 20_000 == pytest.approx(expected, abs=0.012)
@@ -200,6 +209,22 @@ def propagation_of(environment: Literal["uma", "umi"] = "uma", **radio: object) 
         **{f"radio.{field}": value for field, value in radio.items()},
     }
     return build_propagation(load_scenario("seven-sites").with_overrides(overrides), 3)
+
+
+@bare_kernel
+def site_loss_db(
+    seed: int,
+    ue_id: int,
+    site: int,
+    x_m: float,
+    y_m: float,
+    indoor: bool,
+    h_ut_m: float,
+    propagation: Propagation,
+) -> float:
+    """What both states of a link lose together."""
+    in_sight, blocked = site_gains(seed, ue_id, site, x_m, y_m, indoor, h_ut_m, 0.0, propagation)
+    return -10.0 * math.log10(in_sight + blocked)
 
 
 @kernel
@@ -259,7 +284,9 @@ def test_sight_of_ues_indoors_is_that_of_their_wall_and_their_own_per_site() -> 
     losses = drawn_indoors(propagation_of(shadowing=False), H_UT_M)
     sees: NDArray[np.bool_] = np.less(losses, losses.min() + 1.0)
     # P(LOS) at the outdoor distance, 300 m less the way inside
-    expected = np.mean([los_probability(300.0 - way_inside_m(3, ue), H_UT_M, UMA) for ue in range(4000)])
+    expected = np.mean(
+        [los_probability(300.0 - way_inside_m(3, ue, True), H_UT_M, UMA) for ue in range(4000)]
+    )
     assert np.mean(sees[:, 0]) == pytest.approx(expected, abs=0.016)  # 4 sd
     assert np.mean(sees[:, 1]) == pytest.approx(expected, abs=0.016)
     assert np.mean(sees[:, 0] & sees[:, 1]) == pytest.approx(expected**2, abs=0.006)

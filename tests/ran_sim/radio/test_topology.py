@@ -1,22 +1,16 @@
-"""Sites, wrap-around, drops and the antenna pattern."""
+"""Sites, wrap-around and drops."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
 
 from ran_sim.radio.topology import (
     Topology,
-    antenna_gain_dbi,
-    array_factor_db,
     build_topology,
     drop_point,
-    element_attenuation_db,
-    element_gain_dbi,
     span_m,
 )
 from ran_sim.radio.topology import nearest_copy as nearest
@@ -174,56 +168,3 @@ def test_drops_of_an_omnidirectional_cell_go_all_around() -> None:
     thirds = np.floor((np.rad2deg(np.arctan2(drops[:, 1], drops[:, 0])) + 30) % 360 / 120)
     assert np.bincount(thirds.astype(int), minlength=3) == pytest.approx([1000] * 3, abs=110)  # 4 sd
     assert np.hypot(*drops.T).max() <= ISD_M / math.sqrt(3) + 1e-6
-
-
-@pytest.mark.parametrize(
-    ("zenith_deg", "azimuth_deg", "attenuation_db"),
-    # TR 38.901 Table 7.3-1: 12 (angle / 65)^2 in each cut, at most 30 dB each and together
-    [
-        (90.0, 0.0, 0.0),
-        (90.0, 32.5, 3.0),
-        (122.5, 0.0, 3.0),
-        (122.5, 32.5, 6.0),
-        (90.0, 180.0, 30.0),
-        (180.0, 90.0, 30.0),
-    ],
-)
-def test_element_pattern(zenith_deg: float, azimuth_deg: float, attenuation_db: float) -> None:
-    assert element_attenuation_db(zenith_deg, azimuth_deg, False) == pytest.approx(attenuation_db)
-
-
-def test_an_omnidirectional_cell_has_no_horizontal_cut() -> None:
-    assert element_attenuation_db(122.5, 180.0, True) == pytest.approx(3.0)
-
-
-def radiated_db(gain_dbi: Callable[[float, float], float]) -> float:
-    """Mean gain over the sphere: what is radiated of the power that is fed in."""
-    zeniths_deg, azimuths_deg = np.arange(0.5, 180.0), np.arange(-178.0, 180.0, 4.0)
-    gains = np.array(
-        [[10 ** (gain_dbi(z, a) / 10) for a in azimuths_deg.tolist()] for z in zeniths_deg.tolist()]
-    )
-    weights = np.sin(np.deg2rad(zeniths_deg))
-    return float(10 * np.log10(weights @ gains.mean(axis=1) / weights.sum()))
-
-
-def test_an_omnidirectional_cell_radiates_as_much_as_a_sector() -> None:
-    # TR 38.901's element has 8 dBi where its pattern could have 9.8; without a horizontal cut that is 0.9 of 2.7.
-    for omnidirectional in (False, True):
-        element_db = radiated_db(partial(element_gain_dbi, omnidirectional=omnidirectional))
-        whole_db = radiated_db(partial(antenna_gain_dbi, tilt_deg=12.0, omnidirectional=omnidirectional))
-        assert element_db == pytest.approx(-1.83, abs=0.02)
-        assert whole_db == pytest.approx(0.27, abs=0.02)
-
-
-def test_array_gain_is_ten_db_in_the_direction_of_tilt() -> None:
-    assert array_factor_db(102.0, 12.0) == pytest.approx(10.0)
-    gain_dbi = antenna_gain_dbi(102.0, 0.0, 12.0, False)
-    assert gain_dbi == pytest.approx(8.0 + 10.0 - 12.0 * (12.0 / 65.0) ** 2)
-
-
-def test_array_factor_equals_the_sum_over_its_elements() -> None:
-    weights = np.exp(-1j * math.pi * np.arange(10) * math.cos(math.radians(102.0))) / math.sqrt(10)
-    for zenith_deg in (60.0, 95.0, 99.0, 106.0, 120.0):
-        steering = np.exp(1j * math.pi * np.arange(10) * math.cos(math.radians(zenith_deg)))
-        expected_db = max(20 * math.log10(abs(np.sum(weights * steering))), -40.0)
-        assert array_factor_db(zenith_deg, 12.0) == pytest.approx(expected_db, abs=1e-6)
