@@ -12,11 +12,39 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
+from typing import Final
+
+import numpy as np
 
 from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
+# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other;
+# `benchmarks` (first use) shows how well it foretells.
+_SAMPLES: Final = 400
+
+
+def _sample(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
+    total = 0.0
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            total += values[i, j] * np.exp(-values[i, j])
+    return total
+
+
+def expected_compile_s() -> float:
+    """About how long compilation will take on this machine, as busy as it is: a small function is compiled to see."""
+    import numba
+
+    types = (numba.float64[:, :],)
+    numba.njit(_sample).compile(types)  # what numba does once in a process
+    begin = time.perf_counter()
+    for _ in range(3):
+        numba.njit(_sample).compile(types)
+    at_once = min(2, len(os.sched_getaffinity(0)))
+    return (time.perf_counter() - begin) / 3 * _SAMPLES / at_once
 
 
 def compile_kernels(network: Network) -> None:
