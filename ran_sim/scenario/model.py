@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from ran_sim.scenario.faults import MOST_FAULTS, Fault, Interference, check_faults
 from ran_sim.scenario.routes import load_routes
 from ran_sim.scenario.sections import (
     Carrier,
@@ -62,6 +63,7 @@ class Scenario(Section):
         default={}
     )  # at the start, in every cell; the whole carrier is shared where missing
     load_profile: LoadProfile | None = None
+    faults: Annotated[tuple[Fault, ...], Field(max_length=MOST_FAULTS)] = ()
     reports: Reports = Reports()
     control: Control = Control()
     run: Run = Run()
@@ -116,11 +118,17 @@ class Scenario(Section):
             )
         if self.radio.k_interferers >= self.n_cell > 1:
             raise ValueError(f"radio.k_interferers below the number of cells, {self.n_cell}")
+        check_faults(self.faults, self.n_cell, self.slots)
         return self
 
     @property
     def n_cell(self) -> int:
         return self.layout.n_site * self.layout.sectors
+
+    @property
+    def sources(self) -> tuple[Interference, ...]:
+        """The transmitters among the faults; a position is the dense id of one."""
+        return tuple(fault for fault in self.faults if isinstance(fault, Interference))
 
     @property
     def files(self) -> dict[str, Path]:
@@ -190,7 +198,7 @@ class Scenario(Section):
     def with_overrides(self, overrides: Mapping[str, object]) -> Scenario:
         """A changed copy, checked like a file: `{"load": 1.5, "run.duration_s": 20, "traffic.gaming.rate_mbps": 4}`.
 
-        A traffic class is addressed by its name; the fields of `[run]` and `name` of the scheduler, the most used,
+        A traffic class is addressed by its name, a fault by its name or its place; the fields of `[run]` and `name` of the scheduler, the most used,
         also by their last part alone (`duration_s`, `warmup_s`, `scheduler`). Another environment brings its own geometry,
         unless the scenario was given one; one that was read back from `ran_sim scenario` or a saved state was given all.
 
@@ -205,6 +213,9 @@ class Scenario(Section):
 
 
 _SHORT: Final = {"duration_s": "run.duration_s", "warmup_s": "run.warmup_s", "scheduler": "scheduler.name"}
+
+
+_NAMED: Final = {"traffic": "traffic classes", "faults": "faults"}  # lists whose entries have names
 
 
 def load_scenario(name_or_path: str | Path) -> Scenario:
@@ -255,8 +266,10 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
+        where = ".".join(_steps(data, first)) or "scenario"
         got = "nothing" if first["type"] == "missing" else repr(first["input"])
+        if first["type"] == "union_tag_invalid" and isinstance(first["input"], Mapping):
+            where, got = f"{where}.kind", repr(first["ctx"]["tag"]) if first["ctx"]["tag"] else "nothing"
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):
             # about several fields together: the whole section as "got" would help nobody
             got = "fields that do not fit together"
@@ -275,6 +288,10 @@ def _wanted(error: ErrorDetails, where: str) -> str:
         case "extra_forbidden":
             near = _near_fields(where)
             return "no such field" + (f"; there is {' and '.join(near)}" if near else "")
+        case "union_tag_invalid" if isinstance(error["input"], Mapping):
+            return f"one of {error['ctx']['expected_tags']}"
+        case "union_tag_invalid":
+            return "a table of fields"
         case "missing":
             return "a value"
         case "too_short":
@@ -310,12 +327,15 @@ def _field_paths(section: type[BaseModel], path: str = "") -> Iterator[str]:
             yield f"{path}{name}"
 
 
-def _step(data: Any, location: tuple[int | str, ...], i: int) -> str:
-    """One step of an error's path; a traffic class by its name rather than its index."""
-    if i == 1 and location[0] == "traffic" and isinstance(location[1], int):
-        entry = data["traffic"][location[1]]
-        return str(entry.get("name", location[1])) if isinstance(entry, Mapping) else str(location[1])
-    return str(location[i])
+def _steps(data: Any, error: ErrorDetails) -> Iterator[str]:
+    """An error's path, step by step; a traffic class or a fault by its name, if it has one, rather than its index."""
+    location = error["loc"]
+    for i, step in enumerate(location):
+        if i == 1 and location[0] in _NAMED and isinstance(step, int):
+            entry = data[location[0]][step]
+            yield str((entry.get("name") if isinstance(entry, Mapping) else None) or step)
+        elif not (i == 2 and location[0] == "faults"):  # its kind, which pydantic goes by
+            yield str(step)
 
 
 def _set(data: dict[str, Any], path: str, value: object) -> None:
@@ -323,7 +343,10 @@ def _set(data: dict[str, Any], path: str, value: object) -> None:
     node: Any = data
     for i, key in enumerate(parents):
         if isinstance(node, (list, tuple)):
-            node = next((entry for entry in node if entry["name"] == key), None)
+            place = int(key) if key.isdecimal() and int(key) < len(node) else None
+            node = next(
+                (entry for entry in node if entry["name"] == key), None if place is None else node[place]
+            )
         else:
             node = node.get(key)
         if not isinstance(node, (dict, list, tuple)):
@@ -331,5 +354,7 @@ def _set(data: dict[str, Any], path: str, value: object) -> None:
                 f"override {path}: got no section {'.'.join(parents[: i + 1])}, want one of a scenario"
             )
     if not isinstance(node, dict):
-        raise ScenarioError(f"override {path}: got a list of traffic classes, want traffic.<name>.<field>")
+        raise ScenarioError(
+            f"override {path}: got a list of {_NAMED[parents[0]]}, want {parents[0]}.<name>.<field>"
+        )
     node[leaf] = value
