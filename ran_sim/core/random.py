@@ -35,6 +35,7 @@ PLACEMENT: Final = 14
 VOICE: Final = 20
 TRACE: Final = 21
 LOAD: Final = 22
+BACKHAUL: Final = 25
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

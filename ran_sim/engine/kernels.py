@@ -15,7 +15,7 @@ import numpy as np
 from ran_sim.core import random
 from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I32, I64, Cells, Links, Ues
+from ran_sim.core.state import F32, F64, I32, I64, Ailments, Cells, Links, Ues
 from ran_sim.energy.power import Energy, spend_slot
 from ran_sim.engine.radio_tick import RadioState
 from ran_sim.engine.sessions import Counts
@@ -101,8 +101,9 @@ def run_slots(first: int, stop: int, network: Network) -> None:
     leg = Leg(traffic, queues, harq, csi, mac, slices, tables, sent, counts)
     for slot in range(first, stop):
         _arrivals_and_reports(
-            slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
-        )
+            slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts,
+            cells.ailments,
+        )  # fmt: skip
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
         schedule_cells(
@@ -110,6 +111,7 @@ def run_slots(first: int, stop: int, network: Network) -> None:
             settings.rule,
             settings.max_dci,
             cells.state,
+            cells.ailments.mute,
             cells.activity,
             ues.blocked_until,
             ues.weight,
@@ -143,11 +145,14 @@ def _arrivals_and_reports(
     members: I64,
     tables: LinkTables,
     counts: I64,
+    ailments: Ailments,
 ) -> None:
     for i in range(members.shape[0]):
         u = members[i]
         if queues.next_slot[u] <= slot:
-            arrive(queues, traffic, counts[u], seed, slot, u)
+            cell = queues.cell[u]
+            late_slots = ailments.backhaul_slots[cell], ailments.backhaul_jitter_slots[cell]
+            arrive(queues, traffic, counts[u], seed, slot, u, late_slots)
         if queues.backlog_bytes[u] > 0:
             discard_expired(queues, traffic, counts[u], slot, u)
         if csi.due_slot[u] <= slot:

@@ -37,9 +37,10 @@ def report(
 ) -> Layer1Values:
     """Measurements of the cells `cell` by the UEs in slots `u`, shape [n] each."""
     re_share_db = -10.0 * np.log10(12 * n_prb)
-    sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
+    at_antenna_dbm = cells.tx_power_dbm - cells.ailments.loss_db + re_share_db
+    sent_dbm = np.where(cells.state == ACTIVE, at_antenna_dbm, -np.inf).astype(np.float32)
     heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))  # [n, n_cell] per resource element
-    noise_mw = links.noise_mw[0] / (12 * rbg_prb)
+    noise_mw = (links.noise_mw[0] + links.outside_mw[u]) / (12 * rbg_prb)
     serving = np.arange(len(u)), cell
     signal_mw = heard_mw[serving].astype(np.float64)
     heard_mw[serving] = 0.0

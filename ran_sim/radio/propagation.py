@@ -87,7 +87,12 @@ def shadow_map_bytes(scenario: Scenario) -> int:
     environment, reach_m = ENVIRONMENTS[scenario.layout.environment], span_m(scenario.layout)
     decorrelations_m = (environment.decorrelation_los_m, environment.decorrelation_nlos_m)
     points = [map_points(reach_m, environment.shadow_grid_m, far_m) for far_m in decorrelations_m]
-    return 4 * scenario.layout.n_site * sum(side**2 for side in points)
+    return 4 * _n_site(scenario) * sum(side**2 for side in points)
+
+
+def _n_site(scenario: Scenario) -> int:
+    """Sites with maps of their own: those of cells, then sources of interference."""
+    return scenario.layout.n_site + len(scenario.sources)
 
 
 def build_propagation(
@@ -108,11 +113,9 @@ def build_propagation(
         drawn: bool, purpose: int, variant: int, grid_m: float, decorrelation_m: float, exponent: float
     ) -> Map:
         if not drawn:
-            return flat_map(scenario.layout.n_site)
+            return flat_map(_n_site(scenario))
         points = map_points(span_m(scenario.layout), grid_m, decorrelation_m)
-        return build_map(
-            seed, purpose, variant, scenario.layout.n_site, points, grid_m, decorrelation_m, exponent
-        )
+        return build_map(seed, purpose, variant, _n_site(scenario), points, grid_m, decorrelation_m, exponent)
 
     def shadows(variant: int, decorrelation_m: float) -> Map:
         grid_m = environment.shadow_grid_m

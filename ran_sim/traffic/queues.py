@@ -19,6 +19,7 @@ import numpy as np
 
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
+from ran_sim.core.random import BACKHAUL, uniform
 from ran_sim.core.state import F64, I32, I64, U8
 from ran_sim.traffic.arrivals import (
     FULL_BUFFER,
@@ -56,6 +57,7 @@ class Queues(NamedTuple):
     backlog_bytes: I64  # unsent
     in_flight_bytes: I64  # sent, not settled
     arrival: I64  # [n_ue, RING] slot
+    due: I64  # [n_ue, RING] slot that it would have arrived in over a healthy backhaul; the budget counts from it
     start: I64  # [n_ue, RING] first byte in the stream
     size: I64  # [n_ue, RING] bytes
     settled: I64  # [n_ue, RING] bytes decoded or lost
@@ -90,6 +92,7 @@ def init_queues(n_ue: int) -> Queues:
         backlog_bytes=zeros(),
         in_flight_bytes=zeros(),
         arrival=zeros(RING),
+        due=zeros(RING),
         start=zeros(RING),
         size=zeros(RING),
         settled=zeros(RING),
@@ -162,21 +165,33 @@ def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: in
 
 
 @bare_kernel
-def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> None:
+def arrive(
+    queues: Queues,
+    traffic: Traffic,
+    counts: I64,
+    seed: int,
+    slot: int,
+    u: int,
+    late_slots: tuple[float, float],
+) -> None:
     """Take in all packets that are there by `slot`, at most RING; `counts` is the UE's row.
 
+    `late_slots` is by how much the backhaul brings each packet late, and at most how much more, drawn for each packet.
     More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
     """
     for _ in range(RING):
-        if queues.next_slot[u] > slot:
+        held = late_slots[0]
+        if late_slots[1] > 0.0:
+            held += late_slots[1] * uniform(seed, BACKHAUL, queues.owner[u], queues.next_packet[u])
+        if queues.next_slot[u] > slot - int(held):
             return
-        enqueue(queues, counts, u, slot, queues.next_bytes[u])
+        enqueue(queues, counts, u, slot, queues.next_bytes[u], slot - queues.next_slot[u])
         _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
 
 
 @bare_kernel
-def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
-    """Append a packet of `size` bytes that arrived in `slot`, or drop it if the ring is full."""
+def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int, late_slots: int = 0) -> None:
+    """Append a packet of `size` bytes that arrived in `slot`, late by `late_slots`, or drop it if the ring is full."""
     counts[count.PACKETS_OFFERED] += 1
     counts[count.OFFERED_BYTES] += size
     counts[count.SDUS_OFFERED] += _sdus_begun(size)
@@ -188,6 +203,7 @@ def enqueue(queues: Queues, counts: I64, u: int, slot: int, size: int) -> None:
         return
     i = tail & _MASK
     queues.arrival[u, i] = slot
+    queues.due[u, i] = slot - late_slots
     queues.start[u, i] = queues.end[u]
     queues.size[u, i] = size
     queues.settled[u, i] = 0
@@ -320,7 +336,7 @@ def settle(
             sdus = _sdus_ended(first - packet_start, last - packet_start, queues.size[u, i])
             if decoded:
                 counts[count.SDUS_DELIVERED] += sdus
-                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.arrival[u, i])
+                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - queues.due[u, i])
                 counts[count.SDU_AIR_SLOTS] += sdus * (end_slot - first_slot)
             else:
                 counts[count.SDUS_LOST] += sdus
@@ -368,7 +384,7 @@ def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
             return
         if queues.lost[u, i] > 0:
             counts[count.PACKETS_DROPPED] += 1
-        elif queues.done[u, i] - queues.arrival[u, i] <= budget:
+        elif queues.done[u, i] - queues.due[u, i] <= budget:
             counts[count.PACKETS_IN_BUDGET] += 1
         else:
             counts[count.PACKETS_LATE] += 1
