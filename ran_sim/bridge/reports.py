@@ -13,6 +13,7 @@ import numpy as np
 from ran_sim.bridge.places import Places
 from ran_sim.engine import Engine
 from ran_sim.measure import kpm
+from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period
 from ran_sim.measure.tables import Tables
 from ranloop.errors import NodeError
@@ -31,6 +32,7 @@ class ReportBuilder:
         tables: Its rows.
         places: Its sites.
         catalogues: By site.
+        counter_faults: Of the scenario, on cells.
         rounding: Whether counters are rounded as TS 28.552 says.
     """
 
@@ -40,11 +42,13 @@ class ReportBuilder:
         tables: Tables,
         places: Places,
         catalogues: Sequence[Catalogue],
+        counter_faults: CounterFaults,
         *,
         rounding: bool,
     ) -> None:
         self._slot_ns = engine.slot_ns
         self._tables, self._places, self._catalogues, self._rounding = tables, places, catalogues, rounding
+        self._counter_faults = counter_faults
         self._known_labels: dict[
             tuple[int, Level], tuple[bytes, Labels]
         ] = {}  # (site, level) -> UE ids, names
@@ -74,6 +78,8 @@ class ReportBuilder:
             block[:, 0] = self._places.dense(table.ids[:, 0])
         for i, name in enumerate(names):
             values = columns[name](table.rows)
+            if level == "cell":
+                values = self._counter_faults.reported(name, values, table.ids[:, 0], period)
             whole = self._rounding and _INTEGER[name]
             block[:, n_ids + i] = kpm.rounded(name, values) if whole else values
         out = []
