@@ -14,6 +14,7 @@ import numpy as np
 from ran_sim.bridge.places import Places
 from ran_sim.engine import Engine
 from ran_sim.measure import kpm
+from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period
 from ran_sim.measure.tables import Tables
 from ranloop.errors import NodeError
@@ -32,6 +33,7 @@ class ReportBuilder:
         tables: Its rows.
         places: Its sites.
         catalogues: By site.
+        counter_faults: Of the scenario, on cells.
         rounding: Whether counters and measurement reports are rounded as TS 28.552 and TS 38.133 say.
     """
 
@@ -41,12 +43,14 @@ class ReportBuilder:
         tables: Tables,
         places: Places,
         catalogues: Sequence[Catalogue],
+        counter_faults: CounterFaults,
         *,
         rounding: bool,
     ) -> None:
         self._slot_ns = engine.slot_ns
         self._tables, self._places, self._catalogues, self._rounding = tables, places, catalogues, rounding
         self._all_cells = dict(enumerate(places.cell_names))
+        self._counter_faults = counter_faults
         self._known_labels: dict[
             tuple[int, Level], tuple[bytes, Labels]
         ] = {}  # (site, level) -> UE ids, names
@@ -76,6 +80,8 @@ class ReportBuilder:
             block[:, 0] = self._places.dense(table.ids[:, 0])
         for i, name in enumerate(names):
             values = columns[name](table.rows)
+            if level == "cell":
+                values = self._counter_faults.reported(name, values, table.ids[:, 0], period)
             if self._rounding and level == "ue_cell":
                 values = kpm.in_steps(name, values)
             elif self._rounding and _INTEGER[name]:

@@ -23,6 +23,8 @@ from ran_sim.bridge.reports import ReportBuilder
 from ran_sim.core.jit import compiled_before
 from ran_sim.core.plugins import PluginError
 from ran_sim.engine import Engine
+from ran_sim.engine.faults import NEVER, fault_slots
+from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter
 from ran_sim.measure.score import score
 from ran_sim.measure.tables import Tables
@@ -90,6 +92,7 @@ class SimWorld(AnswersAtOnce):
         scheduler: str | None = None,
         uniform_class_weights: bool = False,
     ) -> None:
+        self._counter_faults = CounterFaults(scenario)
         engine = Engine(scenario, seed, scheduler=scheduler, uniform_class_weights=uniform_class_weights)
         self._scenario = scenario
         self._end_slot = scenario.slots(scenario.run.duration_s * 1e3)
@@ -110,7 +113,12 @@ class SimWorld(AnswersAtOnce):
             catalogue(scenario, engine, places, site, self._actuators) for site in range(len(places.nodes))
         )
         self._builder = ReportBuilder(
-            engine, tables, places, self._catalogues, rounding=scenario.reports.rounding
+            engine,
+            tables,
+            places,
+            self._catalogues,
+            self._counter_faults,
+            rounding=scenario.reports.rounding,
         )
 
     def fork(self) -> SimWorld:
@@ -118,6 +126,7 @@ class SimWorld(AnswersAtOnce):
         twin, engine = copy.copy(self), self.engine.fork()
         twin._meter = self._meter.fork(engine)
         twin._due = list(self._due)
+        twin._counter_faults = self._counter_faults.fork()
         twin._drive(engine)
         twin._actuators.unset[:] = self._actuators.unset
         return twin
@@ -165,6 +174,18 @@ class SimWorld(AnswersAtOnce):
             raise VocabularyError("id column", column, ("cell", "five_qi", "slice", "ue"))
         return here.astype(np.float32)
 
+    @property
+    def truth(self) -> Sequence[Mapping[str, object]]:
+        """The faults of the scenario in its order, as `TruthfulPort` has it; `cells` lists dense ids."""
+        return tuple(
+            {
+                "start_ns": start * self.slot_ns,
+                "end_ns": None if end == NEVER else end * self.slot_ns,
+                **fault.model_dump(mode="json", exclude={"start_s", "end_s"}, exclude_none=True),
+            }
+            for fault, start, end in fault_slots(self._scenario)
+        )
+
     def score(self) -> Mapping[str, float]:
         """Key figures of the run so far, warm-up removed; see `ran_sim.measure.score`.
 
@@ -199,6 +220,7 @@ class SimWorld(AnswersAtOnce):
         """
         until = min(-(-until_ns // self.slot_ns), self._next_report_slot(), self.end_ns // self.slot_ns)
         for period in self._periods_until(until):
+            self._counter_faults.see(period, self._tables)
             due = _Due(period.end.slot + self._delay_slots, period.period_ms, period)
             heapq.heappush(self._due, due)
 

@@ -71,6 +71,7 @@ class Bench:
         self._rng = np.random.default_rng(1)
         self.blocked_until = np.zeros(n, np.int64)
         self.state = np.array([ACTIVE], np.int32)
+        self.mute = np.zeros(1, np.uint8)
         self.activity = np.zeros(N_RBG, np.float32)
         self.counts = np.zeros((n, count.N), np.int64)
         for u in range(n):
@@ -107,7 +108,7 @@ class Bench:
             self.counts,
         )
         arguments = (
-            slot, built_in_rule(self.policy), self.max_dci, self.state, self.activity.reshape(1, N_RBG),
+            slot, built_in_rule(self.policy), self.max_dci, self.state, self.mute, self.activity.reshape(1, N_RBG),
             self.blocked_until, self.weight, leg,
         )  # fmt: skip
         if self._schedule is None:

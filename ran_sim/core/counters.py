@@ -37,7 +37,7 @@ NAMES: Final = (
     "packets_late",  # wholly decoded after it
     "packets_dropped",  # not wholly decoded
     "sdus_delivered",  # SDUs of SDU_BYTES that packets are cut into, whose last part was decoded
-    "sdu_delay_slots",  # SDU x slot, from arrival to the end of the slot that this was decoded in
+    "sdu_delay_slots",  # SDU x slot, from the slot it was due in (arrival, without a fault of the backhaul) to the end of the slot that this was decoded in
     "thp_bytes",  # TS 28.552 5.1.1.3.1: bursts without their last piece
     "thp_slots",  # slots that these took
     "unrestricted_bytes",  # bursts that fitted one slot

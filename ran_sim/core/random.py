@@ -36,6 +36,7 @@ PHASE: Final = 15
 VOICE: Final = 20
 TRACE: Final = 21
 LOAD: Final = 22
+BACKHAUL: Final = 25
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -26,6 +26,16 @@ DEFAULT_WEIGHT = 1.0  # of a UE's scheduling weight
 DEFAULT_OLLA_TARGET = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
 
 
+class Ailments(NamedTuple):
+    """What is wrong with the cells, shape [n_cell]; all 0 while they are well. Settings keep their values beside it."""
+
+    mute: U8  # 1 = no user data is scheduled
+    loss_db: F64  # between amplifier and antenna
+    pointing: I64  # which of `Scenario.tilt_shifts_deg`; 0 = as set
+    backhaul_slots: F64  # that downlink packets come late by
+    backhaul_jitter_slots: F64  # … at most, on top
+
+
 class Cells(NamedTuple):
     """Per cell; shape [n_cell] unless said otherwise."""
 
@@ -37,6 +47,7 @@ class Cells(NamedTuple):
     cio_db: F64  # cell individual offset added to this cell's measurements in A3; an action may move it
     activity: F32  # [n_cell, n_rbg] share of full power sent per RBG in the current slot, 0 or 1
     load: F32  # smoothed share of RBGs in use, 0..1: what CQI and far interferers see
+    ailments: Ailments  # of faults, see `engine.faults`
     state: I32  # power state, see `energy.power`; a cell sends, and is measured, only while it is 0, active
 
 
@@ -65,6 +76,7 @@ class Links(NamedTuple):
     rsrp_l3_dbm: F32  # [n_ue, n_cell] layer-3 filtered RSRP, per resource element
     cell: I32  # [n_ue, 1 + K] cell of each explicit link, -1 if none; rank 0 is the serving cell
     rx_mw: F32  # [n_ue, 1 + K] mean received power per RBG at full transmit power, mW
-    rest_mw: F32  # [n_ue] received power per RBG of all other cells, weighted with their `load`, mW
+    rest_mw: F32  # [n_ue] received power per RBG of all other cells, weighted with their `load`, and `outside_mw`; mW
+    outside_mw: F32  # [n_ue] received power per RBG of sources of interference that are no cells, mW
     noise_mw: F32  # [1] thermal noise + noise figure per RBG, mW
     fading: F32  # [n_ue, 1 + K, n_rbg] power gain of fast fading on its grid: mean 1, rank 0 summed over rx branches (MRC)

@@ -38,11 +38,13 @@ def expected_compile_s() -> float:
     """About how long compilation will take on this machine, as busy as it is: a small function is compiled to see."""
     import numba
 
-    types = (numba.float64[:, :],)
-    numba.njit(_sample).compile(types)  # what numba does once in a process
+    def compile_sample() -> None:
+        numba.njit(numba.float64(numba.float64[:, :]))(_sample)
+
+    compile_sample()  # with what numba does once in a process
     begin = time.perf_counter()
     for _ in range(3):
-        numba.njit(_sample).compile(types)
+        compile_sample()
     at_once = min(2, len(os.sched_getaffinity(0)))
     return (time.perf_counter() - begin) / 3 * _SAMPLES / at_once
 

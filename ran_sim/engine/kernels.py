@@ -15,7 +15,7 @@ import numpy as np
 from ran_sim.core import random
 from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I32, I64, Cells, Links, Ues
+from ran_sim.core.state import F32, F64, I32, I64, Ailments, Cells, Links, Ues
 from ran_sim.energy.power import Energy, spend_slot
 from ran_sim.engine.radio_tick import RadioState
 from ran_sim.engine.sessions import Counts
@@ -103,8 +103,9 @@ def run_slots(first: int, stop: int, network: Network) -> int:
     leg = Leg(traffic, queues, harq, csi, mac, slices, tables, sent, counts)
     for slot in range(first, stop):
         if not _arrivals_and_reports(
-            slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts
-        ):
+            slot, settings.seed, queues, traffic, csi, mac.members[: mac.member_start[-1]], tables, counts,
+            cells.ailments,
+        ):  # fmt: skip
             return slot
         _feedback(slot, sent, harq, queues, traffic, ues.olla_target, tables.t10_db.shape[0] - 1, counts)
         sent.n[slot % HARQ_RTT_SLOTS] = 0
@@ -113,6 +114,7 @@ def run_slots(first: int, stop: int, network: Network) -> int:
             settings.rule,
             settings.max_dci,
             cells.state,
+            cells.ailments.mute,
             cells.activity,
             ues.blocked_until,
             ues.weight,
@@ -147,12 +149,16 @@ def _arrivals_and_reports(
     members: I64,
     tables: LinkTables,
     counts: I64,
+    ailments: Ailments,
 ) -> bool:
     """Packets, budgets and reports up to `slot`; False, and to be done again, if a queue has no room for a packet."""
     for i in range(members.shape[0]):
         u = members[i]
-        if queues.next_slot[u] <= slot and not arrive(queues, traffic, counts[u], seed, slot, u):
-            return False
+        if queues.next_slot[u] <= slot:
+            cell = queues.cell[u]
+            late_slots = ailments.backhaul_slots[cell], ailments.backhaul_jitter_slots[cell]
+            if not arrive(queues, traffic, counts[u], seed, slot, u, late_slots):
+                return False
         if queues.backlog_bytes[u] > 0:
             discard_expired(queues, traffic, counts[u], slot, u)
         if csi.due_slot[u] <= slot:

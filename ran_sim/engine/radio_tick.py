@@ -12,7 +12,18 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F32, F64, I32, I64, Cells, Links, Ues
+from ran_sim.core.state import (
+    DEFAULT_OLLA_TARGET,
+    DEFAULT_WEIGHT,
+    F32,
+    F64,
+    I32,
+    I64,
+    Ailments,
+    Cells,
+    Links,
+    Ues,
+)
 from ran_sim.energy.power import ACTIVE
 from ran_sim.mobility.handover import (
     EXECUTING,
@@ -41,11 +52,11 @@ from ran_sim.mobility.movement import (
     place_ue,
     take_route,
 )
-from ran_sim.radio.antenna import Antenna, build_antenna
+from ran_sim.radio.antenna import Antenna, build_antenna, column_gain
 from ran_sim.radio.fading import Fading, assign_links, build_fading, start_fading
 from ran_sim.radio.own_propagation import OwnPropagation
 from ran_sim.radio.propagation import ENVIRONMENTS, Propagation, build_propagation, site_gains
-from ran_sim.radio.spread import Spread, build_spread, departure, link_gain
+from ran_sim.radio.spread import Spread, build_spread, departure, link_gain, pointed
 from ran_sim.radio.topology import Topology, build_topology, nearest_copy
 from ran_sim.scenario import Scenario
 
@@ -57,6 +68,14 @@ _INITIAL_LOAD = 0.5  # of cells, until the engine has measured it
 # they are those of a place where the shadow differs by 0.1 dB (0.2 dB) at most, one standard deviation: of one grid
 # cell's 2.1 dB (3.8 dB). A pedestrian's are renewed on every fourth (second) tick of 50 ms, a car's on every one.
 _RENEW_SHARE: Final = 1.0 / 20.0
+
+
+class Sources(NamedTuple):
+    """Transmitters that are no cells: interference from outside, see `engine.faults`."""
+
+    x_m: F64  # [n_source]
+    y_m: F64
+    sent_mw: F64  # [n_source] per RBG; 0 while one is silent
 
 
 class RadioState(NamedTuple):
@@ -73,8 +92,9 @@ class RadioState(NamedTuple):
     gain_x_m: F64  # [n_ue] the place that the UE's `Links.gain_db` is of
     gain_y_m: F64
     gain: F32  # [n_ue, n_cell] `Links.gain_db`, linear
+    sources: Sources
     power_mw: F64  # [n_cell] scratch of one UE's links
-    sent_dbm: F64  # [n_cell] scratch of one tick: transmit power, -inf of a cell that sleeps
+    sent_dbm: F64  # [n_cell] scratch of one tick: power at the antenna, -inf of a cell that sleeps
     sent_mw: F64  # [n_cell] … per RBG; 0
     renew_m: float  # how far a UE goes on with the same path gains
     seed: int
@@ -117,6 +137,11 @@ def init_radio(
         gain_x_m=np.full(scenario.n_ue, np.nan),
         gain_y_m=np.full(scenario.n_ue, np.nan),
         gain=np.zeros((scenario.n_ue, scenario.n_cell), np.float32),
+        sources=Sources(
+            x_m=np.array([source.position_m[0] for source in scenario.sources]),
+            y_m=np.array([source.position_m[1] for source in scenario.sources]),
+            sent_mw=np.zeros(len(scenario.sources)),
+        ),
         power_mw=np.zeros(scenario.n_cell),
         sent_dbm=np.zeros(scenario.n_cell),
         sent_mw=np.zeros(scenario.n_cell),
@@ -150,7 +175,19 @@ def _cells(scenario: Scenario, topology: Topology) -> Cells:
         cio_db=np.zeros(n_cell),
         activity=np.zeros((n_cell, scenario.n_rbg), np.float32),
         load=np.full(n_cell, _INITIAL_LOAD, np.float32),
+        ailments=no_ailments(n_cell),
         state=np.full(n_cell, ACTIVE, np.int32),
+    )
+
+
+def no_ailments(n_cell: int) -> Ailments:
+    """Cells that are well."""
+    return Ailments(
+        mute=np.zeros(n_cell, np.uint8),
+        loss_db=np.zeros(n_cell),
+        pointing=np.zeros(n_cell, np.int64),
+        backhaul_slots=np.zeros(n_cell),
+        backhaul_jitter_slots=np.zeros(n_cell),
     )
 
 
@@ -188,6 +225,7 @@ def _no_links(scenario: Scenario) -> Links:
         cell=np.full((n_ue, ranks), -1, np.int32),
         rx_mw=np.zeros((n_ue, ranks), np.float32),
         rest_mw=np.zeros(n_ue, np.float32),
+        outside_mw=np.zeros(n_ue, np.float32),
         noise_mw=np.array([10 ** (noise_dbm / 10)], np.float32),
         fading=np.zeros((n_ue, ranks, scenario.n_rbg), np.float32),
     )
@@ -200,9 +238,7 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
     Called once per tick, first at slot 0. A UE that starts here is placed, not moved, and takes the cell that it
     measures as strongest; where all cells sleep it waits until one is awake.
     """
-    some_awake = _note_powers(
-        cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw
-    )
+    some_awake = _note_powers(cells, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
     for u in range(ues.id.size):
         if slot >= ues.end_slot[u]:
             next_session(radio.seed, u, ues, radio.sessions)
@@ -220,7 +256,8 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
             follow_route(u, slot // radio.tick_slots * radio.tick_s, ues, radio.motion, radio.topology)
         moved_m = math.hypot(ues.x_m[u] - radio.gain_x_m[u], ues.y_m[u] - radio.gain_y_m[u])
         if starts or moved_m > radio.renew_m:
-            _path_gains(u, ues, links.gain_db[u], radio)
+            radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
+            _path_gains(u, ues.id[u], cells.ailments.pointing, links, radio)
         rsrp_dbm = links.rsrp_l3_dbm[u]
         measure(
             radio.seed,
@@ -241,7 +278,9 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
                 u,
                 slot,
                 best,
-                _sinr_of(best, radio.gain[u], radio.sent_mw, cells.load, links.noise_mw[0]),
+                _sinr_of(
+                    best, radio.gain[u], radio.sent_mw, cells.load, links.noise_mw[0] + links.outside_mw[u]
+                ),
                 ues,
                 handover,
             )
@@ -257,14 +296,12 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
 
 
 @bare_kernel
-def _note_powers(
-    cell_state: I32, tx_power_dbm: F64, rbg_share_db: float, sent_dbm: F64, sent_mw: F64
-) -> bool:
+def _note_powers(cells: Cells, rbg_share_db: float, sent_dbm: F64, sent_mw: F64) -> bool:
     """Note the power that every cell sends; whether any cell is awake."""
     some_awake = False
-    for cell in range(cell_state.size):
-        awake = cell_state[cell] == ACTIVE
-        sent_dbm[cell] = tx_power_dbm[cell] if awake else -np.inf
+    for cell in range(cells.state.size):
+        awake = cells.state[cell] == ACTIVE
+        sent_dbm[cell] = cells.tx_power_dbm[cell] - cells.ailments.loss_db[cell] if awake else -np.inf
         sent_mw[cell] = math.exp(_NEPER_PER_DB * (sent_dbm[cell] + rbg_share_db))
         some_awake |= awake
     return some_awake
@@ -273,12 +310,23 @@ def _note_powers(
 @bare_kernel
 def refresh_links(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
     """Renew the received powers at once after a transmit power changed; measurements follow on the next tick."""
-    _note_powers(cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
+    _note_powers(cells, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
     for u in range(ues.id.size):
         if ues.connected[u]:
             _renew_links(
                 u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
             )  # fmt: skip
+
+
+@bare_kernel
+def renew_path_gains(cells: Cells, ues: Ues, links: Links, radio: RadioState) -> None:
+    """Renew all path gains at once, at the places that they are of, after antennas or sources changed; and the links."""
+    for u in range(ues.id.size):
+        if ues.connected[u]:
+            _path_gains(u, ues.id[u], cells.ailments.pointing, links, radio)
+        else:
+            links.outside_mw[u] = 0.0
+    refresh_links(cells, ues, links, radio)
 
 
 @bare_kernel
@@ -300,7 +348,7 @@ def request_handover(
         return False
     handover.counts[REQUESTED, ues.cell[u]] += 1
     if send_command(u, slot, cell, ues, handover):
-        _note_powers(cells.state, cells.tx_power_dbm, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
+        _note_powers(cells, radio.rbg_share_db, radio.sent_dbm, radio.sent_mw)
         _renew_links(
             u, ues.cell[u], cells.load, links, radio.gain[u], radio.sent_mw, radio.power_mw, radio.seed, radio.fading,
         )  # fmt: skip
@@ -340,7 +388,7 @@ def serving_sinr(u: int, cells: Cells, links: Links) -> float:
 
 @bare_kernel
 def _sinr_of(cell: int, gain: F32, sent_mw: F64, load: F32, noise_mw: float) -> float:
-    """The `serving_sinr` that a UE would have on any cell."""
+    """The `serving_sinr` that a UE would have on any cell; `noise_mw` holds all that comes from no cell."""
     wanted_mw, other_mw = 0.0, float(noise_mw)
     for i in range(load.size):
         power_mw = gain[i] * sent_mw[i]
@@ -372,21 +420,17 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
 
 
 @bare_kernel
-def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
-    """Path gain of one UE to every cell into `gain_db`: losses, angles and height once per site, then sectors."""
-    topology, motion = radio.topology, radio.motion
-    radio.gain_x_m[u], radio.gain_y_m[u] = ues.x_m[u], ues.y_m[u]
+def _path_gains(u: int, ue_id: int, pointing_of: I64, links: Links, radio: RadioState) -> None:
+    """Path gains of one UE at its noted place: losses, angles and height once per site, then sectors; and sources."""
+    topology, motion, gain_db = radio.topology, radio.motion, links.gain_db[u]
     indoor, height_m = motion.indoor[u] > 0, motion.height_m[u]
     for cell in range(gain_db.size):
         site = topology.cell_site[cell]
         if cell > 0 and topology.cell_site[cell - 1] == site:
             continue  # done with the site's first cell
-        dx_m, dy_m = nearest_copy(
-            ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
+        in_sight, blocked, dx_m, dy_m = _way_from(
+            u, ue_id, site, topology.site_x_m[site], topology.site_y_m[site], radio
         )
-        in_sight, blocked = site_gains(
-            radio.seed, ues.id[u], site, dx_m, dy_m, indoor, height_m, motion.penetration_db[u], radio.propagation
-        )  # fmt: skip
         link = departure(
             in_sight,
             blocked,
@@ -394,18 +438,42 @@ def _path_gains(u: int, ues: Ues, gain_db: F32, radio: RadioState) -> None:
             topology.bs_height_m,
             height_m,
             indoor,
-            radio.antenna,
             radio.spread,
         )
         bearing = math.atan2(dy_m, dx_m)
+        pointing, column = -1, 0.0
         sector = cell
         while sector < gain_db.size and topology.cell_site[sector] == site:
             turn = bearing - topology.azimuth_rad[sector]
             off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
-            gain = link_gain(link, off_deg, radio.antenna, radio.spread)
+            if pointing_of[sector] != pointing:
+                pointing = pointing_of[sector]
+                column = column_gain(link.zenith_cos, pointed(radio.antenna, pointing, radio.spread))
+            gain = link_gain(link, off_deg, column, pointing, radio.antenna, radio.spread)
             gain_db[sector] = math.log(gain) / _NEPER_PER_DB
             radio.gain[u, sector] = gain
             sector += 1
+    sources = radio.sources
+    outside_mw = 0.0
+    for i in range(sources.x_m.size):  # their maps stand behind those of the sites
+        site = topology.site_x_m.size + i
+        in_sight, blocked, _, _ = _way_from(u, ue_id, site, sources.x_m[i], sources.y_m[i], radio)
+        outside_mw += sources.sent_mw[i] * (in_sight + blocked)
+    links.outside_mw[u] = outside_mw
+
+
+@bare_kernel
+def _way_from(
+    u: int, ue_id: int, site: int, x_m: float, y_m: float, radio: RadioState
+) -> tuple[float, float, float, float]:
+    """Gains of both states between a site at (x, y) and the noted place of UE row `u`, see `site_gains`, and the way there."""
+    dx_m, dy_m = nearest_copy(radio.gain_x_m[u] - x_m, radio.gain_y_m[u] - y_m, radio.topology)
+    motion = radio.motion
+    in_sight, blocked = site_gains(
+        radio.seed, ue_id, site, dx_m, dy_m, motion.indoor[u] > 0, motion.height_m[u], motion.penetration_db[u],
+        radio.propagation,
+    )  # fmt: skip
+    return in_sight, blocked, dx_m, dy_m
 
 
 @bare_kernel
@@ -437,7 +505,7 @@ def _renew_links(
     for rank in range(cell_of.size):
         if cell_of[rank] >= 0:
             rest_mw -= power_mw[cell_of[rank]] * load[cell_of[rank]]
-    links.rest_mw[u] = max(rest_mw, 0.0)
+    links.rest_mw[u] = max(rest_mw, 0.0) + links.outside_mw[u]
     assign_links(u, cell_of, fading)
 
 

@@ -13,10 +13,12 @@ from ran_sim.engine import radio_tick as radio
 from ran_sim.engine import saved
 from ran_sim.engine.answers import check_packets, check_propagation
 from ran_sim.engine.arguments import whole
+from ran_sim.engine.faults import fault_slots, holding, next_change, put_in_force
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.engine.sessions import sync_sessions
 from ran_sim.scenario import Scenario
+from ran_sim.scenario.faults import Fault
 from ran_sim.traffic.queues import with_more_room
 
 Arguments = TypeVarTuple("Arguments")
@@ -47,6 +49,7 @@ class SlotLoop:
         self._warmup_slot = scenario.slots(scenario.run.warmup_s * 1e3)
         self._ended: list[SessionRows] = []
         self._keeps_ended = True
+        self._faults = fault_slots(scenario)
         self._bound: dict[
             Callable[..., Any], Callable[..., Any]
         ] = {}  # kernels, to the types of this network
@@ -67,6 +70,11 @@ class SlotLoop:
         return self._warmup_slot
 
     @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The scenario's faults that hold in `slot`: the truth beside all reports."""
+        return holding(self._faults, self._slot)
+
+    @property
     def nan_claims(self) -> int:
         """How often a metric of your own has answered NaN so far; it counts as no claim."""
         return int(self._network.settings.rule.nan_claims[0])
@@ -83,9 +91,13 @@ class SlotLoop:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
         nan_claims = self.nan_claims
         while self._slot < slot:
+            change = next_change(self._faults, self._slot)
+            if self._slot == change:
+                self._change_faults()
+                change = next_change(self._faults, self._slot + 1)
             if self._slot == self._next_tick:
                 self._tick()
-            stop = min(slot, self._next_tick)
+            stop = min(slot, self._next_tick, change)
             if self._slot < self._warmup_slot:
                 stop = min(stop, self._warmup_slot)
             self._slot = self._call(run_slots, self._slot, stop, for_slots(self._network))
@@ -108,6 +120,11 @@ class SlotLoop:
             check_propagation(network)
         self._sync()
         self._next_tick = self._slot + int(network.radio.tick_slots)
+
+    def _change_faults(self) -> None:
+        network = self._network
+        if put_in_force(self.faults, network, self.scenario):
+            self._call(radio.renew_path_gains, network.cells, network.ues, network.links, network.radio)
 
     def _sync(self) -> None:
         network = self._network

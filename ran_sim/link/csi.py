@@ -82,7 +82,7 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
 def sinr_into(out: F32, links: Links, u: int, share: F32, per_rbg: bool) -> None:
     """SINR of every RBG, linear, written to `out`, shape [n_rbg]; loops over RBGs are innermost, to become vectors.
 
-    `share` is the share of full power that each cell sends: [n_cell, n_rbg] with `per_rbg`, else [n_cell, 1].
+    `Links.rest_mw` brings interference from outside the network. `share` is the share of full power that each cell sends: [n_cell, n_rbg] with `per_rbg`, else [n_cell, 1].
     """
     fading = links.fading[u]
     out[:] = links.noise_mw[0] + links.rest_mw[u]

@@ -10,7 +10,7 @@ CQI 0 no new one.
 from __future__ import annotations
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I32, I64
+from ran_sim.core.state import F32, F64, I32, I64, U8
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.harq import N_PROCESS
 from ran_sim.mac.blocks import retransmit, transmit
@@ -28,6 +28,7 @@ def schedule_cells(
     rule: Rule,
     max_dci: int,
     state: I32,
+    mute: U8,
     activity: F32,
     blocked_until: I64,
     ue_weight: F64,
@@ -42,6 +43,7 @@ def schedule_cells(
         rule: Metric.
         max_dci: UEs that a cell can address in a slot.
         state: Power state of each cell, shape [n_cell]; see `energy.power`.
+        mute: 1 for a cell that schedules nothing although it is active, shape [n_cell]; see `engine.faults`.
         activity: Set to the share of full power that each cell sends, shape [n_cell, n_rbg].
         blocked_until: First slot in which each UE can be reached, shape [n_ue].
         ue_weight: Weight of each UE, shape [n_ue].
@@ -49,8 +51,8 @@ def schedule_cells(
     """
     traffic, mac, slices = leg.traffic, leg.mac, leg.slices
     for cell in range(state.size):
-        if state[cell] != ACTIVE:
-            continue  # it fell silent when it fell asleep
+        if state[cell] != ACTIVE or mute[cell]:
+            continue  # it fell silent when it fell asleep, or ill
         limited = slices.limited[cell] == 1
         if limited:
             fill_accounts(slices, cell)

@@ -61,15 +61,18 @@ def of_every_cell(
     rssi_mw = 12.0 * (signal_mw @ _activity(cells.load, slot_ms) + noise_mw)  # per PRB
     others_mw = np.maximum(signal_mw.sum(axis=1, keepdims=True) - signal_mw, 0.0)
     signal_mw[signal_mw == 0.0] = np.nan
-    return 10.0 * np.log10(signal_mw / rssi_mw[:, None]), 10.0 * np.log10(signal_mw / (others_mw + noise_mw))
+    return 10.0 * np.log10(signal_mw / rssi_mw[:, None]), 10.0 * np.log10(
+        signal_mw / (others_mw + noise_mw[:, None])
+    )
 
 
-def _heard(cells: Cells, links: Links, u: I64, n_prb: int, rbg_prb: int) -> tuple[F32, float]:
-    """Power of every cell at the UEs in slots `u`, shape [n, n_cell], and of noise, in mW per resource element."""
+def _heard(cells: Cells, links: Links, u: I64, n_prb: int, rbg_prb: int) -> tuple[F32, F32]:
+    """Power of every cell at the UEs in rows `u`, shape [n, n_cell], and of all else, [n]; in mW per resource element."""
     re_share_db = -10.0 * np.log10(12 * n_prb)
-    sent_dbm = np.where(cells.state == ACTIVE, cells.tx_power_dbm + re_share_db, -np.inf).astype(np.float32)
+    at_antenna_dbm = cells.tx_power_dbm - cells.ailments.loss_db + re_share_db
+    sent_dbm = np.where(cells.state == ACTIVE, at_antenna_dbm, -np.inf).astype(np.float32)
     heard_mw: F32 = np.exp(_NEPER_PER_DB * (links.gain_db[u] + sent_dbm))
-    return heard_mw, links.noise_mw[0] / (12 * rbg_prb)
+    return heard_mw, (links.noise_mw[0] + links.outside_mw[u]) / np.float32(12 * rbg_prb)
 
 
 def _activity(load: F32, slot_ms: float) -> F32:

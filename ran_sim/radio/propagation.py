@@ -106,7 +106,12 @@ def shadow_map_bytes(scenario: Scenario) -> int:
     environment, reach_m = ENVIRONMENTS[scenario.layout.environment], span_m(scenario.layout)
     decorrelations_m = (environment.decorrelation_los_m, environment.decorrelation_nlos_m)
     points = [map_points(reach_m, environment.shadow_grid_m, far_m) for far_m in decorrelations_m]
-    return 4 * scenario.layout.n_site * sum(side**2 for side in points)
+    return 4 * _n_site(scenario) * sum(side**2 for side in points)
+
+
+def _n_site(scenario: Scenario) -> int:
+    """Sites with maps of their own: those of cells, then sources of interference."""
+    return scenario.layout.n_site + len(scenario.sources)
 
 
 def build_propagation(scenario: Scenario, seed: int, own: OwnPropagation = None) -> Propagation:
@@ -116,7 +121,7 @@ def build_propagation(scenario: Scenario, seed: int, own: OwnPropagation = None)
         PluginError: A function of the user's own cannot be loaded or compiled.
     """
     model = own_model(own if own is not None else scenario.layout.path_loss)
-    radio, frequency_ghz, n_site = scenario.radio, scenario.carrier.frequency_ghz, scenario.layout.n_site
+    radio, frequency_ghz, n_site = scenario.radio, scenario.carrier.frequency_ghz, _n_site(scenario)
     environment = ENVIRONMENTS[scenario.layout.environment]
     if not radio.shadowing:
         environment = environment._replace(sigma_los_db=0.0, sigma_nlos_db=0.0, sigma_o2i_db=0.0)

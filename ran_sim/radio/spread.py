@@ -18,7 +18,7 @@ import numpy as np
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64
-from ran_sim.radio.antenna import AZIMUTH_STEP_DEG, N_AZIMUTH, Antenna, column_gain, element_gain, mean_gains
+from ran_sim.radio.antenna import AZIMUTH_STEP_DEG, N_AZIMUTH, Antenna, element_gain, mean_gains
 from ran_sim.radio.propagation import MIN_D_2D_M, OUTDOOR_HEIGHT_M, indoor_heights_m
 from ran_sim.scenario import Scenario
 
@@ -106,7 +106,10 @@ class Spread(NamedTuple):
     direct_in_sight: float  # share of a link's power that goes straight ahead: outdoors with line of sight,
     direct_blocked: float  # … without,
     direct_indoors: float  # … and into buildings
-    means: F32  # [1 + n_indoor_height, n_distance, n_azimuth, 2] linear; outdoors, then indoors; with line of sight, without
+    # [n_pointing, 1 + n_indoor_height, n_distance, n_azimuth, 2] linear: as set, then at each shifted tilt of the scenario's
+    # faults; outdoors, then indoors; with line of sight, without
+    means: F32
+    tilt_cos: F64  # [n_pointing] cosine of the zenith angle that the column is steered to
     rows_per_neper: float  # of distance
     indoor_from_m: float  # lowest height of UEs indoors
     indoor_step_m: float
@@ -115,17 +118,21 @@ class Spread(NamedTuple):
 def build_spread(scenario: Scenario, antenna: Antenna) -> Spread:
     """The spreads of a scenario's environment at its carrier frequency; without, all power goes straight ahead."""
     layout, heights_m = scenario.layout, indoor_heights_m(scenario.radio.indoor_height_m)
+    tilts_deg = [layout.tilt_deg + shift_deg for shift_deg in scenario.tilt_shifts_deg]
+    tilt_cos = np.array([math.cos(math.radians(90.0 + tilt_deg)) for tilt_deg in tilts_deg])
     if scenario.radio.angular_spread:
         spreads = spreads_of(layout.environment, scenario.carrier.frequency_ghz, layout.bs_height_m)
-        means = _table(antenna, spreads, layout.bs_height_m, heights_m)
+        antennas = (antenna, *(antenna._replace(tilt_cos=float(shifted)) for shifted in tilt_cos[1:]))
+        means = np.stack([_table(one, spreads, layout.bs_height_m, heights_m) for one in antennas])
         shares = (_K / (_K + 1.0), 0.0, 0.0)
     else:
-        means = np.zeros((1 + len(heights_m), 2, N_AZIMUTH, 2), np.float32)
+        means = np.zeros((len(tilts_deg), 1 + len(heights_m), 2, N_AZIMUTH, 2), np.float32)
         shares = (1.0, 1.0, 1.0)
     return Spread(
         *shares,
         means=means,
-        rows_per_neper=(means.shape[1] - 1) / math.log(_MOST_M / _LEAST_M),
+        tilt_cos=tilt_cos,
+        rows_per_neper=(means.shape[2] - 1) / math.log(_MOST_M / _LEAST_M),
         indoor_from_m=heights_m[0],
         indoor_step_m=heights_m[1] - heights_m[0] if len(heights_m) > 1 else 1.0,
     )
@@ -133,7 +140,7 @@ def build_spread(scenario: Scenario, antenna: Antenna) -> Spread:
 
 @lru_cache(maxsize=4)  # some 2 MB each; nobody writes to it
 def _table(antenna: Antenna, spreads: Spreads, h_bs_m: float, indoor_heights_m: tuple[float, ...]) -> F32:
-    """`Spread.means`."""
+    """`Spread.means` of one pointing."""
     rows = _ROWS_PER_LOBE * max(5, math.ceil(2.0 * antenna.elements * antenna.spacing))
     d_2d_m = np.geomspace(_LEAST_M, _MOST_M, rows)
     far_m = np.maximum(d_2d_m, MIN_D_2D_M)  # as path loss has it
@@ -156,10 +163,11 @@ def _table(antenna: Antenna, spreads: Spreads, h_bs_m: float, indoor_heights_m: 
 
 
 class Departure(NamedTuple):
-    """How power leaves one site for one UE: straight ahead, or spread over angles. Power gains are without elements."""
+    """How power leaves one site for one UE: straight ahead, or spread over angles. Power gains are without antennas."""
 
     zenith_deg: float  # of the straight line
-    ahead: float  # power gain of what goes straight ahead, with the antenna's column
+    zenith_cos: float
+    ahead: float  # power gain of what goes straight ahead
     in_sight: float  # … of what is spread with line of sight
     blocked: float  # … without
     height: int  # where the table has the mean gains of the rest
@@ -175,19 +183,18 @@ def departure(
     h_bs_m: float,
     h_ut_m: float,
     indoor: bool,
-    antenna: Antenna,
     spread: Spread,
 ) -> Departure:
     """The angles of a link whose states have the power gains `in_sight` and `blocked`, without antennas."""
     drop_m = h_bs_m - h_ut_m
     zenith_deg = 90.0 + math.degrees(math.atan2(drop_m, d_2d_m))
-    column = column_gain(-drop_m / math.hypot(drop_m, d_2d_m), antenna)
     ahead_in_sight = in_sight * (spread.direct_indoors if indoor else spread.direct_in_sight)
     ahead_blocked = blocked * (spread.direct_indoors if indoor else spread.direct_blocked)
-    at = min(max(math.log(d_2d_m / _LEAST_M) * spread.rows_per_neper, 0.0), spread.means.shape[1] - 1.001)
+    at = min(max(math.log(d_2d_m / _LEAST_M) * spread.rows_per_neper, 0.0), spread.means.shape[2] - 1.001)
     return Departure(
         zenith_deg,
-        column * (ahead_in_sight + ahead_blocked),
+        -drop_m / math.hypot(drop_m, d_2d_m),
+        ahead_in_sight + ahead_blocked,
         in_sight - ahead_in_sight,
         blocked - ahead_blocked,
         1 + round((h_ut_m - spread.indoor_from_m) / spread.indoor_step_m) if indoor else 0,
@@ -197,13 +204,24 @@ def departure(
 
 
 @bare_kernel
-def link_gain(link: Departure, azimuth_off_deg: float, antenna: Antenna, spread: Spread) -> float:
-    """Mean power gain of a link from one sector, antenna included; `azimuth_off_deg` is the UE's angle from the boresight."""
-    ahead = link.ahead * element_gain(link.zenith_deg, azimuth_off_deg, antenna.omnidirectional)
+def pointed(antenna: Antenna, pointing: int, spread: Spread) -> Antenna:
+    """The antenna of a cell that points as set, 0, or elsewhere."""
+    return Antenna(antenna.elements, antenna.spacing, spread.tilt_cos[pointing], antenna.omnidirectional)
+
+
+@bare_kernel
+def link_gain(
+    link: Departure, azimuth_off_deg: float, column: float, pointing: int, antenna: Antenna, spread: Spread
+) -> float:
+    """Mean power gain of a link from one sector, antenna included.
+
+    `azimuth_off_deg` is the UE's angle from the boresight, `column` the column's gain straight ahead.
+    """
+    ahead = link.ahead * column * element_gain(link.zenith_deg, azimuth_off_deg, antenna.omnidirectional)
     column = min(abs(azimuth_off_deg), 179.999) / AZIMUTH_STEP_DEG
     h, r, c = link.height, link.row, int(column)
     right, down = column - c, link.to_row
-    left, up, means = 1.0 - right, 1.0 - down, spread.means
+    left, up, means = 1.0 - right, 1.0 - down, spread.means[pointing]
     in_sight = up * (left * means[h, r, c, 0] + right * means[h, r, c + 1, 0]) + down * (
         left * means[h, r + 1, c, 0] + right * means[h, r + 1, c + 1, 0]
     )

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from ran_sim.core.errors import one_line
+from ran_sim.scenario.faults import MOST_FAULTS, Fault, Interference, TiltShift, check_faults
 from ran_sim.scenario.routes import load_routes
 from ran_sim.scenario.sections import (
     LEAST_FACTOR,
@@ -65,6 +66,7 @@ class Scenario(Section):
         default={}
     )  # at the start, in every cell; the whole carrier is shared where missing
     load_profile: LoadProfile | None = None
+    faults: Annotated[tuple[Fault, ...], Field(max_length=MOST_FAULTS)] = ()
     reports: Reports = Reports()
     control: Control = Control()
     run: Run = Run()
@@ -125,11 +127,23 @@ class Scenario(Section):
             )
         if self.radio.k_interferers >= self.n_cell > 1:
             raise ValueError(f"radio.k_interferers below the number of cells, {self.n_cell}")
+        check_faults(self.faults, self.n_cell, self.slots)
         return self
 
     @property
     def n_cell(self) -> int:
         return self.layout.n_site * self.layout.sectors
+
+    @property
+    def sources(self) -> tuple[Interference, ...]:
+        """The transmitters among the faults; a position is the dense id of one."""
+        return tuple(fault for fault in self.faults if isinstance(fault, Interference))
+
+    @property
+    def tilt_shifts_deg(self) -> tuple[float, ...]:
+        """No shift, and all tilts that faults shift cells by; the position is that of `Ailments.pointing`."""
+        shifts = {fault.shift_deg for fault in self.faults if isinstance(fault, TiltShift)}
+        return (0.0, *sorted(shifts - {0.0}))
 
     @property
     def files(self) -> dict[str, Path]:
@@ -199,7 +213,7 @@ class Scenario(Section):
     def with_overrides(self, overrides: Mapping[str, object]) -> Scenario:
         """A changed copy, checked like a file: `{"load": 1.5, "run.duration_s": 20, "traffic.gaming.rate_mbps": 4}`.
 
-        A traffic class is addressed by its name; the fields of `[run]` and `name` of the scheduler, the most used,
+        A traffic class is addressed by its name, a fault by its name or its place; the fields of `[run]` and `name` of the scheduler, the most used,
         also by their last part alone (`duration_s`, `warmup_s`, `scheduler`). Another environment brings its own geometry,
         unless the scenario was given one; one that was read back from `ran_sim scenario` or a saved state was given all.
 
@@ -214,6 +228,9 @@ class Scenario(Section):
 
 
 _SHORT: Final = {"duration_s": "run.duration_s", "warmup_s": "run.warmup_s", "scheduler": "scheduler.name"}
+
+
+_NAMED: Final = {"traffic": "traffic classes", "faults": "faults"}  # lists whose entries have names
 
 
 def load_scenario(name_or_path: str | Path) -> Scenario:
@@ -266,8 +283,10 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(_step(data, first["loc"], i) for i in range(len(first["loc"]))) or "scenario"
+        where = ".".join(_steps(data, first)) or "scenario"
         got = "nothing" if first["type"] == "missing" else _shown(first["input"])
+        if first["type"] == "union_tag_invalid" and isinstance(first["input"], Mapping):
+            where, got = f"{where}.kind", repr(first["ctx"]["tag"]) if first["ctx"]["tag"] else "nothing"
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):
             # about several fields together: the whole section as "got" would help nobody
             got = "fields that do not fit together"
@@ -294,6 +313,10 @@ def _wanted(error: ErrorDetails, where: str) -> str:
         case "extra_forbidden":
             near = _near_fields(where)
             return "no such field" + (f"; there is {' and '.join(near)}" if near else "")
+        case "union_tag_invalid" if isinstance(error["input"], Mapping):
+            return f"one of {error['ctx']['expected_tags']}"
+        case "union_tag_invalid":
+            return "a table of fields"
         case "missing":
             return "a value"
         case "too_short":
@@ -329,12 +352,15 @@ def _field_paths(section: type[BaseModel], path: str = "") -> Iterator[str]:
             yield f"{path}{name}"
 
 
-def _step(data: Any, location: tuple[int | str, ...], i: int) -> str:
-    """One step of an error's path; a traffic class by its name rather than its index."""
-    if i == 1 and location[0] == "traffic" and isinstance(location[1], int):
-        entry = data["traffic"][location[1]]
-        return str(entry.get("name", location[1])) if isinstance(entry, Mapping) else str(location[1])
-    return str(location[i])
+def _steps(data: Any, error: ErrorDetails) -> Iterator[str]:
+    """An error's path, step by step; a traffic class or a fault by its name, if it has one, rather than its index."""
+    location = error["loc"]
+    for i, step in enumerate(location):
+        if i == 1 and location[0] in _NAMED and isinstance(step, int):
+            entry = data[location[0]][step]
+            yield str((entry.get("name") if isinstance(entry, Mapping) else None) or step)
+        elif not (i == 2 and location[0] == "faults"):  # its kind, which pydantic goes by
+            yield str(step)
 
 
 def _set(data: dict[str, Any], path: str, value: object) -> None:
@@ -342,7 +368,10 @@ def _set(data: dict[str, Any], path: str, value: object) -> None:
     node: Any = data
     for i, key in enumerate(parents):
         if isinstance(node, (list, tuple)):
-            node = next((entry for entry in node if entry["name"] == key), None)
+            place = int(key) if key.isdecimal() and int(key) < len(node) else None
+            node = next(
+                (entry for entry in node if entry["name"] == key), None if place is None else node[place]
+            )
         else:
             node = node.get(key)
         if not isinstance(node, (dict, list, tuple)):
@@ -350,5 +379,7 @@ def _set(data: dict[str, Any], path: str, value: object) -> None:
                 f"override {path}: got no section {'.'.join(parents[: i + 1])}, want one of a scenario"
             )
     if not isinstance(node, dict):
-        raise ScenarioError(f"override {path}: got a list of traffic classes, want traffic.<name>.<field>")
+        raise ScenarioError(
+            f"override {path}: got a list of {_NAMED[parents[0]]}, want {parents[0]}.<name>.<field>"
+        )
     node[leaf] = value

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from ran_sim.core.errors import InputError
 from ran_sim.core.plugins import PluginError
-from ran_sim.scenario import SCENARIO_FOLDER, ScenarioError, load_scenario
+from ran_sim.scenario import SCENARIO_FOLDER, Scenario, ScenarioError, load_scenario
 from ran_sim.scenario.routes import MOST_S
 from ran_sim.scenario.toml_text import to_toml
 from ran_sim.tools.cli_values import (
@@ -180,10 +180,21 @@ def _signals() -> Iterator[list[int]]:
         restore()
 
 
+def _loaded(name: str, changes: Mapping[str, object]) -> Scenario:
+    """A scenario with other fields; what its faults say of measurements is checked too."""
+    scenario = load_scenario(name).with_overrides(changes)
+    if scenario.faults:
+        _require_numba()
+        from ran_sim.measure.counter_faults import check_measurements
+
+        check_measurements(scenario)
+    return scenario
+
+
 def _started(name: str, seed: int | None, changes: Mapping[str, object]) -> Engine:
     from ran_sim.engine import Engine
 
-    scenario = load_scenario(name).with_overrides(changes)
+    scenario = _loaded(name, changes)
     _tell_compilation()
     try:
         return Engine(scenario, 1 if seed is None else seed)
@@ -230,7 +241,7 @@ def scenario(
         shipped = sorted(file.stem for file in SCENARIO_FOLDER.glob("*.toml"))
         print(json.dumps(shipped) if json_output else "\n".join(shipped))
         return
-    checked = load_scenario(name).with_overrides(parse_settings(settings or []))
+    checked = _loaded(name, parse_settings(settings or []))
     print(
         checked.model_dump_json(indent=2) if json_output else to_toml(checked),
         end="\n" if json_output else "",
@@ -264,7 +275,7 @@ def sweep(
     require("pyarrow", "sweep", "Parquet files")
     from ran_sim.tools import sweep as sweeps
 
-    base = load_scenario(scenario)
+    base = _loaded(scenario, {})
     choices = {name: parse_values(name, text) for name, text in parse_pairs(settings or []).items()}
     runs = sweeps.plan(base, parse_seeds(seeds), choices)
     results = out if out.suffix == ".parquet" else out / "results.parquet"

@@ -23,6 +23,7 @@ import numpy as np
 
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
+from ran_sim.core.random import BACKHAUL, uniform
 from ran_sim.core.state import F64, I32, I64, U8
 from ran_sim.scenario.model import MOST_PACKETS_PER_SLOT
 from ran_sim.traffic.arrivals import (
@@ -41,10 +42,11 @@ FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
 NEVER: Final = np.iinfo(np.int64).max
 LAST_SLOT: Final = 2.0**62  # what is due later never comes
 
-# Columns of `Queues.packet`: slot of arrival, first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the
-# last slot that bytes of it were settled in
-ARRIVAL, START, SIZE, SETTLED, LOST, DONE = range(6)
-N_PACKET: Final = 6
+# Columns of `Queues.packet`: slot of arrival; slot that it would have arrived in over a healthy backhaul, which the budget
+# counts from; first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the last slot that bytes of it were
+# settled in
+ARRIVAL, DUE, START, SIZE, SETTLED, LOST, DONE = range(7)
+N_PACKET: Final = 7
 
 
 class Queues(NamedTuple):
@@ -188,24 +190,41 @@ def _await_packet(queues: Queues, traffic: Traffic, seed: int, u: int, index: in
 
 
 @bare_kernel
-def arrive(queues: Queues, traffic: Traffic, counts: I64, seed: int, slot: int, u: int) -> bool:
+def arrive(
+    queues: Queues,
+    traffic: Traffic,
+    counts: I64,
+    seed: int,
+    slot: int,
+    u: int,
+    late_slots: tuple[float, float],
+) -> bool:
     """Take in the packets that are there by `slot`, at most `MOST_PACKETS_PER_SLOT`; whether the room held them. `counts` is the UE's row.
 
+    `late_slots` is by how much the backhaul brings each packet late, and at most how much more, drawn for each packet.
     More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
     """
     for _ in range(MOST_PACKETS_PER_SLOT):
-        if queues.next_slot[u] > slot:
+        held = late_slots[0]
+        if late_slots[1] > 0.0:
+            held += late_slots[1] * uniform(seed, BACKHAUL, queues.owner[u], queues.next_packet[u])
+        if queues.next_slot[u] > slot - int(held):
             break
         if queues.tail[u] - queues.head[u] > queues.room_mask[u]:
             return False
-        enqueue(queues, traffic, counts, u, slot, queues.next_bytes[u])
+        enqueue(queues, traffic, counts, u, slot, queues.next_bytes[u], slot - queues.next_slot[u])
         _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
     return True
 
 
 @bare_kernel
-def enqueue(queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, size: int) -> None:
-    """Append a packet of `size` bytes that arrived in `slot`, for which there is room, or drop it if the buffer is full."""
+def enqueue(
+    queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, size: int, late_slots: int = 0
+) -> None:
+    """Append a packet of `size` bytes that arrived in `slot`, late by `late_slots`, or drop it if the buffer is full.
+
+    There must be room for it.
+    """
     counts[count.PACKETS_OFFERED] += 1
     counts[count.OFFERED_BYTES] += size
     counts[count.SDUS_OFFERED] += _sdus_begun(size)
@@ -216,6 +235,7 @@ def enqueue(queues: Queues, traffic: Traffic, counts: I64, u: int, slot: int, si
         return
     packet = queues.packet[packet_row(queues, u, queues.tail[u])]
     packet[ARRIVAL] = packet[DONE] = slot
+    packet[DUE] = slot - late_slots
     packet[START] = queues.end[u]
     packet[SIZE] = size
     packet[SETTLED] = packet[LOST] = 0
@@ -346,7 +366,7 @@ def settle(
             sdus = _sdus_ended(first - packet_start, last - packet_start, packet[SIZE])
             if decoded:
                 counts[count.SDUS_DELIVERED] += sdus
-                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - packet[ARRIVAL])
+                counts[count.SDU_DELAY_SLOTS] += sdus * (end_slot - packet[DUE])
                 counts[count.SDU_AIR_SLOTS] += sdus * (end_slot - first_slot)
             else:
                 counts[count.SDUS_LOST] += sdus
@@ -394,7 +414,7 @@ def _retire(queues: Queues, traffic: Traffic, counts: I64, u: int) -> None:
             return
         if packet[LOST] > 0:
             counts[count.PACKETS_DROPPED] += 1
-        elif packet[DONE] - packet[ARRIVAL] <= budget:
+        elif packet[DONE] - packet[DUE] <= budget:
             counts[count.PACKETS_IN_BUDGET] += 1
         else:
             counts[count.PACKETS_LATE] += 1

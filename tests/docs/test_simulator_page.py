@@ -49,3 +49,19 @@ def test_pushing_ues_out_of_a_cell_does_something() -> None:
 
 def test_an_episode_ends_with_a_score() -> None:
     assert load("episode").main("one-cell", duration_s=2.5)["delivered_mbps"] > 0
+
+
+def test_the_faults_of_the_page_do_what_it_says_of_them() -> None:
+    table = load("faults").main(duration_s=1)
+    well = table["none"]
+    assert table["sleeping cell"]["RRU.PrbTotDl"] == 0.0
+    assert table["sleeping cell"]["L1M.DL-SS-RSRP"] == well["L1M.DL-SS-RSRP"]
+    loss_db = well["L1M.DL-SS-RSRP"] - table["power loss, 6 dB"]["L1M.DL-SS-RSRP"]
+    assert math.isclose(loss_db, 6.0, abs_tol=1e-3)
+    interfered = table["interference, 10 dBm"]
+    assert interfered["L1M.DL-SS-RSRP"] == well["L1M.DL-SS-RSRP"]
+    assert interfered["L1M.DL-SS-SINR"] < well["L1M.DL-SS-SINR"]
+    late = table["backhaul delay, 25 ms"]
+    assert late["X.DRB.BudgetMissRateDl"] > well["X.DRB.BudgetMissRateDl"]
+    stuck = table["PRB counter stuck"]
+    assert {name for name in well if stuck[name] != well[name]} <= {"RRU.PrbTotDl"}

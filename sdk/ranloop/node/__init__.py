@@ -5,7 +5,7 @@ from ranloop.node.host import NodeHost
 from ranloop.node.live import LiveHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
-from ranloop.node.port import AnswersAtOnce, Applied, NodePort, PushPort, left_out
+from ranloop.node.port import AnswersAtOnce, Applied, NodePort, PushPort, TruthfulPort, left_out, truth
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import require_fit
 from ranloop.node.profile_world import under_profile
@@ -32,11 +32,13 @@ __all__ = (
     "Registration",
     "ReplayWorld",
     "RunSummary",
+    "TruthfulPort",
     "VirtualClock",
     "left_out",
     "load_profile",
     "open_replay",
     "open_world",
     "require_fit",
+    "truth",
     "under_profile",
 )

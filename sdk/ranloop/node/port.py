@@ -179,6 +179,21 @@ class ScoredPort(NodePort, Protocol):
 
 
 @runtime_checkable
+class TruthfulPort(NodePort, Protocol):
+    """Nodes that know what is true beside their reports, such as a simulator its faults. No xApp is told."""
+
+    @property
+    def truth(self) -> Sequence[Mapping[str, object]]:
+        """One entry per event, of plain values: "start_ns" and "end_ns" (RAN time, None if it stays), and what it is."""
+        ...
+
+
+def truth(port: NodePort) -> Sequence[Mapping[str, object]]:
+    """What `port` knows to be true beside its reports; empty where it knows nothing."""
+    return port.truth if isinstance(port, TruthfulPort) else ()
+
+
+@runtime_checkable
 class PartialPort(NodePort, Protocol):
     """Nodes that may have been opened without some of what lay there, such as a folder of logs of which one is damaged."""
 

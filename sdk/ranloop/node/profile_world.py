@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ranloop.errors import NodeError
-from ranloop.node.port import Applied, NodePort, ScoredPort, left_out
+from ranloop.node.port import Applied, NodePort, ScoredPort, left_out, truth
 from ranloop.node.profile import Profile
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
@@ -65,6 +65,10 @@ class _View:
     @property
     def left_out(self) -> Sequence[str]:
         return left_out(self._world)
+
+    @property
+    def truth(self) -> Sequence[Mapping[str, object]]:
+        return truth(self._world)
 
     def next_report_ns(self) -> int:
         return self._world.next_report_ns()

@@ -1,6 +1,6 @@
 """Records a run as a folder of Parquet files, written while the run goes on, that any tool for tables reads.
 
-    recording.json                     format, slot length and catalogues of the run, and whether it was closed
+    recording.json                     format, slot length, catalogues and truth of the run, and whether it was closed
     <node>.<level>.<period>ms/         one folder per stream
         000000.parquet                 one part: a minute of RAN time, or `PART_ROWS` rows if these are fewer
 
@@ -26,7 +26,7 @@ import structlog
 
 from ranloop.closing import Closing
 from ranloop.errors import MissingExtraError, NodeError
-from ranloop.node.port import NodePort
+from ranloop.node.port import NodePort, truth
 from ranloop.wire.codec import encode
 from ranloop.wire.messages import Labels, Report
 
@@ -153,6 +153,7 @@ class Recorder(Closing):
             "format": FORMAT,
             "slot_ns": world.slot_ns,
             "catalogues": [json.loads(encode(catalogue)) for catalogue in world.catalogues],
+            "truth": [dict(event) for event in truth(world)],
         }
         try:
             folder.mkdir(parents=True, exist_ok=True)

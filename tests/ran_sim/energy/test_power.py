@@ -28,7 +28,7 @@ from ran_sim.energy.power import (
     transmit_units,
 )
 from ran_sim.engine import Engine
-from ran_sim.engine.radio_tick import serving_sinr
+from ran_sim.engine.radio_tick import no_ailments, serving_sinr
 from ran_sim.measure.score import score
 from ran_sim.mobility.handover import (
     ATTEMPTS,
@@ -64,6 +64,7 @@ class Meter:
             cio_db=np.zeros(n_cell),
             activity=np.zeros((n_cell, len(RBG_PRB)), np.float32),
             load=np.full(n_cell, 0.5, np.float32),
+            ailments=no_ailments(n_cell),
             state=np.zeros(n_cell, np.int32),
         )
         self.slot = 0

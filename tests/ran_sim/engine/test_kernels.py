@@ -6,6 +6,7 @@ import pytest
 from ran_sim.core import counters, random
 from ran_sim.core.state import Cells, Links
 from ran_sim.engine.kernels import LOAD_WINDOW_SLOTS, _average, _receive
+from ran_sim.engine.radio_tick import no_ailments
 from ran_sim.link.adaptation import block_error_rate, link_tables
 from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.mac.state import init_mac
@@ -23,6 +24,7 @@ def some_links(rng: np.random.Generator) -> Links:
         cell=cell,
         rx_mw=(10 ** rng.uniform(-10.5, -8.5, (N_UE, 1 + K))).astype(np.float32),
         rest_mw=rng.uniform(0, 1e-10, N_UE).astype(np.float32),
+        outside_mw=np.zeros(N_UE, np.float32),
         noise_mw=np.array([3e-11], np.float32),
         fading=rng.exponential(1.0, (N_UE, 1 + K, N_RBG)).astype(np.float32),
     )
@@ -92,6 +94,7 @@ def test_averages_and_load_forget_exponentially() -> None:
         cio_db=np.zeros(2),
         activity=activity,
         load=np.full(2, 0.5, np.float32),
+        ailments=no_ailments(2),
         state=np.zeros(2, np.int32),
     )
     counts = np.zeros((2, counters.N), np.int64)

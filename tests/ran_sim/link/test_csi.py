@@ -22,6 +22,7 @@ def some_links(rng: np.random.Generator, n_ue: int = 3, k: int = 4, n_cell: int 
         cell=cell,
         rx_mw=(rng.uniform(1e-10, 1e-8, (n_ue, 1 + k))).astype(np.float32),
         rest_mw=rng.uniform(0, 1e-10, n_ue).astype(np.float32),
+        outside_mw=np.zeros(n_ue, np.float32),
         noise_mw=np.array([3e-11], np.float32),
         fading=rng.exponential(1.0, (n_ue, 1 + k, N_RBG)).astype(np.float32),
     )

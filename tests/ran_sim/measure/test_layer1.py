@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ran_sim.core.state import Cells, Links
 from ran_sim.energy.power import ACTIVE, LIGHT_SLEEP
+from ran_sim.engine.radio_tick import no_ailments
 from ran_sim.measure.layer1 import (
     RSRP_RANGE_DBM,
     RSRQ_RANGE_DB,
@@ -34,12 +35,12 @@ def network(
     cells = Cells(
         x_m=zeros, y_m=zeros, azimuth_rad=zeros, site=np.zeros(n, np.int32), tx_power_dbm=np.full(n, power_dbm),
         cio_db=zeros, activity=np.zeros((n, 13), np.float32), load=np.full(n, load, np.float32),
-        state=np.full(n, ACTIVE, np.int32),
+        ailments=no_ailments(n), state=np.full(n, ACTIVE, np.int32),
     )  # fmt: skip
     links = Links(
         gain_db=np.array([gain_db], np.float32), rsrp_l3_dbm=np.zeros((1, n), np.float32),
         cell=np.zeros((1, 5), np.int32), rx_mw=np.zeros((1, 5), np.float32), rest_mw=np.zeros(1, np.float32),
-        noise_mw=np.array([10 ** (noise_dbm / 10)], np.float32), fading=np.zeros((1, 5, 13), np.float32),
+        outside_mw=np.zeros(1, np.float32), noise_mw=np.array([10 ** (noise_dbm / 10)], np.float32), fading=np.zeros((1, 5, 13), np.float32),
     )  # fmt: skip
     return cells, links
 

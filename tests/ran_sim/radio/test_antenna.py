@@ -95,7 +95,8 @@ def test_a_single_element_has_the_elements_pattern() -> None:
 
 def means(antenna: Antenna, zenith_deg: float, zenith_spread_deg: float, azimuth_spread_deg: float) -> F64:
     """`mean_gains` in one zenith direction, by azimuth."""
-    return mean_gains(antenna, np.array([zenith_deg]), np.array([zenith_spread_deg]), azimuth_spread_deg)[0]
+    gains = mean_gains(antenna, np.array([zenith_deg]), np.array([zenith_spread_deg]), azimuth_spread_deg)
+    return np.asarray(gains[0])
 
 
 def integral(

@@ -9,12 +9,13 @@ import pytest
 
 from ran_sim.core.state import F64
 from ran_sim.engine.radio_tick import init_radio, radio_tick
-from ran_sim.radio.antenna import antenna_gain, build_antenna, mean_gains
+from ran_sim.radio.antenna import antenna_gain, build_antenna, column_gain, mean_gains
 from ran_sim.radio.spread import (
     Spread,
     build_spread,
     departure,
     link_gain,
+    pointed,
     spreads_of,
     zenith_offset_deg,
     zenith_spread_deg,
@@ -71,8 +72,9 @@ def gain(
     h_ut_m: float,
     indoor: bool,
 ) -> float:
-    link = departure(in_sight, blocked, d_2d_m, H_BS_M, h_ut_m, indoor, ANTENNA, spread)
-    return link_gain(link, azimuth_deg, ANTENNA, spread)
+    link = departure(in_sight, blocked, d_2d_m, H_BS_M, h_ut_m, indoor, spread)
+    column = column_gain(link.zenith_cos, pointed(ANTENNA, 0, spread))
+    return link_gain(link, azimuth_deg, column, 0, ANTENNA, spread)
 
 
 def expected_mean(d_2d_m: float, h_ut_m: float, sight: bool, indoor: bool, column: int) -> float:

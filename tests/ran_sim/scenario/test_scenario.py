@@ -282,7 +282,10 @@ def test_qin_below_qout_is_refused() -> None:
 # -- numbers that are none ----------------------------------------------------------------------------------------
 
 KEYS = {"slices": "1-000001", "class_weight": 2}  # of the tables that are no sections
-NEEDED: dict[str, object] = {"points": [[0, 1]]}  # of a section that is not there by default
+# Of sections that are not there by default
+NEEDED: dict[str, object] = {
+    "points": [[0, 1]], "start_s": 1, "delay_ms": 1, "cells": [0], "position_m": [0, 0], "measurements": ["RRC.ConnMean"], "effect": "stuck",
+}  # fmt: skip
 
 
 def numbers(kind: Any, name: str, bad: float) -> Iterator[tuple[str, object]]:
@@ -305,6 +308,8 @@ def numbers(kind: Any, name: str, bad: float) -> Iterator[tuple[str, object]]:
             yield f".{KEYS[name]}{path}", {KEYS[name]: value}
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         needed = {key: NEEDED[key] for key, field in kind.model_fields.items() if key in NEEDED}
+        if "kind" in kind.model_fields:
+            (needed["kind"],) = get_args(kind.model_fields["kind"].annotation)
         for key, field in kind.model_fields.items():
             for path, value in numbers(field.rebuild_annotation(), key, bad):
                 yield f".{key}{path}", {**needed, key: value}
@@ -340,6 +345,7 @@ def test_what_is_no_number_is_refused_in_every_field_by_its_path(bad: float) -> 
     assert {
         "load", "layout.positions_m.0.1", "mobility.speeds_kmh.0", "scheduler.class_weight.2", "traffic.gaming.gbr_mbps",
         "traffic.gaming.session_s.1", "slices.1-000001.min_pct", "load_profile.points.0.1", "load_profile.day_s",
+        "faults.0.end_s", "faults.0.loss_db", "faults.0.position_m.1", "faults.0.factor",
     } <= tried  # fmt: skip
     assert len(tried) > 60
 
@@ -366,8 +372,8 @@ def test_true_is_no_number_in_any_field() -> None:
         *((field, value) for field, _, value in fields_with_numbers(True)),
         *dict.fromkeys(whole, True).items(),
     ]:
-        if field in ("slices", "load_profile"):
-            continue  # a table of sections, which have their own fields
+        if field in ("slices", "load_profile", "faults"):
+            continue  # a table or a list of sections, which have their own fields
         with pytest.raises(ScenarioError, match=rf"{field}: got .*, want anything but true and false"):
             scenario.with_overrides({field: value})
     with pytest.raises(

@@ -93,7 +93,7 @@ def test_queue_takes_in_every_packet_once() -> None:
     queues, counts = init_queues(len(TRAFFIC.of_ue)), np.zeros(count.N, np.int64)
     start_flow(queues, TRAFFIC, 1, u, 7, 0)
     for slot in range(0, 2000, 3):  # asked late, packets are not lost
-        arrive(queues, TRAFFIC, counts, 1, slot, u)
+        arrive(queues, TRAFFIC, counts, 1, slot, u, (0.0, 0.0))
     slots, sizes = packets("gaming", 80)
     there = slots <= 1998
     assert counts[count.PACKETS_OFFERED] == there.sum()
