@@ -369,6 +369,7 @@ def _against_ns3(handovers: F64, failed: F64) -> list[Check]:
             low=0.8,
             high=1.25,
             source="ns-3 and the limits in HandoverLab 2.8.0, handoverlab/verify/ns3.py",
+            known_miss="1.2 to 1.4 by seed. Streets are missing here, and cells have a tilted column where ns-3's have one element",
         ),
         Check(
             what=_TREND_NAMES[8],

@@ -22,6 +22,7 @@ __all__ = ("check_packets", "check_propagation")
 
 # More than antennas (18 dBi) and shadowing (four of its deviations) can add to a path without loss.
 _MOST_GAIN_DB: Final = 50.0
+_MOST_LOSS_DB: Final = 1000.0  # a multiple of it is no longer told from none at all
 
 
 def check_propagation(network: Network) -> None:
@@ -56,11 +57,11 @@ def _wrong_propagation(network: Network, u: int, cell: int) -> str:
     )
     d_3d_m = math.hypot(d_2d_m, heights_m[0] - heights_m[1])
     asked: tuple[float, ...]
-    told = "a path loss of {} dB, want a finite number, 0 or more"
+    told = "a path loss of {} dB, want 0 to 1000"
     for sight in (1.0, 0.0):
         path_loss = (d_2d_m, d_3d_m, *heights_m, own.frequency_ghz, sight)
         questions: list[tuple[Plugin, tuple[float, ...], float, str]] = [
-            (own.path_loss, path_loss, math.inf, told)
+            (own.path_loss, path_loss, _MOST_LOSS_DB, told)
         ]
         if own.own_los_probability:
             asked = (outside_m, *heights_m, own.frequency_ghz)

@@ -124,7 +124,9 @@ def mean_gains(antenna: Antenna, zenith_deg: F64, zenith_spread_deg: F64, azimut
     over_zenith /= 1.0 + np.outer(np.radians(zenith_spread_deg), k) ** 2 / 2.0
     over_azimuth = np.cos(np.outer(l, azimuths_rad))
     over_azimuth *= np.exp(-((l * math.radians(azimuth_spread_deg)) ** 2) / 2.0)[:, None]
-    return np.asarray(over_zenith @ waves @ over_azimuth)
+    # No BLAS: its last bits depend on the number of threads, and threads of other runs hold it up.
+    by_wave = np.ascontiguousarray(np.einsum("kl,la->ka", waves, over_azimuth).T)
+    return np.asarray(np.einsum("zk,ak->za", over_zenith, by_wave))
 
 
 @lru_cache(maxsize=8)

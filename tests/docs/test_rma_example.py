@@ -10,7 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ran_sim.core.state import F64
+from ran_sim.core.jit import kernel
+from ran_sim.core.state import F64, I64
 from ran_sim.engine import Engine
 from ran_sim.radio.maps import value_at
 from ran_sim.radio.own_propagation import PropagationModel
@@ -93,13 +94,19 @@ def test_shadowing() -> None:
     )
 
 
+@kernel
+def losses_of(ue_id: I64, x_m: F64, indoor: bool, propagation: Propagation) -> F64:
+    """Loss of links along a street through the site."""
+    losses = np.empty(x_m.size)
+    for i in range(x_m.size):
+        in_sight, blocked = site_gains(3, ue_id[i], 0, x_m[i], 0.0, indoor, H_UT_M, 0.0, propagation)
+        losses[i] = -10.0 * math.log10(in_sight + blocked)
+    return losses
+
+
 def links_db(propagation: Propagation, x_m: F64, ue_id: int = 0, indoor: bool = False) -> F64:
-    """Loss of links along a street through the site, by UE place."""
-    losses = []
-    for x in x_m.tolist():
-        parts = site_gains(3, ue_id, 0, x, 0.0, indoor, H_UT_M, 0.0, propagation)
-        losses.append(-10.0 * math.log10(sum(parts)))
-    return np.array(losses)
+    """Loss of one UE at many places."""
+    return losses_of(np.full(x_m.size, ue_id), x_m, indoor, propagation)
 
 
 @pytest.mark.parametrize(("sight", "value"), [("always", 1.0), ("never", 0.0)])

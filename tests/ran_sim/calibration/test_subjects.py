@@ -78,8 +78,9 @@ def test_the_page_shows_the_checks_of_the_code(name: str) -> None:
         assert row.fits == report.fits_text(check, "**no**")
 
 
-HANDOVERS_OF_SEED_3 = pytest.mark.xfail(
-    strict=True, reason="handovers are 1.257 times those of ns-3, the range is 0.8 to 1.25"
+HANDOVERS_OF_SEED_2 = pytest.mark.xfail(
+    strict=True,
+    reason="handovers are 1.219 times those of ns-3, inside 0.8 to 1.25; on other seeds they miss it",
 )
 
 
@@ -87,7 +88,7 @@ HANDOVERS_OF_SEED_3 = pytest.mark.xfail(
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        pytest.param(name, seed, marks=[HANDOVERS_OF_SEED_3] if (name, seed) == ("handover", 3) else [])
+        pytest.param(name, seed, marks=[HANDOVERS_OF_SEED_2] if (name, seed) == ("handover", 2) else [])
         for name in SUBJECTS
         for seed in (2, 3)
     ],

@@ -202,7 +202,7 @@ def test_an_invalid_packet_stops_the_run_in_its_radio_tick(answer: tuple[float, 
     assert engine.slot <= 60  # its third packet is due in slot 60, asked for in slot 40
 
 
-@pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0])
+@pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0, 5000.0])
 def test_an_invalid_path_loss_stops_the_run_before_its_first_slot(loss_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float

@@ -84,6 +84,7 @@ def test_path_gain_of_one_ue_by_hand() -> None:
         radio__indoor_share=0.0,
         radio__shadowing=False,
         radio__line_of_sight="always",
+        radio__angular_spread=False,
     )
     _, ues, links, radio = made
     radio.motion.speeds_mps[:] = 0.0

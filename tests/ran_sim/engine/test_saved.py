@@ -149,7 +149,9 @@ def test_a_copied_tree_is_equal_and_apart(values: list[float], aliased: bool) ->
 
 def test_a_fork_with_one_action_more_meets_the_same_world(halfway: Engine) -> None:
     untreated, treated = halfway.fork(), halfway.fork()
-    u = int(np.argmax(untreated.snapshot().backlog_bytes))
+    backlog, cell = untreated.snapshot().backlog_bytes, untreated.ues.cell
+    crowded = np.bincount(cell[backlog > 0]).argmax()  # where others would have the PRBs
+    u = int(np.argmax(np.where(cell == crowded, backlog, 0)))
     treated.set_ue_weight(u, 50.0)
     for engine in (untreated, treated):
         engine.run_until(END)

@@ -41,7 +41,8 @@ def test_counters_balance() -> None:
     assert lost > 1.0
     assert 0.0 <= rates["attempts"] - ended <= 0.1 * rates["attempts"]
     assert 0.8 * lost <= rates["reestablishments"] <= lost
-    assert rates["too_early"] + rates["too_late"] + rates["wrong_cell"] <= rates["reestablishments"]
+    blamed = rates["too_early"] + rates["too_late"] + rates["wrong_cell"]
+    assert blamed <= rates["reestablishments"] + 1e-9  # counts divided by a time
     assert rates["ping_pongs"] <= rates["short_stays"] <= rates["successes"]
 
 
