@@ -26,10 +26,11 @@ PLACES: Final = ("same cell", "same node", "other node")
 
 
 def busy_ue(engine: Engine) -> int:
-    """A UE row with data in its buffer and blocks in HARQ."""
+    """The best received UE row with data in its buffer and blocks in HARQ: commands reach it."""
     world = engine._network
     busy = (world.harq.n_busy > 0) & (world.queues.backlog_bytes > 0) & (world.radio.handover.phase == 0)
-    return int(np.argmax(busy & (world.radio.handover.t310_end < 0)))
+    heard_mw = world.links.rx_mw[:, 0]
+    return int(np.argmax(np.where(busy & (world.radio.handover.t310_end < 0), heard_mw, 0.0)))
 
 
 def target_cell(engine: Engine, u: int, place: str) -> int:
