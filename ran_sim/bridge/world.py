@@ -20,10 +20,10 @@ from ran_sim.bridge.actuators import Actuators
 from ran_sim.bridge.catalogue import catalogue
 from ran_sim.bridge.places import Places
 from ran_sim.bridge.reports import ReportBuilder
-from ran_sim.core.jit import compiled_before
 from ran_sim.core.plugins import PluginError
 from ran_sim.engine import Engine
 from ran_sim.engine.faults import NEVER, fault_slots
+from ran_sim.engine.first_use import compile_notice
 from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter
 from ran_sim.measure.score import score
@@ -50,10 +50,8 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
     """
     try:
         scenario = load_scenario(target).with_overrides(overrides or {})
-        if not compiled_before():
-            log.warning(
-                "first_use", doing="compiling the simulator's kernels", takes="about 30 s, once per version"
-            )
+        if notice := compile_notice():
+            log.warning("first_use", doing=notice)
         return SimWorld(scenario, seed)
     except ScenarioError as error:
         raise NodeError(str(error)) from error

@@ -21,9 +21,9 @@ from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
-# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other;
-# `benchmarks` (first use) shows how well it foretells.
-_SAMPLES: Final = 400
+# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other: 1000
+# to 2000 were seen, the more the busier the machine.
+_SAMPLES: Final = 1200
 
 
 def _sample(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
@@ -34,8 +34,16 @@ def _sample(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
     return total
 
 
-def expected_compile_s() -> float:
-    """About how long compilation will take on this machine, as busy as it is: a small function is compiled to see."""
+def compile_notice() -> str | None:
+    """One line for whoever is about to wait for the first compilation; None if there is none."""
+    if compiled_before():
+        return None
+    about_s = 5 * max(1, round(_expected_compile_s() / 5))
+    return f"compiling the simulator's kernels, once per version: some {about_s} s on this machine, as busy as it is"
+
+
+def _expected_compile_s() -> float:
+    """How long compilation will take, from how long that of a small function takes now."""
     import numba
 
     def compile_sample() -> None:

@@ -219,10 +219,10 @@ def _require_numba() -> None:
 
 
 def _tell_compilation() -> None:
-    from ran_sim import compiled_before
+    from ran_sim.engine.first_use import compile_notice
 
-    if not compiled_before():
-        print("compiling the kernels, once per version: about 30 s", file=sys.stderr)
+    if notice := compile_notice():
+        print(notice, file=sys.stderr)
 
 
 # -- scenario -----------------------------------------------------------------------------------------------------

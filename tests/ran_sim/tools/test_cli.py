@@ -30,7 +30,7 @@ from tests.command import Command
 @pytest.fixture
 def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`ran_sim("run", "one-cell")`."""
-    monkeypatch.setattr("ran_sim.compiled_before", lambda: True)
+    monkeypatch.setattr("ran_sim.engine.first_use.compiled_before", lambda: True)
     return Command("ran_sim", main, monkeypatch, capsys)
 
 

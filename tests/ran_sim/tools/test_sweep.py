@@ -335,7 +335,7 @@ def test_seeds_are_a_range_or_a_list() -> None:
 @pytest.fixture
 def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs `ran_sim sweep`, gives standard output, or standard error where it fails."""
-    monkeypatch.setattr("ran_sim.compiled_before", lambda: True)
+    monkeypatch.setattr("ran_sim.engine.first_use.compiled_before", lambda: True)
 
     def run(*arguments: object) -> str:
         monkeypatch.setattr("sys.argv", ["ran_sim", "sweep", *map(str, arguments)])
