@@ -36,6 +36,12 @@ def check_propagation(network: Network) -> None:
     wrong = np.argwhere(~fits & (network.ues.connected > 0)[:, None])
     if len(wrong):
         raise PluginError(_wrong_propagation(network, *wrong[0].tolist()))
+    unheard = np.flatnonzero(~np.isfinite(network.links.outside_mw))
+    if len(unheard):
+        raise PluginError(
+            f"{plugin_name(network.radio.propagation.path_loss)}: gives no finite loss between a source of interference and "
+            f"the UE in row {unheard[0]}, want finite numbers at all distances"
+        )
 
 
 def _wrong_propagation(network: Network, u: int, cell: int) -> str:
@@ -52,9 +58,8 @@ def _wrong_propagation(network: Network, u: int, cell: int) -> str:
     )
     heights_m = own.h_bs_m, float(motion.height_m[u])
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    outside_m = d_2d_m - (
-        way_inside_m(network.radio.seed, int(ues.id[u]), own.by_building) if indoor else 0.0
-    )
+    inside_m = way_inside_m(network.radio.seed, int(ues.id[u]), own.by_building) if indoor else 0.0
+    outside_m = max(d_2d_m - inside_m, 0.0)
     d_3d_m = math.hypot(d_2d_m, heights_m[0] - heights_m[1])
     asked: tuple[float, ...]
     told = "a path loss of {} dB, want 0 to 1000"

@@ -1,8 +1,8 @@
 """Fast fading: a sum of plane waves per link, tap and branch, which are drawn anew all along a UE's way.
 
 Each link between a UE and a cell has `TAPS` equally strong taps; each tap is a ring of four plane waves, a quarter of the
-circle apart from a random start (Clarke), so that the complex gain's correlation over time is exactly J0(2 pi f_D t) in
-the mean over links, and every link has Clarke's Doppler spread. A link's 32 waves make it Rayleigh: the variance of its
+circle apart from a random start (Clarke), so that within a stretch of the way, see below, the complex gain's correlation over
+time is J0(2 pi f_D t) in the mean over links, and every link has Clarke's Doppler spread. A link's 32 waves make it Rayleigh: the variance of its
 power is 1 - 1/32.
 
 Two opposite waves are a standing wave, of a fixed phase and with an amplitude that swings as a sine: a tap is two of
@@ -11,8 +11,8 @@ them, at right angles. The sum is the same, at a quarter of the sines.
 Waves that kept their Doppler shifts would let the past tell the far future: 32 of them can be told apart within seconds. So
 shifts are drawn anew on every stretch of `STRETCH_WAVELENGTHS` of the way. A wave's phase at each end of a stretch is a draw
 of its own, and the shift between them is the one nearest to that of its direction which leads from one to the other, at most
-half a turn a stretch away: the gain has no jumps, and its correlation over time is J0 times sin(x) / x with x = pi times the
-stretches passed.
+half a turn a stretch away: the gain has no jumps. Its correlation over time is that of Clarke's channel up to half a wavelength of
+way, 0.88 of it at one wavelength and a third at five, in the mean over where the way begins in a stretch.
 
 Delays of the taps are drawn per UE, one from each eighth of the profile's power: in the mean over UEs the response over
 frequency is the profile's, and one UE's comes close to it. Far apart in frequency the power of an exponential profile is

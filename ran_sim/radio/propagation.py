@@ -333,7 +333,7 @@ def site_gains(
         propagation.frequency_ghz,
     )
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
-    outside_m = d_2d_m - way_inside_m(seed, ue_id, propagation.by_building) if indoor else d_2d_m
+    outside_m = max(d_2d_m - way_inside_m(seed, ue_id, propagation.by_building), 0.0) if indoor else d_2d_m
     if propagation.own_los_probability:
         probability = propagation.los_probability(outside_m, h_bs_m, h_ut_m, frequency_ghz)
         if not 0.0 <= probability <= 1.0:

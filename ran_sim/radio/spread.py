@@ -211,13 +211,20 @@ def pointed(antenna: Antenna, pointing: int, spread: Spread) -> Antenna:
 
 @bare_kernel
 def link_gain(
-    link: Departure, azimuth_off_deg: float, column: float, pointing: int, antenna: Antenna, spread: Spread
+    link: Departure,
+    azimuth_off_deg: float,
+    column_ahead: float,
+    pointing: int,
+    antenna: Antenna,
+    spread: Spread,
 ) -> float:
     """Mean power gain of a link from one sector, antenna included.
 
-    `azimuth_off_deg` is the UE's angle from the boresight, `column` the column's gain straight ahead.
+    `azimuth_off_deg` is the UE's angle from the boresight, `column_ahead` the column's gain straight ahead.
     """
-    ahead = link.ahead * column * element_gain(link.zenith_deg, azimuth_off_deg, antenna.omnidirectional)
+    ahead = (
+        link.ahead * column_ahead * element_gain(link.zenith_deg, azimuth_off_deg, antenna.omnidirectional)
+    )
     column = min(abs(azimuth_off_deg), 179.999) / AZIMUTH_STEP_DEG
     h, r, c = link.height, link.row, int(column)
     right, down = column - c, link.to_row

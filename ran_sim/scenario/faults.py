@@ -17,6 +17,7 @@ from ran_sim.scenario.sections import Metres, NotNegative, NotNegativeMs, NotNeg
 
 MOST_FAULTS: Final = 1000
 MOST_SOURCES: Final = 100  # each has maps of its own, as a site has
+MOST_TILTS: Final = 20
 
 Decibel = Annotated[float, Field(ge=0, le=200)]
 
@@ -75,10 +76,10 @@ class PowerLoss(_CellFault):
 
 
 class TiltShift(_CellFault):
-    """An antenna that points elsewhere than its setting says: a mast that gave way, a remote tilt motor that slipped."""
+    """A column that is steered elsewhere than its setting says: a remote tilt motor that slipped. Elements do not turn with it."""
 
     kind: Literal["tilt-shift"]
-    shift_deg: Annotated[float, Field(ge=-90, le=90)]  # added to the tilt; down is positive
+    shift_deg: Annotated[float, Field(ge=-20, le=20)]  # added to the tilt; down is positive
 
 
 class Interference(_Fault):
@@ -99,7 +100,8 @@ class BackhaulDelay(_CellFault):
 
     A packet that is due in slot k comes in slot k + delay, plus a uniform draw of its own up to `jitter_ms`, cut to whole
     slots. Packets that are held when the fault ends, or when their UE is handed over to a cell with a healthy backhaul, come at
-    once. Nothing is lost.
+    once, up to 256 a slot. Nothing is lost. A scheduler and the discarding of late packets count from the arrival at the cell, as
+    they know no other time; delays and what is late in reports count from when the packet was due.
     """
 
     kind: Literal["backhaul-delay"]
@@ -152,6 +154,8 @@ def check_faults(faults: Sequence[Fault], n_cell: int, slots: Callable[[float], 
     names = [fault.name for fault in faults if fault.name is not None]
     if len(set(names)) < len(names):
         raise ValueError(f"different names in [[faults]], not {names}")
+    if len({fault.shift_deg for fault in faults if isinstance(fault, TiltShift)}) > MOST_TILTS:
+        raise ValueError(f"at most {MOST_TILTS} different shift_deg, for each has a table of gains")
     if sum(isinstance(fault, Interference) for fault in faults) > MOST_SOURCES:
         raise ValueError(f"at most {MOST_SOURCES} faults of kind interference")
     for i, fault in enumerate(faults):

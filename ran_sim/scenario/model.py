@@ -369,9 +369,9 @@ def _set(data: dict[str, Any], path: str, value: object) -> None:
     for i, key in enumerate(parents):
         if isinstance(node, (list, tuple)):
             place = int(key) if key.isdecimal() and int(key) < len(node) else None
-            node = next(
-                (entry for entry in node if entry["name"] == key), None if place is None else node[place]
-            )
+            names = [entry.get("name") if isinstance(entry, Mapping) else None for entry in node]
+            place = names.index(key) if key in names else place
+            node = None if place is None else node[place]
         else:
             node = node.get(key)
         if not isinstance(node, (dict, list, tuple)):

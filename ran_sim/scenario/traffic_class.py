@@ -102,7 +102,7 @@ class Traffic(Section):
         False  # poisson-file: the files' rate follows `load_profile`, for classes always in session
     )
     buffer_mb: float = Field(
-        default=100.0, gt=0.0, le=1e6
+        default=100.0, ge=0.001, le=1e6
     )  # unsent data of a UE, 10^6 bytes; a packet that finds so much is dropped. Our choice: more than minutes of overload
     session_s: Range = (10.0, 60.0)  # uniform
     idle_s: NotNegativeS = (

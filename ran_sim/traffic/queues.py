@@ -42,8 +42,8 @@ FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
 NEVER: Final = np.iinfo(np.int64).max
 LAST_SLOT: Final = 2.0**62  # what is due later never comes
 
-# Columns of `Queues.packet`: slot of arrival; slot that it would have arrived in over a healthy backhaul, which the budget
-# counts from; first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the last slot that bytes of it were
+# Columns of `Queues.packet`: slot of arrival, which discarding counts from; slot that it would have arrived in over a healthy
+# backhaul, which its delay and its being late count from; first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the last slot that bytes of it were
 # settled in
 ARRIVAL, DUE, START, SIZE, SETTLED, LOST, DONE = range(7)
 N_PACKET: Final = 7
@@ -59,6 +59,8 @@ class Queues(NamedTuple):
     nominal: F64  # when it is due, before jitter
     next_bytes: I64  # its size, or `traffic.NO_ANSWER`
     talking: U8  # whether it is a frame of speech
+    taken_slot: I64  # in which packets came last
+    taken: I64  # how many did in that slot
     head: I64
     sending: I64
     tail: I64
@@ -90,6 +92,8 @@ def init_queues(n_ue: int) -> Queues:
         nominal=np.zeros(n_ue),
         next_bytes=zeros(),
         talking=np.zeros(n_ue, np.uint8),
+        taken_slot=zeros() - 1,
+        taken=zeros(),
         head=zeros(),
         sending=zeros(),
         tail=zeros(),
@@ -108,10 +112,10 @@ def init_queues(n_ue: int) -> Queues:
 
 
 def with_more_room(queues: Queues) -> Queues:
-    """The same queues, with twice the room for each that is full."""
+    """The same queues, with twice the room for each that is full or nearly so."""
     room = queues.room_mask + 1
     n = queues.tail - queues.head
-    new_room = np.where(n == room, 2 * room, room)
+    new_room = np.where(4 * n >= 3 * room, 2 * room, room)
     new_start = np.cumsum(new_room) - new_room
     packet = np.zeros((int(new_room.sum()), N_PACKET), np.int64)
     owner = np.repeat(np.arange(n.size), n)  # of each packet
@@ -199,12 +203,16 @@ def arrive(
     u: int,
     late_slots: tuple[float, float],
 ) -> bool:
-    """Take in the packets that are there by `slot`, at most `MOST_PACKETS_PER_SLOT`; whether the room held them. `counts` is the UE's row.
+    """Take in the packets that are there by `slot`; False if some are left for want of room, for a call after it was made.
+
+    `counts` is the UE's row.
 
     `late_slots` is by how much the backhaul brings each packet late, and at most how much more, drawn for each packet.
-    More packets than that in one slot wait for the next one: a plug-in without gaps must not stop the clock.
+    More packets than `MOST_PACKETS_PER_SLOT` wait for the next slot: a plug-in without gaps must not stop the clock.
     """
-    for _ in range(MOST_PACKETS_PER_SLOT):
+    if queues.taken_slot[u] != slot:
+        queues.taken_slot[u], queues.taken[u] = slot, 0
+    while queues.taken[u] < MOST_PACKETS_PER_SLOT:
         held = late_slots[0]
         if late_slots[1] > 0.0:
             held += late_slots[1] * uniform(seed, BACKHAUL, queues.owner[u], queues.next_packet[u])
@@ -213,6 +221,7 @@ def arrive(
         if queues.tail[u] - queues.head[u] > queues.room_mask[u]:
             return False
         enqueue(queues, traffic, counts, u, slot, queues.next_bytes[u], slot - queues.next_slot[u])
+        queues.taken[u] += 1
         _await_packet(queues, traffic, seed, u, queues.next_packet[u] + 1)
     return True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 
 import pytest
 
@@ -16,10 +18,10 @@ def test_nothing_is_announced_where_the_kernels_are_kept(monkeypatch: pytest.Mon
 
 def seconds(monkeypatch: pytest.MonkeyPatch, *, clock: float, cpus: int) -> int:
     """That are announced where all clocks run `clock` times as fast and a process has so many processors."""
-    now = first_use.time.perf_counter
+    now = time.perf_counter
     monkeypatch.setattr(first_use, "compiled_before", lambda: False)
-    monkeypatch.setattr(first_use.os, "sched_getaffinity", lambda _: set(range(cpus)))
-    monkeypatch.setattr(first_use.time, "perf_counter", lambda: clock * now())
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
+    monkeypatch.setattr(time, "perf_counter", lambda: clock * now())
     notice = first_use.compile_notice()
     monkeypatch.undo()
     found = re.search(r"some (\d+) s on this machine", notice or "")

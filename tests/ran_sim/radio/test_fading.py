@@ -138,6 +138,26 @@ def test_power_goes_on_without_a_jump_where_waves_are_drawn_anew() -> None:
     assert at_border.mean() == pytest.approx(before.mean(), rel=0.2)
 
 
+def test_correlation_over_time_is_that_of_waves_that_keep_the_sign_of_their_shift_over_a_border() -> None:
+    # See decision 27; two steps apart in one stretch, and with a border half-way. The power has the square of the gain's.
+    fading = fading_of(4000)
+    stretch = int(fading.stretch_steps[0])
+    half = 13  # 26 ms, a quarter of a wavelength
+
+    def correlation(first: int) -> float:
+        power = gains(fading, [first, first + 2 * half])[:, 0]
+        return float(np.mean((power[:, 0] - 1) * (power[:, 1] - 1)) / (1 - 1 / 32))
+
+    angle = np.linspace(0, math.pi / 2, 4001)
+    way = 2 * math.pi * DOPPLER_HZ * GRID_S * half * np.cos(angle)
+    inside, over = (
+        float(np.mean(np.cos(2 * way))),
+        float(np.mean(np.cos(way)) ** 2 - np.mean(np.sin(way)) ** 2),
+    )
+    assert correlation(3 * stretch + 40) == pytest.approx(inside**2, abs=0.05)
+    assert correlation(3 * stretch - half) == pytest.approx(over**2, abs=0.05)
+
+
 def test_waves_depend_on_where_the_ue_is_and_not_on_when_they_were_looked_at() -> None:
     often, once = fading_of(3, n_branch=2, k=1), fading_of(3, n_branch=2, k=1)
     steps = list(range(0, 40_000, 500))

@@ -47,6 +47,22 @@ def test_overrides_call_a_fault_by_its_name_or_its_place() -> None:
     assert scenario.with_overrides({"faults": []}).faults == ()
 
 
+def test_a_fault_that_came_with_the_same_overrides_can_be_changed_by_its_place() -> None:
+    scenario = seven_sites().with_overrides({"faults": [{**LOST, "start_s": 1.0}], "faults.0.start_s": 3})
+    assert scenario.faults[0].start_s == 3.0
+    with pytest.raises(ScenarioError, match="faults"):
+        seven_sites().with_overrides({"faults": [7], "faults.0.start_s": 3})
+
+
+def test_so_many_different_tilts_that_tables_would_fill_the_memory_are_refused() -> None:
+    shifts = [
+        {"kind": "tilt-shift", "cells": [cell], "start_s": 1.0, "shift_deg": 0.1 * (cell + 1)}
+        for cell in range(21)
+    ]
+    with pytest.raises(ScenarioError, match="at most 20 different shift_deg"):
+        seven_sites(*shifts)
+
+
 def test_a_fault_may_last_one_slot() -> None:
     (fault,) = seven_sites(
         {**WET, "start_s": 0.3, "end_s": 0.3005}

@@ -243,6 +243,33 @@ def test_a_queue_grows_alike_however_the_run_is_cut_and_in_a_fork_and_a_saved_st
         assert (engine.snapshot().backlog_bytes == whole.snapshot().backlog_bytes).all()
 
 
+def gapless(
+    seed: int, traffic_class: int, ue_id: int, index: int, previous_slot: float
+) -> tuple[float, float]:
+    """A flood of small packets in slot 10."""
+    return (10.0 if index == 0 else 0.0), 40.0
+
+
+def test_a_slot_brings_a_ue_256_packets_however_its_room_and_its_neighbours_rooms_grow() -> None:
+    # Rooms of 64 grow twice for 256; what is due beyond waits for the next slots.
+    flow = {
+        "name": "own",
+        "five_qi": 9,
+        "model": "plugin",
+        "ues": 3,
+        "idle_s": 0.0,
+        "session_s": (100.0, 100.0),
+    }
+    engine = Engine(load_scenario("one-cell").with_overrides({"traffic": [flow]}), 1, traffic=gapless)
+    counted = []
+    for slot in range(9, 14):
+        engine.run_until(slot)
+        counted.append(engine.snapshot().ue[:, count.PACKETS_OFFERED].tolist())
+    came = np.diff(np.array(counted), axis=0)
+    assert set(came.ravel().tolist()) == {0, 256}
+    assert (came[-1] == 256).all()
+
+
 def test_full_buffer_has_no_deadline_whatever_its_5qi() -> None:
     scenario = load_scenario("one-cell").with_overrides(
         {"traffic": [{"name": "own", "five_qi": 1, "model": "full-buffer", "ues": 1, "idle_s": 0.0}]}
