@@ -76,7 +76,7 @@ def run(quick: bool = False, seed: int = 1) -> Section:
     power = power_at(links(60 if quick else 300, seed=seed), np.arange(20_000, dtype=np.int64))[
         :, :, 0
     ].astype(float)
-    checks = [*_level_checks(power, 0.08 if quick else 0.05), *_time_checks(power)]
+    checks = [*_level_checks(power, 0.08 if quick else 0.05), *_time_checks(power, 0.08 if quick else 0.05)]
     checks += _forecast_checks(4 if quick else 16, seed)
     for profile in ("exponential", *TDL):
         checks += _frequency_checks(profile, 500 if quick else 3000, seed)
@@ -161,7 +161,7 @@ def _correlation(power: F64, lag: int) -> float:
     return float(np.mean(product)) / (1.0 - 1.0 / WAVES)
 
 
-def _time_checks(power: F64) -> list[Check]:
+def _time_checks(power: F64, within: float) -> list[Check]:
     lags = [round(x / (2.0 * math.pi * DOPPLER_HZ * _GRID_S)) for x in (0.5, 1.0, 2.4048, 3.8317, 7.0)]
     checks = [
         near(
@@ -170,7 +170,7 @@ def _time_checks(power: F64) -> list[Check]:
             bessel_j0(2.0 * math.pi * DOPPLER_HZ * lag * _GRID_S) ** 2,
             unit="",
             source="Clarke: J0(2 pi f_D t)^2",
-            within=0.05,
+            within=within,
         )
         for lag in lags
     ]
