@@ -16,6 +16,7 @@ from ran_sim.engine import Engine
 from ran_sim.engine.kernels import run_slots
 from ran_sim.mac.metrics import N_TERMS, SIGNATURE, own_rule, plugin_metric, plugin_terms_into
 from ran_sim.radio.own_propagation import PropagationModel
+from ran_sim.radio.propagation import build_propagation, site_gains
 from ran_sim.scenario import ScenarioError, load_scenario
 
 ONE_CELL = load_scenario("one-cell").with_overrides({"warmup_s": 0.1, "traffic.best-effort.rate_mbps": 40.0})
@@ -254,6 +255,35 @@ def test_an_invalid_deviation_of_shadowing_stops_the_run(deviation_db: float) ->
     told = rf"^wide\(.*, 3.5, 0, [01]\) gives a deviation of shadowing of {deviation_db} dB, want a finite [^\n]*$"
     with pytest.raises(PluginError, match=told):
         Engine(ONE_CELL, seed=3, path_loss=model).run_until(1)
+
+
+def test_a_path_loss_that_is_not_finite_towards_a_source_of_interference_stops_the_run() -> None:
+    def near_only(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
+    ) -> float:
+        return 100.0 if d_2d_m < 5000.0 else math.nan
+
+    source = {"kind": "interference", "position_m": [6000.0, 0.0], "eirp_dbm": 10.0, "start_s": 1.0}
+    scenario = load_scenario("one-cell").with_overrides({"faults": [source]})
+    engine = Engine(scenario, 1, path_loss=near_only)
+    with pytest.raises(PluginError, match=r"^near_only: gives no finite loss between a source [^\n]*$"):
+        engine.run_until(1)
+
+
+def test_the_way_outside_of_a_ue_behind_a_near_wall_is_never_below_zero() -> None:
+    # UEs sit up to 25 m behind their wall, and 12 m from the site.
+    def flat(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float, line_of_sight: float
+    ) -> float:
+        return 100.0
+
+    def likely(d_2d_m: float, h_bs_m: float, h_ut_m: float, frequency_ghz: float) -> float:
+        return 1.0 if d_2d_m >= 0.0 else math.nan
+
+    model = PropagationModel(path_loss=flat, los_probability=likely)
+    own = build_propagation(load_scenario("one-cell"), 1, model)
+    for ue_id in range(50):
+        assert sum(site_gains(1, ue_id, 0, 12.0, 0.0, True, 1.5, 20.0, own)) > 0.0  # NaN is not
 
 
 def test_a_model_without_functions_of_its_own_is_its_path_loss() -> None:

@@ -277,6 +277,11 @@ def test_sites_that_cannot_be_are_refused(positions_m: object, reason: str) -> N
         load_scenario("one-cell").with_overrides({"layout.positions_m": positions_m})
 
 
+def test_a_buffer_that_no_packet_could_enter_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"traffic.best-effort.buffer_mb: got 1e-09"):
+        load_scenario("one-cell").with_overrides({"traffic.best-effort.buffer_mb": 1e-9})
+
+
 def test_qin_below_qout_is_refused() -> None:
     with pytest.raises(
         ScenarioError, match=r"handover: got fields that do not fit.*qin_db at least qout_db, -8"
