@@ -21,7 +21,7 @@ from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import FOR_EVER_NS, Admission, Order, Standing
+from ranloop.wire.messages import Admission, Order, Standing
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -181,9 +181,9 @@ class Loop:
             for thread in threads:
                 thread.start()
             try:
+                self._wait_for_xapps(host)
                 if self.pace == "lockstep":
                     return LockstepHost(host).run(timeout_s=20.0)
-                self._wait_for_xapps(host)
                 return LiveHost(host, speed=4.0 if self.pace == "live x 4" else 1.0).run()
             finally:
                 stop.set()
@@ -195,9 +195,10 @@ class Loop:
         return len(self.standings)
 
     def _wait_for_xapps(self, host: NodeHost) -> None:
+        """All of them, also one that is admitted later: a lockstep run waits for the admitted ones only and may be over first."""
         host.announce(alive=True)
         give_up_s = time.monotonic() + 10.0
-        while host.runtime.timers.next_ns(0) == FOR_EVER_NS and time.monotonic() < give_up_s:
+        while not self.instances.keys() <= host.others.keys() and time.monotonic() < give_up_s:
             host.poll(0.05)
 
     def _work(self, instance: Instance, stop: threading.Event) -> None:
