@@ -9,6 +9,7 @@ PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 demo: $(VENV)/.run            ## close a loop on the simulator and measure its effect
 	$(BIN)/ranloop demo
+	@echo 'Now `. $(BIN)/activate` puts ranloop on your path.'
 
 test: $(VENV)/.dev            ## the test suite
 	$(BIN)/pytest -n auto

@@ -20,7 +20,7 @@ MAIN = "from ranloop_start import ranloop; ranloop()"
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel of a source tree that has no simulator; no network is used."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "sdk", source / "sdk", ignore=shutil.ignore_patterns("__pycache__"))
     for command in (

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ranloop.bundled import xapp_folder
 from ranloop.errors import RanloopError
 
 app = typer.Typer(
@@ -95,7 +96,7 @@ def demo(
 @app.command()
 def run(
     context: typer.Context,
-    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", exists=False)],
+    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", parser=xapp_folder, metavar="XAPP")],
     node: Annotated[
         str,
         typer.Option(
@@ -170,7 +171,12 @@ def host(
     node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],
     allow: Annotated[
         list[Path] | None,
-        typer.Option("--allow", help="xApp folder to admit, with the rights of its manifest; repeatable."),
+        typer.Option(
+            "--allow",
+            help="xApp folder to admit, with the rights of its manifest; repeatable.",
+            parser=xapp_folder,
+            metavar="XAPP",
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Of this host; hosts on one bus need different ones.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
@@ -266,7 +272,12 @@ def order(
 
 @app.command()
 def admit(
-    folder: Annotated[Path, typer.Argument(help="xApp folder to admit, with the rights of its manifest.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="xApp folder to admit, with the rights of its manifest.", parser=xapp_folder, metavar="XAPP"
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Name of the host that is to hear it.")] = "host",
     bus: BusUrl = "mqtt://localhost:1883",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "act",
@@ -310,7 +321,7 @@ def broker(
 
 @app.command()
 def check(
-    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.")],
+    xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", parser=xapp_folder, metavar="XAPP")],
     profile: NodeProfile = "",
     no_run: Annotated[
         bool,
@@ -332,7 +343,10 @@ def check(
 
 @app.command()
 def access(
-    xapps: Annotated[list[Path] | None, typer.Argument(help="xApp folders, each with its manifest.")] = None,
+    xapps: Annotated[
+        list[Path] | None,
+        typer.Argument(help="xApp folders, each with its manifest.", parser=xapp_folder, metavar="XAPP"),
+    ] = None,
     role: Annotated[
         list[str] | None,
         typer.Option(

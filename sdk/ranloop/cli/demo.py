@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-import ranloop
+from ranloop.bundled import bundled
 from ranloop.errors import NodeError
 from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement
@@ -61,7 +61,7 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
     """Run the paired experiment and print it.
 
     Raises:
-        NodeError: Not called where the bundled xApps are.
+        NodeError: This installation carries no bundled xApps.
     """
     started = time.monotonic()
     folder = find_xapp()
@@ -93,11 +93,13 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
 
 
 def find_xapp() -> Path:
-    """The folder of a bundled xApp: below the working folder, or beside the checkout that this package runs from."""
-    for root in (Path.cwd(), Path(ranloop.__file__).resolve().parents[2]):
-        if (root / XAPP / "tuned.json").is_file():
-            return root / XAPP
-    raise NodeError(f"the demo runs {XAPP}, which is not here; call it from a checkout of ranloop")
+    """The folder of the bundled xApp."""
+    found = bundled(str(XAPP))
+    if found is None:
+        raise NodeError(
+            f"the demo runs {XAPP}, which an SDK alone does not carry; install ranloop from its wheel or a checkout"
+        )
+    return found
 
 
 def arms(folder: Path) -> tuple[Arm, Arm]:
