@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
 --only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, model_call,
-               peers, recorder, simulator
+               notebook, peers, recorder, simulator
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -33,6 +33,7 @@ NAMES = (
     "peers",
     "imports",
     "first_report",
+    "notebook",
     "recorder",
     "memory",
 )

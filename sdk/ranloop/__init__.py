@@ -5,6 +5,8 @@ An xApp's author finds everything for the xApp here. The rooms behind it are `ra
 `ranloop.inference` (models) and `ranloop.testing` (for your own tests).
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ranloop.errors import RanloopError
 from ranloop.vocabulary import (
     Action,
@@ -20,6 +22,9 @@ from ranloop.vocabulary import (
 )
 from ranloop.wire.messages import Report, Result, Status
 from ranloop.xapp import Request, Wanted, XApp
+
+if TYPE_CHECKING:
+    from ranloop.notebook import simulate
 
 __version__ = "0.1.0"
 
@@ -41,4 +46,14 @@ __all__ = (
     "Status",
     "Wanted",
     "XApp",
+    "simulate",
 )
+
+
+def __getattr__(name: str) -> Any:
+    """`simulate` is imported when it is first used: an xApp's container needs neither nodes nor guards."""
+    if name != "simulate":
+        raise AttributeError(f"module 'ranloop' has no attribute {name!r}")
+    from ranloop.notebook import simulate
+
+    return simulate

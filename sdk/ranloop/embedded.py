@@ -13,6 +13,7 @@ from ranloop.errors import ManifestError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
+from ranloop.guard.rights import StreamRight
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
@@ -20,7 +21,7 @@ from ranloop.node.port import NodePort
 from ranloop.node.runtime import Registration
 from ranloop.node.summary import RunSummary
 from ranloop.xapp.instance import Instance
-from ranloop.xapp.loader import load_package
+from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
 
 __all__ = ("EmbeddedRun", "run_embedded")
@@ -38,7 +39,7 @@ class EmbeddedRun:
 
 def run_embedded(
     world: NodePort,
-    folders: Sequence[Path],
+    xapps: Sequence[Path | XAppPackage],
     *,
     settings: Mapping[str, Mapping[str, object]] | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
@@ -48,12 +49,13 @@ def run_embedded(
     audit: AuditLog | None = None,
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
+    watched: Sequence[StreamRight] = (),
 ) -> EmbeddedRun:
-    """Run xApp folders on a world until it ends.
+    """Run xApps on a world until it ends.
 
     Args:
         world: The world; the caller closes it.
-        folders: xApp folders; each is loaded as a package of its own and gets the rights of its manifest.
+        xapps: xApp folders, or packages that are loaded already; each gets the rights of its manifest.
         settings: xApp name -> setting -> value.
         models: xApp name -> model name -> model package, in place of the manifest's own.
         autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
@@ -61,13 +63,14 @@ def run_embedded(
         until_ns: RAN time at which the run ends; default: the world's end.
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
+        watched: Streams that the outlets see even if no xApp reads them.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
         NodeError: An xApp reads what no node of this world offers.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
-    packages = [load_package(folder) for folder in folders]
+    packages = [xapp if isinstance(xapp, XAppPackage) else load_package(xapp) for xapp in xapps]
     names = [package.manifest.name for package in packages]
     if len(set(names)) < len(names):
         raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
@@ -93,7 +96,9 @@ def run_embedded(
         bus = open_bus(_private_url(), name="embedded")
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
-        host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits)
+        host = NodeHost(
+            world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits, watched=watched
+        )
         summary = LockstepHost(host).run(until_ns)
         for runner in runners:
             runner.close()

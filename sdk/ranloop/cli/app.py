@@ -166,6 +166,45 @@ def run(
 
 
 @app.command()
+def record(
+    node: Annotated[str, typer.Argument(help="sim:SCENARIO or replay:PATH")],
+    folder: Annotated[Path, typer.Argument(help="Where the recording goes; made if it does not exist.")],
+    level: Annotated[
+        list[str] | None,
+        typer.Option(help="cell | ue | slice | qos_flow | ue_cell; repeatable. Default: ue, cell."),
+    ] = None,
+    every_ms: Annotated[int, typer.Option(help="Granularity period.", min=1)] = 100,
+    measurement: Annotated[
+        list[str] | None, typer.Option(help="Only these measurements; repeatable. Default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    duration_s: Annotated[
+        float | None, typer.Option(help="RAN seconds; default: the scenario's length.")
+    ] = None,
+    override: Overrides = None,
+    profile: NodeProfile = "",
+    json_output: Json = False,
+) -> None:
+    """Record what a node measures while no xApp runs, for replay:FOLDER and any tool that reads Parquet."""
+    from ranloop.cli.record import record_node
+
+    raise typer.Exit(
+        record_node(
+            node,
+            folder,
+            levels=level or ["ue", "cell"],
+            every_ms=every_ms,
+            measurements=measurement or [],
+            seed=seed,
+            duration_s=duration_s,
+            overrides=override or [],
+            profile=profile,
+            json_output=json_output,
+        )
+    )
+
+
+@app.command()
 def host(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],

@@ -97,13 +97,25 @@ def export_package(
         features=tuple(features),
         outputs=tuple(outputs),
         output=output,
-        training=dict(training),
-        metrics={**metrics, "export_difference": float(f"{off:.1e}")},
+        training=_plain(training),
+        metrics={**_plain(metrics), "export_difference": float(f"{off:.1e}")},
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / card.file).write_bytes(content)
     (folder / CARD_FILE).write_text(tomli_w.dumps(card.model_dump(exclude_defaults=True)), "utf-8")
     return card
+
+
+def _plain(value: Any) -> Any:
+    """The numbers and arrays of NumPy as those of Python, which a card can hold."""
+    match value:
+        case Mapping():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case np.ndarray() | np.generic():
+            return value.tolist()
+    return value
 
 
 def _with_missing(samples: F32, may_miss: NDArray[np.bool_]) -> F32:

@@ -12,7 +12,7 @@ import structlog
 from ranloop.bus import AsideBus, Bus, LifeSign
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
-from ranloop.guard import AuditLog, Limits
+from ranloop.guard import AuditLog, Limits, StreamRight
 from ranloop.node.operator_line import OperatorLine
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort, Stream
@@ -38,11 +38,12 @@ class NodeHost:
         port: The RAN nodes.
         bus: Polled by the pace.
         name: Of this host; one level of a topic.
-        xapps: Name -> registration. Nobody else is heard, and nothing that none of them reads is collected.
+        xapps: Name -> registration. Nobody else is heard, and nothing that none of them reads is collected, but for `watched`.
         audit: Where verdicts go; a log in memory if left out.
         outlets: See every event, after the bus.
         limits: The operator's own, which no manifest can widen.
         run: Of this start, as in the will of the bus. A batch of another run is refused; where it is empty, none is.
+        watched: Streams that the outlets see even if no xApp reads them.
         operator_bus: A connection for the operator's word alone, so that no flood of others delays it; closed with the
             host. `bus` serves, if left out.
 
@@ -62,10 +63,13 @@ class NodeHost:
         outlets: Sequence[Outlet] = (),
         limits: Limits | None = None,
         run: str = "",
+        watched: Sequence[StreamRight] = (),
         operator_bus: Bus | None = None,
     ) -> None:
         self.bus, self.name = bus, name
-        self.runtime = NodeRuntime(port, audit=audit, outlets=outlets, limits=limits, run=run)
+        self.runtime = NodeRuntime(
+            port, audit=audit, outlets=outlets, limits=limits, run=run, watched=watched
+        )
         self.n_unsent = 0  # messages that have no JSON form, where that is read
         self._unsent: dict[str, int] = {}  # the same by topic
         self._n_steps = 0

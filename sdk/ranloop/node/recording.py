@@ -63,7 +63,7 @@ def stream_folder(node: str, level: str, period_ms: int) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class _Part:
+class ReportRows:
     """The reports of one stream that are not written yet: with the same columns, and one name per id."""
 
     first: Report
@@ -160,7 +160,7 @@ class Recorder(Closing):
             self._write_manifest(closed=False)
         except OSError as error:
             raise NodeError(f"{folder}: cannot be written: {error.strerror}") from error
-        self._parts: dict[tuple[str, str, int], _Part] = {}
+        self._parts: dict[tuple[str, str, int], ReportRows] = {}
         self._last: dict[tuple[str, str, int], tuple[int, int]] = {}  # RAN time and seq of each stream
         self._late: set[tuple[str, str, int]] = set()  # streams that were told of
         self._n_begun: dict[str, int] = {}  # folder of a stream -> parts so far
@@ -186,7 +186,7 @@ class Recorder(Closing):
         if part is None or not part.add(event):
             if part is not None:
                 self._write(part)
-            self._parts[stream] = part = _Part(event)
+            self._parts[stream] = part = ReportRows(event)
             part.add(event)
 
     def close(self) -> None:
@@ -199,7 +199,7 @@ class Recorder(Closing):
         except OSError as error:
             log.error("recording_not_closed", folder=str(self._folder), reason=error.strerror)
 
-    def _write(self, part: _Part) -> None:
+    def _write(self, part: ReportRows) -> None:
         """Write a part under a hidden name, then rename it: a part that can be seen is whole."""
         name = stream_folder(part.first.node, part.first.level, part.first.period_ms)
         number = self._n_begun.get(name, 0)

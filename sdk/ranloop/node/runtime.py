@@ -19,7 +19,7 @@ import structlog
 
 from ranloop.errors import NodeError, VocabularyError, WireError
 from ranloop.foreign import one_line
-from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights
+from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights, StreamRight
 from ranloop.guard.results import Verdicts
 from ranloop.node.changes import Changes
 from ranloop.node.outlets import Event, Outlet, emit
@@ -90,9 +90,10 @@ class NodeRuntime:
         limits: The operator's own, which no manifest can widen.
         run: Of this start; stands in catalogues and reports, and a batch of another run is refused. Nothing is checked
             where it is empty.
+        watched: Streams that the outlets see even if no xApp reads them.
 
     Raises:
-        NodeError: A node's name that no topic can carry.
+        NodeError: A node's name that no topic can carry, or a watched stream that no node here offers.
         LimitsError: A limit about what these nodes do not have.
     """
 
@@ -104,6 +105,7 @@ class NodeRuntime:
         outlets: Sequence[Outlet] = (),
         limits: Limits | None = None,
         run: str = "",
+        watched: Sequence[StreamRight] = (),
     ) -> None:
         self.port, self.run = port, run
         self.audit = AuditLog() if audit is None else audit
@@ -115,7 +117,6 @@ class NodeRuntime:
         self.n_outside = 0  # values outside their catalogue range, which became no value
         # Per xApp, the columns of each stream in the order of its manifest.
         self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
-        self.wanted: Mapping[Stream, frozenset[str]] = {}
         self.timers = Timers(port.slot_ns)
         # xApps that flooded: not heard until the operator gives them another order to act than this one, by its id.
         self.shut_out: dict[str, str] = {}
@@ -123,6 +124,8 @@ class NodeRuntime:
         self._events: list[Event] = []
         self._told_ns = 0  # the latest RAN time that the guards were told: theirs never goes back
         self.catalogues = tuple(replace(catalogue, run=run) for catalogue in port.catalogues)
+        self._watched = readable("an outlet", Rights(streams=tuple(watched)), self.catalogues)
+        self._rewire()
         if limits is not None:
             limits.check(self.catalogues)
         self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
@@ -203,7 +206,7 @@ class NodeRuntime:
 
     def _rewire(self) -> None:
         self.xapps = dict(sorted(self.xapps.items()))
-        self.wanted = merged(self.streams.values())
+        self.wanted = merged([*self.streams.values(), self._watched])
 
     # Time
 

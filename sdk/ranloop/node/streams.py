@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ranloop.errors import NodeError
-from ranloop.guard import Rights
+from ranloop.errors import NodeError, VocabularyError
+from ranloop.guard import Rights, StreamRight
 from ranloop.node.port import Stream
+from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import Catalogue
 
-__all__ = ("merged", "readable")
+__all__ = ("merged", "readable", "watch_rights")
 
 
 def readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict[Stream, tuple[str, ...]]:
@@ -38,3 +39,32 @@ def merged(streams: Iterable[Mapping[Stream, Sequence[str]]]) -> dict[Stream, fr
         for stream, names in own.items():
             found[stream] = found.get(stream, frozenset()).union(names)
     return dict(sorted(found.items()))
+
+
+def watch_rights(
+    catalogues: Sequence[Catalogue], levels: Iterable[str], every_ms: int, names: Sequence[str] = ()
+) -> list[StreamRight]:
+    """The streams with everything that the nodes measure at these levels, or with `names` alone.
+
+    Raises:
+        VocabularyError: There is no such level.
+        NodeError: No node measures any of it, or none reports at this period.
+    """
+    periods = sorted({ms for catalogue in catalogues for ms in catalogue.periods_ms})
+    if every_ms not in periods:
+        raise NodeError(
+            f"no node here reports every {every_ms} ms; they report every {', '.join(map(str, periods))} ms"
+        )
+    rights = []
+    for level in levels:
+        if level not in LEVELS:
+            raise VocabularyError("level", level, LEVELS)
+        offered = [catalogue.measurements.get(level, ()) for catalogue in catalogues]
+        kept = {tuple(name for name in own if not names or name in names) for own in offered} - {()}
+        if not kept:
+            raise NodeError(f"no node here measures {' or '.join(names) or 'anything'} per {level}")
+        rights += [
+            StreamRight.model_validate({"level": level, "every_ms": every_ms, "measurements": measured})
+            for measured in sorted(kept)
+        ]
+    return rights

@@ -10,15 +10,18 @@ import importlib.machinery
 import importlib.util
 import itertools
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from ranloop.errors import ManifestError
+from ranloop.guard.rights import ActionRight, StreamRight
+from ranloop.vocabulary import ACTIONS, Level
 from ranloop.xapp.app import XApp
-from ranloop.xapp.manifest import Manifest, load_manifest
+from ranloop.xapp.manifest import Manifest, Setting, load_manifest
 
-__all__ = ("MODULE_PREFIX", "XAppPackage", "load_package", "read_code")
+__all__ = ("MODULE_PREFIX", "XAppPackage", "load_package", "package_of", "read_code")
 
 MODULE_PREFIX = "_ranloop_xapp_"  # of the names of all modules that are an xApp's
 
@@ -64,6 +67,58 @@ def load_package(folder: Path) -> XAppPackage:
         unload(prefix)
         raise
     return XAppPackage(folder=folder, manifest=manifest, app=app, module_prefix=prefix)
+
+
+def package_of(
+    app: XApp, name: str, *, settings: Mapping[str, object], models: Mapping[str, Path]
+) -> XAppPackage:
+    """An `XApp` object that has no folder, such as one made in a notebook, with the manifest that its handlers need.
+
+    It may take every action, as far as the guard and the operator's limits let it.
+
+    Args:
+        settings: Those that the app has, with the values that they get.
+        models: Folder of each model that the app names.
+
+    Raises:
+        ManifestError: A model without a folder, a setting that is neither a number nor text, or no XApp name.
+    """
+    if lacking := sorted(app.models.keys() - models.keys()):
+        raise ManifestError(
+            f"{name} uses the model {lacking[0]!r}; give models={{{name!r}: {{{lacking[0]!r}: FOLDER}}}}"
+        )
+    streams: dict[tuple[Level, int], tuple[str, ...]] = {}
+    for handler in app.report_handlers:
+        stream = handler.level, handler.every_ms
+        streams[stream] = tuple(dict.fromkeys(streams.get(stream, ()) + handler.names))
+    manifest = Manifest(
+        name=name,
+        version="0",
+        summary="an XApp object without a folder",
+        streams=tuple(
+            StreamRight(level=at, every_ms=ms, measurements=names) for (at, ms), names in streams.items()
+        ),
+        actions=tuple(ActionRight(name=action, rate_per_s=1000) for action in ACTIONS),
+        models={model: str(folder.resolve()) for model, folder in models.items()},
+        settings={key: _setting(f"{name}: setting {key}", value) for key, value in settings.items()},
+    )
+    return XAppPackage(folder=_place_of(app), manifest=manifest, app=app, module_prefix="")
+
+
+def _setting(where: str, value: object) -> Setting:
+    match value:
+        case bool() | int() | float() | str():
+            return Setting.model_validate({"type": type(value).__name__, "default": value, "description": ""})
+    raise ManifestError(f"{where} is a {type(value).__name__}; want a number, text or a bool")
+
+
+def _place_of(app: XApp) -> Path:
+    """File of the app's first function, whose frames a traceback shows."""
+    functions = [handler.function for handler in app.report_handlers] + [
+        timer.function for timer in app.timers
+    ]
+    code = getattr(functions[0], "__code__", None) if functions else None
+    return Path(code.co_filename if code else "a notebook")
 
 
 def read_code(folder: Path) -> None:
