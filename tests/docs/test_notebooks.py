@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +20,15 @@ def cells_of(path: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def found() -> Iterator[dict[str, Any]]:
-    """The names that are there when all cells have run."""
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The names that are there when all cells have run, in a folder of their own."""
     import matplotlib
 
     matplotlib.use("Agg")
     names: dict[str, Any] = {}
-    for number, cell in enumerate(cells_of(FOLDER / "first_loop.ipynb")):
-        exec(compile(cell, f"cell {number}", "exec"), names)  # noqa: S102 as a notebook does
+    with contextlib.chdir(tmp_path_factory.mktemp("notebook")):
+        for number, cell in enumerate(cells_of(FOLDER / "first_loop.ipynb")):
+            exec(compile(cell, f"cell {number}", "exec"), names)  # noqa: S102 as a notebook does
     yield names
     import matplotlib.pyplot
 
