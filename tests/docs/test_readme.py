@@ -89,18 +89,20 @@ def test_an_xapp_is_a_few_lines() -> None:
 # The example works as its text says
 
 
-def test_the_example_boosts_the_late_flows_only() -> None:
+def test_the_example_boosts_the_flows_that_are_in_time_only() -> None:
     report = make_report(
-        {"X.DRB.BudgetMissRateDl": [0.0, 0.01, 0.02, 1.0, NAN]}, level="qos_flow", ids={"ue": [5, 6, 7, 8, 9]}
+        {"X.DRB.BudgetMissRateDl": [0.0, 0.125, 0.25, 1.0, NAN]},
+        level="qos_flow",
+        ids={"ue": [5, 6, 7, 8, 9]},
     )
-    (action,) = XAppHarness(EXAMPLE, boost=4.0).send(report)
-    assert action.targets().ravel().tolist() == [7, 8]  # 6 misses no more than it may, 9 is best effort
+    (action,) = XAppHarness(EXAMPLE, boost=4.0, miss_rate=0.125).send(report)
+    assert action.targets().ravel().tolist() == [5, 6]  # 6 misses no more than it may, 9 is best effort
     assert action.parameters().ravel().tolist() == [4.0, 4.0]
 
 
-def test_the_example_says_nothing_where_nobody_is_late() -> None:
+def test_the_example_says_nothing_where_all_are_late() -> None:
     assert (
-        XAppHarness(EXAMPLE).send(make_report({"X.DRB.BudgetMissRateDl": [0.0, NAN]}, level="qos_flow")) == []
+        XAppHarness(EXAMPLE).send(make_report({"X.DRB.BudgetMissRateDl": [0.5, NAN]}, level="qos_flow")) == []
     )
 
 

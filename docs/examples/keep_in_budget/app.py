@@ -1,4 +1,4 @@
-"""More airtime for the flows whose packets come too late."""
+"""More airtime for the users whose packets still arrive in time."""
 
 import numpy as np
 
@@ -9,6 +9,7 @@ app = XApp()
 
 @app.on_report("X.DRB.BudgetMissRateDl", level="qos_flow", every_ms=100)
 def keep_in_budget(report: Report) -> SetUeWeight:
-    late = report["X.DRB.BudgetMissRateDl"] > app.settings["miss_rate"]  # no value (best effort) is not late
-    ue = np.unique(report.ue[late])  # each once, however many of its flows are late
+    missed = report["X.DRB.BudgetMissRateDl"]
+    in_time = missed <= app.settings["miss_rate"]  # best effort has no value, and is not in time
+    ue = np.unique(report.ue[in_time])  # each once, however many of its flows are in time
     return SetUeWeight(ue=ue, weight=app.settings["boost"])  # a setting that is not renewed ends
