@@ -17,6 +17,7 @@ from ran_sim.engine.faults import fault_slots, holding, next_change, put_in_forc
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.engine.sessions import sync_sessions
+from ran_sim.mac.leg import Leg
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.faults import Fault
 from ran_sim.traffic.queues import with_more_room
@@ -128,19 +129,12 @@ class SlotLoop:
 
     def _sync(self) -> None:
         network = self._network
+        leg = Leg(
+            network.traffic, network.queues, network.harq, network.csi, network.mac, network.slices, network.tables,
+            network.sent, network.counts.ue,
+        )  # fmt: skip
         n_ended = self._call(
-            sync_sessions,
-            self._slot,
-            self.seed,
-            network.cells.site,
-            network.cells.state,
-            network.ues,
-            network.traffic,
-            network.queues,
-            network.harq,
-            network.csi,
-            network.mac,
-            network.counts,
+            sync_sessions, self._slot, self.seed, network.cells, network.ues, leg, network.counts
         )
         self._look_at_answers()
         if n_ended and self._keeps_ended:
