@@ -254,7 +254,7 @@ class Engine(Actions):
         self._call(fold_all, network.queues.cell, network.traffic.of_ue, network.counts)
         queues = network.queues
         waits = queues.sending < queues.tail
-        oldest = queues.packet[queues.room_start + (queues.sending & queues.room_mask), ARRIVAL]
+        oldest = queues.packet[queues.ring_start + (queues.sending & queues.ring_mask), ARRIVAL]
         connected = queues.owner >= 0
         return Snapshot(
             slot=self._slot,

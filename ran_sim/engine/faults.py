@@ -8,16 +8,14 @@ buffers, UEs in other cells.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ran_sim.core.state import Ailments
+from ran_sim.core.state import NEVER, Ailments
 from ran_sim.engine.kernels import Network
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.faults import BackhaulDelay, Fault, Interference, PowerLoss, SleepingCell, TiltShift
-
-NEVER: Final = 1 << 62  # a slot that no run comes to
 
 
 class FaultSlots(NamedTuple):

@@ -209,7 +209,7 @@ def no_ues(n_ue: int) -> Ues:
         olla_target=np.full(n_ue, DEFAULT_OLLA_TARGET),
         start_slot=slots(),
         end_slot=slots(),
-        blocked_until=slots(),
+        reachable_slot=slots(),
         reestablished=np.zeros(n_ue, np.uint8),
     )
 
@@ -408,7 +408,7 @@ def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     ues.connected[u] = 1
     ues.weight[u] = DEFAULT_WEIGHT
     ues.olla_target[u] = DEFAULT_OLLA_TARGET
-    ues.blocked_until[u] = slot
+    ues.reachable_slot[u] = slot
     ues.reestablished[u] = 0
     place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
     if has_route(u, radio.motion):
@@ -444,8 +444,8 @@ def _path_gains(u: int, ue_id: int, pointing_of: I64, links: Links, radio: Radio
         pointing, column = -1, 0.0
         sector = cell
         while sector < gain_db.size and topology.cell_site[sector] == site:
-            turn = bearing - topology.azimuth_rad[sector]
-            off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
+            off_rad = bearing - topology.azimuth_rad[sector]
+            off_deg = math.degrees(off_rad - 2.0 * math.pi * math.floor(off_rad / (2.0 * math.pi) + 0.5))
             if pointing_of[sector] != pointing:
                 pointing = pointing_of[sector]
                 column = column_gain(link.zenith_cos, pointed(radio.antenna, pointing, radio.spread))

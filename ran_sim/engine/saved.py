@@ -36,7 +36,7 @@ from ran_sim.core.plugins import plugin_identity
 from ran_sim.engine.provenance import CODE_KEYS, platform_provenance
 from ran_sim.radio.propagation import shadow_map_bytes
 from ran_sim.scenario import Scenario
-from ran_sim.traffic.queues import FIRST_ROOM, N_PACKET
+from ran_sim.traffic.queues import FIRST_RING, N_PACKET
 
 __all__ = (
     "Header",
@@ -125,7 +125,7 @@ class Header(BaseModel):
     slot: NotNegative
     next_tick: NotNegative
     warmup_slot: NotNegative
-    packet_rows: NotNegative  # of `Queues.packet`, whose rooms grow
+    packet_rows: NotNegative  # of `Queues.packet`, whose rings grow
     provenance: dict[str, str | int]
     scalars: dict[str, bool | int | float | str] = {}  # of the network: constants of its scenario and seed
     digest: str = ""  # over all else here and the arrays
@@ -254,7 +254,7 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> Header:
         )
     # The network is about to be built. Its largest arrays bound its size by that of the file.
     scenario = header.scenario
-    packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_ROOM)
+    packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_RING)
     of_ues = 8 * N_PACKET * packet_rows + scenario.n_ue * (4 * scenario.n_cell + 4 * scenario.n_rbg)
     of_maps = 0 if "path_loss" in header.plugins else shadow_map_bytes(scenario)  # a model has its own grids
     if of_ues + of_maps > path.stat().st_size:
@@ -325,7 +325,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise SavedStateError(f"{path}: is no saved state: it is compressed")
             if sum(member.file_size for member in members) > path.stat().st_size:
-                raise SavedStateError(f"{path}: is no saved state: it claims more than it holds")
+                raise SavedStateError(f"{path}: is no saved state: it announces more bytes than it has")
             yield archive
     except OSError as error:
         raise SavedStateError(f"{path}: cannot be read ({error.strerror or error})") from error

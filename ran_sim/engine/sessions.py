@@ -9,14 +9,14 @@ import numpy as np
 from ran_sim.core import counters
 from ran_sim.core.counters import fold
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F64, I32, I64, Cells, Ues
+from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F64, I32, I64, NEVER, Cells, Ues
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.csi import Csi, forget_csi
 from ran_sim.link.harq import flush
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.state import Mac, enter_cell
 from ran_sim.traffic.playout import run_player
-from ran_sim.traffic.queues import NEVER, Queues, abandon, reset_queue, start_flow
+from ran_sim.traffic.queues import Queues, abandon, reset_queue, start_flow
 
 
 class Counts(NamedTuple):
@@ -78,7 +78,7 @@ def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts
         if owner == present and (owner < 0 or same_link):
             if owner >= 0:
                 _follow_reachability(
-                    u, slot, cells.state[queues.cell[u]] == ACTIVE, ues.blocked_until[u], csi
+                    u, slot, cells.state[queues.cell[u]] == ACTIVE, ues.reachable_slot[u], csi
                 )
             continue
         ues.reestablished[u] = 0
@@ -99,19 +99,19 @@ def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts
                 leg.harq.olla_db[u] = 0.0
             # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
             queues.cell[u] = ues.cell[u]
-            forget_csi(csi, u, max(slot, ues.blocked_until[u]))
+            forget_csi(csi, u, max(slot, ues.reachable_slot[u]))
             enter_cell(leg.mac, u, slot)
     _sort_members(queues.cell, leg.mac)
     return n_ended
 
 
 @bare_kernel
-def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi: Csi) -> None:
+def _follow_reachability(u: int, slot: int, awake: bool, reachable_slot: int, csi: Csi) -> None:
     """End the channel reports that no cell would receive; a UE that a cell hears again measures anew."""
-    reachable = awake and blocked_until != NEVER
+    reachable = awake and reachable_slot != NEVER
     silent = csi.next_slot[u] == NEVER
     if reachable and silent:
-        forget_csi(csi, u, max(slot, blocked_until))
+        forget_csi(csi, u, max(slot, reachable_slot))
     elif not reachable and not silent:
         forget_csi(csi, u, NEVER)
 

@@ -20,7 +20,7 @@ from ran_sim.engine.sessions import sync_sessions
 from ran_sim.mac.leg import Leg
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.faults import Fault
-from ran_sim.traffic.queues import with_more_room
+from ran_sim.traffic.queues import with_larger_rings
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")
@@ -76,9 +76,9 @@ class SlotLoop:
         return holding(self._faults, self._slot)
 
     @property
-    def nan_claims(self) -> int:
-        """How often a metric of your own has answered NaN so far; it counts as no claim."""
-        return int(self._network.settings.rule.nan_claims[0])
+    def nan_metrics(self) -> int:
+        """How often a metric of your own has answered NaN so far; such a UE gets no grant."""
+        return int(self._network.settings.rule.nan_metrics[0])
 
     def run_until(self, slot: int) -> None:
         """Simulate up to, not including, `slot`.
@@ -90,7 +90,7 @@ class SlotLoop:
         slot = whole("slot", slot)
         if slot < self._slot:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
-        nan_claims = self.nan_claims
+        nan_metrics = self.nan_metrics
         while self._slot < slot:
             change = next_change(self._faults, self._slot)
             if self._slot == change:
@@ -104,12 +104,12 @@ class SlotLoop:
             self._slot = self._call(run_slots, self._slot, stop, for_slots(self._network))
             self._look_at_answers()
             if self._slot < stop:
-                self._network = self._network._replace(queues=with_more_room(self._network.queues))
+                self._network = self._network._replace(queues=with_larger_rings(self._network.queues))
             elif stop == self._warmup_slot:
                 self.count_from_now()
-        if self.nan_claims > nan_claims:
+        if self.nan_metrics > nan_metrics:
             warnings.warn(
-                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_claims` counts)",
+                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_metrics` counts)",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -84,9 +84,9 @@ def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slice
 @bare_kernel
 def _first_in_line(bids: F64, j: int, best: float, guaranteed: float) -> bool:
     """Whether candidate `j` goes before one with this metric and guarantee (0: no candidate): guarantees, then metrics."""
-    value, claimed = bids[j, BEST_METRIC], bids[j, GUARANTEED] > 0.0
-    if claimed != (guaranteed > 0.0):
-        return bool(claimed and value > 0.0)
+    value, has_guarantee = bids[j, BEST_METRIC], bids[j, GUARANTEED] > 0.0
+    if has_guarantee != (guaranteed > 0.0):
+        return bool(has_guarantee and value > 0.0)
     return bool(value > best)  # NaN does not
 
 

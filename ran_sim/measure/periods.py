@@ -219,7 +219,7 @@ class PeriodMeter:
         """UE rows, ids and cells of those that had a link to a cell awake since the last tick, and what they reported of it."""
         engine, scenario = self._engine, self._engine.scenario
         ues, cells = engine.ues, engine.cells
-        linked = (ues.connected > 0) & (ues.blocked_until < slot)
+        linked = (ues.connected > 0) & (ues.reachable_slot < slot)
         u = np.flatnonzero(linked & (cells.state[ues.cell] == ACTIVE))
         cell = ues.cell[u].astype(np.int64)
         heard = layer1.report(

@@ -66,5 +66,5 @@ class CellQuality:
             rsrp_dbm=engine.links.rsrp_l3_dbm.copy(),
             rsrq_db=self._rsrq_db.copy(),
             sinr_db=self._sinr_db.copy(),
-            reports=(ues.connected > 0) & (ues.blocked_until < engine.slot),
+            reports=(ues.connected > 0) & (ues.reachable_slot < engine.slot),
         )

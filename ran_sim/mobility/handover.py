@@ -24,12 +24,11 @@ import numpy as np
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.random import MEASUREMENT, normal_pair
-from ran_sim.core.state import F32, F64, I32, I64, U8, Ues
+from ran_sim.core.state import F32, F64, I32, I64, NEVER, U8, Ues
 from ran_sim.scenario import Scenario
 
 _L3_SAMPLE_MS = 200.0  # the measurement period that TS 38.331 5.5.3.2 defines filterCoefficient for
 _NOT_RUNNING: Final = -1
-_NEVER: Final = np.iinfo(np.int64).max
 
 # Phases of a UE
 CONNECTED: Final = 0
@@ -283,7 +282,7 @@ def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: HandoverA
     """Leave the serving cell's air; it keeps the UE's context until another cell asks for it."""
     _enter_phase(u, SEARCHING, slot + handover.reestablishment_slots, handover)
     handover.source[u] = blamed_source
-    ues.blocked_until[u] = _NEVER
+    ues.reachable_slot[u] = NEVER
 
 
 @bare_kernel
@@ -306,7 +305,7 @@ def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: H
     handover.counts[REESTABLISHMENTS, cell] += 1
     reset_handover(u, slot, handover)
     ues.cell[u] = cell
-    ues.blocked_until[u] = slot
+    ues.reachable_slot[u] = slot
     ues.reestablished[u] = 1
     return True
 
@@ -373,7 +372,7 @@ def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArr
     _enter_phase(u, EXECUTING, _first_tick(slot + max(handover.execution_slots, 1), handover), handover)
     handover.source[u] = source
     ues.cell[u] = target
-    ues.blocked_until[u] = handover.due_slot[u]
+    ues.reachable_slot[u] = handover.due_slot[u]
     return True
 
 

@@ -33,7 +33,7 @@ from ran_sim.scenario.load import day_curve, factor_at
 from ran_sim.scenario.routes import Routes, load_routes, no_routes
 from ran_sim.scenario.traffic_class import Traffic
 
-_NEVER_S: Final = 1e12  # later than any run ends
+_LATEST_S: Final = 1e12  # a session that is due later does not come: the time of day is lost in rounding
 _NOBODY_KMH: Final = 1e9
 # Indices of the draws of one session
 _LENGTH, _PAUSE, _STARTS_BUSY, _AGE, _TAKEN = 0, 1, 2, 3, 4
@@ -201,13 +201,13 @@ def _await_load(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, session
     from_s = from_slot / sessions.tick_slots / sessions.ticks_per_s
     most = sessions.candidates_per_s[u]
     if most == 0.0:
-        sessions.candidate_s[u] = _NEVER_S
+        sessions.candidate_s[u] = _LATEST_S
         return ue_id
     mean_s = (sessions.shortest_s[u] + sessions.longest_s[u]) / 2.0
     while True:
         _next_candidate(seed, u, ue_id, sessions)
-        if sessions.candidate_s[u] >= _NEVER_S:  # where the time of day is lost in rounding
-            sessions.candidate_s[u] = _NEVER_S
+        if sessions.candidate_s[u] >= _LATEST_S:
+            sessions.candidate_s[u] = _LATEST_S
             return ue_id
         share = sessions.busy_share[u] * factor_at(sessions.curve, sessions.candidate_s[u])
         rate = share / (1.0 - share) / mean_s

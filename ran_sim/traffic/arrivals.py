@@ -42,7 +42,7 @@ from ran_sim.scenario.traffic_class import VOICE_FRAME_S
 from ran_sim.scenario.traffic_class import Traffic as TrafficClass
 from ran_sim.traffic.traces import read_trace
 
-_NEVER_SLOT: Final = 1e15  # later than any run ends
+_LATEST_SLOT: Final = 1e15  # a file that is due later does not come: the time of day is lost in rounding
 FULL_BUFFER: Final = 0
 POISSON: Final = 1
 FRAMES: Final = 2  # video, XR, CBR, periodic URLLC and streams differ in their numbers only
@@ -283,7 +283,7 @@ def _thinned(
     while True:
         gap = random.exponential(seed, random.TRAFFIC, ue_id, -1 - index)
         due += float(traffic.interval_slots[cls]) / peak * gap
-        if due >= _NEVER_SLOT:  # where the time of day is lost in rounding
+        if due >= _LATEST_SLOT:
             return index, np.inf
         if random.uniform(seed, random.LOAD, ue_id, index) * peak < factor_at(traffic.curve, due):
             return index, due

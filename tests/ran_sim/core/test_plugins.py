@@ -127,7 +127,7 @@ def test_a_metric_of_nan_gets_no_grant_and_is_warned_of_and_counted(rules: Path)
     total = engine.snapshot().ue.sum(axis=0)
     assert total[count.PRB_USED] == 0
     assert total[count.OFFERED_BYTES] > 0
-    assert engine.nan_claims > 0
+    assert engine.nan_metrics > 0
 
 
 def test_functions_are_taken_plain_jitted_and_compiled(rules: Path) -> None:

@@ -133,7 +133,7 @@ def numpy_metric(cell: Bench, slot: int) -> NDArray[np.float64]:
     bound = (traffic.delay_bound[cls] == 1)[:, None]
     budget, level = traffic.budget_slots[cls][:, None], traffic.priority[cls][:, None]
     weight = (cell.weight * traffic.weight[0, cls])[:, None]
-    age = (slot - queues.packet[queues.room_start + queues.sending, ARRIVAL])[:, None]
+    age = (slot - queues.packet[queues.ring_start + queues.sending, ARRIVAL])[:, None]
     rate = cell.csi.efficiency
     fair = weight * rate / cell.mac.average_bits[:, None]
     due = MISS_LOG / budget * (age + 1)
@@ -303,7 +303,7 @@ def test_no_grant_without_data_without_cqi_at_cqi_0_or_while_blocked() -> None:
     cell.fill_buffers()
     cell.queues.backlog_bytes[0] = 0
     cell.csi.wideband[1] = -1
-    cell.blocked_until[3] = 6
+    cell.reachable_slot[3] = 6
     assert set(cell.schedule(5)) == {4}
     assert 3 in cell.schedule(6)
 
@@ -362,7 +362,7 @@ def test_m_lwdf_turns_to_the_older_head_of_line() -> None:
     # Delays of 22 and 32 slots by the end of this one, against averages 1000 and 1500: 0.0220 > 0.0213; with the second
     # 43 slots old the other way round.
     assert set(cell.schedule(101)) == {0}
-    cell.queues.packet[cell.queues.room_start[1], ARRIVAL] = 60
+    cell.queues.packet[cell.queues.ring_start[1], ARRIVAL] = 60
     assert set(cell.schedule(102)) == {1}
 
 
