@@ -56,6 +56,20 @@ def test_round_robin_shares_the_airtime_equally_whoever_loses_blocks(n: int, sha
     assert cell.airtime(8000) == pytest.approx(np.full(n, 1 / n), rel=0.01)
 
 
+def test_round_robin_serves_a_small_buffer_first_but_after_a_tie_that_the_full_one_wins() -> None:
+    # A packet of two RBGs comes in every slot. Both UEs were served in slot 0, and UE row 1 is first at ties in odd slots.
+    # It takes slot 1 whole, so two packets go first in slot 2, and so on.
+    cell = Bench([9, 9], [FREE] * 2, policy=RR)
+    cell.fill_buffers()
+    cell.queues.backlog_bytes[0] = 0
+    mcs = highest_mcs(cell.tables, cell.tables.cqi_t10_db[9])
+    used = []
+    for slot in range(6):
+        cell.queues.backlog_bytes[0] += cell.tables.tbs_bits[mcs, 8] // 8
+        used += cell.prbs(1, first=slot).tolist()
+    assert used == [[8, 43], [0, 51], [16, 35], [0, 51], [16, 35], [0, 51]]
+
+
 @pytest.mark.parametrize("offset_db", [-3.0, 3.0])
 def test_the_outer_loop_s_offset_moves_no_airtime(offset_db: float) -> None:
     # 3 dB are two or three MCS, so the first UE's blocks hold some 60 or 150 % of what its CQI promises.
