@@ -115,7 +115,7 @@ def _prepare() -> Path | None:
     reason = "no folder for compiled kernels can be written"
     try:
         folder = writable_cache_folder(_roots(), sources_digest(PACKAGE))
-    except OSError as error:  # of the last resort, the folder that should be ours alone
+    except OSError as error:  # from `own_folder`: others can write to the folder in the temporary one
         folder, reason = None, str(error)
     if folder is not None:
         remove_old(folder)

@@ -54,7 +54,7 @@ class Cells(NamedTuple):
 class Ues(NamedTuple):
     """Per UE row; shape [n_ue] unless said otherwise."""
 
-    id: I64  # never reused: session * n_ue + slot
+    id: I64  # never reused: session * n_ue + row
     connected: U8  # 1 while the UE is in RRC_CONNECTED
     cell: I32  # serving cell, -1 while not connected
     x_m: F64

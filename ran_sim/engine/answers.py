@@ -87,7 +87,7 @@ def _impossible_answer(network: Network, u: int, x_m: float, y_m: float) -> str 
 
 
 def check_packets(network: Network) -> None:
-    """Look for UEs whose next packet a traffic plug-in could not name.
+    """Look for UEs for whose next packet a traffic plug-in gave an impossible answer.
 
     Raises:
         PluginError: There is one.

@@ -2,7 +2,7 @@
 
 The faults that hold are a function of the scenario and the slot. On every slot where one begins or ends `put_in_force`
 writes all of `Ailments` and the power of all sources anew, beside the settings, which actions alone change. So actions and
-faults compose in any order, and the end of a fault undoes to the bit what the fault did. What came of it stays: full
+faults compose in any order, and the end of a fault undoes to the bit what the fault did. Its consequences stay: full
 buffers, UEs in other cells.
 """
 

@@ -1,4 +1,4 @@
-"""Sessions as the MAC sees them: UEs come, change cells and leave; their counters go where they belong."""
+"""Sessions as the MAC sees them: UEs come, change cells and leave; their counters go to their cells and to the ended sessions."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts
 
     Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
     HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. So
-    does a re-establishment, in the same cell too. What was set on a UE stays with it inside a node; another node knows
-    nothing of it and starts from the defaults. A UE whose link is lost, or whose cell sleeps, reports no CSI.
+    does a re-establishment, in the same cell too. Settings of a UE stay with it inside a node; at another node
+    they start from the defaults. A UE whose link is lost, or whose cell sleeps, reports no CSI.
 
     Args:
         slot: The first slot that sees the change.
         seed: Of the run; a new flow's first packet is drawn from it.
         cells: Site and power state of each cell, shape [n_cell].
-        ues: What the radio tick made of the UEs, shape [n_ue]; weight and OLLA target are set back where the node changes.
+        ues: The UEs after the radio tick, shape [n_ue]; weight and OLLA target are set back where the node changes.
         leg: UEs as the MAC knows them. Its `queues.owner` and `queues.cell`, shape [n_ue], say which UE of which cell has each
             row; these, the packets, HARQ, CSI and members follow `ues`.
         counts: Counters of each UE row; those of ended sessions are moved to the first rows of `ended`.
@@ -97,7 +97,7 @@ def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts
                 ues.weight[u] = DEFAULT_WEIGHT
                 ues.olla_target[u] = DEFAULT_OLLA_TARGET
                 leg.harq.olla_db[u] = 0.0
-            # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
+            # The new serving cell has no channel report: the UE measures as soon as it can be reached.
             queues.cell[u] = ues.cell[u]
             forget_csi(csi, u, max(slot, ues.reachable_slot[u]))
             enter_cell(leg.mac, u, slot)
@@ -107,7 +107,7 @@ def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts
 
 @bare_kernel
 def _follow_reachability(u: int, slot: int, awake: bool, reachable_slot: int, csi: Csi) -> None:
-    """End the channel reports that no cell would receive; a UE that a cell hears again measures anew."""
+    """End the channel reports of a UE that no cell can reach; let a UE that can be reached again measure anew."""
     reachable = awake and reachable_slot != NEVER
     silent = csi.next_slot[u] == NEVER
     if reachable and silent:
@@ -118,7 +118,7 @@ def _follow_reachability(u: int, slot: int, awake: bool, reachable_slot: int, cs
 
 @bare_kernel
 def _leave_link(u: int, slot: int, stays: bool, leg: Leg, counts: Counts) -> None:
-    """Drop the data on its way over the link that the UE leaves; and all its other data, unless it `stays` connected."""
+    """Drop the data in HARQ of the link that the UE leaves, and its queue too unless it `stays` connected."""
     queues, traffic = leg.queues, leg.traffic
     flush(leg.harq, queues, traffic, counts.ue[u], u, slot, stays)
     if not stays:

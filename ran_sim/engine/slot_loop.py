@@ -1,4 +1,4 @@
-"""The slot loop: a network, the slot that it has come to, and the kernels that take it on, tick by tick."""
+"""The slot loop: a network, its current slot, and the kernels that simulate the next ones, tick by tick."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class SlotLoop:
 
         Raises:
             ValueError: `slot` has been simulated already, or is no whole number.
-            PluginError: A path loss or a traffic model of your own gave an answer that is none; the run is over then.
+            PluginError: A path loss or a traffic model of your own gave an impossible answer; the run is over then.
         """
         slot = whole("slot", slot)
         if slot < self._slot:
@@ -166,5 +166,5 @@ class SlotLoop:
 
     @property
     def _counting(self) -> bool:
-        """Until the warm-up is over nothing counts."""
+        """Whether the warm-up is over, so that sessions count."""
         return self._slot > self._warmup_slot

@@ -46,7 +46,7 @@ class Slices(NamedTuple):
     rbg_prb: float  # of an RBG
     of_class: I32  # [n_class]
     quota: F64  # [n_cell, n_slice, 3] minimum, maximum and dedicated share of the cell's PRBs, 0..1
-    limited: U8  # [n_cell] 1 where any quota says something: elsewhere nothing is accounted for
+    limited: U8  # [n_cell] 1 where a quota limits a slice; other cells keep no accounts
     account: F64  # [n_cell, n_slice, 3] allowed, owed and own, PRBs
     pool: F64  # [n_cell] PRBs
     # scratch of one cell and slot, [n_slice]

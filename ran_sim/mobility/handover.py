@@ -33,7 +33,7 @@ _NOT_RUNNING: Final = -1
 # Phases of a UE
 CONNECTED: Final = 0
 PREPARING: Final = 1  # a target; the command is sent in `due_slot`
-COMMAND_LOST: Final = 2  # ... it was lost, T310 runs
+COMMAND_LOST: Final = 2  # the command was lost, T310 runs
 EXECUTING: Final = 3  # on the target, interrupted until `due_slot`, the tick that decides whether it is there
 SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
 
@@ -204,7 +204,7 @@ def measure(
 
 @bare_kernel
 def reset_handover(u: int, slot: int, handover: HandoverArrays) -> None:
-    """A new UE in slot `u`, or one that has found a cell again: connected, and nothing is known of its link."""
+    """A new UE in row `u`, or one that has found a cell again: connected, and nothing is known of its link."""
     _enter_phase(u, CONNECTED, slot, handover)
     handover.previous_cell[u] = -1
     handover.changed_slot[u] = slot
@@ -279,7 +279,7 @@ def _lose_link(u: int, slot: int, ues: Ues, handover: HandoverArrays) -> None:
 
 @bare_kernel
 def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: HandoverArrays) -> None:
-    """Leave the serving cell's air; it keeps the UE's context until another cell asks for it."""
+    """Let UE row `u` search for a cell. Its serving cell keeps its context until another cell asks for it."""
     _enter_phase(u, SEARCHING, slot + handover.reestablishment_slots, handover)
     handover.source[u] = blamed_source
     ues.reachable_slot[u] = NEVER
@@ -337,7 +337,7 @@ def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, hando
     """The cell that UE row `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
     if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == _NOT_RUNNING:
         handover.phase[u] = CONNECTED
-        handover.held_ticks[u, :] = -1  # the link is back: measured anew, reported anew
+        handover.held_ticks[u, :] = -1  # the link is back: A3 must hold anew for the whole time to trigger
     triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)
     if handover.phase[u] == CONNECTED and triggered >= 0:
         handover.phase[u] = PREPARING
@@ -358,9 +358,9 @@ def forget_target(u: int, cell: int, handover: HandoverArrays) -> None:
 
 @bare_kernel
 def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArrays) -> bool:
-    """Command UE row `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now.
+    """Command UE row `u` to `target`; whether the command arrives. If so, the UE is on its new cell from now on.
 
-    Execution ends on the first later tick that leaves it its time: the interruption ends with its outcome.
+    The UE cannot be reached until the execution ends, on the first tick after the execution time.
     """
     source = ues.cell[u]
     handover.counts[ATTEMPTS, source] += 1

@@ -1,13 +1,13 @@
 """Presence and places of UEs: sessions in every UE row, random waypoint motion within a session, or a route from a file.
 
 A UE row alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
-a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy slots at the
-factor of the moment; candidates for a start are thinned (see `scenario.load`), and those within a session are nobody's. The UE
+a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy UE rows at the
+factor of the moment; candidates for a start are thinned (see `scenario.load`), and a candidate within a session starts none. The UE
 of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
 random waypoint does. UEs in buildings keep their place. Every draw is keyed by the UE's id.
 
-A UE row with a route has its UEs where the route is at that RAN time, outdoors; a session that starts in the middle of
-a route starts in the middle of the way. Doppler follows the route's mean speed.
+A UE row with a route has its UEs where the route is at that RAN time, outdoors; a session that starts at some time of a route
+starts where the route is then. Doppler follows the route's mean speed.
 """
 
 from __future__ import annotations
@@ -292,13 +292,13 @@ def move_ue(seed: int, u: int, dt_s: float, ues: Ues, motion: Motion, topology: 
 
 @bare_kernel
 def has_route(u: int, motion: Motion) -> bool:
-    """Whether the UEs of slot `u` follow a route."""
+    """Whether the UEs of row `u` follow a route."""
     return bool(motion.routes.start[u + 1] > motion.routes.start[u])
 
 
 @bare_kernel
 def take_route(u: int, motion: Motion) -> None:
-    """Let the new UE in slot `u`, placed already, be one that follows its slot's route."""
+    """Let the new UE in row `u`, placed already, be one that follows its row's route."""
     motion.indoor[u] = 0
     motion.height_m[u] = OUTDOOR_HEIGHT_M
     motion.penetration_db[u] = 0.0
@@ -307,7 +307,7 @@ def take_route(u: int, motion: Motion) -> None:
 
 @bare_kernel
 def follow_route(u: int, time_s: float, ues: Ues, motion: Motion, topology: Topology) -> None:
-    """Put a UE where its slot's route is at RAN time `time_s`, with the velocity of that leg.
+    """Put a UE where its row's route is at RAN time `time_s`, with the velocity of that leg.
 
     Before its first row a route waits there; after its last it stays, or with `routes_loop` begins again.
     """

@@ -352,7 +352,7 @@ def site_gains(
     sqrt(1 - share^2), have independent phases, so powers add.
 
     (dx, dy) leads from the site to the UE. In a building, sight is that of its outer wall, drawn once for UE and site,
-    and so is shadowing: its correlation distance of 7 m is a room, and the UE keeps its place.
+    and so is shadowing: indoors it decorrelates over 7 m, the size of one room, and the UE keeps its place.
     """
     environment, h_bs_m, frequency_ghz = (
         propagation.environment,

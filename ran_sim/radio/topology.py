@@ -26,7 +26,7 @@ from ran_sim.scenario.sections import Layout
 SECTOR_AZIMUTHS_DEG: Final = (30.0, 150.0, 270.0)
 _FIRST_NEIGHBOUR_DEG: Final = 30.0
 
-# Of a translation's squared length: what is shorter than half of one, less what rounding could make of it, has no nearer copy.
+# Of a translation's squared length: a displacement shorter than half a translation has no nearer copy. A quarter, less rounding.
 _NEAR: Final = 0.2499
 
 

@@ -76,7 +76,7 @@ class PowerLoss(_CellFault):
 
 
 class TiltShift(_CellFault):
-    """A column that is steered elsewhere than its setting says: a remote tilt motor that slipped. Elements do not turn with it."""
+    """A column that is steered to another angle than its setting: a remote tilt motor that slipped. Its elements keep their direction."""
 
     kind: Literal["tilt-shift"]
     shift_deg: Annotated[float, Field(ge=-20, le=20)]  # added to the tilt; down is positive
@@ -101,7 +101,7 @@ class BackhaulDelay(_CellFault):
     A packet that is due in slot k comes in slot k + delay, plus a uniform draw of its own up to `jitter_ms`, cut to whole
     slots. Packets that are held when the fault ends, or when their UE is handed over to a cell with a healthy backhaul, come at
     once, up to 256 a slot. Nothing is lost. A scheduler and the discarding of late packets count from the arrival at the cell, as
-    they know no other time; delays and what is late in reports count from when the packet was due.
+    they know no other time; delays and late packets in reports count from when the packet was due.
     """
 
     kind: Literal["backhaul-delay"]
@@ -129,7 +129,7 @@ class FaultyCounters(_CellFault):
 
 
 def _kind(value: object) -> str:
-    """What tells the kinds apart, of a table or a fault."""
+    """Kind of a fault, read from its table or its object."""
     return str(value.get("kind", "") if isinstance(value, Mapping) else getattr(value, "kind", ""))
 
 
@@ -168,7 +168,7 @@ def check_faults(faults: Sequence[Fault], n_cell: int, slots: Callable[[float], 
             raise ValueError(f"faults.{fault.name or i}.cells among 0 to {n_cell - 1}, not {unknown[0]}")
     last: dict[
         tuple[str, int, str], int
-    ] = {}  # of the faults so far, the one that ends last, by what it takes for itself
+    ] = {}  # index of the latest fault so far, by kind, cell and measurement
     for i in sorted(range(len(faults)), key=lambda i: faults[i].start_s):
         for taken in _taken(faults[i]):
             j = last.get(taken)

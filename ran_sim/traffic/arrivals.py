@@ -60,7 +60,7 @@ _MODELS: Final = {
 # A plug-in is asked for each packet with the seed, the traffic class (its row), the UE's id, the packet's number in the
 # session and the slot that the one before was due in, the session's start for the first. It answers with the gap to
 # that slot, in slots, and the size in bytes, up to `MOST_BYTES`; less than 1 byte is 1. An infinite gap ends the flow.
-# What is no such answer, a gap below 0, a size of 0 or less, NaN, stops the run.
+# Any other answer stops the run: a gap below 0, a size of 0 or less, NaN.
 SIGNATURE: Final = "UniTuple(float64, 2)(int64, int64, int64, int64, float64)"
 MOST_BYTES: Final = 1 << 31
 NO_ANSWER: Final = -1  # in place of a packet's size, where a plug-in has answered something else

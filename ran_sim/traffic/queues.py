@@ -51,7 +51,7 @@ N_PACKET: Final = 7
 class Queues(NamedTuple):
     """Shape [n_ue] unless said otherwise."""
 
-    owner: I64  # id of the UE that the queue belongs to, -1 while the slot is idle
+    owner: I64  # id of the UE that the queue belongs to, -1 while the row is idle
     cell: I32  # cell whose MAC serves the queue, -1 while idle
     next_packet: I64  # number of the packet that arrives next
     next_slot: I64  # when it does, NEVER if none will
@@ -200,7 +200,7 @@ def arrive(
     u: int,
     late_slots: tuple[float, float],
 ) -> bool:
-    """Take in the packets that are there by `slot`; False if the ring is full before: call again with a larger one.
+    """Take in the packets that have arrived by `slot`; False if the ring is full before that: call again with a larger ring.
 
     `counts` is the UE's row.
 
