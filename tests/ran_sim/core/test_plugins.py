@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numba
 import numpy as np
@@ -324,7 +325,8 @@ def test_a_model_without_functions_of_its_own_is_its_path_loss() -> None:
 
 @pytest.mark.parametrize("name", ["decorrelation_los_m", "decorrelation_nlos_m", "decorrelation_o2i_m"])
 def test_a_distance_of_a_model_belongs_to_its_identity(name: str, tmp_path: Path) -> None:
-    model = PropagationModel(path_loss=flat, **{name: 25})
+    distance: dict[str, Any] = {name: 25}
+    model = PropagationModel(path_loss=flat, **distance)
     engine = Engine(ONE_CELL, seed=3, path_loss=model)
     assert engine.plugins == {"path_loss": plugin_identity(flat), name: "25.0"}
     assert engine.provenance()[name] == "25.0"
