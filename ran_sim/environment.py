@@ -259,7 +259,7 @@ def _peak_mbps(scenario: Scenario) -> float:
 
 
 def _bounds(scenario: Scenario, n_class: int) -> tuple[F32, F32]:
-    """Of one cell's row."""
+    """Bounds of one cell's row."""
     peak_mbps = _peak_mbps(scenario)
     log2_span = float(np.log2(WEIGHT_SPAN))
     low = [0.0] * (_CELL_COLUMNS - 1) + [-CIO_SPAN_DB] + [-log2_span] * n_class + [0.0] * n_class

@@ -123,8 +123,8 @@ class Actuators:
     def _set_slice_quota(self, site: int, action: Action) -> F32:
         """All rows of a cell in one change, so that 60/40 becomes 40/60 without a state between.
 
-        Where the rows of a cell would contradict the quotas that stay, all of them stay: the answer says so. A row that
-        goes back to the configuration stays, too, but only until the others let it.
+        If the rows of a cell would contradict its other quotas, none of them changes, and the answer shows that. A row that
+        goes back to the configuration does so as soon as the others allow it.
         """
         engine, targets, values = self._engine, action.targets().astype(np.int64), action.parameters()
         cells, slices = self._places.cells(site, targets[:, 0]), targets[:, 1]

@@ -154,7 +154,7 @@ def small_packets(slots: int, seed: int) -> tuple[float, float]:
 
 
 def small_packets_in_theory() -> tuple[float, float]:
-    """What `small_packets` tends to.
+    """Closed form of what `small_packets` measures.
 
     The full buffer is served in every slot. The UE with packets goes before it, except where it was served in the slot before,
     too, and the order at ties, which alternates, has the full buffer first. So its packets wait only in odd slots, for one slot,
@@ -184,7 +184,7 @@ def _mcs(bench: Bench) -> int:
 
 
 def _packet_bytes(bench: Bench) -> int:
-    """What two RBGs carry."""
+    """Size of a packet that fills two RBGs."""
     return int(bench.tables.tbs_bits[_mcs(bench), RBG_PRB[:2].sum()]) // 8
 
 

@@ -65,7 +65,7 @@ def load_plugin(reference: str, signature: str) -> Plugin:
 
 
 def load_object(reference: str, wanted: str) -> object:
-    """What "path/to/file.py:name" refers to; `wanted` describes it in errors.
+    """The object that "path/to/file.py:name" refers to; `wanted` describes it in errors.
 
     Raises:
         PluginError: no such file, the file raises, or it has no such name.

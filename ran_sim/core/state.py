@@ -27,7 +27,7 @@ DEFAULT_OLLA_TARGET = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block e
 
 
 class Ailments(NamedTuple):
-    """What is wrong with the cells, shape [n_cell]; all 0 while they are well. Settings keep their values beside it."""
+    """Effects of faults on cells, shape [n_cell]; all 0 without a fault. They do not change any setting."""
 
     mute: U8  # 1 = no user data is scheduled
     loss_db: F64  # between amplifier and antenna

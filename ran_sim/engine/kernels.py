@@ -85,7 +85,7 @@ def for_slots(network: Network) -> Network:
 def run_slots(first: int, stop: int, network: Network) -> int:
     """Simulate slots `first` .. `stop` - 1, between two radio ticks; the first slot that is not finished.
 
-    That is `stop`, or a slot in which the ring of a queue is full, see `queues.with_larger_rings`: called again, it goes on.
+    The result is `stop`, or a slot in which the ring of a queue is full, see `queues.with_larger_rings`. Another call goes on there.
 
     Only this function takes the whole network: each array that passes a call costs compile time.
     """

@@ -188,7 +188,7 @@ def _function_name(function: Any) -> str:
 def plugins_of(network: Any) -> Mapping[str, str]:
     """The identity of each plug-in of the user in a network, by what it is in the arguments of `Engine`.
 
-    That of a function is its name and hash, that of a distance of a `PropagationModel` the number.
+    The identity of a function is its name and hash, that of a distance of a `PropagationModel` is the number.
     """
     own: dict[str, str] = {}
     for path, value in leaves(network):

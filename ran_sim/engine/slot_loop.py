@@ -77,7 +77,7 @@ class SlotLoop:
 
     @property
     def nan_metrics(self) -> int:
-        """How often a metric of your own has answered NaN so far; such a UE gets no grant."""
+        """Number of times that a metric of your own has answered NaN; such a UE gets no grant."""
         return int(self._network.settings.rule.nan_metrics[0])
 
     def run_until(self, slot: int) -> None:

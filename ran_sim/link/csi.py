@@ -38,7 +38,7 @@ class Csi(NamedTuple):
 
 
 def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
-    """Nothing known, nothing on its way."""
+    """State in which nothing is known of any UE and no report is on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
         efficiency=np.zeros((n_ue, n_rbg), np.float32),

@@ -18,7 +18,7 @@ from ran_sim.traffic.queues import take
 
 @bare_kernel
 def grant(cell: int, j: int, b: int, activity: F32, leg: Leg) -> bool:
-    """RBG `b` goes to candidate `j`; whether its block now holds its buffer, or its guarantee."""
+    """Give RBG `b` to candidate `j`; whether its block now holds its buffer, or its guarantee."""
     mac, csi, tables = leg.mac, leg.csi, leg.tables
     u, bid = mac.candidate[j], mac.bids[j]
     activity[cell, b] = 1.0
@@ -37,7 +37,7 @@ def grant(cell: int, j: int, b: int, activity: F32, leg: Leg) -> bool:
 
 @bare_kernel
 def _mcs(bid: F64, olla_db: float, tables: LinkTables) -> int:
-    """Of a block, from the mean over its RBGs of the SNR that their CQI stands for, plus the OLLA offset."""
+    """MCS of a block, from the mean over its RBGs of the SNR that their CQI stands for, plus the OLLA offset."""
     return highest_mcs(tables, bid[SNR_SUM_DB] / bid[GRANTED_RBGS] + olla_db)
 
 

@@ -47,9 +47,9 @@ def choose(mac: Mac, n: int, most: int) -> int:
 
 @bare_kernel
 def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slices: Slices) -> int:
-    """As `choose`, but slices that are owed their minimum send their first in line until it is spoken for.
+    """As `choose`, but candidates of a slice that is owed its minimum come first, until the chosen ones need that much.
 
-    Nor does a slice that may use little of the cell take the DCIs that others need for the rest.
+    A slice that may use little of the cell does not take the DCIs that others need for the rest.
     """
     begin_choice(slices, cell, most)
     in_parts = True

@@ -75,7 +75,7 @@ SIGNATURE: Final = f"float64({', '.join(['float64'] * (N_TERMS + 1))})"
 
 
 class Rule(NamedTuple):
-    """How a run ranks its UEs."""
+    """The rule by which a run ranks its UEs."""
 
     policy: int
     plugin: Plugin  # of `SIGNATURE`; called with policy PLUGIN only

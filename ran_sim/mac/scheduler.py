@@ -86,7 +86,8 @@ def _resend_and_gather(
 ) -> tuple[int, int, int]:
     """Send the waiting retransmissions, and put the UEs that may get new data into `mac.candidate`.
 
-    How many these are, and the DCIs and RBGs (bit b = RBG b) that are left for them.
+    Returns:
+        Number of these UEs, and the DCIs and RBGs (bit b = RBG b) that are left for them.
     """
     queues, harq, csi, mac = leg.queues, leg.harq, leg.csi, leg.mac
     free = (1 << activity.shape[1]) - 1

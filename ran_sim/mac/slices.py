@@ -189,7 +189,7 @@ def owed_prb(slices: Slices, cell: int) -> float:
 
 @bare_kernel
 def begin_choice(slices: Slices, cell: int, most: int) -> None:
-    """What slices need, and their part of `most` DCIs: as large as the part of the cell that they may use, at least 1."""
+    """Set `need` to what each slice is owed, and `dci` to its part of `most` DCIs: as large as the part of the cell that they may use, at least 1."""
     for s in range(slices.need.shape[0]):
         account = slices.account[cell, s]
         slices.need[s] = account[OWED]

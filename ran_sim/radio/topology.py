@@ -74,7 +74,7 @@ def build_topology(layout: Layout) -> Topology:
 
 
 def span_m(layout: Layout) -> float:
-    """How far apart the displacements of two UEs from a site can lie, along x or y."""
+    """Largest distance between the displacements of two UEs from a site, along x or y, in metres."""
     if layout.wrap_around and layout.sites > 1 and layout.positions_m is None:
         return (
             2.0 * layout.isd_m * math.sqrt(layout.n_site / 3.0)

@@ -23,7 +23,7 @@ Decibel = Annotated[float, Field(ge=0, le=200)]
 
 
 class _Fault(Section):
-    """What a fault is, when it holds, and how overrides may call it."""
+    """Kind, times and name of a fault; overrides may use the name."""
 
     kind: str
     name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$")

@@ -318,7 +318,7 @@ class LoadProfile(Section):
 
     @property
     def mean(self) -> float:
-        """Of the day; midnight lies on the line from the last point to the first."""
+        """Corners of the day; midnight lies on the line from the last point to the first."""
         first_hour, first_factor = self.points[0]
         round_the_clock = pairwise((*self.points, (first_hour + 24.0, first_factor)))
         return sum((b - a) * (x + y) / 2.0 for (a, x), (b, y) in round_the_clock) / 24.0
