@@ -133,7 +133,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         return self._observation(self._before), info
 
     def _check_fit(self, scenario: Scenario) -> None:
-        """Refuse what the observation space, which is fixed, has no room for."""
+        """Refuse a scenario that does not fit the observation space, which is fixed."""
         same = scenario.n_cell == self._scenario.n_cell and _five_qi(scenario) == self.five_qi
         if not same or scenario.n_ue > self._scenario.n_ue:
             raise ValueError(
@@ -226,7 +226,7 @@ class CellEnv(gymnasium.Env[F32, F32]):
         return float(in_budget + self._best_effort_worth * best_effort_mbps)
 
     def close(self) -> None:
-        """Let go of the networks."""
+        """Release the networks."""
         self.engine = self._warm = None
 
 
@@ -259,7 +259,7 @@ def _peak_mbps(scenario: Scenario) -> float:
 
 
 def _bounds(scenario: Scenario, n_class: int) -> tuple[F32, F32]:
-    """Of one cell's row."""
+    """Bounds of one cell's row."""
     peak_mbps = _peak_mbps(scenario)
     log2_span = float(np.log2(WEIGHT_SPAN))
     low = [0.0] * (_CELL_COLUMNS - 1) + [-CIO_SPAN_DB] + [-log2_span] * n_class + [0.0] * n_class

@@ -1,4 +1,4 @@
-"""The simulator as RAN nodes: the only room that knows the SDK."""
+"""The simulator as RAN nodes: the only room that imports the SDK."""
 
 from ran_sim.bridge.world import SimWorld, open_world
 

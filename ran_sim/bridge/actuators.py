@@ -1,4 +1,4 @@
-"""Actions as settings of the engine: what each puts in force, and why it may not."""
+"""Actions as settings of the engine: the values that each puts in force, and the reasons for a refusal."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Actuators:
 
     Attributes:
         slice_default: Quotas of the configuration by slice, shape [n_slice, 3]: at least, at most, dedicated, in percent.
-        unset: Quotas that no xApp holds, shape [n_cell, n_slice]: they go back to the configuration as soon as the cell's
-            other slices leave room.
+        unset: Quotas that no xApp holds, shape [n_cell, n_slice]: they go back to the configuration as soon as
+            the quotas of the cell's other slices allow it.
     """
 
     def __init__(self, engine: Engine, meter: PeriodMeter, places: Places, scenario: Scenario) -> None:
@@ -123,8 +123,8 @@ class Actuators:
     def _set_slice_quota(self, site: int, action: Action) -> F32:
         """All rows of a cell in one change, so that 60/40 becomes 40/60 without a state between.
 
-        Where the rows of a cell would contradict the quotas that stay, all of them stay: the answer says so. A row that
-        goes back to the configuration stays, too, but only until the others let it.
+        If the rows of a cell would contradict its other quotas, none of them changes, and the answer shows that. A row that
+        goes back to the configuration does so as soon as the others allow it.
         """
         engine, targets, values = self._engine, action.targets().astype(np.int64), action.parameters()
         cells, slices = self._places.cells(site, targets[:, 0]), targets[:, 1]
@@ -134,7 +134,7 @@ class Actuators:
         self.unset[cells[back], slices[back]] = True
         asked = np.where(np.isnan(asked), self.slice_default[np.where(here, slices, 0)], asked)
         for cell in np.unique(cells[here]).tolist():
-            self._restore_quotas(cell)  # it may make room
+            self._restore_quotas(cell)  # it may lower a minimum
             rows = here & ~back & (cells == cell)
             with contextlib.suppress(ValueError):  # what is in force says that it was refused
                 engine.set_slice_quota(cell, slices[rows].tolist(), *asked[rows].T.tolist())
@@ -145,7 +145,7 @@ class Actuators:
         return values
 
     def _restore_quotas(self, cell: int) -> None:
-        """Bring quotas that no xApp holds back to the configuration where they fit; those that make room come first."""
+        """Bring quotas that no xApp holds back to the configuration where they fit; slices whose minimum shrinks come first."""
         grows = self.slice_default[:, 0] - self._engine.slice_quota_pct[0, cell]
         for row in np.argsort(grows, kind="stable").tolist():
             if self.unset[cell, row]:

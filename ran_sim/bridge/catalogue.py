@@ -1,4 +1,4 @@
-"""What a site offers as a RAN node: measurements, actions, cells and their neighbours, slices, and where it stands."""
+"""The offer of a site as a RAN node: measurements, actions, cells and their neighbours, slices, and where it stands."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from ran_sim.bridge.catalogue import catalogue
 from ran_sim.bridge.places import Places
 from ran_sim.bridge.reports import ReportBuilder
 from ran_sim.core.plugins import PluginError
+from ran_sim.core.state import NEVER
 from ran_sim.engine import Engine
-from ran_sim.engine.faults import NEVER, fault_slots
+from ran_sim.engine.faults import fault_slots
 from ran_sim.engine.first_use import compile_notice
 from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter

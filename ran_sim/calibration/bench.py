@@ -69,7 +69,7 @@ class Bench:
         self.loss = np.zeros(n) if loss is None else np.array(loss)
         self._schedule: Callable[..., None] | None = None
         self._rng = np.random.default_rng(1)
-        self.blocked_until = np.zeros(n, np.int64)
+        self.reachable_slot = np.zeros(n, np.int64)
         self.state = np.array([ACTIVE], np.int32)
         self.mute = np.zeros(1, np.uint8)
         self.activity = np.zeros(N_RBG, np.float32)
@@ -109,7 +109,7 @@ class Bench:
         )
         arguments = (
             slot, built_in_rule(self.policy), self.max_dci, self.state, self.mute, self.activity.reshape(1, N_RBG),
-            self.blocked_until, self.weight, leg,
+            self.reachable_slot, self.weight, leg,
         )  # fmt: skip
         if self._schedule is None:
             self._schedule = bound(schedule_cells, *arguments)

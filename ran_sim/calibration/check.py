@@ -1,7 +1,7 @@
 """Results of a calibration: figures with their tolerances, curves to look at, and what the model leaves out.
 
-Each module beside this one holds one subject (large-scale radio, fading, link, scheduling, traffic, handover, energy)
-and a function `run(quick, seed) -> Section`. The tests assert the same checks that the report prints.
+Each subject (large-scale radio, fading, link, scheduling, traffic, handover, energy, …) is a module beside this one with a
+function `run(quick, seed) -> Section`. The tests assert the same checks that the report prints.
 """
 
 from __future__ import annotations

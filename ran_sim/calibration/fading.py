@@ -95,7 +95,7 @@ def run(quick: bool = False, seed: int = 1) -> Section:
 
 
 def _forecast_checks(n_ue: int, seed: int) -> list[Check]:
-    """What the best linear predictor of a link's own past explains of its power in dB, far beyond the coherence time.
+    """Share of the variance of a link's power in dB that a linear predictor from its past explains, far beyond the coherence time.
 
     For each link, a ridge regression on its last second, every 10 ms, learned in 80 s and tried in 40 s.
     """
@@ -156,7 +156,7 @@ def _level_checks(power: F64, share: float) -> list[Check]:
 
 
 def _correlation(power: F64, lag: int) -> float:
-    """Of the power over `lag` grid steps: its mean is 1, its variance with `WAVES` waves 1 - 1 / WAVES."""
+    """Correlation of the power over `lag` grid steps: its mean is 1, its variance with `WAVES` waves 1 - 1 / WAVES."""
     product = (power[:, : power.shape[1] - lag] - 1.0) * (power[:, lag:] - 1.0)
     return float(np.mean(product)) / (1.0 - 1.0 / WAVES)
 

@@ -10,11 +10,10 @@ from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.calibration.link import peak_rate_mbps
 from ran_sim.calibration.traffic import BLOCK_BYTES, N_PRB, SLOT_S, still_cell
 from ran_sim.core import counters as count
-from ran_sim.core.state import F64, I64
+from ran_sim.core.state import F64, I64, NEVER
 from ran_sim.engine import Engine
 from ran_sim.link.adaptation import RE_PER_PRB, LinkTables, block_error_rate, link_tables
 from ran_sim.scenario import load_scenario
-from ran_sim.traffic.queues import NEVER
 
 _OLLA_TARGET = 0.1
 

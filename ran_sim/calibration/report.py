@@ -1,6 +1,6 @@
-"""Runs the calibration's subjects and writes down their results: a table, a page of Markdown, pictures.
+"""Runs the subjects of the calibration and writes their results: a table, a page of Markdown, pictures.
 
-A subject is a module of this package with a function `run(quick, seed) -> Section`; a new module is a new subject.
+A subject is a module of this package with a function `run(quick, seed) -> Section`; such a module is found by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ("all_as_told", "as_json", "draw", "markdown", "run_subject", "subject
 
 _PICTURE_INCHES: Final = (6.4, 4.0)
 _PICTURE_DPI: Final = 84
-_LEGEND_INSIDE: Final = 4  # entries that leave room for the curves; more go below the picture
+_LEGEND_INSIDE: Final = 4  # entries that fit beside the curves; more go below the picture
 _LEGEND_COLUMNS: Final = 3
 
 

@@ -1,20 +1,26 @@
-"""Schedulers against closed forms: multi-user diversity of PF, airtime by weight, the order of RR, PF and MaxCI.
+"""Schedulers against closed forms: multi-user diversity of PF, airtime by weight and of small buffers, the order of rules.
 
-All run the simulator's own `schedule_cells` on the `bench`, with full buffers and given channels.
+All run the simulator's own `schedule_cells` on the `bench` with given channels, and with full buffers but for `small_packets`.
 """
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 
-from ran_sim.calibration.bench import N_RBG, Bench
+from ran_sim.calibration.bench import N_RBG, RBG_PRB, Bench
 from ran_sim.calibration.check import Check, Section, above, near
 from ran_sim.core.state import F64
-from ran_sim.link.adaptation import RE_PER_PRB
+from ran_sim.link.adaptation import RE_PER_PRB, highest_mcs
 from ran_sim.mac.metrics import MAX_CI, PF, RR
 
 _WINDOW_SLOTS = 1000.0
 _LOG_GAIN_MEANS_DB = (0.0, 10.0, 20.0)
+_CQI: Final = 9  # of the small packets and the full buffer beside them
+_PACKETS: Final = 0.5  # a slot
+_MOST_PACKETS: Final = 6  # that fit a slot; more meet once in 10^4 slots
 # E[max over N of log2(1 + SNR)] / E[log2(1 + SNR)] of i.i.d. Rayleigh channels with such mean SNR
 _LOG_GAIN = {2: (1.3941, 1.2588, 1.1609), 10: (2.2181, 1.6539, 1.3728), 30: (2.6475, 1.8207, 1.4580)}
 
@@ -60,6 +66,7 @@ def run(quick: bool = False, seed: int = 1) -> Section:
             *_gain_checks(slots, share, seed),
             *_unequal_means(slots, share, seed),
             *_static_checks(4000 if not quick else 1000),
+            *_small_buffer_checks(4000 if quick else 20_000, seed),
             *_order_checks(slots, seed),
         ),
         seeds="the number of UEs of each run" + (f" + {1000 * (seed - 1)}" if seed > 1 else ""),
@@ -111,7 +118,7 @@ def _static_checks(slots: int) -> list[Check]:
         value = bench.airtime(2 * slots, warmup=slots // 2)[0]
         what = f"RR, airtime of one of 4 UEs, {100 * loss:g} % of whose blocks are lost"
         out.append(near(what, value, 0.25, unit="1", source="equal airtime", share=0.02))
-    # Who is served every eighth slot has an average that swings by 8 slots / window: of 200 slots, 1 % too much airtime.
+    # A UE that is served every eighth slot has an average that swings by 8 slots / window: of 200 slots, 1 % too much airtime.
     bench = Bench([7, 7, 7], [0] * 3, policy=PF, window_slots=_WINDOW_SLOTS)
     bench.weight[:] = 1.0, 2.0, 5.0
     airtime = bench.airtime(2 * slots, warmup=slots // 2)
@@ -125,6 +132,70 @@ def _static_checks(slots: int) -> list[Check]:
         what = f"PF, airtime at weight {weight:g} of 7, 10 % of the first UE's blocks lost"
         out.append(near(what, value, weight / 7, unit="1", source="in proportion to the weights", share=0.01))
     return out
+
+
+def small_packets(slots: int, seed: int) -> tuple[float, float]:
+    """Round robin between a UE with small packets, `_PACKETS` a slot as a Poisson process, and one with a full buffer.
+
+    Returns:
+        Share of the PRBs in use that the packets get, and share of the packets that wait for another slot.
+    """
+    arrivals = np.random.default_rng(seed).poisson(_PACKETS, slots)
+    bench = Bench([_CQI, _CQI], [0, 0], policy=RR)
+    bench.fill_buffers()
+    backlog_bytes = bench.queues.backlog_bytes
+    backlog_bytes[0] = 0
+    used, waited = np.zeros(2), 0
+    for slot, n in enumerate(arrivals.tolist()):
+        backlog_bytes[0] += n * _packet_bytes(bench)
+        used += bench.prbs(1, first=slot)[0]
+        waited += int(backlog_bytes[0]) // _packet_bytes(bench)
+    return float(used[0] / used.sum()), waited / int(arrivals.sum())
+
+
+def small_packets_in_theory() -> tuple[float, float]:
+    """Closed form of what `small_packets` measures.
+
+    The full buffer is served in every slot. The UE with packets goes before it, except where it was served in the slot before,
+    too, and the order at ties, which alternates, has the full buffer first. So its packets wait only in odd slots, for one slot,
+    if it was served in the even one before. With s the probability of that, an even slot meets the packets of one slot, or with
+    probability s of two: s = (1 - s) (1 - exp(-x)) + s (1 - exp(-2 x)) for x packets a slot. An odd slot serves one slot's
+    packets with probability 1 - s. A block takes the fewest RBGs that hold it; more packets than a slot holds never meet in practice.
+    """
+    none = math.exp(-_PACKETS)
+    served = (1.0 - none) / (1.0 - none + none**2)
+    bench = Bench([_CQI, _CQI], [0, 0], policy=RR)
+    carries_bits = bench.tables.tbs_bits[_mcs(bench), np.cumsum(RBG_PRB)]
+    block_prbs = [
+        0 if n == 0 else int(np.cumsum(RBG_PRB)[np.argmax(carries_bits >= 8 * n * _packet_bytes(bench))])
+        for n in range(_MOST_PACKETS + 1)
+    ]
+
+    def mean_prbs(packets: float) -> float:
+        chance = [math.exp(-packets) * packets**n / math.factorial(n) for n in range(_MOST_PACKETS + 1)]
+        return float(np.dot(chance, block_prbs))
+
+    prbs = (1.0 - served) * mean_prbs(_PACKETS) + served / 2 * mean_prbs(2 * _PACKETS)
+    return prbs / float(RBG_PRB.sum()), served / 2
+
+
+def _mcs(bench: Bench) -> int:
+    return highest_mcs(bench.tables, bench.tables.cqi_t10_db[_CQI])
+
+
+def _packet_bytes(bench: Bench) -> int:
+    """Size of a packet that fills two RBGs."""
+    return int(bench.tables.tbs_bits[_mcs(bench), RBG_PRB[:2].sum()]) // 8
+
+
+def _small_buffer_checks(slots: int, seed: int) -> list[Check]:
+    measured, wanted = small_packets(slots, seed), small_packets_in_theory()
+    error = 1.0 / math.sqrt(_PACKETS * slots)  # standard error of the number of packets, relative
+    source = f"closed form for Poisson packets of two RBGs, {_PACKETS:g} a slot"
+    return [
+        near("RR, airtime of small packets beside a full buffer", measured[0], wanted[0], unit="1", source=source, share=4 * error),
+        near("RR, share of small packets that wait for a slot", measured[1], wanted[1], unit="1", source=source, within=2 * error),
+    ]  # fmt: skip
 
 
 def _order_checks(slots: int, seed: int) -> list[Check]:

@@ -1,1 +1,1 @@
-"""What every room stands on: compiled kernels and their cache, random numbers, array types, counters, plug-ins."""
+"""The base of all rooms: compiled kernels and their cache, random numbers, array types, counters, plug-ins."""

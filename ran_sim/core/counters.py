@@ -37,9 +37,9 @@ NAMES: Final = (
     "packets_late",  # wholly decoded after it
     "packets_dropped",  # not wholly decoded
     "sdus_delivered",  # SDUs of SDU_BYTES that packets are cut into, whose last part was decoded
-    "sdu_delay_slots",  # SDU x slot, from the slot it was due in (arrival, without a fault of the backhaul) to the end of the slot that this was decoded in
+    "sdu_delay_slots",  # SDU x slot, from the slot that it was due in (its arrival, but for a fault of the backhaul) to the end of the slot that its last part was decoded in
     "thp_bytes",  # TS 28.552 5.1.1.3.1: bursts without their last piece
-    "thp_slots",  # slots that these took
+    "thp_slots",  # slots that these bursts took
     "unrestricted_bytes",  # bursts that fitted one slot
     "connected_slots",  # UE x slot in RRC_CONNECTED
     "active_slots",  # UE x slot with data in the buffer or in HARQ
@@ -56,8 +56,8 @@ NAMES: Final = (
     "abandoned_bytes",  # not decoded yet when the session ended, sent or not
     "abandoned_packets",  # ... packets that were open
     "abandoned_sdus",  # ... SDUs
-    "sdus_lost",  # of which a part was sent, while the last was discarded or lost by HARQ
-    "sdu_air_slots",  # SDU x slot, from the start of the slot that first sent the last part to the end of that it was decoded in
+    "sdus_lost",  # SDUs of which a part was sent, but the last part was discarded or lost by HARQ
+    "sdu_air_slots",  # SDU x slot, from the start of the slot that first sent the last part to the end of the slot that it was decoded in
 )
 N: Final = len(NAMES)
 (
@@ -124,7 +124,7 @@ class Snapshot:
     """Counters and gauges at the start of slot `slot`; copies, safe to keep."""
 
     slot: int
-    ue_id: I64  # [n_ue], -1 before a slot's first session
+    ue_id: I64  # [n_ue], -1 before a row's first session
     connected: U8  # [n_ue]
     cell: I32  # [n_ue] serving cell, -1 while not connected
     ue: I64  # [n_ue, N] since the session's start

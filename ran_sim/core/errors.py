@@ -1,4 +1,4 @@
-"""What callers may tell their users as it is."""
+"""Errors whose text callers show to their users unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a whole file of a person's, with a bound on its length."""
+"""Reads whole files that people wrote, with a bound on their length."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 __all__ = ("MAX_TABLE_BYTES", "MAX_TABLE_ROWS", "check_regular", "read_bytes")
 
 MAX_TABLE_BYTES: Final = 1 << 26  # of a CSV file
-MAX_TABLE_ROWS: Final = 1_000_000  # of the same; they take some two seconds
+MAX_TABLE_ROWS: Final = 1_000_000  # of such a file; to read so many takes some two seconds
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what may never end or never open, such as /dev/zero or a pipe.
+    """Refuse a path that may never end or never open, such as /dev/zero or a pipe.
 
     Raises:
         OSError: There is no such file, or it is a device, a pipe or a socket.

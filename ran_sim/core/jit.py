@@ -62,7 +62,7 @@ def sources_digest(folder: Path, *others: str) -> str:
 
 
 def remove_old(folder: Path) -> None:
-    """Of the cache folders beside `folder`, keep the `KEPT_FOLDERS` used last; `folder` counts as used now."""
+    """Remove all cache folders beside `folder` but the `KEPT_FOLDERS` used last; `folder` counts as used now."""
     os.utime(folder)
     siblings = sorted(folder.parent.glob("numba-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in siblings[KEPT_FOLDERS:]:
@@ -115,7 +115,7 @@ def _prepare() -> Path | None:
     reason = "no folder for compiled kernels can be written"
     try:
         folder = writable_cache_folder(_roots(), sources_digest(PACKAGE))
-    except OSError as error:  # of the last resort, the folder that should be ours alone
+    except OSError as error:  # from `own_folder`: others can write to the folder in the temporary one
         folder, reason = None, str(error)
     if folder is not None:
         remove_old(folder)
@@ -203,7 +203,7 @@ def _two_doors() -> type:
 
         @property
         def signatures(self) -> list[Any]:
-            """What was compiled so far, for kernels and for Python."""
+            """Signatures compiled so far, for kernels and for Python."""
             return [*super().signatures, *(self._twin.signatures if self._twin else ())]
 
     return Kernel

@@ -33,7 +33,7 @@ class _CheckedFiles(_IndexDataCacheFile):  # type: ignore[misc]  # because its b
     """The index and the data files of one function. Each begins with the SHA-256 of the rest."""
 
     def load(self, key: Hashable) -> Any:
-        """What was saved under `key`; None if nothing was, or not in a form that can be used."""
+        """The data saved under `key`; None if there are none that can be used."""
         try:
             name = self._load_index().get(key)
             return None if name is None else self._read(Path(self._data_path(name)))
@@ -44,7 +44,7 @@ class _CheckedFiles(_IndexDataCacheFile):  # type: ignore[misc]  # because its b
             return None
 
     def save(self, key: Hashable, data: Any) -> None:
-        """Save `data` under `key`, if that can be."""
+        """Save `data` under `key`; a file that cannot be written is warned of."""
         try:
             super().save(key, data)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Plug-ins: functions of a researcher's own that compiled kernels call: a scheduler's metric, a traffic model, a path loss.
 
 A plug-in is compiled to one fixed signature and called through its address (about 5 ns a call). Kernels are compiled
-for the signature, not for the function, so a new plug-in compiles in a blink and the cached kernels stay valid. It may
+for the signature, not for the function, so a new plug-in compiles quickly and the cached kernels stay valid. It may
 use scalars, `math` and other compiled functions, no Python objects; the same arguments must give the same result, for
 runs to repeat.
 """
@@ -65,7 +65,7 @@ def load_plugin(reference: str, signature: str) -> Plugin:
 
 
 def load_object(reference: str, wanted: str) -> object:
-    """What "path/to/file.py:name" refers to; `wanted` describes it in errors.
+    """The object that "path/to/file.py:name" refers to; `wanted` describes it in errors.
 
     Raises:
         PluginError: no such file, the file raises, or it has no such name.
@@ -130,7 +130,7 @@ def _reason(error: Exception) -> str:
     return (telling or lines or [type(error).__name__])[0]
 
 
-# -- who it is ----------------------------------------------------------------------------------------------------
+# -- identity ----------------------------------------------------------------------------------------------------
 
 
 def plugin_name(plugin: Plugin) -> str:

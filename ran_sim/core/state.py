@@ -10,7 +10,7 @@ Time inside the kernels is the slot number (int64); `slot_ns` of the scenario tu
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,13 @@ I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 
-
+NEVER: Final = np.iinfo(np.int64).max  # a slot that no run comes to
 DEFAULT_WEIGHT = 1.0  # of a UE's scheduling weight
 DEFAULT_OLLA_TARGET = 0.1  # TS 38.214 5.2.2.1: a CQI is defined at 10 % block errors
 
 
 class Ailments(NamedTuple):
-    """What is wrong with the cells, shape [n_cell]; all 0 while they are well. Settings keep their values beside it."""
+    """Effects of faults on cells, shape [n_cell]; all 0 without a fault. They do not change any setting."""
 
     mute: U8  # 1 = no user data is scheduled
     loss_db: F64  # between amplifier and antenna
@@ -54,7 +54,7 @@ class Cells(NamedTuple):
 class Ues(NamedTuple):
     """Per UE row; shape [n_ue] unless said otherwise."""
 
-    id: I64  # never reused: session * n_ue + slot
+    id: I64  # never reused: session * n_ue + row
     connected: U8  # 1 while the UE is in RRC_CONNECTED
     cell: I32  # serving cell, -1 while not connected
     x_m: F64
@@ -65,7 +65,7 @@ class Ues(NamedTuple):
     olla_target: F64  # first-transmission BLER target, default 0.1
     start_slot: I64  # session start and end, drawn from the session's own random stream
     end_slot: I64
-    blocked_until: I64  # not schedulable before this slot (handover execution, search for a cell)
+    reachable_slot: I64  # first slot in which a cell can send to it (after handover execution); NEVER while it searches for a cell
     reestablished: U8  # 1 from a re-establishment until the MAC has followed it
 
 

@@ -22,7 +22,7 @@ class Actions(SlotLoop):
     """A running network that can be acted on; arguments that make no sense there are refused with `ValueError`."""
 
     def set_ue_weight(self, u: int | I64, weight: float | F64) -> None:
-        """Scheduling weight of the UE in slot `u` (or of many: arrays of one length), until the UE leaves its node."""
+        """Scheduling weight of the UE in row `u` (or of many: arrays of one length), until the UE leaves its node."""
         weights = np.asarray(weight)
         check(np.all((weights > 0) & np.isfinite(weights)), "weight", weight, "a positive number")
         self._network.ues.weight[self._present(u)] = weights
@@ -55,7 +55,7 @@ class Actions(SlotLoop):
         set_quota(self._network.slices, self._cell(cell), slices, min_pct, max_pct, dedicated_pct)
 
     def set_olla_target(self, u: int | I64, bler: float | F64) -> None:
-        """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in slot `u`."""
+        """First-transmission block error rate that link adaptation aims at for the UE (or UEs) in row `u`."""
         low, high = OLLA_TARGET_RANGE
         targets = np.asarray(bler)
         check(np.all((targets >= low) & (targets <= high)), "bler", bler, f"{low} to {high}")
@@ -101,7 +101,7 @@ class Actions(SlotLoop):
             self._sync()
 
     def request_handover(self, u: int, cell: int) -> bool:
-        """Command the UE in slot `u` to `cell` now.
+        """Command the UE in row `u` to `cell` now.
 
         False if it is not connected, there already, in a handover or without a link; where the command is lost, the UE
         stays where it is.
@@ -127,7 +127,7 @@ class Actions(SlotLoop):
         return done
 
     def why_no_handover(self, u: int, cell: int) -> str:
-        """Why `request_handover` would be refused for the connected UE in slot `u`; "" if it would not."""
+        """Why `request_handover` would be refused for the connected UE in row `u`; "" if it would not."""
         network, cells = self._network, self._network.cells
         serving, phase = int(network.ues.cell[u]), network.radio.handover.phase[u]
         if not 0 <= cell < self.n_cell:

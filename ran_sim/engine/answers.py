@@ -1,94 +1,93 @@
 """Answers of plug-ins: an impossible answer stops the run at once, with the plug-in's name.
 
 Kernels cannot raise. They mark an impossible answer, and `check_propagation` and `check_packets` look for the mark after each
-call. If there is one, they ask the plug-in again, so that the error can show its answer. A metric's NaN is no claim and is
-counted.
+call. If there is one, they ask the plug-in again, so that the error can show its answer. A NaN of a metric gets no
+grant and is counted.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from typing import Final
 
 import numpy as np
 
 from ran_sim.core.plugins import Plugin, PluginError, ask_again, plugin_name
 from ran_sim.engine.kernels import Network
-from ran_sim.radio.propagation import MIN_D_2D_M, way_inside_m
+from ran_sim.radio.propagation import MIN_D_2D_M, MOST_LOSS_DB, way_inside_m
 from ran_sim.radio.topology import nearest_copy
 from ran_sim.traffic.arrivals import MOST_BYTES, NO_ANSWER
 
 __all__ = ("check_packets", "check_propagation")
 
-# More than antennas (18 dBi) and shadowing (four of its deviations) can add to a path without loss.
-_MOST_GAIN_DB: Final = 50.0
-_MOST_LOSS_DB: Final = 1000.0  # a multiple of it is no longer told from none at all
+_MOST_GAIN_DB: Final = (
+    50.0  # more than antennas (18 dBi) and four deviations of shadowing add to a path without loss
+)
 
 
 def check_propagation(network: Network) -> None:
     """Look at the path gains after a radio tick with propagation of the user's own.
 
     Raises:
-        PluginError: One is not finite, or so large that the path cannot have had a loss.
+        PluginError: A function gave an impossible answer, or a path gains so much that its shadowing cannot be meant.
     """
-    gain_db = network.links.gain_db
+    radio, gain_db = network.radio, network.links.gain_db
+    topology, sources, path_loss = radio.topology, radio.sources, plugin_name(radio.propagation.path_loss)
     fits = np.isfinite(gain_db) & (gain_db < _MOST_GAIN_DB)
-    wrong = np.argwhere(~fits & (network.ues.connected > 0)[:, None])
-    if len(wrong):
-        raise PluginError(_wrong_propagation(network, *wrong[0].tolist()))
-    unheard = np.flatnonzero(~np.isfinite(network.links.outside_mw))
-    if len(unheard):
+    for u, cell in np.argwhere(~fits & (network.ues.connected > 0)[:, None]).tolist():
+        site = topology.cell_site[cell]
+        told = _impossible_answer(network, u, topology.site_x_m[site], topology.site_y_m[site])
         raise PluginError(
-            f"{plugin_name(network.radio.propagation.path_loss)}: gives no finite loss between a source of interference and "
-            f"the UE in row {unheard[0]}, want finite numbers at all distances"
+            told
+            or f"{path_loss}: the path from cell {cell} to the UE in row {u} gains {gain_db[u, cell]:g} dB with its antenna and "
+            f"shadowing, want less than {_MOST_GAIN_DB:g} dB"
+        )
+    for u in np.flatnonzero(~np.isfinite(network.links.outside_mw)).tolist():
+        ways = (
+            _impossible_answer(network, u, *place) for place in zip(sources.x_m, sources.y_m, strict=True)
+        )
+        raise PluginError(
+            next(filter(None, ways), None)
+            or f"{path_loss}: no finite power reaches the UE in row {u} from the sources of interference"
         )
 
 
-def _wrong_propagation(network: Network, u: int, cell: int) -> str:
-    """What the first of the functions that gives an impossible answer was asked, answered, and should have answered."""
-    topology, own, ues, motion = (
-        network.radio.topology,
-        network.radio.propagation,
-        network.ues,
-        network.radio.motion,
-    )
-    site, indoor = topology.cell_site[cell], bool(motion.indoor[u])
-    dx_m, dy_m = nearest_copy(
-        ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site], topology
-    )
+def _impossible_answer(network: Network, u: int, x_m: float, y_m: float) -> str | None:
+    """The question, the answer and the wanted answer of the first function that errs about the way from (x, y) to UE row `u`."""
+    own, ues, motion = network.radio.propagation, network.ues, network.radio.motion
+    indoor = bool(motion.indoor[u])
+    dx_m, dy_m = nearest_copy(ues.x_m[u] - x_m, ues.y_m[u] - y_m, network.radio.topology)
     heights_m = own.h_bs_m, float(motion.height_m[u])
     d_2d_m = max(math.hypot(dx_m, dy_m), MIN_D_2D_M)
     inside_m = way_inside_m(network.radio.seed, int(ues.id[u]), own.by_building) if indoor else 0.0
     outside_m = max(d_2d_m - inside_m, 0.0)
     d_3d_m = math.hypot(d_2d_m, heights_m[0] - heights_m[1])
     asked: tuple[float, ...]
-    told = "a path loss of {} dB, want 0 to 1000"
     for sight in (1.0, 0.0):
-        path_loss = (d_2d_m, d_3d_m, *heights_m, own.frequency_ghz, sight)
+        asked = (d_2d_m, d_3d_m, *heights_m, own.frequency_ghz, sight)
+        wanted = f"a path loss of {{}} dB, want 0 to {MOST_LOSS_DB:g}"
         questions: list[tuple[Plugin, tuple[float, ...], float, str]] = [
-            (own.path_loss, path_loss, _MOST_LOSS_DB, told)
+            (own.path_loss, asked, MOST_LOSS_DB, wanted)
         ]
         if own.own_los_probability:
             asked = (outside_m, *heights_m, own.frequency_ghz)
             wanted = "a probability of line of sight of {}, want 0 to 1"
-            questions.append((own.los_probability, asked, math.nextafter(1.0, 2.0), wanted))
+            questions.append((own.los_probability, asked, 1.0, wanted))
         if own.own_shadow_sd:
             asked = (d_2d_m, *heights_m, own.frequency_ghz, sight, float(indoor))
             wanted = "a deviation of shadowing of {} dB, want a finite number, 0 or more"
-            questions.append((own.shadow_sd_db, asked, math.inf, wanted))
-        for plugin, asked, below, wanted in questions:
+            questions.append((own.shadow_sd_db, asked, sys.float_info.max, wanted))
+        for plugin, asked, most, wanted in questions:
             answer = ask_again(plugin, *asked)
-            if not 0.0 <= answer < below:
+            if not 0.0 <= answer <= most:
                 arguments = ", ".join(f"{value:.6g}" for value in asked)
                 return f"{plugin_name(plugin)}({arguments}) gives {wanted.format(answer)}"
-    arguments = ", ".join(f"{value:.6g}" for value in path_loss)
-    return (
-        f"{plugin_name(own.path_loss)}({arguments}) gives {told.format(ask_again(own.path_loss, *path_loss))}"
-    )
+    return None
 
 
 def check_packets(network: Network) -> None:
-    """Look for UEs whose next packet a traffic plug-in could not name.
+    """Look for UEs for whose next packet a traffic plug-in gave an impossible answer.
 
     Raises:
         PluginError: There is one.

@@ -25,7 +25,7 @@ from ran_sim.engine.provenance import platform_provenance, scenario_hash
 from ran_sim.engine.session_rows import SESSION_DTYPE, SessionRows, running_rows
 from ran_sim.engine.sessions import fold_all
 from ran_sim.mac.slices import DEDICATED, MAX, MIN
-from ran_sim.radio.own_propagation import OwnPropagation
+from ran_sim.radio.own_propagation import OwnPropagation, own_model
 from ran_sim.scenario import Scenario
 from ran_sim.traffic.queues import ARRIVAL, FULL_BUFFER_BYTES, N_PACKET
 
@@ -81,7 +81,7 @@ class Engine(Actions):
         seed: The network's.
         scheduler: Name of the scheduling rule.
         plugins: Name and hash of each function of yours by what it is: "metric", "path_loss", "los_probability",
-            "shadow_sd_db", "traffic".
+            "shadow_sd_db", "traffic"; and the distances of a `PropagationModel` by their names.
         classes: The scenario's traffic classes.
 
     Raises:
@@ -212,13 +212,15 @@ class Engine(Actions):
         path = Path(path)
         state = saved.read(path)
         header = state.header
+        model = own_model(header.scenario.layout.path_loss if path_loss is None else path_loss)
+        saved.check_maps(path, header.scenario, model)
         try:
             engine = cls(
                 header.scenario,
                 header.seed,
                 scheduler=header.scheduler if "metric" not in header.plugins and metric is None else None,
                 metric=metric,
-                path_loss=path_loss,
+                path_loss=model,
                 traffic=traffic,
                 uniform_class_weights=header.uniform_class_weights,
             )
@@ -254,7 +256,7 @@ class Engine(Actions):
         self._call(fold_all, network.queues.cell, network.traffic.of_ue, network.counts)
         queues = network.queues
         waits = queues.sending < queues.tail
-        oldest = queues.packet[queues.room_start + (queues.sending & queues.room_mask), ARRIVAL]
+        oldest = queues.packet[queues.ring_start + (queues.sending & queues.ring_mask), ARRIVAL]
         connected = queues.owner >= 0
         return Snapshot(
             slot=self._slot,

@@ -2,22 +2,20 @@
 
 The faults that hold are a function of the scenario and the slot. On every slot where one begins or ends `put_in_force`
 writes all of `Ailments` and the power of all sources anew, beside the settings, which actions alone change. So actions and
-faults compose in any order, and the end of a fault undoes to the bit what the fault did. What came of it stays: full
+faults compose in any order, and the end of a fault undoes to the bit what the fault did. Its consequences stay: full
 buffers, UEs in other cells.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ran_sim.core.state import Ailments
+from ran_sim.core.state import NEVER, Ailments
 from ran_sim.engine.kernels import Network
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.faults import BackhaulDelay, Fault, Interference, PowerLoss, SleepingCell, TiltShift
-
-NEVER: Final = 1 << 62  # a slot that no run comes to
 
 
 class FaultSlots(NamedTuple):

@@ -21,8 +21,8 @@ from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
-# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other: 1000
-# to 2000 were seen, the more the busier the machine.
+# Compile time of all kernels, both processes one after the other, over that of `_sample`: 1000 to 2000 were seen, more on a busy
+# machine.
 _SAMPLES: Final = 1200
 
 
@@ -43,7 +43,7 @@ def compile_notice() -> str | None:
 
 
 def _expected_compile_s() -> float:
-    """How long compilation will take, from how long that of a small function takes now."""
+    """Expected compile time in seconds, from that of a small function now."""
     import numba
 
     def compile_sample() -> None:

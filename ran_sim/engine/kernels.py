@@ -85,7 +85,7 @@ def for_slots(network: Network) -> Network:
 def run_slots(first: int, stop: int, network: Network) -> int:
     """Simulate slots `first` .. `stop` - 1, between two radio ticks; the first slot that is not finished.
 
-    That is `stop`, or a slot in which a queue has no room for a packet, see `queues.with_more_room`: called again, it goes on.
+    The result is `stop`, or a slot in which the ring of a queue is full, see `queues.with_larger_rings`. Another call goes on there.
 
     Only this function takes the whole network: each array that passes a call costs compile time.
     """
@@ -116,7 +116,7 @@ def run_slots(first: int, stop: int, network: Network) -> int:
             cells.state,
             cells.ailments.mute,
             cells.activity,
-            ues.blocked_until,
+            ues.reachable_slot,
             ues.weight,
             leg,
         )
@@ -151,7 +151,7 @@ def _arrivals_and_reports(
     counts: I64,
     ailments: Ailments,
 ) -> bool:
-    """Packets, budgets and reports up to `slot`; False, and to be done again, if a queue has no room for a packet."""
+    """Packets, budgets and reports up to `slot`; False, and to be done again, if the ring of a queue is full."""
     for i in range(members.shape[0]):
         u = members[i]
         if queues.next_slot[u] <= slot:

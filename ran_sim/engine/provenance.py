@@ -1,4 +1,4 @@
-"""What a result came from: versions, the processor that kernels were compiled for, and the scenario's hash.
+"""The origin of a result: versions, the processor that kernels were compiled for, and the scenario's hash.
 
 The same scenario, seed and settings give the same bits on one machine with one set of versions; everything that may
 change a bit is listed here, so that two results can be told to be comparable before they are compared.
@@ -18,13 +18,13 @@ from ran_sim.scenario import Scenario, ScenarioError
 
 __all__ = ("CODE_KEYS", "platform_provenance", "scenario_hash")
 
-CODE_KEYS: Final = ("ran_sim", "code")  # what must agree for a saved state to mean the same
+CODE_KEYS: Final = ("ran_sim", "code")  # must agree, or a saved state cannot be read
 
 
 def scenario_hash(scenario: Scenario) -> str:
-    """Of all fields' values, defaults included, and of what the files among them hold; 16 hexadecimal digits.
+    """Hash of the values of all fields, defaults included, and of the content of the files they name; 16 hexadecimal digits.
 
-    What a plug-in's file imports is not followed.
+    Modules that a plug-in's file imports are not followed.
 
     Raises:
         ScenarioError: A file cannot be read.
@@ -45,7 +45,7 @@ def _content_hash(file: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_of(file: Path, _mtime_ns: int, _size: int) -> str:
-    """Read once for many runs; time and size tell another content."""
+    """Hash of a file, read once for many runs; a changed file has another time or size."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -65,7 +65,7 @@ def platform_provenance() -> dict[str, str]:
     config = numba.config
     return {
         "ran_sim": _own_version(),
-        # The kernels, what they are built from, and what drives and judges them.
+        # The kernels, the modules that they import, and those that build, run and score a network.
         "code": sources_digest(PACKAGE, "engine/build", "engine/engine", "measure/score"),
         "python": platform.python_version(),
         "numpy": numpy.__version__,

@@ -79,7 +79,7 @@ class Sources(NamedTuple):
 
 
 class RadioState(NamedTuple):
-    """Everything that the slow radio keeps between ticks; private but for the steps and the counters."""
+    """All state of the slow radio between ticks. Other modules read only the steps and the counters."""
 
     topology: Topology
     antenna: Antenna
@@ -181,7 +181,7 @@ def _cells(scenario: Scenario, topology: Topology) -> Cells:
 
 
 def no_ailments(n_cell: int) -> Ailments:
-    """Cells that are well."""
+    """Cells without a fault."""
     return Ailments(
         mute=np.zeros(n_cell, np.uint8),
         loss_db=np.zeros(n_cell),
@@ -209,7 +209,7 @@ def no_ues(n_ue: int) -> Ues:
         olla_target=np.full(n_ue, DEFAULT_OLLA_TARGET),
         start_slot=slots(),
         end_slot=slots(),
-        blocked_until=slots(),
+        reachable_slot=slots(),
         reestablished=np.zeros(n_ue, np.uint8),
     )
 
@@ -335,7 +335,7 @@ def request_handover(
 ) -> bool:
     """Hand UE row `u` over to `cell` at `slot`, without A3 and preparation; False, and nothing done, if it cannot be.
 
-    It cannot while the slot is empty, while an earlier handover is executed, while the UE searches for a cell, towards the
+    It cannot while the row is empty, while an earlier handover is executed, while the UE searches for a cell, towards the
     serving or no cell, or from or towards one that sleeps. The command can be lost like any other: the UE stays where it
     is then.
     """
@@ -401,14 +401,14 @@ def _sinr_of(cell: int, gain: F32, sent_mw: F64, load: F32, noise_mw: float) -> 
 
 @bare_kernel
 def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
-    """Put a new UE into slot `u`; settings of the UE before go back to their defaults."""
+    """Put a new UE into row `u`; settings of the UE before go back to their defaults."""
     n_ue, n_cell = ues.id.size, radio.topology.azimuth_rad.size
     ue_id = radio.sessions.number[u] * n_ue + u
     ues.id[u] = ue_id
     ues.connected[u] = 1
     ues.weight[u] = DEFAULT_WEIGHT
     ues.olla_target[u] = DEFAULT_OLLA_TARGET
-    ues.blocked_until[u] = slot
+    ues.reachable_slot[u] = slot
     ues.reestablished[u] = 0
     place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
     if has_route(u, radio.motion):
@@ -427,7 +427,7 @@ def _path_gains(u: int, ue_id: int, pointing_of: I64, links: Links, radio: Radio
     for cell in range(gain_db.size):
         site = topology.cell_site[cell]
         if cell > 0 and topology.cell_site[cell - 1] == site:
-            continue  # done with the site's first cell
+            continue  # its site's first cell did it
         in_sight, blocked, dx_m, dy_m = _way_from(
             u, ue_id, site, topology.site_x_m[site], topology.site_y_m[site], radio
         )
@@ -444,8 +444,8 @@ def _path_gains(u: int, ue_id: int, pointing_of: I64, links: Links, radio: Radio
         pointing, column = -1, 0.0
         sector = cell
         while sector < gain_db.size and topology.cell_site[sector] == site:
-            turn = bearing - topology.azimuth_rad[sector]
-            off_deg = math.degrees(turn - 2.0 * math.pi * math.floor(turn / (2.0 * math.pi) + 0.5))
+            off_rad = bearing - topology.azimuth_rad[sector]
+            off_deg = math.degrees(off_rad - 2.0 * math.pi * math.floor(off_rad / (2.0 * math.pi) + 0.5))
             if pointing_of[sector] != pointing:
                 pointing = pointing_of[sector]
                 column = column_gain(link.zenith_cos, pointed(radio.antenna, pointing, radio.spread))
@@ -498,8 +498,10 @@ def _renew_links(
     rest_mw = 0.0
     for cell in range(power_mw.size):
         rest_mw += power_mw[cell] * load[cell]
-        heard_mw = np.float32(power_mw[cell])  # as it is kept: of two that are alike, the first comes first
-        # Cells that sleep are nobody's interferers; with many asleep there may be fewer than K others.
+        heard_mw = np.float32(
+            power_mw[cell]
+        )  # as `links.rx_mw` keeps it, so that of two equal cells the first comes first
+        # Cells that sleep do not interfere; with many asleep there may be fewer than K others.
         if rx_mw.size > 1 and cell != serving and heard_mw > rx_mw[-1]:
             _insert_interferer(cell, heard_mw, cell_of, rx_mw)
     for rank in range(cell_of.size):
@@ -511,7 +513,7 @@ def _renew_links(
 
 @bare_kernel
 def _insert_interferer(cell: int, heard_mw: np.float32, cell_of: I32, rx_mw: F32) -> None:
-    """Put a cell that is stronger than the weakest interferer in its place; that one drops out."""
+    """Replace the weakest interferer by a cell that is stronger."""
     rank = rx_mw.size - 1
     while rank > 1 and rx_mw[rank - 1] < heard_mw:
         cell_of[rank], rx_mw[rank] = cell_of[rank - 1], rx_mw[rank - 1]

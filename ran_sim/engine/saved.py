@@ -34,14 +34,16 @@ from ran_sim.core.errors import InputError, one_line
 from ran_sim.core.files import check_regular
 from ran_sim.core.plugins import plugin_identity
 from ran_sim.engine.provenance import CODE_KEYS, platform_provenance
+from ran_sim.radio.own_propagation import PropagationModel
 from ran_sim.radio.propagation import shadow_map_bytes
 from ran_sim.scenario import Scenario
-from ran_sim.traffic.queues import FIRST_ROOM, N_PACKET
+from ran_sim.traffic.queues import FIRST_RING, N_PACKET
 
 __all__ = (
     "Header",
     "SavedState",
     "SavedStateError",
+    "check_maps",
     "check_plugins",
     "copy_tree",
     "fill",
@@ -58,6 +60,9 @@ _KIND_OF_PLUGIN: Final = {
     "radio.propagation.los_probability": "los_probability",
     "radio.propagation.shadow_sd_db": "shadow_sd_db",
     "traffic.plugin": "traffic",
+    "radio.propagation.own_decorrelation_los_m": "decorrelation_los_m",
+    "radio.propagation.own_decorrelation_nlos_m": "decorrelation_nlos_m",
+    "radio.propagation.own_decorrelation_o2i_m": "decorrelation_o2i_m",
 }
 MAX_HEADER_BYTES: Final = 1 << 20
 _NPY_PREAMBLE_BYTES: Final = 4096  # more than any preamble of a plain array takes
@@ -125,7 +130,7 @@ class Header(BaseModel):
     slot: NotNegative
     next_tick: NotNegative
     warmup_slot: NotNegative
-    packet_rows: NotNegative  # of `Queues.packet`, whose rooms grow
+    packet_rows: NotNegative  # of `Queues.packet`, whose rings grow
     provenance: dict[str, str | int]
     scalars: dict[str, bool | int | float | str] = {}  # of the network: constants of its scenario and seed
     digest: str = ""  # over all else here and the arrays
@@ -181,11 +186,17 @@ def _function_name(function: Any) -> str:
 
 
 def plugins_of(network: Any) -> Mapping[str, str]:
-    """The identity of each plug-in of the user in a network, by what it is an argument of `Engine` for."""
-    functions = {leaf.path: leaf.value for leaf in leaves(network) if callable(leaf.value)}
-    names = {path: _function_name(function) for path, function in functions.items()}
-    kinds = {_KIND_OF_PLUGIN[path]: name for path, name in names.items() if not name.startswith("ran_sim.")}
-    return MappingProxyType(kinds)
+    """The identity of each plug-in of the user in a network, by what it is in the arguments of `Engine`.
+
+    The identity of a function is its name and hash, that of a distance of a `PropagationModel` is the number.
+    """
+    own: dict[str, str] = {}
+    for path, value in leaves(network):
+        if path in _KIND_OF_PLUGIN:
+            identity = _function_name(value) if callable(value) else str(value or "")
+            if identity and not identity.startswith("ran_sim."):
+                own[_KIND_OF_PLUGIN[path]] = identity
+    return MappingProxyType(own)
 
 
 def check_plugins(path: Path, header: Header, plugins: Mapping[str, str]) -> None:
@@ -252,12 +263,11 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> Header:
         raise SavedStateError(
             f"{path}: was saved by another version of the simulator, which alone can read it"
         )
-    # The network is about to be built. Its largest arrays bound its size by that of the file.
+    # The network is about to be built. Its largest arrays bound its size by that of the file, see `check_maps` too.
     scenario = header.scenario
-    packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_ROOM)
+    packet_rows = max(header.packet_rows, scenario.n_ue * FIRST_RING)
     of_ues = 8 * N_PACKET * packet_rows + scenario.n_ue * (4 * scenario.n_cell + 4 * scenario.n_rbg)
-    of_maps = 0 if "path_loss" in header.plugins else shadow_map_bytes(scenario)  # a model has its own grids
-    if of_ues + of_maps > path.stat().st_size:
+    if of_ues > path.stat().st_size:
         raise SavedStateError(f"{path}: is shorter than a state of its scenario")
     if changed:
         warnings.warn(
@@ -266,6 +276,16 @@ def _read_header(path: Path, archive: zipfile.ZipFile) -> Header:
             stacklevel=4,
         )
     return header
+
+
+def check_maps(path: Path, scenario: Scenario, model: PropagationModel | None) -> None:
+    """Refuse to build larger maps of shadowing than the file can hold; `model` is the propagation of the user's own.
+
+    Raises:
+        SavedStateError: The file is shorter than these maps.
+    """
+    if shadow_map_bytes(scenario, model) > path.stat().st_size:
+        raise SavedStateError(f"{path}: is shorter than a state of its scenario")
 
 
 def fill(path: Path, network: Any, state: SavedState, ended: np.dtype[Any]) -> NDArray[Any]:
@@ -325,7 +345,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             if any(member.compress_type != zipfile.ZIP_STORED for member in members):
                 raise SavedStateError(f"{path}: is no saved state: it is compressed")
             if sum(member.file_size for member in members) > path.stat().st_size:
-                raise SavedStateError(f"{path}: is no saved state: it claims more than it holds")
+                raise SavedStateError(f"{path}: is no saved state: it announces more bytes than it has")
             yield archive
     except OSError as error:
         raise SavedStateError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""Sessions as the MAC sees them: UEs come, change cells and leave; their counters go where they belong."""
+"""Sessions as the MAC sees them: UEs come, change cells and leave; their counters go to their cells and to the ended sessions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from ran_sim.core import counters
 from ran_sim.core.counters import fold
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F64, I32, I64, Ues
+from ran_sim.core.state import DEFAULT_OLLA_TARGET, DEFAULT_WEIGHT, F64, I32, I64, NEVER, Cells, Ues
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.csi import Csi, forget_csi
-from ran_sim.link.harq import Harq, flush
+from ran_sim.link.harq import flush
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.state import Mac, enter_cell
-from ran_sim.traffic.arrivals import Traffic
 from ran_sim.traffic.playout import run_player
-from ran_sim.traffic.queues import NEVER, Queues, abandon, reset_queue, start_flow
+from ran_sim.traffic.queues import Queues, abandon, reset_queue, start_flow
 
 
 class Counts(NamedTuple):
@@ -49,42 +49,27 @@ def init_counts(n_ue: int, n_cell: int, n_class: int) -> Counts:
 
 
 @bare_kernel
-def sync_sessions(
-    slot: int,
-    seed: int,
-    site_of: I32,
-    cell_state: I32,
-    ues: Ues,
-    traffic: Traffic,
-    queues: Queues,
-    harq: Harq,
-    csi: Csi,
-    mac: Mac,
-    counts: Counts,
-) -> int:
+def sync_sessions(slot: int, seed: int, cells: Cells, ues: Ues, leg: Leg, counts: Counts) -> int:
     """Bring MAC and queues in line with `Ues` after a radio tick or a handover, at the start of `slot`.
 
     Ended sessions leave their counters in `counts.ended`; a new UE starts with everything fresh; a handover flushes
     HARQ (RLC unacknowledged mode loses those bytes), keeps the queue (data forwarding) and asks for a new CSI report. So
-    does a re-establishment, in the same cell too. What was set on a UE stays with it inside a node; another node knows
-    nothing of it and starts from the defaults. A UE whose link is lost, or whose cell sleeps, reports no CSI.
+    does a re-establishment, in the same cell too. Settings of a UE stay with it inside a node; at another node
+    they start from the defaults. A UE whose link is lost, or whose cell sleeps, reports no CSI.
 
     Args:
         slot: The first slot that sees the change.
         seed: Of the run; a new flow's first packet is drawn from it.
-        site_of: Site of each cell, shape [n_cell].
-        cell_state: Power state of each cell, shape [n_cell]; see `energy.power`.
-        ues: What the radio tick made of the UEs; weight and OLLA target are set back where the node changes.
-        traffic: Classes, for the first packet of a new flow.
-        queues: Owner and cell of each UE row as the MAC knows them, and its packets.
-        harq: Processes and outer loop of each UE row.
-        csi: Channel reports of each UE row.
-        mac: Members of each cell, and the scheduler's averages.
-        counts: Counters of each UE row; ended sessions are moved to `ended`.
+        cells: Site and power state of each cell, shape [n_cell].
+        ues: The UEs after the radio tick, shape [n_ue]; weight and OLLA target are set back where the node changes.
+        leg: UEs as the MAC knows them. Its `queues.owner` and `queues.cell`, shape [n_ue], say which UE of which cell has each
+            row; these, the packets, HARQ, CSI and members follow `ues`.
+        counts: Counters of each UE row; those of ended sessions are moved to the first rows of `ended`.
 
     Returns:
         Number of sessions that ended.
     """
+    queues, csi = leg.queues, leg.csi
     n_ended = 0
     for u in range(ues.id.shape[0]):
         present = ues.id[u] if ues.connected[u] == 1 else -1
@@ -92,49 +77,50 @@ def sync_sessions(
         same_link = queues.cell[u] == ues.cell[u] and ues.reestablished[u] == 0
         if owner == present and (owner < 0 or same_link):
             if owner >= 0:
-                _follow_reachability(u, slot, cell_state[queues.cell[u]] == ACTIVE, ues.blocked_until[u], csi)
+                _follow_reachability(
+                    u, slot, cells.state[queues.cell[u]] == ACTIVE, ues.reachable_slot[u], csi
+                )
             continue
         ues.reestablished[u] = 0
         if owner >= 0:
             stays = owner == present
-            _leave_link(u, slot, stays, traffic, queues, harq, counts)
+            _leave_link(u, slot, stays, leg, counts)
             if not stays:
                 _end_session(u, queues, counts, n_ended)
                 n_ended += 1
                 forget_csi(csi, u, NEVER)
         if present >= 0:
             if owner != present:
-                _begin_session(u, slot, harq.olla_db, counts)
-                start_flow(queues, traffic, seed, u, present, slot)
-            elif site_of[queues.cell[u]] != site_of[ues.cell[u]]:
+                _begin_session(u, slot, leg.harq.olla_db, counts)
+                start_flow(queues, leg.traffic, seed, u, present, slot)
+            elif cells.site[queues.cell[u]] != cells.site[ues.cell[u]]:
                 ues.weight[u] = DEFAULT_WEIGHT
                 ues.olla_target[u] = DEFAULT_OLLA_TARGET
-                harq.olla_db[u] = 0.0
-            # The serving cell knows nothing of the UE yet: it has it measure as soon as it is reachable.
+                leg.harq.olla_db[u] = 0.0
+            # The new serving cell has no channel report: the UE measures as soon as it can be reached.
             queues.cell[u] = ues.cell[u]
-            forget_csi(csi, u, max(slot, ues.blocked_until[u]))
-            enter_cell(mac, u, slot)
-    _sort_members(queues.cell, mac)
+            forget_csi(csi, u, max(slot, ues.reachable_slot[u]))
+            enter_cell(leg.mac, u, slot)
+    _sort_members(queues.cell, leg.mac)
     return n_ended
 
 
 @bare_kernel
-def _follow_reachability(u: int, slot: int, awake: bool, blocked_until: int, csi: Csi) -> None:
-    """End the channel reports that no cell would receive; a UE that a cell hears again measures anew."""
-    reachable = awake and blocked_until != NEVER
+def _follow_reachability(u: int, slot: int, awake: bool, reachable_slot: int, csi: Csi) -> None:
+    """End the channel reports of a UE that no cell can reach; let a UE that can be reached again measure anew."""
+    reachable = awake and reachable_slot != NEVER
     silent = csi.next_slot[u] == NEVER
     if reachable and silent:
-        forget_csi(csi, u, max(slot, blocked_until))
+        forget_csi(csi, u, max(slot, reachable_slot))
     elif not reachable and not silent:
         forget_csi(csi, u, NEVER)
 
 
 @bare_kernel
-def _leave_link(
-    u: int, slot: int, stays: bool, traffic: Traffic, queues: Queues, harq: Harq, counts: Counts
-) -> None:
-    """Drop the data on its way over the link that the UE leaves; and all its other data, unless it `stays` connected."""
-    flush(harq, queues, traffic, counts.ue[u], u, slot, stays)
+def _leave_link(u: int, slot: int, stays: bool, leg: Leg, counts: Counts) -> None:
+    """Drop the data in HARQ of the link that the UE leaves, and its queue too unless it `stays` connected."""
+    queues, traffic = leg.queues, leg.traffic
+    flush(leg.harq, queues, traffic, counts.ue[u], u, slot, stays)
     if not stays:
         run_player(queues.player[u], counts.ue[u], slot)
         abandon(queues, counts.ue[u], u)

@@ -1,4 +1,4 @@
-"""The slot loop: a network, the slot that it has come to, and the kernels that take it on, tick by tick."""
+"""The slot loop: a network, its current slot, and the kernels that simulate the next ones, tick by tick."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ran_sim.engine.faults import fault_slots, holding, next_change, put_in_forc
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.engine.sessions import sync_sessions
+from ran_sim.mac.leg import Leg
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.faults import Fault
-from ran_sim.traffic.queues import with_more_room
+from ran_sim.traffic.queues import with_larger_rings
 
 Arguments = TypeVarTuple("Arguments")
 R = TypeVar("R")
@@ -75,21 +76,21 @@ class SlotLoop:
         return holding(self._faults, self._slot)
 
     @property
-    def nan_claims(self) -> int:
-        """How often a metric of your own has answered NaN so far; it counts as no claim."""
-        return int(self._network.settings.rule.nan_claims[0])
+    def nan_metrics(self) -> int:
+        """Number of times that a metric of your own has answered NaN; such a UE gets no grant."""
+        return int(self._network.settings.rule.nan_metrics[0])
 
     def run_until(self, slot: int) -> None:
         """Simulate up to, not including, `slot`.
 
         Raises:
             ValueError: `slot` has been simulated already, or is no whole number.
-            PluginError: A path loss or a traffic model of your own gave an answer that is none; the run is over then.
+            PluginError: A path loss or a traffic model of your own gave an impossible answer; the run is over then.
         """
         slot = whole("slot", slot)
         if slot < self._slot:
             raise ValueError(f"cannot run until slot {slot}: the engine is at slot {self._slot}")
-        nan_claims = self.nan_claims
+        nan_metrics = self.nan_metrics
         while self._slot < slot:
             change = next_change(self._faults, self._slot)
             if self._slot == change:
@@ -103,12 +104,12 @@ class SlotLoop:
             self._slot = self._call(run_slots, self._slot, stop, for_slots(self._network))
             self._look_at_answers()
             if self._slot < stop:
-                self._network = self._network._replace(queues=with_more_room(self._network.queues))
+                self._network = self._network._replace(queues=with_larger_rings(self._network.queues))
             elif stop == self._warmup_slot:
                 self.count_from_now()
-        if self.nan_claims > nan_claims:
+        if self.nan_metrics > nan_metrics:
             warnings.warn(
-                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_claims` counts)",
+                f"metric {self.scheduler}: answers NaN, which gets no grant (`Engine.nan_metrics` counts)",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -128,19 +129,12 @@ class SlotLoop:
 
     def _sync(self) -> None:
         network = self._network
+        leg = Leg(
+            network.traffic, network.queues, network.harq, network.csi, network.mac, network.slices, network.tables,
+            network.sent, network.counts.ue,
+        )  # fmt: skip
         n_ended = self._call(
-            sync_sessions,
-            self._slot,
-            self.seed,
-            network.cells.site,
-            network.cells.state,
-            network.ues,
-            network.traffic,
-            network.queues,
-            network.harq,
-            network.csi,
-            network.mac,
-            network.counts,
+            sync_sessions, self._slot, self.seed, network.cells, network.ues, leg, network.counts
         )
         self._look_at_answers()
         if n_ended and self._keeps_ended:
@@ -172,5 +166,5 @@ class SlotLoop:
 
     @property
     def _counting(self) -> bool:
-        """Until the warm-up is over nothing counts."""
+        """Whether the warm-up is over, so that sessions count."""
         return self._slot > self._warmup_slot

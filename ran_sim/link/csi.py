@@ -16,9 +16,8 @@ import numpy as np
 from ran_sim.core import counters as count
 from ran_sim.core import random
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, I32, I64, Links
+from ran_sim.core.state import F32, I32, I64, NEVER, Links
 from ran_sim.link.adaptation import LinkTables, highest_cqi
-from ran_sim.traffic.queues import NEVER
 
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 
@@ -39,7 +38,7 @@ class Csi(NamedTuple):
 
 
 def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
-    """Nothing known, nothing on its way."""
+    """State in which nothing is known of any UE and no report is on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
         efficiency=np.zeros((n_ue, n_rbg), np.float32),

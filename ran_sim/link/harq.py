@@ -5,7 +5,7 @@ after it was sent. Retransmissions are chase combined: the effective SINRs of al
 block is given up and RLC (unacknowledged mode) has lost its bytes. Feedback itself is free of errors.
 
 OLLA moves a UE's offset on the feedback of first transmissions: down by 0.5 dB for an error, up by 0.5 p / (1 - p) dB
-otherwise, which balances at an error rate of p, the target. It rests where no other MCS is left to go to.
+otherwise, which balances at an error rate of p, the target. It stays after a decoded block of the highest MCS and after an error of the lowest.
 """
 
 from __future__ import annotations

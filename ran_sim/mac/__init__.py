@@ -1,1 +1,1 @@
-"""The scheduler of a cell: metrics, claims, choice, shares of slices, transport blocks."""
+"""The scheduler of a cell: metrics, bids, choice, shares of slices, transport blocks."""

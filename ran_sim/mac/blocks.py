@@ -12,20 +12,20 @@ from ran_sim.link.adaptation import RE_PER_PRB, LinkTables, highest_mcs
 from ran_sim.link.harq import SENT, free_process, oldest_waiting
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.slices import charge, may_resend
-from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, SNR_SUM_DB, WORTH
+from ran_sim.mac.state import GRANTED, GRANTED_PRBS, GRANTED_RBGS, GUARANTEED, NEEDED, RATE_PRBS, SNR_SUM_DB
 from ran_sim.traffic.queues import take
 
 
 @bare_kernel
 def grant(cell: int, j: int, b: int, activity: F32, leg: Leg) -> bool:
-    """RBG `b` goes to candidate `j`; whether its block now holds its buffer, or its guarantee."""
+    """Give RBG `b` to candidate `j`; whether its block now holds its buffer, or its guarantee."""
     mac, csi, tables = leg.mac, leg.csi, leg.tables
     u, bid = mac.candidate[j], mac.bids[j]
     activity[cell, b] = 1.0
     mac.rbgs[j] |= 1 << b
     bid[GRANTED_RBGS] += 1.0
     bid[GRANTED_PRBS] += mac.rbg_prb[b]
-    bid[WORTH] += csi.efficiency[u, b] * mac.rbg_prb[b]
+    bid[RATE_PRBS] += csi.efficiency[u, b] * mac.rbg_prb[b]
     bid[SNR_SUM_DB] += csi.snr_db[u, b]
     if bid[GUARANTEED] == 0.0 and bid[NEEDED] > tables.tbs_bits[-1, -1]:
         return False  # no block can hold that much
@@ -37,7 +37,7 @@ def grant(cell: int, j: int, b: int, activity: F32, leg: Leg) -> bool:
 
 @bare_kernel
 def _mcs(bid: F64, olla_db: float, tables: LinkTables) -> int:
-    """Of a block, from the mean over its RBGs of the SNR that their CQI stands for, plus the OLLA offset."""
+    """MCS of a block, from the mean over its RBGs of the SNR that their CQI stands for, plus the OLLA offset."""
     return highest_mcs(tables, bid[SNR_SUM_DB] / bid[GRANTED_RBGS] + olla_db)
 
 
@@ -58,11 +58,11 @@ def transmit(slot: int, j: int, leg: Leg) -> None:
     harq.first_slot[u, p] = slot
     harq.sinr[u, p] = 0.0
     harq.n_busy[u] += 1
-    # Bytes beyond the guarantee are not charged to the flow, except for the last RBG of a claim.
+    # Bytes beyond the guarantee are not charged to the flow, except for the last RBG of a guarantee.
     mac.gbr_bits[u] = max(mac.gbr_bits[u] - 8.0 * harq.n_bytes[u, p], -tbs_bits / bid[GRANTED_RBGS])
     mac.last_served[u] = slot
     mac.resent_rbgs[u] = 0
-    _send(slot, u, p, mac.rbgs[j], n_prb, bid[WORTH], leg)
+    _send(slot, u, p, mac.rbgs[j], n_prb, bid[RATE_PRBS], leg)
 
 
 @bare_kernel
@@ -75,7 +75,7 @@ def retransmit(
     activity: F32,
     leg: Leg,
 ) -> int:
-    """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones: these, or 0 without room."""
+    """Send the UE's oldest waiting block again on as many RBGs as before, its best free ones: these, or 0 if too few are free."""
     harq, csi, mac, slices = leg.harq, leg.csi, leg.mac, leg.slices
     p = oldest_waiting(harq, u)
     s = slices.of_class[leg.traffic.of_ue[u]]
@@ -86,7 +86,7 @@ def retransmit(
         n_free += (free >> b) & 1
     if n_free < harq.n_rbg[u, p]:
         return 0
-    rbgs, n_prb, worth = 0, 0, 0.0
+    rbgs, n_prb, rate_prbs = 0, 0, 0.0
     for _ in range(harq.n_rbg[u, p]):
         best = -1
         for b in range(activity.shape[1]):
@@ -94,21 +94,21 @@ def retransmit(
                 best = b
         rbgs |= 1 << best
         n_prb += mac.rbg_prb[best]
-        worth += csi.efficiency[u, best] * mac.rbg_prb[best]
+        rate_prbs += csi.efficiency[u, best] * mac.rbg_prb[best]
         activity[cell, best] = 1.0
         if limited:
             charge(slices, cell, s, float(mac.rbg_prb[best]))
     harq.n_waiting[u] -= 1
     mac.resent_rbgs[u] += harq.n_rbg[u, p]
-    _send(slot, u, p, rbgs, n_prb, worth, leg)
+    _send(slot, u, p, rbgs, n_prb, rate_prbs, leg)
     return rbgs
 
 
 @bare_kernel
-def _send(slot: int, u: int, p: int, rbgs: int, n_prb: int, worth: float, leg: Leg) -> None:
-    """Put the block of process `p` on the air; new or not, it costs the UE the `worth` of its RBGs: rate times PRBs."""
+def _send(slot: int, u: int, p: int, rbgs: int, n_prb: int, rate_prbs: float, leg: Leg) -> None:
+    """Send the block of process `p`, new or again; `rate_prbs` is the sum over its RBGs of the rate by CQI times PRBs."""
     harq, sent = leg.harq, leg.sent
-    leg.mac.served_bits[u] = worth * RE_PER_PRB
+    leg.mac.served_bits[u] = rate_prbs * RE_PER_PRB
     leg.counts[u, count.PRB_USED] += n_prb
     harq.state[u, p] = SENT
     harq.attempts[u, p] += 1

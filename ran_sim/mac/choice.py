@@ -47,9 +47,9 @@ def choose(mac: Mac, n: int, most: int) -> int:
 
 @bare_kernel
 def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slices: Slices) -> int:
-    """As `choose`, but slices that are owed their minimum send their first in line until it is spoken for.
+    """As `choose`, but candidates of a slice that is owed its minimum come first, until the chosen ones need that much.
 
-    Nor does a slice that may use little of the cell take the DCIs that others need for the rest.
+    A slice that may use little of the cell does not take the DCIs that others need for the rest.
     """
     begin_choice(slices, cell, most)
     in_parts = True
@@ -84,9 +84,9 @@ def choose_by_quota(cell: int, n: int, most: int, class_of: I32, mac: Mac, slice
 @bare_kernel
 def _first_in_line(bids: F64, j: int, best: float, guaranteed: float) -> bool:
     """Whether candidate `j` goes before one with this metric and guarantee (0: no candidate): guarantees, then metrics."""
-    value, claimed = bids[j, BEST_METRIC], bids[j, GUARANTEED] > 0.0
-    if claimed != (guaranteed > 0.0):
-        return bool(claimed and value > 0.0)
+    value, has_guarantee = bids[j, BEST_METRIC], bids[j, GUARANTEED] > 0.0
+    if has_guarantee != (guaranteed > 0.0):
+        return bool(has_guarantee and value > 0.0)
     return bool(value > best)  # NaN does not
 
 

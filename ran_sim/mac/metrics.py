@@ -1,4 +1,4 @@
-"""Scheduling metrics: the worth of a UE's claim to an RBG, by a built-in rule or by a rule of your own.
+"""Scheduling metrics: the number that ranks the candidates for an RBG, by a built-in rule or by a rule of your own.
 
 Metric of UE i on RBG b (r: bits per resource element of its CQI there; R: bits per slot that all its RBGs would carry
 at r, averaged over the PF window; w: the UE's weight times the cell's weight of the class; W: age of the oldest unsent packet
@@ -18,8 +18,8 @@ a = -ln 0.01 / budget: 1 % of the packets may miss it):
 
 m-lwdf, exp and log treat flows without a delay budget as pf does.
 
-R counts airtime, at what it is worth to the UE. It therefore counts retransmissions, and the padding of a block: who needs a
-corner of an RBG has taken all of it from the others. It does not count what the outer loop adds to or takes from the rate.
+R counts all RBGs that carry blocks of the UE, each at the rate of the UE's CQI there. Retransmissions and the padding of a block
+count as well: a UE that fills a part of an RBG takes all of it from the others. The offset of the outer loop does not count.
 
 A plug-in is one function of `SIGNATURE` in place of all these: float64 scalars in, the metric out, called for each UE
 that may be served and each RBG that it competes for. 0 or less means no grant. NaN does as well, is counted and warned of.
@@ -34,7 +34,7 @@ In this order:
 7. priority_level: TS 23.501 Table 5.7.4-1, 1 is the most important
 8. backlog_bytes: unsent; 2^40 for a full buffer
 9. idle_slots: since the UE was last served here
-10. gbr_deficit_bits: what the flow may still claim of its guaranteed bit rate; 0 without one
+10. gbr_deficit_bits: bits of its guaranteed bit rate that the flow may still draw; 0 without one
 11. mean_urgency: mean of a W over the cell's UEs with delay-bound data to send, 0 without any
 """
 
@@ -65,7 +65,7 @@ POLICIES: Final = {
 
 MISS_LOG: Final = -math.log(0.01)  # 1 % of packets may miss their budget
 LOG_OFFSET: Final = 1.1
-NO_TURN: Final = (
+NOT_DUE: Final = (
     0.5  # RR: of a UE that is not due yet, below that of all that are; it may have what nobody else wants
 )
 LEVEL: Final = 1000.0  # EDF: distance of two priority levels; metrics inside a level stay below it
@@ -75,11 +75,11 @@ SIGNATURE: Final = f"float64({', '.join(['float64'] * (N_TERMS + 1))})"
 
 
 class Rule(NamedTuple):
-    """How a run ranks its UEs."""
+    """The rule by which a run ranks its UEs."""
 
     policy: int
     plugin: Plugin  # of `SIGNATURE`; called with policy PLUGIN only
-    nan_claims: I64  # [1] how often it has answered NaN
+    nan_metrics: I64  # [1] how often it has answered NaN
 
 
 def built_in_rule(policy: int) -> Rule:
@@ -126,7 +126,7 @@ def metric_terms(
     weight: float,
     average_bits: float,
     age_slots: int,
-    turn_slots: float,
+    waited_slots: float,
     delay_bound: bool,
     budget_slots: float,
     level: float,
@@ -134,7 +134,7 @@ def metric_terms(
 ) -> tuple[float, float]:
     """(base, factor) of a UE's metric, which is `metric(policy, base, factor, rate, delay_bound)`."""
     if policy == RR:
-        return 0.0, max(1.0 + turn_slots, NO_TURN)
+        return 0.0, max(1.0 + waited_slots, NOT_DUE)
     if policy == MAX_CI:
         return 0.0, weight
     fair = weight / max(average_bits, 1.0)
@@ -193,7 +193,7 @@ def plugin_metric(rule: Rule, terms: F64, rate: float) -> float:
     """A UE's metric on an RBG by the plug-in, `terms` [N_TERMS] being its other arguments; 0 where its rate is 0."""
     if rate <= 0.0:
         return 0.0
-    claim = float(
+    value = float(
         rule.plugin(
             terms[0],
             rate,
@@ -208,6 +208,6 @@ def plugin_metric(rule: Rule, terms: F64, rate: float) -> float:
             terms[9],
         )
     )
-    if math.isnan(claim):
-        rule.nan_claims[0] += 1
-    return claim
+    if math.isnan(value):
+        rule.nan_metrics[0] += 1
+    return value

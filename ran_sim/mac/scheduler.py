@@ -1,7 +1,7 @@
 """Downlink scheduling of one cell and slot: the UEs that get new data and retransmissions, and their RBGs.
 
 Retransmissions first, of each UE the oldest (`blocks`); then the UEs with the best metric on their best RBG, as many as
-`max_dci` leaves (`claims`, `choice`), compete for each free RBG, until their block holds their buffer (`sharing`). Slices
+`max_dci` leaves (`bids`, `choice`), compete for each free RBG, until their block holds their buffer (`sharing`). Slices
 that are owed their minimum go before the others, and slices at their maximum get nothing (`slices`). Inside that, flows
 below their guaranteed bit rate go before the others. A UE gets at most one transport block a slot, without CQI none, with
 CQI 0 no new one.
@@ -13,9 +13,9 @@ from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32, I64, U8
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.harq import N_PROCESS
+from ran_sim.mac.bids import fill_bids
 from ran_sim.mac.blocks import retransmit, transmit
 from ran_sim.mac.choice import choose, choose_by_quota, keep_allowed
-from ran_sim.mac.claims import fill_bids
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import Rule
 from ran_sim.mac.sharing import share, share_by_quota
@@ -30,7 +30,7 @@ def schedule_cells(
     state: I32,
     mute: U8,
     activity: F32,
-    blocked_until: I64,
+    reachable_slot: I64,
     ue_weight: F64,
     leg: Leg,
 ) -> None:
@@ -45,19 +45,19 @@ def schedule_cells(
         state: Power state of each cell, shape [n_cell]; see `energy.power`.
         mute: 1 for a cell that schedules nothing although it is active, shape [n_cell]; see `engine.faults`.
         activity: Set to the share of full power that each cell sends, shape [n_cell, n_rbg].
-        blocked_until: First slot in which each UE can be reached, shape [n_ue].
+        reachable_slot: First slot in which each UE can be reached, shape [n_ue].
         ue_weight: Weight of each UE, shape [n_ue].
         leg: Its `sent` gets the blocks.
     """
     traffic, mac, slices = leg.traffic, leg.mac, leg.slices
     for cell in range(state.size):
         if state[cell] != ACTIVE or mute[cell]:
-            continue  # it fell silent when it fell asleep, or ill
+            continue  # `activity` of the cell was set to 0 when it went to sleep or when the fault began
         limited = slices.limited[cell] == 1
         if limited:
             fill_accounts(slices, cell)
         activity[cell, :] = 0.0
-        n, dcis, free = _resend_and_gather(cell, slot, max_dci, limited, activity, blocked_until, leg)
+        n, dcis, free = _resend_and_gather(cell, slot, max_dci, limited, activity, reachable_slot, leg)
         if limited:
             n = keep_allowed(cell, n, traffic.of_ue, mac, slices)
         if n == 0 or dcis == 0:
@@ -81,12 +81,13 @@ def _resend_and_gather(
     max_dci: int,
     limited: bool,
     activity: F32,
-    blocked_until: I64,
+    reachable_slot: I64,
     leg: Leg,
 ) -> tuple[int, int, int]:
     """Send the waiting retransmissions, and put the UEs that may get new data into `mac.candidate`.
 
-    How many these are, and the DCIs and RBGs (bit b = RBG b) that are left for them.
+    Returns:
+        Number of these UEs, and the DCIs and RBGs (bit b = RBG b) that are left for them.
     """
     queues, harq, csi, mac = leg.queues, leg.harq, leg.csi, leg.mac
     free = (1 << activity.shape[1]) - 1
@@ -94,18 +95,18 @@ def _resend_and_gather(
     n = 0
     first = mac.member_start[cell]
     n_member = mac.member_start[cell + 1] - first
-    turn = slot % n_member if n_member > 0 else 0  # the order rotates: nobody is always first at a tie
+    place = slot % n_member if n_member > 0 else 0  # the order rotates: no UE is first at every tie
     for _ in range(n_member):
-        u = mac.members[first + turn]
-        turn = turn + 1 if turn + 1 < n_member else 0
-        if slot < blocked_until[u] or csi.wideband[u] < 0:
+        u = mac.members[first + place]
+        place = place + 1 if place + 1 < n_member else 0
+        if slot < reachable_slot[u] or csi.wideband[u] < 0:
             continue
         if harq.n_waiting[u] > 0:
             if dcis > 0:
                 rbgs = retransmit(cell, slot, u, free, limited, activity, leg)
                 free &= ~rbgs
                 dcis -= rbgs != 0
-            continue  # also if it found no room: new data would overtake the old
+            continue  # also if too few RBGs were free: new data would overtake the old
         if csi.wideband[u] > 0 and queues.backlog_bytes[u] > 0 and harq.n_busy[u] < N_PROCESS:
             mac.candidate[n] = u
             n += 1

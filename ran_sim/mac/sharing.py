@@ -1,6 +1,6 @@
 """Sharing: the chosen candidate that gets each free RBG of a cell.
 
-RBG by RBG, from the cell's first one on, the largest claim wins, and guaranteed flows go first. A candidate whose block holds
+RBG by RBG, from the cell's first one on, the highest metric wins, and guaranteed flows go first. A candidate whose block holds
 its whole buffer gets no more. Quotas of slices limit all this.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32
+from ran_sim.mac.bids import metric_on_rbg
 from ran_sim.mac.blocks import grant
-from ran_sim.mac.claims import claim
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import PLUGIN, Rule, metric, plugin_metric
 from ran_sim.mac.slices import OWED, Slices, charge, may_take, owed_prb
@@ -25,17 +25,17 @@ def share(
     activity: F32,
     leg: Leg,
 ) -> None:
-    """Give each free RBG to the largest claim.
+    """Give each free RBG to the candidate with the highest metric on it.
 
-    Claims change only when a block has become large enough for a guarantee or a buffer, so they are compared anew only
-    then, on all RBGs at once.
+    The candidates that compete change only when a block has become large enough for a guarantee or a buffer. So metrics are
+    compared anew only then, on all RBGs at once.
     """
     mac = leg.mac
     changed = True
     b = mac.first_rbg[cell]
     for _ in range(activity.shape[1]):
         if (free >> b) & 1:
-            if changed and not _compare_claims(rule, n_chosen, leg.csi.efficiency, mac):
+            if changed and not _find_winners(rule, n_chosen, leg.csi.efficiency, mac):
                 return
             j = mac.winner[b]
             changed = j >= 0 and grant(cell, j, b, activity, leg)
@@ -43,10 +43,10 @@ def share(
 
 
 @bare_kernel
-def _compare_claims(rule: Rule, n_chosen: int, efficiency: F32, mac: Mac) -> bool:
+def _find_winners(rule: Rule, n_chosen: int, efficiency: F32, mac: Mac) -> bool:
     """Put the winner of each RBG into `mac.winner`; False if no candidate needs any more.
 
-    Guaranteed flows come second, to take away what they claim.
+    Guaranteed flows are compared second and take the lead on each RBG where their metric is above 0.
     """
     mac.winner[:] = -1
     some = False
@@ -58,13 +58,15 @@ def _compare_claims(rule: Rule, n_chosen: int, efficiency: F32, mac: Mac) -> boo
             if bid[GRANTED] < bid[NEEDED] and (bid[GRANTED] < bid[GUARANTEED]) == (rank == 1):
                 some = True
                 rate = efficiency[mac.candidate[j]]
-                _claim_rbgs(rule, j, bid, mac.terms[j], rate, mac.highest, mac.winner)
+                _lead_where_highest(rule, j, bid, mac.terms[j], rate, mac.highest, mac.winner)
     return some
 
 
 @bare_kernel
-def _claim_rbgs(rule: Rule, j: int, bid: F64, terms: F64, rate: F32, highest: F64, winner: I32) -> None:
-    """Candidate `j` takes the lead where its claim is larger than the largest so far."""
+def _lead_where_highest(
+    rule: Rule, j: int, bid: F64, terms: F64, rate: F32, highest: F64, winner: I32
+) -> None:
+    """Candidate `j` takes the lead on the RBGs where its metric is higher than the highest so far."""
     if rule.policy == PLUGIN:
         for b in range(rate.size):
             value = plugin_metric(rule, terms, rate[b])
@@ -87,7 +89,7 @@ def share_by_quota(
     activity: F32,
     leg: Leg,
 ) -> None:
-    """As `share` with quotas: each RBG changes the accounts, and the accounts decide which candidates may claim.
+    """As `share` with quotas: each RBG changes the accounts, and the accounts decide which candidates compete.
 
     Owed slices go first as soon as only enough is left for them; then guaranteed flows; then the larger metric.
     """
@@ -132,7 +134,7 @@ def _winner_by_quota(
         rank = 1 if bid[GRANTED] < bid[GUARANTEED] else 0
         if scarce and slices.account[cell, s, OWED] > 0.0:
             rank += 2
-        value = claim(rule, j, leg.csi.efficiency[u, b], mac)
+        value = metric_on_rbg(rule, j, leg.csi.efficiency[u, b], mac)
         if value > 0.0 and (rank > highest or (rank == highest and value > largest)):
             winner, highest, largest = j, rank, value
     return winner

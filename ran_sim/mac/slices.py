@@ -46,7 +46,7 @@ class Slices(NamedTuple):
     rbg_prb: float  # of an RBG
     of_class: I32  # [n_class]
     quota: F64  # [n_cell, n_slice, 3] minimum, maximum and dedicated share of the cell's PRBs, 0..1
-    limited: U8  # [n_cell] 1 where any quota says something: elsewhere nothing is accounted for
+    limited: U8  # [n_cell] 1 where a quota limits a slice; other cells keep no accounts
     account: F64  # [n_cell, n_slice, 3] allowed, owed and own, PRBs
     pool: F64  # [n_cell] PRBs
     # scratch of one cell and slot, [n_slice]
@@ -189,7 +189,7 @@ def owed_prb(slices: Slices, cell: int) -> float:
 
 @bare_kernel
 def begin_choice(slices: Slices, cell: int, most: int) -> None:
-    """What slices need, and their part of `most` DCIs: as large as the part of the cell that they may use, at least 1."""
+    """Set `need` to what each slice is owed, and `dci` to its part of `most` DCIs: as large as the part of the cell that they may use, at least 1."""
     for s in range(slices.need.shape[0]):
         account = slices.account[cell, s]
         slices.need[s] = account[OWED]

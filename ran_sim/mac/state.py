@@ -2,7 +2,7 @@
 
 Candidates are the UEs that may be sent new data in one cell and slot, counted from 0; `Mac.bids` has a row for each.
 
-A guaranteed flow may claim the content of its bucket. The guaranteed rate fills the bucket, the flow's own bytes in first
+A guaranteed flow may draw the content of its bucket. The guaranteed rate fills the bucket, the flow's own bytes in first
 transmissions drain it (without the padding of their blocks), and it holds `GBR_BUCKET_MS` of the rate. There is no admission
 control: a guaranteed rate that the cell cannot give takes all that there is.
 
@@ -26,15 +26,18 @@ from ran_sim.mac.metrics import N_TERMS
 from ran_sim.scenario import Scenario
 
 _GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0  # multiples of it leave the widest gaps between their fractions
-GBR_BUCKET_MS: Final = 100.0  # of a guaranteed bit rate that can be claimed later; our choice
+GBR_BUCKET_MS: Final = 100.0  # of a guaranteed bit rate that can be drawn later; our choice
 UNKNOWN: Final = 0.0  # `average_bits` of a UE that has not been a candidate in its cell yet
 
 # Columns of `Mac.bids`
 BASE, FACTOR, BOUND = range(3)  # of its metric; whether a budget bounds its delay
 BEST_RATE, BEST_METRIC = 3, 4  # on its best free RBG; the rate in bits per resource element
-NEEDED, GUARANTEED = 5, 6  # bits in its buffer; claimed before all flows without a guarantee, 0 without one
+NEEDED, GUARANTEED = (
+    5,
+    6,
+)  # bits in its buffer; bits that it draws before all flows without a guarantee, 0 without one
 # Its block: bits, RBGs, PRBs; sums over the RBGs of rate times PRBs and of the SNR by CQI
-GRANTED, GRANTED_RBGS, GRANTED_PRBS, WORTH, SNR_SUM_DB = range(7, 12)
+GRANTED, GRANTED_RBGS, GRANTED_PRBS, RATE_PRBS, SNR_SUM_DB = range(7, 12)
 N_BID = 12
 
 
@@ -55,12 +58,12 @@ class Mac(NamedTuple):
     first_rbg: I64  # [n_cell] where a cell begins to hand out RBGs
     # scratch of one cell and slot, by candidate
     candidate: I64  # its UE
-    bids: F64  # [n_ue, N_BID] claims and grants
+    bids: F64  # [n_ue, N_BID] inputs of the metric, and the block so far
     terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
     rbgs: I64  # that each candidate of `chosen` won, bit b = RBG b
     chosen: I64  # candidates that get a DCI, if they win an RBG
-    winner: I32  # [n_rbg] candidate whose claim is the largest, -1 for nobody's
-    highest: F64  # [n_rbg] that claim
+    winner: I32  # [n_rbg] candidate with the highest metric, -1 for none
+    highest: F64  # [n_rbg] that metric
 
 
 def guaranteed_bits(scenario: Scenario) -> tuple[F64, F64]:

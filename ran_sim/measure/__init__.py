@@ -1,1 +1,1 @@
-"""What is read from a running network: granularity periods, KPM and layer-1 measurements, the score."""
+"""Readings of a running network: granularity periods, KPM and layer-1 measurements, the score."""

@@ -1,4 +1,4 @@
-"""Faulty counters: what reports say of a cell in place of what was measured; see `scenario.faults.FaultyCounters`."""
+"""Faulty counters: values that reports of a cell give in place of the measured ones; see `scenario.faults.FaultyCounters`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _COLUMNS: Final = kpm.LEVELS["cell"]
 class CounterFaults:
     """The faulty counters of a scenario.
 
-    A report is wrong if its period ends while the fault holds: it is written when the last slot of the period is over. What a
-    stuck counter repeats does not depend on who reads it, because every period is shown to `see`.
+    A report is wrong if its period ends while the fault holds: it is written when the last slot of the period is over. The
+    value that a stuck counter repeats does not depend on the reader, because every period is shown to `see`.
 
     Args:
         scenario: The network.
@@ -56,7 +56,7 @@ class CounterFaults:
                     self._stuck_at[i, period.period_ms, name] = _COLUMNS[name](rows)
 
     def reported(self, name: str, values: F64, cell: F64, period: Period) -> F64:
-        """What reports about `period` say of a measurement.
+        """Values of a measurement that reports about `period` give.
 
         Args:
             name: Of the measurement.
@@ -76,7 +76,7 @@ class CounterFaults:
 
 
 def check_measurements(scenario: Scenario) -> None:
-    """Look for faults about measurements that are none of a cell's.
+    """Check that all faults are about measurements that cells have.
 
     Raises:
         ScenarioError: There is one.

@@ -31,7 +31,7 @@ HandoverState = Literal[
     "preparations_lost",
 ]  # fmt: skip
 HANDOVER_STATES: Final[tuple[HandoverState, ...]] = get_args(HandoverState)
-# What a row knows beside its counters, float64 [n_rows] each, NaN = unknown; at the end of the period.
+# State of a row beside its counters at the end of the period, float64 [n_rows] each, NaN = unknown.
 StateName = HandoverState | Literal[
     "backlog_bytes",  # all levels
     "active_share",  # all levels: of the period's slots, in which the serving cell was active
@@ -185,7 +185,7 @@ def budget_miss_rate(rows: Rows) -> F64:
 
 
 def pdcp_volume_kbit(rows: Rows) -> F64:
-    """DRB.PdcpSduVolumeDL, TS 28.552 5.1.2.1.1.1: what was delivered to PDCP; there is none here, so what came to RLC."""
+    """DRB.PdcpSduVolumeDL, TS 28.552 5.1.2.1.1.1: volume that PDCP received; without a PDCP here, volume that RLC received."""
     return rows.total(count.OFFERED_BYTES) * KBIT_PER_BYTE
 
 
@@ -342,7 +342,7 @@ _UE_CELL: Final[Mapping[str, Column]] = {
     "SINR": _within(layer1.SINR_RANGE_DB, "measured_sinr_db"),
 }
 
-# Level -> measurement -> how it comes about; in this order they stand in a report.
+# Level -> measurement -> its function; reports keep this order.
 LEVELS: Final[Mapping[str, Mapping[str, Column]]] = MappingProxyType(
     {
         "cell": {**_ALL_LEVELS, **_TRANSPORT_BLOCKS, **_SLICE, **_CELL},

@@ -35,7 +35,7 @@ class Layer1Values(NamedTuple):
 def report(
     cells: Cells, links: Links, u: I64, cell: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
 ) -> Layer1Values:
-    """Measurements of the cells `cell` by the UEs in slots `u`, shape [n] each."""
+    """Measurements of the cells `cell` by the UEs in rows `u`, shape [n] each."""
     heard_mw, noise_mw = _heard(cells, links, u, n_prb, rbg_prb)
     serving = np.arange(len(u)), cell
     signal_mw = heard_mw[serving].astype(np.float64)
@@ -52,7 +52,7 @@ def report(
 def of_every_cell(
     cells: Cells, links: Links, u: I64, *, n_prb: int, rbg_prb: int, slot_ms: float
 ) -> tuple[F64, F64]:
-    """SS-RSRQ and SS-SINR of every cell in dB, not clipped, by the UEs in slots `u`, shape [n, n_cell]; NaN of one that sleeps.
+    """SS-RSRQ and SS-SINR of every cell in dB, not clipped, by the UEs in rows `u`, shape [n, n_cell]; NaN of one that sleeps.
 
     RSRQ is N x RSRP / RSSI (TS 38.215 5.1.3). All cells are on one carrier, so a UE has one RSSI.
     """

@@ -32,7 +32,7 @@ class Period:
     period_ms: int
     slots: int
     end: Snapshot
-    ue: I64  # [n_ue, counters.N] counts of the UE that is in the slot at the end, at its present node
+    ue: I64  # [n_ue, counters.N] counts of the UE that is in the row at the end, at its present node
     cell_class: I64  # [n_cell, n_class, counters.N]
     handover: I64  # [len(handover.COUNTERS), n_cell]
     connected_max: I64  # [n_cell] highest sample at a radio tick or a period's end
@@ -51,12 +51,12 @@ class Period:
     energy_j: F64  # [n_cell] drawn over the period
     active_share: F64  # [n_cell] of the period's slots, in which the cell was active
     slice_quota_pct: F64  # [3, n_cell, n_slice] minimum, maximum, dedicated
-    ue_cells: UeCells | None  # what UEs measured of all cells, while `PeriodMeter.watch_cells` asks for it
+    ue_cells: UeCells | None  # measurements of all cells by UEs, while `PeriodMeter.watch_cells` asks for it
 
 
 @dataclass(slots=True, eq=False)
 class _Base:
-    """Where a length of period stood when its present one began; of UEs that came since, when they came."""
+    """Counters when the current period of one length began; of a UE that came later, when it came."""
 
     period_slots: int
     snapshot: Snapshot
@@ -90,7 +90,7 @@ class _Layer1:
         )
 
     def add(self, u: I64, ue_id: I64, cell: I64, report: layer1.Layer1Values) -> None:
-        """Take in the reports of the UEs in slots `u`; shape [n] each."""
+        """Take in the reports of the UEs in rows `u`; shape [n] each."""
         new = u[(self.ue_id[u] != ue_id) | (self.cell[u] != cell)]
         self.reports[new] = 0
         self.rsrp_dbm[new] = self.sinr_db[new] = 0.0
@@ -101,7 +101,7 @@ class _Layer1:
         self.rsrq_db[u] = report.rsrq_db
 
     def means(self, ue_id: I64, cell: I64) -> tuple[F64, F64, F64]:
-        """RSRP, SINR and the latest RSRQ of the UEs that are in their slots and cells at the end; NaN without a report."""
+        """RSRP, SINR and the latest RSRQ of the UEs that are in their rows and cells at the end; NaN without a report."""
         here = (self.reports > 0) & (self.ue_id == ue_id) & (self.cell == cell)
         n = np.where(here, self.reports, 1)
         return (
@@ -170,13 +170,13 @@ class PeriodMeter:
             self._quality.sample(self._engine)
 
     def cells_of(self, period: Period) -> UeCells | None:
-        """What UEs measured of all cells by the end of `period`; None if that was over when they were asked to."""
+        """Measurements of all cells by UEs at the end of `period`; None if it ended before UEs were asked for any."""
         if period.ue_cells is None and self._quality is not None and period.end.slot == self._engine.slot:
             return self._quality.now(self._engine)
         return period.ue_cells
 
     def arrived(self, u: I64 | I32) -> None:
-        """Let the UEs in slots `u` count from now: a forced handover has just brought them to another node."""
+        """Let the UEs in rows `u` count from now: a forced handover has just brought them to another node."""
         self._count_from(u, self._engine.snapshot())
 
     def _run_over_tick(self, stop: int) -> None:
@@ -219,7 +219,7 @@ class PeriodMeter:
         """UE rows, ids and cells of those that had a link to a cell awake since the last tick, and what they reported of it."""
         engine, scenario = self._engine, self._engine.scenario
         ues, cells = engine.ues, engine.cells
-        linked = (ues.connected > 0) & (ues.blocked_until < slot)
+        linked = (ues.connected > 0) & (ues.reachable_slot < slot)
         u = np.flatnonzero(linked & (cells.state[ues.cell] == ACTIVE))
         cell = ues.cell[u].astype(np.int64)
         heard = layer1.report(

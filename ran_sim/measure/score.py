@@ -3,8 +3,7 @@
 A session is satisfied when at least 99 % of its packets with an outcome arrived inside the radio's share of the delay
 budget of their 5QI (TS 23.501 Table 5.7.4-1); late and dropped packets both count against it. (TR 38.838
 judges an XR user by more than 99 %.) A stream's stall ratio is the time it stood still over the time since it first played.
-Packets before the end of the warm-up do not count, and a session without an outcome
-after it is no user.
+Packets before the end of the warm-up do not count. A session without an outcome after it does not count as a user.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What UEs measure of all cells for periodical measurement reports: RSRP, RSRQ and SINR after the layer-3 filter.
+"""Measurements of all cells by UEs, for periodical measurement reports: RSRP, RSRQ and SINR after the layer-3 filter.
 
-RSRP is the one that event A3 sees: `links.rsrp_l3_dbm`, measured for every UE at all times. RSRQ and SINR (`layer1`) decide
+RSRP is that of event A3: `links.rsrp_l3_dbm`, measured for every UE at all times. RSRQ and SINR (`layer1`) decide
 nothing in the network, so UEs measure them only while somebody reads these reports, as a measurement configuration would ask
 them to (TS 38.331 5.5.2). Their filter is that of RSRP (TS 38.331 5.5.3.2), on the same radio ticks, and its first sample is its
 first value. UEs go on measuring while they are handed over or search for a cell; they report only while they have a link.
@@ -29,7 +29,7 @@ class UeCells(NamedTuple):
 
 
 def no_reports(n_ue: int, n_cell: int) -> UeCells:
-    """The measurements where no UE was asked for any."""
+    """The measurements while UEs are asked for none: NaN, and no UE reports."""
     nothing = np.full((n_ue, n_cell), np.nan)
     return UeCells(np.full((n_ue, n_cell), -np.inf, np.float32), nothing, nothing, np.zeros(n_ue, np.bool_))
 
@@ -66,5 +66,5 @@ class CellQuality:
             rsrp_dbm=engine.links.rsrp_l3_dbm.copy(),
             rsrq_db=self._rsrq_db.copy(),
             sinr_db=self._sinr_db.copy(),
-            reports=(ues.connected > 0) & (ues.blocked_until < engine.slot),
+            reports=(ues.connected > 0) & (ues.reachable_slot < engine.slot),
         )

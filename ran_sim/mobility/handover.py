@@ -24,17 +24,16 @@ import numpy as np
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.random import MEASUREMENT, normal_pair
-from ran_sim.core.state import F32, F64, I32, I64, U8, Ues
+from ran_sim.core.state import F32, F64, I32, I64, NEVER, U8, Ues
 from ran_sim.scenario import Scenario
 
 _L3_SAMPLE_MS = 200.0  # the measurement period that TS 38.331 5.5.3.2 defines filterCoefficient for
 _NOT_RUNNING: Final = -1
-_NEVER: Final = np.iinfo(np.int64).max
 
 # Phases of a UE
 CONNECTED: Final = 0
 PREPARING: Final = 1  # a target; the command is sent in `due_slot`
-COMMAND_LOST: Final = 2  # ... it was lost, T310 runs
+COMMAND_LOST: Final = 2  # the command was lost, T310 runs
 EXECUTING: Final = 3  # on the target, interrupted until `due_slot`, the tick that decides whether it is there
 SEARCHING: Final = 4  # without a link; looks for a cell from `due_slot` on
 
@@ -205,7 +204,7 @@ def measure(
 
 @bare_kernel
 def reset_handover(u: int, slot: int, handover: HandoverArrays) -> None:
-    """A new UE in slot `u`, or one that has found a cell again: connected, and nothing is known of its link."""
+    """A new UE in row `u`, or one that has found a cell again: connected, and nothing is known of its link."""
     _enter_phase(u, CONNECTED, slot, handover)
     handover.previous_cell[u] = -1
     handover.changed_slot[u] = slot
@@ -280,10 +279,10 @@ def _lose_link(u: int, slot: int, ues: Ues, handover: HandoverArrays) -> None:
 
 @bare_kernel
 def _search(u: int, slot: int, blamed_source: int, ues: Ues, handover: HandoverArrays) -> None:
-    """Leave the serving cell's air; it keeps the UE's context until another cell asks for it."""
+    """Let UE row `u` search for a cell. Its serving cell keeps its context until another cell asks for it."""
     _enter_phase(u, SEARCHING, slot + handover.reestablishment_slots, handover)
     handover.source[u] = blamed_source
-    ues.blocked_until[u] = _NEVER
+    ues.reachable_slot[u] = NEVER
 
 
 @bare_kernel
@@ -306,7 +305,7 @@ def reestablish(u: int, slot: int, cell: int, sinr: float, ues: Ues, handover: H
     handover.counts[REESTABLISHMENTS, cell] += 1
     reset_handover(u, slot, handover)
     ues.cell[u] = cell
-    ues.blocked_until[u] = slot
+    ues.reachable_slot[u] = slot
     ues.reestablished[u] = 1
     return True
 
@@ -338,7 +337,7 @@ def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, hando
     """The cell that UE row `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
     if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == _NOT_RUNNING:
         handover.phase[u] = CONNECTED
-        handover.held_ticks[u, :] = -1  # the link is back: measured anew, reported anew
+        handover.held_ticks[u, :] = -1  # the link is back: A3 must hold anew for the whole time to trigger
     triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)
     if handover.phase[u] == CONNECTED and triggered >= 0:
         handover.phase[u] = PREPARING
@@ -359,9 +358,9 @@ def forget_target(u: int, cell: int, handover: HandoverArrays) -> None:
 
 @bare_kernel
 def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArrays) -> bool:
-    """Command UE row `u` to `target`; whether the command arrives: it is on its new cell then, and blocked, from now.
+    """Command UE row `u` to `target`; whether the command arrives. If so, the UE is on its new cell from now on.
 
-    Execution ends on the first later tick that leaves it its time: the interruption ends with its outcome.
+    The UE cannot be reached until the execution ends, on the first tick after the execution time.
     """
     source = ues.cell[u]
     handover.counts[ATTEMPTS, source] += 1
@@ -373,7 +372,7 @@ def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArr
     _enter_phase(u, EXECUTING, _first_tick(slot + max(handover.execution_slots, 1), handover), handover)
     handover.source[u] = source
     ues.cell[u] = target
-    ues.blocked_until[u] = handover.due_slot[u]
+    ues.reachable_slot[u] = handover.due_slot[u]
     return True
 
 

@@ -1,13 +1,13 @@
 """Presence and places of UEs: sessions in every UE row, random waypoint motion within a session, or a route from a file.
 
 A UE row alternates between sessions of uniform length and exponential pauses, in equilibrium from the first slot of
-a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy slots at the
-factor of the moment; candidates for a start are thinned (see `scenario.load`), and those within a session are nobody's. The UE
+a run. With a load of the day, the rate that pauses end at is the one that would keep the share of busy UE rows at the
+factor of the moment; candidates for a start are thinned (see `scenario.load`), and a candidate within a session starts none. The UE
 of a session is new: its own id, place, speed, and building or none. With wrap-around a waypoint is approached on the shortest way over the torus, which keeps UEs evenly spread; without, they thin out at the edge as
 random waypoint does. UEs in buildings keep their place. Every draw is keyed by the UE's id.
 
-A UE row with a route has its UEs where the route is at that RAN time, outdoors; a session that starts in the middle of
-a route starts in the middle of the way. Doppler follows the route's mean speed.
+A UE row with a route has its UEs where the route is at that RAN time, outdoors; a session that starts at some time of a route
+starts where the route is then. Doppler follows the route's mean speed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ran_sim.scenario.load import day_curve, factor_at
 from ran_sim.scenario.routes import Routes, load_routes, no_routes
 from ran_sim.scenario.traffic_class import Traffic
 
-_NEVER_S: Final = 1e12  # later than any run ends
+_LATEST_S: Final = 1e12  # a session that is due later does not come: the time of day is lost in rounding
 _NOBODY_KMH: Final = 1e9
 # Indices of the draws of one session
 _LENGTH, _PAUSE, _STARTS_BUSY, _AGE, _TAKEN = 0, 1, 2, 3, 4
@@ -201,13 +201,13 @@ def _await_load(seed: int, u: int, ue_id: int, from_slot: int, ues: Ues, session
     from_s = from_slot / sessions.tick_slots / sessions.ticks_per_s
     most = sessions.candidates_per_s[u]
     if most == 0.0:
-        sessions.candidate_s[u] = _NEVER_S
+        sessions.candidate_s[u] = _LATEST_S
         return ue_id
     mean_s = (sessions.shortest_s[u] + sessions.longest_s[u]) / 2.0
     while True:
         _next_candidate(seed, u, ue_id, sessions)
-        if sessions.candidate_s[u] >= _NEVER_S:  # where the time of day is lost in rounding
-            sessions.candidate_s[u] = _NEVER_S
+        if sessions.candidate_s[u] >= _LATEST_S:
+            sessions.candidate_s[u] = _LATEST_S
             return ue_id
         share = sessions.busy_share[u] * factor_at(sessions.curve, sessions.candidate_s[u])
         rate = share / (1.0 - share) / mean_s
@@ -292,13 +292,13 @@ def move_ue(seed: int, u: int, dt_s: float, ues: Ues, motion: Motion, topology: 
 
 @bare_kernel
 def has_route(u: int, motion: Motion) -> bool:
-    """Whether the UEs of slot `u` follow a route."""
+    """Whether the UEs of row `u` follow a route."""
     return bool(motion.routes.start[u + 1] > motion.routes.start[u])
 
 
 @bare_kernel
 def take_route(u: int, motion: Motion) -> None:
-    """Let the new UE in slot `u`, placed already, be one that follows its slot's route."""
+    """Let the new UE in row `u`, placed already, be one that follows its row's route."""
     motion.indoor[u] = 0
     motion.height_m[u] = OUTDOOR_HEIGHT_M
     motion.penetration_db[u] = 0.0
@@ -307,7 +307,7 @@ def take_route(u: int, motion: Motion) -> None:
 
 @bare_kernel
 def follow_route(u: int, time_s: float, ues: Ues, motion: Motion, topology: Topology) -> None:
-    """Put a UE where its slot's route is at RAN time `time_s`, with the velocity of that leg.
+    """Put a UE where its row's route is at RAN time `time_s`, with the velocity of that leg.
 
     Before its first row a route waits there; after its last it stays, or with `routes_loop` begins again.
     """

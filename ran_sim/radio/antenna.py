@@ -23,7 +23,7 @@ BEAMWIDTH_DEG: Final = 65.0
 MAX_ATTENUATION_DB: Final = 30.0
 # Ours: an element without a horizontal cut radiates what the table's does, spread evenly over the azimuth, 7.14 dB less.
 OMNIDIRECTIONAL_GAIN_DBI: Final = 0.86
-# Nulls are as deep as the formula has them, down to where a logarithm would end: 40 dB below one element.
+# The least gain of a column, so that a null of the formula has a logarithm: 40 dB below one element.
 _NULL_FLOOR: Final = 1e-4
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 

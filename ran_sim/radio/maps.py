@@ -25,7 +25,7 @@ C128 = NDArray[np.complex128]
 
 MOST_POINTS: Final = 1024  # along a side: 4 MB per site and map
 _POINTS_STEP: Final = 64  # sizes that are quickly transformed
-_FADED: Final = 3.0  # decorrelation distances until two places are strangers
+_FADED: Final = 3.0  # decorrelation distances from which on two places count as uncorrelated
 # TR 38.901 7.4.4 has exp(-d / d_cor); 7.6.3.1 interpolates a coarse grid for the line of sight, which is smooth.
 EXPONENTIAL: Final = 1.0
 SMOOTH: Final = 2.0
@@ -41,7 +41,7 @@ class Map(NamedTuple):
 
 
 def map_points(span_m: float, grid_m: float, decorrelation_m: float) -> int:
-    """Grid points along a side of a map on which places up to `span_m` apart have nothing to do with each other's copies."""
+    """Grid points along a side of a map wide enough that places up to `span_m` apart are uncorrelated with each other's copies."""
     wanted = math.ceil((span_m + _FADED * decorrelation_m) / grid_m / _POINTS_STEP) * _POINTS_STEP
     return min(wanted, MOST_POINTS)
 

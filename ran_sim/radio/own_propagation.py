@@ -2,7 +2,8 @@
 
 All functions take and return plain numbers, in metres, GHz and dB:
 
-- `path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, line_of_sight)` in dB, with 1.0 for line of sight and 0.0 for none;
+- `path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, line_of_sight)` from 0 to 1000 dB, with 1.0 for line of sight and 0.0
+  for none;
 - `los_probability(d_2d_m, h_bs_m, h_ut_m, frequency_ghz)` from 0 to 1, where `d_2d_m` is the outdoor part of the distance;
 - `shadow_sd_db(d_2d_m, h_bs_m, h_ut_m, frequency_ghz, line_of_sight, indoor)`, the standard deviation of shadowing in dB, with
   1.0 for a UE in a building.
@@ -50,6 +51,13 @@ class PropagationModel:
                 raise PluginError(
                     f"PropagationModel: {name}: got {value!r}, want {_LEAST_M:g} to {_MOST_M:g} m, or None"
                 )
+
+
+def own_decorrelations_m(model: PropagationModel | None) -> tuple[float | None, float | None, float | None]:
+    """Decorrelation distances of `model` with line of sight, without, and in buildings; all None without a model."""
+    if model is None:
+        return None, None, None
+    return model.decorrelation_los_m, model.decorrelation_nlos_m, model.decorrelation_o2i_m
 
 
 OwnPropagation = str | Callable[..., float] | Plugin | PropagationModel | None

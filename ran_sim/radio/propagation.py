@@ -20,7 +20,9 @@ from ran_sim.radio.own_propagation import (
     PATH_LOSS_SIGNATURE,
     SHADOW_SD_SIGNATURE,
     OwnPropagation,
+    PropagationModel,
     function_or_none,
+    own_decorrelations_m,
     own_model,
 )
 from ran_sim.radio.topology import span_m
@@ -33,6 +35,7 @@ OLDER_WALL_LOSS_DB: Final = 20.0  # Table 7.4.3-3
 SIGHT_M: Final = 18.0  # within it there always is line of sight, Table 7.4.2-1
 DECORRELATION_STATE_M: Final = 50.0  # Table 7.6.3.1-2
 STATE_GRID_M: Final = 6.4  # the state is smooth: an eighth of the decorrelation distance does
+MOST_LOSS_DB: Final = 1000.0  # of a path of the user's own: a greater one is an error in the function
 _HARD: Final = 1e9  # sharpness of a state without a soft edge
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 _LOGITS_PER_SIGMA: Final = 1.702  # logistic approximation of the normal distribution
@@ -89,6 +92,11 @@ class Propagation(NamedTuple):
     nlos: Map  # … and without
     o2i: Map  # … of UEs in buildings, where `o2i_mapped`; else every UE has its own
     o2i_mapped: bool
+    own_decorrelation_los_m: (
+        float  # of a `PropagationModel`, part of its identity; 0 where the environment's holds
+    )
+    own_decorrelation_nlos_m: float
+    own_decorrelation_o2i_m: float
     own_path_loss: (
         bool  # whether functions of the user's own stand in for the report's, see `own_propagation`
     )
@@ -99,13 +107,39 @@ class Propagation(NamedTuple):
     shadow_sd_db: Plugin
 
 
-def shadow_map_bytes(scenario: Scenario) -> int:
-    """Bytes of the maps of shadowing, the largest arrays of a wide network."""
+class ShadowGrid(NamedTuple):
+    """Grid of a map of shadowing."""
+
+    grid_m: float
+    decorrelation_m: float
+
+    def points(self, scenario: Scenario) -> int:
+        """Along a side of the map around each site."""
+        return map_points(span_m(scenario.layout), self.grid_m, self.decorrelation_m)
+
+
+def shadow_grids(scenario: Scenario, model: PropagationModel | None) -> tuple[ShadowGrid | None, ...]:
+    """Grids of the shadowing with line of sight, without, and in buildings; None where no map is drawn.
+
+    A distance of `model` takes the place of the environment's.
+    """
     if not scenario.radio.shadowing:
-        return 0
-    environment, reach_m = ENVIRONMENTS[scenario.layout.environment], span_m(scenario.layout)
-    decorrelations_m = (environment.decorrelation_los_m, environment.decorrelation_nlos_m)
-    points = [map_points(reach_m, environment.shadow_grid_m, far_m) for far_m in decorrelations_m]
+        return None, None, None
+    environment = ENVIRONMENTS[scenario.layout.environment]
+    environments_m = environment.decorrelation_los_m, environment.decorrelation_nlos_m, None
+    own_m = own_decorrelations_m(model)
+    grids: list[ShadowGrid | None] = []
+    for mine_m, far_m in zip(own_m, environments_m, strict=True):
+        if mine_m is not None:
+            grids.append(ShadowGrid(mine_m / _GRIDS_PER_DECORRELATION, mine_m))
+        else:
+            grids.append(None if far_m is None else ShadowGrid(environment.shadow_grid_m, far_m))
+    return tuple(grids)
+
+
+def shadow_map_bytes(scenario: Scenario, model: PropagationModel | None) -> int:
+    """Bytes of the maps of shadowing, the largest arrays of a wide network."""
+    points = [grid.points(scenario) for grid in shadow_grids(scenario, model) if grid is not None]
     return 4 * _n_site(scenario) * sum(side**2 for side in points)
 
 
@@ -126,25 +160,15 @@ def build_propagation(scenario: Scenario, seed: int, own: OwnPropagation = None)
     if not radio.shadowing:
         environment = environment._replace(sigma_los_db=0.0, sigma_nlos_db=0.0, sigma_o2i_db=0.0)
 
-    def drawn_map(
-        drawn: bool, purpose: int, variant: int, grid_m: float, decorrelation_m: float, exponent: float
-    ) -> Map:
-        if not drawn:
+    def drawn_map(grid: ShadowGrid | None, purpose: int, variant: int, exponent: float) -> Map:
+        if grid is None:
             return flat_map(n_site)
-        points = map_points(span_m(scenario.layout), grid_m, decorrelation_m)
-        return build_map(seed, purpose, variant, n_site, points, grid_m, decorrelation_m, exponent)
+        points = grid.points(scenario)
+        return build_map(seed, purpose, variant, n_site, points, *grid, exponent)
 
-    def shadows(variant: int, own_m: float | None, environments_m: float | None) -> Map:
-        grid_m = environment.shadow_grid_m if own_m is None else own_m / _GRIDS_PER_DECORRELATION
-        far_m = own_m if own_m is not None else environments_m
-        drawn = radio.shadowing and far_m is not None
-        return drawn_map(drawn, SHADOWING, variant, grid_m, far_m or 0.0, EXPONENTIAL)
-
-    los_m, nlos_m, o2i_m = (
-        (model.decorrelation_los_m, model.decorrelation_nlos_m, model.decorrelation_o2i_m)
-        if model
-        else (None, None, None)
-    )
+    los, nlos, o2i = shadow_grids(scenario, model)
+    state = ShadowGrid(STATE_GRID_M, DECORRELATION_STATE_M) if radio.line_of_sight == "drawn" else None
+    own_los_m, own_nlos_m, own_o2i_m = (float(far_m or 0.0) for far_m in own_decorrelations_m(model))
     path_loss, los_probability, shadow_sd_db = (
         (model.path_loss, model.los_probability, model.shadow_sd_db) if model else (None, None, None)
     )
@@ -158,11 +182,14 @@ def build_propagation(scenario: Scenario, seed: int, own: OwnPropagation = None)
         else _HARD,
         least_sight=1.0 if radio.line_of_sight == "always" else 0.0,
         most_sight=0.0 if radio.line_of_sight == "never" else 1.0,
-        state=drawn_map(radio.line_of_sight == "drawn", LOS, 0, STATE_GRID_M, DECORRELATION_STATE_M, SMOOTH),
-        los=shadows(0, los_m, environment.decorrelation_los_m),
-        nlos=shadows(1, nlos_m, environment.decorrelation_nlos_m),
-        o2i=shadows(_O2I_VARIANT, o2i_m, None),
-        o2i_mapped=radio.shadowing and o2i_m is not None,
+        state=drawn_map(state, LOS, 0, SMOOTH),
+        los=drawn_map(los, SHADOWING, 0, EXPONENTIAL),
+        nlos=drawn_map(nlos, SHADOWING, 1, EXPONENTIAL),
+        o2i=drawn_map(o2i, SHADOWING, _O2I_VARIANT, EXPONENTIAL),
+        o2i_mapped=o2i is not None,
+        own_decorrelation_los_m=own_los_m,
+        own_decorrelation_nlos_m=own_nlos_m,
+        own_decorrelation_o2i_m=own_o2i_m,
         own_path_loss=path_loss is not None,
         own_los_probability=los_probability is not None,
         own_shadow_sd=radio.shadowing and shadow_sd_db is not None,
@@ -325,7 +352,7 @@ def site_gains(
     sqrt(1 - share^2), have independent phases, so powers add.
 
     (dx, dy) leads from the site to the UE. In a building, sight is that of its outer wall, drawn once for UE and site,
-    and so is shadowing: its correlation distance of 7 m is a room, and the UE keeps its place.
+    and so is shadowing: indoors it decorrelates over 7 m, the size of one room, and the UE keeps its place.
     """
     environment, h_bs_m, frequency_ghz = (
         propagation.environment,
@@ -374,6 +401,8 @@ def site_gains(
         d_3d_m = math.hypot(d_2d_m, h_bs_m - h_ut_m)
         los_db = propagation.path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, 1.0)
         nlos_db = propagation.path_loss(d_2d_m, d_3d_m, h_bs_m, h_ut_m, frequency_ghz, 0.0)
+        if not (0.0 <= los_db <= MOST_LOSS_DB and 0.0 <= nlos_db <= MOST_LOSS_DB):
+            return math.nan, math.nan
     else:
         los_db = los_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, h_e_m, environment)
         nlos_db = nlos_path_loss_db(d_2d_m, frequency_ghz, h_bs_m, h_ut_m, los_db, environment)

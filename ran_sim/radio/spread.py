@@ -163,7 +163,7 @@ def _table(antenna: Antenna, spreads: Spreads, h_bs_m: float, indoor_heights_m: 
 
 
 class Departure(NamedTuple):
-    """How power leaves one site for one UE: straight ahead, or spread over angles. Power gains are without antennas."""
+    """Power of one link between site and UE by its angles at the site: straight ahead, or spread. Gains are without antennas."""
 
     zenith_deg: float  # of the straight line
     zenith_cos: float

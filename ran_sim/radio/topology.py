@@ -26,7 +26,7 @@ from ran_sim.scenario.sections import Layout
 SECTOR_AZIMUTHS_DEG: Final = (30.0, 150.0, 270.0)
 _FIRST_NEIGHBOUR_DEG: Final = 30.0
 
-# Of a translation's squared length: what is shorter than half of one, less what rounding could make of it, has no nearer copy.
+# Of a translation's squared length: a displacement shorter than half a translation has no nearer copy. A quarter, less rounding.
 _NEAR: Final = 0.2499
 
 
@@ -74,7 +74,7 @@ def build_topology(layout: Layout) -> Topology:
 
 
 def span_m(layout: Layout) -> float:
-    """How far apart the displacements of two UEs from a site can lie, along x or y."""
+    """Largest distance between the displacements of two UEs from a site, along x or y, in metres."""
     if layout.wrap_around and layout.sites > 1 and layout.positions_m is None:
         return (
             2.0 * layout.isd_m * math.sqrt(layout.n_site / 3.0)

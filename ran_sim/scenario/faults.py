@@ -6,13 +6,13 @@ one without an end stays. `engine.faults` puts faults into the network, `measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ran_sim.scenario.routes import MOST_S
 from ran_sim.scenario.sections import Metres, NotNegative, NotNegativeMs, NotNegativeS, PositiveS, Section
 
 MOST_FAULTS: Final = 1000
@@ -23,17 +23,17 @@ Decibel = Annotated[float, Field(ge=0, le=200)]
 
 
 class _Fault(Section):
-    """What a fault is, when it holds, and how overrides may call it."""
+    """Kind, times and name of a fault; overrides may use the name."""
 
     kind: str
     name: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$")
     start_s: NotNegativeS
     end_s: PositiveS | None = None  # stays where missing
 
-    def overlaps(self, other: _Fault) -> bool:
-        """Whether there is a time at which both hold."""
-        ends = [MOST_S + 1.0 if fault.end_s is None else fault.end_s for fault in (self, other)]
-        return self.start_s < ends[1] and other.start_s < ends[0]
+    @property
+    def until_s(self) -> float:
+        """End of the fault, infinity if it stays."""
+        return math.inf if self.end_s is None else self.end_s
 
 
 class _CellFault(_Fault):
@@ -76,7 +76,7 @@ class PowerLoss(_CellFault):
 
 
 class TiltShift(_CellFault):
-    """A column that is steered elsewhere than its setting says: a remote tilt motor that slipped. Elements do not turn with it."""
+    """A column that is steered to another angle than its setting: a remote tilt motor that slipped. Its elements keep their direction."""
 
     kind: Literal["tilt-shift"]
     shift_deg: Annotated[float, Field(ge=-20, le=20)]  # added to the tilt; down is positive
@@ -101,7 +101,7 @@ class BackhaulDelay(_CellFault):
     A packet that is due in slot k comes in slot k + delay, plus a uniform draw of its own up to `jitter_ms`, cut to whole
     slots. Packets that are held when the fault ends, or when their UE is handed over to a cell with a healthy backhaul, come at
     once, up to 256 a slot. Nothing is lost. A scheduler and the discarding of late packets count from the arrival at the cell, as
-    they know no other time; delays and what is late in reports count from when the packet was due.
+    they know no other time; delays and late packets in reports count from when the packet was due.
     """
 
     kind: Literal["backhaul-delay"]
@@ -129,7 +129,7 @@ class FaultyCounters(_CellFault):
 
 
 def _kind(value: object) -> str:
-    """What tells the kinds apart, of a table or a fault."""
+    """Kind of a fault, read from its table or its object."""
     return str(value.get("kind", "") if isinstance(value, Mapping) else getattr(value, "kind", ""))
 
 
@@ -166,20 +166,22 @@ def check_faults(faults: Sequence[Fault], n_cell: int, slots: Callable[[float], 
         unknown = [cell for cell in getattr(fault, "cells", ()) if cell >= n_cell]
         if unknown:
             raise ValueError(f"faults.{fault.name or i}.cells among 0 to {n_cell - 1}, not {unknown[0]}")
-    for (i, one), (j, other) in combinations(enumerate(faults), 2):
-        shared = _shared_cells(one, other)
-        if shared and one.overlaps(other):
-            raise ValueError(
-                f"one {one.kind} at a time in cell {min(shared)}, not faults.{one.name or i} and "
-                f"faults.{other.name or j} at once"
-            )
+    last: dict[
+        tuple[str, int, str], int
+    ] = {}  # index of the latest fault so far, by kind, cell and measurement
+    for i in sorted(range(len(faults)), key=lambda i: faults[i].start_s):
+        for taken in _taken(faults[i]):
+            j = last.get(taken)
+            if j is not None and faults[j].until_s > faults[i].start_s:
+                names = [f"faults.{faults[k].name or k}" for k in sorted((i, j))]
+                raise ValueError(
+                    f"one {taken[0]} at a time in cell {taken[1]}, not {names[0]} and {names[1]} at once"
+                )
+            last[taken] = i
 
 
-def _shared_cells(one: Fault, other: Fault) -> set[int]:
-    """The cells in which two faults would do the same thing twice; sources of interference add up."""
-    if one.kind != other.kind or isinstance(one, Interference) or isinstance(other, Interference):
-        return set()
-    measured = [set(fault.measurements) for fault in (one, other) if isinstance(fault, FaultyCounters)]
-    if measured and not set.intersection(*measured):
-        return set()
-    return set(one.cells) & set(other.cells)
+def _taken(fault: Fault) -> Iterator[tuple[str, int, str]]:
+    """Kind, cell and measurement that no other fault may have at the same time; none for sources of interference: they add up."""
+    if not isinstance(fault, Interference):
+        measurements = fault.measurements if isinstance(fault, FaultyCounters) else ("",)
+        yield from product((fault.kind,), sorted(fault.cells), measurements)

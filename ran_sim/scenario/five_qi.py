@@ -1,4 +1,4 @@
-"""5QIs: what TS 23.501 V17 Table 5.7.4-1 says of every class of traffic, and the core network's part of its budget."""
+"""5QIs: delay budget, resource type and priority level of TS 23.501 V17 Table 5.7.4-1, and the core network's part of the budget."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PACKET_DELAY_BUDGET_MS: Final[Mapping[int, float]] = {
     5: 100, 6: 300, 7: 100, 8: 300, 9: 300, 10: 1100, 69: 60, 70: 200, 79: 50, 80: 10,
     82: 10, 83: 10, 84: 30, 85: 5, 86: 5, 87: 5, 88: 10, 89: 15, 90: 20,
 }  # fmt: skip
-# What the core network takes of it (same table, notes): 20 ms, 10 ms for mission critical classes (note 7), less for
-# those that live near the edge.
+# The core network's part of the budget (same table, notes): 20 ms; 10 ms for mission critical classes (note 7), less for
+# classes that are served near the edge.
 CORE_DELAY_MS: Final[Mapping[int, float]] = {
     65: 10,
     69: 10,

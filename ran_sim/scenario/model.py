@@ -288,7 +288,7 @@ def _checked(data: Mapping[str, Any], *, source: str) -> Scenario:
         if first["type"] == "union_tag_invalid" and isinstance(first["input"], Mapping):
             where, got = f"{where}.kind", repr(first["ctx"]["tag"]) if first["ctx"]["tag"] else "nothing"
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):
-            # about several fields together: the whole section as "got" would help nobody
+            # an error of several fields together: the whole section as "got" would not help
             got = "fields that do not fit together"
         wanted = one_line(_wanted(first, where), most=400)
         raise ScenarioError(f"{source}: {one_line(where)}: got {one_line(got)}, want {wanted}") from error

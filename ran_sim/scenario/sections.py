@@ -32,9 +32,9 @@ NotNegativeMs = Annotated[float, Field(ge=0, le=MOST_S * 1e3)]
 PositiveS = Annotated[float, Field(gt=0, le=MOST_S)]
 NotNegativeS = Annotated[float, Field(ge=0, le=MOST_S)]
 LEAST_S: Final = (
-    1e-3  # of times that others are divided by: far below any that makes sense, and far from overflow
+    1e-3  # lower bound of times in denominators: far below any that makes sense, and far from overflow
 )
-LEAST_FACTOR: Final = 1e-6  # likewise, of a load above 0
+LEAST_FACTOR: Final = 1e-6  # likewise, lower bound of a load above 0
 Metres = Annotated[float, Field(ge=-MOST_M, le=MOST_M)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PacketBytes = Annotated[int, Field(ge=1, le=65_535)]
@@ -59,7 +59,7 @@ MOST_PEAK: Final = (
 )
 
 
-# TS 38.101-1 Table 5.3.2-1: the widest carriers of FR1, in PRBs by subcarrier spacing in kHz. What is narrower can be part of one.
+# TS 38.101-1 Table 5.3.2-1: the widest carriers of FR1, in PRBs by subcarrier spacing in kHz. A narrower carrier can be a part of one.
 MOST_PRB: Final[Mapping[int, int]] = {15: 270, 30: 273, 60: 135}
 
 
@@ -271,9 +271,9 @@ class Energy(Section):
     # 280 units, is the 224 W that one 20 W macro transceiver draws in the EARTH model (Auer et al. 2011).
     unit_w: float = Field(default=0.8, gt=0.0, le=1e6)
     ssb_period_ms: Literal[0, 5, 10, 20, 40, 80, 160] = 20  # TS 38.331 ssb-periodicityServingCell; 0 = no SSB
-    off_units: float = Field(default=1.0, ge=0.0, le=1e6)  # no source has it: as deep sleep
+    off_units: float = Field(default=1.0, ge=0.0, le=1e6)  # our choice, as deep sleep: no source has a figure
     off_transition_ms: NotNegativeMs = (
-        1000.0  # way in plus way out; no source has it: longer than deep sleep's 50 ms
+        1000.0  # way in plus way out; our choice, longer than deep sleep's 50 ms: no source has a figure
     )
 
 
@@ -292,7 +292,7 @@ class SliceQuota(Section):
 
 
 class LoadProfile(Section):
-    """How the number of sessions goes over the day: straight from corner to corner, round the clock."""
+    """The number of sessions over the day: piecewise linear, and the same every day."""
 
     points: tuple[tuple[Annotated[float, Field(ge=0, lt=24)], Annotated[float, Field(ge=0, le=100)]], ...] = (
         Field(min_length=1, max_length=1000)
@@ -318,7 +318,7 @@ class LoadProfile(Section):
 
     @property
     def mean(self) -> float:
-        """Of the day; midnight lies on the line from the last point to the first."""
+        """Corners of the day; midnight lies on the line from the last point to the first."""
         first_hour, first_factor = self.points[0]
         round_the_clock = pairwise((*self.points, (first_hour + 24.0, first_factor)))
         return sum((b - a) * (x + y) / 2.0 for (a, x), (b, y) in round_the_clock) / 24.0

@@ -37,7 +37,7 @@ MOST_PACKET_BYTES: Final = 1 << 30  # on average; sizes that are drawn reach 1.5
 Mbps = Annotated[float, Field(gt=0, le=1e6)]
 FileKb = Annotated[float, Field(gt=0, le=1e6)]
 
-# What `model` may be called by, and the fields it takes beside those that every class has: needed, then possible.
+# Names of `model`, and the fields of each beside those of every class: required ones, then optional ones.
 _MODEL_FIELDS: Final[Mapping[str, tuple[frozenset[str], frozenset[str]]]] = {
     "full-buffer": (frozenset(), frozenset()),
     "poisson-file": (frozenset({"rate_mbps", "file_kb"}), frozenset()),
@@ -75,7 +75,7 @@ class Traffic(Section):
     ues: int = Field(ge=1, le=10_000)  # UE rows
     slice: SliceId = "1-000001"
     gbr_mbps: Mbps | None = None  # guaranteed flow bit rate of each UE; GBR resource types only
-    # What a model needs of the following is in `_MODEL_FIELDS`; what the models do, in `traffic.arrivals`.
+    # `_MODEL_FIELDS` lists the models that take the following fields; `traffic.arrivals` describes the models.
     rate_mbps: Mbps | None = None  # mean offered rate while a session lasts
     file_kb: FileKb | None = None  # poisson-file: size of one file, 10^3 bytes
     fps: Positive | None = None  # video and xr: frames per second
@@ -145,7 +145,7 @@ class Traffic(Section):
 
     @property
     def interval_s(self) -> float:
-        """Interval between two packets, or its mean; of a recording and a plug-in, which know theirs, infinite."""
+        """Interval between two packets, or its mean; infinite for a recording and a plug-in, whose packets bring their times."""
         if self.model == "voip":
             return VOICE_FRAME_S
         if self.interval_ms is not None:
@@ -158,7 +158,7 @@ class Traffic(Section):
 
     @property
     def mean_bytes(self) -> float:
-        """Mean size of a packet, 0 where only the packets themselves know it."""
+        """Mean size of a packet in bytes; 0 for a recording and a plug-in, whose packets bring their sizes."""
         if self.model == "voip":
             return self.packet_bytes or VOICE_BYTES
         if self.interval_ms is not None and self.packet_bytes is not None:
@@ -171,10 +171,10 @@ class Traffic(Section):
 
     @property
     def delay_bound(self) -> bool:
-        """Whether the class has a delay budget that its packets are worthless after; `load` scales these.
+        """Whether packets of the class are worthless after their delay budget; `load` scales the sessions of such classes.
 
-        Whatever their 5QI, a full buffer has none, for it has no packets, nor has a stream that is played from a buffer: a
-        late segment is still shown.
+        A full buffer has no packets, so it has no budget whatever its 5QI. A stream that is played from a buffer has none
+        either: a late segment is still shown.
         """
         return self.five_qi in DELAY_BOUND_5QI and self.model not in ("full-buffer", "streaming")
 

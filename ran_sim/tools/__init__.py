@@ -1,1 +1,1 @@
-"""What people start: the `ran_sim` command, sweeps, the effect of one action."""
+"""Programs for people: the `ran_sim` command, sweeps, the effect of one action."""

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ("app", "main")
 
-SAVE_EVERY_S = 60.0  # of the clock, of a run with --save
+SAVE_EVERY_S = 60.0  # clock time between two states that a run with --save keeps
 
 
 app = typer.Typer(
@@ -137,7 +137,7 @@ def run(
         print(json.dumps(facts, indent=2))
     else:
         _print_facts({"ran time, s": engine.now_ns / 1e9, "wall time, s": wall_s, **figures})
-    if save is not None:  # at the end: what was computed is there to read, whatever becomes of the file
+    if save is not None:  # last, so that the results are there to read even if the file cannot be written
         engine.save(save)
     if engine.slot < end_slot:
         goes_on = f"; ran_sim run {save} --continue goes on" if save is not None else ""
@@ -146,7 +146,7 @@ def run(
 
 
 def _run(engine: Engine, end_slot: int, save: Path | None) -> None:
-    """Run to `end_slot`, or to the radio tick that a signal asks to stop in; a minute's work at most is not in `save`."""
+    """Run to `end_slot`, or to the radio tick that a signal asks to stop in; `save` gets a state every `SAVE_EVERY_S`."""
     tick_slots = engine.scenario.slots(engine.scenario.radio.tick_ms)
     saved_s = time.monotonic()
     with _signals() as came:

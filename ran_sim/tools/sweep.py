@@ -66,7 +66,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its files: the same scenario and seed have the same."""
+        """Name of its files; runs of the same scenario and seed have the same name."""
         return f"{self.scenario_hash}-{self.seed:010d}"
 
 
@@ -140,7 +140,7 @@ def sweep(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The folder for this sweep alone; the lock goes with the process, however that ends."""
+    """Keep the folder for this sweep alone. The lock ends with the process, even if that is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("wb")
@@ -186,7 +186,7 @@ def _sweep(
                     collect(so_far())
                     collected_s = time.monotonic()
     except KeyboardInterrupt:
-        # Processes were let end what they had begun.
+        # Processes have finished the runs that they had begun.
         done |= {run.name: record for run in left if (record := _read(folder, run, per_session)) is not None}
         raise
     finally:
@@ -224,7 +224,7 @@ def _prepare(folder: Path, base_hash: str) -> None:
 
 
 def _read(folder: Path, run: Run, per_session: bool) -> Record | None:
-    """The record of a run that is done, None if it is not; a plan with more settings may name more than it kept."""
+    """The record of a finished run, None if the run is not finished. Its settings are those of the plan, which may name more."""
     path = folder / f"{run.name}.json"
     if not path.is_file() or (per_session and not path.with_suffix(".npy").is_file()):
         return None
@@ -246,7 +246,7 @@ def _parsed(path: Path, kind: type[M]) -> M:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, even if the machine stops now."""
+    """Write a file that is whole or missing, even if the machine stops meanwhile."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
         file.write(content)
@@ -258,7 +258,7 @@ def _write(path: Path, content: bytes) -> None:
 def _run_all(
     runs: Sequence[Run], folder: Path, jobs: int, per_session: bool
 ) -> Generator[tuple[Run, Record], None, None]:
-    """Runs and their records as they come to be done."""
+    """Runs and their records, in the order in which they finish."""
     if jobs == 1 or len(runs) < 2:
         for run in runs:
             yield run, _do(run, folder, per_session)
@@ -274,11 +274,11 @@ def _run_all(
                 f"a process died; {folder} keeps the finished runs, the same call goes on"
             ) from error
         finally:
-            pool.shutdown(cancel_futures=True)  # what has not begun need not run any more
+            pool.shutdown(cancel_futures=True)  # runs that have not begun are cancelled
 
 
 def _follow_parent() -> None:
-    """Leave Ctrl-C, which reaches all processes, to the parent; end when it is killed, which cannot tell anyone to."""
+    """Ignore Ctrl-C, which reaches all processes: the parent handles it. End if the parent ends, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -42,7 +42,7 @@ from ran_sim.scenario.traffic_class import VOICE_FRAME_S
 from ran_sim.scenario.traffic_class import Traffic as TrafficClass
 from ran_sim.traffic.traces import read_trace
 
-_NEVER_SLOT: Final = 1e15  # later than any run ends
+_LATEST_SLOT: Final = 1e15  # a file that is due later does not come: the time of day is lost in rounding
 FULL_BUFFER: Final = 0
 POISSON: Final = 1
 FRAMES: Final = 2  # video, XR, CBR, periodic URLLC and streams differ in their numbers only
@@ -60,7 +60,7 @@ _MODELS: Final = {
 # A plug-in is asked for each packet with the seed, the traffic class (its row), the UE's id, the packet's number in the
 # session and the slot that the one before was due in, the session's start for the first. It answers with the gap to
 # that slot, in slots, and the size in bytes, up to `MOST_BYTES`; less than 1 byte is 1. An infinite gap ends the flow.
-# What is no such answer, a gap below 0, a size of 0 or less, NaN, stops the run.
+# Any other answer stops the run: a gap below 0, a size of 0 or less, NaN.
 SIGNATURE: Final = "UniTuple(float64, 2)(int64, int64, int64, int64, float64)"
 MOST_BYTES: Final = 1 << 31
 NO_ANSWER: Final = -1  # in place of a packet's size, where a plug-in has answered something else
@@ -283,7 +283,7 @@ def _thinned(
     while True:
         gap = random.exponential(seed, random.TRAFFIC, ue_id, -1 - index)
         due += float(traffic.interval_slots[cls]) / peak * gap
-        if due >= _NEVER_SLOT:  # where the time of day is lost in rounding
+        if due >= _LATEST_SLOT:
             return index, np.inf
         if random.uniform(seed, random.LOAD, ue_id, index) * peak < factor_at(traffic.curve, due):
             return index, due

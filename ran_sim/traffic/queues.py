@@ -5,9 +5,9 @@ HARQ lets later bytes arrive earlier, so a packet counts its settled bytes (deco
 settled. `head` .. `sending` .. `tail` are running packet numbers. Packets before `sending` are wholly sent and wait for HARQ;
 packets from it on still hold unsent bytes.
 
-Each queue has a room for its packets, whose size is a power of two, and goes round in it. A packet that finds the room full
-waits: `run_slots` stops, `with_more_room` doubles it, and the slot goes on. So only a full buffer (`buffer_bytes`) and a
-passed budget drop packets. Rooms are kept small because slots read them; most never grow.
+Each queue keeps its packets in a ring whose size is a power of two. A packet that finds the ring full waits: `run_slots` stops,
+`with_larger_rings` doubles the ring, and the slot goes on. So only a full buffer (`buffer_bytes`) and a passed budget drop
+packets. Rings begin small because slots read them; most never grow.
 
 Delay-bound flows discard the unsent rest of a packet once its budget has passed (TS 38.323 5.3 discardTimer; as a PDU set,
 TS 23.501 5.37: the rest of a late frame is worthless). Segments already sent are not recalled. Full buffers have no packets.
@@ -24,7 +24,7 @@ import numpy as np
 from ran_sim.core import counters as count
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.random import BACKHAUL, uniform
-from ran_sim.core.state import F64, I32, I64, U8
+from ran_sim.core.state import F64, I32, I64, NEVER, U8
 from ran_sim.scenario.model import MOST_PACKETS_PER_SLOT
 from ran_sim.traffic.arrivals import (
     FULL_BUFFER,
@@ -37,10 +37,9 @@ from ran_sim.traffic.arrivals import (
 )
 from ran_sim.traffic.playout import N_PLAYER, start_player, take_segment
 
-FIRST_ROOM: Final = 64  # packets that a queue has room for at first
+FIRST_RING: Final = 64  # packets that a queue's ring holds at first
 FULL_BUFFER_BYTES: Final = 1 << 40  # what a full buffer always holds
-NEVER: Final = np.iinfo(np.int64).max
-LAST_SLOT: Final = 2.0**62  # what is due later never comes
+LAST_SLOT: Final = 2.0**62  # a packet that is due later never comes; int64 holds it
 
 # Columns of `Queues.packet`: slot of arrival, which discarding counts from; slot that it would have arrived in over a healthy
 # backhaul, which its delay and its being late count from; first byte in the stream, bytes, bytes decoded or lost, bytes lost, end of the last slot that bytes of it were
@@ -52,7 +51,7 @@ N_PACKET: Final = 7
 class Queues(NamedTuple):
     """Shape [n_ue] unless said otherwise."""
 
-    owner: I64  # id of the UE that the queue belongs to, -1 while the slot is idle
+    owner: I64  # id of the UE that the queue belongs to, -1 while the row is idle
     cell: I32  # cell whose MAC serves the queue, -1 while idle
     next_packet: I64  # number of the packet that arrives next
     next_slot: I64  # when it does, NEVER if none will
@@ -68,9 +67,9 @@ class Queues(NamedTuple):
     end: I64  # bytes that ever entered the stream
     backlog_bytes: I64  # unsent
     in_flight_bytes: I64  # sent, not settled
-    room_start: I64  # row of `packet` that its room begins at
-    room_mask: I64  # packets that the room holds, less one
-    packet: I64  # [sum of the rooms, N_PACKET]
+    ring_start: I64  # row of `packet` that its ring begins at
+    ring_mask: I64  # packets that the ring holds, less one
+    packet: I64  # [sum of the rings, N_PACKET]
     # The burst being measured for DRB.UEThpDl, TS 28.552 5.1.1.3.1
     burst_mark: I64  # slot up to which the burst's time is counted, -1 while the buffer is empty
     piece_bytes: I64  # last piece sent; counted once another piece follows
@@ -101,9 +100,9 @@ def init_queues(n_ue: int) -> Queues:
         end=zeros(),
         backlog_bytes=zeros(),
         in_flight_bytes=zeros(),
-        room_start=np.arange(n_ue, dtype=np.int64) * FIRST_ROOM,
-        room_mask=zeros() + FIRST_ROOM - 1,
-        packet=np.zeros((n_ue * FIRST_ROOM, N_PACKET), np.int64),
+        ring_start=np.arange(n_ue, dtype=np.int64) * FIRST_RING,
+        ring_mask=zeros() + FIRST_RING - 1,
+        packet=np.zeros((n_ue * FIRST_RING, N_PACKET), np.int64),
         burst_mark=zeros() - 1,
         piece_bytes=zeros(),
         piece_end=zeros(),
@@ -111,27 +110,25 @@ def init_queues(n_ue: int) -> Queues:
     )
 
 
-def with_more_room(queues: Queues) -> Queues:
-    """The same queues, with twice the room for each that is full or nearly so."""
-    room = queues.room_mask + 1
+def with_larger_rings(queues: Queues) -> Queues:
+    """The same queues, with a ring of twice the size for each that is at least three quarters full."""
+    size = queues.ring_mask + 1
     n = queues.tail - queues.head
-    new_room = np.where(4 * n >= 3 * room, 2 * room, room)
-    new_start = np.cumsum(new_room) - new_room
-    packet = np.zeros((int(new_room.sum()), N_PACKET), np.int64)
+    new_size = np.where(4 * n >= 3 * size, 2 * size, size)
+    new_start = np.cumsum(new_size) - new_size
+    packet = np.zeros((int(new_size.sum()), N_PACKET), np.int64)
     owner = np.repeat(np.arange(n.size), n)  # of each packet
-    number = np.concatenate(
-        [np.arange(first, last) for first, last in zip(queues.head, queues.tail, strict=True)]
-    )
-    packet[new_start[owner] + number % new_room[owner]] = queues.packet[
-        queues.room_start[owner] + number % room[owner]
+    number = np.arange(owner.size) + np.repeat(queues.head - (np.cumsum(n) - n), n)
+    packet[new_start[owner] + number % new_size[owner]] = queues.packet[
+        queues.ring_start[owner] + number % size[owner]
     ]
-    return queues._replace(room_start=new_start, room_mask=new_room - 1, packet=packet)
+    return queues._replace(ring_start=new_start, ring_mask=new_size - 1, packet=packet)
 
 
 @bare_kernel
 def packet_row(queues: Queues, u: int, number: int) -> int:
     """Row of `packet` of the UE's packet `number`."""
-    return int(queues.room_start[u] + (number & queues.room_mask[u]))
+    return int(queues.ring_start[u] + (number & queues.ring_mask[u]))
 
 
 @bare_kernel
@@ -203,7 +200,7 @@ def arrive(
     u: int,
     late_slots: tuple[float, float],
 ) -> bool:
-    """Take in the packets that are there by `slot`; False if some are left for want of room, for a call after it was made.
+    """Take in the packets that have arrived by `slot`; False if the ring is full before that: call again with a larger ring.
 
     `counts` is the UE's row.
 
@@ -218,7 +215,7 @@ def arrive(
             held += late_slots[1] * uniform(seed, BACKHAUL, queues.owner[u], queues.next_packet[u])
         if queues.next_slot[u] > slot - int(held):
             break
-        if queues.tail[u] - queues.head[u] > queues.room_mask[u]:
+        if queues.tail[u] - queues.head[u] > queues.ring_mask[u]:
             return False
         enqueue(queues, traffic, counts, u, slot, queues.next_bytes[u], slot - queues.next_slot[u])
         queues.taken[u] += 1
@@ -232,7 +229,7 @@ def enqueue(
 ) -> None:
     """Append a packet of `size` bytes that arrived in `slot`, late by `late_slots`, or drop it if the buffer is full.
 
-    There must be room for it.
+    Its ring must not be full.
     """
     counts[count.PACKETS_OFFERED] += 1
     counts[count.OFFERED_BYTES] += size
@@ -281,19 +278,19 @@ def discard_expired(queues: Queues, traffic: Traffic, counts: I64, slot: int, u:
 
 
 @bare_kernel
-def take(queues: Queues, counts: I64, u: int, slot: int, room_bytes: int) -> tuple[int, int]:
-    """Move up to `room_bytes` from the buffer into a transport block sent in `slot`.
+def take(queues: Queues, counts: I64, u: int, slot: int, block_bytes: int) -> tuple[int, int]:
+    """Move up to `block_bytes` from the buffer into a transport block sent in `slot`.
 
     Returns:
         First byte in the stream and number of bytes; the start is -1 for a full buffer.
     """
     if queues.backlog_bytes[u] == FULL_BUFFER_BYTES:
-        counts[count.OFFERED_BYTES] += room_bytes
-        queues.in_flight_bytes[u] += room_bytes
-        _measure_burst(queues, counts, u, slot, room_bytes, False)
-        return -1, room_bytes
+        counts[count.OFFERED_BYTES] += block_bytes
+        queues.in_flight_bytes[u] += block_bytes
+        _measure_burst(queues, counts, u, slot, block_bytes, False)
+        return -1, block_bytes
     start = queues.sent[u]
-    n = min(room_bytes, queues.backlog_bytes[u])
+    n = min(block_bytes, queues.backlog_bytes[u])
     queues.sent[u] += n
     queues.backlog_bytes[u] -= n
     queues.in_flight_bytes[u] += n

@@ -154,5 +154,12 @@ def test_ues_indoors_share_the_shadow_of_their_place() -> None:
 def test_a_scenario_names_the_model_and_a_run_says_what_it_is_of() -> None:
     engine = Engine(RURAL, 1)
     engine.run_until(200)
-    assert set(engine.plugins) == {"path_loss", "los_probability", "shadow_sd_db"}
+    functions = {"path_loss", "los_probability", "shadow_sd_db"}
+    distances = {name: text for name, text in engine.plugins.items() if name not in functions}
+    assert set(engine.plugins) == functions | set(distances)
+    assert distances == {
+        "decorrelation_los_m": "37.0",
+        "decorrelation_nlos_m": "120.0",
+        "decorrelation_o2i_m": "120.0",
+    }
     assert np.isfinite(engine.cells.load).all()

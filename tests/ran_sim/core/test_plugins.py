@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numba
 import numpy as np
@@ -14,6 +15,7 @@ from ran_sim.core import counters as count
 from ran_sim.core.plugins import PluginError, as_plugin, compiled, load_plugin, plugin_identity
 from ran_sim.engine import Engine
 from ran_sim.engine.kernels import run_slots
+from ran_sim.engine.saved import SavedStateError
 from ran_sim.mac.metrics import N_TERMS, SIGNATURE, own_rule, plugin_metric, plugin_terms_into
 from ran_sim.radio.own_propagation import PropagationModel
 from ran_sim.radio.propagation import build_propagation, site_gains
@@ -127,7 +129,7 @@ def test_a_metric_of_nan_gets_no_grant_and_is_warned_of_and_counted(rules: Path)
     total = engine.snapshot().ue.sum(axis=0)
     assert total[count.PRB_USED] == 0
     assert total[count.OFFERED_BYTES] > 0
-    assert engine.nan_claims > 0
+    assert engine.nan_metrics > 0
 
 
 def test_functions_are_taken_plain_jitted_and_compiled(rules: Path) -> None:
@@ -203,7 +205,7 @@ def test_an_invalid_packet_stops_the_run_in_its_radio_tick(answer: tuple[float, 
     assert engine.slot <= 60  # its third packet is due in slot 60, asked for in slot 40
 
 
-@pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0, 5000.0])
+@pytest.mark.parametrize("loss_db", [math.nan, math.inf, -math.inf, -300.0, -0.5, 1000.5])
 def test_an_invalid_path_loss_stops_the_run_before_its_first_slot(loss_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
@@ -212,13 +214,36 @@ def test_an_invalid_path_loss_stops_the_run_before_its_first_slot(loss_db: float
 
     engine = Engine(ONE_CELL, seed=3, path_loss=broken)
     with pytest.raises(
-        PluginError, match=rf"^broken\(.*, 25, .*, 3.5, 1\) gives a path loss of {loss_db} dB, want [^\n]*$"
+        PluginError,
+        match=rf"^broken\(.*, 25, .*, 3.5, 1\) gives a path loss of {loss_db} dB, want 0 to 1000$",
     ):
         engine.run_until(1)
     assert engine.slot == 0
 
 
-@pytest.mark.parametrize("blocked_db", [math.nan, math.inf])
+@pytest.mark.parametrize("loss_db", [0.0, 1000.0])
+def test_the_least_and_the_greatest_path_loss_are_taken(loss_db: float) -> None:
+    def bound(
+        d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
+    ) -> float:
+        return loss_db
+
+    engine = Engine(ONE_CELL.with_overrides({"radio.shadowing": False}), seed=3, path_loss=bound)
+    engine.run_until(1)
+    assert engine.slot == 1
+
+
+def test_shadowing_that_makes_a_path_gain_stops_the_run() -> None:
+    def wide(d_2d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float, indoor: float) -> float:
+        return 1e3  # every other path gains hundreds of dB
+
+    model = PropagationModel(path_loss=flat, shadow_sd_db=wide)
+    told = r"^flat: the path from cell 0 to the UE in row \d+ gains \S+ dB with its antenna and shadowing, want less than 50 dB$"
+    with pytest.raises(PluginError, match=told):
+        Engine(ONE_CELL, seed=3, path_loss=model).run_until(1)
+
+
+@pytest.mark.parametrize("blocked_db", [math.nan, math.inf, -20.0])
 def test_an_invalid_path_loss_without_sight_is_told_with_sight_0(blocked_db: float) -> None:
     def broken(
         d_2d_m: float, d_3d_m: float, h_bs_m: float, h_ut_m: float, f_ghz: float, sight: float
@@ -266,7 +291,9 @@ def test_a_path_loss_that_is_not_finite_towards_a_source_of_interference_stops_t
     source = {"kind": "interference", "position_m": [6000.0, 0.0], "eirp_dbm": 10.0, "start_s": 1.0}
     scenario = load_scenario("one-cell").with_overrides({"faults": [source]})
     engine = Engine(scenario, 1, path_loss=near_only)
-    with pytest.raises(PluginError, match=r"^near_only: gives no finite loss between a source [^\n]*$"):
+    with pytest.raises(
+        PluginError, match=r"^near_only\(.*, [01]\) gives a path loss of nan dB, want 0 to 1000$"
+    ):
         engine.run_until(1)
 
 
@@ -294,6 +321,20 @@ def test_a_model_without_functions_of_its_own_is_its_path_loss() -> None:
         engine.run_until(200)
     assert own.plugins == alone.plugins
     assert own.sessions().tobytes() == alone.sessions().tobytes()
+
+
+@pytest.mark.parametrize("name", ["decorrelation_los_m", "decorrelation_nlos_m", "decorrelation_o2i_m"])
+def test_a_distance_of_a_model_belongs_to_its_identity(name: str, tmp_path: Path) -> None:
+    distance: dict[str, Any] = {name: 25}
+    model = PropagationModel(path_loss=flat, **distance)
+    engine = Engine(ONE_CELL, seed=3, path_loss=model)
+    assert engine.plugins == {"path_loss": plugin_identity(flat), name: "25.0"}
+    assert engine.provenance()[name] == "25.0"
+    engine.save(tmp_path / "state")
+    assert Engine.load(tmp_path / "state", path_loss=model).plugins == engine.plugins
+    told = rf"{name} of the saved run is 25.0, of this one none; give `Engine.load` the same"
+    with pytest.raises(SavedStateError, match=told):
+        Engine.load(tmp_path / "state", path_loss=flat)
 
 
 @pytest.mark.parametrize("distance_m", [0.0, -3.0, math.nan, "far"])

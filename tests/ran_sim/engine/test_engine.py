@@ -308,7 +308,7 @@ def test_handover_moves_the_ue_and_asks_for_new_channel_state() -> None:
     assert (snapshot.cell[u], snapshot.cqi[u]) == (target, -1)
     assert snapshot.handover[ATTEMPTS, source] >= 1
     before = snapshot.ue[u, count.PRB_USED]
-    engine.run_until(int(engine.ues.blocked_until[u]))
+    engine.run_until(int(engine.ues.reachable_slot[u]))
     assert engine.snapshot().ue[u, count.PRB_USED] == before  # interrupted
     assert not engine.request_handover(u, target)
 

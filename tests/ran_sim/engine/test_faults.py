@@ -20,7 +20,7 @@ from ran_sim.measure import layer1
 from ran_sim.mobility.handover import COMMAND_LOST
 from ran_sim.radio.propagation import UMA, los_path_loss_db
 from ran_sim.scenario import Scenario, load_scenario
-from ran_sim.traffic.queues import ARRIVAL, DUE, FIRST_ROOM
+from ran_sim.traffic.queues import ARRIVAL, DUE, FIRST_RING
 
 SEVEN_SITES = load_scenario("seven-sites").with_overrides({"warmup_s": 0.0})
 START, END = (
@@ -352,8 +352,8 @@ def test_jitter_spreads_delays_up_to_its_limit_and_keeps_the_order() -> None:
     for seed in range(1, 7):
         engine = engine_with({**fault, "end_s": None}, scenario=sparse, seed=seed)
         queues = ran(engine, START + 8000)._network.queues
-        numbers = np.arange(queues.tail[0] - FIRST_ROOM + 1, queues.tail[0])  # all that the room still holds
-        packets = queues.packet[queues.room_start[0] + numbers % FIRST_ROOM]
+        numbers = np.arange(queues.tail[0] - FIRST_RING + 1, queues.tail[0])  # all that the ring still holds
+        packets = queues.packet[queues.ring_start[0] + numbers % FIRST_RING]
         late = packets[:, ARRIVAL] - packets[:, DUE]
         assert (np.diff(packets[:, ARRIVAL]) > 0).all()
         delays += late.tolist()

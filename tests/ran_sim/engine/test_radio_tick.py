@@ -193,7 +193,7 @@ def test_forced_handover_moves_the_ue_and_its_links() -> None:
     assert not request_handover(2003, u, source, *made)
     assert not request_handover(2003, u, 21, *made)
     assert request_handover(2003, u, target, *made)
-    assert (ues.cell[u], links.cell[u, 0], ues.blocked_until[u]) == (target, target, 2100)
+    assert (ues.cell[u], links.cell[u, 0], ues.reachable_slot[u]) == (target, target, 2100)
     counts = radio.handover.counts
     assert (counts[ATTEMPTS, source], counts[REQUESTED, source]) == (attempts + 1, 1)
     # The serving link adds a second branch to the same first one.

@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ran_sim.core import counters as count
+from ran_sim.core.plugins import plugin_identity
 from ran_sim.engine import Engine, saved
 from ran_sim.engine.provenance import platform_provenance
 from ran_sim.engine.saved import SavedStateError, copy_tree, leaves
 from ran_sim.measure.score import score
+from ran_sim.radio.own_propagation import OwnPropagation, PropagationModel
 from ran_sim.scenario import Scenario, load_scenario
 from ran_sim.tools.effect import effect
 
@@ -353,7 +355,7 @@ TOO_WIDE = (  # two maps of 1024 x 1024 points for each of 100 sites: 0.8 GB
         (with_header(more=1), "header.json: more"),
         (with_header(scenario={"name": "x"}), "header.json: scenario.traffic"),
         (with_header(scenario=TOO_MANY), "is shorter than a state of its scenario"),
-        (with_header(scenario=TOO_WIDE), "is shorter than a state of its scenario"),
+        (signed(with_header(scenario=TOO_WIDE)), "is shorter than a state of its scenario"),
         (with_header(provenance={}), "by another version of the simulator"),
         (signed(with_header(scheduler="best")), "no scheduler 'best'"),
         (signed(with_header(seed=6)), "its constants are not those of its scenario and seed"),
@@ -539,6 +541,19 @@ def test_a_state_is_refused_where_the_plug_in_s_file_has_changed(tmp_path: Path)
         SavedStateError, match=r"metric of the saved run is own [0-9a-f]{16}, of this one own"
     ):
         Engine.load(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    "model", [flat, PropagationModel(path_loss=flat, decorrelation_los_m=5.0, decorrelation_o2i_m=5.0)]
+)
+def test_a_plug_in_excuses_no_maps_that_are_larger_than_the_file(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: OwnPropagation
+) -> None:
+    monkeypatch.setattr("ran_sim.engine.engine.build_network", lambda *_: pytest.fail("a network is built"))
+    change = signed(with_header(scenario=TOO_WIDE, plugins={"path_loss": plugin_identity(flat)}))
+    path = rewritten(state, tmp_path / "wide", change)
+    with pytest.raises(SavedStateError, match="wide: is shorter than a state of its scenario"):
+        Engine.load(path, path_loss=model)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_ue_without_a_link_reports_nothing_until_it_is_back() -> None:
     assert engine.snapshot().ue[0, count.CQI_REPORTS] == reports
     engine.set_tx_power(0, ONE_CELL.layout.tx_power_dbm)
     known = next(slot for slot, cqi in cqi_by_slot(engine, 600) if cqi >= 0)
-    back = int(engine.ues.blocked_until[0])
+    back = int(engine.ues.reachable_slot[0])
     assert back % TICK == 0
     assert known == back + DELAY
 

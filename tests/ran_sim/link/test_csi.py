@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from ran_sim.core import counters as count
-from ran_sim.core.state import F32, Links
+from ran_sim.core.state import F32, NEVER, Links
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.csi import Csi, apply_report, forget_csi, init_csi, measure, sinr_into
-from ran_sim.traffic.queues import NEVER
 
 N_RBG = 13
 TABLES = link_tables(51)

@@ -145,7 +145,7 @@ def reported_on_tick(engine: Engine, slot: int) -> dict[int, Heard]:
     """By UE row, of those that had a link over the tick that ends at `slot`."""
     ues = engine.ues
     out = {}
-    for u in np.flatnonzero((ues.connected > 0) & (ues.blocked_until < slot)).tolist():
+    for u in np.flatnonzero((ues.connected > 0) & (ues.reachable_slot < slot)).tolist():
         cell = int(ues.cell[u])
         heard = layer1.report(
             engine.cells, engine.links, np.array([u]), np.array([cell]),

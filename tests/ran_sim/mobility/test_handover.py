@@ -192,7 +192,7 @@ def test_a_command_moves_the_ue_and_blocks_it_until_the_tick_that_ends_the_execu
 ) -> None:
     ues, handover = state(execution_ms=execution_ms)
     assert send_command(0, slot, 1, ues, handover)
-    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0]) == (1, until, EXECUTING)
+    assert (ues.cell[0], ues.reachable_slot[0], handover.phase[0]) == (1, until, EXECUTING)
     assert count(handover) == {"attempts": {0: 1}}
 
 
@@ -203,13 +203,13 @@ def test_the_interruption_ends_when_its_outcome_is_known_and_not_before(
 ) -> None:
     ues, handover = state(execution_ms=execution_ms)
     send_command(0, slot, 1, ues, handover)
-    until = int(ues.blocked_until[0])
+    until = int(ues.reachable_slot[0])
     assert until >= slot + handover.execution_slots
     for tick in range(slot // TICK_SLOTS + 1, until // TICK_SLOTS + 1):
         assert handover.phase[0] == EXECUTING
         ticks(ues, handover, [GOOD if good else BAD], first=tick)
     assert handover.phase[0] == (CONNECTED if good else SEARCHING)
-    assert (ues.blocked_until[0] == until) == good
+    assert (ues.reachable_slot[0] == until) == good
 
 
 def test_success_is_counted_at_the_source_on_the_tick_after_the_execution() -> None:
@@ -354,7 +354,7 @@ def test_a_lost_link_leaves_the_ue_in_its_cell_and_blocked() -> None:
     ues, handover = lost()
     assert count(handover) == {"link_failures": {0: 1}}
     assert (ues.cell[0], handover.phase[0], handover.due_slot[0]) == (0, SEARCHING, 23 * TICK_SLOTS + 400)
-    assert ues.blocked_until[0] > 1 << 60
+    assert ues.reachable_slot[0] > 1 << 60
 
 
 def test_a_link_that_fails_under_preparation_fails_the_handover_too() -> None:
@@ -368,7 +368,7 @@ def test_nothing_is_found_up_to_qin() -> None:
     assert not reestablish(0, 3000, 1, handover.qin, ues, handover)
     assert (ues.cell[0], handover.phase[0], ues.reestablished[0]) == (0, SEARCHING, 0)
     assert reestablish(0, 3100, 1, handover.qin * 1.001, ues, handover)
-    assert (ues.cell[0], ues.blocked_until[0], handover.phase[0], ues.reestablished[0]) == (
+    assert (ues.cell[0], ues.reachable_slot[0], handover.phase[0], ues.reestablished[0]) == (
         1,
         3100,
         CONNECTED,

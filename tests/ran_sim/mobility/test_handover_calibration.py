@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ran_sim.calibration.handover import (
-    PARAMETER_SETS,
-    command_outcomes,
-    command_place_m,
-    crossing_m,
-    mobility_rates,
-)
+from ran_sim.calibration.handover_place import command_place_m, crossing_m
+from ran_sim.calibration.handover_rates import PARAMETER_SETS, command_outcomes, mobility_rates
 from ran_sim.core.counters import PRB_USED
 from ran_sim.engine import Engine
 from ran_sim.mobility.handover import build_handover

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ran_sim.scenario import SCENARIO_FOLDER, Scenario, ScenarioError, load_scenario
+from ran_sim.scenario import SCENARIO_FOLDER, Scenario, ScenarioError, faults, load_scenario
 from ran_sim.scenario.toml_text import to_toml
 
 WET: Mapping[str, Any] = {
@@ -105,6 +106,37 @@ def test_a_fault_that_cannot_be_is_named_on_one_line(faults: list[Any], message:
         seven_sites(*faults)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_fault_that_stays_meets_every_later_one_of_its_kind_in_its_cell_and_measurement() -> None:
+    stays = {**LOST, "start_s": 5, "measurements": ["RRC.ConnMean", "PEE.Energy"]}
+    before = {**LOST, "start_s": 1, "end_s": 5}
+    apart = {**LOST, "start_s": 7, "measurements": ["DRB.UEThpDl"]}
+    elsewhere = {**LOST, "start_s": 8, "cells": [1]}
+    assert len(seven_sites(stays, before, apart, elsewhere).faults) == 4
+    late = {**LOST, "start_s": 900, "end_s": 901, "cells": [2, 0], "measurements": ["PEE.Energy"]}
+    told = r"want one faulty-counters at a time in cell 0, not faults\.0 and faults\.4 at once"
+    with pytest.raises(ScenarioError, match=told):
+        seven_sites(stays, before, apart, elsewhere, late)
+
+
+def test_the_check_of_many_faults_compares_each_with_one_other_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+
+    def counting(fault: faults.SleepingCell) -> float:
+        nonlocal asked
+        asked += 1
+        return math.inf if fault.end_s is None else fault.end_s
+
+    monkeypatch.setattr(faults.SleepingCell, "until_s", property(counting))
+    asleep = [
+        faults.SleepingCell(kind="sleeping-cell", cells=(0,), start_s=2.0 * i, end_s=2.0 * i + 1.0)
+        for i in range(faults.MOST_FAULTS)
+    ]
+    faults.check_faults(asleep, 1, lambda ms: round(2 * ms))
+    assert asked == faults.MOST_FAULTS - 1
 
 
 def test_an_override_that_leads_to_no_fault_is_refused() -> None:

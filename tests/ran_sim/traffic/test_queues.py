@@ -8,7 +8,7 @@ from ran_sim.core.state import I64
 from ran_sim.scenario import load_scenario
 from ran_sim.traffic.arrivals import Traffic, init_traffic
 from ran_sim.traffic.queues import (
-    FIRST_ROOM,
+    FIRST_RING,
     FULL_BUFFER_BYTES,
     Queues,
     abandon,
@@ -18,7 +18,7 @@ from ran_sim.traffic.queues import (
     init_queues,
     settle,
     take,
-    with_more_room,
+    with_larger_rings,
 )
 
 BUDGET = 20  # slots
@@ -126,21 +126,21 @@ def test_a_packet_that_finds_the_buffer_full_is_dropped_and_counted() -> None:
     assert (queues.backlog_bytes[0], counts[count.DROPPED_BYTES]) == (30, 20)
 
 
-def test_more_room_changes_no_packet_s_fate() -> None:
-    # The room is full and its packets have gone round in it once; half of the bytes are sent, a third of the rest settled.
+def test_a_larger_ring_changes_no_packet_s_fate() -> None:
+    # The ring is full and its packets have gone round in it once; half of the bytes are sent, a third of the rest settled.
     queues, traffic, counts = a_flow()
-    queues.head[0] = queues.sending[0] = queues.tail[0] = FIRST_ROOM - 3
-    for _ in range(FIRST_ROOM):
+    queues.head[0] = queues.sending[0] = queues.tail[0] = FIRST_RING - 3
+    for _ in range(FIRST_RING):
         enqueue(queues, traffic, counts, 0, 0, 30)
-    first, second = send(queues, counts, 1, 10 * FIRST_ROOM), send(queues, counts, 2, 5 * FIRST_ROOM)
+    first, second = send(queues, counts, 1, 10 * FIRST_RING), send(queues, counts, 2, 5 * FIRST_RING)
     settle(queues, traffic, counts, 0, *second, True, 2, 3)
-    queues = with_more_room(queues)
+    queues = with_larger_rings(queues)
     enqueue(queues, traffic, counts, 0, 4, 30)
     settle(queues, traffic, counts, 0, *first, True, 1, 10)
     rest = send(queues, counts, BUDGET, 1 << 20)
     settle(queues, traffic, counts, 0, *rest, True, BUDGET, BUDGET + 1)
     # Decoded by slot 3 or 10: half of the packets; the last one arrived in slot 4, so it has 16 slots behind it.
-    assert outcome(counts) == (FIRST_ROOM // 2 + 1, FIRST_ROOM // 2, 0)
+    assert outcome(counts) == (FIRST_RING // 2 + 1, FIRST_RING // 2, 0)
 
 
 def test_sdu_delay_is_the_mean_over_1500_byte_sdus() -> None:

@@ -1,7 +1,7 @@
-"""Claims: the inputs of each candidate's metric, and the metric on an RBG.
+"""Bids: the inputs of each candidate's metric, and the metric on an RBG.
 
-Metrics (see `metrics`) compare the rates of sub-band CQIs, so they are as old as these. They leave out the outer loop's
-offset, which would favour UEs that happened to have few errors.
+Metrics (see `metrics`) compare the rates of sub-band CQIs, and are as old as these reports. They leave out the offset of the
+outer loop: it would favour UEs that happened to have few errors.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from ran_sim.mac.state import (
     GRANTED_RBGS,
     GUARANTEED,
     NEEDED,
+    RATE_PRBS,
     SNR_SUM_DB,
     UNKNOWN,
-    WORTH,
     Mac,
 )
 from ran_sim.traffic.arrivals import Traffic
@@ -75,11 +75,11 @@ def fill_bids(
             mac.average_bits[u] = _expected_bits(cell, n, j, ue_weight, traffic, csi, mac)
         bid[NEEDED] = 8.0 * queues.backlog_bytes[u]
         bid[GUARANTEED] = _fill_bucket(mac, u, cls, slot) if mac.gbr_rate[cls] > 0.0 else 0.0
-        bid[GRANTED] = bid[GRANTED_RBGS] = bid[GRANTED_PRBS] = bid[WORTH] = bid[SNR_SUM_DB] = 0.0
+        bid[GRANTED] = bid[GRANTED_RBGS] = bid[GRANTED_PRBS] = bid[RATE_PRBS] = bid[SNR_SUM_DB] = 0.0
         bid[BOUND] = traffic.delay_bound[cls]
         age = head_age_slots(queues, u, slot)
         idle = slot - mac.last_served[u]
-        turn = idle - mac.resent_rbgs[u] * n / csi.efficiency.shape[1]
+        waited = idle - mac.resent_rbgs[u] * n / csi.efficiency.shape[1]
         if rule.policy == PLUGIN:
             plugin_terms_into(
                 mac.terms[j], weight, mac.average_bits[u], age, traffic.budget_slots[cls], bid[BOUND],
@@ -87,15 +87,15 @@ def fill_bids(
             )  # fmt: skip
         else:
             bid[BASE], bid[FACTOR] = metric_terms(
-                rule.policy, weight, mac.average_bits[u], age, turn,
+                rule.policy, weight, mac.average_bits[u], age, waited,
                 bid[BOUND] > 0.0, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
         bid[BEST_RATE] = _best_rate(u, free, csi)
-        bid[BEST_METRIC] = claim(rule, j, bid[BEST_RATE], mac)
+        bid[BEST_METRIC] = metric_on_rbg(rule, j, bid[BEST_RATE], mac)
 
 
 @bare_kernel
-def claim(rule: Rule, j: int, rate: float, mac: Mac) -> float:
+def metric_on_rbg(rule: Rule, j: int, rate: float, mac: Mac) -> float:
     """Metric of candidate `j` on an RBG of `rate`, bits per resource element."""
     if rule.policy == PLUGIN:
         return plugin_metric(rule, mac.terms[j], rate)
@@ -113,7 +113,7 @@ def head_age_slots(queues: Queues, u: int, slot: int) -> int:
 
 @bare_kernel
 def _best_rate(u: int, free: int, csi: Csi) -> float:
-    """Of the UE on the free RBGs."""
+    """Highest rate of the UE on the free RBGs, in bits per resource element."""
     n_rbg = csi.efficiency.shape[1]
     if free == (1 << n_rbg) - 1:
         return float(csi.best[u])
@@ -140,7 +140,7 @@ def _expected_bits(cell: int, n: int, j: int, ue_weight: F64, traffic: Traffic, 
 
 @bare_kernel
 def _fill_bucket(mac: Mac, u: int, cls: int, slot: int) -> float:
-    """Let the guaranteed rate run in up to the end of `slot`; bits that the flow may claim."""
+    """Let the guaranteed rate run into the bucket up to the end of `slot`; bits that the flow may draw from it."""
     ran_in = mac.gbr_rate[cls] * (slot + 1 - mac.gbr_slot[u])
     mac.gbr_bits[u] = min(mac.gbr_bits[u] + ran_in, mac.gbr_most[cls])
     mac.gbr_slot[u] = slot + 1
