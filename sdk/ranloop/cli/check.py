@@ -42,7 +42,7 @@ def check_xapps(folders: list[Path], *, profile: str, run: bool, json_output: bo
 def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
     """Tags of the xApp's models, after a check of them and of its code."""
     if run:
-        handles = Instance(load_package(folder)).app.models.values()
+        handles = Instance(load_package(folder)).registered.models.values()
         return [handle.model.tag for handle in handles]
     read_code(folder)
     packages = manifest.model_folders(folder, {}).values()

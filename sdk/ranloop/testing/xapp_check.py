@@ -100,26 +100,26 @@ class _Course:
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
-        for handle in instance.app.models.values() if self._trial.late_models else ():
+        for handle in instance.registered.models.values() if self._trial.late_models else ():
             handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
         return instance
 
     def _events(self, instance: Instance) -> Iterator[tuple[str, Call]]:
         """The handlers that are called, and the call; results are about the actions of the last call."""
-        app = instance.app
-        for timer in app.timers:
+        registered = instance.registered
+        for timer in registered.timers:
             yield _place(timer.function), partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
         for report in self._trial.reports(instance):
             handlers = [
                 handler.function
-                for handler in app.report_handlers
+                for handler in registered.reports
                 if (handler.level, handler.every_ms) == (report.level, report.period_ms)
             ]
             yield ", ".join(map(_place, handlers)), partial(Instance.on_report, report=report)
             for batch in self._wanted if self._trial.results else ():
                 for result in _answers(batch, report.ran_time_ns):
                     yield (
-                        ", ".join(map(_place, app.result_handlers)),
+                        ", ".join(map(_place, registered.results)),
                         partial(Instance.on_result, result=result),
                     )
 

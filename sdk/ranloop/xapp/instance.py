@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +21,9 @@ from ranloop.vocabulary import Action, Kind
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
 from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
-from ranloop.xapp.app import Request, Timer, Wanted
+from ranloop.xapp.app import Request, Timer, Wanted, bind, registrations
 from ranloop.xapp.loader import XAppPackage
+from ranloop.xapp.memory import began_anew
 
 __all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
 
@@ -31,6 +33,14 @@ HANDLERS_MAY_RAISE: Final = (Exception, SystemExit)
 LEASE_PERIODS = 3  # a setting outlives two lost reports
 VALID_PERIODS = 2
 _PERIODS_KEPT = 4096  # of the batches sent last, for results on them
+
+
+@dataclass(slots=True)
+class _Met:
+    """A node as far as its reports have been handled."""
+
+    run: str
+    newest_ns: dict[tuple[str, int], int] = field(default_factory=dict)  # (level, period) -> RAN time
 
 
 class Instance:
@@ -57,7 +67,7 @@ class Instance:
             ModelError: A model package cannot be used.
         """
         self.package = package
-        self.app = package.app
+        self.registered = registrations(package.app)
         self.manifest = package.manifest
         self.name = package.manifest.name
         self.run = new_run()  # how a host notices a restart
@@ -65,32 +75,55 @@ class Instance:
         self._seq = 0
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
+        self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
         places = self.manifest.model_folders(package.folder, models or {})
         self._models = {name: load_model(folder) for name, folder in places.items()}
         share_features(self._models.values())
-        self.app.bind(self._models, self.manifest.effective_settings(settings or {}))
+        bind(package.app, self._models, self.manifest.effective_settings(settings or {}))
 
     @property
     def timers(self) -> dict[str, int]:
         """Timer name -> period in milliseconds."""
-        return {timer.name: timer.period_ms for timer in self.app.timers}
+        return {timer.name: timer.period_ms for timer in self.registered.timers}
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; an error of the user's code passes through."""
-        self.runs[report.node] = report.run
-        batches: list[ActionBatch] = []
-        for handler in self.app.report_handlers:
+        batches = self._notice_restart(report)
+        for handler in self.registered.reports:
             if handler.level == report.level and handler.every_ms == report.period_ms:
                 batches += self._batches(
                     handler.function, (report,), report.node, report.ran_time_ns, handler.every_ms, report
                 )
         return batches
 
+    def begins_anew(self, report: Report) -> bool:
+        """Whether the report's node was restarted after the reports that have been handled."""
+        met = self._met.get(report.node)
+        return met is not None and began_anew(
+            report, met.run, met.newest_ns.get((report.level, report.period_ms), 0)
+        )
+
+    def _notice_restart(self, report: Report) -> list[ActionBatch]:
+        """Before the first report of a node's new run: forget what was known of its targets, and tell the app."""
+        node, stream = report.node, (report.level, report.period_ms)
+        self.runs[node] = report.run
+        restarted = self.begins_anew(report)
+        if restarted or node not in self._met:
+            self._met[node] = _Met(report.run)
+        met = self._met[node]
+        met.newest_ns[stream] = max(report.ran_time_ns, met.newest_ns.get(stream, 0))
+        batches: list[ActionBatch] = []
+        if restarted:
+            self.registered.forget(node)
+            for function in self.registered.restarts:
+                batches += self._batches(function, (node,), node, report.ran_time_ns, report.period_ms)
+        return batches
+
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
-        for function in self.app.result_handlers:
+        for function in self.registered.results:
             batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
         return batches
 
@@ -123,7 +156,7 @@ class Instance:
 
     def summary(self) -> Mapping[str, Any]:
         """The app's summary at the end of its run; {} if the app has none."""
-        return self.app.summary_function() if self.app.summary_function else {}
+        return self.registered.summary() if self.registered.summary else {}
 
     @property
     def _shortest_ms(self) -> int:
@@ -133,7 +166,7 @@ class Instance:
         )
 
     def _timer(self, name: str) -> Timer:
-        for timer in self.app.timers:
+        for timer in self.registered.timers:
             if timer.name == name:
                 return timer
         raise WireError(f"{self.name} has no timer {name!r}; it has: {', '.join(self.timers) or 'none'}")
@@ -141,7 +174,7 @@ class Instance:
     def _batches(
         self,
         function: Callable[..., Wanted],
-        arguments: tuple[Report] | tuple[Result] | tuple[()],
+        arguments: tuple[Report] | tuple[Result] | tuple[str] | tuple[()],
         node: str,
         ran_time_ns: int,
         period_ms: int,

@@ -179,8 +179,8 @@ class LiveRunner:
             return
         self._silence.end()
         stream = (report.node, report.level, report.period_ms)
-        if not report.run and report.seq < self._seqs.get(stream, -1):
-            self._forget_run(report)  # a host that names no run begins anew where its numbers do
+        if not report.run and self.instance.begins_anew(report):
+            self._forget_run(report)  # a host that names no run begins anew where its RAN time does
         runs = self._runs.setdefault(report.node, [report.run])
         if report.run in runs[:-1]:
             self.stats.late += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ranloop.errors import ManifestError
-from ranloop.xapp.app import XApp
+from ranloop.xapp.app import Registrations, XApp, registrations
 from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("MODULE_PREFIX", "XAppPackage", "load_package", "read_code")
@@ -59,7 +59,7 @@ def load_package(folder: Path) -> XAppPackage:
         app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
         if not isinstance(app, XApp):
             raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
-        _check_against_manifest(app, manifest, folder)
+        _check_against_manifest(registrations(app), manifest, folder)
     except BaseException:
         unload(prefix)
         raise
@@ -100,9 +100,9 @@ def unload(prefix: str) -> None:
         del sys.modules[name]
 
 
-def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None:
+def _check_against_manifest(registered: Registrations, manifest: Manifest, folder: Path) -> None:
     declared = {(stream.level, stream.every_ms): set(stream.measurements) for stream in manifest.streams}
-    for handler in app.report_handlers:
+    for handler in registered.reports:
         where = f"{folder.name}/app.py: {handler.function.__name__}"
         allowed = declared.get((handler.level, handler.every_ms))
         if allowed is None:
@@ -114,7 +114,7 @@ def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None
             raise ManifestError(
                 f"{where} reads {', '.join(lacking)}, which the manifest's stream does not list"
             )
-    if lacking := [name for name in app.models if name not in manifest.models]:
+    if lacking := [name for name in registered.models if name not in manifest.models]:
         raise ManifestError(
             f"{folder.name}/app.py uses the model {lacking[0]!r}, which the manifest does not list"
         )
