@@ -40,6 +40,14 @@ Limits = Annotated[
     typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RANLOOP_STATE",
+        help="Keep what the xApp keeps in app.state in this folder, for its next start.",
+        file_okay=False,
+    ),
+]
 NodeProfile = Annotated[
     str,
     typer.Option(
@@ -119,6 +127,7 @@ def run(
     limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
+    state: State = None,
     profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
@@ -147,6 +156,7 @@ def run(
                 limits=limits,
                 audit=audit,
                 record=record,
+                state=state,
                 json_output=json_output,
             )
         )
@@ -159,6 +169,7 @@ def run(
             duration_s=duration_s,
             lockstep=lockstep,
             host=host,
+            state=state,
             json_output=json_output,
         )
     )

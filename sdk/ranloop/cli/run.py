@@ -30,6 +30,7 @@ from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import Manifest, load_manifest
+from ranloop.xapp.state_file import StateFile
 
 __all__ = ("join_bus", "run_on_node")
 
@@ -51,6 +52,7 @@ def run_on_node(
     limits: Path | None,
     audit: Path | None,
     record: Path | None,
+    state: Path | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
@@ -78,6 +80,7 @@ def run_on_node(
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             audit=log,
             limits=bounds,
+            state=state,
             outlets=[recorder] if recorder else (),
         )
     summary = run.summary
@@ -102,6 +105,7 @@ def join_bus(
     duration_s: float | None,
     lockstep: bool,
     host: str,
+    state: Path | None,
     json_output: bool,
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
@@ -116,25 +120,30 @@ def join_bus(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
         )
     incarnation = "0" if lockstep else secrets.token_hex(8)
+    package = load_package(folders[0])
+    kept = StateFile(state, package.manifest.name)
     instance = Instance(
-        load_package(folders[0]),
+        package,
         settings=parse_pairs("--set", settings),
         models=_model_folders(models),
         incarnation=incarnation,
+        state=kept.state,
     )
     will = will_of(instance.name, instance.run)
     with (
+        kept,
         contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus,
         leave_will_on_error(bus),
         _prints_to_stderr(json_output),
     ):
         if lockstep:
-            runner = LockstepRunner(instance, bus, host=host)
+            runner = LockstepRunner(instance, bus, host=host, on_turn=kept.turn)
             runner.run()
             runner.close()
             facts: dict[str, Any] = {}
         else:
-            stats = LiveRunner(instance, bus).run(stop_on_signals(), duration_s=duration_s)
+            live = LiveRunner(instance, bus, on_turn=kept.turn)
+            stats = live.run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
     _show(facts, {instance.name: instance.summary()}, json_output=json_output)

@@ -14,6 +14,7 @@ from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
 from ranloop.wire.messages import ActionBatch, Report, Result
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
+from ranloop.xapp.state import State
 
 __all__ = ("XAppHarness", "make_report")
 
@@ -64,10 +65,23 @@ def make_report(
 
 
 class XAppHarness:
-    """One loaded xApp in a test of its author. An error of a handler reaches the test unchanged."""
+    """One loaded xApp in a test of its author. An error of a handler reaches the test unchanged.
 
-    def __init__(self, folder: str | Path, **settings: object) -> None:
-        self.instance = Instance(load_package(Path(folder)), settings=settings)
+    Args:
+        folder: The xApp's folder.
+        state: What it kept of a former run, such as the `state` of another harness; nothing, if left out.
+        settings: Values of its settings; the manifest's defaults otherwise.
+    """
+
+    def __init__(
+        self, folder: str | Path, /, *, state: Mapping[str, Any] | None = None, **settings: object
+    ) -> None:
+        self.instance = Instance(load_package(Path(folder)), settings=settings, state=State(state))
+
+    @property
+    def state(self) -> State:
+        """What the xApp keeps beyond its end: `app.state`."""
+        return self.instance.state
 
     def module(self, name: str) -> ModuleType:
         """One of the xApp's modules, e.g. `policy`."""

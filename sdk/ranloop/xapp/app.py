@@ -16,6 +16,7 @@ from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result
 from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.memory import PerTarget
+from ranloop.xapp.state import State
 
 if TYPE_CHECKING:
     from ranloop.inference import (
@@ -140,7 +141,9 @@ class Registrations:
     timers: list[Timer] = field(default_factory=list)
     summary: SummaryFunction | None = None
     models: dict[str, ModelHandle] = field(default_factory=dict)
-    memories: tuple[PerTarget, PerTarget] = field(default_factory=lambda: (PerTarget("ue"), PerTarget("cell")))
+    memories: tuple[PerTarget, PerTarget] = field(
+        default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
+    )
 
     def forget(self, node: str) -> None:
         """Drop the memory of every target of a node."""
@@ -170,6 +173,7 @@ class XApp:
         self._registered = Registrations()
         self.per_ue, self.per_cell = self._registered.memories
         self._settings: Mapping[str, Any] | None = None
+        self._state: State | None = None
 
     def on_report(
         self, *names: MeasurementName, level: Level = "ue", every_ms: int = 100
@@ -228,7 +232,9 @@ class XApp:
 
         def register(function: T) -> T:
             _refuse_coroutine(function)
-            self._registered.timers.append(Timer(name=function.__name__, period_ms=period_ms, function=function))
+            self._registered.timers.append(
+                Timer(name=function.__name__, period_ms=period_ms, function=function)
+            )
             return function
 
         return register
@@ -249,11 +255,22 @@ class XApp:
             raise RuntimeError("settings are read before the xApp runs; read them inside a handler")
         return self._settings
 
+    @property
+    def state(self) -> State:
+        """What outlives the xApp's process, where its operator gives a folder (`ranloop run --state FOLDER`).
 
-def bind(app: XApp, models: Mapping[str, Model], settings: Mapping[str, Any]) -> None:
-    """Give `app` its models and settings; the runner's call, before the first handler."""
+        A mapping of names to JSON values or arrays of numbers. The runner reads it before the first handler, and writes
+        it between handlers and at the end. docs/decisions/0033.
+        """
+        if self._state is None:
+            raise RuntimeError("app.state is used before the xApp runs; use it inside a handler")
+        return self._state
+
+
+def bind(app: XApp, models: Mapping[str, Model], settings: Mapping[str, Any], state: State) -> None:
+    """Give `app` its models, settings and state; the runner's call, before the first handler."""
     app._registered.bind_models(models)
-    app._settings = dict(settings)
+    app._settings, app._state = dict(settings), state
 
 
 def _refuse_coroutine(function: Callable[..., object]) -> None:

@@ -24,6 +24,7 @@ from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, S
 from ranloop.xapp.app import Request, Timer, Wanted, bind, registrations
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
+from ranloop.xapp.state import State
 
 __all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
 
@@ -53,6 +54,7 @@ class Instance:
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
         incarnation: str = "0",
+        state: State | None = None,
     ) -> None:
         """Bind a package.
 
@@ -61,6 +63,7 @@ class Instance:
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
+            state: What the app kept of its former runs; nothing, if left out.
 
         Raises:
             ManifestError: A setting or model does not exist, or a setting is out of range.
@@ -79,7 +82,8 @@ class Instance:
         places = self.manifest.model_folders(package.folder, models or {})
         self._models = {name: load_model(folder) for name, folder in places.items()}
         share_features(self._models.values())
-        bind(package.app, self._models, self.manifest.effective_settings(settings or {}))
+        self.state = State() if state is None else state
+        bind(package.app, self._models, self.manifest.effective_settings(settings or {}), self.state)
 
     @property
     def timers(self) -> dict[str, int]:

@@ -71,6 +71,7 @@ class LiveRunner:
         bus: Polled by `run`.
         clock: Seconds, monotonic.
         patience_s: Time for which a leaving xApp waits for the answers to its actions.
+        on_turn: Called between handlers while `run` works.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class LiveRunner:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 2.0,
+        on_turn: Callable[[], object] = lambda: None,
     ) -> None:
-        self.instance = instance
+        self.instance, self._on_turn = instance, on_turn
         self.stats = LiveStats()
         self._bus = bus
         self._clock = clock
@@ -117,6 +119,7 @@ class LiveRunner:
                 self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
                 self._give_up_on_silent_nodes()
                 self._silence.tell()
+                self._on_turn()
             self._end_what_is_open()
         finally:
             self._sign.withdraw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -22,10 +23,20 @@ _LAST_WORDS_S = 0.1
 
 
 class LockstepRunner:
-    """Ties one `Instance` to one bus. The owner of the bus polls it; handlers run inside that poll."""
+    """Ties one `Instance` to one bus. The owner of the bus polls it; handlers run inside that poll.
 
-    def __init__(self, instance: Instance, bus: Bus, *, host: str = "host") -> None:
-        self.instance = instance
+    `on_turn` is called between handlers while `run` works.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        bus: Bus,
+        *,
+        host: str = "host",
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.instance, self._on_turn = instance, on_turn
         self.over = False
         self.malformed = 0
         self._bus = bus
@@ -50,6 +61,7 @@ class LockstepRunner:
         began_s = time.monotonic()
         while not self.over:
             self._bus.poll(min(timeout_s, 0.5))
+            self._on_turn()
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s
