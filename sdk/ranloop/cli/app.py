@@ -306,6 +306,27 @@ def dismiss(
 
 
 @app.command()
+def settings(
+    where: Annotated[str, typer.Argument(metavar="HOST|NODE", help="A host, or one of its nodes.")],
+    xapp: Annotated[str, typer.Argument(help="Name of the xApp.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE", help="What to change; nothing shows all settings."),
+    ] = None,
+    bus: BusUrl = "mqtt://localhost:1883",
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Withdraw what was changed; the xApp's next start has its own values."),
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Change the settings of a running xApp within the bounds of its manifest, or show them."""
+    from ranloop.cli.settings import change_settings
+
+    raise typer.Exit(change_settings(where, xapp, values or [], bus, forget=forget, json_output=json_output))
+
+
+@app.command()
 def broker(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
     kind: Annotated[

@@ -56,6 +56,8 @@ class LiveHost:
         self._flood = FloodMeter(speed=speed)
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         host.deliver, host.now_ns, host.on_change = host.publish_results, self._now_ns, self._listen
+        host.on_settings = host.publish_settings
+        host.runtime.alarms.now_ns = self._clock.now_ns
         self._listen()
 
     def stop(self) -> None:

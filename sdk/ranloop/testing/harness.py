@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
-from ranloop.wire.messages import ActionBatch, Report, Result
+from ranloop.wire.messages import ActionBatch, Alarm, Report, Result, Settings
+from ranloop.wire.operating import SettingValue
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.state import State
@@ -77,11 +78,17 @@ class XAppHarness:
         self, folder: str | Path, /, *, state: Mapping[str, Any] | None = None, **settings: object
     ) -> None:
         self.instance = Instance(load_package(Path(folder)), settings=settings, state=State(state))
+        self._changed: dict[str, SettingValue] = {}
 
     @property
     def state(self) -> State:
         """What the xApp keeps beyond its end: `app.state`."""
         return self.instance.state
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """The alarms that are active now, in the order of name, node and target."""
+        return self.instance.registered.alarms.active
 
     def module(self, name: str) -> ModuleType:
         """One of the xApp's modules, e.g. `policy`."""
@@ -98,6 +105,19 @@ class XAppHarness:
     def tick(self, timer: str, ran_time_ns: int = 0) -> list[Action]:
         """Let one timer fire; returns the actions that the xApp wants held."""
         return _actions(self.instance.on_timer(timer, ran_time_ns))
+
+    def change(self, **settings: SettingValue) -> list[Action]:
+        """Change settings as an operator does while the xApp runs; returns the actions that it wants held.
+
+        Raises:
+            ValueError: The manifest does not allow a value, or has no such setting. Nothing has changed then.
+        """
+        values = self._changed | settings
+        wanted = _actions(self.instance.on_settings(Settings(id="test", values=values), 0))
+        if refused := self.instance.settings_order["refused"]:
+            raise ValueError(refused)
+        self._changed = values
+        return wanted
 
     def summary(self) -> Mapping[str, Any]:
         """The xApp's summary at the end of a run."""

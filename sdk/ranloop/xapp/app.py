@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from ranloop.errors import ModelError, VocabularyError
 from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
-from ranloop.wire.messages import F32, Report, Result
+from ranloop.wire.messages import F32, Report, Result, Severity
 from ranloop.wire.topics import is_topic_level
+from ranloop.xapp.alarms import AlarmBoard
 from ranloop.xapp.memory import PerTarget
 from ranloop.xapp.state import State
 
@@ -33,6 +34,7 @@ __all__ = (
     "Wanted",
     "XApp",
     "bind",
+    "change_settings",
     "registrations",
 )
 
@@ -73,8 +75,10 @@ ReportFunction = Callable[[Report], Wanted]
 ResultFunction = Callable[[Result], Wanted]
 TimerFunction = Callable[[], Wanted]
 RestartFunction = Callable[[str], Wanted]
+SettingsFunction = Callable[[Mapping[str, Any]], Wanted]
 SummaryFunction = Callable[[], Mapping[str, Any]]
 N = TypeVar("N", bound=RestartFunction)
+P = TypeVar("P", bound=SettingsFunction)
 R = TypeVar("R", bound=ReportFunction)
 S = TypeVar("S", bound=ResultFunction)
 T = TypeVar("T", bound=TimerFunction)
@@ -138,9 +142,11 @@ class Registrations:
     reports: list[ReportHandler] = field(default_factory=list)
     results: list[ResultFunction] = field(default_factory=list)
     restarts: list[RestartFunction] = field(default_factory=list)
+    settings: list[SettingsFunction] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
     summary: SummaryFunction | None = None
     models: dict[str, ModelHandle] = field(default_factory=dict)
+    alarms: AlarmBoard = field(default_factory=AlarmBoard)
     memories: tuple[PerTarget, PerTarget] = field(
         default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
     )
@@ -223,6 +229,15 @@ class XApp:
         self._registered.restarts.append(function)
         return function
 
+    def on_settings(self, function: P) -> P:
+        """Learn that an operator has changed settings while the xApp runs (`ranloop settings`).
+
+        The function gets the names and new values of the settings that changed; `app.settings` has them already.
+        """
+        _refuse_coroutine(function)
+        self._registered.settings.append(function)
+        return function
+
     def every(self, period: str) -> Callable[[T], T]:
         """Run a function each `period` of RAN time, such as "100ms" or "1s"."""
         match = re.fullmatch(r"(\d+)(ms|s)", period)
@@ -244,13 +259,35 @@ class XApp:
         self._registered.summary = function
         return function
 
+    def alarm(
+        self, name: str, *, severity: Severity, target: str = "", text: str = "", node: str | None = None
+    ) -> None:
+        """Raise an alarm, which is active until `clear`; to raise it again changes its severity and text only.
+
+        Args:
+            name: What is wrong, such as "sleeping-cell": 1 to 64 printable characters without a blank.
+            severity: critical or major if it affects service, minor if not, warning if it may come to that (ITU-T X.733
+                clause 8.1.2.3).
+            target: What at the node, in the node's words, such as the name of a cell; at most 128 characters.
+            text: For a person; at most 256 characters are kept.
+            node: Node that it is about; default: the node of the report or result that is being handled.
+
+        Raises:
+            ValueError: No such severity, or a name or target that cannot be sent.
+        """
+        self._registered.alarms.set(name, severity, node, target, text)
+
+    def clear(self, name: str, *, target: str = "", node: str | None = None) -> None:
+        """Clear an alarm; nothing happens if it is not active."""
+        self._registered.alarms.clear(name, node, target)
+
     def model(self, name: str) -> ModelHandle:
         """The model that the manifest lists as `name`."""
         return self._registered.models.setdefault(name, ModelHandle(name))
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Values of the manifest's settings, as the operator set them."""
+        """Values of the manifest's settings, as the operator set them; another mapping after a change."""
         if self._settings is None:
             raise RuntimeError("settings are read before the xApp runs; read them inside a handler")
         return self._settings
@@ -270,7 +307,12 @@ class XApp:
 def bind(app: XApp, models: Mapping[str, Model], settings: Mapping[str, Any], state: State) -> None:
     """Give `app` its models, settings and state; the runner's call, before the first handler."""
     app._registered.bind_models(models)
-    app._settings, app._state = dict(settings), state
+    app._settings, app._state = settings, state
+
+
+def change_settings(app: XApp, settings: Mapping[str, Any]) -> None:
+    """Put other settings in force."""
+    app._settings = settings
 
 
 def _refuse_coroutine(function: Callable[..., object]) -> None:

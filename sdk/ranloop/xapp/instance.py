@@ -16,12 +16,14 @@ import numpy as np
 
 from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
+from ranloop.foreign import one_line
 from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
+from ranloop.voice import speaks
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
-from ranloop.xapp.app import Request, Timer, Wanted, bind, registrations
+from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Settings, Step
+from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
 from ranloop.xapp.state import State
@@ -83,7 +85,10 @@ class Instance:
         self._models = {name: load_model(folder) for name, folder in places.items()}
         share_features(self._models.values())
         self.state = State() if state is None else state
-        bind(package.app, self._models, self.manifest.effective_settings(settings or {}), self.state)
+        self._given = dict(settings or {})
+        self.settings = self.manifest.effective_settings(self._given)
+        self.settings_order: dict[str, str] = {}  # the operator's last one: id, and why it is refused
+        bind(package.app, self._models, self.settings, self.state)
 
     @property
     def timers(self) -> dict[str, int]:
@@ -131,6 +136,22 @@ class Instance:
             batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
         return batches
 
+    def on_settings(self, order: Settings, ran_time_ns: int) -> list[ActionBatch]:
+        """Put an operator's values in force, all of them or none, and tell the app which have changed."""
+        before = self.settings
+        try:
+            self.settings = self.manifest.effective_settings(self._given | dict(order.values))
+        except ManifestError as error:
+            self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
+            return []
+        self.settings_order = {"id": order.id, "refused": ""}
+        change_settings(self.package.app, self.settings)
+        changed = {name: value for name, value in self.settings.items() if value != before[name]}
+        batches: list[ActionBatch] = []
+        for function in self.registered.settings if changed else ():
+            batches += self._batches(function, (changed,), "", ran_time_ns, self._shortest_ms)
+        return batches
+
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
         """Run one timer.
 
@@ -141,9 +162,11 @@ class Instance:
         return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
 
     def handle(self, step: Step) -> Answer:
-        """Handle one lockstep step: results, timers, reports. An error of a handler becomes the error of the answer."""
+        """Handle one lockstep step: settings, results, timers, reports. An error of a handler becomes the answer's."""
         batches: list[ActionBatch] = []
         try:
+            if step.settings is not None:
+                batches += self.on_settings(step.settings, step.ran_time_ns)
             for result in step.results:
                 batches += self.on_result(result)
             for name in step.timers:
@@ -160,7 +183,8 @@ class Instance:
 
     def summary(self) -> Mapping[str, Any]:
         """The app's summary at the end of its run; {} if the app has none."""
-        return self.registered.summary() if self.registered.summary else {}
+        with speaks(self.name):
+            return self.registered.summary() if self.registered.summary else {}
 
     @property
     def _shortest_ms(self) -> int:
@@ -178,19 +202,22 @@ class Instance:
     def _batches(
         self,
         function: Callable[..., Wanted],
-        arguments: tuple[Report] | tuple[Result] | tuple[str] | tuple[()],
+        arguments: tuple[Report | Result | str | Mapping[str, Any]] | tuple[()],
         node: str,
         ran_time_ns: int,
         period_ms: int,
         report: Report | None = None,
     ) -> list[ActionBatch]:
         """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
+        board = self.registered.alarms
+        board.node, board.now_ns = node, ran_time_ns
         for model in self._models.values():
             model.used = False
-        wanted = function(*arguments)
-        if wanted is None:
-            return []
-        requests = [request for request in _requests(wanted, function) if len(request.action)]
+        with speaks(self.name):
+            wanted = function(*arguments)
+            if wanted is None:
+                return []
+            requests = [request for request in _requests(wanted, function) if len(request.action)]
         used = tuple([model.tag for model in self._models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)

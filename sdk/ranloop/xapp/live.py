@@ -19,8 +19,9 @@ from ranloop.wire import topics
 from ranloop.wire.checked import checked
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
+from ranloop.xapp.alarms import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
-from ranloop.xapp.lockstep import life_sign
+from ranloop.xapp.lockstep import life_sign, show_settings
 from ranloop.xapp.silence import Silence
 
 __all__ = ("LiveRunner", "LiveStats")
@@ -103,6 +104,7 @@ class LiveRunner:
         self._resting_until = float("-inf")
         self._reconnects = bus.stats.reconnects
         self._sign = life_sign(bus, instance)
+        self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: round(clock() * 1e9))
         self._silence = Silence(instance, self._sign.others, self._waiting_s)
         self._subscriptions = [
             bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
@@ -119,9 +121,11 @@ class LiveRunner:
                 self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
                 self._give_up_on_silent_nodes()
                 self._silence.tell()
+                self._alarms.tell()
                 self._on_turn()
             self._end_what_is_open()
         finally:
+            self._alarms.withdraw()
             self._sign.withdraw()
         return self.stats
 
@@ -300,7 +304,7 @@ class LiveRunner:
         return report.node == node or node not in self._nodes
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
-        """Run the timers that a host announces as due, in its RAN time."""
+        """Take an operator's settings, and run the timers that a host announces as due, in its RAN time."""
         try:
             step = decode_step(payload)
             unknown = [name for name in step.timers if name not in self.instance.timers]
@@ -314,6 +318,9 @@ class LiveRunner:
         if self._steps.get(step.host) == payload:  # QoS 1 may deliver twice
             return
         self._steps[step.host] = payload
+        if (order := step.settings) is not None:
+            self._send(self._guarded(lambda: self.instance.on_settings(order, step.ran_time_ns)))
+            show_settings(self._sign, self.instance)
         for name in step.timers:
             call = functools.partial(self.instance.on_timer, name, step.ran_time_ns)
             self._send(self._guarded(call, period_ms=self.instance.timers[name]))
@@ -366,6 +373,7 @@ class LiveRunner:
             self._pending[batch.id] = _Pending(batch, self._waiting_s())
             self.stats.batches += 1
             self._publish(batch)
+        self._alarms.tell()
 
     def _publish(self, batch: ActionBatch) -> None:
         self._bus.publish(topics.act(batch.xapp, batch.node), encode(batch), qos=1)

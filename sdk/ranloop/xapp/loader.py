@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ranloop.errors import ManifestError
+from ranloop.voice import speaks
 from ranloop.xapp.app import Registrations, XApp, registrations
 from ranloop.xapp.manifest import Manifest, load_manifest
 
@@ -56,7 +57,8 @@ def load_package(folder: Path) -> XAppPackage:
     package.__spec__ = importlib.machinery.ModuleSpec(prefix, None, is_package=True)
     sys.modules[prefix] = package
     try:
-        app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
+        with speaks(manifest.name):
+            app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
         if not isinstance(app, XApp):
             raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
         _check_against_manifest(registrations(app), manifest, folder)
