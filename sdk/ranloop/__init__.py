@@ -10,6 +10,8 @@ from ranloop.vocabulary import (
     Action,
     CellState,
     Handover,
+    Level,
+    MeasurementName,
     SetCellOffset,
     SetCellState,
     SetClassWeight,
@@ -18,15 +20,19 @@ from ranloop.vocabulary import (
     SetTxPower,
     SetUeWeight,
 )
-from ranloop.wire.messages import Report, Result, Status
+from ranloop.wire.messages import Cause, Fate, Report, Result, Severity, Status
 from ranloop.xapp import Request, Wanted, XApp
 
 __version__ = "0.1.0"
 
 __all__ = (
     "Action",
+    "Cause",
     "CellState",
+    "Fate",
     "Handover",
+    "Level",
+    "MeasurementName",
     "RanloopError",
     "Report",
     "Request",
@@ -38,6 +44,7 @@ __all__ = (
     "SetSliceQuota",
     "SetTxPower",
     "SetUeWeight",
+    "Severity",
     "Status",
     "Wanted",
     "XApp",

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TextIO
 
-import structlog
-
 __all__ = ("named_output", "speaker", "speaks")
 
 _speaker: ContextVar[str] = ContextVar("ranloop_speaker", default="")
@@ -116,5 +114,7 @@ class _IntoOurLog(logging.Handler):
         except (TypeError, ValueError):  # the arguments do not fit the text
             self.handleError(record)
             return
+        import structlog  # loads rich, which an xApp's process without such records need not
+
         level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)  # one of the five
         structlog.get_logger().log(level, text, logger=record.name.rpartition(".")[2])

@@ -6,17 +6,18 @@ float32 on the wire. Ids are dense integers below 2**24, which float32 holds exa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.errors import VocabularyError
-from ranloop.vocabulary import Action, Level
+from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
 
 __all__ = (
@@ -35,6 +36,7 @@ __all__ = (
     "CellPlace",
     "CellRelation",
     "Encoding",
+    "Fate",
     "Labels",
     "Message",
     "Order",
@@ -112,8 +114,21 @@ class Report:
     stamps: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
+        """Number of rows."""
         return len(self.block)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the report has a measurement of this name."""
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the measurements, as a table has those of its columns; `len` is the number of rows."""
+        return iter(self.names)
+
+    @overload
+    def __getitem__(self, name: MeasurementName) -> F32: ...  # an editor completes these
+    @overload
+    def __getitem__(self, name: str) -> F32: ...
     def __getitem__(self, name: str) -> F32:
         """The column of one measurement, shape [n_rows], catalogue units, NaN = no value."""
         try:
@@ -248,6 +263,24 @@ class Cause(StrEnum):
     LOST = "lost"
 
 
+class Fate(NamedTuple):
+    """What became of one target.
+
+    Attributes:
+        target: Its ids, in the order of the action's targets: (7,) of a UE, (0, 2) of a cell and a slice.
+        status: APPLIED, or what else.
+        cause: The reason; NONE if it was applied.
+        text: The reason for a person, with the facts.
+        applied: Parameter -> the value in force afterwards; empty where nothing was applied.
+    """
+
+    target: tuple[int, ...]
+    status: Status
+    cause: Cause
+    text: str
+    applied: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """The answer of guard and node to an action batch, target by target.
@@ -274,6 +307,20 @@ class Result:
     applied: F32
     ran_time_ns: int
     stamps: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fates(self) -> list[Fate]:
+        """What became of each target, in the order of `targets`; the arrays are quicker where there are many."""
+        names = ACTIONS[self.action].spec.parameter_names if self.action in ACTIONS else ()
+        columns = (self.targets, self.status, self.cause, self.applied)
+        fates = []
+        for target, status, index, values in zip(*(column.tolist() for column in columns), strict=True):
+            cause, text = self.causes[index]
+            applied = {
+                name: value for name, value in zip(names, values, strict=False) if not math.isnan(value)
+            }
+            fates.append(Fate(tuple(target), Status(status), cause, text, applied))
+        return fates
 
     def count(self, status: Status) -> int:
         return int(np.count_nonzero(self.status == status))
