@@ -21,9 +21,10 @@ from ranloop.testing import XAppHarness, make_report
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_alarms, encode
-from ranloop.wire.headers import MAX_ALARMS
 from ranloop.wire.messages import Alarm, Alarms
-from ranloop.xapp.alarms import BURST, AlarmBoard, AlarmLine
+from ranloop.wire.operating import MAX_ALARMS
+from ranloop.xapp.alarm_line import BURST, AlarmLine
+from ranloop.xapp.alarms import AlarmBoard
 from tests.builders import MANIFEST, write_xapp
 
 APP = """

@@ -14,12 +14,12 @@ from ranloop.vocabulary import Level
 from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
 from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause, Severity
+from ranloop.wire.operating import MAX_ALARMS
 
 MAX_NAMES = 256
 MAX_PARTS = 1 << 12
 MAX_NEIGHBOURS = 1 << 10  # of one cell
 MAX_TEXT = 1 << 16
-MAX_ALARMS = 64  # active ones of one xApp
 
 _HEADER = ConfigDict(strict=True, allow_inf_nan=False)
 

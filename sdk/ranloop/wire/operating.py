@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = (
+    "MAX_ALARMS",
     "Admission",
     "Alarm",
     "Alarms",
@@ -18,6 +19,7 @@ __all__ = (
     "Standing",
 )
 
+MAX_ALARMS = 64  # active ones of one xApp
 Encoding = Literal["binary", "json"]
 SettingValue = float | int | bool | str
 # ITU-T X.733 clause 8.1.2.3, as in the alarms of TS 28.532 clause 11.2.1; the most severe first.

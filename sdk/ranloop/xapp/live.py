@@ -19,7 +19,7 @@ from ranloop.wire import topics
 from ranloop.wire.checked import checked
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
-from ranloop.xapp.alarms import AlarmLine
+from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign, show_settings
 from ranloop.xapp.silence import Silence

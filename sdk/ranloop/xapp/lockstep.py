@@ -13,7 +13,7 @@ from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
 from ranloop.wire.messages import Answer
-from ranloop.xapp.alarms import AlarmLine
+from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
