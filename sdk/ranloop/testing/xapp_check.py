@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ranloop.testing.judge import Judge
 from ranloop.testing.made_up import MadeUp
+from ranloop.testing.messages import make_result
 from ranloop.testing.predictors import DelayedPredictor
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance
@@ -45,12 +45,14 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
         ManifestError: The folder is no xApp, or a setting does not exist.
         ModelError: A model that cannot be loaded.
     """
-    findings: dict[str, list[str]] = {}  # finding -> trials
+    texts: dict[str, str] = {}  # what is wrong -> its first example
+    trials: dict[str, dict[str, None]] = {}
     for trial in TRIALS:
-        for finding in dict.fromkeys(_Course(Path(folder), settings, trial).findings()):
-            findings.setdefault(finding, []).append(trial.name)
-    if findings:
-        lines = [f"- {finding} ({_shortened(trials)})" for finding, trials in findings.items()]
+        for wrong, text in _Course(Path(folder), settings, trial).findings():
+            texts.setdefault(wrong, text)
+            trials.setdefault(wrong, {})[trial.name] = None
+    if texts:
+        lines = [f"- {text} ({_shortened(list(trials[wrong]))})" for wrong, text in texts.items()]
         head = f"{Path(folder).name} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
         raise AssertionError("\n".join([head, *lines]))
 
@@ -76,27 +78,30 @@ class _Course:
         self._folder, self._settings, self._trial = folder, settings, trial
         self._wanted: list[ActionBatch] = []
 
-    def findings(self) -> Iterator[str]:
-        """The faults that this trial shows; it ends with the first error or difference."""
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """What is wrong in this trial, and an example; it ends with the first error or difference."""
         first, second = self._instance(), self._instance()
-        for event, call in self._events(first):
+        judge = Judge(first.name, first.manifest.rights)
+        for event, now_ns, call in self._events(first):
             try:
                 wanted, again = call(first), call(second)
             except HANDLERS_MAY_RAISE as error:
-                yield self._told(error)
+                yield _once(self._told(error))
                 return
             if [_content(batch) for batch in wanted] != [_content(batch) for batch in again]:
-                yield f"{event}: two instances want different things of the same reports"
+                yield _once(f"{event}: two instances want different things of the same reports")
                 return
-            yield from (f"{event} {what}" for batch in wanted for what in _wrong(batch, first))
+            for batch in wanted:
+                for cause, text in judge.objections(batch, now_ns):
+                    yield f"{event} {batch.action.spec.name} {cause}", f"{event} {text}"
             self._wanted = wanted
         try:
             summary: object = first.summary()
         except HANDLERS_MAY_RAISE as error:
-            yield f"the summary: {self._told(error)}"
+            yield _once(f"the summary: {self._told(error)}")
         else:
             if not isinstance(summary, Mapping):
-                yield f"the summary is a {type(summary).__name__}, want a dictionary"
+                yield _once(f"the summary is a {type(summary).__name__}, want a dictionary")
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
@@ -104,22 +109,24 @@ class _Course:
             handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
         return instance
 
-    def _events(self, instance: Instance) -> Iterator[tuple[str, Call]]:
-        """The handlers that are called, and the call; results are about the actions of the last call."""
+    def _events(self, instance: Instance) -> Iterator[tuple[str, int, Call]]:
+        """The handlers that are called, the RAN time, and the call; results are about the actions of the last call."""
         registered = instance.registered
         for timer in registered.timers:
-            yield _place(timer.function), partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
+            yield _place(timer.function), 0, partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
         for report in self._trial.reports(instance):
             handlers = [
                 handler.function
                 for handler in registered.reports
                 if (handler.level, handler.every_ms) == (report.level, report.period_ms)
             ]
-            yield ", ".join(map(_place, handlers)), partial(Instance.on_report, report=report)
+            now_ns = report.ran_time_ns
+            yield ", ".join(map(_place, handlers)), now_ns, partial(Instance.on_report, report=report)
             for batch in self._wanted if self._trial.results else ():
                 for result in _answers(batch, report.ran_time_ns):
                     yield (
                         ", ".join(map(_place, registered.results)),
+                        now_ns,
                         partial(Instance.on_result, result=result),
                     )
 
@@ -129,6 +136,11 @@ class _Course:
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(self._folder.resolve())]
         where = f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}: " if own else ""
         return f"{where}{type(error).__name__}: {error}"
+
+
+def _once(text: str) -> tuple[str, str]:
+    """A finding that reads the same wherever it shows."""
+    return text, text
 
 
 def _place(function: Callable[..., object]) -> str:
@@ -143,28 +155,8 @@ def _content(batch: ActionBatch) -> tuple[object, ...]:
     return (batch.action.spec.name, *columns, *terms)
 
 
-def _wrong(batch: ActionBatch, instance: Instance) -> Iterator[str]:
-    """Faults that make the guard of any node refuse the batch, or some of it."""
-    name, targets, values = batch.action.spec.name, batch.action.targets(), batch.action.parameters()
-    right = next((right for right in instance.manifest.actions if right.name == name), None)
-    if right is None:
-        yield f"wants {name}, which the manifest does not grant"
-        return
-    if len(targets) > right.max_targets:
-        yield f"wants {name} for {len(targets)} targets; the manifest allows {right.max_targets}"
-    if len(np.unique(targets, axis=0)) < len(targets):
-        yield f"wants {name} more than once for one target"
-    for column, parameter in enumerate(batch.action.spec.parameters):
-        low, high = right.ranges.get(parameter.name, (parameter.low, parameter.high))
-        inside = (values[:, column] >= np.float32(low)) & (values[:, column] <= np.float32(high))
-        outside = values[~inside, column]
-        if len(outside):
-            yield f"wants {name} with {parameter.name} = {outside[0]:g}; the manifest allows {low:g} to {high:g}"
-
-
 def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
     """Results in time, late, twice, and of an action that was not asked for."""
-    n, n_parameters = len(batch.action), len(batch.action.spec.parameters)
     for status, cause, late_ms, id_ in (
         (Status.APPLIED, Cause.NONE, 10, batch.id),
         (Status.APPLIED, Cause.NONE, 10, batch.id),
@@ -173,20 +165,16 @@ def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
         (Status.UNKNOWN, Cause.LOST, 60_000, f"{batch.id}-of-another-run"),
         (Status.ENDED, Cause.UE_LEFT, 20, batch.id),
     ):
-        applied = (
-            batch.action.parameters() if status is Status.APPLIED else np.full((n, n_parameters), np.nan)
-        )
-        yield Result(
+        at_ns = ran_time_ns + late_ms * _MS
+        yield make_result(
+            batch.action,
+            status,
+            cause,
+            "made up",
             id=id_,
             xapp=batch.xapp,
             node=batch.node,
-            action=batch.action.spec.name,
-            targets=batch.action.targets(),
-            status=np.full(n, status, np.uint8),
-            cause=np.full(n, int(cause is not Cause.NONE), np.uint8),
-            causes=((Cause.NONE, ""), (cause, "made up")),
-            applied=np.asarray(applied, np.float32),
-            ran_time_ns=ran_time_ns + late_ms * _MS,
+            ran_time_ns=at_ns,
         )
 
 
