@@ -351,6 +351,13 @@ def check(
             help="Run nothing: read the manifest, the models' cards and files, and the syntax of the code.",
         ),
     ] = False,
+    trials: Annotated[
+        bool,
+        typer.Option(
+            "--trials",
+            help="Drive each xApp through what a network does to it: lost and late reports, restarts, leaving UEs, ….",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Load xApp folders, their manifests and models, and say what they read and write, and lack on a stack.
@@ -359,7 +366,9 @@ def check(
     """
     from ranloop.cli.check import check_xapps
 
-    raise typer.Exit(check_xapps(xapps, profile=profile, run=not no_run, json_output=json_output))
+    raise typer.Exit(
+        check_xapps(xapps, profile=profile, run=not no_run, trials=trials, json_output=json_output)
+    )
 
 
 @app.command()

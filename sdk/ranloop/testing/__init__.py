@@ -4,6 +4,7 @@ from ranloop.testing.bus_check import check_bus
 from ranloop.testing.harness import XAppHarness
 from ranloop.testing.messages import make_report, make_result
 from ranloop.testing.node_check import check_node
+from ranloop.testing.virtual import VirtualRan
 from ranloop.testing.xapp_check import check_xapp
 
-__all__ = ("XAppHarness", "check_bus", "check_node", "check_xapp", "make_report", "make_result")
+__all__ = ("VirtualRan", "XAppHarness", "check_bus", "check_node", "check_xapp", "make_report", "make_result")

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
 from ranloop.wire.messages import Cause, Report, Result, Status
 
-__all__ = ("make_report", "make_result")
+__all__ = ("Names", "make_report", "make_result")
+
+Names = Mapping[int, str] | Sequence[str]  # of dense ids, or of each row
 
 
 def make_report(
@@ -18,7 +20,7 @@ def make_report(
     *,
     level: Level = "ue",
     ids: Mapping[str, ArrayLike] | None = None,
-    labels: Mapping[str, Mapping[int, str] | Sequence[str]] | None = None,
+    labels: Mapping[str, Names] | None = None,
     node: str = "site0",
     period_ms: int = 100,
     seq: int = 0,

@@ -13,11 +13,11 @@ from ranloop.testing.judge import Judge
 from ranloop.testing.made_up import MadeUp
 from ranloop.testing.messages import make_result
 from ranloop.testing.predictors import DelayedPredictor
-from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Settings, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance
 from ranloop.xapp.loader import load_package
 
-__all__ = ("check_xapp",)
+__all__ = ("check_xapp", "faults_of")
 
 _N_REPORTS = 12  # per stream
 _MS = 1_000_000
@@ -34,7 +34,7 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
     - a restart of the node, and two nodes with the same ids;
     - UEs and cells that no other report had, and streams that disagree about them;
     - results that are late, doubled, or of actions that the xApp never sent;
-    - timers before any report, and models that do not answer in time.
+    - timers before any report, models that do not answer in time, and settings that are changed.
 
     Args:
         folder: The xApp's folder.
@@ -45,16 +45,22 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
         ManifestError: The folder is no xApp, or a setting does not exist.
         ModelError: A model that cannot be loaded.
     """
+    faults = faults_of(folder, **settings)
+    if faults:
+        lines = [f"- {fault}" for fault in faults]
+        head = f"{Path(folder).name} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
+        raise AssertionError("\n".join([head, *lines]))
+
+
+def faults_of(folder: str | Path, **settings: object) -> list[str]:
+    """The findings of `check_xapp`, one line each; none if the xApp passes."""
     texts: dict[str, str] = {}  # what is wrong -> its first example
     trials: dict[str, dict[str, None]] = {}
     for trial in TRIALS:
         for wrong, text in _Course(Path(folder), settings, trial).findings():
             texts.setdefault(wrong, text)
             trials.setdefault(wrong, {})[trial.name] = None
-    if texts:
-        lines = [f"- {text} ({_shortened(list(trials[wrong]))})" for wrong, text in texts.items()]
-        head = f"{Path(folder).name} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
-        raise AssertionError("\n".join([head, *lines]))
+    return [f"{text} ({_shortened(list(trials[wrong]))})" for wrong, text in texts.items()]
 
 
 def _shortened(trials: Sequence[str]) -> str:
@@ -69,6 +75,7 @@ class _Trial:
     reports: Callable[[Instance], Iterator[Report]]
     results: bool = False
     late_models: bool = False
+    settings: bool = False
 
 
 class _Course:
@@ -96,6 +103,10 @@ class _Course:
                     yield f"{event} {batch.action.spec.name} {cause}", f"{event} {text}"
             self._wanted = wanted
         try:
+            first.state.to_bytes()
+        except (TypeError, ValueError) as error:
+            yield _once(str(error))
+        try:
             summary: object = first.summary()
         except HANDLERS_MAY_RAISE as error:
             yield _once(f"the summary: {self._told(error)}")
@@ -114,6 +125,7 @@ class _Course:
         registered = instance.registered
         for timer in registered.timers:
             yield _place(timer.function), 0, partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
+        orders = _orders(instance)
         for report in self._trial.reports(instance):
             handlers = [
                 handler.function
@@ -122,6 +134,9 @@ class _Course:
             ]
             now_ns = report.ran_time_ns
             yield ", ".join(map(_place, handlers)), now_ns, partial(Instance.on_report, report=report)
+            if self._trial.settings and (order := next(orders, None)) is not None:
+                changing = ", ".join(map(_place, registered.settings))
+                yield changing, now_ns, partial(Instance.on_settings, order=order, ran_time_ns=now_ns)
             for batch in self._wanted if self._trial.results else ():
                 for result in _answers(batch, report.ran_time_ns):
                     yield (
@@ -176,6 +191,15 @@ def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
             node=batch.node,
             ran_time_ns=at_ns,
         )
+
+
+def _orders(instance: Instance) -> Iterator[Settings]:
+    """An operator's changes of settings: each to the ends of its range, or to each of its choices."""
+    for name, setting in instance.manifest.settings.items():
+        ends = (False, True) if setting.type == "bool" else (setting.low, setting.high, *setting.choices)
+        for value in ends:
+            if value is not None:
+                yield Settings(id=f"{name}-{value}", values={name: value})
 
 
 def _course(order: Sequence[int] = range(_N_REPORTS), **kind: Any) -> Callable[[Instance], Iterator[Report]]:
@@ -234,4 +258,5 @@ TRIALS = (
     _Trial("streams that disagree about UEs and cells", _one_stream_after_the_other),
     _Trial("results late, twice and of nothing asked for", _course(), results=True),
     _Trial("models that do not answer in time", _course(), late_models=True),
+    _Trial("settings changed while it runs", _course(), settings=True),
 )

@@ -117,17 +117,22 @@ class LiveRunner:
         end = float("inf") if duration_s is None else self._clock() + duration_s
         try:
             while not stop.is_set() and self._clock() < end:
-                self._stay_known()
-                self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
-                self._give_up_on_silent_nodes()
-                self._silence.tell()
-                self._alarms.tell()
-                self._on_turn()
+                self.turn(max(0.0, min(_TURN_S, end - self._clock())))
             self._end_what_is_open()
         finally:
             self._alarms.withdraw()
             self._sign.withdraw()
         return self.stats
+
+    def turn(self, timeout_s: float = 0.0) -> int:
+        """Handle what waits on the bus, or what comes within `timeout_s`; how many messages."""
+        self._stay_known()
+        n_handled = self._bus.poll(timeout_s)
+        self._give_up_on_silent_nodes()
+        self._silence.tell()
+        self._alarms.tell()
+        self._on_turn()
+        return n_handled
 
     def _waiting_s(self) -> float:
         """The clock without the time in the user's code: no node is silent while its messages are not read."""
