@@ -140,6 +140,9 @@ def run(
     from ranloop.cli.ways import idle_in_run, refuse_idle
 
     refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
+    source = context.get_parameter_source("state")
+    if (node or lockstep) and source is not None and source.name == "ENVIRONMENT":
+        state = None  # meant for live runs: the same seed gives the same bits, whatever was learned before
     if node:
         raise typer.Exit(
             run_on_node(

@@ -123,6 +123,8 @@ def _bytes_of(event: Event) -> int:
             return _OBJECT + event.block.nbytes
         case Result():
             return n_bytes(event)
+        case Alarms():
+            return _OBJECT * (1 + len(event.active))
         case AuditRecord():
             return _OBJECT + n_bytes(event.batch) + n_bytes(event.result)
     return _OBJECT

@@ -219,7 +219,7 @@ class SettingsHeader(SettingsForm):
 
 @with_config(_HEADER)
 class AlarmForm(TypedDict):
-    """An active alarm; severities are those of ITU-T X.733 clause 8.1.2.3."""
+    """An active alarm; severities are the perceived severities of ITU-T X.733."""
 
     name: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
     severity: Severity

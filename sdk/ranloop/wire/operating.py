@@ -22,7 +22,7 @@ __all__ = (
 MAX_ALARMS = 64  # active ones of one xApp
 Encoding = Literal["binary", "json"]
 SettingValue = float | int | bool | str
-# ITU-T X.733 clause 8.1.2.3, as in the alarms of TS 28.532 clause 11.2.1; the most severe first.
+# Perceived severities of ITU-T X.733, as in the alarms of TS 28.532 clause 11.2.1; the most severe first.
 Severity = Literal["critical", "major", "minor", "warning"]
 
 

@@ -266,8 +266,8 @@ class XApp:
 
         Args:
             name: What is wrong, such as "sleeping-cell": 1 to 64 printable characters without a blank.
-            severity: critical or major if it affects service, minor if not, warning if it may come to that (ITU-T X.733
-                clause 8.1.2.3).
+            severity: critical or major if it affects service, minor if not, warning if it may come to that (perceived
+                severity of ITU-T X.733).
             target: What at the node, in the node's words, such as the name of a cell; at most 128 characters.
             text: For a person; at most 256 characters are kept.
             node: Node that it is about; default: the node of the report or result that is being handled.

@@ -57,11 +57,11 @@ def learner(tmp_path: Path) -> Learner:
 def test_another_run_drops_the_memory_of_that_node_alone_and_is_told_before_its_first_report(
     learner: Learner,
 ) -> None:
-    learner.hear(7, run="1")
-    learner.hear(7, run="1", node="site1")
+    learner.hear(1, run="1")
+    learner.hear(1, run="1", node="site1")
     batches = learner.hear(0, run="2")
     # Two UEs and two cells of site1 are left: two targets in each of the three memories.
-    assert learner.told == [7, 7, ("site0", 2, 2, 2), 0]
+    assert learner.told == [1, 1, ("site0", 2, 2, 2), 0]
     assert [(batch.node, batch.run, batch.valid_until_ns) for batch in batches] == [
         ("site0", "2", 300_000_000)  # the report of period 0 ends at 100 ms; two periods more
     ]

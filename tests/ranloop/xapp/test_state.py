@@ -202,3 +202,12 @@ def test_ranloop_run_keeps_the_state_in_a_folder(tmp_path: Path, ranloop: Comman
     for _ in range(2):
         ranloop("run", folder, "--node", "sim:one-cell", "--duration-s", "0.2", "--state", tmp_path / "kept")
     assert StateFile(tmp_path / "kept", "counts").state == {"n": 4}
+
+
+def test_the_variable_of_live_runs_leaves_a_simulation_as_it_is(
+    tmp_path: Path, ranloop: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_xapp(tmp_path / "counts", app=COUNTS, text=COUNTS_MANIFEST)
+    monkeypatch.setenv("RANLOOP_STATE", str(tmp_path / "kept"))
+    ranloop("run", folder, "--node", "sim:one-cell", "--duration-s", "0.2")
+    assert not (tmp_path / "kept").exists()
