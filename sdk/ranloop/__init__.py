@@ -12,6 +12,8 @@ from ranloop.vocabulary import (
     Action,
     CellState,
     Handover,
+    Level,
+    MeasurementName,
     SetCellOffset,
     SetCellState,
     SetClassWeight,
@@ -20,7 +22,7 @@ from ranloop.vocabulary import (
     SetTxPower,
     SetUeWeight,
 )
-from ranloop.wire.messages import Report, Result, Status
+from ranloop.wire.messages import Cause, Fate, Report, Result, Severity, Status
 from ranloop.xapp import Request, Wanted, XApp
 
 if TYPE_CHECKING:
@@ -30,8 +32,12 @@ __version__ = "0.1.0"
 
 __all__ = (
     "Action",
+    "Cause",
     "CellState",
+    "Fate",
     "Handover",
+    "Level",
+    "MeasurementName",
     "RanloopError",
     "Report",
     "Request",
@@ -43,6 +49,7 @@ __all__ = (
     "SetSliceQuota",
     "SetTxPower",
     "SetUeWeight",
+    "Severity",
     "Status",
     "Wanted",
     "XApp",

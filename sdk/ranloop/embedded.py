@@ -23,6 +23,7 @@ from ranloop.node.summary import RunSummary
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
+from ranloop.xapp.state_file import StateFile
 
 __all__ = ("EmbeddedRun", "run_embedded")
 
@@ -50,6 +51,7 @@ def run_embedded(
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
     watched: Sequence[StreamRight] = (),
+    state: Path | None = None,
 ) -> EmbeddedRun:
     """Run xApps on a world until it ends.
 
@@ -64,6 +66,7 @@ def run_embedded(
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
         watched: Streams that the outlets see even if no xApp reads them.
+        state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
@@ -80,19 +83,24 @@ def run_embedded(
     for what, about in words.items():
         if strangers := set(about) - set(names):
             raise ManifestError(f"{what} for {', '.join(sorted(strangers))}, which does not run here")
-    instances = [
-        Instance(package, settings=given.get(package.manifest.name), models=chosen.get(package.manifest.name))
-        for package in packages
-    ]
     registrations = {
-        instance.name: Registration(
-            rights=instance.manifest.rights,
-            autonomy=levels.get(instance.name, Autonomy.ACT),
-            priority=ranks.get(instance.name, 0),
+        package.manifest.name: Registration(
+            rights=package.manifest.rights,
+            autonomy=levels.get(package.manifest.name, Autonomy.ACT),
+            priority=ranks.get(package.manifest.name, 0),
         )
-        for instance in instances
+        for package in packages
     }
     with ExitStack() as stack:
+        instances = [
+            Instance(
+                package,
+                settings=given.get(name),
+                models=chosen.get(name),
+                state=stack.enter_context(StateFile(state, name)).state if state else None,
+            )
+            for name, package in zip(names, packages, strict=True)
+        ]
         bus = open_bus(_private_url(), name="embedded")
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from ranloop.errors import ManifestError
 from ranloop.testing import check_xapp
-from tests.builders import write_xapp
+from tests.builders import MANIFEST, write_xapp
+from tests.command import Command
 from tests.model_packages import write_model
 
 ROOT = Path(__file__).parents[2]
@@ -51,11 +53,11 @@ WEIGH = "    return SetUeWeight(ue=report.ue, weight=1.0)"
         ("    return SetUeWeight(ue=report.ue, weight=random.random() + 1)",
          r"act \(app.py:8\): two instances want different things of the same reports"),
         ("    return SetUeWeight(ue=report.ue, weight=9.0)",
-         r"act \(app.py:8\) wants SetUeWeight with weight = 9; the manifest allows 0.5 to 4"),
+         r"act \(app.py:8\) wants SetUeWeight: weight 9; the manifest of mine allows 0.5 to 4 \(.*, and \d+ more trials\)"),
         ("    return SetUeWeight(ue=[*report.ue, *report.ue], weight=1.0)",
-         r"act \(app.py:8\) wants SetUeWeight more than once for one target"),
+         r"act \(app.py:8\) wants SetUeWeight: the target stands in this batch more than once: 0, 1"),
         ("    return Request(action=Handover(ue=[1], target_cell=[0]))",
-         r"act \(app.py:8\) wants Handover, which the manifest does not grant"),
+         r"act \(app.py:8\) wants Handover: the manifest of mine does not ask for Handover; it has SetUeWeight"),
         ("    assert report.seq >= seen.get(0, 0)\n    seen[0] = report.seq\n" + WEIGH,
          r"app.py:10 in act: AssertionError: .*\(reports out of order and repeated, and 1 more trials\)"),
         ("    assert report.seq - seen.get(0, 0) < 30\n    seen[0] = report.seq\n" + WEIGH, r".*\(lost reports"),
@@ -107,3 +109,22 @@ def test_a_model_that_does_not_answer_in_time_must_not_reach_an_action(tmp_path:
 def test_a_folder_that_is_no_xapp_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="is no xApp: it has no manifest"):
         check_xapp(tmp_path)
+
+
+def test_ranloop_check_runs_the_trials(tmp_path: Path, ranloop: Command) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    write_xapp(good, app=HEAD + WEIGH, text=MANIFEST.format(name="good"))
+    write_xapp(bad, app=HEAD + "    report['CQI'].max()\n" + WEIGH, text=MANIFEST.format(name="bad"))
+    passed, failed = ranloop("check", good, "--trials"), ranloop("check", bad, "--trials")
+    assert (passed.code, failed.code) == (0, 1)
+    assert "faults    none in all trials\n" in passed.out
+    assert "faults    app.py:10 in act: ValueError: zero-size" in failed.out
+    assert failed.out.endswith("does not stand what a network does to it\n")
+    assert json.loads(ranloop("check", bad, "--trials", "--json").out)[0]["faults"]
+    assert "leave one of them out" in ranloop("check", good, "--trials", "--no-run").complaint
+
+
+def test_a_setting_that_an_operator_may_give_and_the_xapp_cannot_take_is_a_fault(tmp_path: Path) -> None:
+    body = "    1 / app.settings['gain']\n" + WEIGH
+    with pytest.raises(AssertionError, match=r"ZeroDivisionError.*\(settings changed while it runs\)"):
+        check_xapp(write_xapp(tmp_path / "mine", app=HEAD + body))

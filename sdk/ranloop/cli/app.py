@@ -41,6 +41,14 @@ Limits = Annotated[
     typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RANLOOP_STATE",
+        help="Keep what the xApp keeps in app.state in this folder, for its next start.",
+        file_okay=False,
+    ),
+]
 NodeProfile = Annotated[
     str,
     typer.Option(
@@ -120,6 +128,7 @@ def run(
     limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
+    state: State = None,
     profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
@@ -132,6 +141,9 @@ def run(
     from ranloop.cli.ways import idle_in_run, refuse_idle
 
     refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
+    source = context.get_parameter_source("state")
+    if (node or lockstep) and source is not None and source.name == "ENVIRONMENT":
+        state = None  # meant for live runs: the same seed gives the same bits, whatever was learned before
     if node:
         raise typer.Exit(
             run_on_node(
@@ -148,6 +160,7 @@ def run(
                 limits=limits,
                 audit=audit,
                 record=record,
+                state=state,
                 json_output=json_output,
             )
         )
@@ -160,6 +173,7 @@ def run(
             duration_s=duration_s,
             lockstep=lockstep,
             host=host,
+            state=state,
             json_output=json_output,
         )
     )
@@ -345,6 +359,27 @@ def dismiss(
 
 
 @app.command()
+def settings(
+    where: Annotated[str, typer.Argument(metavar="HOST|NODE", help="A host, or one of its nodes.")],
+    xapp: Annotated[str, typer.Argument(help="Name of the xApp.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE", help="What to change; nothing shows all settings."),
+    ] = None,
+    bus: BusUrl = "mqtt://localhost:1883",
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Withdraw what was changed; the xApp's next start has its own values."),
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Change the settings of a running xApp within the bounds of its manifest, or show them."""
+    from ranloop.cli.settings import change_settings
+
+    raise typer.Exit(change_settings(where, xapp, values or [], bus, forget=forget, json_output=json_output))
+
+
+@app.command()
 def broker(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes a free one.")] = 1883,
     kind: Annotated[
@@ -369,6 +404,13 @@ def check(
             help="Run nothing: read the manifest, the models' cards and files, and the syntax of the code.",
         ),
     ] = False,
+    trials: Annotated[
+        bool,
+        typer.Option(
+            "--trials",
+            help="Drive each xApp through what a network does to it: lost and late reports, restarts, leaving UEs, ….",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Load xApp folders, their manifests and models, and say what they read and write, and lack on a stack.
@@ -377,7 +419,9 @@ def check(
     """
     from ranloop.cli.check import check_xapps
 
-    raise typer.Exit(check_xapps(xapps, profile=profile, run=not no_run, json_output=json_output))
+    raise typer.Exit(
+        check_xapps(xapps, profile=profile, run=not no_run, trials=trials, json_output=json_output)
+    )
 
 
 @app.command()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.logs import log_level
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
@@ -25,11 +25,13 @@ from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.node import Recorder
+from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import Manifest, load_manifest
+from ranloop.xapp.state_file import StateFile
 
 __all__ = ("join_bus", "run_on_node")
 
@@ -51,6 +53,7 @@ def run_on_node(
     limits: Path | None,
     audit: Path | None,
     record: Path | None,
+    state: Path | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
@@ -67,7 +70,7 @@ def run_on_node(
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
-        stack.enter_context(_prints_to_stderr(json_output))
+        stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         run = run_embedded(
             world,
             folders,
@@ -78,6 +81,7 @@ def run_on_node(
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             audit=log,
             limits=bounds,
+            state=state,
             outlets=[recorder] if recorder else (),
         )
     summary = run.summary
@@ -102,6 +106,7 @@ def join_bus(
     duration_s: float | None,
     lockstep: bool,
     host: str,
+    state: Path | None,
     json_output: bool,
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
@@ -116,28 +121,32 @@ def join_bus(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
         )
     incarnation = "0" if lockstep else secrets.token_hex(8)
-    instance = Instance(
-        load_package(folders[0]),
-        settings=parse_pairs("--set", settings),
-        models=_model_folders(models),
-        incarnation=incarnation,
-    )
-    will = will_of(instance.name, instance.run)
-    with (
-        contextlib.closing(open_bus(url, name=instance.name, will=will)) as bus,
-        leave_will_on_error(bus),
-        _prints_to_stderr(json_output),
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
+        package = load_package(folders[0])
+        kept = stack.enter_context(StateFile(state, package.manifest.name))
+        instance = Instance(
+            package,
+            settings=parse_pairs("--set", settings),
+            models=_model_folders(models),
+            incarnation=incarnation,
+            state=kept.state,
+        )
+        will = will_of(instance.name, instance.run)
+        bus = stack.enter_context(contextlib.closing(open_bus(url, name=instance.name, will=will)))
+        stack.enter_context(leave_will_on_error(bus))
         if lockstep:
-            runner = LockstepRunner(instance, bus, host=host)
+            runner = LockstepRunner(instance, bus, host=host, on_turn=kept.turn)
             runner.run()
             runner.close()
             facts: dict[str, Any] = {}
         else:
-            stats = LiveRunner(instance, bus).run(stop_on_signals(), duration_s=duration_s)
+            live = LiveRunner(instance, bus, on_turn=kept.turn)
+            stats = live.run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
-    _show(facts, {instance.name: instance.summary()}, json_output=json_output)
+        found = {instance.name: instance.summary()}
+    _show(facts, found, json_output=json_output)
     return 0
 
 
@@ -161,13 +170,6 @@ def _deal(
 
 def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
     return {name: Path(str(folder)) for name, folder in parse_pairs("--model", pairs).items()}
-
-
-@contextlib.contextmanager
-def _prints_to_stderr(active: bool) -> Iterator[None]:
-    """Send an xApp's own output to standard error: with --json, standard output is for the JSON document alone."""
-    with contextlib.redirect_stdout(sys.stderr) if active else contextlib.nullcontext():
-        yield
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:

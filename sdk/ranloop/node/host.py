@@ -6,10 +6,11 @@ Time is not moved here: a pace (`lockstep`, `live`) advances the runtime, and ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from ranloop.bus import AsideBus, Bus, LifeSign
+from ranloop.bus import AsideBus, Bus, LifeSign, Subscription
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, Limits, StreamRight
@@ -87,6 +88,8 @@ class NodeHost:
         self.now_ns: Callable[[], int] = lambda: self.runtime.port.now_ns
         self.on_change: Callable[[], None] = lambda: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
+        self.on_settings: Callable[[str], None] = lambda xapp: None
+        self._alarms: dict[str, Subscription] = {}  # xApp -> where its alarms are heard
         self._greeted: set[str] = set()  # xApps whose life sign has been looked at
         self.operator = OperatorLine(
             self.runtime,
@@ -95,6 +98,7 @@ class NodeHost:
             now_ns=lambda: self.now_ns(),
             on_change=self._change,
         )
+        self.operator.on_settings = lambda xapp: self.on_settings(xapp)
         self.operator.publish = lambda topic, payload: bus.publish(topic, payload, qos=1, retain=True)
         self._line = None if operator_bus is None else AsideBus(operator_bus, wake=bus.wake)
         self.operator.listen(bus if self._line is None else self._line)
@@ -180,9 +184,17 @@ class NodeHost:
     def publish_timers(self, timers: Mapping[str, Sequence[str]], ran_time_ns: int) -> None:
         """Tell each xApp which of its timers are due, in a step message."""
         for xapp, names in timers.items():
-            step = Step(host=self.name, step=self._n_steps, ran_time_ns=ran_time_ns, timers=tuple(names))
-            self._publish(topics.step(self.name, xapp), step, self.runtime.xapps[xapp].encoding, qos=1)
-            self._n_steps += 1
+            self._publish_step(xapp, ran_time_ns, timers=tuple(names))
+
+    def publish_settings(self, xapp: str) -> None:
+        """Hand an xApp that lives the operator's settings that it has not got yet, in a step of their own."""
+        if xapp in self.runtime.xapps and (settings := self.runtime.settings.due(xapp)) is not None:
+            self._publish_step(xapp, self.now_ns(), settings=settings)
+
+    def _publish_step(self, xapp: str, ran_time_ns: int, **due: Any) -> None:
+        step = Step(host=self.name, step=self._n_steps, ran_time_ns=ran_time_ns, **due)
+        self._publish(topics.step(self.name, xapp), step, self.runtime.xapps[xapp].encoding, qos=1)
+        self._n_steps += 1
 
     def _publish(self, topic: str, message: Message, encoding: Encoding, *, qos: int) -> None:
         """Send a message in one form; one that cannot be said in it is counted, and of those ever fewer are noted."""
@@ -196,8 +208,16 @@ class NodeHost:
 
     # What comes in
 
+    def _on_alarms(self, topic: str, payload: bytes) -> None:
+        self.runtime.alarms.hear(topics.levels(topic)[1], payload, self.now_ns())
+
     def _greet(self) -> None:
-        """Look at the life signs of xApps that showed them before they were admitted."""
+        """Hear the alarms of the admitted xApps, and look at the life signs of those that showed them before."""
+        for xapp in self._alarms.keys() - self.runtime.xapps.keys():
+            self._alarms.pop(xapp).cancel()
+            self.runtime.alarms.hear(xapp, b"", self.now_ns())  # one that is dismissed has none any more
+        for xapp in self.runtime.xapps.keys() - self._alarms.keys():
+            self._alarms[xapp] = self.bus.subscribe(topics.alarms(xapp), self._on_alarms, qos=1, latest=True)
         self._greeted &= self.runtime.xapps.keys()
         for xapp in self.runtime.xapps.keys() - self._greeted:
             if xapp in self._sign.others:
@@ -209,6 +229,8 @@ class NodeHost:
         if xapp not in self.runtime.xapps:
             return
         self._greeted.add(xapp)
+        self.runtime.settings.meet(presence)
+        self.on_settings(xapp)
         self.on_presence(presence)
         if (
             not isinstance(timers, dict)

@@ -56,6 +56,8 @@ class LiveHost:
         self._flood = FloodMeter(speed=speed)
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         host.deliver, host.now_ns, host.on_change = host.publish_results, self._now_ns, self._listen
+        host.on_settings = host.publish_settings
+        host.runtime.alarms.now_ns = self._clock.now_ns
         self._listen()
 
     def stop(self) -> None:
@@ -97,10 +99,7 @@ class LiveHost:
 
     def _keep_pace(self, end_ns: int) -> None:
         port = self.runtime.port
-        self.host.announce(alive=True)
-        self._start_ns = self._clock.now_ns() - round(port.now_ns / self._speed)
-        if self._push:
-            self._push.listen(self.host.bus.wake)
+        self.begin()
         while port.now_ns < end_ns and not self._stop:
             if self._push:
                 if self._push.over:
@@ -109,6 +108,13 @@ class LiveHost:
                 self._follow(port.next_report_ns())
             self.turn(end_ns)
             self.settle()
+
+    def begin(self) -> None:
+        """Announce the nodes, and let RAN time follow the clock from now on; once, before the first `turn`."""
+        self.host.announce(alive=True)
+        self._start_ns = self._clock.now_ns() - round(self.runtime.port.now_ns / self._speed)
+        if self._push:
+            self._push.listen(self.host.bus.wake)
 
     def _follow(self, report_ns: int) -> None:
         """Let RAN time be what the report of a push node says that has arrived, where the clock lags behind it."""

@@ -1,7 +1,7 @@
 """The lockstep pace: RAN time stands still until every xApp has answered, so a run is the same on any machine and bus.
 
 One step is one instant at which some xApp has something due: a report of a stream that it reads, or a timer. Results
-do not make a step of their own; they ride with the next one. The host publishes `Step` on `step/<host>/<xapp>`, takes
+and an operator's settings do not make a step of their own; they ride with the next one. The host publishes `Step` on `step/<host>/<xapp>`, takes
 one `Answer` per xApp from `answer/<xapp>/<host>`, judges all batches in the order (xApp, seq) and runs on.
 
 Presence of an xApp (retained on `presence/<xapp>`) tells the host what it must know, in `facts`:
@@ -165,6 +165,7 @@ class LockstepHost:
             reports=reports,
             results=tuple(results),
             timers=timers,
+            settings=None if last else self.runtime.settings.due(xapp),
             last=last,
         )
         self.host.bus.publish(

@@ -18,7 +18,7 @@ from ranloop.guard import Autonomy, Rights
 from ranloop.node.orders import StandingOrders
 from ranloop.node.runtime import NodeRuntime, Registration
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_admission, decode_order, decode_standing, encode
+from ranloop.wire.codec import decode_admission, decode_order, decode_settings, decode_standing, encode
 from ranloop.wire.messages import Admission, Order, Result
 
 __all__ = ("OPERATOR", "OperatorLine")
@@ -53,6 +53,9 @@ class OperatorLine:
         self._orders = {node: StandingOrders(node) for node in runtime.guards}
         self._said: dict[str, bytes] = {}  # node -> what was published last of what stands there
         self.publish: Callable[[str, bytes], None] = lambda topic, payload: None
+        self.on_settings: Callable[[str], None] = lambda xapp: (
+            None
+        )  # told of each xApp that has settings to get
 
     def listen(self, bus: Bus | AsideBus) -> None:
         """Subscribe to all that an operator says to this host."""
@@ -62,6 +65,7 @@ class OperatorLine:
             bus.subscribe(topics.order(node, "+"), self._on_order, qos=1, urgent=True)
         bus.subscribe(topics.order_all(), self._on_order, qos=1, urgent=True)
         bus.subscribe(topics.admission(self._name, "+"), self._on_admission, qos=1, urgent=True)
+        bus.subscribe(topics.settings(self._name, "+"), self._on_settings, qos=1, urgent=True)
 
     def say_what_stands(self) -> None:
         """Publish what stands at each node again; a broker that was restarted has forgotten it."""
@@ -125,6 +129,17 @@ class OperatorLine:
         """Publish anew what stands at each node: an xApp was shut out."""
         for node in self._orders:
             self._say(node, "")
+
+    # Settings
+
+    def _on_settings(self, topic: str, payload: bytes) -> None:
+        xapp = topics.levels(topic)[2]
+        try:
+            self._runtime.settings.hear(xapp, decode_settings(payload) if payload else None)
+        except WireError as error:
+            self._runtime.drop(OPERATOR, f"settings of {xapp}: {error}")
+            return
+        self.on_settings(xapp)
 
     # Admission
 

@@ -17,13 +17,13 @@ from ranloop.closing import Closing
 from ranloop.foreign import one_line
 from ranloop.guard import AuditRecord
 from ranloop.guard.footprint import n_bytes
-from ranloop.wire.messages import Report, Result, Standing
+from ranloop.wire.messages import Alarms, Report, Result, Standing
 
 __all__ = ("Aside", "Event", "Outlet")
 
 log = structlog.get_logger(__name__)
 
-Event = Report | Result | AuditRecord | Standing
+Event = Report | Result | AuditRecord | Standing | Alarms
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
@@ -123,6 +123,8 @@ def _bytes_of(event: Event) -> int:
             return _OBJECT + event.block.nbytes
         case Result():
             return n_bytes(event)
+        case Alarms():
+            return _OBJECT * (1 + len(event.active))
         case AuditRecord():
             return _OBJECT + n_bytes(event.batch) + n_bytes(event.result)
     return _OBJECT

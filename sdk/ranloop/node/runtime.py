@@ -21,9 +21,11 @@ from ranloop.errors import NodeError, VocabularyError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights, StreamRight
 from ranloop.guard.results import Verdicts
+from ranloop.node.alarm_desk import AlarmDesk
 from ranloop.node.changes import Changes
 from ranloop.node.outlets import Event, Outlet, emit
 from ranloop.node.port import NodePort, Stream
+from ranloop.node.settings_desk import SettingsDesk
 from ranloop.node.streams import merged, readable
 from ranloop.node.summary import RunSummary, Tally
 from ranloop.node.timers import Timers
@@ -130,6 +132,8 @@ class NodeRuntime:
             limits.check(self.catalogues)
         self.guards = {catalogue.node: self._guard(catalogue, limits) for catalogue in self.catalogues}
         self._changes = Changes(port, self.guards, self.drop)
+        self.settings = SettingsDesk(self.note)
+        self.alarms = AlarmDesk(self.add, self.drop, run, lambda: self.now_ns)
 
     def _guard(self, catalogue: Catalogue, limits: Limits | None) -> Guard:
         if not topics.is_topic_level(catalogue.node) or catalogue.node == topics.ALL:
@@ -150,9 +154,9 @@ class NodeRuntime:
         """RAN time, as far as the nodes and the guards have come."""
         return max(self.port.now_ns, self._told_ns)
 
-    def add(self, record: AuditRecord) -> None:
-        """Note what a guard has decided; outlets see it with the next `flush`."""
-        self._events.append(record)
+    def add(self, event: Event) -> None:
+        """Note what has happened, such as a guard's decision; outlets see it with the next `flush`."""
+        self._events.append(event)
 
     def flush(self) -> None:
         """Show the outlets what has happened since the last call."""

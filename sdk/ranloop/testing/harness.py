@@ -7,88 +7,102 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
-from ranloop.wire.messages import ActionBatch, Report, Result
+from ranloop.testing.judge import Judge
+from ranloop.vocabulary import Action
+from ranloop.wire.messages import ActionBatch, Alarm, Report, Result, Settings
+from ranloop.wire.operating import SettingValue
+from ranloop.xapp.app import ReportHandler
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
+from ranloop.xapp.state import State
 
-__all__ = ("XAppHarness", "make_report")
-
-
-def make_report(
-    columns: Mapping[str, ArrayLike],
-    *,
-    level: Level = "ue",
-    ids: Mapping[str, ArrayLike] | None = None,
-    node: str = "site0",
-    period_ms: int = 100,
-    seq: int = 0,
-) -> Report:
-    """A report from columns by name.
-
-    Args:
-        columns: Catalogue name -> values, shape [n_rows]; NaN is "no value".
-        ids: Id column -> dense ids, shape [n_rows]; columns left out count 0, 1, 2, … for the row's own target and
-            are 0 for the rest.
-        seq: Period number; the RAN time is that of the period's end.
-
-    Raises:
-        VocabularyError: A name is not in the catalogue.
-        ValueError: Columns of different lengths.
-    """
-    names = tuple(measurement(name).name for name in columns)
-    values = [np.atleast_1d(np.asarray(value, np.float32)) for value in columns.values()]
-    n = len(values[0])
-    id_names = ID_COLUMNS[level]
-    given = dict(ids or {})
-    id_values = [
-        np.atleast_1d(np.asarray(given.get(name, np.arange(n) if at == 0 else np.zeros(n)), np.float32))
-        for at, name in enumerate(id_names)
-    ]
-    lengths = {len(column) for column in (*id_values, *values)}
-    if lengths != {n}:
-        raise ValueError(f"columns of different lengths: {sorted(lengths)}")
-    return Report(
-        node=node,
-        level=level,
-        period_ms=period_ms,
-        seq=seq,
-        ran_time_ns=(seq + 1) * period_ms * 1_000_000,
-        ids=id_names,
-        names=names,
-        block=np.column_stack((*id_values, *values)),
-    )
+__all__ = ("XAppHarness",)
 
 
 class XAppHarness:
-    """One loaded xApp in a test of its author. An error of a handler reaches the test unchanged."""
+    """One loaded xApp in a test of its author. An error of a handler reaches the test unchanged.
 
-    def __init__(self, folder: str | Path, **settings: object) -> None:
-        self.instance = Instance(load_package(Path(folder)), settings=settings)
+    Actions that a guard would refuse for what the manifest says (rights, ranges, rates) and reports that no handler reads
+    raise an `AssertionError`.
+
+    Args:
+        folder: The xApp's folder.
+        state: What it kept of a former run, such as the `state` of another harness; nothing, if left out.
+        settings: Values of its settings; the manifest's defaults otherwise.
+    """
+
+    def __init__(
+        self, folder: str | Path, /, *, state: Mapping[str, Any] | None = None, **settings: object
+    ) -> None:
+        self.instance = Instance(load_package(Path(folder)), settings=settings, state=State(state))
+        self._changed: dict[str, SettingValue] = {}
+        self._judge = Judge(self.instance.name, self.instance.manifest.rights)
+
+    @property
+    def state(self) -> State:
+        """What the xApp keeps beyond its end: `app.state`."""
+        return self.instance.state
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """The alarms that are active now, in the order of name, node and target."""
+        return self.instance.registered.alarms.active
 
     def module(self, name: str) -> ModuleType:
         """One of the xApp's modules, e.g. `policy`."""
         return self.instance.package.module(name)
 
     def send(self, report: Report) -> list[Action]:
-        """Hand over one report; returns the actions that the xApp wants held."""
-        return _actions(self.instance.on_report(report))
+        """Hand over one report; returns the actions that the xApp wants held.
+
+        Raises:
+            AssertionError: No handler reads such a report, or a guard would refuse an action.
+        """
+        handlers = self.instance.registered.reports
+        if all((one.level, one.every_ms) != (report.level, report.period_ms) for one in handlers):
+            raise AssertionError(_no_handler(report, handlers))
+        return self._judged(self.instance.on_report(report), report.ran_time_ns)
 
     def answer(self, result: Result) -> list[Action]:
         """Hand over one result; returns the actions that the xApp wants held."""
-        return _actions(self.instance.on_result(result))
+        return self._judged(self.instance.on_result(result), result.ran_time_ns)
 
     def tick(self, timer: str, ran_time_ns: int = 0) -> list[Action]:
         """Let one timer fire; returns the actions that the xApp wants held."""
-        return _actions(self.instance.on_timer(timer, ran_time_ns))
+        return self._judged(self.instance.on_timer(timer, ran_time_ns), ran_time_ns)
+
+    def change(self, **settings: SettingValue) -> list[Action]:
+        """Change settings as an operator does while the xApp runs; returns the actions that it wants held.
+
+        Raises:
+            ValueError: The manifest does not allow a value, or has no such setting. Nothing has changed then.
+        """
+        values = self._changed | settings
+        batches = self.instance.on_settings(Settings(id="test", values=values), 0)
+        if refused := self.instance.settings_order["refused"]:
+            raise ValueError(refused)
+        self._changed = values
+        return self._judged(batches, 0)
 
     def summary(self) -> Mapping[str, Any]:
         """The xApp's summary at the end of a run."""
         return self.instance.summary()
 
+    def _judged(self, batches: Sequence[ActionBatch], now_ns: int) -> list[Action]:
+        objections = [text for batch in batches for _, text in self._judge.objections(batch, now_ns)]
+        if objections:
+            raise AssertionError(f"{self.instance.name} " + "; ".join(objections))
+        return [batch.action for batch in batches]
 
-def _actions(batches: Sequence[ActionBatch]) -> list[Action]:
-    return [batch.action for batch in batches]
+
+def _no_handler(report: Report, handlers: Sequence[ReportHandler]) -> str:
+    """What the handlers read instead of such a report, the nearest first."""
+    near = sorted(handlers, key=lambda one: (one.level != report.level, one.every_ms != report.period_ms))
+    read = "; ".join(
+        f"{one.function.__name__} reads level {one.level} every {one.every_ms} ms ({', '.join(one.names)})"
+        for one in near
+    )
+    return (
+        f"no handler reads a report of level {report.level} every {report.period_ms} ms "
+        f"({', '.join(report.names)}): {read or 'there is no handler of reports'}"
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ranloop.guard.rights import StreamRight
-from ranloop.testing.harness import make_report
+from ranloop.testing.messages import make_report
 from ranloop.vocabulary import Level, measurement
 from ranloop.wire.messages import F32, MAX_ID, Report
 

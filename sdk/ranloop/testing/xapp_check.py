@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ranloop.testing.judge import Judge
 from ranloop.testing.made_up import MadeUp
+from ranloop.testing.messages import make_result
 from ranloop.testing.predictors import DelayedPredictor
-from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Status
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Settings, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance
 from ranloop.xapp.loader import load_package
 
-__all__ = ("check_xapp",)
+__all__ = ("check_xapp", "faults_of")
 
 _N_REPORTS = 12  # per stream
 _MS = 1_000_000
@@ -34,7 +34,7 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
     - a restart of the node, and two nodes with the same ids;
     - UEs and cells that no other report had, and streams that disagree about them;
     - results that are late, doubled, or of actions that the xApp never sent;
-    - timers before any report, and models that do not answer in time.
+    - timers before any report, models that do not answer in time, and settings that are changed.
 
     Args:
         folder: The xApp's folder.
@@ -45,14 +45,22 @@ def check_xapp(folder: str | Path, **settings: object) -> None:
         ManifestError: The folder is no xApp, or a setting does not exist.
         ModelError: A model that cannot be loaded.
     """
-    findings: dict[str, list[str]] = {}  # finding -> trials
-    for trial in TRIALS:
-        for finding in dict.fromkeys(_Course(Path(folder), settings, trial).findings()):
-            findings.setdefault(finding, []).append(trial.name)
-    if findings:
-        lines = [f"- {finding} ({_shortened(trials)})" for finding, trials in findings.items()]
+    faults = faults_of(folder, **settings)
+    if faults:
+        lines = [f"- {fault}" for fault in faults]
         head = f"{Path(folder).name} has {len(lines)} fault{'s' if len(lines) > 1 else ''}:"
         raise AssertionError("\n".join([head, *lines]))
+
+
+def faults_of(folder: str | Path, **settings: object) -> list[str]:
+    """The findings of `check_xapp`, one line each; none if the xApp passes."""
+    texts: dict[str, str] = {}  # what is wrong -> its first example
+    trials: dict[str, dict[str, None]] = {}
+    for trial in TRIALS:
+        for wrong, text in _Course(Path(folder), settings, trial).findings():
+            texts.setdefault(wrong, text)
+            trials.setdefault(wrong, {})[trial.name] = None
+    return [f"{text} ({_shortened(list(trials[wrong]))})" for wrong, text in texts.items()]
 
 
 def _shortened(trials: Sequence[str]) -> str:
@@ -67,6 +75,7 @@ class _Trial:
     reports: Callable[[Instance], Iterator[Report]]
     results: bool = False
     late_models: bool = False
+    settings: bool = False
 
 
 class _Course:
@@ -76,50 +85,63 @@ class _Course:
         self._folder, self._settings, self._trial = folder, settings, trial
         self._wanted: list[ActionBatch] = []
 
-    def findings(self) -> Iterator[str]:
-        """The faults that this trial shows; it ends with the first error or difference."""
+    def findings(self) -> Iterator[tuple[str, str]]:
+        """What is wrong in this trial, and an example; it ends with the first error or difference."""
         first, second = self._instance(), self._instance()
-        for event, call in self._events(first):
+        judge = Judge(first.name, first.manifest.rights)
+        for event, now_ns, call in self._events(first):
             try:
                 wanted, again = call(first), call(second)
             except HANDLERS_MAY_RAISE as error:
-                yield self._told(error)
+                yield _once(self._told(error))
                 return
             if [_content(batch) for batch in wanted] != [_content(batch) for batch in again]:
-                yield f"{event}: two instances want different things of the same reports"
+                yield _once(f"{event}: two instances want different things of the same reports")
                 return
-            yield from (f"{event} {what}" for batch in wanted for what in _wrong(batch, first))
+            for batch in wanted:
+                for cause, text in judge.objections(batch, now_ns):
+                    yield f"{event} {batch.action.spec.name} {cause}", f"{event} {text}"
             self._wanted = wanted
+        try:
+            first.state.to_bytes()
+        except (TypeError, ValueError) as error:
+            yield _once(str(error))
         try:
             summary: object = first.summary()
         except HANDLERS_MAY_RAISE as error:
-            yield f"the summary: {self._told(error)}"
+            yield _once(f"the summary: {self._told(error)}")
         else:
             if not isinstance(summary, Mapping):
-                yield f"the summary is a {type(summary).__name__}, want a dictionary"
+                yield _once(f"the summary is a {type(summary).__name__}, want a dictionary")
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
-        for handle in instance.app.models.values() if self._trial.late_models else ():
+        for handle in instance.registered.models.values() if self._trial.late_models else ():
             handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
         return instance
 
-    def _events(self, instance: Instance) -> Iterator[tuple[str, Call]]:
-        """The handlers that are called, and the call; results are about the actions of the last call."""
-        app = instance.app
-        for timer in app.timers:
-            yield _place(timer.function), partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
+    def _events(self, instance: Instance) -> Iterator[tuple[str, int, Call]]:
+        """The handlers that are called, the RAN time, and the call; results are about the actions of the last call."""
+        registered = instance.registered
+        for timer in registered.timers:
+            yield _place(timer.function), 0, partial(Instance.on_timer, name=timer.name, ran_time_ns=0)
+        orders = _orders(instance)
         for report in self._trial.reports(instance):
             handlers = [
                 handler.function
-                for handler in app.report_handlers
+                for handler in registered.reports
                 if (handler.level, handler.every_ms) == (report.level, report.period_ms)
             ]
-            yield ", ".join(map(_place, handlers)), partial(Instance.on_report, report=report)
+            now_ns = report.ran_time_ns
+            yield ", ".join(map(_place, handlers)), now_ns, partial(Instance.on_report, report=report)
+            if self._trial.settings and (order := next(orders, None)) is not None:
+                changing = ", ".join(map(_place, registered.settings))
+                yield changing, now_ns, partial(Instance.on_settings, order=order, ran_time_ns=now_ns)
             for batch in self._wanted if self._trial.results else ():
                 for result in _answers(batch, report.ran_time_ns):
                     yield (
-                        ", ".join(map(_place, app.result_handlers)),
+                        ", ".join(map(_place, registered.results)),
+                        now_ns,
                         partial(Instance.on_result, result=result),
                     )
 
@@ -129,6 +151,11 @@ class _Course:
         own = [frame for frame in frames if Path(frame.filename).is_relative_to(self._folder.resolve())]
         where = f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}: " if own else ""
         return f"{where}{type(error).__name__}: {error}"
+
+
+def _once(text: str) -> tuple[str, str]:
+    """A finding that reads the same wherever it shows."""
+    return text, text
 
 
 def _place(function: Callable[..., object]) -> str:
@@ -143,28 +170,8 @@ def _content(batch: ActionBatch) -> tuple[object, ...]:
     return (batch.action.spec.name, *columns, *terms)
 
 
-def _wrong(batch: ActionBatch, instance: Instance) -> Iterator[str]:
-    """Faults that make the guard of any node refuse the batch, or some of it."""
-    name, targets, values = batch.action.spec.name, batch.action.targets(), batch.action.parameters()
-    right = next((right for right in instance.manifest.actions if right.name == name), None)
-    if right is None:
-        yield f"wants {name}, which the manifest does not grant"
-        return
-    if len(targets) > right.max_targets:
-        yield f"wants {name} for {len(targets)} targets; the manifest allows {right.max_targets}"
-    if len(np.unique(targets, axis=0)) < len(targets):
-        yield f"wants {name} more than once for one target"
-    for column, parameter in enumerate(batch.action.spec.parameters):
-        low, high = right.ranges.get(parameter.name, (parameter.low, parameter.high))
-        inside = (values[:, column] >= np.float32(low)) & (values[:, column] <= np.float32(high))
-        outside = values[~inside, column]
-        if len(outside):
-            yield f"wants {name} with {parameter.name} = {outside[0]:g}; the manifest allows {low:g} to {high:g}"
-
-
 def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
     """Results in time, late, twice, and of an action that was not asked for."""
-    n, n_parameters = len(batch.action), len(batch.action.spec.parameters)
     for status, cause, late_ms, id_ in (
         (Status.APPLIED, Cause.NONE, 10, batch.id),
         (Status.APPLIED, Cause.NONE, 10, batch.id),
@@ -173,21 +180,26 @@ def _answers(batch: ActionBatch, ran_time_ns: int) -> Iterator[Result]:
         (Status.UNKNOWN, Cause.LOST, 60_000, f"{batch.id}-of-another-run"),
         (Status.ENDED, Cause.UE_LEFT, 20, batch.id),
     ):
-        applied = (
-            batch.action.parameters() if status is Status.APPLIED else np.full((n, n_parameters), np.nan)
-        )
-        yield Result(
+        at_ns = ran_time_ns + late_ms * _MS
+        yield make_result(
+            batch.action,
+            status,
+            cause,
+            "made up",
             id=id_,
             xapp=batch.xapp,
             node=batch.node,
-            action=batch.action.spec.name,
-            targets=batch.action.targets(),
-            status=np.full(n, status, np.uint8),
-            cause=np.full(n, int(cause is not Cause.NONE), np.uint8),
-            causes=((Cause.NONE, ""), (cause, "made up")),
-            applied=np.asarray(applied, np.float32),
-            ran_time_ns=ran_time_ns + late_ms * _MS,
+            ran_time_ns=at_ns,
         )
+
+
+def _orders(instance: Instance) -> Iterator[Settings]:
+    """An operator's changes of settings: each to the ends of its range, or to each of its choices."""
+    for name, setting in instance.manifest.settings.items():
+        ends = (False, True) if setting.type == "bool" else (setting.low, setting.high, *setting.choices)
+        for value in ends:
+            if value is not None:
+                yield Settings(id=f"{name}-{value}", values={name: value})
 
 
 def _course(order: Sequence[int] = range(_N_REPORTS), **kind: Any) -> Callable[[Instance], Iterator[Report]]:
@@ -246,4 +258,5 @@ TRIALS = (
     _Trial("streams that disagree about UEs and cells", _one_stream_after_the_other),
     _Trial("results late, twice and of nothing asked for", _course(), results=True),
     _Trial("models that do not answer in time", _course(), late_models=True),
+    _Trial("settings changed while it runs", _course(), settings=True),
 )

@@ -21,6 +21,8 @@ from ranloop.wire.messages import (
     WIRE_VERSION,
     ActionBatch,
     Admission,
+    Alarm,
+    Alarms,
     Answer,
     Catalogue,
     CellPlace,
@@ -30,21 +32,25 @@ from ranloop.wire.messages import (
     Presence,
     Report,
     Result,
+    Settings,
     Standing,
     Step,
 )
 from ranloop.wire.plain import HAS_PLAIN, decode_plain_answer, decode_plain_step, encode_plain, is_json
 from ranloop.wire.reports import decode_report, encode_report
+from ranloop.wire.settings import settings_form, settings_key, settings_of
 
 __all__ = (
     "decode_action_batch",
     "decode_admission",
+    "decode_alarms",
     "decode_answer",
     "decode_catalogue",
     "decode_order",
     "decode_presence",
     "decode_report",
     "decode_result",
+    "decode_settings",
     "decode_standing",
     "decode_step",
     "encode",
@@ -250,6 +256,42 @@ def decode_admission(payload: bytes) -> Admission:
     )
 
 
+def encode_settings(settings: Settings) -> bytes:
+    if not all(math.isfinite(value) for value in settings.values.values() if isinstance(value, float)):
+        raise ValueError("settings: a value is not a finite number")
+    return json_line({"v": WIRE_VERSION, **settings_form(settings)})
+
+
+def decode_settings(payload: bytes) -> Settings:
+    """An operator's values of the settings of one xApp. The xApp checks them against its manifest.
+
+    Raises:
+        WireError: Not such a message of wire version 1 within bounds.
+    """
+    header = cast(
+        headers.SettingsHeader, parse(headers.SETTINGS, _header_only(payload, "settings"), "settings")
+    )
+    return cast(Settings, settings_of(header))
+
+
+def encode_alarms(alarms: Alarms) -> bytes:
+    active = [asdict(alarm) for alarm in alarms.active]
+    return json_line({"v": WIRE_VERSION, "xapp": alarms.xapp, "active": active, "left_out": alarms.left_out})
+
+
+def decode_alarms(payload: bytes) -> Alarms:
+    """The active alarms of one xApp.
+
+    Raises:
+        WireError: Not such a message of wire version 1 within bounds, or one alarm stands in it twice.
+    """
+    header = cast(headers.AlarmsHeader, parse(headers.ALARMS, _header_only(payload, "alarms"), "alarms"))
+    active = tuple(Alarm(**alarm) for alarm in header["active"])
+    if len({alarm.key for alarm in active}) < len(active):
+        raise WireError("alarms: two of the same name, node and target")
+    return Alarms(xapp=header["xapp"], active=active, left_out=header.get("left_out", 0))
+
+
 def encode_step(step: Step) -> bytes:
     reports = [encode_report(report) for report in step.reports]
     results = [encode_result(result) for result in step.results]
@@ -261,6 +303,7 @@ def encode_step(step: Step) -> bytes:
         "reports": [len(part) for part in reports],
         "results": [len(part) for part in results],
         "timers": step.timers,
+        **settings_key(step),
         "last": step.last,
     }
     return b"".join((json_line(header), *reports, *results))
@@ -285,6 +328,7 @@ def decode_step(payload: bytes) -> Step:
         reports=tuple(map(decode_report, parts[:n_reports])),
         results=tuple(map(decode_result, parts[n_reports:])),
         timers=tuple(header["timers"]),
+        settings=settings_of(header.get("settings")),
         last=header["last"],
     )
 
@@ -331,5 +375,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     Result: encode_result,
     Standing: encode_standing,
     Admission: encode_admission,
+    Settings: encode_settings,
+    Alarms: encode_alarms,
     Step: encode_step,
 }

@@ -28,6 +28,7 @@ from ranloop.wire.headers import (
     Name,
     ReportSeq,
     Run,
+    SettingsForm,
     Signed,
     Stamps,
     Text,
@@ -192,6 +193,14 @@ class StepForm(TypedDict):
     reports: Annotated[list[ReportForm], Field(max_length=MAX_PARTS)]
     results: Annotated[list[ResultForm], Field(max_length=MAX_PARTS)]
     timers: Timers
+    settings: NotRequired[
+        Annotated[
+            SettingsForm,
+            Field(
+                description="The operator's values; in force before the rest of the step. Left out if none."
+            ),
+        ]
+    ]
     last: bool
 
 

@@ -27,6 +27,8 @@ _HEADER_BYTES = {
     "order": 1 << 12,
     "standing": 1 << 17,
     "admission": 1 << 16,
+    "settings": 1 << 15,
+    "alarms": 1 << 18,
 }
 MAX_ROWS = 1 << 16
 ALIGN = 8

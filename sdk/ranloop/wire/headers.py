@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from ranloop.vocabulary import Level
 from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
-from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause
+from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause, Severity
+from ranloop.wire.operating import MAX_ALARMS
 
 MAX_NAMES = 256
 MAX_PARTS = 1 << 12
@@ -203,6 +204,42 @@ class AdmissionHeader(TypedDict):
 
 
 @with_config(_HEADER)
+class SettingsForm(TypedDict):
+    """`values`: setting -> value; all that an operator has changed."""
+
+    id: OrderId
+    values: Annotated[dict[Label, bool | Signed | float | Label], Field(max_length=MAX_NAMES)]
+    by: NotRequired[Operator]
+
+
+@with_config(_HEADER)
+class SettingsHeader(SettingsForm):
+    v: Version
+
+
+@with_config(_HEADER)
+class AlarmForm(TypedDict):
+    """An active alarm; severities are the perceived severities of ITU-T X.733."""
+
+    name: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+    severity: Severity
+    node: NotRequired[Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")]]
+    target: NotRequired[Label]
+    text: NotRequired[Label]
+    since_ns: NotRequired[Count]
+
+
+@with_config(_HEADER)
+class AlarmsHeader(TypedDict):
+    """`active`: all alarms that are; one that is missing is cleared. No two have the same name, node and target."""
+
+    v: Version
+    xapp: Topic
+    active: Annotated[list[AlarmForm], Field(max_length=MAX_ALARMS)]
+    left_out: NotRequired[Count]
+
+
+@with_config(_HEADER)
 class StepHeader(TypedDict):
     """`reports` and `results` are the lengths in bytes of the messages that follow, in this order."""
 
@@ -213,6 +250,7 @@ class StepHeader(TypedDict):
     reports: Lengths
     results: Lengths
     timers: Timers
+    settings: NotRequired[SettingsForm]
     last: bool
 
 
@@ -235,5 +273,7 @@ PRESENCE = validator(PresenceHeader)
 ORDER = validator(OrderHeader)
 STANDING = validator(StandingHeader)
 ADMISSION = validator(AdmissionHeader)
+SETTINGS = validator(SettingsHeader)
+ALARMS = validator(AlarmsHeader)
 STEP = validator(StepHeader)
 ANSWER = validator(AnswerHeader)

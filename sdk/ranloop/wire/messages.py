@@ -6,21 +6,52 @@ float32 on the wire. Ids are dense integers below 2**24, which float32 holds exa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.errors import VocabularyError
-from ranloop.vocabulary import Action, Level
+from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName
+from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
+
+__all__ = (
+    "F32",
+    "FOR_EVER_NS",
+    "I32",
+    "MAX_ID",
+    "WIRE_VERSION",
+    "ActionBatch",
+    "Admission",
+    "Alarm",
+    "Alarms",
+    "Answer",
+    "Catalogue",
+    "Cause",
+    "CellPlace",
+    "CellRelation",
+    "Encoding",
+    "Fate",
+    "Labels",
+    "Message",
+    "Order",
+    "Presence",
+    "Report",
+    "Result",
+    "Settings",
+    "Severity",
+    "Standing",
+    "Status",
+    "Step",
+)
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
-Encoding = Literal["binary", "json"]
 
 WIRE_VERSION = 1
 FOR_EVER_NS = 1 << 62  # RAN time that no run comes to: the end of one that goes on until it is stopped
@@ -83,8 +114,21 @@ class Report:
     stamps: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
+        """Number of rows."""
         return len(self.block)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the report has a measurement of this name."""
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the measurements, as a table has those of its columns; `len` is the number of rows."""
+        return iter(self.names)
+
+    @overload
+    def __getitem__(self, name: MeasurementName) -> F32: ...  # an editor completes these
+    @overload
+    def __getitem__(self, name: str) -> F32: ...
     def __getitem__(self, name: str) -> F32:
         """The column of one measurement, shape [n_rows], catalogue units, NaN = no value."""
         try:
@@ -219,6 +263,24 @@ class Cause(StrEnum):
     LOST = "lost"
 
 
+class Fate(NamedTuple):
+    """What became of one target.
+
+    Attributes:
+        target: Its ids, in the order of the action's targets: (7,) of a UE, (0, 2) of a cell and a slice.
+        status: APPLIED, or what else.
+        cause: The reason; NONE if it was applied.
+        text: The reason for a person, with the facts.
+        applied: Parameter -> the value in force afterwards; empty where nothing was applied.
+    """
+
+    target: tuple[int, ...]
+    status: Status
+    cause: Cause
+    text: str
+    applied: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """The answer of guard and node to an action batch, target by target.
@@ -245,6 +307,20 @@ class Result:
     applied: F32
     ran_time_ns: int
     stamps: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def fates(self) -> list[Fate]:
+        """What became of each target, in the order of `targets`; the arrays are quicker where there are many."""
+        names = ACTIONS[self.action].spec.parameter_names if self.action in ACTIONS else ()
+        columns = (self.targets, self.status, self.cause, self.applied)
+        fates = []
+        for target, status, index, values in zip(*(column.tolist() for column in columns), strict=True):
+            cause, text = self.causes[index]
+            applied = {
+                name: value for name, value in zip(names, values, strict=False) if not math.isnan(value)
+            }
+            fates.append(Fate(tuple(target), Status(status), cause, text, applied))
+        return fates
 
     def count(self, status: Status) -> int:
         return int(np.count_nonzero(self.status == status))
@@ -334,7 +410,10 @@ class Presence:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Step:
-    """Lockstep: everything that is due for one xApp at one instant."""
+    """Everything that is due for one xApp at one instant; live, timers and settings alone.
+
+    `settings`, if there are any, are in force before results, timers and reports are handled.
+    """
 
     host: str
     step: int
@@ -342,6 +421,7 @@ class Step:
     reports: tuple[Report, ...] = ()
     results: tuple[Result, ...] = ()
     timers: tuple[str, ...] = ()
+    settings: Settings | None = None
     last: bool = False  # the run is over; the xApp answers once more and leaves
 
 
@@ -355,70 +435,17 @@ class Answer:
     error: str = ""  # the user's traceback when a handler raised: the host stops the run with it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """An operator's order to a node's guard: the kill switch, or the autonomy of one xApp.
-
-    Orders are retained: a node that is started again still obeys them. The guard confirms one by its `id`.
-    """
-
-    id: str = ""
-    kill: bool | None = None
-    xapp: str = ""
-    autonomy: str = ""
-    by: str = ""  # the operator's name, for the audit log; nothing proves it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The orders that stand at a node, published whenever its host has heard one.
-
-    This message is the host's memory of the operator's orders, for the case that the broker loses them.
-
-    Attributes:
-        node: Name of the RAN node.
-        order: Id of the order obeyed last.
-        killed: Whether the guard refuses every action.
-        autonomy: Level of every registered xApp.
-        orders: Place of an order (`topics.place`: `all`, the node, or `node/xapp`) -> the order that stands there.
-        shut_out: xApp that flooded -> id of the order that let it act until then; another order lets it back.
-        refused: The reason why the order was not carried out; "" if it was.
-    """
-
-    node: str
-    order: str
-    killed: bool
-    autonomy: Mapping[str, str]
-    orders: Mapping[str, Order] = field(default_factory=dict)
-    shut_out: Mapping[str, str] = field(default_factory=dict)
-    refused: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """An operator's word to one host about one xApp: it comes, its rights change, or it goes.
-
-    The message is retained, so a restarted host admits the xApp again. The host confirms it by its `id` in `Standing`.
-
-    Attributes:
-        id: Id of this message.
-        xapp: Name of the xApp.
-        admitted: False sends the xApp away; the other fields mean nothing then.
-        rights: `streams` and `actions` as in its manifest.
-        autonomy: observe, recommend or act.
-        priority: A higher one displaces the settings of a lower one.
-        encoding: The form in which the host speaks to it.
-        by: As in `Order`.
-    """
-
-    id: str
-    xapp: str
-    admitted: bool = True
-    rights: Mapping[str, Any] = field(default_factory=dict)
-    autonomy: str = "act"
-    priority: int = 0
-    encoding: Encoding = "binary"
-    by: str = ""
-
-
-Message = Report | ActionBatch | Result | Catalogue | Presence | Step | Answer | Order | Standing | Admission
+Message = (
+    Report
+    | ActionBatch
+    | Result
+    | Catalogue
+    | Presence
+    | Step
+    | Answer
+    | Order
+    | Standing
+    | Admission
+    | Settings
+    | Alarms
+)

@@ -37,6 +37,7 @@ from ranloop.wire.messages import (
     Status,
     Step,
 )
+from ranloop.wire.settings import settings_key, settings_of
 
 # A parser's objects take ten times the bytes of their JSON and more.
 MAX_JSON_BYTES = 1 << 22
@@ -146,6 +147,7 @@ def _step_form(step: Step) -> dict[str, Any]:
         "reports": [_report_form(report) for report in step.reports],
         "results": [_result_form(result) for result in step.results],
         "timers": step.timers,
+        **settings_key(step),
         "last": step.last,
     }
 
@@ -213,6 +215,7 @@ def decode_plain_step(payload: bytes) -> Step:
         reports=tuple(map(_report, form["reports"])),
         results=tuple(map(_result, form["results"])),
         timers=tuple(form["timers"]),
+        settings=settings_of(form.get("settings")),
         last=form["last"],
     )
 

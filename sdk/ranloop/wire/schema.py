@@ -34,6 +34,8 @@ MESSAGES: dict[str, type] = {
     "order": headers.OrderHeader,
     "standing": headers.StandingHeader,
     "admission": headers.AdmissionHeader,
+    "settings": headers.SettingsHeader,
+    "alarms": headers.AlarmsHeader,
     "step": forms.StepForm,
     "answer": forms.AnswerForm,
 }

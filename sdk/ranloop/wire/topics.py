@@ -93,6 +93,16 @@ def standing(node: str) -> str:
     return _join("standing", node)
 
 
+def settings(host: str, xapp: str) -> str:
+    """An operator's values for the settings of an xApp; retained, writable by the operator alone."""
+    return _join("settings", host, xapp)
+
+
+def alarms(xapp: str) -> str:
+    """The active alarms of an xApp; retained, writable by `xapp` alone."""
+    return _join("alarms", xapp)
+
+
 def levels(topic: str) -> list[str]:
     """The parts after the root, or [] if the topic is not one of ours."""
     return topic[len(ROOT) + 1 :].split("/") if topic.startswith(ROOT + "/") else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike
 from ranloop.errors import ModelError, VocabularyError
 from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
-from ranloop.wire.messages import F32, Report, Result
+from ranloop.wire.messages import F32, Report, Result, Severity
 from ranloop.wire.topics import is_topic_level
+from ranloop.xapp.alarms import AlarmBoard
 from ranloop.xapp.memory import PerTarget
+from ranloop.xapp.state import State
 
 if TYPE_CHECKING:
     from ranloop.inference import (
@@ -23,7 +25,18 @@ if TYPE_CHECKING:
         Model,
     )  # its cards are pydantic models, which an xApp without a model need not import
 
-__all__ = ("ModelHandle", "ReportHandler", "Request", "Timer", "Wanted", "XApp")
+__all__ = (
+    "ModelHandle",
+    "Registrations",
+    "ReportHandler",
+    "Request",
+    "Timer",
+    "Wanted",
+    "XApp",
+    "bind",
+    "change_settings",
+    "registrations",
+)
 
 MAX_MS = 86_400_000  # a day, as on the wire
 
@@ -61,7 +74,11 @@ Wanted = Action | Request | Iterable[Action | Request] | None
 ReportFunction = Callable[[Report], Wanted]
 ResultFunction = Callable[[Result], Wanted]
 TimerFunction = Callable[[], Wanted]
+RestartFunction = Callable[[str], Wanted]
+SettingsFunction = Callable[[Mapping[str, Any]], Wanted]
 SummaryFunction = Callable[[], Mapping[str, Any]]
+N = TypeVar("N", bound=RestartFunction)
+P = TypeVar("P", bound=SettingsFunction)
 R = TypeVar("R", bound=ReportFunction)
 S = TypeVar("S", bound=ResultFunction)
 T = TypeVar("T", bound=TimerFunction)
@@ -118,6 +135,38 @@ class ModelHandle:
         return self.model.predict(matrix)
 
 
+@dataclass(slots=True)
+class Registrations:
+    """What an xApp has registered, for those that run it; `registrations(app)` gives it."""
+
+    reports: list[ReportHandler] = field(default_factory=list)
+    results: list[ResultFunction] = field(default_factory=list)
+    restarts: list[RestartFunction] = field(default_factory=list)
+    settings: list[SettingsFunction] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    summary: SummaryFunction | None = None
+    models: dict[str, ModelHandle] = field(default_factory=dict)
+    alarms: AlarmBoard = field(default_factory=AlarmBoard)
+    memories: tuple[PerTarget, PerTarget] = field(
+        default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
+    )
+
+    def forget(self, node: str) -> None:
+        """Drop the memory of every target of a node."""
+        for memory in self.memories:
+            memory.forget(node)
+
+    def bind_models(self, models: Mapping[str, Model]) -> None:
+        """Give the handles their models, and make a handle of each model that the code does not name."""
+        for name, model in models.items():
+            self.models.setdefault(name, ModelHandle(name)).bind(model)
+
+
+def registrations(app: XApp) -> Registrations:
+    """What `app` has registered: for a runner, a check, a page. An author needs nothing of it."""
+    return app._registered
+
+
 class XApp:
     """The registrations of one xApp. It opens and reads nothing; the runner does that.
 
@@ -127,13 +176,10 @@ class XApp:
     """
 
     def __init__(self) -> None:
-        self.per_ue, self.per_cell = PerTarget("ue"), PerTarget("cell")
-        self.report_handlers: list[ReportHandler] = []
-        self.result_handlers: list[ResultFunction] = []
-        self.timers: list[Timer] = []
-        self.summary_function: SummaryFunction | None = None
-        self.models: dict[str, ModelHandle] = {}
+        self._registered = Registrations()
+        self.per_ue, self.per_cell = self._registered.memories
         self._settings: Mapping[str, Any] | None = None
+        self._state: State | None = None
 
     def on_report(
         self, *names: MeasurementName, level: Level = "ue", every_ms: int = 100
@@ -159,7 +205,7 @@ class XApp:
         def register(function: R) -> R:
             _refuse_coroutine(function)
             canonical = tuple(dict.fromkeys(entry.name for entry in known))
-            self.report_handlers.append(
+            self._registered.reports.append(
                 ReportHandler(names=canonical, level=level, every_ms=every_ms, function=function)
             )
             return function
@@ -169,7 +215,27 @@ class XApp:
     def on_result(self, function: S) -> S:
         """Handle the results of this xApp's actions."""
         _refuse_coroutine(function)
-        self.result_handlers.append(function)
+        self._registered.results.append(function)
+        return function
+
+    def on_restart(self, function: N) -> N:
+        """Learn that a node has begun anew: its RAN time and sequence numbers begin again, and its ids mean others.
+
+        The function gets the node's name, before the first report of the new run is handled. The memory of that node
+        (`per_ue`, `per_cell`) has been dropped by then; what the xApp keeps itself is its own to drop. Actions that it
+        returns go to that node.
+        """
+        _refuse_coroutine(function)
+        self._registered.restarts.append(function)
+        return function
+
+    def on_settings(self, function: P) -> P:
+        """Learn that an operator has changed settings while the xApp runs (`ranloop settings`).
+
+        The function gets the names and new values of the settings that changed; `app.settings` has them already.
+        """
+        _refuse_coroutine(function)
+        self._registered.settings.append(function)
         return function
 
     def every(self, period: str) -> Callable[[T], T]:
@@ -181,35 +247,72 @@ class XApp:
 
         def register(function: T) -> T:
             _refuse_coroutine(function)
-            self.timers.append(Timer(name=function.__name__, period_ms=period_ms, function=function))
+            self._registered.timers.append(
+                Timer(name=function.__name__, period_ms=period_ms, function=function)
+            )
             return function
 
         return register
 
     def summary(self, function: U) -> U:
         """Give the xApp's findings, once when its run ends: a dictionary of plain data and NumPy values."""
-        self.summary_function = function
+        self._registered.summary = function
         return function
+
+    def alarm(
+        self, name: str, *, severity: Severity, target: str = "", text: str = "", node: str | None = None
+    ) -> None:
+        """Raise an alarm, which is active until `clear`; to raise it again changes its severity and text only.
+
+        Args:
+            name: What is wrong, such as "sleeping-cell": 1 to 64 printable characters without a blank.
+            severity: critical or major if it affects service, minor if not, warning if it may come to that (perceived
+                severity of ITU-T X.733).
+            target: What at the node, in the node's words, such as the name of a cell; at most 128 characters.
+            text: For a person; at most 256 characters are kept.
+            node: Node that it is about; default: the node of the report or result that is being handled.
+
+        Raises:
+            ValueError: No such severity, or a name or target that cannot be sent.
+        """
+        self._registered.alarms.set(name, severity, node, target, text)
+
+    def clear(self, name: str, *, target: str = "", node: str | None = None) -> None:
+        """Clear an alarm; nothing happens if it is not active."""
+        self._registered.alarms.clear(name, node, target)
 
     def model(self, name: str) -> ModelHandle:
         """The model that the manifest lists as `name`."""
-        return self.models.setdefault(name, ModelHandle(name))
+        return self._registered.models.setdefault(name, ModelHandle(name))
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Values of the manifest's settings, as the operator set them."""
+        """Values of the manifest's settings, as the operator set them; another mapping after a change."""
         if self._settings is None:
             raise RuntimeError("settings are read before the xApp runs; read them inside a handler")
         return self._settings
 
-    def bind(self, models: Mapping[str, Model], settings: Mapping[str, Any]) -> None:
-        """Give the app its models and settings; the runner's call, once, before the first handler."""
-        for name, handle in self.models.items():
-            if name in models:
-                handle.bind(models[name])
-        for name, model in models.items():
-            self.model(name).bind(model)
-        self._settings = dict(settings)
+    @property
+    def state(self) -> State:
+        """What outlives the xApp's process, where its operator gives a folder (`ranloop run --state FOLDER`).
+
+        A mapping of names to JSON values or arrays of numbers. The runner reads it before the first handler, and writes
+        it between handlers and at the end. docs/decisions/0033.
+        """
+        if self._state is None:
+            raise RuntimeError("app.state is used before the xApp runs; use it inside a handler")
+        return self._state
+
+
+def bind(app: XApp, models: Mapping[str, Model], settings: Mapping[str, Any], state: State) -> None:
+    """Give `app` its models, settings and state; the runner's call, before the first handler."""
+    app._registered.bind_models(models)
+    app._settings, app._state = settings, state
+
+
+def change_settings(app: XApp, settings: Mapping[str, Any]) -> None:
+    """Put other settings in force."""
+    app._settings = settings
 
 
 def _refuse_coroutine(function: Callable[..., object]) -> None:

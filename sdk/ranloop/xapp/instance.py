@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +16,17 @@ import numpy as np
 
 from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
+from ranloop.foreign import one_line
 from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
+from ranloop.voice import speaks
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
-from ranloop.xapp.app import Request, Timer, Wanted
+from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Settings, Step
+from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
 from ranloop.xapp.loader import XAppPackage
+from ranloop.xapp.memory import began_anew
+from ranloop.xapp.state import State
 
 __all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
 
@@ -31,6 +36,14 @@ HANDLERS_MAY_RAISE: Final = (Exception, SystemExit)
 LEASE_PERIODS = 3  # a setting outlives two lost reports
 VALID_PERIODS = 2
 _PERIODS_KEPT = 4096  # of the batches sent last, for results on them
+
+
+@dataclass(slots=True)
+class _Met:
+    """A node as far as its reports have been handled."""
+
+    run: str
+    newest_ns: dict[tuple[str, int], int] = field(default_factory=dict)  # (level, period) -> RAN time
 
 
 class Instance:
@@ -43,6 +56,7 @@ class Instance:
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
         incarnation: str = "0",
+        state: State | None = None,
     ) -> None:
         """Bind a package.
 
@@ -51,13 +65,14 @@ class Instance:
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
+            state: What the app kept of its former runs; nothing, if left out.
 
         Raises:
             ManifestError: A setting or model does not exist, or a setting is out of range.
             ModelError: A model package cannot be used.
         """
         self.package = package
-        self.app = package.app
+        self.registered = registrations(package.app)
         self.manifest = package.manifest
         self.name = package.manifest.name
         self.run = new_run()  # how a host notices a restart
@@ -65,33 +80,76 @@ class Instance:
         self._seq = 0
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
+        self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
         places = self.manifest.model_folders(package.folder, models or {})
         self._models = {name: load_model(folder) for name, folder in places.items()}
         share_features(self._models.values())
-        self.app.bind(self._models, self.manifest.effective_settings(settings or {}))
+        self.state = State() if state is None else state
+        self._given = dict(settings or {})
+        self.settings = self.manifest.effective_settings(self._given)
+        self.settings_order: dict[str, str] = {}  # the operator's last one: id, and why it is refused
+        bind(package.app, self._models, self.settings, self.state)
 
     @property
     def timers(self) -> dict[str, int]:
         """Timer name -> period in milliseconds."""
-        return {timer.name: timer.period_ms for timer in self.app.timers}
+        return {timer.name: timer.period_ms for timer in self.registered.timers}
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; an error of the user's code passes through."""
-        self.runs[report.node] = report.run
-        batches: list[ActionBatch] = []
-        for handler in self.app.report_handlers:
+        batches = self._notice_restart(report)
+        for handler in self.registered.reports:
             if handler.level == report.level and handler.every_ms == report.period_ms:
                 batches += self._batches(
                     handler.function, (report,), report.node, report.ran_time_ns, handler.every_ms, report
                 )
         return batches
 
+    def begins_anew(self, report: Report) -> bool:
+        """Whether the report's node was restarted after the reports that have been handled."""
+        met = self._met.get(report.node)
+        return met is not None and began_anew(
+            report, met.run, met.newest_ns.get((report.level, report.period_ms), 0)
+        )
+
+    def _notice_restart(self, report: Report) -> list[ActionBatch]:
+        """Before the first report of a node's new run: forget what was known of its targets, and tell the app."""
+        node, stream = report.node, (report.level, report.period_ms)
+        self.runs[node] = report.run
+        restarted = self.begins_anew(report)
+        if restarted or node not in self._met:
+            self._met[node] = _Met(report.run)
+        met = self._met[node]
+        met.newest_ns[stream] = max(report.ran_time_ns, met.newest_ns.get(stream, 0))
+        batches: list[ActionBatch] = []
+        if restarted:
+            self.registered.forget(node)
+            for function in self.registered.restarts:
+                batches += self._batches(function, (node,), node, report.ran_time_ns, report.period_ms)
+        return batches
+
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
-        for function in self.app.result_handlers:
+        for function in self.registered.results:
             batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
+        return batches
+
+    def on_settings(self, order: Settings, ran_time_ns: int) -> list[ActionBatch]:
+        """Put an operator's values in force, all of them or none, and tell the app which have changed."""
+        before = self.settings
+        try:
+            self.settings = self.manifest.effective_settings(self._given | dict(order.values))
+        except ManifestError as error:
+            self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
+            return []
+        self.settings_order = {"id": order.id, "refused": ""}
+        change_settings(self.package.app, self.settings)
+        changed = {name: value for name, value in self.settings.items() if value != before[name]}
+        batches: list[ActionBatch] = []
+        for function in self.registered.settings if changed else ():
+            batches += self._batches(function, (changed,), "", ran_time_ns, self._shortest_ms)
         return batches
 
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
@@ -104,9 +162,11 @@ class Instance:
         return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
 
     def handle(self, step: Step) -> Answer:
-        """Handle one lockstep step: results, timers, reports. An error of a handler becomes the error of the answer."""
+        """Handle one lockstep step: settings, results, timers, reports. An error of a handler becomes the answer's."""
         batches: list[ActionBatch] = []
         try:
+            if step.settings is not None:
+                batches += self.on_settings(step.settings, step.ran_time_ns)
             for result in step.results:
                 batches += self.on_result(result)
             for name in step.timers:
@@ -123,7 +183,8 @@ class Instance:
 
     def summary(self) -> Mapping[str, Any]:
         """The app's summary at the end of its run; {} if the app has none."""
-        return self.app.summary_function() if self.app.summary_function else {}
+        with speaks(self.name):
+            return self.registered.summary() if self.registered.summary else {}
 
     @property
     def _shortest_ms(self) -> int:
@@ -133,7 +194,7 @@ class Instance:
         )
 
     def _timer(self, name: str) -> Timer:
-        for timer in self.app.timers:
+        for timer in self.registered.timers:
             if timer.name == name:
                 return timer
         raise WireError(f"{self.name} has no timer {name!r}; it has: {', '.join(self.timers) or 'none'}")
@@ -141,19 +202,22 @@ class Instance:
     def _batches(
         self,
         function: Callable[..., Wanted],
-        arguments: tuple[Report] | tuple[Result] | tuple[()],
+        arguments: tuple[Report | Result | str | Mapping[str, Any]] | tuple[()],
         node: str,
         ran_time_ns: int,
         period_ms: int,
         report: Report | None = None,
     ) -> list[ActionBatch]:
         """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
+        board = self.registered.alarms
+        board.node, board.now_ns = node, ran_time_ns
         for model in self._models.values():
             model.used = False
-        wanted = function(*arguments)
-        if wanted is None:
-            return []
-        requests = [request for request in _requests(wanted, function) if len(request.action)]
+        with speaks(self.name):
+            wanted = function(*arguments)
+            if wanted is None:
+                return []
+            requests = [request for request in _requests(wanted, function) if len(request.action)]
         used = tuple([model.tag for model in self._models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)

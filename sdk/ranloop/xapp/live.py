@@ -19,8 +19,9 @@ from ranloop.wire import topics
 from ranloop.wire.checked import checked
 from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
+from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
-from ranloop.xapp.lockstep import life_sign
+from ranloop.xapp.lockstep import life_sign, show_settings
 from ranloop.xapp.silence import Silence
 
 __all__ = ("LiveRunner", "LiveStats")
@@ -71,6 +72,7 @@ class LiveRunner:
         bus: Polled by `run`.
         clock: Seconds, monotonic.
         patience_s: Time for which a leaving xApp waits for the answers to its actions.
+        on_turn: Called between handlers while `run` works.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class LiveRunner:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = 2.0,
+        on_turn: Callable[[], object] = lambda: None,
     ) -> None:
-        self.instance = instance
+        self.instance, self._on_turn = instance, on_turn
         self.stats = LiveStats()
         self._bus = bus
         self._clock = clock
@@ -101,6 +104,7 @@ class LiveRunner:
         self._resting_until = float("-inf")
         self._reconnects = bus.stats.reconnects
         self._sign = life_sign(bus, instance)
+        self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: round(clock() * 1e9))
         self._silence = Silence(instance, self._sign.others, self._waiting_s)
         self._subscriptions = [
             bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
@@ -113,14 +117,22 @@ class LiveRunner:
         end = float("inf") if duration_s is None else self._clock() + duration_s
         try:
             while not stop.is_set() and self._clock() < end:
-                self._stay_known()
-                self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
-                self._give_up_on_silent_nodes()
-                self._silence.tell()
+                self.turn(max(0.0, min(_TURN_S, end - self._clock())))
             self._end_what_is_open()
         finally:
+            self._alarms.withdraw()
             self._sign.withdraw()
         return self.stats
+
+    def turn(self, timeout_s: float = 0.0) -> int:
+        """Handle what waits on the bus, or what comes within `timeout_s`; how many messages."""
+        self._stay_known()
+        n_handled = self._bus.poll(timeout_s)
+        self._give_up_on_silent_nodes()
+        self._silence.tell()
+        self._alarms.tell()
+        self._on_turn()
+        return n_handled
 
     def _waiting_s(self) -> float:
         """The clock without the time in the user's code: no node is silent while its messages are not read."""
@@ -179,8 +191,8 @@ class LiveRunner:
             return
         self._silence.end()
         stream = (report.node, report.level, report.period_ms)
-        if not report.run and report.seq < self._seqs.get(stream, -1):
-            self._forget_run(report)  # a host that names no run begins anew where its numbers do
+        if not report.run and self.instance.begins_anew(report):
+            self._forget_run(report)  # a host that names no run begins anew where its RAN time does
         runs = self._runs.setdefault(report.node, [report.run])
         if report.run in runs[:-1]:
             self.stats.late += 1
@@ -297,7 +309,7 @@ class LiveRunner:
         return report.node == node or node not in self._nodes
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
-        """Run the timers that a host announces as due, in its RAN time."""
+        """Take an operator's settings, and run the timers that a host announces as due, in its RAN time."""
         try:
             step = decode_step(payload)
             unknown = [name for name in step.timers if name not in self.instance.timers]
@@ -311,6 +323,9 @@ class LiveRunner:
         if self._steps.get(step.host) == payload:  # QoS 1 may deliver twice
             return
         self._steps[step.host] = payload
+        if (order := step.settings) is not None:
+            self._send(self._guarded(lambda: self.instance.on_settings(order, step.ran_time_ns)))
+            show_settings(self._sign, self.instance)
         for name in step.timers:
             call = functools.partial(self.instance.on_timer, name, step.ran_time_ns)
             self._send(self._guarded(call, period_ms=self.instance.timers[name]))
@@ -363,6 +378,7 @@ class LiveRunner:
             self._pending[batch.id] = _Pending(batch, self._waiting_s())
             self.stats.batches += 1
             self._publish(batch)
+        self._alarms.tell()
 
     def _publish(self, batch: ActionBatch) -> None:
         self._bus.publish(topics.act(batch.xapp, batch.node), encode(batch), qos=1)

@@ -18,7 +18,8 @@ from types import ModuleType
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRight, StreamRight
 from ranloop.vocabulary import ACTIONS, Level
-from ranloop.xapp.app import XApp
+from ranloop.voice import speaks
+from ranloop.xapp.app import Registrations, XApp, registrations
 from ranloop.xapp.manifest import Manifest, Setting, load_manifest
 
 __all__ = ("MODULE_PREFIX", "XAppPackage", "load_package", "package_of", "read_code")
@@ -59,10 +60,11 @@ def load_package(folder: Path) -> XAppPackage:
     package.__spec__ = importlib.machinery.ModuleSpec(prefix, None, is_package=True)
     sys.modules[prefix] = package
     try:
-        app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
+        with speaks(manifest.name):
+            app = getattr(importlib.import_module(f"{prefix}.app"), "app", None)
         if not isinstance(app, XApp):
             raise ManifestError(f"{folder / 'app.py'} has no `app = XApp()`")
-        _check_against_manifest(app, manifest, folder)
+        _check_against_manifest(registrations(app), manifest, folder)
     except BaseException:
         unload(prefix)
         raise
@@ -83,12 +85,13 @@ def package_of(
     Raises:
         ManifestError: A model without a folder, a setting that is neither a number nor text, or no XApp name.
     """
-    if lacking := sorted(app.models.keys() - models.keys()):
+    registered = registrations(app)
+    if lacking := sorted(registered.models.keys() - models.keys()):
         raise ManifestError(
             f"{name} uses the model {lacking[0]!r}; give models={{{name!r}: {{{lacking[0]!r}: FOLDER}}}}"
         )
     streams: dict[tuple[Level, int], tuple[str, ...]] = {}
-    for handler in app.report_handlers:
+    for handler in registered.reports:
         stream = handler.level, handler.every_ms
         streams[stream] = tuple(dict.fromkeys(streams.get(stream, ()) + handler.names))
     manifest = Manifest(
@@ -102,7 +105,7 @@ def package_of(
         models={model: str(folder.resolve()) for model, folder in models.items()},
         settings={key: _setting(f"{name}: setting {key}", value) for key, value in settings.items()},
     )
-    return XAppPackage(folder=_place_of(app), manifest=manifest, app=app, module_prefix="")
+    return XAppPackage(folder=_place_of(registered), manifest=manifest, app=app, module_prefix="")
 
 
 def _setting(where: str, value: object) -> Setting:
@@ -112,11 +115,9 @@ def _setting(where: str, value: object) -> Setting:
     raise ManifestError(f"{where} is a {type(value).__name__}; want a number, text or a bool")
 
 
-def _place_of(app: XApp) -> Path:
-    """File of the app's first function, whose frames a traceback shows."""
-    functions = [handler.function for handler in app.report_handlers] + [
-        timer.function for timer in app.timers
-    ]
+def _place_of(registered: Registrations) -> Path:
+    """File of the first function, whose frames a traceback shows."""
+    functions = [entry.function for entry in (*registered.reports, *registered.timers)]
     code = getattr(functions[0], "__code__", None) if functions else None
     return Path(code.co_filename if code else "a notebook")
 
@@ -155,9 +156,9 @@ def unload(prefix: str) -> None:
         del sys.modules[name]
 
 
-def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None:
+def _check_against_manifest(registered: Registrations, manifest: Manifest, folder: Path) -> None:
     declared = {(stream.level, stream.every_ms): set(stream.measurements) for stream in manifest.streams}
-    for handler in app.report_handlers:
+    for handler in registered.reports:
         where = f"{folder.name}/app.py: {handler.function.__name__}"
         allowed = declared.get((handler.level, handler.every_ms))
         if allowed is None:
@@ -169,7 +170,7 @@ def _check_against_manifest(app: XApp, manifest: Manifest, folder: Path) -> None
             raise ManifestError(
                 f"{where} reads {', '.join(lacking)}, which the manifest's stream does not list"
             )
-    if lacking := [name for name in app.models if name not in manifest.models]:
+    if lacking := [name for name in registered.models if name not in manifest.models]:
         raise ManifestError(
             f"{folder.name}/app.py uses the model {lacking[0]!r}, which the manifest does not list"
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+import orjson
 import structlog
 
 from ranloop.bus import Bus, LifeSign, Subscription
@@ -11,6 +13,7 @@ from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
 from ranloop.wire.messages import Answer
+from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
@@ -19,22 +22,35 @@ log = structlog.get_logger(__name__)
 
 GONE_S = 2.0  # a host that lost its connection for a moment is back by this time
 _LAST_WORDS_S = 0.1
+_MOST_SETTINGS = 1 << 15  # bytes in a life sign, which has 64 KiB
 
 
 class LockstepRunner:
-    """Ties one `Instance` to one bus. The owner of the bus polls it; handlers run inside that poll."""
+    """Ties one `Instance` to one bus. The owner of the bus polls it; handlers run inside that poll.
 
-    def __init__(self, instance: Instance, bus: Bus, *, host: str = "host") -> None:
-        self.instance = instance
+    `on_turn` is called between handlers while `run` works.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        bus: Bus,
+        *,
+        host: str = "host",
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.instance, self._on_turn = instance, on_turn
         self.over = False
         self.malformed = 0
         self._bus = bus
         self._host = host
         self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
         self._answer = b""
+        self._ran_time_ns = 0
         self._heard_at_s, self._host_seen_s = float("-inf"), float("inf")
         self._failure, self._failed_at_s = "", 0.0
         self._sign = life_sign(bus, instance)
+        self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: self._ran_time_ns)
         self._subscription: Subscription = bus.subscribe(
             topics.step(host, instance.name), self._on_step, qos=1
         )
@@ -50,6 +66,7 @@ class LockstepRunner:
         began_s = time.monotonic()
         while not self.over:
             self._bus.poll(min(timeout_s, 0.5))
+            self._on_turn()
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s
@@ -68,6 +85,7 @@ class LockstepRunner:
     def close(self) -> None:
         """Stop listening and withdraw the life sign."""
         self._subscription.cancel()
+        self._alarms.withdraw()
         self._sign.withdraw()
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
@@ -83,6 +101,10 @@ class LockstepRunner:
         if payload != last_payload:
             if step.step > last_step:
                 answer = self.instance.handle(step)
+                self._ran_time_ns = step.ran_time_ns
+                self._alarms.tell()
+                if step.settings is not None:
+                    show_settings(self._sign, self.instance)
             else:
                 text = f"step {step.step} after step {last_step}: another run has begun, or two hosts have one name"
                 answer = Answer(xapp=self.instance.name, step=step.step, error=text)
@@ -98,12 +120,26 @@ def life_sign(bus: Bus, instance: Instance) -> LifeSign:
     Raises:
         NameTakenError: A living xApp has this name.
     """
-    facts = {
+    sign = LifeSign(bus, instance.name, _facts(instance), run=instance.run)
+    sign.claim()
+    return sign
+
+
+def show_settings(sign: LifeSign, instance: Instance) -> None:
+    """Answer the operator's order about settings: what is in force, and why the order is refused."""
+    sign.change(_facts(instance), ())
+    sign.show()
+
+
+def _facts(instance: Instance) -> dict[str, object]:
+    facts: dict[str, object] = {
         "kind": "xapp",
         "version": instance.manifest.version,
         "streams": [[stream.level, stream.every_ms] for stream in instance.manifest.streams],
         "timers": instance.timers,
     }
-    sign = LifeSign(bus, instance.name, facts, run=instance.run)
-    sign.claim()
-    return sign
+    if instance.settings_order:
+        facts["settings_order"] = instance.settings_order
+    if len(orjson.dumps(instance.settings)) <= _MOST_SETTINGS:
+        facts["settings"] = instance.settings
+    return facts

@@ -25,6 +25,16 @@ T = TypeVar("T")
 Column = NDArray[Any]
 
 
+def began_anew(report: Report, run: str, newest_ns: int, patience_periods: int = KEEP_PERIODS) -> bool:
+    """Whether the report's node was restarted since its reports were of `run`, the newest of this stream at `newest_ns`.
+
+    Reports that name no run begin anew where RAN time goes back by more than `patience_periods` periods.
+    """
+    if report.run or run:
+        return report.run != run
+    return report.ran_time_ns < newest_ns - patience_periods * report.period_ms * 1_000_000
+
+
 @dataclass(slots=True)
 class _Node:
     """The memory of one node."""
@@ -105,16 +115,19 @@ class Memory:
             }
         node.ids, node.columns = ids, now
 
+    def forget(self, node: str) -> None:
+        """Drop all targets of a node."""
+        self._nodes.pop(node, None)
+
     def _node(self, report: Report) -> _Node:
         """The memory of the report's node, a new one if the node was restarted."""
-        node, run = self._nodes.get(report.node), report.run
-        if node is not None and node.run == run:
+        node = self._nodes.get(report.node)
+        if node is not None:
             newest_ns = node.newest_ns.get((report.level, report.period_ms), 0)
-            patience_ns = self._keep_periods * report.period_ms * 1_000_000
-            if run or report.ran_time_ns >= newest_ns - patience_ns:
+            if not began_anew(report, node.run, newest_ns, self._keep_periods):
                 return node
         columns = {name: _of_each(value, 0) for name, value in self._start.items()}
-        self._nodes[report.node] = node = _Node(run, columns)
+        self._nodes[report.node] = node = _Node(report.run, columns)
         return node
 
     def _recalled(self, node: _Node, ids: Column, now_ns: int) -> dict[str, Column]:
@@ -140,6 +153,7 @@ class Objects(Generic[T]):
     def __init__(self, target: str, factory: Callable[[], T], *, keep_periods: int = KEEP_PERIODS) -> None:
         self._target, self._factory = target, factory
         self._memory = Memory(target, {"object": np.array(None)}, keep_periods=keep_periods)
+        self.forget = self._memory.forget
 
     def __len__(self) -> int:
         """Number of targets that are remembered, of all nodes together."""
@@ -166,6 +180,12 @@ class PerTarget:
 
     def __init__(self, target: str) -> None:
         self._target = target
+        self._made: list[Memory | Objects[Any]] = []
+
+    def forget(self, node: str) -> None:
+        """Drop all targets of a node from every memory of this kind."""
+        for memory in self._made:
+            memory.forget(node)
 
     @overload
     def __call__(self, factory: Callable[[], T], /, *, keep_periods: int = KEEP_PERIODS) -> Objects[T]: ...
@@ -180,11 +200,15 @@ class PerTarget:
         **start: ArrayLike,
     ) -> Memory | Objects[T]:
         """A memory of columns, or of objects."""
-        if factory is None:
-            return Memory(self._target, start, keep_periods=keep_periods)
-        if start:
+        if factory is not None and start:
             raise TypeError(f"a memory of objects has no columns: leave out {', '.join(start)}")
-        return Objects(self._target, factory, keep_periods=keep_periods)
+        made: Memory | Objects[T] = (
+            Memory(self._target, start, keep_periods=keep_periods)
+            if factory is None
+            else Objects(self._target, factory, keep_periods=keep_periods)
+        )
+        self._made.append(made)
+        return made
 
 
 def _single(value: ArrayLike) -> Column:

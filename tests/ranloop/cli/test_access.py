@@ -47,7 +47,12 @@ def test_an_xapp_reads_the_streams_of_its_manifest_and_writes_under_its_own_name
         "ranloop/1/report/+/ue/100/json",
         "ranloop/1/report/+/cell/1000/json",
     ]
-    assert granted.writes == ("ranloop/1/act/qos/+", "ranloop/1/presence/qos", "ranloop/1/answer/qos/+")
+    assert granted.writes == (
+        "ranloop/1/act/qos/+",
+        "ranloop/1/presence/qos",
+        "ranloop/1/answer/qos/+",
+        "ranloop/1/alarms/qos",
+    )
     assert access("xapp", "blind").reads == (
         "ranloop/1/result/blind/+",
         "ranloop/1/catalogue/+",

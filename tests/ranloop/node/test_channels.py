@@ -11,7 +11,7 @@ from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.cli.operator import publish_orders
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration, VirtualClock
 from ranloop.testing.worlds import ToyWorld
-from ranloop.wire import Admission, Order, topics
+from ranloop.wire import Admission, Order, Settings, topics
 from ranloop.wire.channels import CHANNELS, Channel, Role
 from ranloop.wire.codec import decode_presence, encode
 from ranloop.wire.plain import is_json
@@ -113,6 +113,8 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
         LiveRunner(instance, bus)
     coming = Admission(id="2", xapp="new")
     operator.publish(topics.admission("host", "new"), encode(coming), qos=1, retain=True)
+    given = Settings(id="3", values={})
+    operator.publish(topics.settings("host", "json"), encode(given), qos=1, retain=True)
     live.run(END_NS / 1e9)
     seen = check([host, operator, *xapps])
 

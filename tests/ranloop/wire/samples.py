@@ -15,6 +15,8 @@ from ranloop.wire import (
     MAX_ID,
     ActionBatch,
     Admission,
+    Alarm,
+    Alarms,
     Answer,
     Catalogue,
     Cause,
@@ -25,6 +27,7 @@ from ranloop.wire import (
     Presence,
     Report,
     Result,
+    Settings,
     Standing,
     Status,
     Step,
@@ -191,8 +194,40 @@ admissions = st.builds(
     priority=st.integers(-1_000_000, 1_000_000),
     encoding=st.sampled_from(["binary", "json"]),
 )
+operator_settings = st.builds(
+    Settings,
+    id=topics,
+    values=st.dictionaries(
+        texts,
+        st.booleans()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | texts,
+        max_size=4,
+    ),
+    by=st.sampled_from(["", "anna b"]),
+)
+alarms = st.builds(
+    Alarms,
+    xapp=topics,
+    active=st.lists(
+        st.builds(
+            Alarm,
+            name=st.sampled_from(["sleeping-cell", "X.1"]),
+            severity=st.sampled_from(["critical", "major", "minor", "warning"]),
+            node=st.just("") | topics,
+            target=texts,
+            text=texts,
+            since_ns=counts,
+        ),
+        max_size=4,
+        unique_by=lambda alarm: alarm.key,
+    ).map(tuple),
+    left_out=counts,
+)
 steps = st.builds(
     Step,
+    settings=st.none() | operator_settings,
     host=topics,
     step=counts,
     ran_time_ns=counts,
@@ -298,6 +333,21 @@ def one_of_each() -> dict[str, Message]:
             xapp="qos",
             rights={"actions": [{"name": "SetUeWeight", "ranges": {"weight": [1.0, 4.0]}}]},
             priority=2,
+        ),
+        "settings": Settings(id="0f", values={"gain": 1.5, "mode": "quick", "on": True, "n": 3}, by="anna"),
+        "alarms": Alarms(
+            xapp="qos",
+            active=(
+                Alarm(
+                    name="sleeping-cell",
+                    severity="major",
+                    node="gnb-1",
+                    target="north",
+                    text="no UE for 60 s",
+                    since_ns=5,
+                ),
+            ),
+            left_out=1,
         ),
         "standing": Standing(node="gnb-1", order="0f", killed=True, autonomy={"qos": "observe"}),
         "step": Step(

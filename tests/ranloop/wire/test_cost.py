@@ -172,7 +172,14 @@ def test_padding_and_unknown_keys_are_read_up_to_a_bound(form: Callable[[ActionB
 
 @pytest.mark.parametrize(
     ("kind", "most_bytes"),
-    [("order", 1 << 12), ("presence", 1 << 16), ("admission", 1 << 16), ("standing", 1 << 17)],
+    [
+        ("order", 1 << 12),
+        ("settings", 1 << 15),
+        ("presence", 1 << 16),
+        ("admission", 1 << 16),
+        ("standing", 1 << 17),
+        ("alarms", 1 << 18),
+    ],
 )
 def test_what_has_no_block_is_read_up_to_a_bound_of_its_kind(kind: str, most_bytes: int) -> None:
     payload = encode(sample(kind))

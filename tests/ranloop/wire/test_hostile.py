@@ -22,7 +22,7 @@ from tests.ranloop.wire import samples
 SAMPLES = {kind: encode(message) for kind, message in samples.one_of_each().items()}
 KINDS = sorted(SAMPLES)
 # The same in the JSON form, where that is another one, as "report/json".
-JSON_ALONE = ["catalogue", "order", "presence", "standing", "admission"]
+JSON_ALONE = ["catalogue", "order", "presence", "standing", "admission", "settings", "alarms"]
 JSON_KINDS = ["action_batch/json", "answer/json", "report/json", "result/json", "step/json"]
 SAMPLES |= {kind: encode_json(samples.one_of_each()[kind.split("/")[0]]) for kind in JSON_KINDS}
 

@@ -45,6 +45,8 @@ def test_one_of_each_comes_back(kind: str) -> None:
         ("order", samples.orders),
         ("standing", samples.standings),
         ("admission", samples.admissions),
+        ("settings", samples.operator_settings),
+        ("alarms", samples.alarms),
         ("step", samples.steps),
         ("answer", samples.answers),
     ],

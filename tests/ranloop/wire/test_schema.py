@@ -34,6 +34,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
     "order": samples.orders,
     "standing": samples.standings,
     "admission": samples.admissions,
+    "settings": samples.operator_settings,
+    "alarms": samples.alarms,
     "step": samples.steps,
     "answer": samples.answers,
 }
@@ -54,7 +56,7 @@ def decodes(kind: str, said: object) -> bool:
 def test_the_committed_files_are_what_is_generated(tmp_path: Path) -> None:
     hint = "renew them: ranloop schema --out docs"
     files = write_schemas(tmp_path)
-    assert len(files) == 1 + len(MESSAGES) + len(NODE_SIDE) == 13
+    assert len(files) == 1 + len(MESSAGES) + len(NODE_SIDE) == 15
     for file in files:
         assert (DOCS / file.relative_to(tmp_path)).read_text() == file.read_text(), hint
     assert {file.name for file in (DOCS / "schemas").iterdir()} == {file.name for file in files[1:]}, hint

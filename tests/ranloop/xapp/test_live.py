@@ -703,3 +703,17 @@ def test_a_slow_timer_is_no_silence_of_a_node_that_sends_no_reports(tmp_path: Pa
         setup.wall.tick_s = 0.001
         setup.runner.run(threading.Event(), duration_s=0.05)
         assert [text for _, _, (_, text) in setup.app("ends")] == [""]
+
+
+def test_a_restarted_node_ends_what_was_open_before_the_xapp_is_told_of_the_restart(tmp_path: Path) -> None:
+    app = APP + "\n\n@app.on_restart\ndef anew(node):\n    ends.append(node)\n"
+    setup = Setup(tmp_path, app=app)
+    with closing(setup):
+        setup.report(5, rate=1.0)
+        setup.run = "2"
+        setup.report(0)
+        assert [end if isinstance(end, str) else end[1] for end in setup.app("ends")] == [
+            [Status.UNKNOWN, Status.UNKNOWN],
+            "toy-1",
+        ]
+        assert setup.app("seen") == [5, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_setting_of_the_operator_reaches_the_handler(tmp_path: Path) -> None:
         ({"gain": float("nan")}, "setting gain: got nan, want float"),
     ],
 )
-def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, object], reason: str) -> None:
+def test_a_wrong_setting_is_one_line(tmp_path: Path, settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(ManifestError, match=reason):
         XAppHarness(write_xapp(tmp_path / "x"), **settings)
 

@@ -1,0 +1,62 @@
+"""What a reader of a report or a result writes: names in a report, the fate of each target with its cause in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ranloop
+from ranloop import Cause, Fate, Level, Status, XApp
+from ranloop.testing import make_report
+from ranloop.vocabulary.model import LEVELS
+from tests.ranloop.wire.samples import result
+
+
+def test_a_report_is_read_like_a_table_names_inside_rows_counted() -> None:
+    report = make_report({"CQI": [7, 12, 3], "RSRP": [-80, -90, -70]})
+    assert ("CQI" in report, "SINR" in report, 3 in report) == (True, False, False)
+    assert (list(report), len(report)) == (["CQI", "RSRP"], 3)
+    assert [report[name].tolist() for name in report] == [[7, 12, 3], [-80, -90, -70]]
+
+
+def test_a_report_without_rows_is_still_one_with_names() -> None:
+    report = make_report({"CQI": np.empty(0)}, ids={"ue": [], "cell": []})
+    assert (len(report), list(report), "CQI" in report) == (0, ["CQI"], True)
+
+
+def test_the_fate_of_each_target_has_its_cause_and_text() -> None:
+    assert result().fates == [
+        Fate((7,), Status.APPLIED, Cause.NONE, "", {"weight": 1.0}),
+        Fate((9,), Status.REFUSED, Cause.RANGE, "weight 4 is above 2", {}),
+    ]
+
+
+def test_the_fates_of_an_action_that_is_not_known_here_have_no_values_by_name() -> None:
+    assert result(action="Unheard").fates[0] == Fate((7,), Status.APPLIED, Cause.NONE, "", {})
+
+
+def test_an_author_sees_an_authors_names_alone() -> None:
+    assert [name for name in dir(XApp()) if not name.startswith("_")] == [
+        "alarm",
+        "clear",
+        "every",
+        "model",
+        "on_report",
+        "on_restart",
+        "on_result",
+        "on_settings",
+        "per_cell",
+        "per_ue",
+        "settings",
+        "state",
+        "summary",
+    ]
+
+
+@pytest.mark.parametrize("name", ranloop.__all__)
+def test_every_exported_name_is_there(name: str) -> None:
+    assert hasattr(ranloop, name)
+
+
+def test_the_levels_of_a_type_checker_are_those_of_the_catalogue() -> None:
+    assert set(Level.__args__) == set(LEVELS)  # type: ignore[attr-defined]  # because it is a Literal
