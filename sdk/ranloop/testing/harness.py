@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ranloop.vocabulary import ID_COLUMNS, Action, Level, measurement
-from ranloop.wire.messages import ActionBatch, Report, Result
+from ranloop.wire.messages import ActionBatch, Catalogue, Report, Result
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 
@@ -72,6 +72,10 @@ class XAppHarness:
     def module(self, name: str) -> ModuleType:
         """One of the xApp's modules, e.g. `policy`."""
         return self.instance.package.module(name)
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Hand over what a node says of itself, for an xApp that asks for `XApp.catalogues`."""
+        self.instance.know(catalogue)
 
     def send(self, report: Report) -> list[Action]:
         """Hand over one report; returns the actions that the xApp wants held."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ranloop.testing.made_up import MadeUp
+from ranloop.testing.made_up import MadeUp, made_up_catalogue
 from ranloop.testing.predictors import DelayedPredictor
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Status
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance
@@ -21,6 +21,7 @@ __all__ = ("check_xapp",)
 
 _N_REPORTS = 12  # per stream
 _MS = 1_000_000
+_NODES = ("site0", "site1")
 Call = Callable[[Instance], list[ActionBatch]]
 
 
@@ -100,6 +101,8 @@ class _Course:
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
+        for node in _NODES:
+            instance.know(made_up_catalogue(node))
         for handle in instance.app.models.values() if self._trial.late_models else ():
             handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
         return instance
@@ -205,7 +208,7 @@ def _course(order: Sequence[int] = range(_N_REPORTS), **kind: Any) -> Callable[[
 def _two_nodes(instance: Instance) -> Iterator[Report]:
     made = MadeUp(seed=2)
     for seq in range(_N_REPORTS):
-        for node in ("site0", "site1"):
+        for node in _NODES:
             for stream in instance.manifest.streams:
                 yield made.report(stream, seq, node=node)
 

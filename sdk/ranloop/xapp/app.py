@@ -15,6 +15,7 @@ from ranloop.vocabulary import Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result
 from ranloop.wire.topics import is_topic_level
+from ranloop.xapp.catalogues import Catalogues
 from ranloop.xapp.memory import PerTarget
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class XApp:
         self.timers: list[Timer] = []
         self.summary_function: SummaryFunction | None = None
         self.models: dict[str, ModelHandle] = {}
+        self.known_catalogues: Catalogues | None = None  # None: no handler asks for them
         self._settings: Mapping[str, Any] | None = None
 
     def on_report(
@@ -194,6 +196,12 @@ class XApp:
     def model(self, name: str) -> ModelHandle:
         """The model that the manifest lists as `name`."""
         return self.models.setdefault(name, ModelHandle(name))
+
+    def catalogues(self) -> Catalogues:
+        """What the nodes say of themselves: `.of(report).neighbours`, `.slices`, `.cells`, `.geometry`, …"""
+        if self.known_catalogues is None:
+            self.known_catalogues = Catalogues()
+        return self.known_catalogues
 
     @property
     def settings(self) -> Mapping[str, Any]:

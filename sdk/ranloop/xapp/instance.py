@@ -19,7 +19,7 @@ from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
+from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Catalogue, Report, Result, Step
 from ranloop.xapp.app import Request, Timer, Wanted
 from ranloop.xapp.loader import XAppPackage
 
@@ -74,6 +74,17 @@ class Instance:
     def timers(self) -> dict[str, int]:
         """Timer name -> period in milliseconds."""
         return {timer.name: timer.period_ms for timer in self.app.timers}
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Take in what a node says of itself."""
+        self.runs[catalogue.node] = catalogue.run
+        if self.app.known_catalogues is not None:
+            self.app.known_catalogues.know(catalogue)
+
+    def lacks_catalogue(self, step: Step) -> bool:
+        """Whether a handler may ask for a catalogue that has not come yet."""
+        known = self.app.known_catalogues
+        return known is not None and not all(known.fit(report) for report in step.reports)
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; an error of the user's code passes through."""

@@ -11,6 +11,7 @@ from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
 from ranloop.wire.messages import Answer
+from ranloop.xapp.catalogues import read_catalogue
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
@@ -35,9 +36,11 @@ class LockstepRunner:
         self._heard_at_s, self._host_seen_s = float("-inf"), float("inf")
         self._failure, self._failed_at_s = "", 0.0
         self._sign = life_sign(bus, instance)
-        self._subscription: Subscription = bus.subscribe(
-            topics.step(host, instance.name), self._on_step, qos=1
-        )
+        self._held: tuple[Step, bytes] | None = None  # waits for the catalogue of a node that it is about
+        self._subscriptions: list[Subscription] = [
+            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
+            bus.subscribe(topics.step(host, instance.name), self._on_step, qos=1),
+        ]
         self._sign.show()
 
     def run(self, *, timeout_s: float = 60.0) -> None:
@@ -50,6 +53,11 @@ class LockstepRunner:
         began_s = time.monotonic()
         while not self.over:
             self._bus.poll(min(timeout_s, 0.5))
+            if self._held:  # nats-server can lose a retained message for a subscription that is made with it
+                self._subscriptions[0].cancel()
+                self._subscriptions[0] = self._bus.subscribe(
+                    topics.catalogue("+"), self._on_catalogue, qos=1
+                )
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s
@@ -67,7 +75,8 @@ class LockstepRunner:
 
     def close(self) -> None:
         """Stop listening and withdraw the life sign."""
-        self._subscription.cancel()
+        for subscription in self._subscriptions:
+            subscription.cancel()
         self._sign.withdraw()
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
@@ -78,6 +87,23 @@ class LockstepRunner:
             log.warning("step_ignored", xapp=self.instance.name, reason=str(error))
             return
         self._heard_at_s = time.monotonic()
+        self._held = (step, payload)
+        self._answer_held()
+
+    def _on_catalogue(self, topic: str, payload: bytes) -> None:
+        try:
+            self.instance.know(read_catalogue(topic, payload))
+        except WireError as error:
+            self.malformed += 1
+            log.warning("catalogue_ignored", xapp=self.instance.name, reason=str(error))
+            return
+        self._answer_held()
+
+    def _answer_held(self) -> None:
+        """Answer the step that came last, once the catalogues are there: handlers see the same on every bus."""
+        if self._held is None or self.instance.lacks_catalogue(self._held[0]):
+            return
+        (step, payload), self._held = self._held, None
         last_step, last_payload = self._last
         # QoS 1 may deliver twice: the same step gets the same answer and has no second effect.
         if payload != last_payload:
