@@ -74,9 +74,24 @@ def _refuse_former_name(value: list[str] | None) -> None:
         )
 
 
-FormerName = Annotated[
-    list[str] | None, typer.Option("--set", hidden=True, callback=_refuse_former_name)
-]
+FormerName = Annotated[list[str] | None, typer.Option("--set", hidden=True, callback=_refuse_former_name)]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ran_sim import __version__
+
+        print(f"ran_sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options of the command itself; the verbs have their own."""
 
 
 def main() -> None:

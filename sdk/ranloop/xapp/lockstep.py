@@ -10,7 +10,7 @@ from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
-from ranloop.wire.messages import Answer
+from ranloop.wire.messages import Answer, Step
 from ranloop.xapp.catalogues import read_catalogue
 from ranloop.xapp.instance import Instance
 
@@ -55,9 +55,7 @@ class LockstepRunner:
             self._bus.poll(min(timeout_s, 0.5))
             if self._held:  # nats-server can lose a retained message for a subscription that is made with it
                 self._subscriptions[0].cancel()
-                self._subscriptions[0] = self._bus.subscribe(
-                    topics.catalogue("+"), self._on_catalogue, qos=1
-                )
+                self._subscriptions[0] = self._bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s

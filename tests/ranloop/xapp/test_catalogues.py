@@ -125,9 +125,7 @@ def test_a_step_waits_for_the_catalogue_of_its_own_run(folder: Path, connect: Ca
     assert instance.summary() == {"seen": [["north"]]}
     next_report = replace(REPORT, seq=1, run="2")
     assert (
-        say(
-            topics.step("host", "curious"), Step(host="host", step=1, ran_time_ns=1, reports=(next_report,))
-        )
+        say(topics.step("host", "curious"), Step(host="host", step=1, ran_time_ns=1, reports=(next_report,)))
         == 2
     )
     runner.close()
