@@ -22,8 +22,8 @@ from ranloop.foreign import one_line
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS, ActionSpec, Kind
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire import topics
+from ranloop.wire.codec import decode_catalogue_on
 from ranloop.wire.messages import Catalogue
-from ranloop.xapp.catalogues import read_catalogue
 
 __all__ = ("describe",)
 
@@ -64,7 +64,7 @@ def _heard(bus: Bus) -> dict[str, Catalogue]:
 
     def on_catalogue(topic: str, payload: bytes) -> None:
         try:
-            catalogue = read_catalogue(topic, payload)
+            catalogue = decode_catalogue_on(topic, payload)
         except WireError as error:
             log.warning("catalogue_ignored", topic=one_line(topic), reason=one_line(str(error)))
         else:

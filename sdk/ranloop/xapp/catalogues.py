@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from ranloop.errors import WireError
-from ranloop.wire import topics
-from ranloop.wire.codec import decode_catalogue
 from ranloop.wire.messages import Catalogue, Report
 
-__all__ = ("Catalogues", "read_catalogue")
-
-
-def read_catalogue(topic: str, payload: bytes) -> Catalogue:
-    """The catalogue that came on a topic.
-
-    Raises:
-        WireError: It is none, or one of another node than the topic says.
-    """
-    catalogue = decode_catalogue(payload)
-    if topic != topics.catalogue(catalogue.node):
-        raise WireError(f"a catalogue of {catalogue.node} came on {topic}")
-    return catalogue
+__all__ = ("Catalogues",)
 
 
 class Catalogues:

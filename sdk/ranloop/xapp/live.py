@@ -17,9 +17,8 @@ from ranloop.errors import WireError
 from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
 from ranloop.wire.checked import checked
-from ranloop.wire.codec import decode_report, decode_result, decode_step, encode
+from ranloop.wire.codec import decode_catalogue_on, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
-from ranloop.xapp.catalogues import read_catalogue
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign
 from ranloop.xapp.silence import Silence
@@ -149,7 +148,7 @@ class LiveRunner:
 
     def _on_catalogue(self, topic: str, payload: bytes) -> None:
         try:
-            catalogue = read_catalogue(topic, payload)
+            catalogue = decode_catalogue_on(topic, payload)
         except WireError as error:
             self._malformed("catalogue", error)
             return

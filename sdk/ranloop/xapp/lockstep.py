@@ -9,9 +9,8 @@ import structlog
 from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_step, encode
+from ranloop.wire.codec import decode_catalogue_on, decode_step, encode
 from ranloop.wire.messages import Answer, Step
-from ranloop.xapp.catalogues import read_catalogue
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
@@ -90,7 +89,7 @@ class LockstepRunner:
 
     def _on_catalogue(self, topic: str, payload: bytes) -> None:
         try:
-            self.instance.know(read_catalogue(topic, payload))
+            self.instance.know(decode_catalogue_on(topic, payload))
         except WireError as error:
             self.malformed += 1
             log.warning("catalogue_ignored", xapp=self.instance.name, reason=str(error))

@@ -2,37 +2,67 @@
 
 from pathlib import Path
 
+import pytest
+
 from ranloop import SetSliceQuota
 from ranloop.testing import XAppHarness, check_xapp, make_report
-from ranloop.wire.messages import Report
+from ranloop.wire.messages import Catalogue, Report
 
 FOLDER = Path(__file__).parent
 NAN = float("nan")
 
 
-def slices(used_prb: list[float], dedicated_pct: list[float]) -> Report:
-    """Slices 1, 2, … of cell 0, each with 5 to 20 percent."""
-    n = len(used_prb)
+def harness(*min_pct: float) -> XAppHarness:
+    """The xApp at a node whose slices 0, 1, … are guaranteed these shares."""
+    xapp = XAppHarness(FOLDER, extra_pct=30.0)
+    slices = dict(enumerate(min_pct))
+    xapp.know(
+        Catalogue(
+            node="site0",
+            measurements={},
+            actions=(),
+            periods_ms=(),
+            cells={0: "a"},
+            slices=dict.fromkeys(slices, "1-1"),
+            slice_min_pct=slices,
+        )
+    )
+    return xapp
+
+
+def slices(missed: list[float], max_pct: list[float]) -> Report:
     columns = {
-        "RRU.PrbUsedDl": used_prb,
-        "X.Slice.MinQuota": [5.0] * n,
-        "X.Slice.MaxQuota": [20.0] * n,
-        "X.Slice.DedicatedQuota": dedicated_pct,
+        "X.DRB.BudgetMissRateDl": missed,
+        "X.Slice.MaxQuota": max_pct,
+        "X.Slice.DedicatedQuota": [5.0] * len(missed),
     }
-    return make_report(columns, level="slice", ids={"slice": range(1, n + 1)}, period_ms=1000)
+    return make_report(columns, level="slice", period_ms=1000)
 
 
-def test_a_slice_keeps_headroom_and_lends_the_rest() -> None:
-    xapp = XAppHarness(FOLDER, headroom=2.0, least_pct=1.0)
-    xapp.send(make_report({"RRU.PrbAvailDl": [100.0]}, level="cell", period_ms=1000))
-    # They use 1, 0.1, 3 and an unknown share; twice as much is 2 and 0.2, which is less than the least; 6 is more than there is.
-    # The last one has nothing to lend.
-    action = SetSliceQuota(cell=[0, 0], slice=[1, 2], min_pct=5.0, max_pct=20.0, dedicated_pct=[2.0, 1.0])
-    assert xapp.send(slices([1.0, 0.1, 3.0, NAN, 0.1], [5.0, 5.0, 5.0, 5.0, 0.0])) == [action]
-
-
-def test_without_the_cells_size_it_does_nothing() -> None:
-    assert XAppHarness(FOLDER).send(slices([1.0], [5.0])) == []
+@pytest.mark.parametrize(
+    ("configured", "missed", "max_pct", "wanted"),
+    [
+        ((30.0, 30.0), [NAN, 0.2], [100.0, 100.0], {1: 60.0}),
+        ((30.0, 30.0), [0.2, 0.2], [100.0, 100.0], {0: 50.0, 1: 50.0}),  # 40 % are left for both
+        ((30.0, 5.0), [0.0, 0.2], [100.0, 20.0], {1: 20.0}),  # its maximum
+        ((60.0, 40.0), [0.0, 0.2], [100.0, 100.0], {1: 40.0}),  # there is no room
+        ((30.0, 30.0), [0.0, 0.01], [100.0, 100.0], {}),  # as many may be late
+        ((30.0, 30.0), [0.0, 0.2], [NAN, 100.0], {}),  # the room is not known
+    ],
+)
+def test_late_slices_are_guaranteed_more(
+    configured: tuple[float, ...], missed: list[float], max_pct: list[float], wanted: dict[int, float]
+) -> None:
+    actions = harness(*configured).send(slices(missed, max_pct))
+    rows = list(wanted)
+    action = SetSliceQuota(
+        cell=[0] * len(rows),
+        slice=rows,
+        min_pct=list(wanted.values()),
+        max_pct=[max_pct[row] for row in rows],
+        dedicated_pct=5.0,
+    )
+    assert actions == ([action] if rows else [])
 
 
 def test_it_copes_with_what_a_network_does() -> None:

@@ -1,5 +1,6 @@
 """The decisions of my_xapp: NumPy in, NumPy out. A NaN is "no value" and satisfies no comparison."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ class Heard(NamedTuple):
     cell: I32  # serving
     measured_cell: I32
     rsrp_dbm: F32
-    load_pct: F32  # of the measured cell
+    load_pct: Sequence[float]  # of the measured cell
+    may_move: NDArray[np.bool_]
 
 
 def moves(
@@ -36,7 +38,12 @@ def moves(
     best: dict[int, int] = {}  # serving cell -> row of the UE and its target
     for row, ue in enumerate(heard.ue.tolist()):
         own, cell = serving.get(ue), int(heard.cell[row])
-        if own is None or own == row or (cell, int(heard.measured_cell[row])) not in allowed:
+        if (
+            own is None
+            or own == row
+            or not heard.may_move[row]
+            or (cell, int(heard.measured_cell[row])) not in allowed
+        ):
             continue
         is_near = heard.rsrp_dbm[row] >= heard.rsrp_dbm[own] - within_db
         has_room = heard.load_pct[row] <= heard.load_pct[own] - relief_pct

@@ -27,6 +27,12 @@ def heard(rsrp_dbm: list[float]) -> Report:
     return replace(report, labels={"measured_cell": NAMES})
 
 
+def budgets(*budget_ms: float) -> Report:
+    """The delay budgets of UEs 7, 8, …; NaN is best effort."""
+    ids = {"ue": np.arange(7, 7 + len(budget_ms))}
+    return make_report({"X.DRB.RadioBudgetDl": budget_ms}, ids=ids, period_ms=1000)
+
+
 def node(*, far_is_allowed: bool = True) -> Catalogue:
     far = CellRelation(cell=5, name="far", is_ho_allowed=far_is_allowed)
     table = {0: (CellRelation(cell=1, name="sister"), far)}
@@ -55,6 +61,7 @@ def test_it_steers_to_the_emptiest_of_the_near_neighbours(
     xapp = XAppHarness(FOLDER, within_db=1.0, relief_pct=40.0)
     xapp.know(node(far_is_allowed=far_is_allowed))
     xapp.send(cells(own=90.0, sister=50.0, far=20.0))
+    xapp.send(budgets(np.nan))
     assert xapp.send(heard(rsrp_dbm)) == ([] if target is None else [Handover(ue=7, target_cell=target)])
 
 
@@ -62,6 +69,16 @@ def test_a_cell_with_less_room_than_asked_for_is_no_target() -> None:
     xapp = XAppHarness(FOLDER, within_db=1.0, relief_pct=40.0)
     xapp.know(node())
     xapp.send(cells(own=90.0, sister=51.0, far=51.0))
+    xapp.send(budgets(np.nan))
+    assert xapp.send(heard([-90.0, -90.0, -90.0])) == []
+
+
+@pytest.mark.parametrize("known", [budgets(100.0), budgets()])
+def test_a_ue_with_a_delay_budget_or_an_unknown_one_stays(known: Report) -> None:
+    xapp = XAppHarness(FOLDER)
+    xapp.know(node())
+    xapp.send(cells(own=90.0, sister=10.0, far=10.0))
+    xapp.send(known)
     assert xapp.send(heard([-90.0, -90.0, -90.0])) == []
 
 
