@@ -61,7 +61,7 @@ def test_what_an_xapp_changes_is_told_with_its_interval(ranloop: Command, tmp_pa
     [
         (("--set", "gian=1"), "weigher has no setting 'gian'; it has: gain"),
         (("--override", "lod=1"), "lod: got 1, want no such field"),
-        (("--override", "run.warmup_s=1"), "no figure has a value in every drop"),
+        (("--override", "run.warmup_s=1"), "one-cell: ended at 1 s, within its warm-up of 1 s"),
     ],
 )
 def test_a_wrong_one_is_one_line(

@@ -28,7 +28,10 @@ NAN = float("nan")
 def test_who_sleeps(load_pct: list[float], asleep: list[int], most: int, sleepers: list[int]) -> None:
     policy = XAppHarness(FOLDER).module("policy")
     sleeps = np.isin(np.arange(len(load_pct)), asleep)
-    assert policy.sleepers(np.float32(load_pct), sleeps, policy.Limits(10.0, 40.0, most)).tolist() == sleepers
+    assert (
+        policy.sleepers(np.array(load_pct, np.float32), sleeps, policy.Limits(10.0, 40.0, most)).tolist()
+        == sleepers
+    )
 
 
 def test_it_asks_for_sleep_alone() -> None:

@@ -2,6 +2,8 @@
 
 from math import nan
 
+import numpy as np
+
 from ranloop import Report, SetUeWeight, XApp
 
 from . import policy
@@ -21,7 +23,7 @@ def learn(report: Report) -> None:
     level="qos_flow", every_ms=100,
 )  # fmt: skip
 def share_airtime(report: Report) -> SetUeWeight:
-    offered_kbps = report["X.DRB.OfferedVolDl"] * 1e3 / report.period_ms
+    offered_kbps = report["X.DRB.OfferedVolDl"] * np.float32(1e3 / report.period_ms)
     seen = policy.Known(offered_kbps, report["X.UE.SpectralEffDl"], report["X.DRB.BudgetMissRateDl"])
     known = policy.smoothed(policy.Known(**ues.of(report)), seen)
     ues.update(report, **known._asdict())

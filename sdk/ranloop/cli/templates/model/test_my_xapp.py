@@ -13,14 +13,13 @@ policy = XAppHarness(FOLDER).module("policy")
 
 def test_a_flow_needs_the_share_that_carries_its_bits() -> None:
     # 2 Mb/s at 400 bit/PRB are 5000 PRB/s, of 100 000 PRB/s 5 %.
-    need = policy.needed_share(
-        np.float32([2000, 2000, np.nan]), np.float32([400, 0, 400]), np.float32([1e5] * 3)
-    )
+    columns = ([2000, 2000, np.nan], [400, 0, 400], [1e5, 1e5, 1e5])
+    need = policy.needed_share(*(np.array(column, np.float32) for column in columns))
     assert need.tolist() == [pytest.approx(0.05), np.inf, np.inf]
 
 
 def test_in_each_cell_the_cheapest_come_first_until_the_cell_is_full() -> None:
-    cell, need = np.int32([0, 0, 0, 1]), np.float32([0.5, 0.3, 0.4, 0.9])
+    cell, need = np.array([0, 0, 0, 1], np.int32), np.array([0.5, 0.3, 0.4, 0.9], np.float32)
     assert policy.fitting(cell, need, np.ones(4, bool), 0.8).tolist() == [False, True, True, False]
 
 
