@@ -7,4 +7,6 @@ will be there in seconds or after the kernels were compiled.
 
 from ran_sim.core.jit import compiled_before
 
+__version__ = "0.1.0"
+
 __all__ = ["compiled_before"]

@@ -78,7 +78,14 @@ class Actuators:
 
     def why_not(self, site: int, action: Action) -> Mapping[int, str]:
         """As `SimWorld.why_not`."""
-        return self._no_handovers(site, action) if isinstance(action, Handover) else {}
+        if not isinstance(action, Handover):
+            return {}
+        lost = {
+            i: text
+            for i, u in enumerate(self._places.ue_rows(site, _ids(action)).tolist())
+            if u >= 0 and (text := self._engine.why_command_lost(u))
+        }
+        return lost | self._no_handovers(site, action)  # a refused one is not even sent
 
     def _on_ues(self, put: _Put, default: float) -> Callable[[int, Action], F32]:
         return lambda site, action: _put_in_force(
@@ -159,10 +166,13 @@ class Actuators:
         for i in np.flatnonzero(u >= 0).tolist():
             if i in refused:
                 continue
-            engine.request_handover(int(u[i]), int(action.parameters()[i, 0]))
-            if self._places.site[engine.ues.cell[u[i]]] != site:
+            target = int(action.parameters()[i, 0])
+            engine.request_handover(int(u[i]), target)
+            if engine.ues.cell[u[i]] != target:
+                continue  # the command was lost
+            if self._places.site[target] != site:
                 self._meter.arrived(u[i : i + 1])
-            in_force[i] = engine.ues.cell[u[i]]
+            in_force[i] = target
         return in_force
 
     def _no_handovers(self, site: int, action: Action) -> dict[int, str]:

@@ -261,8 +261,8 @@ class SimWorld(AnswersAtOnce):
     def apply(self, node: str, action: Action) -> F32:
         """Put `action` in force from the current slot on.
 
-        A parameter of NaN asks for the value of the node's own configuration. A handover answers the serving cell
-        afterwards: still the old one if the command was lost.
+        A parameter of NaN asks for the value of the node's own configuration. A handover is in force once
+        its command has reached the UE; whether the UE arrives at the target shows in the counters.
 
         Returns:
             The values in force afterwards, a row of NaN where the target is not at `node` or `why_not` tells a reason.

@@ -13,7 +13,7 @@ from ran_sim.engine import radio_tick as radio
 from ran_sim.engine.arguments import check, whole, wholes
 from ran_sim.engine.slot_loop import SlotLoop
 from ran_sim.mac.slices import set_quota
-from ran_sim.mobility.handover import EXECUTING, SEARCHING
+from ran_sim.mobility.handover import EXECUTING, NOT_RUNNING, SEARCHING
 
 OLLA_TARGET_RANGE: Final = (0.001, 0.5)
 
@@ -127,19 +127,29 @@ class Actions(SlotLoop):
         return done
 
     def why_no_handover(self, u: int, cell: int) -> str:
-        """Why `request_handover` would be refused for the connected UE in row `u`; "" if it would not."""
+        """Why `request_handover` would be refused for the connected UE in row `u`; "" if it would not.
+
+        The text begins with the nearest radio network layer cause of TS 38.413 9.3.1.2.
+        """
         network, cells = self._network, self._network.cells
         serving, phase = int(network.ues.cell[u]), network.radio.handover.phase[u]
         if not 0 <= cell < self.n_cell:
-            return f"there is no cell {cell}; cells are 0 to {self.n_cell - 1}"
+            return f"unknown-targetID: there is no cell {cell}; cells are 0 to {self.n_cell - 1}"
         if phase == EXECUTING:
-            return f"its handover from cell {network.radio.handover.source[u]} to cell {serving} is under way"
+            return f"interaction-with-other-procedure: its handover from cell {network.radio.handover.source[u]} to cell {serving} is under way"
         if phase == SEARCHING:
-            return f"it has lost its link to cell {serving} and searches for a cell"
+            return f"radio-connection-with-ue-lost: it has lost its link to cell {serving} and searches for a cell"
         if cell == serving:
-            return f"cell {cell} serves it already"
+            return f"ho-target-not-allowed: cell {cell} serves it already"
         asleep = [each for each in (cell, serving) if cells.state[each] != ACTIVE]
-        return f"cell {asleep[0]} sleeps" if asleep else ""
+        return f"cell-not-available: cell {asleep[0]} sleeps" if asleep else ""
+
+    def why_command_lost(self, u: int) -> str:
+        """Why a handover command sent now would not reach the connected UE in slot `u`; "" if it would. As `why_no_handover`."""
+        if self._network.radio.handover.t310_end[u] == NOT_RUNNING:
+            return ""
+        cell = int(self._network.ues.cell[u])
+        return f"failure-in-radio-interface-procedure: T310 runs, so the command is lost and it stays in cell {cell}"
 
     def _ue(self, u: int) -> int:
         u = whole("UE row", u)

@@ -28,7 +28,7 @@ from ran_sim.core.state import F32, F64, I32, I64, NEVER, U8, Ues
 from ran_sim.scenario import Scenario
 
 _L3_SAMPLE_MS = 200.0  # the measurement period that TS 38.331 5.5.3.2 defines filterCoefficient for
-_NOT_RUNNING: Final = -1
+NOT_RUNNING: Final = -1
 
 # Phases of a UE
 CONNECTED: Final = 0
@@ -136,7 +136,7 @@ def build_handover(scenario: Scenario) -> HandoverArrays:
         sinr=np.zeros((n_ue, max(qout_ticks, qin_ticks)), np.float32),
         samples=numbers(),
         in_a_row=numbers(),
-        t310_end=slots() + _NOT_RUNNING,
+        t310_end=slots() + NOT_RUNNING,
         counts=np.zeros((len(COUNTERS), n_cell), np.int64),
         margin_db=settings.a3_offset_db + settings.hysteresis_db,
         filter_share=l3_filter_share(settings.l3_filter_k, tick_ms),
@@ -219,7 +219,7 @@ def _enter_phase(u: int, phase: int, due_slot: int, handover: HandoverArrays) ->
     handover.held_ticks[u, :] = -1
     handover.samples[u] = 0
     handover.in_a_row[u] = 0
-    handover.t310_end[u] = _NOT_RUNNING
+    handover.t310_end[u] = NOT_RUNNING
 
 
 # -- radio link monitoring ----------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def link_fails(u: int, slot: int, sinr: float, handover: HandoverArrays) -> bool
     once Qin's lies above Qin. N310 of the first in a row start T310, N311 of the second stop it.
     """
     _sample_link(u, sinr, handover)
-    if handover.t310_end[u] == _NOT_RUNNING:
+    if handover.t310_end[u] == NOT_RUNNING:
         full = handover.samples[u] >= handover.qout_ticks
         out_of_sync = full and _mean_sinr(u, handover.qout_ticks, handover) < handover.qout
         handover.in_a_row[u] = handover.in_a_row[u] + 1 if out_of_sync else 0
@@ -261,7 +261,7 @@ def link_fails(u: int, slot: int, sinr: float, handover: HandoverArrays) -> bool
         handover.in_a_row[u] = handover.in_a_row[u] + 1 if in_sync else 0
         if handover.in_a_row[u] < handover.n311:
             return bool(slot >= handover.t310_end[u])
-        handover.t310_end[u] = _NOT_RUNNING
+        handover.t310_end[u] = NOT_RUNNING
     handover.in_a_row[u] = 0
     return False
 
@@ -335,7 +335,7 @@ def a3_target(u: int, serving: int, l3_rsrp_dbm: F32, cio_db: F64, handover: Han
 @bare_kernel
 def due_target(u: int, slot: int, l3_rsrp_dbm: F32, cio_db: F64, ues: Ues, handover: HandoverArrays) -> int:
     """The cell that UE row `u` is commanded to on this tick, -1 for none; a new trigger starts its preparation."""
-    if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == _NOT_RUNNING:
+    if handover.phase[u] == COMMAND_LOST and handover.t310_end[u] == NOT_RUNNING:
         handover.phase[u] = CONNECTED
         handover.held_ticks[u, :] = -1  # the link is back: A3 must hold anew for the whole time to trigger
     triggered = a3_target(u, ues.cell[u], l3_rsrp_dbm, cio_db, handover)
@@ -364,7 +364,7 @@ def send_command(u: int, slot: int, target: int, ues: Ues, handover: HandoverArr
     """
     source = ues.cell[u]
     handover.counts[ATTEMPTS, source] += 1
-    if handover.t310_end[u] != _NOT_RUNNING:
+    if handover.t310_end[u] != NOT_RUNNING:
         handover.counts[COMMANDS_LOST, source] += 1
         handover.phase[u] = COMMAND_LOST
         handover.target[u] = -1

@@ -63,8 +63,35 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A field of the scenario, e.g. load=1.2; repeatable."),
+    typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
 ]
+
+
+def _refuse_former_name(value: list[str] | None) -> None:
+    if value:
+        raise UsageError(
+            f"--set {value[0]}: a scenario field is given by --override {value[0]}, as in `ranloop`; --set is for xApps"
+        )
+
+
+FormerName = Annotated[list[str] | None, typer.Option("--set", hidden=True, callback=_refuse_former_name)]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ran_sim import __version__
+
+        print(f"ran_sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options of the command itself; the verbs have their own."""
 
 
 def main() -> None:
@@ -95,6 +122,7 @@ def run(
         float | None, typer.Option("--duration-s", help="RAN time to end at; default: the scenario's.")
     ] = None,
     settings: Settings = None,
+    former_name: FormerName = None,
     save: Annotated[
         Path | None, typer.Option(help="Keep the state in this file, every minute and at the end.")
     ] = None,
@@ -119,7 +147,7 @@ def run(
         raise UsageError(f"--duration-s {end_s:g}: the run is at {engine.now_ns / 1e9:g} s already")
     if end_slot <= engine.warmup_slot and save is None:  # a state may well be that of a warmed-up network
         warmup_s = engine.warmup_slot * engine.slot_ns / 1e9
-        remedy = "" if start else " or --set warmup_s=0"
+        remedy = "" if start else " or --override warmup_s=0"
         raise UsageError(
             f"{scenario}: ends at {end_s:g} s, within its warm-up of {warmup_s:g} s, before anything counts; "
             f"want a longer --duration-s{remedy}"
@@ -205,7 +233,7 @@ def _started(name: str, seed: int | None, changes: Mapping[str, object]) -> Engi
 def _continued(path: str, seed: int | None, changes: Mapping[str, object]) -> Engine:
     from ran_sim.engine import Engine
 
-    for option, given in (("--set", changes), ("--seed", seed is not None)):
+    for option, given in (("--override", changes), ("--seed", seed is not None)):
         if given:
             raise UsageError(
                 f"{option}: a run that is continued keeps its scenario and seed; leave one of --continue and {option} out"
@@ -234,6 +262,7 @@ def scenario(
         str, typer.Argument(help="Name of a scenario that ships, or a TOML file; none lists.")
     ] = "",
     settings: Settings = None,
+    former_name: FormerName = None,
     json_output: Json = False,
 ) -> None:
     """Check a scenario and print it with all defaults filled in, or list those that ship."""
@@ -261,9 +290,12 @@ def sweep(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="FIELD=A,B", help="Values of a field; all combinations are run. Repeatable."
+            "--override",
+            metavar="FIELD=A,B",
+            help="Values of a scenario field; all combinations are run. Repeatable.",
         ),
     ] = None,
+    former_name: FormerName = None,
     jobs: Annotated[int, typer.Option(help="Processes; 0 takes one per core.", min=0)] = 0,
     per_session: Annotated[
         bool, typer.Option("--per-session", help="A second table with one row per UE session.")

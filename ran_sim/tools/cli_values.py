@@ -42,9 +42,9 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (equals and name):
-            raise UsageError(f"--set {pair!r}: want FIELD=VALUE")
+            raise UsageError(f"--override {pair!r}: want FIELD=VALUE")
         if name in values:
-            raise UsageError(f"--set {name}: is given twice")
+            raise UsageError(f"--override {name}: is given twice")
         values[name] = text
     return values
 
@@ -58,7 +58,7 @@ def parse_values(name: str, text: str) -> list[Any]:
     together = parse_value(f"[{text}]")
     values: list[Any] = together if isinstance(together, list) else [parse_value(v) for v in text.split(",")]
     if not values or "" in values:
-        raise UsageError(f"--set {name}={text}: want values with commas between them")
+        raise UsageError(f"--override {name}={text}: want values with commas between them")
     return values
 
 

@@ -70,6 +70,14 @@ def test_the_simulator_is_answered_with_its_install_line(installed: Path, tmp_pa
         assert done.stderr == "error: the simulator needs an optional part: pip install 'ranloop[sim]'\n"
 
 
+def test_a_new_xapp_comes_out_of_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """The templates are data of the package, the model's binary file among them."""
+    for template, file in (("steering", "app.py"), ("model", "rate/model.onnx")):
+        done = run(installed, MAIN, "new", str(tmp_path / template), "--template", template)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / template / file).is_file()
+
+
 def test_an_xapp_runs_without_numba_on_a_toy_world(installed: Path, tmp_path: Path) -> None:
     text = (write_xapp(tmp_path / "weigher") / "manifest.toml").read_text().replace('"CQI"', '"DRB.UEThpDl"')
     app = (tmp_path / "weigher" / "app.py").read_text().replace('"CQI"', '"DRB.UEThpDl"')

@@ -79,8 +79,20 @@ Priority = Annotated[
 ]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from ranloop import __version__
+
+        print(f"ranloop {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def configure() -> None:
+def configure(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     """Set up logging for the command line; importing ranloop never does."""
     from ranloop.cli.logs import configure_logs
 
@@ -99,6 +111,52 @@ def demo(
     from ranloop.cli.demo import run_demo
 
     raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output))
+
+
+@app.command()
+def new(
+    folder: Annotated[
+        Path, typer.Argument(metavar="NAME", help="Folder to write; its last part is the name.")
+    ],
+    template: Annotated[
+        str, typer.Option(help="monitor | loop | model | steering | slice | energy")
+    ] = "loop",
+    json_output: Json = False,
+) -> None:
+    """Write a new xApp that runs: app.py, a policy to change, its manifest, README and test."""
+    from ranloop.cli.new import make_xapp
+
+    raise typer.Exit(make_xapp(folder, template, json_output=json_output))
+
+
+@app.command()
+def gain(
+    xapps: Annotated[list[Path], typer.Argument(help="xApp folders, which run together.")],
+    node: Annotated[str, typer.Option("--node", help="sim:SCENARIO")],
+    drops: Annotated[int, typer.Option(help="Seeds, each run without and with the xApps.", min=2)] = 8,
+    first_seed: Annotated[int, typer.Option(help="Seed of the first drop.", min=0)] = 1,
+    duration_s: Annotated[
+        float, typer.Option(help="RAN seconds of a drop, the scenario's warm-up included.", min=1)
+    ] = 12.0,
+    settings: Settings = None,
+    override: Overrides = None,
+    json_output: Json = False,
+) -> None:
+    """Measure what xApps gain over doing nothing, on the same simulated drops."""
+    from ranloop.cli.gain import show_gain
+
+    raise typer.Exit(
+        show_gain(
+            xapps,
+            node,
+            drops=drops,
+            first_seed=first_seed,
+            duration_s=duration_s,
+            settings=settings or [],
+            overrides=override or [],
+            json_output=json_output,
+        )
+    )
 
 
 @app.command()
@@ -461,12 +519,42 @@ def schema(
 
 
 @app.command()
+def describe(
+    context: typer.Context,
+    node: Annotated[
+        str,
+        typer.Argument(
+            help="sim:SCENARIO, replay:PATH, pipe:COMMAND, or a node on the bus; none: all there."
+        ),
+    ] = "",
+    bus: BusUrl = "mqtt://localhost:1883",
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    override: Overrides = None,
+    profile: NodeProfile = "",
+    json_output: Json = False,
+) -> None:
+    """Say what a node offers: measurements, actions and their ranges, cells, neighbours, slices."""
+    from ranloop.cli.describe import describe as describe_node
+    from ranloop.cli.ways import idle_in_describe, refuse_idle
+
+    refuse_idle(context, idle_in_describe(node=node))
+    raise typer.Exit(
+        describe_node(
+            node, bus, seed=seed, overrides=override or [], profile=profile, json_output=json_output
+        )
+    )
+
+
+@app.command()
 def vocabulary(
-    name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="The name of a measurement or action, or words to find some; none lists all."),
+    ] = None,
     profile: NodeProfile = "",
     json_output: Json = False,
 ) -> None:
     """Look up measurements and actions: unit, level, range, clause."""
     from ranloop.cli.lookup import show_vocabulary
 
-    raise typer.Exit(show_vocabulary(name, profile=profile, json_output=json_output))
+    raise typer.Exit(show_vocabulary(" ".join(words or []), profile=profile, json_output=json_output))

@@ -15,25 +15,43 @@ from ranloop.errors import NodeError, VocabularyError
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import absent
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS, action_type, measurement
+from ranloop.vocabulary.search import search
 
 __all__ = ("show_vocabulary",)
 
 
-def show_vocabulary(name: str, *, profile: str, json_output: bool) -> int:
-    """Print one entry or the list of all; with a profile, the entries of its stack in the stack's own form."""
+def show_vocabulary(text: str, *, profile: str, json_output: bool) -> int:
+    """Print the entry of a name, a list of those that some words find, or the list of all.
+
+    With a profile, these are the entries of its stack in the stack's own form.
+
+    Raises:
+        VocabularyError: `text` is no name, and nothing is found by it.
+        NodeError: The stack does not have the named entry.
+    """
     stack = load_profile(profile) if profile else None
-    names = [_known(name)] if name else [*MEASUREMENTS, *ACTIONS]
+    names, is_name = _meant(text) if text else ([*MEASUREMENTS, *ACTIONS], False)
     entries = [found for each in names if (found := _entry(each, stack))]
-    if stack and name and not entries:
-        raise NodeError(f"{name}: {absent(stack, names[0], (*stack.spelling, *stack.taken), 'has')}")
+    if stack and text and not entries:
+        raise NodeError(f"{text}: {absent(stack, names[0], (*stack.spelling, *stack.taken), 'has')}")
     if json_output:
-        print(json.dumps(entries[0] if name else entries, indent=2, default=str))
-    elif name:
+        print(json.dumps(entries[0] if is_name else entries, indent=2, default=str))
+    elif is_name:
         for key, value in entries[0].items():
             print(f"{key:12} {_plain(value)}")
     else:
         _show_all(entries, stack)
     return 0
+
+
+def _meant(text: str) -> tuple[list[str], bool]:
+    """The entry that `text` names, or those that it finds, best first; and whether it is a name."""
+    try:
+        return [_known(text)], True
+    except VocabularyError:
+        if not (found := search(text)):
+            raise
+        return found, False
 
 
 def _known(name: str) -> str:

@@ -33,7 +33,7 @@ from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import Manifest, load_manifest
 from ranloop.xapp.state_file import StateFile
 
-__all__ = ("join_bus", "run_on_node")
+__all__ = ("deal", "join_bus", "run_on_node")
 
 T = TypeVar("T")
 
@@ -61,8 +61,8 @@ def run_on_node(
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
-    given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
-    chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
+    given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
+    chosen = deal(manifests, _model_folders(models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
@@ -150,7 +150,7 @@ def join_bus(
     return 0
 
 
-def _deal(
+def deal(
     manifests: Sequence[Manifest], given: Mapping[str, T], names_of: Callable[[Manifest], Collection[str]]
 ) -> dict[str, dict[str, T]]:
     """Distribute values by name: each xApp gets those whose names its manifest has.

@@ -8,7 +8,7 @@ import typer
 
 from ranloop.errors import RanloopError
 
-__all__ = ("idle_in_host", "idle_in_run", "refuse_idle")
+__all__ = ("idle_in_describe", "idle_in_host", "idle_in_run", "refuse_idle")
 
 _HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audit", "record")
 
@@ -30,6 +30,15 @@ def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
         return {"speed": "belongs to a live host; in lockstep time waits for the xApps"} | _idle_at(node)
     on_answers = dict.fromkeys(("timeout_s", "on_timeout"), "belongs to --lockstep; a live host never waits")
     return on_answers | _idle_at(node)
+
+
+def idle_in_describe(*, node: str) -> dict[str, str]:
+    """Parameters of `ranloop describe` that this way of looking ignores, each with advice."""
+    if ":" in node:
+        return {"bus": f"belongs to a node on a bus; {node} is opened here"} | _idle_at(node)
+    return dict.fromkeys(
+        ("seed", "override", "profile"), "belongs to sim:… and other addresses; a node on a bus is as it is"
+    )
 
 
 def _idle_at(node: str) -> dict[str, str]:

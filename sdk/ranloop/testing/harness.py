@@ -9,7 +9,7 @@ from typing import Any
 
 from ranloop.testing.judge import Judge
 from ranloop.vocabulary import Action
-from ranloop.wire.messages import ActionBatch, Alarm, Report, Result, Settings
+from ranloop.wire.messages import ActionBatch, Alarm, Catalogue, Report, Result, Settings
 from ranloop.wire.operating import SettingValue
 from ranloop.xapp.app import ReportHandler
 from ranloop.xapp.instance import Instance
@@ -51,6 +51,10 @@ class XAppHarness:
     def module(self, name: str) -> ModuleType:
         """One of the xApp's modules, e.g. `policy`."""
         return self.instance.package.module(name)
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Hand over what a node says of itself, for an xApp that asks for `XApp.catalogues`."""
+        self.instance.know(catalogue)
 
     def send(self, report: Report) -> list[Action]:
         """Hand over one report; returns the actions that the xApp wants held.

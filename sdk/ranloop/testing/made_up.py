@@ -11,9 +11,9 @@ import numpy as np
 from ranloop.guard.rights import StreamRight
 from ranloop.testing.messages import make_report
 from ranloop.vocabulary import Level, measurement
-from ranloop.wire.messages import F32, MAX_ID, Report
+from ranloop.wire.messages import F32, MAX_ID, Catalogue, CellRelation, Report
 
-__all__ = ("MadeUp",)
+__all__ = ("MadeUp", "made_up_catalogue")
 
 _UNBOUNDED = 1e4  # the highest value where the catalogue has no highest
 _NO_VALUE_SHARE = 0.1
@@ -35,6 +35,24 @@ _IDS: dict[Level, Mapping[str, tuple[int, ...]]] = {
         "measured_cell": (0, 1, 1, 2, 2, 0),
     },
 }
+
+
+def made_up_catalogue(node: str) -> Catalogue:
+    """Three cells that are each other's neighbours, and two slices."""
+    cells = {cell: f"{node}/{cell}" for cell in _IDS["cell"]["cell"]}
+    return Catalogue(
+        node=node,
+        measurements={},
+        actions=(),
+        periods_ms=(),
+        cells=cells,
+        slices={1: "1-000001", 2: "1-000002"},
+        slice_min_pct={1: 0.0, 2: 0.0},
+        neighbours={
+            cell: tuple(CellRelation(cell=other, name=cells[other]) for other in cells if other != cell)
+            for cell in cells
+        },
+    )
 
 
 class MadeUp:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.testing.judge import Judge
-from ranloop.testing.made_up import MadeUp
+from ranloop.testing.made_up import MadeUp, made_up_catalogue
 from ranloop.testing.messages import make_result
 from ranloop.testing.predictors import DelayedPredictor
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Report, Result, Settings, Status
@@ -21,6 +21,7 @@ __all__ = ("check_xapp", "faults_of")
 
 _N_REPORTS = 12  # per stream
 _MS = 1_000_000
+_NODES = ("site0", "site1")
 Call = Callable[[Instance], list[ActionBatch]]
 
 
@@ -116,6 +117,8 @@ class _Course:
 
     def _instance(self) -> Instance:
         instance = Instance(load_package(self._folder), settings=self._settings)
+        for node in _NODES:
+            instance.know(made_up_catalogue(node))
         for handle in instance.registered.models.values() if self._trial.late_models else ():
             handle.model.predictor = DelayedPredictor(handle.model.predictor, delay_ms=FOR_EVER_NS / _MS)
         return instance
@@ -217,7 +220,7 @@ def _course(order: Sequence[int] = range(_N_REPORTS), **kind: Any) -> Callable[[
 def _two_nodes(instance: Instance) -> Iterator[Report]:
     made = MadeUp(seed=2)
     for seq in range(_N_REPORTS):
-        for node in ("site0", "site1"):
+        for node in _NODES:
             for stream in instance.manifest.streams:
                 yield made.report(stream, seq, node=node)
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ranloop.errors import WireError
 from ranloop.foreign import some_lines
-from ranloop.wire import headers
+from ranloop.wire import headers, topics
 from ranloop.wire.actions import decode_action_batch, decode_result, encode_action_batch, encode_result
 from ranloop.wire.checking import parse
 from ranloop.wire.frame import first_line, json_line, most_header_bytes, split_parts, within
@@ -46,6 +46,7 @@ __all__ = (
     "decode_alarms",
     "decode_answer",
     "decode_catalogue",
+    "decode_catalogue_on",
     "decode_order",
     "decode_presence",
     "decode_report",
@@ -137,6 +138,18 @@ def decode_catalogue(payload: bytes) -> Catalogue:
             }
         ),
     )
+
+
+def decode_catalogue_on(topic: str, payload: bytes) -> Catalogue:
+    """The catalogue that came on a topic.
+
+    Raises:
+        WireError: It is none, or one of another node than the topic says.
+    """
+    catalogue = decode_catalogue(payload)
+    if topic != topics.catalogue(catalogue.node):
+        raise WireError(f"a catalogue of {catalogue.node} came on {topic}")
+    return catalogue
 
 
 def encode_presence(presence: Presence) -> bytes:

@@ -16,6 +16,7 @@ from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result, Severity
 from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.alarms import AlarmBoard
+from ranloop.xapp.catalogues import Catalogues
 from ranloop.xapp.memory import PerTarget
 from ranloop.xapp.state import State
 
@@ -147,6 +148,7 @@ class Registrations:
     summary: SummaryFunction | None = None
     models: dict[str, ModelHandle] = field(default_factory=dict)
     alarms: AlarmBoard = field(default_factory=AlarmBoard)
+    catalogues: Catalogues | None = None  # None: no handler asks for them
     memories: tuple[PerTarget, PerTarget] = field(
         default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
     )
@@ -284,6 +286,12 @@ class XApp:
     def model(self, name: str) -> ModelHandle:
         """The model that the manifest lists as `name`."""
         return self._registered.models.setdefault(name, ModelHandle(name))
+
+    def catalogues(self) -> Catalogues:
+        """What the nodes say of themselves: `.of(report).neighbours`, `.slices`, `.cells`, `.geometry`, …"""
+        if self._registered.catalogues is None:
+            self._registered.catalogues = Catalogues()
+        return self._registered.catalogues
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from ranloop.vocabulary import Action, Kind
 from ranloop.voice import speaks
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Settings, Step
+from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Catalogue, Report, Result, Settings, Step
 from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
@@ -94,6 +94,17 @@ class Instance:
     def timers(self) -> dict[str, int]:
         """Timer name -> period in milliseconds."""
         return {timer.name: timer.period_ms for timer in self.registered.timers}
+
+    def know(self, catalogue: Catalogue) -> None:
+        """Take in what a node says of itself."""
+        self.runs[catalogue.node] = catalogue.run
+        if self.registered.catalogues is not None:
+            self.registered.catalogues.know(catalogue)
+
+    def lacks_catalogue(self, step: Step) -> bool:
+        """Whether a handler may ask for a catalogue that has not come yet."""
+        known = self.registered.catalogues
+        return known is not None and not all(known.fit(report) for report in step.reports)
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; an error of the user's code passes through."""

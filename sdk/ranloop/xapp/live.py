@@ -17,7 +17,7 @@ from ranloop.errors import WireError
 from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
 from ranloop.wire.checked import checked
-from ranloop.wire.codec import decode_catalogue, decode_report, decode_result, decode_step, encode
+from ranloop.wire.codec import decode_catalogue_on, decode_report, decode_result, decode_step, encode
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
@@ -160,14 +160,12 @@ class LiveRunner:
 
     def _on_catalogue(self, topic: str, payload: bytes) -> None:
         try:
-            catalogue = decode_catalogue(payload)
-            if topic != topics.catalogue(catalogue.node):
-                raise WireError(f"a catalogue of {catalogue.node} came on {topic}")
+            catalogue = decode_catalogue_on(topic, payload)
         except WireError as error:
             self._malformed("catalogue", error)
             return
         node = catalogue.node
-        self.instance.runs[node] = catalogue.run
+        self.instance.know(catalogue)
         if node in self._nodes:
             self._nodes[node] = catalogue
             return

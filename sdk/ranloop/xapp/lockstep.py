@@ -11,8 +11,8 @@ import structlog
 from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_step, encode
-from ranloop.wire.messages import Answer
+from ranloop.wire.codec import decode_catalogue_on, decode_step, encode
+from ranloop.wire.messages import Answer, Step
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import Instance
 
@@ -51,9 +51,11 @@ class LockstepRunner:
         self._failure, self._failed_at_s = "", 0.0
         self._sign = life_sign(bus, instance)
         self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: self._ran_time_ns)
-        self._subscription: Subscription = bus.subscribe(
-            topics.step(host, instance.name), self._on_step, qos=1
-        )
+        self._held: tuple[Step, bytes] | None = None  # waits for the catalogue of a node that it is about
+        self._subscriptions: list[Subscription] = [
+            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
+            bus.subscribe(topics.step(host, instance.name), self._on_step, qos=1),
+        ]
         self._sign.show()
 
     def run(self, *, timeout_s: float = 60.0) -> None:
@@ -67,6 +69,9 @@ class LockstepRunner:
         while not self.over:
             self._bus.poll(min(timeout_s, 0.5))
             self._on_turn()
+            if self._held:  # nats-server can lose a retained message for a subscription that is made with it
+                self._subscriptions[0].cancel()
+                self._subscriptions[0] = self._bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s
@@ -84,7 +89,8 @@ class LockstepRunner:
 
     def close(self) -> None:
         """Stop listening and withdraw the life sign."""
-        self._subscription.cancel()
+        for subscription in self._subscriptions:
+            subscription.cancel()
         self._alarms.withdraw()
         self._sign.withdraw()
 
@@ -96,6 +102,23 @@ class LockstepRunner:
             log.warning("step_ignored", xapp=self.instance.name, reason=str(error))
             return
         self._heard_at_s = time.monotonic()
+        self._held = (step, payload)
+        self._answer_held()
+
+    def _on_catalogue(self, topic: str, payload: bytes) -> None:
+        try:
+            self.instance.know(decode_catalogue_on(topic, payload))
+        except WireError as error:
+            self.malformed += 1
+            log.warning("catalogue_ignored", xapp=self.instance.name, reason=str(error))
+            return
+        self._answer_held()
+
+    def _answer_held(self) -> None:
+        """Answer the step that came last, once the catalogues are there: handlers see the same on every bus."""
+        if self._held is None or self.instance.lacks_catalogue(self._held[0]):
+            return
+        (step, payload), self._held = self._held, None
         last_step, last_payload = self._last
         # QoS 1 may deliver twice: the same step gets the same answer and has no second effect.
         if payload != last_payload:

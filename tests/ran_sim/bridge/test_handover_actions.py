@@ -72,7 +72,7 @@ def test_a_second_handover_while_the_first_is_under_way_is_refused_and_says_so(
     assert world.apply("site0", Handover(ue=[ue], target_cell=[first])).tolist() == [[float(first)]]
     again = Handover(ue=[ue], target_cell=[second])
     assert world.why_not("site0", again) == {
-        0: f"its handover from cell {source} to cell {first} is under way"
+        0: f"interaction-with-other-procedure: its handover from cell {source} to cell {first} is under way"
     }
     assert np.isnan(world.apply("site0", again)).all()
     assert world.engine.ues.cell[u] == first
@@ -85,9 +85,9 @@ def test_a_handover_that_cannot_be_says_what_is_wrong(settled_world: SimWorld) -
     asleep = next(cell for cell in range(3, 21) if cell != source)
     world.apply(f"site{asleep // 3}", SetCellState(cell=[asleep], state=[DEEP_SLEEP]))
     said = {
-        99: "there is no cell 99; cells are 0 to 20",
-        source: f"cell {source} serves it already",
-        asleep: f"cell {asleep} sleeps",
+        99: "unknown-targetID: there is no cell 99; cells are 0 to 20",
+        source: f"ho-target-not-allowed: cell {source} serves it already",
+        asleep: f"cell-not-available: cell {asleep} sleeps",
     }
     for target, why in said.items():
         action = Handover(ue=[ue, 2**23], target_cell=[target, target])
@@ -95,6 +95,21 @@ def test_a_handover_that_cannot_be_says_what_is_wrong(settled_world: SimWorld) -
             0: why
         }  # of UE 2**23 there is only to say that it is not here
         assert np.isnan(world.apply("site0", action)).all()
+
+
+def test_a_lost_command_is_no_handover_and_says_so(settled_world: SimWorld) -> None:
+    world = settled_world.fork()
+    u = linked_ue(world)
+    handover = world.engine._network.radio.handover
+    handover.t310_end[u] = world.engine.slot + 1000
+    ue, source = int(world.engine.ues.id[u]), int(world.engine.ues.cell[u])
+    action = Handover(ue=[ue], target_cell=[(source + 1) % 3])
+    assert world.why_not("site0", action) == {
+        0: f"failure-in-radio-interface-procedure: T310 runs, so the command is lost and it stays in cell {source}"
+    }
+    assert np.isnan(world.apply("site0", action)).all()
+    assert world.engine.ues.cell[u] == source
+    assert handover.phase[u] == COMMAND_LOST  # it was sent: X.MM.HoCommandLost counts it
 
 
 def test_what_is_refused_and_what_is_told_are_the_same(settled_world: SimWorld) -> None:
@@ -110,7 +125,7 @@ def test_what_is_refused_and_what_is_told_are_the_same(settled_world: SimWorld) 
             why = world.engine.why_no_handover(u, cell)
             reasons.add(why.split(" ")[0])
             assert world.engine.fork().request_handover(u, cell) == (why == "")
-    assert {"", "cell", "its"} <= reasons
+    assert {"", "cell-not-available:", "interaction-with-other-procedure:"} <= reasons
 
 
 def test_the_xapp_hears_the_reason_of_the_node(settled_world: SimWorld) -> None:
@@ -131,4 +146,4 @@ def test_the_xapp_hears_the_reason_of_the_node(settled_world: SimWorld) -> None:
     (change,) = guard.due(world.now_ns)
     reasons = world.why_not("site0", change.action)
     (result,) = guard.settle(change, world.apply("site0", change.action), world.now_ns, reasons)
-    assert result.causes[1] == (Cause.NODE, "there is no cell 99; cells are 0 to 20")
+    assert result.causes[1] == (Cause.NODE, "unknown-targetID: there is no cell 99; cells are 0 to 20")

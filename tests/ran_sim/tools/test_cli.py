@@ -39,7 +39,7 @@ def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def test_run_prints_the_score_of_the_run(ran_sim: Command) -> None:
     told = json.loads(
-        ran_sim("run", "one-cell", "--seed", 3, "--duration-s", 1, "--set", "warmup_s=0.5", "--json").out
+        ran_sim("run", "one-cell", "--seed", 3, "--duration-s", 1, "--override", "warmup_s=0.5", "--json").out
     )
     engine = Engine(load_scenario("one-cell").with_overrides({"warmup_s": 0.5}), seed=3)
     engine.run_until(2000)
@@ -55,7 +55,7 @@ def test_a_run_that_is_saved_and_continued_is_one_run(ran_sim: Command, tmp_path
 
 
 def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
-    out = ran_sim("run", "one-cell", "--duration-s", 0.002, "--set", "warmup_s=0.001").out
+    out = ran_sim("run", "one-cell", "--duration-s", 0.002, "--override", "warmup_s=0.001").out
     assert [line.split()[0] for line in out.splitlines()][:3] == ["ran", "wall", "users"]
     assert "satisfied_pct             none" in out  # in its first 2 ms no packet has an outcome
 
@@ -70,16 +70,17 @@ def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
         (("one-cell", "--duration-s", "1e300"), "--duration-s 1e+300: want a number above 0, at most 1e+07"),
         (("one-cell", "--seed", 2**62), "one-cell: seed 4611686018427387904: want less than 2^62"),
         (("one-cell", "--duration-s", 0), "--duration-s 0: want a number above 0"),
-        (("one-cell", "--set", "load"), "--set 'load': want FIELD=VALUE"),
-        (("one-cell", "--set", "lod=1"), "lod: got 1, want no such field"),
-        (("one-cell", "--set", "load=1", "--set", "load=2"), "--set load: is given twice"),
-        (("one-cell", "--set", "load=" + "[" * 100_000), "load: got "),
+        (("one-cell", "--set", "load=1"), "--set load=1: a scenario field is given by --override load=1"),
+        (("one-cell", "--override", "load"), "--override 'load': want FIELD=VALUE"),
+        (("one-cell", "--override", "lod=1"), "lod: got 1, want no such field"),
+        (("one-cell", "--override", "load=1", "--override", "load=2"), "--override load: is given twice"),
+        (("one-cell", "--override", "load=" + "[" * 100_000), "load: got "),
         (
-            ("one-cell", "--set", "radio.cqi_delay_ms=20"),
+            ("one-cell", "--override", "radio.cqi_delay_ms=20"),
             "want radio.cqi_delay_ms at most radio.cqi_period_ms, 10,",
         ),
         (("nothing", "--continue"), "nothing: cannot be read"),
-        (("x", "--continue", "--set", "load=1"), "leave one of --continue and --set out"),
+        (("x", "--continue", "--override", "load=1"), "leave one of --continue and --override out"),
         (("one-cell", "--save", "no/where"), "--save no/where: cannot be written (No such file"),
         (("one-cell", "--save", "/"), "--save /: cannot be written (Is a directory)"),
         (
@@ -91,7 +92,7 @@ def test_run_without_json_is_a_table_for_people(ran_sim: Command) -> None:
             "one-cell: ends at 2 s, within its warm-up of 2 s, before anything counts",
         ),
         (
-            ("one-cell", "--set", "warmup_s=60"),
+            ("one-cell", "--override", "warmup_s=60"),
             "ends at 60 s, within its warm-up of 60 s, before anything counts",
         ),
     ],
@@ -195,7 +196,7 @@ def test_scenario_lists_what_ships(ran_sim: Command) -> None:
 
 @pytest.mark.parametrize("name", ["one-cell", "seven-sites"])
 def test_a_printed_scenario_is_the_scenario(ran_sim: Command, tmp_path: Path, name: str) -> None:
-    changed = ("--set", 'scheduler.class_weight={"2": 3.0}', "--set", "load=0.25")
+    changed = ("--override", 'scheduler.class_weight={"2": 3.0}', "--override", "load=0.25")
     (path := tmp_path / "printed.toml").write_text(ran_sim("scenario", name, *changed).out)
     expected = load_scenario(name).with_overrides({"scheduler.class_weight": {2: 3.0}, "load": 0.25})
     assert load_scenario(path) == expected

@@ -136,7 +136,7 @@ def test_an_interrupted_sweep_begins_nothing_more_and_collects_what_is_done(
 def test_a_sweep_that_is_killed_leaves_whole_runs_and_goes_on_from_them(tmp_path: Path, jobs: int) -> None:
     path, folder = tmp_path / "a.parquet", tmp_path / "a.runs"
     command = [sys.executable, "-m", "ran_sim", "sweep", "one-cell", "--seeds", "1..200", "--jobs", str(jobs)]
-    settings = ["--set", "duration_s=0.4", "--set", "warmup_s=0.1", "--out", str(path)]
+    settings = ["--override", "duration_s=0.4", "--override", "warmup_s=0.1", "--out", str(path)]
     with subprocess.Popen([*command, *settings], stderr=subprocess.PIPE, start_new_session=True) as process:
         deadline = time.monotonic() + 300
         while len(list(folder.glob("*-*.json"))) < 3:
@@ -348,7 +348,7 @@ def ran_sim(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-SHORT = ("--set", "duration_s=0.3", "--set", "warmup_s=0.1", "--jobs", 1)
+SHORT = ("--override", "duration_s=0.3", "--override", "warmup_s=0.1", "--jobs", 1)
 
 
 def test_the_command_writes_one_table_and_says_the_means(ran_sim: Callable[..., str], tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_the_command_writes_one_table_and_says_the_means(ran_sim: Callable[..., 
         "one-cell",
         "--seeds",
         "1..2",
-        "--set",
+        "--override",
         "scheduler=pf,rr",
         *SHORT,
         "--out",
@@ -379,11 +379,11 @@ def test_the_command_writes_one_table_and_says_the_means(ran_sim: Callable[..., 
         (("two-cells",), "two-cells: got no scenario"),
         (("one-cell", "--seeds", "b"), "--seeds b: want 0..31 or 1,2,5"),
         (("one-cell", "--seeds=-2..1"), "seed -2 is negative"),
-        (("one-cell", "--set", "load"), "--set 'load': want FIELD=VALUE"),
-        (("one-cell", "--set", "load="), "want values with commas"),
-        (("one-cell", "--set", "lod=1,2"), "lod: got 1, want no such field"),
+        (("one-cell", "--override", "load"), "--override 'load': want FIELD=VALUE"),
+        (("one-cell", "--override", "load="), "want values with commas"),
+        (("one-cell", "--override", "lod=1,2"), "lod: got 1, want no such field"),
         (
-            ("one-cell", "--set", "duration_s=2,5"),
+            ("one-cell", "--override", "duration_s=2,5"),
             "{'duration_s': 2}: ends at 2 s, within its warm-up of 2 s, before anything counts; want run.duration_s above",
         ),
     ],
