@@ -22,6 +22,7 @@ from ranloop.node.summary import RunSummary
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
+from ranloop.xapp.times import HandlerTime
 
 __all__ = ("EmbeddedRun", "run_embedded")
 
@@ -30,10 +31,11 @@ _runs = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedRun:
-    """The outcome of a run: the host's summary and the summary of each xApp."""
+    """The outcome of a run: the host's summary, and the summary and the handlers' times of each xApp."""
 
     summary: RunSummary
     xapps: Mapping[str, Mapping[str, Any]]
+    times: Mapping[str, tuple[HandlerTime, ...]]
 
 
 def run_embedded(
@@ -97,7 +99,11 @@ def run_embedded(
         summary = LockstepHost(host).run(until_ns)
         for runner in runners:
             runner.close()
-    return EmbeddedRun(summary=summary, xapps={instance.name: instance.summary() for instance in instances})
+    return EmbeddedRun(
+        summary=summary,
+        xapps={instance.name: instance.summary() for instance in instances},
+        times={instance.name: instance.times.told() for instance in instances},
+    )
 
 
 def _private_url() -> str:

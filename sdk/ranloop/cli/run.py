@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.ending import ending, exit_code, in_words, score_facts
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
@@ -80,7 +81,9 @@ def run_on_node(
             limits=bounds,
             outlets=[recorder] if recorder else (),
         )
+        score = score_facts(world)
     summary = run.summary
+    takes_actions = any(catalogue.actions for catalogue in world.catalogues)
     facts = {
         "ran_time_s": summary.ran_time_ns / 1e9,
         "steps": summary.steps,
@@ -88,9 +91,11 @@ def run_on_node(
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
         **gaps(world),
+        **score,
+        **ending(summary.fates, run.times, takes_actions=takes_actions),
     }
     _show(facts, run.xapps, json_output=json_output)
-    return 0
+    return exit_code(summary.fates, takes_actions=takes_actions)
 
 
 def join_bus(
@@ -137,8 +142,10 @@ def join_bus(
             stats = LiveRunner(instance, bus).run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
+    told = instance.fates.told()
+    facts |= ending(told, {instance.name: instance.times.told()})
     _show(facts, {instance.name: instance.summary()}, json_output=json_output)
-    return 0
+    return exit_code(told)
 
 
 def _deal(
@@ -178,7 +185,7 @@ def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: 
     """
     summaries, complaints = plain_summaries(told)
     facts = {**facts, "xapps": summaries}
-    print(json.dumps(facts, indent=2) if json_output else _lines(facts), flush=True)
+    print(json.dumps(facts, indent=2) if json_output else _lines(in_words(facts)), flush=True)
     if complaints:
         raise RanloopError("; ".join(complaints))
 

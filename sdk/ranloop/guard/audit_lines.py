@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ranloop.guard.audit_record import AuditRecord
 from ranloop.guard.grants import TokenBucket
-from ranloop.guard.results import fate_runs, verdict_counts
+from ranloop.guard.results import cause_name, fate_runs, verdict_counts
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 __all__ = ("MAX_LISTED", "AuditLines")
@@ -149,7 +149,7 @@ class AuditLines:
             line |= {"id": result.id, "action": result.action, "n_targets": len(result)}
             line["verdict"] = verdict_counts(result)
             told = [(cause, text) for cause, text in result.causes if text][:_MOST_TEXTS]
-            line["causes"] = {cause: _plain(text) for cause, text in told}
+            line["causes"] = {cause_name(cause, text): _plain(text) for cause, text in told}
         return self._charged(record.xapp, record.ran_time_ns, line, columns)
 
     def _charged(

@@ -398,6 +398,7 @@ class NodeRuntime:
             ran_time_ns=self.port.now_ns,
             n_reports=self.tally.n_reports,
             outcomes=dict(sorted(self.tally.outcomes.items())),
+            fates=self.tally.fates.told(),
             latencies_ns=self.tally.latencies_ns(),
             n_dropped=self.n_dropped,
             n_outside=self.n_outside,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.guard import verdict_counts
+from ranloop.guard.fates import Fates, Told
 from ranloop.node.outlets import Event
 from ranloop.wire.messages import Report, Result
 
@@ -26,6 +26,7 @@ class RunSummary:
         ran_time_ns: RAN time when it ended.
         n_reports: Reports that left the nodes.
         outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3, "ended/lease-lapsed": 9}.
+        fates: The same per xApp and action, each with a text of the guard.
         latencies_ns: Stage -> wall-clock duration of each pass, of the last `PASSES_KEPT`: "advance" (the nodes), "apply"
             (changes that were due), "report" (building reports), "guard" (judging batches), in lockstep "step" (publish to
             last answer).
@@ -44,6 +45,7 @@ class RunSummary:
     n_reports: int
     outcomes: Mapping[str, int]
     latencies_ns: Mapping[str, NDArray[np.int64]]
+    fates: tuple[Told, ...] = ()
     n_dropped: int = 0
     n_outside: int = 0
     n_not_shown: int = 0
@@ -59,7 +61,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.n_reports = 0
-        self.outcomes: Counter[str] = Counter()
+        self.fates = Fates()
         self._latencies_ns: dict[str, deque[int]] = {}
 
     def take(self, event: Event) -> None:
@@ -67,7 +69,12 @@ class Tally:
         if isinstance(event, Report):
             self.n_reports += 1
         elif isinstance(event, Result):
-            self.outcomes.update(verdict_counts(event))
+            self.fates.take(event)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """Targets by fate, as in `RunSummary`."""
+        return self.fates.outcomes()
 
     def took(self, stage: str, since_ns: int) -> int:
         """Note a stage that began at `since_ns` by `time.perf_counter_ns` and ends now; now."""

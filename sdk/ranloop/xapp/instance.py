@@ -6,6 +6,7 @@ The lockstep runner, the live runner and a unit test drive the same object. An x
 from __future__ import annotations
 
 import inspect
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
+from ranloop.guard.fates import Fates
 from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.wire.frame import MAX_ROWS
@@ -22,6 +24,7 @@ from ranloop.wire.headers import MAX_PARTS
 from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Report, Result, Step
 from ranloop.xapp.app import Request, Timer, Wanted
 from ranloop.xapp.loader import XAppPackage
+from ranloop.xapp.times import Called, HandlerTimes
 
 __all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
 
@@ -43,6 +46,7 @@ class Instance:
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
         incarnation: str = "0",
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """Bind a package.
 
@@ -51,6 +55,7 @@ class Instance:
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
+            clock_ns: Times the handlers; nothing that an xApp does depends on it.
 
         Raises:
             ManifestError: A setting or model does not exist, or a setting is out of range.
@@ -61,6 +66,8 @@ class Instance:
         self.manifest = package.manifest
         self.name = package.manifest.name
         self.run = new_run()  # how a host notices a restart
+        self.times, self.fates = HandlerTimes(), Fates()  # of all handlers and all results so far
+        self._clock_ns = clock_ns
         self._incarnation = incarnation
         self._seq = 0
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
@@ -88,10 +95,13 @@ class Instance:
 
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
+        self.fates.take(result)
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.app.result_handlers:
-            batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
+            batches += self._batches(
+                function, (result,), result.node, result.ran_time_ns, period_ms, called="result"
+            )
         return batches
 
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
@@ -101,7 +111,7 @@ class Instance:
             WireError: The app has no timer of this name.
         """
         timer = self._timer(name)
-        return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
+        return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms, called="timer")
 
     def handle(self, step: Step) -> Answer:
         """Handle one lockstep step: results, timers, reports. An error of a handler becomes the error of the answer."""
@@ -146,14 +156,21 @@ class Instance:
         ran_time_ns: int,
         period_ms: int,
         report: Report | None = None,
+        *,
+        called: Called = "report",
     ) -> list[ActionBatch]:
         """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
         for model in self._models.values():
             model.used = False
+        began_ns = self._clock_ns()
         wanted = function(*arguments)
-        if wanted is None:
-            return []
-        requests = [request for request in _requests(wanted, function) if len(request.action)]
+        requests = [
+            request
+            for request in (() if wanted is None else _requests(wanted, function))
+            if len(request.action)
+        ]
+        own_period_ms = None if called == "result" else period_ms
+        self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
         used = tuple([model.tag for model in self._models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)

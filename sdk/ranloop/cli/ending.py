@@ -1,0 +1,87 @@
+"""What a run tells at its end beside its counters: the world's score, the handlers' times, what came to nothing and why."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ranloop.errors import NodeError
+from ranloop.foreign import one_line
+from ranloop.guard.fates import Told, fruitless, is_meant
+from ranloop.node.port import NodePort, ScoredPort
+from ranloop.wire.messages import Cause
+from ranloop.xapp.times import HandlerTime, too_slow
+
+__all__ = ("ending", "exit_code", "in_words", "score_facts")
+
+_MOST_TEXT = 300  # characters of a text of the guard, a part of which may be a node's own
+
+
+def score_facts(world: NodePort) -> dict[str, Any]:
+    """The world's score, where it keeps one; a score that cannot be told yet has its reason."""
+    if not isinstance(world, ScoredPort):
+        return {}
+    try:
+        score = world.score()
+    except NodeError as error:
+        return {"score": None, "no_score": str(error)}
+    return {"score": {name: value if math.isfinite(value) else None for name, value in score.items()}}
+
+
+def ending(
+    told: Sequence[Told], times: Mapping[str, Sequence[HandlerTime]], *, takes_actions: bool = True
+) -> dict[str, Any]:
+    """The facts about handlers and fates, for JSON; what nobody should overlook also goes to standard error.
+
+    `takes_actions` is False where the node takes none at all, as a recording: that all are refused is no news there.
+    """
+    vain = fruitless(told).values() if takes_actions else ()
+    slow = [f"{xapp}: {line}" for xapp, of_one in times.items() for line in too_slow(of_one)]
+    warnings = [one_line(line, 2 * _MOST_TEXT) for line in (*vain, *slow)]
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    return {
+        "handlers": {xapp: [time._asdict() for time in of_one] for xapp, of_one in times.items()},
+        "not_applied": _not_applied(told),
+        "warnings": warnings,
+    }
+
+
+def _not_applied(told: Sequence[Told]) -> dict[str, Any]:
+    """xApp -> action -> fate -> how many targets met it, with one text of the guard."""
+    facts: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in told:
+        if one.cause != Cause.NONE:
+            of_action = facts.setdefault(one.xapp, {}).setdefault(one.action, {})
+            of_action[one.name] = {"targets": one.n_targets, "example": one_line(one.text, _MOST_TEXT)}
+    return facts
+
+
+def exit_code(told: Sequence[Told], *, takes_actions: bool = True) -> int:
+    """1 if every target of some xApp was refused or expired, and not by the operator's own word alone; else 0."""
+    return int(takes_actions and any(not is_meant(told, xapp) for xapp in fruitless(told)))
+
+
+def in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of `ending`, among others, for people; warnings stand on standard error already."""
+    handlers = {
+        xapp: {time["handler"]: _time_in_words(time) for time in of_one}
+        for xapp, of_one in facts["handlers"].items()
+    }
+    fates = {
+        xapp: {
+            action: {name: f"{fate['targets']} targets, e.g. {fate['example']}" for name, fate in by_name.items()}
+            for action, by_name in by_action.items()
+        }
+        for xapp, by_action in facts["not_applied"].items()
+    }
+    left = {key: fact for key, fact in facts.items() if key != "warnings"}
+    return left | {"handlers": handlers, "not_applied": fates}
+
+
+def _time_in_words(time: Mapping[str, Any]) -> str:
+    period = f", {time['called']} every {time['period_ms']} ms" if time["period_ms"] else ", on results"
+    nodes = f" from {time['sources']} nodes" if time["sources"] > 1 else ""
+    return f"p50 {time['p50_ms']:.3g} ms, p99 {time['p99_ms']:.3g} ms{period}{nodes}, {time['calls']} calls"
