@@ -13,6 +13,7 @@ from ranloop.errors import ManifestError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
+from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
@@ -50,6 +51,7 @@ def run_embedded(
     audit: AuditLog | None = None,
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
+    handler_delay_ms: HandlerDelay = 0.0,
 ) -> EmbeddedRun:
     """Run xApp folders on a world until it ends.
 
@@ -63,6 +65,8 @@ def run_embedded(
         until_ns: RAN time at which the run ends; default: the world's end.
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
+        handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
+            "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
@@ -96,7 +100,13 @@ def run_embedded(
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
         host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits)
-        summary = LockstepHost(host).run(until_ns)
+        took = {runner.instance.name: runner for runner in runners}
+        delay: Delay = (
+            (lambda xapp, _: took[xapp].took_ns)
+            if isinstance(handler_delay_ms, str)
+            else fixed(handler_delay_ms)
+        )
+        summary = LockstepHost(host, delay=delay).run(until_ns)
         for runner in runners:
             runner.close()
     return EmbeddedRun(

@@ -69,6 +69,15 @@ Priority = Annotated[
     ),
 ]
 
+HandlerDelay = Annotated[
+    str,
+    typer.Option(
+        metavar="MS|measured",
+        help="In lockstep: RAN time that each step of an xApp takes, in which it misses reports. measured: as long as "
+        "its handlers take by the wall clock, which is another run each time. Default: none.",
+    ),
+]
+
 
 @app.callback()
 def configure() -> None:
@@ -120,6 +129,7 @@ def run(
     audit: Audit = None,
     record: Record = None,
     profile: NodeProfile = "",
+    handler_delay: HandlerDelay = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -147,6 +157,7 @@ def run(
                 limits=limits,
                 audit=audit,
                 record=record,
+                handler_delay=handler_delay,
                 json_output=json_output,
             )
         )
@@ -196,6 +207,7 @@ def host(
             help="In lockstep, of an xApp that does not answer: end, leave it out, or this step only."
         ),
     ] = "fail",
+    handler_delay: HandlerDelay = "",
     speed: Annotated[
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
@@ -224,6 +236,7 @@ def host(
             lockstep=lockstep,
             timeout_s=timeout_s,
             on_timeout=on_timeout,
+            handler_delay=handler_delay,
             speed=speed,
             limits=limits,
             audit=audit,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import open_bus, will_of
-from ranloop.cli.ending import ending, exit_code, in_words, score_facts
+from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
@@ -19,6 +19,7 @@ from ranloop.cli.values import (
     check_name,
     check_positive,
     parse_autonomies,
+    parse_handler_delay,
     parse_pairs,
     parse_priorities,
 )
@@ -52,10 +53,12 @@ def run_on_node(
     limits: Path | None,
     audit: Path | None,
     record: Path | None,
+    handler_delay: str,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
     check_positive("--duration-s", duration_s)
+    delay = parse_handler_delay(handler_delay)
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
@@ -80,6 +83,7 @@ def run_on_node(
             audit=log,
             limits=bounds,
             outlets=[recorder] if recorder else (),
+            handler_delay_ms=delay,
         )
         score = score_facts(world)
     summary = run.summary
@@ -90,6 +94,7 @@ def run_on_node(
         "reports": summary.n_reports,
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
+        **delay_facts(delay, summary),
         **gaps(world),
         **score,
         **ending(summary.fates, run.times, takes_actions=takes_actions),
@@ -143,7 +148,7 @@ def join_bus(
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
     told = instance.fates.told()
-    facts |= ending(told, {instance.name: instance.times.told()})
+    facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, {instance.name: instance.summary()}, json_output=json_output)
     return exit_code(told)
 
@@ -185,20 +190,6 @@ def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: 
     """
     summaries, complaints = plain_summaries(told)
     facts = {**facts, "xapps": summaries}
-    print(json.dumps(facts, indent=2) if json_output else _lines(in_words(facts)), flush=True)
+    print(json.dumps(facts, indent=2) if json_output else lines(in_words(facts)), flush=True)
     if complaints:
         raise RanloopError("; ".join(complaints))
-
-
-def _lines(facts: dict[str, Any], indent: str = "") -> str:
-    """Nested facts as indented lines."""
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            lines.append(f"{indent}{key}:" + (" none" if not value else ""))
-            lines += [_lines(value, indent + "  ")] if value else []
-        else:
-            lines.append(
-                f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"
-            )
-    return "\n".join(lines)

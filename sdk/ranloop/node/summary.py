@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class RunSummary:
             on scenario, seed and xApps and on nothing else.
         n_timeouts: In lockstep, answers that did not come in time.
         dropped_xapps: In lockstep, xApps that were left behind because they did not answer.
+        n_missed: In lockstep with a handler delay, xApp -> reports that it missed because it was at work.
         worst_lag_ns: Live, how far RAN time fell behind the clock at most.
     """
 
@@ -53,6 +54,7 @@ class RunSummary:
     trace_hash: str = ""
     n_timeouts: int = 0
     dropped_xapps: tuple[str, ...] = ()
+    n_missed: Mapping[str, int] = field(default_factory=dict)
     worst_lag_ns: int = 0
 
 

@@ -356,9 +356,7 @@ class LiveRunner:
         """Log the first call that took longer than its period; all of them are counted."""
         self.stats.slow += 1
         if self.stats.slow == 1:
-            log.warning(
-                "handler_slow", xapp=self.instance.name, took_s=round(took_s, 3), period_ms=period_ms
-            )
+            log.warning("handler_slow", xapp=self.instance.name, took_s=round(took_s, 3), period_ms=period_ms)
         else:
             self._tell_too_slow()
 

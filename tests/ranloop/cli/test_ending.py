@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ranloop.guard.remedies import REMEDIES
-from tests.builders import write_xapp
+from tests.builders import APP, write_xapp
 from tests.command import Command
 
 SIM = ("--node", "sim:one-cell", "--duration-s", "0.5")
@@ -55,3 +55,33 @@ def test_an_xapp_that_may_only_observe_is_warned_of_and_has_not_failed(ranloop: 
     outcome = ranloop("run", xapp, *SIM, "--autonomy", "observe")
     assert (outcome.code, outcome.err.count("\n")) == (0, 1)
     assert "refused/autonomy (SetUeWeight: weigher may only observe)" in outcome.err
+
+
+def test_a_handler_delay_shows_what_a_slow_handler_costs(ranloop: Command, xapp: Path) -> None:
+    """After 200 ms each decision is older than the two periods that it is valid for, and every second report is missed."""
+    outcome = ranloop("run", xapp, *SIM, "--handler-delay", "200", "--json")
+    facts = json.loads(outcome.out)
+    assert (outcome.code, facts["handler_delay"], facts["reports_missed"]) == (1, "200 ms", {"weigher": 2})
+    assert facts["targets"].keys() <= {"expired/stale", "refused/at-end"}
+    assert REMEDIES["stale"] in outcome.err
+    measured = json.loads(ranloop("run", xapp, *SIM, "--handler-delay", "measured", "--json").out)
+    assert measured["handler_delay"] == "measured: the next run will be another one"
+
+
+@pytest.mark.parametrize("delay", ["soon", "-1", "nan", "1e9"])
+def test_a_handler_delay_that_is_none_gets_one_line(ranloop: Command, xapp: Path, delay: str) -> None:
+    complaint = ranloop("run", xapp, *SIM, "--handler-delay", delay).complaint
+    assert (
+        complaint
+        == f"--handler-delay {delay!r}: want milliseconds of RAN time from 0 to 3600000, or measured"
+    )
+
+
+def test_a_slow_handler_is_told_in_lockstep_with_what_it_would_miss_live(
+    ranloop: Command, tmp_path: Path
+) -> None:
+    app = "import time\n" + APP.replace("    return", "    time.sleep(0.2)\n    return")
+    folder = write_xapp(tmp_path / "slow", app=app)
+    (warning,) = json.loads(ranloop("run", folder, *SIM, "--json").out)["warnings"]
+    assert warning.startswith("slow: handler act: 200 ms at p50, its reports come every 100 ms: ")
+    assert warning.endswith("missed live; --handler-delay measured shows what that costs")

@@ -22,7 +22,8 @@ def times(
 def test_percentiles_are_of_all_calls_in_milliseconds() -> None:
     """Of 1 … 101 ms, the median is 51 ms and the 99th percentile 100 ms: 1 + 0.99 * 100."""
     (told,) = times(*range(1, 102)).told()
-    assert (told.calls, told.period_ms, told.p50_ms, told.p99_ms) == (101, 100, 51.0, pytest.approx(100.0))
+    assert (told.calls, told.period_ms) == (101, 100)
+    assert (told.p50_ms, told.p99_ms) == pytest.approx((51.0, 100.0))
 
 
 @pytest.mark.parametrize(
