@@ -377,6 +377,26 @@ def schema(
 
 
 @app.command()
+def audit(
+    file: Annotated[Path, typer.Argument(help="The file of --audit; its rotated files are read, too.")],
+    xapp: Annotated[str, typer.Option(help="Only this xApp.")] = "",
+    cell: Annotated[int | None, typer.Option(help="Only this cell, by its id in the node's reports.")] = None,
+    ue: Annotated[int | None, typer.Option(help="Only this UE, by its id in the node's reports.")] = None,
+    cause: Annotated[str, typer.Option(help="Only this cause, such as conflict or range.")] = "",
+    since: Annotated[
+        str, typer.Option(help="From this wall clock on: 2026-11-30T12:00 (UTC), or 90s, 15m, 2h, 1d ago.")
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Say what became of each target, why, and who holds it until when; --json prints one object a line."""
+    from ranloop.cli.audit import show_audit
+
+    raise typer.Exit(
+        show_audit(file, xapp=xapp, cell=cell, ue=ue, cause=cause, since=since, json_output=json_output)
+    )
+
+
+@app.command()
 def vocabulary(
     name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
     profile: NodeProfile = "",

@@ -194,12 +194,12 @@ def verdict_counts(result: Result) -> dict[str, int]:
 
 
 def fate_runs(result: Result, rows: I64) -> list[tuple[int, str]]:
-    """Fates of the targets in `rows` in their order: (number in a row, fate)."""
-    fates = _fates(result)[rows]
+    """Fates of the targets in `rows` in their order: (number in a row, fate by the labels of its causes)."""
+    fates, labels = _fates(result)[rows], cause_labels(result)
     starts = np.flatnonzero(np.diff(fates, prepend=-1))
     lengths = np.diff(starts, append=len(fates))
     return [
-        (length, fate_name(Status(fate // 256), cause_name(*result.causes[fate % 256])))
+        (length, fate_name(Status(fate // 256), labels[fate % 256]))
         for fate, length in zip(fates[starts].tolist(), lengths.tolist(), strict=True)
     ]
 
@@ -212,6 +212,13 @@ def _fates(result: Result) -> I64:
 def cause_name(cause: Cause, text: str) -> str:
     """The name of a cause in counts and in the audit log."""
     return AT_END if (cause, text) == HOST_STOPPED else str(cause)
+
+
+def cause_labels(result: Result) -> list[str]:
+    """A label for each of `result.causes`: its name; the second text of one cause is "conflict#2", and so on."""
+    names = [cause_name(*reason) for reason in result.causes]
+    nth = [names[:index].count(name) + 1 for index, name in enumerate(names)]
+    return [name if n == 1 else f"{name}#{n}" for name, n in zip(names, nth, strict=True)]
 
 
 def fate_name(status: Status, cause: str) -> str:
