@@ -181,7 +181,7 @@ class NodeRuntime:
         self.streams[name] = streams
         self._rewire()
         facts = {"autonomy": str(autonomy), "priority": registration.priority, "by": by}
-        self.note("admitted", name, **facts, rights=rights.model_dump(mode="json", exclude_defaults=True))
+        self.note("admitted", name, **facts, rights=rights.as_facts())
         return self._count(results)
 
     def dismiss(self, name: str, *, by: str = "") -> list[Result]:

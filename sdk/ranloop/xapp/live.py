@@ -118,7 +118,8 @@ class LiveRunner:
                 self._stay_known()
                 self._bus.poll(max(0.0, min(_TURN_S, end - self._clock())))
                 self._give_up_on_silent_nodes()
-                self._silence.tell()
+                if self._bus.connected:  # else the bus has told that the broker is away
+                    self._silence.tell()
             self._end_what_is_open()
         finally:
             self._sign.withdraw()

@@ -8,9 +8,10 @@ import structlog
 
 from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
+from ranloop.foreign import one_line
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_step, encode
-from ranloop.wire.messages import Answer
+from ranloop.wire.messages import Answer, Presence
 from ranloop.xapp.instance import Instance
 
 __all__ = ("LockstepRunner",)
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 GONE_S = 2.0  # a host that lost its connection for a moment is back by this time
 _LAST_WORDS_S = 0.1
+_MOST_DIFFERENCES = 16  # that are logged: anybody can forge a host's life sign
 
 
 class LockstepRunner:
@@ -96,7 +98,7 @@ class LockstepRunner:
 
 
 def life_sign(bus: Bus, instance: Instance) -> LifeSign:
-    """An xApp's life sign: its version, streams and timers. A host needs them to know what is due.
+    """An xApp's life sign: its version, streams, timers and manifest. A host needs them to know what is due.
 
     Raises:
         NameTakenError: A living xApp has this name.
@@ -106,7 +108,21 @@ def life_sign(bus: Bus, instance: Instance) -> LifeSign:
         "version": instance.manifest.version,
         "streams": [[stream.level, stream.every_ms] for stream in instance.manifest.streams],
         "timers": instance.timers,
+        "rights": instance.manifest.rights.as_facts(),
     }
     sign = LifeSign(bus, instance.name, facts, run=instance.run)
+    told: set[str] = set()
+
+    def tell_difference(host: Presence) -> None:
+        """Log once what a host says of its copy of our manifest."""
+        differs = host.facts.get("differs")
+        text = differs.get(instance.name) if isinstance(differs, dict) else None
+        if isinstance(text, str) and text not in told and len(told) < _MOST_DIFFERENCES:
+            told.add(text)
+            log.warning(
+                "manifest_differs", xapp=instance.name, host=one_line(host.name), differs=one_line(text, 1000)
+            )
+
+    sign.on_other = tell_difference
     sign.claim()
     return sign
