@@ -96,7 +96,7 @@ def _line(time: HandlerTime) -> str:
     share_missed = 1 - 1 / time.load
     missed = (
         "every second report is missed"
-        if round(share_missed, 2) == 0.5
+        if 0.45 <= share_missed <= 0.55
         else f"{share_missed:.0%} of them are missed"
     )
     return f"{took}, its reports come every {time.period_ms} ms: {missed}"
