@@ -397,6 +397,36 @@ def audit(
 
 
 @app.command()
+def top(
+    bus: BusUrl = "mqtt://localhost:1883",
+    every_s: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, after that time.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Show who runs on a bus, who holds what, rates, latencies and refusals; reads only."""
+    from ranloop.cli.top import run_top
+
+    raise typer.Exit(run_top(bus, every_s=every_s, once=once, json_output=json_output))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path | None, typer.Argument(help="An xApp folder; its code is read, not run.")] = None,
+    bus: Annotated[
+        str,
+        typer.Option(
+            "--bus", envvar="RANLOOP_BUS", help="Look at this bus, too: mqtt://[user:password@]host:port"
+        ),
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Look for the commonest faults and say what to do about each; exit code 1 if there is a problem."""
+    from ranloop.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(folder, bus, json_output=json_output))
+
+
+@app.command()
 def vocabulary(
     name: Annotated[str, typer.Argument(help="A measurement or action; none lists all.")] = "",
     profile: NodeProfile = "",
