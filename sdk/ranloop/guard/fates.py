@@ -69,7 +69,7 @@ class Fates:
 def fruitless(told: Iterable[Told]) -> dict[str, str]:
     """xApp -> a warning with cause and remedy, for each of which every target was refused or expired.
 
-    What was under way at the end of the run does not count.
+    What was under way at the end of the run does not count, and an answer that was lost is no success.
     """
     of: dict[str, list[Told]] = {}
     for one in told:
@@ -78,7 +78,8 @@ def fruitless(told: Iterable[Told]) -> dict[str, str]:
     return {
         xapp: _warning(xapp, fates)
         for xapp, fates in of.items()
-        if all(fate.status in _FAILED for fate in fates)
+        if any(fate.status in _FAILED for fate in fates)
+        and all(fate.status in (*_FAILED, Status.UNKNOWN) for fate in fates)
     }
 
 

@@ -171,7 +171,8 @@ class LiveRunner:
         for level, every_ms in self._columns:
             topic = topics.report(node, level, every_ms)
             self._subscriptions.append(self._bus.subscribe(topic, self._on_report, latest=True))
-        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1)
+        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
+        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1, urgent=True)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
     def _on_report(self, topic: str, payload: bytes) -> None:

@@ -95,6 +95,13 @@ def test_a_lost_answer_is_no_end_of_a_run() -> None:
     assert told(lost) == (("x", "unknown/lost", 1, "n did not answer"),)
 
 
+def test_lost_answers_are_no_success_and_alone_no_failure() -> None:
+    lost = Status.UNKNOWN, Cause.LOST, "n did not answer"
+    assert warned(result(lost)) == {}
+    assert warned(result(lost, RANGE)).keys() == {"x"}
+    assert warned(result(lost, RANGE, APPLIED)) == {}
+
+
 def test_every_cause_has_a_remedy_and_the_page_has_the_same_table() -> None:
     assert REMEDIES.keys() == {*Cause, AT_END} - {Cause.NONE}
     rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", PAGE.read_text(), re.MULTILINE)

@@ -586,6 +586,19 @@ def test_a_handler_that_cannot_keep_up_is_told_once_with_what_is_missed(live: Se
     assert live.runner.stats.missed == 6
 
 
+def test_answers_that_wait_are_read_before_the_next_report_reaches_a_slow_handler(live: Setup) -> None:
+    """Otherwise each report lets one answer through, and those that wait end as UNKNOWN although the node answered."""
+    for seq in range(3):
+        live.report(seq, rate=1)
+    ends: list[int] = []
+    live.app("slow").append(lambda: ends.append(len(live.app("ends"))))
+    live.send(3)
+    for batch in live.batches:
+        live.say(topics.result("live", "toy-1"), encode(result_of(batch)))
+    live.hear()
+    assert ends == [3]
+
+
 # Foreign bytes
 
 
