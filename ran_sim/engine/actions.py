@@ -145,7 +145,7 @@ class Actions(SlotLoop):
         return f"cell-not-available: cell {asleep[0]} sleeps" if asleep else ""
 
     def why_command_lost(self, u: int) -> str:
-        """Why a handover command sent now would not reach the connected UE in slot `u`; "" if it would. As `why_no_handover`."""
+        """Why a handover command sent now would not reach the connected UE in row `u`; "" if it would. As `why_no_handover`."""
         if self._network.radio.handover.t310_end[u] == NOT_RUNNING:
             return ""
         cell = int(self._network.ues.cell[u])

@@ -14,6 +14,7 @@ from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
 from ranloop.guard.rights import StreamRight
+from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
@@ -24,6 +25,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.state_file import StateFile
+from ranloop.xapp.times import HandlerTime
 
 __all__ = ("EmbeddedRun", "run_embedded")
 
@@ -32,10 +34,11 @@ _runs = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedRun:
-    """The outcome of a run: the host's summary and the summary of each xApp."""
+    """The outcome of a run: the host's summary, and the summary and the handlers' times of each xApp."""
 
     summary: RunSummary
     xapps: Mapping[str, Mapping[str, Any]]
+    times: Mapping[str, tuple[HandlerTime, ...]]
 
 
 def run_embedded(
@@ -52,6 +55,7 @@ def run_embedded(
     limits: Limits | None = None,
     watched: Sequence[StreamRight] = (),
     state: Path | None = None,
+    handler_delay_ms: HandlerDelay = 0.0,
 ) -> EmbeddedRun:
     """Run xApps on a world until it ends.
 
@@ -67,6 +71,8 @@ def run_embedded(
         limits: The operator's limits, which no manifest can widen.
         watched: Streams that the outlets see even if no xApp reads them.
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
+        handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
+            "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
@@ -107,10 +113,20 @@ def run_embedded(
         host = NodeHost(
             world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits, watched=watched
         )
-        summary = LockstepHost(host).run(until_ns)
+        took = {runner.instance.name: runner for runner in runners}
+        delay: Delay = (
+            (lambda xapp, _: took[xapp].took_ns)
+            if isinstance(handler_delay_ms, str)
+            else fixed(handler_delay_ms)
+        )
+        summary = LockstepHost(host, delay=delay).run(until_ns)
         for runner in runners:
             runner.close()
-    return EmbeddedRun(summary=summary, xapps={instance.name: instance.summary() for instance in instances})
+    return EmbeddedRun(
+        summary=summary,
+        xapps={instance.name: instance.summary() for instance in instances},
+        times={instance.name: instance.times.told() for instance in instances},
+    )
 
 
 def _private_url() -> str:

@@ -38,9 +38,9 @@ def xapp(tmp_path: Path) -> Path:
     return write_xapp(tmp_path / "weigher")
 
 
-def run_json(ranloop: Command, *arguments: object) -> dict[str, Any]:
+def run_json(ranloop: Command, *arguments: object, code: int = 0) -> dict[str, Any]:
     outcome = ranloop("run", *arguments, "--node", "sim:one-cell", "--duration-s", "0.5", "--json")
-    assert outcome.code == 0, outcome.err
+    assert outcome.code == code, outcome.err
     facts: dict[str, Any] = json.loads(outcome.out)
     return facts
 
@@ -63,14 +63,14 @@ def test_the_same_command_gives_the_same_hash_and_another_seed_another(ranloop: 
 
 
 def test_a_setting_goes_to_the_xapp_that_has_it(ranloop: Command, xapp: Path) -> None:
-    facts = run_json(ranloop, xapp, ROOT / "xapps" / "kpm_monitor", "--set", "gain=0.1")
+    facts = run_json(ranloop, xapp, ROOT / "xapps" / "kpm_monitor", "--set", "gain=0.1", code=1)
     # 0.1 * 2.0 is below the 0.5 that the manifest may set
     assert set(facts["targets"]) == {"refused/range"}
 
 
 def test_a_setting_counts_whatever_the_folder_is_called(ranloop: Command, tmp_path: Path) -> None:
     folder = write_xapp(tmp_path / "Some Folder", text=MANIFEST.format(name="weigher"))
-    assert set(run_json(ranloop, folder, "--set", "gain=0.1")["targets"]) == {"refused/range"}
+    assert set(run_json(ranloop, folder, "--set", "gain=0.1", code=1)["targets"]) == {"refused/range"}
 
 
 def test_what_an_xapp_prints_stays_out_of_the_json(ranloop: Command) -> None:
@@ -260,7 +260,10 @@ def test_host_and_xapp_as_processes_in_lockstep_give_the_hash_of_one_process(
     assert (hosted.code, joining.returncode) == (0, 0), (hosted.err, err)
     facts = json.loads(hosted.out)
     assert (facts["trace_hash"], facts["steps"]) == (alone["trace_hash"], alone["steps"])
-    assert json.loads(out) == {"xapps": {"weigher": {}}}
+    joined = json.loads(out)
+    assert joined["xapps"] == {"weigher": {}}
+    assert [time["handler"] for time in joined["handlers"]["weigher"]] == ["act"]
+    assert joined["not_applied"] == alone["not_applied"]
 
 
 @pytest.mark.broker

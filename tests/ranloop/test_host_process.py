@@ -207,7 +207,8 @@ def test_each_target_has_one_end_at_an_xapp_that_stops_the_same_as_in_the_audit_
                 for xapp in xapps:
                     time.sleep(rng.uniform(0.0, 0.1))  # into a report period
                     xapp.send_signal(signal.SIGTERM)
-                assert [xapp.wait(20) for xapp in xapps] == [0] * len(xapps)
+                # 1: others held all of its targets
+                assert {xapp.wait(20) for xapp in xapps} <= {0, 1}
         assert host.end()[0] == 0
     at_host = ends_in(audit)
     for folder in folders:

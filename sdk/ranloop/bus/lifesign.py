@@ -4,7 +4,7 @@ The sign is retained on `presence/<name>`. Its fact `run` is another text for ea
 sign for the first time, it asks on its own topic (`facts.asks`, not retained). A living owner of the name, or of one of the
 same RAN nodes, answers (`facts.answers` is the run of the question, not retained), and the new participant gives up. A
 retained sign alone proves nothing, because the broker keeps it where the will of a crashed process was lost. Such a sign
-holds the name for `ANSWER_S` and no longer.
+holds the name for `ANSWER_S` and no longer. `time_s` is the wall clock of the sign, so that a clock that is far off can be noticed.
 
 A running participant stays: no message ends a participant that has shown its sign (docs/decisions/0011). Two processes can
 have one name nonetheless, because one of them was away or busy when the other asked. Both log it.
@@ -140,7 +140,8 @@ class LifeSign:
         self._subscription.cancel()
 
     def _say(self, *, alive: bool, retain: bool = False, **more: object) -> None:
-        presence = Presence(name=self._name, alive=alive, facts={**self._facts, **more})
+        facts = {**self._facts, "time_s": round(time.time()), **more}
+        presence = Presence(name=self._name, alive=alive, facts=facts)
         self._bus.publish(topics.presence(self._name), encode(presence), qos=1, retain=retain)
 
     # What comes in

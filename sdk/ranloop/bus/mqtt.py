@@ -31,6 +31,7 @@ from ranloop.bus.inbox import Delivery, Inbox, InboxSubscription, deliver
 from ranloop.bus.interest import Interest
 from ranloop.bus.knock import Knock
 from ranloop.bus.lookout import Lookout
+from ranloop.bus.meter import is_round
 from ranloop.bus.oversize import LARGE_BYTES, Oversize
 from ranloop.closing import Closing
 from ranloop.errors import BusError
@@ -130,8 +131,9 @@ class MqttBus(Closing):
         self._has_read = False  # since TCP was last told to acknowledge at once
         self._connected = self._closed = self._leaving = False
         self._refusal: ReasonCode | None = None
-        self._connected_at_s = self._retry_at_s = self._ticked_at_s = 0.0
+        self._connected_at_s = self._lost_at_s = self._retry_at_s = self._ticked_at_s = 0.0
         self._backoff_s = FIRST_BACKOFF_S
+        self._n_lost = 0  # connections in a row that did not last
         self._bell, self._rope = socket.socketpair()
         self._bell.setblocking(False)
         self._rope.setblocking(False)
@@ -462,9 +464,9 @@ class MqttBus(Closing):
             return
         if self._connected_at_s:
             self.stats.reconnects += 1
-            log.info(
-                "bus_reconnected", bus=self.name, broker=str(self._address), reconnects=self.stats.reconnects
-            )
+            if is_round(self._n_lost):
+                away_s = round(time.monotonic() - self._lost_at_s, 1)
+                log.warning("bus_reconnected", bus=self.name, broker=str(self._address), after_s=away_s)
         self._connected, self._connected_at_s = True, time.monotonic()
         for number, (topic, n_bytes) in self._large.items():
             if self._client.keeps(number):
@@ -475,10 +477,20 @@ class MqttBus(Closing):
     def _on_disconnect(
         self, client: paho.Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        if self._connected and not self._leaving:
-            log.warning("bus_disconnected", bus=self.name, broker=str(self._address), reason=str(reason))
         if self._connected and time.monotonic() - self._connected_at_s > STABLE_S:
-            self._backoff_s = FIRST_BACKOFF_S
+            self._backoff_s, self._n_lost = FIRST_BACKOFF_S, 0
+        if self._connected and not self._leaving:
+            self._lost_at_s = time.monotonic()
+            self._n_lost += 1
+            if is_round(self._n_lost):  # a broker that hangs up again and again is told ever more rarely
+                log.warning(
+                    "bus_disconnected",
+                    bus=self.name,
+                    broker=str(self._address),
+                    reason=str(reason).lower(),
+                    in_a_row=self._n_lost,
+                    next="tries again until it is back",
+                )
         if self._connected and not self._leaving:
             self._name_oversize()
         self._connected = False

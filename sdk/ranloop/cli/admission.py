@@ -40,7 +40,7 @@ def admit(
     admission = Admission(
         id=uuid.uuid4().hex,
         xapp=manifest.name,
-        rights=manifest.rights.model_dump(mode="json", exclude_defaults=True),
+        rights=manifest.rights.as_facts(),
         autonomy=str(parse_autonomy(autonomy)),
         priority=priority,
         encoding=manifest.encoding,

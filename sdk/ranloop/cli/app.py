@@ -78,6 +78,15 @@ Priority = Annotated[
     ),
 ]
 
+HandlerDelay = Annotated[
+    str,
+    typer.Option(
+        metavar="MS|measured",
+        help="In lockstep: RAN time that each step of an xApp takes, in which it misses reports. measured: as long as "
+        "its handlers take by the wall clock, which is another run each time. Default: none.",
+    ),
+]
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -188,6 +197,7 @@ def run(
     record: Record = None,
     state: State = None,
     profile: NodeProfile = "",
+    handler_delay: HandlerDelay = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -219,6 +229,7 @@ def run(
                 audit=audit,
                 record=record,
                 state=state,
+                handler_delay=handler_delay,
                 json_output=json_output,
             )
         )
@@ -313,6 +324,7 @@ def host(
             help="In lockstep, of an xApp that does not answer: end, leave it out, or this step only."
         ),
     ] = "fail",
+    handler_delay: HandlerDelay = "",
     speed: Annotated[
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
@@ -341,6 +353,7 @@ def host(
             lockstep=lockstep,
             timeout_s=timeout_s,
             on_timeout=on_timeout,
+            handler_delay=handler_delay,
             speed=speed,
             limits=limits,
             audit=audit,
@@ -543,6 +556,56 @@ def describe(
             node, bus, seed=seed, overrides=override or [], profile=profile, json_output=json_output
         )
     )
+
+
+@app.command()
+def audit(
+    file: Annotated[Path, typer.Argument(help="The file of --audit; its rotated files are read, too.")],
+    xapp: Annotated[str, typer.Option(help="Only this xApp.")] = "",
+    cell: Annotated[int | None, typer.Option(help="Only this cell, by its id in the node's reports.")] = None,
+    ue: Annotated[int | None, typer.Option(help="Only this UE, by its id in the node's reports.")] = None,
+    cause: Annotated[str, typer.Option(help="Only this cause, such as conflict or range.")] = "",
+    since: Annotated[
+        str, typer.Option(help="From this wall clock on: 2026-11-30T12:00 (UTC), or 90s, 15m, 2h, 1d ago.")
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Say what became of each target, why, and who holds it until when; --json prints one object a line."""
+    from ranloop.cli.audit import show_audit
+
+    raise typer.Exit(
+        show_audit(file, xapp=xapp, cell=cell, ue=ue, cause=cause, since=since, json_output=json_output)
+    )
+
+
+@app.command()
+def top(
+    bus: BusUrl = "mqtt://localhost:1883",
+    every_s: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One look, after that time.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Show who runs on a bus, who holds what, rates, latencies and refusals; reads only."""
+    from ranloop.cli.top import run_top
+
+    raise typer.Exit(run_top(bus, every_s=every_s, once=once, json_output=json_output))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[Path | None, typer.Argument(help="An xApp folder; its code is read, not run.")] = None,
+    bus: Annotated[
+        str,
+        typer.Option(
+            "--bus", envvar="RANLOOP_BUS", help="Look at this bus, too: mqtt://[user:password@]host:port"
+        ),
+    ] = "",
+    json_output: Json = False,
+) -> None:
+    """Look for the commonest faults and say what to do about each; exit code 1 if there is a problem."""
+    from ranloop.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(folder, bus, json_output=json_output))
 
 
 @app.command()

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
+from ranloop.cli.ending import delay_facts, in_words, lines, not_applied, score_facts
 from ranloop.cli.last_resort import LastResort
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
-from ranloop.cli.values import check_name, check_positive, parse_autonomies, parse_priorities
+from ranloop.cli.values import (
+    check_name,
+    check_positive,
+    parse_autonomies,
+    parse_handler_delay,
+    parse_priorities,
+)
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.node import (
@@ -22,6 +29,7 @@ from ranloop.node import (
     Recorder,
     Registration,
 )
+from ranloop.node.delay import fixed, measured
 from ranloop.node.lockstep import OnTimeout
 from ranloop.xapp.manifest import Manifest, load_manifest
 
@@ -43,6 +51,7 @@ def run_host(
     lockstep: bool,
     timeout_s: float,
     on_timeout: OnTimeout,
+    handler_delay: str,
     speed: float,
     limits: Path | None,
     audit: Path | None,
@@ -54,6 +63,7 @@ def run_host(
     check_positive("--duration-s", duration_s)
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
+    delay = parse_handler_delay(handler_delay)
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     run = new_run()
     with contextlib.ExitStack() as stack:
@@ -89,12 +99,16 @@ def run_host(
         facts: dict[str, object]
         if lockstep:
             until_ns = None if duration_s is None else round(duration_s * 1e9)
-            summary = LockstepHost(host).run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
+            of_wall = measured if isinstance(delay, str) else fixed(delay)
+            summary = LockstepHost(host, delay=of_wall).run(
+                until_ns, timeout_s=timeout_s, on_timeout=on_timeout
+            )
             facts = {
                 "steps": summary.steps,
                 "trace_hash": summary.trace_hash,
                 "timeouts": summary.n_timeouts,
                 "xapps_dropped": list(summary.dropped_xapps),
+                **delay_facts(delay, summary),
             }
         else:
             live = LiveHost(host, speed=speed)
@@ -117,6 +131,8 @@ def run_host(
             "messages_dropped": summary.n_dropped,
             "values_outside_range": summary.n_outside,
             **gaps(world),
+            **score_facts(world),
+            "not_applied": not_applied(summary.fates),
         }
     if recorder:
         facts["reports_not_recorded"] = recorder.n_lost
@@ -125,16 +141,14 @@ def run_host(
     print(
         json.dumps(facts, indent=2)
         if json_output
-        else "\n".join(f"{key}: {_plain(fact)}" for key, fact in facts.items())
+        else lines({key: _plain(fact) for key, fact in in_words(facts).items()})
     )
     return 0
 
 
-def _plain(fact: object) -> str:
-    """A fact as people read it: `applied 85, ended/lost 1`."""
-    if isinstance(fact, dict):
-        fact = [f"{name} {count}" for name, count in fact.items()]
-    return ", ".join(fact) or "none" if isinstance(fact, list) else str(fact)
+def _plain(fact: object) -> object:
+    """A fact as people read it: a list on one line."""
+    return ", ".join(fact) or "none" if isinstance(fact, list) else fact
 
 
 def _registrations(

@@ -84,13 +84,17 @@ def send_order(
             awaited += [(name, limit) for name in admitting]
             awaited = awaited or [(name, limit) for name in without]
         obeyed = answers.wait_for(awaited)
-    names = list(dict.fromkeys(name for name, _ in awaited))
-    silent = [name for name in names if name not in obeyed]
+        names = list(dict.fromkeys(name for name, _ in awaited))
+        silent = [name for name in names if name not in obeyed]
+        left = _left_in_order(bus, silent) if silent and kill is not None and not xapp else []
+    silent = [name for name in silent if name not in left]
     if json_output:
-        print(json.dumps({"obeyed": [name for name in names if name in obeyed], "silent": silent}, indent=2))
+        facts = {"obeyed": [name for name in names if name in obeyed], "silent": silent, "left": left}
+        print(json.dumps(facts, indent=2))
     else:
         for name in names:
-            print(f"{name} obeys" if name in obeyed else f"{name} does not answer")
+            away = "is not hosted: its host left in order, and obeys when it is back"
+            print(f"{name} {'obeys' if name in obeyed else away if name in left else 'does not answer'}")
     if silent:
         raise RanloopError(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "
@@ -218,6 +222,30 @@ def _nodes_on(bus: Bus, *, until: str, xapp: str) -> tuple[dict[str, bool], dict
         if not bus.poll(CATALOGUES_S):
             break
     return dict(sorted(nodes.items())), _admitted(hosts.values())
+
+
+def _left_in_order(bus: Bus, nodes: Iterable[str]) -> list[str]:
+    """Those of `nodes` that the last life sign of some host names as its own, and that no living host has now.
+
+    A host that crashed leaves its will, which names no node.
+    """
+    signs: dict[str, Presence] = {}
+
+    def on_presence(topic: str, payload: bytes) -> None:
+        with contextlib.suppress(WireError):
+            presence = decode_presence(payload)
+            if topic == topics.presence(presence.name) and presence.facts.get("kind") == "node-host":
+                signs[topic] = presence
+
+    bus.subscribe(topics.presence("+"), on_presence, qos=1, latest=True)
+    give_up_s = time.monotonic() + CATALOGUES_AT_MOST_S
+    while time.monotonic() < give_up_s and bus.poll(CATALOGUES_S):
+        pass
+    hosted: dict[bool, set[str]] = {True: set(), False: set()}
+    for sign in signs.values():
+        names = sign.facts.get("nodes")
+        hosted[sign.alive].update(map(str, names) if isinstance(names, list) else ())
+    return [node for node in nodes if node in hosted[False] - hosted[True]]
 
 
 def _admitted(hosts: Iterable[Presence]) -> dict[str, set[str]]:

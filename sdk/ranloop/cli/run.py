@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
 from ranloop.cli.logs import log_level
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
@@ -18,6 +19,7 @@ from ranloop.cli.values import (
     check_name,
     check_positive,
     parse_autonomies,
+    parse_handler_delay,
     parse_pairs,
     parse_priorities,
 )
@@ -54,10 +56,12 @@ def run_on_node(
     audit: Path | None,
     record: Path | None,
     state: Path | None,
+    handler_delay: str,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
     check_positive("--duration-s", duration_s)
+    delay = parse_handler_delay(handler_delay)
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
@@ -83,18 +87,24 @@ def run_on_node(
             limits=bounds,
             state=state,
             outlets=[recorder] if recorder else (),
+            handler_delay_ms=delay,
         )
+        score = score_facts(world)
     summary = run.summary
+    takes_actions = any(catalogue.actions for catalogue in world.catalogues)
     facts = {
         "ran_time_s": summary.ran_time_ns / 1e9,
         "steps": summary.steps,
         "reports": summary.n_reports,
         "targets": dict(summary.outcomes),
         "trace_hash": summary.trace_hash,
+        **delay_facts(delay, summary),
         **gaps(world),
+        **score,
+        **ending(summary.fates, run.times, takes_actions=takes_actions),
     }
     _show(facts, run.xapps, json_output=json_output)
-    return 0
+    return exit_code(summary.fates, takes_actions=takes_actions)
 
 
 def join_bus(
@@ -146,8 +156,10 @@ def join_bus(
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
         found = {instance.name: instance.summary()}
+    told = instance.fates.told()
+    facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
-    return 0
+    return exit_code(told)
 
 
 def deal(
@@ -180,20 +192,6 @@ def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: 
     """
     summaries, complaints = plain_summaries(told)
     facts = {**facts, "xapps": summaries}
-    print(json.dumps(facts, indent=2) if json_output else _lines(facts), flush=True)
+    print(json.dumps(facts, indent=2) if json_output else lines(in_words(facts)), flush=True)
     if complaints:
         raise RanloopError("; ".join(complaints))
-
-
-def _lines(facts: dict[str, Any], indent: str = "") -> str:
-    """Nested facts as indented lines."""
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            lines.append(f"{indent}{key}:" + (" none" if not value else ""))
-            lines += [_lines(value, indent + "  ")] if value else []
-        else:
-            lines.append(
-                f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"
-            )
-    return "\n".join(lines)

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
+from ranloop.node.delay import HandlerDelay
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.topics import is_topic_level
 
@@ -21,9 +22,12 @@ __all__ = (
     "operator_name",
     "parse_autonomies",
     "parse_autonomy",
+    "parse_handler_delay",
     "parse_pairs",
     "parse_priorities",
 )
+
+MOST_DELAY_MS = 3_600_000.0
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -53,6 +57,25 @@ def check_positive(option: str, value: float | None) -> float | None:
     if value is not None and not 0 < value < math.inf:
         raise RanloopError(f"{option} {value:g}: want a number above 0")
     return value
+
+
+def parse_handler_delay(text: str) -> HandlerDelay:
+    """The value of `--handler-delay`: "measured", or RAN milliseconds; 0 if it is not given.
+
+    Raises:
+        RanloopError: It is neither.
+    """
+    if text == "measured":
+        return "measured"
+    try:
+        delay_ms = float(text or 0)
+    except ValueError:
+        delay_ms = math.nan
+    if not 0 <= delay_ms <= MOST_DELAY_MS:
+        raise RanloopError(
+            f"--handler-delay {text!r}: want milliseconds of RAN time from 0 to {MOST_DELAY_MS:.0f}, or measured"
+        )
+    return delay_ms
 
 
 def parse_autonomy(text: str) -> Autonomy:

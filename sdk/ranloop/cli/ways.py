@@ -18,7 +18,9 @@ def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
     if node:
         on_a_bus = dict.fromkeys(("bus", "lockstep", "host"), "belongs to a bus; with --node there is none")
         return on_a_bus | _idle_at(node)
-    idle = dict.fromkeys(_HOSTS, "belongs to --node; on a bus the host says it: ranloop host … {option}")
+    idle = dict.fromkeys(
+        (*_HOSTS, "handler_delay"), "belongs to --node; on a bus the host says it: ranloop host … {option}"
+    )
     if lockstep:
         return idle | {"duration_s": "is the host's to say in lockstep: ranloop host … --lockstep {option}"}
     return idle | {"host": "belongs to --lockstep; a live xApp joins every host on the bus"}
@@ -28,7 +30,8 @@ def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
     """Parameters of `ranloop host` that this way of running ignores, each with advice."""
     if lockstep:
         return {"speed": "belongs to a live host; in lockstep time waits for the xApps"} | _idle_at(node)
-    on_answers = dict.fromkeys(("timeout_s", "on_timeout"), "belongs to --lockstep; a live host never waits")
+    waiting = ("timeout_s", "on_timeout", "handler_delay")
+    on_answers = dict.fromkeys(waiting, "belongs to --lockstep; a live host never waits")
     return on_answers | _idle_at(node)
 
 

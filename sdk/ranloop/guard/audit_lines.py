@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ranloop.guard.audit_record import AuditRecord
 from ranloop.guard.grants import TokenBucket
-from ranloop.guard.results import fate_runs, verdict_counts
+from ranloop.guard.results import cause_labels, fate_runs, verdict_counts
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 __all__ = ("MAX_LISTED", "AuditLines")
@@ -129,7 +129,8 @@ class AuditLines:
                 "id": last.result.id,
                 "n": n,
                 "n_targets": len(last.result),
-            },
+            }
+            | dict(last.facts),
         )
 
     def rest(self) -> bytes:
@@ -148,8 +149,9 @@ class AuditLines:
             result = record.result
             line |= {"id": result.id, "action": result.action, "n_targets": len(result)}
             line["verdict"] = verdict_counts(result)
-            told = [(cause, text) for cause, text in result.causes if text][:_MOST_TEXTS]
-            line["causes"] = {cause: _plain(text) for cause, text in told}
+            reasons = zip(cause_labels(result), result.causes, strict=True)
+            told = [(label, text) for label, (_, text) in reasons if text][:_MOST_TEXTS]
+            line["causes"] = {label: _plain(text) for label, text in told}
         return self._charged(record.xapp, record.ran_time_ns, line, columns)
 
     def _charged(

@@ -330,7 +330,9 @@ class Guard:
     def _finish(self, work: Accepted, losses: list[Loss], now_ns: int) -> list[Result]:
         results = [result for loss in losses for result in self._tell(loss, now_ns)]
         self._held.sweep(self._agenda.tickets())
-        return [self._answer(work.grant.xapp, work.verdicts, now_ns), *results]
+        is_setting = work.verdicts.batch.action.spec.kind is Kind.SETTING
+        held: dict[str, object] = {"held_until_ns": work.expires_ns} if is_setting else {}
+        return [self._answer(work.grant.xapp, work.verdicts, now_ns, **held), *results]
 
     # Endings
 
@@ -380,13 +382,13 @@ class Guard:
 
     # Small parts
 
-    def _answer(self, xapp: str, verdicts: Verdicts, now_ns: int) -> Result:
-        """Make the one terminal result, remember it for retries, note it."""
+    def _answer(self, xapp: str, verdicts: Verdicts, now_ns: int, **facts: object) -> Result:
+        """Make the one terminal result, remember it for retries, note it with `facts`."""
         batch = verdicts.batch
         result = verdicts.result(xapp=xapp, node=self.catalogue.node, ran_time_ns=now_ns)
         if batch.xapp == xapp and xapp in self._grants:
             self._grants[xapp].ids.answer(batch.id, result)
-        self._record("result", now_ns, xapp, batch, result)
+        self._record("result", now_ns, xapp, batch, result, **facts)
         return result
 
     def _record(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ranloop.guard.leases import I64, NO_TICKET, Mask, Rows, SettingTable, unpack
-from ranloop.guard.results import Origin
+from ranloop.guard.results import HOST_STOPPED, Origin
 from ranloop.vocabulary import ACTIONS, Action
 from ranloop.wire.messages import F32, FOR_EVER_NS, I32, ActionBatch, Cause
 
@@ -18,7 +18,7 @@ ENDINGS = (
     (Cause.LEASE_LAPSED, "not renewed before its lease lapsed"),
     (Cause.KILLED, "the operator's kill switch is on"),
     (Cause.AUTONOMY, "the operator took the right to act away"),
-    (Cause.LOST, "the node host stopped"),
+    HOST_STOPPED,
     (Cause.SUPERSEDED, "taken over by an xApp that has lost its right to act since"),
     (Cause.NOT_PERMITTED, "the operator dismissed the xApp"),
 )

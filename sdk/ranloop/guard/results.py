@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from ranloop.guard.leases import I64, Mask, pack
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, I32, ActionBatch, Cause, Result, Status
 
+# A result of this kind is no loss: the run ended in order while the action was under way, or its setting held.
+HOST_STOPPED = (Cause.LOST, "the node host stopped")
+AT_END = "at-end"  # the name of that cause in counts and in the audit log; on the wire it is `lost`
 _MOST_TEXTS = 200  # of one result; beyond them a target gets its cause alone, and an index stays below 255
 _UNDECIDED = 255  # not a `Status`: the target has passed every check so far
 
@@ -172,23 +176,30 @@ def ended(
     )
 
 
+def fates_of(result: Result) -> Iterator[tuple[Status, str, str, int]]:
+    """Each fate of a result: (status, name of the cause, the guard's text, number of targets)."""
+    n = np.bincount(_fates(result))
+    for fate in np.flatnonzero(n).tolist():
+        status, cause = divmod(fate, 256)
+        yield Status(status), cause_name(*result.causes[cause]), result.causes[cause][1], int(n[fate])
+
+
 def verdict_counts(result: Result) -> dict[str, int]:
     """How many targets met which fate: {"applied": 7, "refused/conflict": 1}."""
     counts: dict[str, int] = {}
-    n = np.bincount(_fates(result))
-    for fate in np.flatnonzero(n).tolist():
-        name = _fate_name(result, fate)
-        counts[name] = counts.get(name, 0) + int(n[fate])
+    for status, cause, _, n_targets in fates_of(result):
+        name = fate_name(status, cause)
+        counts[name] = counts.get(name, 0) + n_targets
     return counts
 
 
 def fate_runs(result: Result, rows: I64) -> list[tuple[int, str]]:
-    """Fates of the targets in `rows` in their order: (number in a row, fate)."""
-    fates = _fates(result)[rows]
+    """Fates of the targets in `rows` in their order: (number in a row, fate by the labels of its causes)."""
+    fates, labels = _fates(result)[rows], cause_labels(result)
     starts = np.flatnonzero(np.diff(fates, prepend=-1))
     lengths = np.diff(starts, append=len(fates))
     return [
-        (length, _fate_name(result, fate))
+        (length, fate_name(Status(fate // 256), labels[fate % 256]))
         for fate, length in zip(fates[starts].tolist(), lengths.tolist(), strict=True)
     ]
 
@@ -198,6 +209,18 @@ def _fates(result: Result) -> I64:
     return result.status.astype(np.int64) * 256 + result.cause
 
 
-def _fate_name(result: Result, fate: int) -> str:
-    status, cause = divmod(fate, 256)
-    return Status(status).name.lower() + (f"/{result.causes[cause][0]}" if cause else "")
+def cause_name(cause: Cause, text: str) -> str:
+    """The name of a cause in counts and in the audit log."""
+    return AT_END if (cause, text) == HOST_STOPPED else str(cause)
+
+
+def cause_labels(result: Result) -> list[str]:
+    """A label for each of `result.causes`: its name; the second text of one cause is "conflict#2", and so on."""
+    names = [cause_name(*reason) for reason in result.causes]
+    nth = [names[:index].count(name) + 1 for index, name in enumerate(names)]
+    return [name if n == 1 else f"{name}#{n}" for name, n in zip(names, nth, strict=True)]
+
+
+def fate_name(status: Status, cause: str) -> str:
+    """Such as "applied" or "refused/range"."""
+    return status.name.lower() + (f"/{cause}" if cause != Cause.NONE else "")

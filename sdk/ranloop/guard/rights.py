@@ -5,7 +5,7 @@ These are the `[[streams]]` and `[[actions]]` tables of a manifest; unknown keys
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -124,3 +124,35 @@ class Rights(BaseModel):
         """How long a batch may promise to hold: a minute, or three of the longest period if that is more."""
         periods_ms = [s.every_ms for s in self.streams] + [action.every_ms or 0]
         return max(_MINUTE_MS, LEASE_PERIODS * max(periods_ms))
+
+    def as_facts(self) -> dict[str, Any]:
+        """Plain data of a life sign or an admission; `Rights.model_validate` reads it back."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def differences(self, own: Rights) -> list[str]:
+        """Where the host's copy of a manifest (this) and the xApp's `own` differ, a clause each; empty if they agree."""
+        found = []
+        admitted, read = _streams(self), _streams(own)
+        for stream in dict.fromkeys([*read, *admitted]):
+            name = f"{stream[0]} every {stream[1]} ms"
+            if lacking := sorted(read.get(stream, set()) - admitted.get(stream, set())):
+                found.append(f"{name}: {', '.join(lacking)} is read and not admitted")
+            if idle := sorted(admitted.get(stream, set()) - read.get(stream, set())):
+                found.append(f"{name}: {', '.join(idle)} is admitted and not read")
+        theirs = {right.name: right for right in own.actions}
+        ours = {right.name: right for right in self.actions}
+        found += [f"{name} is asked for and not admitted" for name in sorted(theirs.keys() - ours.keys())]
+        found += [f"{name} is admitted and not asked for" for name in sorted(ours.keys() - theirs.keys())]
+        for name in sorted(ours.keys() & theirs.keys()):
+            for field, value in ours[name]:
+                if value != (asked := getattr(theirs[name], field)):
+                    found.append(f"{name}: {field} is {value} at the host and {asked} in the xApp's manifest")
+        return found
+
+
+def _streams(rights: Rights) -> dict[tuple[Level, int], set[str]]:
+    """(Level, period) -> the measurements that are read there."""
+    streams: dict[tuple[Level, int], set[str]] = {}
+    for stream in rights.streams:
+        streams.setdefault((stream.level, stream.every_ms), set()).update(stream.measurements)
+    return streams

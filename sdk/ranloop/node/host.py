@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 
 from ranloop.bus import AsideBus, Bus, LifeSign, Subscription
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
-from ranloop.guard import AuditLog, Limits, StreamRight
+from ranloop.guard import AuditLog, Limits, Rights, StreamRight
 from ranloop.node.operator_line import OperatorLine
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort, Stream
@@ -30,6 +31,8 @@ from ranloop.wire.messages import Encoding, Message, Presence, Report, Result, S
 __all__ = ("NodeHost", "encode_as")
 
 log = structlog.get_logger(__name__)
+
+_MOST_DIFFERENCES = 500  # characters about one manifest, in the life sign
 
 
 class NodeHost:
@@ -75,7 +78,7 @@ class NodeHost:
         self._unsent: dict[str, int] = {}  # the same by topic
         self._n_steps = 0
         self._reconnects = bus.stats.reconnects
-        self._announced = False
+        self._differs: dict[str, str] = {}  # xApp -> where its manifest is not the one that was admitted
         self._encodings: dict[str, Encoding] = {}  # of every xApp that was ever admitted
         for xapp, registration in sorted(xapps.items()):
             self.runtime.admit(xapp, registration)
@@ -91,6 +94,7 @@ class NodeHost:
         self.on_settings: Callable[[str], None] = lambda xapp: None
         self._alarms: dict[str, Subscription] = {}  # xApp -> where its alarms are heard
         self._greeted: set[str] = set()  # xApps whose life sign has been looked at
+        self._announced = False
         self.operator = OperatorLine(
             self.runtime,
             name,
@@ -114,13 +118,20 @@ class NodeHost:
         """xApps came or went, or one may be heard again."""
         self._learn_forms()
         self.on_change()  # first: who reads in the life sign that it is admitted is listened to
-        self._sign.change(self._facts(), self.runtime.xapps)
+        self._differs = {xapp: text for xapp, text in self._differs.items() if xapp in self.runtime.xapps}
+        for xapp in self.runtime.xapps.keys() & self._sign.others.keys():
+            self._compare(self._sign.others[xapp])
+        self._show()
         self._greet()
+
+    def _show(self) -> None:
+        self._sign.change(self._facts(), self.runtime.xapps)
         if self._announced:
             self._sign.show()
 
     def _facts(self) -> dict[str, object]:
-        return {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}
+        facts = {"kind": "node-host", "nodes": list(self.runtime.guards), "xapps": list(self.runtime.xapps)}
+        return facts | ({"differs": dict(self._differs)} if self._differs else {})
 
     def _learn_forms(self) -> None:
         """Which streams are read in JSON, and which of their columns."""
@@ -231,6 +242,8 @@ class NodeHost:
         self._greeted.add(xapp)
         self.runtime.settings.meet(presence)
         self.on_settings(xapp)
+        if self._compare(presence):
+            self._show()
         self.on_presence(presence)
         if (
             not isinstance(timers, dict)
@@ -241,6 +254,27 @@ class NodeHost:
             self.runtime.drop(xapp, f"{xapp} announces the timers {one_line(repr(timers))}; {reason}")
             return
         self.runtime.timers.set(xapp, timers)
+
+    def _compare(self, presence: Presence) -> bool:
+        """Hold an xApp's manifest against the admitted one; whether there is news for its life sign and ours."""
+        xapp, said = presence.name, presence.facts.get("rights")
+        if said is None or not presence.alive:
+            return False
+        try:
+            found = self.runtime.xapps[xapp].rights.differences(Rights.model_validate(said))
+        except ValidationError as error:
+            found = [f"the manifest that it announces is none: {error.errors(include_url=False)[0]['msg']}"]
+        former, text = self._differs.pop(xapp, ""), one_line("; ".join(found), _MOST_DIFFERENCES)
+        if text:
+            self._differs[xapp] = text
+        if text and text != former:
+            log.warning(
+                "manifest_differs",
+                xapp=xapp,
+                differs=text,
+                advice=f"with the xApp's own: ranloop admit FOLDER --host {self.name}",
+            )
+        return text != former
 
 
 def encode_as(message: Message, encoding: Encoding) -> bytes:

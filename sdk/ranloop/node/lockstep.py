@@ -1,8 +1,9 @@
 """The lockstep pace: RAN time stands still until every xApp has answered, so a run is the same on any machine and bus.
 
 One step is one instant at which some xApp has something due: a report of a stream that it reads, or a timer. Results
-and an operator's settings do not make a step of their own; they ride with the next one. The host publishes `Step` on `step/<host>/<xapp>`, takes
-one `Answer` per xApp from `answer/<xapp>/<host>`, judges all batches in the order (xApp, seq) and runs on.
+and an operator's settings do not make a step of their own; they ride with the next one. The host publishes `Step` on
+`step/<host>/<xapp>`, takes one `Answer` per xApp from `answer/<xapp>/<host>`, judges all batches in the order (xApp, seq) and
+runs on. With a handler delay (`delay`) the batches are judged that much later in RAN time, and the xApp gets no step until then.
 
 Presence of an xApp (retained on `presence/<xapp>`) tells the host what it must know, in `facts`:
     timers: {name: period in ms}; a timer is due at every multiple of its period, at the next slot boundary.
@@ -17,19 +18,20 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from ranloop.bus import Subscription
 from ranloop.errors import LockstepError, NodeError, WireError
+from ranloop.node.delay import NO_DELAY, AtWork, Delay
 from ranloop.node.host import NodeHost, encode_as
 from ranloop.node.port import PushPort
 from ranloop.node.runtime import Moment
 from ranloop.node.summary import RunSummary, TraceHash
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_answer
-from ranloop.wire.messages import ActionBatch, Answer, Presence, Report, Result, Step
+from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Answer, Presence, Report, Result, Step
 
 OnTimeout = Literal["fail", "drop", "hold"]
 _TURN_S = 0.001  # one turn of polling when other participants live in this process
@@ -41,12 +43,19 @@ class LockstepHost:
     Args:
         host: The nodes and the xApps that are admitted there.
         poll_others: Called while the host waits: in one process, the xApps' buses poll here.
+        delay: RAN time that an xApp's step takes; none by default.
 
     Raises:
         NodeError: The nodes report at their own pace.
     """
 
-    def __init__(self, host: NodeHost, *, poll_others: Sequence[Callable[[], object]] = ()) -> None:
+    def __init__(
+        self,
+        host: NodeHost,
+        *,
+        poll_others: Sequence[Callable[[], object]] = (),
+        delay: Delay = NO_DELAY,
+    ) -> None:
         if isinstance(host.runtime.port, PushPort):
             raise NodeError(
                 f"{', '.join(host.runtime.guards)} reports at its own pace and does not wait for xApps; host it live"
@@ -60,7 +69,8 @@ class LockstepHost:
         self._dropped: list[str] = []
         self._n_timeouts = 0
         self._asked: frozenset[str] = frozenset()  # in this step
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, tuple[Answer, int]] = {}  # with the wall clock, ns
+        self._at_work = AtWork(delay, host.runtime.port.slot_ns)
         self._results: defaultdict[str, list[Result]] = defaultdict(list)
         self._running = False
         self._heard: dict[str, Subscription] = {}  # xApp -> where its answers are heard
@@ -94,7 +104,9 @@ class LockstepHost:
             self._wait_for_xapps(timeout_s)
             self._running = True
             while port.now_ns < end_ns:
-                moment = self.runtime.advance(min(self.runtime.next_event_ns(), end_ns))
+                moment = self.runtime.advance(
+                    min(self.runtime.next_event_ns(), self._at_work.next_ns(), end_ns)
+                )
                 self._file(moment.results)
                 self._exchange(moment, timeout_s, on_timeout)
                 if on_progress is not None:
@@ -108,6 +120,7 @@ class LockstepHost:
             trace_hash=self._trace.hexdigest(),
             n_timeouts=self._n_timeouts,
             dropped_xapps=tuple(self._dropped),
+            n_missed=dict(self._at_work.n_missed),
         )
 
     def _wait_for_xapps(self, timeout_s: float) -> None:
@@ -141,16 +154,27 @@ class LockstepHost:
 
     def _exchange(self, moment: Moment, timeout_s: float, on_timeout: OnTimeout) -> None:
         """Send each xApp what is due for it, wait for the answers, judge them."""
-        readable = {xapp: self.runtime.reports_for(xapp, moment.reports) for xapp in self._taking_part}
-        asked = [xapp for xapp in self._taking_part if readable[xapp] or xapp in moment.timers]
+        self._judge(self._at_work.done(moment.ran_time_ns))
+        due = {
+            xapp: self._at_work.due(
+                xapp,
+                self.runtime.reports_for(xapp, moment.reports),
+                tuple(moment.timers.get(xapp, ())),
+            )
+            for xapp in self._taking_part
+        }
+        asked = [xapp for xapp, (reports, timers) in due.items() if reports or timers]
         if asked:
             start_ns = time.perf_counter_ns()
             self._asked = frozenset(asked)
             for xapp in asked:
-                self._send(xapp, readable[xapp], tuple(moment.timers.get(xapp, ())))
+                self._send(xapp, *due[xapp])
             self._collect(timeout_s, on_timeout)
             self.runtime.tally.took("step", start_ns)
-            self._judge(asked)
+            for xapp, (answer, answered_ns) in self._answers.items():
+                self._at_work.begin(xapp, answer.batches, moment.ran_time_ns, answered_ns - start_ns)
+            self._answers.clear()
+            self._judge(self._at_work.done(moment.ran_time_ns))
             self._step += 1
         self.runtime.flush()
 
@@ -190,17 +214,12 @@ class LockstepHost:
             for xapp in late:
                 self.runtime.timers.forget(xapp)
 
-    def _judge(self, asked: Iterable[str]) -> None:
-        """Hand the batches of all answers to the guards, in the order (xApp, seq)."""
+    def _judge(self, wanted: Sequence[tuple[str, ActionBatch]]) -> None:
+        """Hand batches to the guards, each with its sender."""
+        if not wanted:
+            return
         start_ns, now_ns = time.perf_counter_ns(), self.runtime.port.now_ns
-        batches: list[tuple[str, ActionBatch]] = [
-            (xapp, batch)
-            for xapp in sorted(asked)
-            if xapp in self._answers
-            for batch in sorted(self._answers[xapp].batches, key=lambda batch: batch.seq)
-        ]
-        self._answers.clear()
-        for sender, batch in batches:
+        for sender, batch in wanted:
             # The step that an xApp answers says which run its batch is of.
             own = replace(batch, run=self.runtime.run)
             self._file(self.runtime.submit(own, sender=sender, node=batch.node, now_ns=now_ns))
@@ -214,6 +233,7 @@ class LockstepHost:
     def _finish(self, timeout_s: float, on_timeout: OnTimeout) -> None:
         """The last step: every result that is left; what an xApp still wants comes too late."""
         self._file(self.runtime.stop())
+        self._judge(self._at_work.done(FOR_EVER_NS))
         self._asked = frozenset(self._taking_part)
         for xapp in sorted(self._asked):
             self._send(xapp, last=True)
@@ -252,7 +272,7 @@ class LockstepHost:
             now_s = self.runtime.port.now_ns / 1e9
             raise LockstepError(f"{sender} failed at {now_s:g} s:\n{answer.error}")
         else:
-            self._answers[sender] = answer
+            self._answers[sender] = answer, time.perf_counter_ns()
 
     def _on_presence(self, presence: Presence) -> None:
         sender, now_s = presence.name, self.runtime.port.now_ns / 1e9

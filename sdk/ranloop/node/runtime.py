@@ -188,7 +188,7 @@ class NodeRuntime:
         self.streams[name] = streams
         self._rewire()
         facts = {"autonomy": str(autonomy), "priority": registration.priority, "by": by}
-        self.note("admitted", name, **facts, rights=rights.model_dump(mode="json", exclude_defaults=True))
+        self.note("admitted", name, **facts, rights=rights.as_facts())
         return self._count(results)
 
     def dismiss(self, name: str, *, by: str = "") -> list[Result]:
@@ -405,6 +405,7 @@ class NodeRuntime:
             ran_time_ns=self.port.now_ns,
             n_reports=self.tally.n_reports,
             outcomes=dict(sorted(self.tally.outcomes.items())),
+            fates=self.tally.fates.told(),
             latencies_ns=self.tally.latencies_ns(),
             n_dropped=self.n_dropped,
             n_outside=self.n_outside,

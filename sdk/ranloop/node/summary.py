@@ -6,12 +6,12 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.guard import verdict_counts
+from ranloop.guard.fates import Fates, Told
 from ranloop.node.outlets import Event
 from ranloop.wire.messages import Report, Result
 
@@ -26,6 +26,7 @@ class RunSummary:
         ran_time_ns: RAN time when it ended.
         n_reports: Reports that left the nodes.
         outcomes: Targets by what became of them, e.g. {"applied": 700, "refused/conflict": 3, "ended/lease-lapsed": 9}.
+        fates: The same per xApp and action, each with a text of the guard.
         latencies_ns: Stage -> wall-clock duration of each pass, of the last `PASSES_KEPT`: "advance" (the nodes), "apply"
             (changes that were due), "report" (building reports), "guard" (judging batches), in lockstep "step" (publish to
             last answer).
@@ -37,6 +38,7 @@ class RunSummary:
             on scenario, seed and xApps and on nothing else.
         n_timeouts: In lockstep, answers that did not come in time.
         dropped_xapps: In lockstep, xApps that were left behind because they did not answer.
+        n_missed: In lockstep with a handler delay, xApp -> reports that it missed because it was at work.
         worst_lag_ns: Live, how far RAN time fell behind the clock at most.
     """
 
@@ -44,6 +46,7 @@ class RunSummary:
     n_reports: int
     outcomes: Mapping[str, int]
     latencies_ns: Mapping[str, NDArray[np.int64]]
+    fates: tuple[Told, ...] = ()
     n_dropped: int = 0
     n_outside: int = 0
     n_not_shown: int = 0
@@ -51,6 +54,7 @@ class RunSummary:
     trace_hash: str = ""
     n_timeouts: int = 0
     dropped_xapps: tuple[str, ...] = ()
+    n_missed: Mapping[str, int] = field(default_factory=dict)
     worst_lag_ns: int = 0
 
 
@@ -59,7 +63,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.n_reports = 0
-        self.outcomes: Counter[str] = Counter()
+        self.fates = Fates()
         self._latencies_ns: dict[str, deque[int]] = {}
 
     def take(self, event: Event) -> None:
@@ -67,7 +71,12 @@ class Tally:
         if isinstance(event, Report):
             self.n_reports += 1
         elif isinstance(event, Result):
-            self.outcomes.update(verdict_counts(event))
+            self.fates.take(event)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """Targets by fate, as in `RunSummary`."""
+        return self.fates.outcomes()
 
     def took(self, stage: str, since_ns: int) -> int:
         """Note a stage that began at `since_ns` by `time.perf_counter_ns` and ends now; now."""

@@ -6,6 +6,7 @@ The lockstep runner, the live runner and a unit test drive the same object. An x
 from __future__ import annotations
 
 import inspect
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
 from ranloop.foreign import one_line
+from ranloop.guard.fates import Fates
 from ranloop.inference import load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.voice import speaks
@@ -27,6 +29,7 @@ from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, regi
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
 from ranloop.xapp.state import State
+from ranloop.xapp.times import Called, HandlerTimes
 
 __all__ = ("HANDLERS_MAY_RAISE", "Instance", "user_traceback")
 
@@ -57,6 +60,7 @@ class Instance:
         models: Mapping[str, Path] | None = None,
         incarnation: str = "0",
         state: State | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """Bind a package.
 
@@ -66,6 +70,7 @@ class Instance:
             models: Model name -> the operator's model package, in place of the manifest's own.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
             state: What the app kept of its former runs; nothing, if left out.
+            clock_ns: Times the handlers; nothing that an xApp does depends on it.
 
         Raises:
             ManifestError: A setting or model does not exist, or a setting is out of range.
@@ -76,6 +81,8 @@ class Instance:
         self.manifest = package.manifest
         self.name = package.manifest.name
         self.run = new_run()  # how a host notices a restart
+        self.times, self.fates = HandlerTimes(), Fates()  # of all handlers and all results so far
+        self._clock_ns = clock_ns
         self._incarnation = incarnation
         self._seq = 0
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
@@ -136,15 +143,20 @@ class Instance:
         if restarted:
             self.registered.forget(node)
             for function in self.registered.restarts:
-                batches += self._batches(function, (node,), node, report.ran_time_ns, report.period_ms)
+                batches += self._batches(
+                    function, (node,), node, report.ran_time_ns, report.period_ms, called="restart"
+                )
         return batches
 
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
+        self.fates.take(result)
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.registered.results:
-            batches += self._batches(function, (result,), result.node, result.ran_time_ns, period_ms)
+            batches += self._batches(
+                function, (result,), result.node, result.ran_time_ns, period_ms, called="result"
+            )
         return batches
 
     def on_settings(self, order: Settings, ran_time_ns: int) -> list[ActionBatch]:
@@ -160,7 +172,9 @@ class Instance:
         changed = {name: value for name, value in self.settings.items() if value != before[name]}
         batches: list[ActionBatch] = []
         for function in self.registered.settings if changed else ():
-            batches += self._batches(function, (changed,), "", ran_time_ns, self._shortest_ms)
+            batches += self._batches(
+                function, (changed,), "", ran_time_ns, self._shortest_ms, called="settings"
+            )
         return batches
 
     def on_timer(self, name: str, ran_time_ns: int) -> list[ActionBatch]:
@@ -170,7 +184,7 @@ class Instance:
             WireError: The app has no timer of this name.
         """
         timer = self._timer(name)
-        return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms)
+        return self._batches(timer.function, (), "", ran_time_ns, timer.period_ms, called="timer")
 
     def handle(self, step: Step) -> Answer:
         """Handle one lockstep step: settings, results, timers, reports. An error of a handler becomes the answer's."""
@@ -218,17 +232,24 @@ class Instance:
         ran_time_ns: int,
         period_ms: int,
         report: Report | None = None,
+        *,
+        called: Called = "report",
     ) -> list[ActionBatch]:
         """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
         board = self.registered.alarms
         board.node, board.now_ns = node, ran_time_ns
         for model in self._models.values():
             model.used = False
+        began_ns = self._clock_ns()
         with speaks(self.name):
             wanted = function(*arguments)
-            if wanted is None:
-                return []
-            requests = [request for request in _requests(wanted, function) if len(request.action)]
+            requests = [
+                request
+                for request in (() if wanted is None else _requests(wanted, function))
+                if len(request.action)
+            ]
+        own_period_ms = period_ms if called in ("report", "timer") else None
+        self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
         used = tuple([model.tag for model in self._models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)

@@ -23,6 +23,7 @@ from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign, show_settings
 from ranloop.xapp.silence import Silence
+from ranloop.xapp.times import too_slow
 
 __all__ = ("LiveRunner", "LiveStats")
 
@@ -96,6 +97,7 @@ class LiveRunner:
         self._ran_time_ns: dict[str, int] = {}
         self._heard_at_s: dict[str, float] = {}  # node -> when its last report came, by `_waiting_s`
         self._in_handlers_s = 0.0
+        self._told_too_slow = False
         slowest_ms = max([stream.every_ms for stream in instance.manifest.streams], default=0)
         self._silent_after_s = SILENT_S + 3 * slowest_ms / 1e3
         self._pending: dict[str, _Pending] = {}
@@ -129,7 +131,8 @@ class LiveRunner:
         self._stay_known()
         n_handled = self._bus.poll(timeout_s)
         self._give_up_on_silent_nodes()
-        self._silence.tell()
+        if self._bus.connected:  # else the bus has told that the broker is away
+            self._silence.tell()
         self._alarms.tell()
         self._on_turn()
         return n_handled
@@ -178,7 +181,8 @@ class LiveRunner:
         for level, every_ms in self._columns:
             topic = topics.report(node, level, every_ms)
             self._subscriptions.append(self._bus.subscribe(topic, self._on_report, latest=True))
-        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1)
+        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
+        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1, urgent=True)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
     def _on_report(self, topic: str, payload: bytes) -> None:
@@ -203,11 +207,14 @@ class LiveRunner:
             self.stats.late += 1
             return
         self.stats.reports += 1
-        self.stats.missed += report.seq - previous - 1
+        missed = report.seq - previous - 1
+        self.stats.missed += missed
         self._seqs[stream] = report.seq
         self._ran_time_ns[report.node] = report.ran_time_ns
         self._heard_at_s[report.node] = self._waiting_s()
         self._send(self._guarded(lambda: self.instance.on_report(report), period_ms=report.period_ms))
+        if missed:
+            self._tell_too_slow()
         self._settle_pending(report)
 
     def _in_our_columns(self, report: Report, topic: str) -> Report:
@@ -361,15 +368,18 @@ class LiveRunner:
         return batches
 
     def _tell_slow(self, took_s: float, period_ms: int) -> None:
+        """Log the first call that took longer than its period; all of them are counted."""
         self.stats.slow += 1
-        if self.stats.slow.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …
-            log.warning(
-                "handler_slow",
-                xapp=self.instance.name,
-                took_s=round(took_s, 3),
-                period_ms=period_ms,
-                so_far=self.stats.slow,
-            )
+        if self.stats.slow == 1:
+            log.warning("handler_slow", xapp=self.instance.name, took_s=round(took_s, 3), period_ms=period_ms)
+        else:
+            self._tell_too_slow()
+
+    def _tell_too_slow(self) -> None:
+        """Log once that reports are missed because the handlers cannot keep up."""
+        if not self._told_too_slow and (lines := too_slow(self.instance.times.told())):
+            self._told_too_slow = True
+            log.warning("handlers_too_slow", xapp=self.instance.name, reason="; ".join(lines))
 
     def _send(self, batches: list[ActionBatch]) -> None:
         for batch in () if self._leaving else batches:

@@ -10,9 +10,10 @@ import structlog
 
 from ranloop.bus import Bus, LifeSign, Subscription
 from ranloop.errors import LockstepError, WireError
+from ranloop.foreign import one_line
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_catalogue_on, decode_step, encode
-from ranloop.wire.messages import Answer, Step
+from ranloop.wire.messages import Answer, Presence, Step
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import Instance
 
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 GONE_S = 2.0  # a host that lost its connection for a moment is back by this time
 _LAST_WORDS_S = 0.1
 _MOST_SETTINGS = 1 << 15  # bytes in a life sign, which has 64 KiB
+_MOST_DIFFERENCES = 16  # that are logged: anybody can forge a host's life sign
 
 
 class LockstepRunner:
@@ -42,6 +44,7 @@ class LockstepRunner:
         self.instance, self._on_turn = instance, on_turn
         self.over = False
         self.malformed = 0
+        self.took_ns = 0  # by the wall clock, in the xApp's handlers, for the step answered last
         self._bus = bus
         self._host = host
         self._last: tuple[int, bytes] = (-1, b"")  # number and bytes of the step answered last
@@ -123,7 +126,9 @@ class LockstepRunner:
         # QoS 1 may deliver twice: the same step gets the same answer and has no second effect.
         if payload != last_payload:
             if step.step > last_step:
+                began_ns = time.perf_counter_ns()
                 answer = self.instance.handle(step)
+                self.took_ns = time.perf_counter_ns() - began_ns
                 self._ran_time_ns = step.ran_time_ns
                 self._alarms.tell()
                 if step.settings is not None:
@@ -138,12 +143,25 @@ class LockstepRunner:
 
 
 def life_sign(bus: Bus, instance: Instance) -> LifeSign:
-    """An xApp's life sign: its version, streams and timers. A host needs them to know what is due.
+    """An xApp's life sign: its version, streams, timers and manifest. A host needs them to know what is due.
 
     Raises:
         NameTakenError: A living xApp has this name.
     """
     sign = LifeSign(bus, instance.name, _facts(instance), run=instance.run)
+    told: set[str] = set()
+
+    def tell_difference(host: Presence) -> None:
+        """Log once what a host says of its copy of our manifest."""
+        differs = host.facts.get("differs")
+        text = differs.get(instance.name) if isinstance(differs, dict) else None
+        if isinstance(text, str) and text not in told and len(told) < _MOST_DIFFERENCES:
+            told.add(text)
+            log.warning(
+                "manifest_differs", xapp=instance.name, host=one_line(host.name), differs=one_line(text, 1000)
+            )
+
+    sign.on_other = tell_difference
     sign.claim()
     return sign
 
@@ -160,6 +178,7 @@ def _facts(instance: Instance) -> dict[str, object]:
         "version": instance.manifest.version,
         "streams": [[stream.level, stream.every_ms] for stream in instance.manifest.streams],
         "timers": instance.timers,
+        "rights": instance.manifest.rights.as_facts(),
     }
     if instance.settings_order:
         facts["settings_order"] = instance.settings_order

@@ -8,6 +8,7 @@ import pytest
 from ran_sim.bridge import SimWorld, open_world
 from ran_sim.core import counters as count
 from ran_sim.energy.power import DEEP_SLEEP
+from ran_sim.mobility.handover import COMMAND_LOST
 from ranloop.guard import ActionRight, AuditLog, Guard, Rights
 from ranloop.vocabulary import Handover, SetCellState
 from ranloop.wire.messages import ActionBatch, Cause

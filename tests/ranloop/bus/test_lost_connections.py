@@ -7,6 +7,7 @@ import time
 import tracemalloc
 
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.bus.mqtt import (
     FIRST_BACKOFF_S,
@@ -43,6 +44,25 @@ def test_the_waits_between_attempts_double_also_where_a_broker_hangs_up_at_once(
     pump(lambda: len(curt.taken_at_s) == 6, bus)
     # 0.05 + 0.1 + 0.2 + 0.4 + 0.8 s, of which a client waits at least half.
     assert curt.taken_at_s[-1] - hung_up_at_s >= FIRST_BACKOFF_S * (2**5 - 1) / 2
+
+
+def test_a_broker_that_goes_and_comes_back_is_told_once_each(curt: Curt, bus: MqttBus, pump: Pump) -> None:
+    with capture_logs() as logs:
+        curt.hang_up()
+        pump(lambda: len(curt.taken_at_s) == 2 and bus.connected, bus)
+    told = [(line["event"], line["log_level"]) for line in logs]
+    assert told == [("bus_disconnected", "warning"), ("bus_reconnected", "warning")]
+
+
+def test_a_broker_that_hangs_up_again_and_again_is_told_ever_more_rarely(
+    curt: Curt, bus: MqttBus, pump: Pump
+) -> None:
+    with capture_logs() as logs:
+        curt.hangs_up = True
+        curt.hang_up()
+        pump(lambda: len(curt.taken_at_s) == 7, bus)
+    lost = [line["in_a_row"] for line in logs if line["event"] == "bus_disconnected"]
+    assert lost == [1, 2, 4]
 
 
 def test_after_a_stable_connection_the_waits_begin_anew(

@@ -41,7 +41,7 @@ def verdicts(audit: Path) -> dict[str, set[str]]:
 
 def run_here(ranloop: Command, folders: list[Path], audit: Path, *words: str) -> None:
     run = ranloop("run", *folders, "--node", "sim:one-cell", "--duration-s", "0.35", "--audit", audit, *words)
-    assert run.code == 0, run.err
+    assert run.code in (0, 1), run.err  # 1: everything that one of them wanted was refused
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ranloop.bus import Broker, open_bus
+from ranloop.bus import Broker, open_bus, will_of
 from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
@@ -72,8 +72,8 @@ def test_an_order_is_reported_as_obeyed_when_the_guard_says_so(ranloop: Command,
             *("order", "toy-1", "--xapp", "weigher", "--autonomy", "observe", "--bus", broker.url, "--json")
         )
     assert (killed.code, killed.out) == (0, "toy-1 obeys\ntoy-2 obeys\n")
-    assert (told.code, json.loads(told.out)) == (0, {"obeyed": ["toy-1", "toy-2"], "silent": []})
-    assert (weighed.code, json.loads(weighed.out)) == (0, {"obeyed": ["toy-1"], "silent": []})
+    assert (told.code, json.loads(told.out)) == (0, {"obeyed": ["toy-1", "toy-2"], "silent": [], "left": []})
+    assert (weighed.code, json.loads(weighed.out)) == (0, {"obeyed": ["toy-1"], "silent": [], "left": []})
 
 
 @contextmanager
@@ -139,6 +139,28 @@ def test_a_kill_is_given_before_anything_is_read_and_stands_where_nobody_answers
         again = ranloop("order", "all", "--kill", "--bus", broker.url)
         assert again.code == 0
         assert all(guard.killed for guard in live.host.runtime.guards.values())
+
+
+def test_a_kill_does_not_wait_for_a_host_that_left_in_order_and_names_one_that_crashed(
+    ranloop: Command, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.cli.operator.CONFIRMED_S", 0.3)  # of those that are there
+    kill = ("order", "all", "--kill", "--bus", broker.url)
+    with living_host(broker.url):
+        pass
+    left = ranloop(*kill)
+    away = "is not hosted: its host left in order, and obeys when it is back\n"
+    assert (left.code, left.out, left.err) == (0, f"toy-1 {away}toy-2 {away}", "")
+    facts = json.loads(ranloop(*kill, "--json").out)
+    assert facts == {"obeyed": [], "silent": [], "left": ["toy-1", "toy-2"]}
+    assert orders_on(broker.url) == {topics.order_all()}  # it stands
+    bus = open_bus(broker.url, name="host", will=will_of("host", "1"))
+    host = NodeHost(ToyWorld(), bus, name="host", xapps={}, run="1")
+    host.announce(alive=True)
+    bus.poll(0.1)
+    bus.kill()
+    crashed = ranloop(*kill)
+    assert (crashed.code, crashed.out) == (2, "toy-1 does not answer\ntoy-2 does not answer\n")
 
 
 def test_neither_huge_life_signs_nor_a_flood_of_them_hold_a_kill_up(ranloop: Command, broker: Broker) -> None:

@@ -36,6 +36,7 @@ def xapp(tmp_path: Path) -> Path:
         (("--record", "x"), "--record belongs to --node; on a bus the host says it"),
         (("--audit", "x"), "--audit belongs to --node; on a bus the host says it"),
         (("--priority", "weigher=1"), "--priority belongs to --node; on a bus the host says it"),
+        (("--handler-delay", "5"), "--handler-delay belongs to --node; on a bus the host says it"),
         (("--profile", "oai"), "--profile belongs to --node; on a bus the host says it"),
         (("--host", "north"), "--host belongs to --lockstep; a live xApp joins every host on the bus"),
         (
@@ -63,6 +64,7 @@ def test_run_refuses_what_it_would_not_read(
             "--speed belongs to a live host; in lockstep time waits for the xApps",
         ),
         (("--on-timeout", "drop"), "--on-timeout belongs to --lockstep; a live host never waits"),
+        (("--handler-delay", "3"), "--handler-delay belongs to --lockstep; a live host never waits"),
         (("--timeout-s", "3"), "--timeout-s belongs to --lockstep; a live host never waits"),
     ],
 )
@@ -100,6 +102,7 @@ def options_of(command: str) -> set[str]:
 def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
     ours = {"xapps", "node", "settings", "model"}
     world = {"override", "autonomy", "priority", "limits", "audit", "record", "profile", "duration_s"}
+    world |= {"handler_delay"}
     reads = {
         "sim": options_of("run") - idle_in_run(node="sim:x", lockstep=False).keys(),
         "replay": options_of("run") - idle_in_run(node="replay:x", lockstep=False).keys(),
@@ -121,4 +124,4 @@ def test_every_option_of_host_is_known_to_belong_somewhere() -> None:
         lockstep: options_of("host") - idle_in_host(node="sim:x", lockstep=lockstep).keys()
         for lockstep in (False, True)
     }
-    assert reads == {False: always | {"speed"}, True: always | {"timeout_s", "on_timeout"}}
+    assert reads == {False: always | {"speed"}, True: always | {"timeout_s", "on_timeout", "handler_delay"}}

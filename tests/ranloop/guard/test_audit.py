@@ -66,6 +66,7 @@ def test_a_decision_can_be_followed_from_report_to_effect(tmp_path: Path, batch:
         "node": "site-1",
         "xapp": "a",
         "ran_time_ns": DELAY_NS,
+        "held_until_ns": DELAY_NS + 300 * MS,  # three periods of 100 ms
         "id": "x",
         "report_seq": -1,
         "models": [],

@@ -83,7 +83,7 @@ def test_the_loop_closes_at_the_pace_of_the_clock(connect: Connect) -> None:
     assert [report.ran_time_ns // MS for report in xapp.reports] == [100, 200, 300, 400, 500]
     assert summary.n_reports == 10
     # The fifth batch would have had its slot before the end as well: 500 ms + 10 ms.
-    assert summary.outcomes == {"applied": 5, "ended/lost": 1}
+    assert summary.outcomes == {"applied": 5, "ended/at-end": 1}
     assert [r.ran_time_ns // MS for r in xapp.results] == [110, 210, 310, 410, 510, 550]
     assert world.weight("toy-1", 0) == 1  # drained: what was held is back at its default
     assert xapp.presence == [True, True, False]  # it asks, lives, and leaves
@@ -240,7 +240,7 @@ def test_a_retry_is_answered_again_and_counts_once(connect: Connect) -> None:
     host = NodeHost(ToyWorld(), connect("host"), xapps=WEIGHER, outlets=[Watcher()])
     summary = LiveHost(host, clock=Room(xapp.bus)).run(0.35)
     xapp.bus.poll()
-    assert summary.outcomes == {"applied": 1, "ended/lost": 1}  # held from 110 ms to the end
+    assert summary.outcomes == {"applied": 1, "ended/at-end": 1}  # held from 110 ms to the end
     assert [Status(result.status[0]) for result in seen] == [Status.APPLIED, Status.ENDED]
     heard = [(Status(result.status[0]), result.ran_time_ns // MS) for result in xapp.results]
     assert heard == [(Status.APPLIED, 110), (Status.APPLIED, 110), (Status.ENDED, 350)]

@@ -361,7 +361,7 @@ def test_the_audit_and_the_counters_are_the_same_at_every_pace(tmp_path: Path) -
                 audited.update(verdict_counts(record.result))
         assert audited == summary.outcomes  # target by target, not only in kind
         # A live batch may come after its UE has left, or after the end.
-        by_chance = ("lost", "stale", "no-target")
+        by_chance = ("at-end", "stale", "no-target")
         outcomes = {fate: n for fate, n in summary.outcomes.items() if not fate.endswith(by_chance)}
         return outcomes, {record.event for record in loop.records}
 

@@ -124,8 +124,8 @@ def test_the_loop_closes_over_the_example_and_its_settings_go_back_at_the_end(
         stop.set()
         thread.join()
     assert summary.n_reports == 10
-    assert set(summary.outcomes) <= {"applied", "ended/lost", "refused/lost", "expired/lost", "expired/stale"}
-    assert summary.outcomes["ended/lost"] == 4  # the four UEs are back at weight 1
+    assert set(summary.outcomes) <= {"applied", "ended/at-end", "expired/at-end", "expired/stale"}
+    assert summary.outcomes["ended/at-end"] == 4  # the four UEs are back at weight 1
     found = instance.summary()
     assert found["rates"] == [10_000, 10_000, 20_000, 20_000]  # 60 Mbit/s by 1 : 1 : 2 : 2
     assert found["ticks"] == 5
