@@ -26,10 +26,11 @@ from ran_sim.engine.faults import NEVER, fault_slots
 from ran_sim.engine.first_use import compile_notice
 from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter
-from ran_sim.measure.score import score
+from ran_sim.measure.score import figures, score
 from ran_sim.measure.tables import Tables
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ranloop.errors import NodeError, VocabularyError
+from ranloop.kpi import Kpi
 from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import LEVELS, Action
 from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Report
@@ -183,6 +184,14 @@ class SimWorld(AnswersAtOnce):
             }
             for fault, start, end in fault_slots(self._scenario)
         )
+
+    def kpis(self) -> Sequence[Kpi]:
+        """The meaning of each entry of `score`."""
+        return tuple(Kpi(**figure._asdict()) for figure in figures(self.engine))
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Everything that the bits of a run depend on beside the xApps: versions, processor, scenario, seed, plug-ins."""
+        return self.engine.provenance()
 
     def score(self) -> Mapping[str, float]:
         """Key figures of the run so far, warm-up removed; see `ran_sim.measure.score`.

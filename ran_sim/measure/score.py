@@ -16,11 +16,17 @@ from numpy.typing import NDArray
 
 from ran_sim.energy.power import JOULE_PER_KWH
 from ran_sim.engine import Engine
+from ran_sim.measure.figures import SATISFIED_SHARE, Figure
+from ran_sim.measure.figures import figures as declared
 
-__all__ = ("SATISFIED_SHARE", "score")
+__all__ = ("SATISFIED_SHARE", "figures", "score")
 
-SATISFIED_SHARE = 0.99
 _OUTCOMES = ("packets_in_budget", "packets_late", "packets_dropped")
+
+
+def figures(engine: Engine) -> tuple[Figure, ...]:
+    """What `score` of this engine answers, in its order, with the meaning of each entry."""
+    return declared(engine.classes)
 
 
 def score(engine: Engine) -> dict[str, float]:

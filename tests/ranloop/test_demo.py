@@ -62,7 +62,7 @@ def test_where_too_few_drops_decide_nothing_it_says_how_many_there_are(drops_run
     old = drops([60.0] * drops_run, [200.0] * drops_run)
     new = drops([40.0 + 40.0 * (i % 2) for i in range(drops_run)], [240.0] * drops_run)
     arms = (Arm(name="tuned baseline"), Arm(name="xApp"))
-    demo._show(console, *arms, old, new)
+    demo._show(console, *arms, old, new, [])
     said = console.file.getvalue()  # type: ignore[attr-defined]  # because a console's file may be any stream
     assert "No gain shown: " in said
     assert ("ranloop demo --drops 24 runs them all" in said) is hint

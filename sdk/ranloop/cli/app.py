@@ -165,6 +165,80 @@ def run(
 
 
 @app.command()
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="xApp folders joined by +, each perhaps FOLDER@REVISION of git; or: nothing."
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same; what is claimed is claimed of B.")],
+    node: Annotated[str, typer.Option("--node", help="A simulated node, e.g. sim:seven-sites.")],
+    seeds: Annotated[str, typer.Option(help="The drops: 1..16 or 1,2,5.")] = "1..16",
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help='A claim about B, e.g. "best_effort_mbps more" or "satisfied at most 2% less"; repeatable.',
+        ),
+    ] = None,
+    set_a: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An xApp setting of arm A; repeatable.")
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An xApp setting of arm B; repeatable.")
+    ] = None,
+    model_a: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="A model package of arm A; repeatable.")
+    ] = None,
+    model_b: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="A model package of arm B; repeatable.")
+    ] = None,
+    override_a: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="A scenario field of arm A; repeatable.")
+    ] = None,
+    override_b: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="A scenario field of arm B; repeatable.")
+    ] = None,
+    override: Overrides = None,
+    duration_s: Annotated[
+        float | None,
+        typer.Option(help="RAN seconds of a drop, warm-up included; default: the scenario's length."),
+    ] = None,
+    warmup_s: Annotated[
+        float | None,
+        typer.Option(help="RAN seconds at a drop's begin that do not count; default: the scenario's."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Run two arms on the same simulated drops and say what B changes, with intervals and a verdict on each claim.
+
+    Exit code: 0 all claims are shown (or none is made), 2 wrong input, 3 a claim is refuted, 4 one is undecided.
+    """
+    from ranloop.cli.arms import TypedArm
+    from ranloop.cli.compare import run_compare
+
+    first = TypedArm(
+        letter="A", text=a, settings=set_a or [], models=model_a or [], overrides=override_a or []
+    )
+    second = TypedArm(
+        letter="B", text=b, settings=set_b or [], models=model_b or [], overrides=override_b or []
+    )
+    raise typer.Exit(
+        run_compare(
+            (first, second),
+            node,
+            seeds=seeds,
+            overrides=override or [],
+            duration_s=duration_s,
+            warmup_s=warmup_s,
+            claims=claim or [],
+            json_output=json_output,
+        )
+    )
+
+
+@app.command()
 def host(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],

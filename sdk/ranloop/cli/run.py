@@ -6,11 +6,12 @@ import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
@@ -29,11 +30,9 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import Manifest, load_manifest
+from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("join_bus", "run_on_node")
-
-T = TypeVar("T")
 
 
 def run_on_node(
@@ -58,8 +57,8 @@ def run_on_node(
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
-    given = _deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
-    chosen = _deal(manifests, _model_folders(models), lambda manifest: manifest.models)
+    given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
+    chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
@@ -119,7 +118,7 @@ def join_bus(
     instance = Instance(
         load_package(folders[0]),
         settings=parse_pairs("--set", settings),
-        models=_model_folders(models),
+        models=model_folders("--model", models),
         incarnation=incarnation,
     )
     will = will_of(instance.name, instance.run)
@@ -139,28 +138,6 @@ def join_bus(
         bus.poll(0.1)
     _show(facts, {instance.name: instance.summary()}, json_output=json_output)
     return 0
-
-
-def _deal(
-    manifests: Sequence[Manifest], given: Mapping[str, T], names_of: Callable[[Manifest], Collection[str]]
-) -> dict[str, dict[str, T]]:
-    """Distribute values by name: each xApp gets those whose names its manifest has.
-
-    The first xApp also gets the values that no xApp has a name for, and refuses them with its own error.
-    """
-    known = {name for manifest in manifests for name in names_of(manifest)}
-    return {
-        manifest.name: {
-            name: value
-            for name, value in given.items()
-            if name in names_of(manifest) or (manifest is manifests[0] and name not in known)
-        }
-        for manifest in manifests
-    }
-
-
-def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
-    return {name: Path(str(folder)) for name, folder in parse_pairs("--model", pairs).items()}
 
 
 @contextlib.contextmanager
