@@ -148,9 +148,11 @@ def pairs_needed(distance: float, sd: float, tail: float, power: float = 0.8) ->
         reach = t_quantile(tail, n - 1) + t_quantile(1 - power, n - 1)
         return bool(reach * sd / n**0.5 <= abs(distance))
 
-    if not enough(MOST_PAIRS):
-        return None
-    low, high = 1, MOST_PAIRS  # one pair has no spread
+    low, high = 1, 2  # one pair has no spread
+    while not enough(high):
+        if high >= MOST_PAIRS:
+            return None
+        low, high = high, min(2 * high, MOST_PAIRS)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
@@ -176,8 +178,7 @@ def _inside(t: float, df: int) -> float:
     angle = math.atan(t / df**0.5)
     cosine, sine = math.cos(angle), math.sin(angle)
     odd = df % 2
-    total, term = 0.0, cosine if odd else 1.0
-    for k in range(1 + odd, df + 1, 2):
-        total += term
-        term *= cosine * cosine * k / (k + 1)
+    k = np.arange(1 + odd, df + 1, 2)  # (df - 1) / 2 terms if df is odd, else df / 2
+    terms = np.cumprod(np.concatenate([[cosine if odd else 1.0], cosine**2 * k[:-1] / (k[:-1] + 1)]))
+    total = float(terms.sum()) if len(k) else 0.0
     return 2.0 / math.pi * (angle + sine * total) if odd else sine * total

@@ -78,6 +78,15 @@ def test_after_a_failure_the_waiting_tasks_are_not_run(tmp_path: Path) -> None:
     assert not marks.exists() or len(marks.read_text()) < 10
 
 
+def test_what_an_xapp_prints_stays_out_of_the_commands_answer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loud = write_xapp(tmp_path / "loud", policy="print('loud')\ndef weight(cqi): return cqi * 0 + 1.0")
+    run_tasks([task(Arm(name="loud", xapps=(loud,)))], processes=1)
+    seen = capfd.readouterr()
+    assert ("loud" in seen.out, "loud" in seen.err) == (False, True)
+
+
 def test_no_task_is_no_work() -> None:
     assert run_tasks([]) == []
 

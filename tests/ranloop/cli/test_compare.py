@@ -1,0 +1,194 @@
+"""`ranloop compare`: one line for what cannot be compared, a verdict in the exit code for what can."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ranloop.cli.arms import TypedArm, identity, read_arm
+from ranloop.errors import RanloopError
+from ranloop.evaluate import Arm, DropResult, Task, run_drop
+from tests.builders import APP, write_xapp
+from tests.command import Command
+
+QUICK = ("--node", "sim:one-cell", "--seeds", "1..2", "--duration-s", "0.6", "--warmup-s", "0.1")
+SHORT = {"run.duration_s": 0.4, "run.warmup_s": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are done here: `run_tasks`, which starts processes, has its own tests."""
+
+    def run_here(
+        tasks: Sequence[Task], *, on_done: Callable[[DropResult], object], on_progress: object
+    ) -> list[DropResult]:
+        results = []
+        for task in tasks:
+            results.append(run_drop(task))
+            on_done(results[-1])
+        return results
+
+    monkeypatch.setattr("ranloop.cli.watching.run_tasks", run_here)
+
+
+@pytest.fixture
+def xapp(tmp_path: Path) -> Path:
+    return write_xapp(tmp_path / "weigher")
+
+
+# What is typed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--seeds", "1..1"), "--seeds 1..1: 1 seeds; want 2 to 10000"),
+        (("--seeds", "9..3"), "want 2 to 10000, the lower one first"),
+        (("--seeds", "a..b"), "--seeds a..b: want 1..16 or 1,2,5"),
+        (("--seeds", "1,1"), "a seed is given twice"),
+        (("--seeds=-2..3",), "want seeds from 0"),
+        (("--claim", "satisfied better"), 'want "KPI more"'),
+        (("--claim", "satisfied at most -2% less"), "-2 is no number above 0"),
+        (("--claim", "satisfied at most 2% more"), 'want "satisfied more", or a margin'),
+        (("--claim", "satisfed more"), "unknown KPI 'satisfed'; did you mean satisfied"),
+        (("--claim", "satisfied at most 2% of usres less"), "unknown KPI 'usres'; did you mean users"),
+        (("--claim", "satisfied more") * 2, "--claim about satisfied: is made twice"),
+        (("--set-b", "gian=3"), "weigher has no setting 'gian'; it has: gain"),
+        (("--set-a", "gain=3"), "--set-a: arm A is nothing and has no xApp to take it"),
+        (("--model-b", "m=here"), "weigher has no model 'm'"),
+        (("--override", "lod=1"), "lod: got 1, want no such field; there is load"),
+        (("--override-b", "lod=1"), "lod: got 1, want no such field; there is load"),
+        (("--duration-s", "-1"), "--duration-s -1: want a number above 0"),
+        (("--warmup-s", "-1"), "--warmup-s -1: want 0 or more"),
+        (("--warmup-s", "3", "--duration-s", "2"), "--duration-s 2 holds the warm-up of 3 s: want more"),
+        (("--node", "sim:no-such"), "no-such"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_before_anything_runs(
+    ranloop: Command, xapp: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in ranloop("compare", "nothing", xapp, *QUICK, *arguments).complaint
+
+
+def test_two_arms_that_are_the_same_are_refused(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
+    assert "are the same" in ranloop("compare", "nothing", "nothing", *QUICK).complaint
+    # another folder with the same files; a setting at its default
+    twin = write_xapp(tmp_path / "there" / "weigher")
+    assert "are the same" in ranloop("compare", xapp, twin, *QUICK, "--set-b", "gain=1").complaint
+
+
+def test_a_node_without_a_score_is_refused(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    assert ranloop("run", xapp, "--node", "sim:one-cell", "--duration-s", "0.2", "--record", record).code == 0
+    complaint = ranloop("compare", "nothing", xapp, "--node", f"replay:{record}").complaint
+    assert "keeps no score; compare arms on a simulated node" in complaint
+
+
+@pytest.mark.parametrize("text", ["no/such", "nothing+nothing", "no/such@HEAD"])
+def test_an_arm_that_is_not_there_is_refused(ranloop: Command, text: str) -> None:
+    assert ranloop("compare", "nothing", text, *QUICK).complaint
+
+
+# What comes of it
+
+
+def test_claims_table_and_actions_are_told_and_the_exit_code_is_the_verdict(
+    ranloop: Command, xapp: Path
+) -> None:
+    # a weight of all UEs alike changes no user's traffic: both arms have the same delay-bound users
+    outcome = ranloop("compare", "nothing", xapp, *QUICK, "--claim", "users at most 1 less", "--json")
+    facts = json.loads(outcome.out)
+    assert outcome.code == facts["exit_code"] == 0
+    assert facts["claims"][0]["verdict"] == "no worse than the margin"
+    assert facts["arms"]["A"]["outcomes"] == {}
+    assert facts["arms"]["B"]["outcomes"]["applied"] > 0
+    assert facts["kpis"]["users"]["reads"] == "the same"
+    assert facts["kpis"]["users"]["A"] == facts["kpis"]["users"]["B"]
+    plain = ranloop("compare", "nothing", xapp, *QUICK, "--claim", "users at least 1 more")
+    assert plain.code == 3
+    assert "no such gain: users at least 1 more. +0.0 [+0.0, +0.0] UE, claimed above +1.0" in plain.out
+    assert "B " + str(xapp) + ": targets of its actions, all drops: applied" in plain.out
+
+
+def test_an_undecided_claim_exits_with_4(ranloop: Command) -> None:
+    # another load in one arm: two drops differ by some amount each, and their interval is 12.7 standard errors wide
+    arms = ("nothing", "nothing", "--override-b", "load=0.9")
+    outcome = ranloop("compare", *arms, *QUICK, "--claim", "delivered_mbps more")
+    assert outcome.code == 4
+    assert "undecided: delivered_mbps more" in outcome.out
+
+
+# Arms
+
+
+def git(folder: Path, *words: str) -> None:
+    identity_ = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", "-C", str(folder), *identity_, *words], check=True, capture_output=True)
+
+
+def test_a_revision_is_the_folder_as_it_was_with_the_models_that_it_names(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    model = repository / "models" / "m"
+    model.mkdir(parents=True)
+    (model / "card").write_text("old")
+    xapp = write_xapp(repository / "xapps" / "weigher")
+    with (xapp / "manifest.toml").open("a") as manifest:
+        manifest.write('[models]\nm = "../../models/m"\n')
+    git(repository, "init", "-q")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "first")
+    before = identity(Arm(name="now", xapps=(xapp,)))
+    (xapp / "policy.py").write_text("def weight(cqi): return cqi * 0 + 3.0\n")
+    (model / "card").write_text("new")
+    old = read_arm(TypedArm(letter="A", text=f"{xapp}@HEAD"), tmp_path / "scratch")
+    assert identity(old) == before != identity(Arm(name="now", xapps=(xapp,)))
+    assert "2.0" in (old.xapps[0] / "policy.py").read_text()
+    with pytest.raises(RanloopError, match="@v9: no such revision; want FOLDER@COMMIT"):
+        read_arm(TypedArm(letter="A", text=f"{xapp}@v9"), tmp_path / "other")
+
+
+def test_several_xapps_of_an_arm_share_its_settings_by_name(tmp_path: Path) -> None:
+    one, two = write_xapp(tmp_path / "one"), write_xapp(tmp_path / "two")
+    manifest = two / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("settings.gain", "settings.pull"))
+    typed = TypedArm(letter="B", text=f"{one}+{two}", settings=["pull=2", "gain=3"])
+    assert read_arm(typed, tmp_path / "scratch").settings == {"one": {"gain": 3}, "two": {"pull": 2}}
+
+
+# Files
+
+
+LITTERING = APP.replace(
+    "@app.on_report",
+    """
+from pathlib import Path
+for place in (Path(__file__).parent, Path.cwd()):
+    if (place / "litter").exists():
+        raise RuntimeError("an earlier drop was here")
+    (place / "litter").write_text("x")
+
+@app.on_report""",
+)
+
+
+def test_files_that_an_xapp_writes_reach_no_other_drop(tmp_path: Path) -> None:
+    arm = Arm(name="littering", xapps=(write_xapp(tmp_path / "littering", app=LITTERING),))
+    before, here = sorted(arm.xapps[0].iterdir()), Path.cwd()
+    for seed in (1, 2):
+        run_drop(Task(arm=arm, seed=seed, node="sim:one-cell", overrides=SHORT))
+    assert sorted(arm.xapps[0].iterdir()) == before
+    assert Path.cwd() == here
+    assert not (here / "litter").exists()
+
+
+def test_a_failing_handler_is_shown_in_the_authors_own_file(tmp_path: Path) -> None:
+    app = APP.replace("return SetUeWeight", "1 / 0; return SetUeWeight")
+    folder = write_xapp(tmp_path / "broken", app=app)
+    with pytest.raises(RanloopError, match="ZeroDivisionError") as caught:
+        run_drop(Task(arm=Arm(name="broken", xapps=(folder,)), seed=1, node="sim:one-cell", overrides=SHORT))
+    assert os.fspath(folder / "app.py") in str(caught.value)
