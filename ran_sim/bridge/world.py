@@ -26,7 +26,7 @@ from ran_sim.engine.faults import NEVER, fault_slots
 from ran_sim.engine.first_use import compile_notice
 from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter
-from ran_sim.measure.score import figures, score
+from ran_sim.measure.score import Tally, figures, score
 from ran_sim.measure.tables import Tables
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ranloop.errors import NodeError, VocabularyError
@@ -193,8 +193,12 @@ class SimWorld(AnswersAtOnce):
         """Everything that the bits of a run depend on beside the xApps: versions, processor, scenario, seed, plug-ins."""
         return self.engine.provenance()
 
-    def score(self) -> Mapping[str, float]:
-        """Key figures of the run so far, warm-up removed; see `ran_sim.measure.score`.
+    def mark(self) -> Tally:
+        """The present moment, for a later `score`."""
+        return Tally.of(self.engine)
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed, or since a `mark`; see `ran_sim.measure.score`.
 
         Raises:
             NodeError: The world has ended, within its warm-up: there is nothing to judge.
@@ -205,7 +209,7 @@ class SimWorld(AnswersAtOnce):
                 f"{self._scenario.name}: ended at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
                 "anything counts; want run.duration_s above run.warmup_s"
             )
-        return score(self.engine)
+        return score(self.engine, since if isinstance(since, Tally) else None)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -52,10 +52,10 @@ _SDU_DELAY: Final = (
     "5.1.1.1.1 count, added up. SDUs that were dropped or lost do not count, so a queue that drops its late SDUs looks better"
 )
 _DELAY: Final = Figure(
-    "delay_ms", "mean delay", "ms", "lower", 1, f"Mean over SDUs of the time {_SDU_DELAY}."
+    "delay_ms", "mean delay", "ms", "lower", 2, f"Mean over SDUs of the time {_SDU_DELAY}."
 )  # fmt: skip
 _DELAY_P95: Final = Figure(
-    "delay_p95_ms", "95th percentile of users' mean delays", "ms", "lower", 1,
+    "delay_p95_ms", "95th percentile of users' mean delays", "ms", "lower", 2,
     f"95th percentile over sessions of a session's mean over its SDUs of the time {_SDU_DELAY}. It is about users, and no "
     "percentile over packets.",
 )  # fmt: skip
@@ -101,7 +101,7 @@ _TAIL: Final = (
         "the re-establishment; the interruption by a handover that succeeds is not in it.",
     ),
     Figure(
-        "energy_kwh", "energy of all cells", "kWh", "lower", 5,
+        "energy_kwh", "energy of all cells", "kWh", "lower", 6,
         "Energy that the cells drew after the warm-up, by the power model of TR 38.864.",
     ),
     Figure(

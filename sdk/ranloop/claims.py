@@ -183,7 +183,7 @@ def judge(claims: Sequence[Claim], old: Scores, new: Scores) -> list[Verdict]:
                 claim=claim,
                 shown=shown,
                 difference=difference,
-                bound=claim.sign * bound,
+                bound=claim.sign * bound + 0.0,  # no minus zero
                 tails=tails,
                 seeds=pairs_needed(distance, pair.sd, yes if distance > 0 else no) if undecided else None,
                 missing=_missing(claim.kpi, old, new),

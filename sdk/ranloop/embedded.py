@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ def run_embedded(
     audit: AuditLog | None = None,
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
     """Run xApp folders on a world until it ends.
 
@@ -61,6 +62,7 @@ def run_embedded(
         until_ns: RAN time at which the run ends; default: the world's end.
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
+        on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
@@ -94,7 +96,7 @@ def run_embedded(
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
         host = NodeHost(world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits)
-        summary = LockstepHost(host).run(until_ns)
+        summary = LockstepHost(host).run(until_ns, on_progress=on_progress)
         for runner in runners:
             runner.close()
     return EmbeddedRun(summary=summary, xapps={instance.name: instance.summary() for instance in instances})

@@ -60,12 +60,17 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One arm on one drop."""
+    """One arm on one drop.
+
+    Attributes:
+        course: Keep the score of each part of the run as well.
+    """
 
     arm: Arm
     seed: int
     node: str
     overrides: Mapping[str, object] = field(default_factory=dict)
+    course: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ class DropResult:
         outcomes: Outcome -> number of targets, e.g. {"applied": 700, "refused/conflict": 3}.
         latencies_ns: Stage of the loop -> duration of each pass.
         xapps: xApp name -> its summary.
+        course: With `Task.course`: (RAN time in s, score since the entry before) at the ends of the parts of the run.
     """
 
     arm: str
@@ -97,6 +103,7 @@ class DropResult:
     latencies_ns: Mapping[str, NDArray[np.int64]]
     xapps: Mapping[str, Mapping[str, Any]]
     wall_s: float
+    course: Sequence[tuple[float, Mapping[str, float]]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +137,14 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
     """
     started = time.monotonic()
     with closing(_open(task)) as world, _fresh_copies(task.arm) as arm:
+        course = _Course(world) if task.course else None
         run = run_embedded(
             world,
             arm.xapps,
             settings=arm.settings,
             models=arm.models,
             outlets=[_Reporter(task, world, report_progress)] if report_progress else (),
+            on_progress=course.look if course else None,
         )
         return DropResult(
             arm=task.arm.name,
@@ -145,6 +154,7 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
             latencies_ns=run.summary.latencies_ns,
             xapps=run.xapps,
             wall_s=time.monotonic() - started,
+            course=course.entries if course else (),
         )
 
 
@@ -258,6 +268,25 @@ def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
             yield news.get_nowait()
         except queue.Empty:
             return
+
+
+class _Course:
+    """Scores of the parts of a run: a sixtieth of it each, at least half a second."""
+
+    PARTS, SHORTEST_NS = 60, 500_000_000
+
+    def __init__(self, world: ScoredPort) -> None:
+        self._world = world
+        self._part_ns = max(world.end_ns // self.PARTS, self.SHORTEST_NS)
+        self._next_ns = self._part_ns
+        self._mark = world.mark()
+        self.entries: list[tuple[float, Mapping[str, float]]] = []
+
+    def look(self, now_ns: int, end_ns: int) -> None:
+        if now_ns < self._next_ns:
+            return
+        self.entries.append((now_ns / 1e9, self._world.score(self._mark)))
+        self._mark, self._next_ns = self._world.mark(), now_ns + self._part_ns
 
 
 class _Reporter:

@@ -209,6 +209,13 @@ def compare(
         float | None,
         typer.Option(help="RAN seconds at a drop's begin that do not count; default: the scenario's."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep each finished drop here, for the same call to go on, and write results.parquet and report.html.",
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Run two arms on the same simulated drops and say what B changes, with intervals and a verdict on each claim.
@@ -233,6 +240,7 @@ def compare(
             duration_s=duration_s,
             warmup_s=warmup_s,
             claims=claim or [],
+            out=out,
             json_output=json_output,
         )
     )

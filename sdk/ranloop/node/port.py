@@ -182,8 +182,12 @@ class ScoredPort(NodePort, Protocol):
         """Everything that the bits of a run depend on beside its xApps, such as versions, the scenario's hash, the seed."""
         ...
 
-    def score(self) -> Mapping[str, float]:
-        """Key figures of the run so far, warm-up removed; NaN where there was nothing to judge."""
+    def mark(self) -> object:
+        """The present moment, for a later `score`."""
+        ...
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed, or of the time since a `mark`; NaN where there was nothing to judge."""
         ...
 
 

@@ -106,8 +106,11 @@ class _ScoredView(_View):
     def provenance(self) -> Mapping[str, str | int]:
         return {**self._scored.provenance(), "profile": self._profile_name}
 
-    def score(self) -> Mapping[str, float]:
-        return self._scored.score()
+    def mark(self) -> object:
+        return self._scored.mark()
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        return self._scored.score(since)
 
 
 def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:

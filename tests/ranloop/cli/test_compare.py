@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
+import pyarrow.parquet as pq
 import pytest
 
+from ranloop.cli import watching
 from ranloop.cli.arms import TypedArm, identity, read_arm
 from ranloop.errors import RanloopError
 from ranloop.evaluate import Arm, DropResult, Task, run_drop
@@ -57,7 +63,7 @@ def xapp(tmp_path: Path) -> Path:
         (("--claim", "satisfied at most 2% more"), 'want "satisfied more", or a margin'),
         (("--claim", "satisfed more"), "unknown KPI 'satisfed'; did you mean satisfied"),
         (("--claim", "satisfied at most 2% of usres less"), "unknown KPI 'usres'; did you mean users"),
-        (("--claim", "satisfied more") * 2, "--claim about satisfied: is made twice"),
+        (("--claim", "satisfied more") * 2, "--claim 'satisfied more': is made twice"),
         (("--set-b", "gian=3"), "weigher has no setting 'gian'; it has: gain"),
         (("--set-a", "gain=3"), "--set-a: arm A is nothing and has no xApp to take it"),
         (("--model-b", "m=here"), "weigher has no model 'm'"),
@@ -111,7 +117,9 @@ def test_claims_table_and_actions_are_told_and_the_exit_code_is_the_verdict(
     assert facts["kpis"]["users"]["A"] == facts["kpis"]["users"]["B"]
     plain = ranloop("compare", "nothing", xapp, *QUICK, "--claim", "users at least 1 more")
     assert plain.code == 3
-    assert "no such gain: users at least 1 more. +0.0 [+0.0, +0.0] UE, claimed above +1.0" in plain.out
+    assert (
+        "no such gain: users at least 1 more. B less A +0.0 [+0.0, +0.0] UE, claimed above +1.0" in plain.out
+    )
     assert "B " + str(xapp) + ": targets of its actions, all drops: applied" in plain.out
 
 
@@ -192,3 +200,107 @@ def test_a_failing_handler_is_shown_in_the_authors_own_file(tmp_path: Path) -> N
     with pytest.raises(RanloopError, match="ZeroDivisionError") as caught:
         run_drop(Task(arm=Arm(name="broken", xapps=(folder,)), seed=1, node="sim:one-cell", overrides=SHORT))
     assert os.fspath(folder / "app.py") in str(caught.value)
+
+
+# The folder of --out
+
+
+ONE_LOAD = ("nothing", "nothing", "--override-b", "load=0.9")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, no_processes: None) -> list[tuple[str, int]]:
+    """(arm, seed) of each drop that is run."""
+    ran: list[tuple[str, int]] = []
+    do = watching.run_tasks  # type: ignore[attr-defined]  # because it is not that module's own
+
+    def run(tasks: Sequence[Task], **options: Any) -> list[DropResult]:
+        ran.extend((task.arm.name, task.seed) for task in tasks)
+        return do(tasks, **options)
+
+    monkeypatch.setattr(watching, "run_tasks", run)
+    return ran
+
+
+def test_a_second_call_runs_only_the_drops_that_are_not_there(
+    ranloop: Command, counted: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = json.loads(ranloop("compare", *ONE_LOAD, *QUICK, "--out", out, "--json").out)
+    assert len(counted) == 4
+    (out / "drops" / "B-2.json").unlink()  # as if the first call had been killed before its last drop
+    again = json.loads(ranloop("compare", *ONE_LOAD, *QUICK, "--out", out, "--json").out)
+    assert counted[4:] == [("B nothing", 2)]
+    assert again["kpis"] == first["kpis"]
+    more = json.loads(ranloop("compare", *ONE_LOAD, *QUICK, "--seeds", "2..3", "--out", out, "--json").out)
+    assert counted[5:] == [("A nothing", 3), ("B nothing", 3)]
+    assert (more["seeds"], more["runs"]) == ([2, 3], 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (("--set-b", "gain=2"), "B.xapps.weigher.settings.gain"),
+        (("--override", "load=0.5"), "A.world.scenario_hash"),
+        (("--duration-s", "0.7"), "A.world.scenario_hash"),
+    ],
+)
+def test_drops_of_other_arms_are_refused(
+    ranloop: Command, xapp: Path, tmp_path: Path, change: tuple[str, ...], place: str
+) -> None:
+    out = tmp_path / "out"
+    assert ranloop("compare", "nothing", xapp, *QUICK, "--out", out).code == 0
+    complaint = ranloop("compare", "nothing", xapp, *QUICK, *change, "--out", out).complaint
+    assert f"holds drops of other arms, {place}" in complaint
+    assert "choose another folder or remove it" in complaint
+
+
+def test_drops_of_changed_files_are_refused(ranloop: Command, xapp: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert ranloop("compare", "nothing", xapp, *QUICK, "--out", out).code == 0
+    (xapp / "policy.py").write_text("def weight(cqi): return cqi * 0 + 3.0\n")
+    complaint = ranloop("compare", "nothing", xapp, *QUICK, "--out", out).complaint
+    assert "B.xapps.weigher.files differs" in complaint
+
+
+@pytest.mark.parametrize(("file", "text"), [("comparison.json", "{"), ("drops/A-1.json", "{}")])
+def test_a_damaged_file_of_the_folder_is_one_line(
+    ranloop: Command, tmp_path: Path, file: str, text: str
+) -> None:
+    out = tmp_path / "out"
+    assert ranloop("compare", *ONE_LOAD, *QUICK, "--out", out).code == 0
+    (out / file).write_text(text)
+    assert str(out) in ranloop("compare", *ONE_LOAD, *QUICK, "--out", out).complaint
+
+
+def test_the_parquet_file_has_a_row_per_arm_and_seed_with_all_that_it_depends_on(
+    ranloop: Command, xapp: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    facts = json.loads(ranloop("compare", "nothing", xapp, *QUICK, "--out", out, "--json").out)
+    table = pq.read_table(out / "results.parquet")
+    rows = table.to_pylist()
+    assert [(row["arm"], row["seed"]) for row in rows] == [("A", 1), ("A", 2), ("B", 1), ("B", 2)]
+    for key, kpi in facts["kpis"].items():
+        assert [row[key] for row in rows] == kpi["A"] + kpi["B"]
+    assert json.loads(rows[2]["xapps"])["weigher"]["settings"] == {"gain": 1.0}
+    assert json.loads(rows[2]["outcomes"])["applied"] > 0
+    assert rows[0]["scenario_hash"] == facts["arms"]["A"]["world"]["scenario_hash"]
+    assert rows[0]["ranloop_code"] == facts["arms"]["A"]["versions"]["ranloop_code"]
+    assert json.loads(table.schema.metadata[b"ranloop.kpis"])["users"][1] == "UE"
+
+
+def test_the_page_stands_alone_and_shows_what_was_found(ranloop: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    claim = "best_effort_mbps more"
+    plain = ranloop("compare", *ONE_LOAD, *QUICK, "--out", out, "--claim", claim).out
+    text = (out / "report.html").read_text()
+    assert html.escape(next(line for line in plain.splitlines() if claim in line)) in text
+    assert not re.search(r"<script|<link|<img|src=|url\(|https?:", text)  # nothing from elsewhere
+    pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    for picture in pictures:
+        ElementTree.fromstring(picture)
+    drops = [picture for picture in pictures if "<circle" in picture]
+    assert drops
+    assert all(picture.count("<circle") == 4 for picture in drops)  # two arms on two drops
+    assert "RAN time, s" in text

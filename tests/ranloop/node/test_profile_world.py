@@ -222,8 +222,11 @@ def test_a_replay_is_narrowed_and_rounded_by_the_same_means(tmp_path: Path) -> N
 
 def test_a_world_that_keeps_score_still_does_and_another_does_not() -> None:
     class Scored(ToyWorld):
-        def score(self) -> Mapping[str, float]:
-            return {"satisfied": 0.5}
+        def mark(self) -> int:
+            return 7
+
+        def score(self, since: object = None) -> Mapping[str, float]:
+            return {"satisfied": 0.5 if since is None else 0.25}
 
         def kpis(self) -> tuple[Kpi, ...]:
             return (KPI,)
@@ -234,6 +237,7 @@ def test_a_world_that_keeps_score_still_does_and_another_does_not() -> None:
     scored = under_profile(Scored(), profile())
     assert isinstance(scored, ScoredPort)
     assert scored.score() == {"satisfied": 0.5}
+    assert scored.score(scored.mark()) == {"satisfied": 0.25}
     assert scored.kpis() == (KPI,)
     assert scored.provenance() == {"seed": 3, "profile": "p"}
     assert not isinstance(under_profile(ToyWorld(), profile()), ScoredPort)
