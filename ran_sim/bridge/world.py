@@ -186,7 +186,12 @@ class SimWorld(AnswersAtOnce):
         )
 
     def kpis(self) -> Sequence[Kpi]:
-        """The meaning of each entry of `score`."""
+        """The meaning of each entry of `score`.
+
+        Raises:
+            NodeError: The world will end within its warm-up: there will be nothing to judge.
+        """
+        self._check_that_something_counts()
         return tuple(Kpi(**figure._asdict()) for figure in figures(self.engine))
 
     def provenance(self) -> Mapping[str, str | int]:
@@ -203,13 +208,17 @@ class SimWorld(AnswersAtOnce):
         Raises:
             NodeError: The world has ended, within its warm-up: there is nothing to judge.
         """
-        if self.engine.slot >= self.end_ns // self.slot_ns and self.engine.slot <= self.engine.warmup_slot:
+        if self.engine.slot >= self._end_slot:
+            self._check_that_something_counts()
+        return score(self.engine, since if isinstance(since, Tally) else None)
+
+    def _check_that_something_counts(self) -> None:
+        if self._end_slot <= self.engine.warmup_slot:
             run = self._scenario.run
             raise NodeError(
-                f"{self._scenario.name}: ended at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
+                f"{self._scenario.name}: ends at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
                 "anything counts; want run.duration_s above run.warmup_s"
             )
-        return score(self.engine, since if isinstance(since, Tally) else None)
 
     def close(self) -> None:
         """Nothing to release."""

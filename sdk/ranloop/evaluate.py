@@ -7,6 +7,7 @@ nothing an xApp writes there reaches another drop.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import queue
@@ -285,7 +286,9 @@ class _Course:
     def look(self, now_ns: int, end_ns: int) -> None:
         if now_ns < self._next_ns:
             return
-        self.entries.append((now_ns / 1e9, self._world.score(self._mark)))
+        score = self._world.score(self._mark)
+        if any(value and math.isfinite(value) for value in score.values()):  # in the warm-up nothing counts
+            self.entries.append((now_ns / 1e9, score))
         self._mark, self._next_ns = self._world.mark(), now_ns + self._part_ns
 
 

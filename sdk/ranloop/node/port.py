@@ -175,7 +175,11 @@ class ScoredPort(NodePort, Protocol):
     """Nodes that can say what a run was worth, such as a simulator's."""
 
     def kpis(self) -> Sequence[Kpi]:
-        """The meaning of each entry of `score`, in its order."""
+        """The meaning of each entry of `score`, in its order.
+
+        Raises:
+            NodeError: The nodes will end before anything counts.
+        """
         ...
 
     def provenance(self) -> Mapping[str, str | int]:

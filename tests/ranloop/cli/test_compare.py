@@ -72,6 +72,8 @@ def xapp(tmp_path: Path) -> Path:
         (("--duration-s", "-1"), "--duration-s -1: want a number above 0"),
         (("--warmup-s", "-1"), "--warmup-s -1: want 0 or more"),
         (("--warmup-s", "3", "--duration-s", "2"), "--duration-s 2 holds the warm-up of 3 s: want more"),
+        (("--warmup-s", "0.6"), "--duration-s 0.6 holds the warm-up of 0.6 s"),
+        (("--override-b", "run.warmup_s=9"), "ends at 0.6 s, within its warm-up of 9 s"),
         (("--node", "sim:no-such"), "no-such"),
     ],
 )
