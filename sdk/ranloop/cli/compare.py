@@ -126,7 +126,8 @@ def _read_arms(typed: tuple[TypedArm, TypedArm], scratch: Path) -> tuple[Arm, Ar
 def _plan(
     tasks: Sequence[Task], arms: tuple[Arm, Arm], drops: Sequence[int], claims: Sequence[Claim]
 ) -> _Plan:
-    worlds = [look_at(task) for task in tasks[:2]]
+    world = look_at(tasks[0])
+    worlds = world, (world if arms[0].overrides == arms[1].overrides else look_at(tasks[1]))
     code = code_digest()
     first, second = (
         {"xapps": identity(arm), "versions": code, "world": _without_seed(world.provenance)}

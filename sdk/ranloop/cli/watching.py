@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -62,7 +63,9 @@ def watch(
             if not console.is_terminal:
                 figures = (f"{kpi.key} {result.score[kpi.key]:.{kpi.digits}f} {kpi.unit}" for kpi in tally)
                 console.print(
-                    f"  {len(done):2d}/{len(tasks)} drop {result.seed} {result.arm:15s} {', '.join(figures)}"
+                    escape(
+                        f"  {len(done):2d}/{len(tasks)} drop {result.seed} {result.arm:15s} {', '.join(figures)}"
+                    )
                 )
             on_done(result)
 
@@ -74,7 +77,7 @@ def _running_table(running: dict[tuple[str, int], Progress]) -> Table:
     for (arm, seed), progress in sorted(running.items()):
         refused = sum(count for name, count in progress.outcomes.items() if name.startswith("refused"))
         table.add_row(
-            f"{arm}, drop {seed}",
+            escape(f"{arm}, drop {seed}"),
             f"{progress.ran_time_s:.1f} of {progress.end_s:.0f} s",
             str(progress.outcomes.get("applied", 0)),
             str(refused),
@@ -88,5 +91,5 @@ def _tally_table(done: Sequence[DropResult], tally: Sequence[Kpi]) -> Table:
     for arm in sorted({result.arm for result in done}):
         scores = [result.score for result in done if result.arm == arm]
         means = (f"{np.mean([score[kpi.key] for score in scores]):.{kpi.digits}f}" for kpi in tally)
-        table.add_row(arm, str(len(scores)), *means)
+        table.add_row(escape(arm), str(len(scores)), *means)
     return table

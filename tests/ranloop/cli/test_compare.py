@@ -275,6 +275,15 @@ def test_a_damaged_file_of_the_folder_is_one_line(
     assert str(out) in ranloop("compare", *ONE_LOAD, *QUICK, "--out", out).complaint
 
 
+def test_without_pyarrow_the_line_that_installs_it_is_told_before_anything_runs(
+    ranloop: Command, monkeypatch: pytest.MonkeyPatch, counted: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ranloop.cli.kept_drops.find_spec", lambda _: None)
+    complaint = ranloop("compare", *ONE_LOAD, *QUICK, "--out", tmp_path / "out").complaint
+    assert "pip install 'ranloop[record]'" in complaint
+    assert counted == []
+
+
 def test_the_parquet_file_has_a_row_per_arm_and_seed_with_all_that_it_depends_on(
     ranloop: Command, xapp: Path, tmp_path: Path
 ) -> None:
