@@ -27,10 +27,11 @@ from ran_sim.engine.faults import fault_slots
 from ran_sim.engine.first_use import compile_notice
 from ran_sim.measure.counter_faults import CounterFaults
 from ran_sim.measure.periods import Period, PeriodMeter
-from ran_sim.measure.score import score
+from ran_sim.measure.score import Tally, figures, score
 from ran_sim.measure.tables import Tables
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ranloop.errors import NodeError, VocabularyError
+from ranloop.kpi import Kpi
 from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import LEVELS, Action
 from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Report
@@ -185,19 +186,40 @@ class SimWorld(AnswersAtOnce):
             for fault, start, end in fault_slots(self._scenario)
         )
 
-    def score(self) -> Mapping[str, float]:
-        """Key figures of the run so far, warm-up removed; see `ran_sim.measure.score`.
+    def kpis(self) -> Sequence[Kpi]:
+        """The meaning of each entry of `score`.
+
+        Raises:
+            NodeError: The world will end within its warm-up: there will be nothing to judge.
+        """
+        self._check_that_something_counts()
+        return tuple(Kpi(**figure._asdict()) for figure in figures(self.engine))
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Everything that the bits of a run depend on beside the xApps: versions, processor, scenario, seed, plug-ins."""
+        return self.engine.provenance()
+
+    def mark(self) -> Tally:
+        """The present moment, for a later `score`."""
+        return Tally.of(self.engine)
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed, or since a `mark`; see `ran_sim.measure.score`.
 
         Raises:
             NodeError: The world has ended, within its warm-up: there is nothing to judge.
         """
-        if self.engine.slot >= self.end_ns // self.slot_ns and self.engine.slot <= self.engine.warmup_slot:
+        if self.engine.slot >= self._end_slot:
+            self._check_that_something_counts()
+        return score(self.engine, since if isinstance(since, Tally) else None)
+
+    def _check_that_something_counts(self) -> None:
+        if self._end_slot <= self.engine.warmup_slot:
             run = self._scenario.run
             raise NodeError(
-                f"{self._scenario.name}: ended at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
+                f"{self._scenario.name}: ends at {run.duration_s:g} s, within its warm-up of {run.warmup_s:g} s, before "
                 "anything counts; want run.duration_s above run.warmup_s"
             )
-        return score(self.engine)
 
     def close(self) -> None:
         """Nothing to release."""

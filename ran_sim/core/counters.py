@@ -58,6 +58,7 @@ NAMES: Final = (
     "abandoned_sdus",  # ... SDUs
     "sdus_lost",  # SDUs of which a part was sent, but the last part was discarded or lost by HARQ
     "sdu_air_slots",  # SDU x slot, from the start of the slot that first sent the last part to the end of the slot that it was decoded in
+    "lost_slots",  # UE x slot in RRC_CONNECTED without a radio link: from its failure, or a target's loss, to the re-establishment
 )
 N: Final = len(NAMES)
 (
@@ -97,6 +98,7 @@ N: Final = len(NAMES)
     ABANDONED_SDUS,
     SDUS_LOST,
     SDU_AIR_SLOTS,
+    LOST_SLOTS,
 ) = range(N)
 
 SDU_BYTES: Final = 1500

@@ -15,7 +15,7 @@ import numpy as np
 
 from ran_sim.core.counters import Snapshot
 from ran_sim.core.plugins import Plugin, PluginError
-from ran_sim.core.state import F64, I32, Cells, Links, Ues
+from ran_sim.core.state import F64, I32, I64, Cells, Links, Ues
 from ran_sim.engine import saved
 from ran_sim.engine.actions import Actions
 from ran_sim.engine.arguments import check, whole
@@ -281,6 +281,12 @@ class Engine(Actions):
         """
         running = running_rows(self._network, self._slot, counting=self._counting)
         return np.concatenate([*self._ended, running])
+
+    def handovers(self) -> I64:
+        """Handovers and lost links since the end of the scenario's warm-up, shape [len(handover.COUNTERS), n_cell]."""
+        handover = self._network.radio.handover
+        before = handover.counts_before if self._counting else handover.counts
+        return handover.counts - before
 
     def energy_j(self) -> F64:
         """Energy that each cell has drawn since the end of the scenario's warm-up in joules, shape [n_cell]."""

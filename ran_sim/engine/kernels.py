@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ran_sim.core import random
-from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS
+from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS, LOST_SLOTS
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32, I64, Ailments, Cells, Links, Ues
 from ran_sim.energy.power import Energy, spend_slot
@@ -30,7 +30,7 @@ from ran_sim.mac.state import Mac
 from ran_sim.radio.fading import Fading, fade_to
 from ran_sim.traffic.arrivals import Traffic
 from ran_sim.traffic.playout import run_player
-from ran_sim.traffic.queues import Queues, arrive, discard_expired
+from ran_sim.traffic.queues import NEVER, Queues, arrive, discard_expired
 
 LOAD_WINDOW_SLOTS = 200.0  # of the smoothed load that measurements and far interferers see
 
@@ -133,7 +133,9 @@ def run_slots(first: int, stop: int, network: Network) -> int:
         _measure(
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
         )
-        _average(settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, cells, counts)
+        _average(
+            settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, ues.blocked_until, cells, counts
+        )
         spend_slot(slot, cells, mac.rbg_prb, network.energy)
     _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
     return stop
@@ -262,7 +264,13 @@ def _play(stop: int, members: I64, player: F64, counts: I64) -> None:
 
 @bare_kernel
 def _average(
-    window_slots: float, mac: Mac, backlog_bytes: I64, n_busy: I32, cells: Cells, counts: I64
+    window_slots: float,
+    mac: Mac,
+    backlog_bytes: I64,
+    n_busy: I32,
+    blocked_until: I64,
+    cells: Cells,
+    counts: I64,
 ) -> None:
     """PF averages, presence and the cells' smoothed load after a slot."""
     keep = 1.0 - 1.0 / window_slots
@@ -273,6 +281,8 @@ def _average(
         counts[u, CONNECTED_SLOTS] += 1
         if backlog_bytes[u] > 0 or n_busy[u] > 0:
             counts[u, ACTIVE_SLOTS] += 1
+        if blocked_until[u] == NEVER:
+            counts[u, LOST_SLOTS] += 1
     n_rbg = cells.activity.shape[1]
     for cell in range(cells.load.shape[0]):
         used = 0.0

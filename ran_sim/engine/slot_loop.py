@@ -151,11 +151,12 @@ class SlotLoop:
         return cast(R, self._bound[kernel](*arguments))
 
     def count_from_now(self) -> None:
-        """Let `sessions`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
+        """Let `sessions`, `handovers`, `energy_j` and with them the score count from `slot` on, as if the warm-up ended now."""
         self._warmup_slot = self._slot
         self._ended = [without_counts(rows) for rows in self._ended]
         np.copyto(self._network.counts.before, self._network.counts.ue)
         np.copyto(self._network.energy.used_before, self._network.energy.used)
+        np.copyto(self._network.radio.handover.counts_before, self._network.radio.handover.counts)
 
     def forget_ended(self) -> None:
         """Keep no session that has ended, from now on: in a run without an end they would fill the memory.

@@ -87,6 +87,7 @@ class HandoverArrays(NamedTuple):
     in_a_row: I32  # [n_ue] indications: out of sync, while T310 runs in sync
     t310_end: I64  # [n_ue] when T310 expires
     counts: I64  # [len(COUNTERS), n_cell]
+    counts_before: I64  # [len(COUNTERS), n_cell] the part of `counts` from before the end of the warm-up
     margin_db: float  # A3 offset plus hysteresis
     filter_share: float  # weight of the newest sample in the layer-3 filter
     error_db: float  # standard deviation of one sample
@@ -138,6 +139,7 @@ def build_handover(scenario: Scenario) -> HandoverArrays:
         in_a_row=numbers(),
         t310_end=slots() + NOT_RUNNING,
         counts=np.zeros((len(COUNTERS), n_cell), np.int64),
+        counts_before=np.zeros((len(COUNTERS), n_cell), np.int64),
         margin_db=settings.a3_offset_db + settings.hysteresis_db,
         filter_share=l3_filter_share(settings.l3_filter_k, tick_ms),
         error_db=scenario.radio.measurement_error_db,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ def run_embedded(
     watched: Sequence[StreamRight] = (),
     state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
     """Run xApps on a world until it ends.
 
@@ -73,6 +74,7 @@ def run_embedded(
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+        on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
         ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
@@ -119,7 +121,7 @@ def run_embedded(
             if isinstance(handler_delay_ms, str)
             else fixed(handler_delay_ms)
         )
-        summary = LockstepHost(host, delay=delay).run(until_ns)
+        summary = LockstepHost(host, delay=delay).run(until_ns, on_progress=on_progress)
         for runner in runners:
             runner.close()
     return EmbeddedRun(

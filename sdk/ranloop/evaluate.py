@@ -1,19 +1,25 @@
 """Paired experiments: the same drops with and without an xApp, on all cores, with intervals over drops.
 
 A drop is one seed of one scenario: positions, fading, sessions and packets are the same in every arm. Two arms therefore
-differ by their decisions alone.
+differ by their decisions alone. Each task runs on a fresh copy of its xApp folders, in a working folder of its own, so that
+nothing an xApp writes there reaches another drop.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import queue
+import shutil
+import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +27,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.embedded import run_embedded
-from ranloop.errors import NodeError
+from ranloop.errors import LockstepError, NodeError
 from ranloop.guard import verdict_counts
+from ranloop.kpi import Kpi
 from ranloop.node import open_world
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
 from ranloop.wire.messages import Result
+from ranloop.xapp.manifest import load_manifest
 
-__all__ = ("Arm", "DropResult", "Progress", "Task", "run_drop", "run_tasks")
+__all__ = ("UNCOPIED", "Arm", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks")
+
+UNCOPIED = frozenset(("__pycache__", ".git"))  # what a run gets no copy of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +49,29 @@ class Arm:
         overrides: Scenario fields, e.g. {"scheduler.class_weight": {"2": 8.0}}.
         xapps: xApp folders.
         settings: xApp name -> setting -> value.
+        models: xApp name -> model name -> model package, in place of the manifest's own.
     """
 
     name: str
     overrides: Mapping[str, object] = field(default_factory=dict)
     xapps: tuple[Path, ...] = ()
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One arm on one drop."""
+    """One arm on one drop.
+
+    Attributes:
+        course: Keep the score of each part of the run as well.
+    """
 
     arm: Arm
     seed: int
     node: str
     overrides: Mapping[str, object] = field(default_factory=dict)
+    course: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +94,7 @@ class DropResult:
         outcomes: Outcome -> number of targets, e.g. {"applied": 700, "refused/conflict": 3}.
         latencies_ns: Stage of the loop -> duration of each pass.
         xapps: xApp name -> its summary.
+        course: With `Task.course`: (RAN time in s, score since the entry before) at the ends of the parts of the run.
     """
 
     arm: str
@@ -86,6 +104,30 @@ class DropResult:
     latencies_ns: Mapping[str, NDArray[np.int64]]
     xapps: Mapping[str, Mapping[str, Any]]
     wall_s: float
+    course: Sequence[tuple[float, Mapping[str, float]]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a scored world says of itself before it runs.
+
+    Attributes:
+        kpis: The meaning of each entry of its score.
+        provenance: Everything that the bits of a run depend on beside the xApps.
+    """
+
+    kpis: tuple[Kpi, ...]
+    provenance: Mapping[str, str | int]
+
+
+def look_at(task: Task) -> World:
+    """Open the world of a task and run nothing.
+
+    Raises:
+        NodeError: The node cannot be opened, or keeps no score; only simulated worlds do.
+    """
+    with closing(_open(task)) as world:
+        return World(kpis=tuple(world.kpis()), provenance=world.provenance())
 
 
 def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = None) -> DropResult:
@@ -95,18 +137,15 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
         NodeError: The node keeps no score; only simulated worlds do.
     """
     started = time.monotonic()
-    overrides = {**task.overrides, **task.arm.overrides}
-    world = open_world(task.node, seed=task.seed, overrides=overrides)
-    try:
-        if not isinstance(world, ScoredPort):
-            raise NodeError(
-                f"{task.node} keeps no score; compare arms on a simulated node such as sim:seven-sites"
-            )
+    with closing(_open(task)) as world, _fresh_copies(task.arm) as arm:
+        course = _Course(world) if task.course else None
         run = run_embedded(
             world,
-            task.arm.xapps,
-            settings=task.arm.settings,
+            arm.xapps,
+            settings=arm.settings,
+            models=arm.models,
             outlets=[_Reporter(task, world, report_progress)] if report_progress else (),
+            on_progress=course.look if course else None,
         )
         return DropResult(
             arm=task.arm.name,
@@ -116,9 +155,58 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
             latencies_ns=run.summary.latencies_ns,
             xapps=run.xapps,
             wall_s=time.monotonic() - started,
+            course=course.entries if course else (),
         )
-    finally:
+
+
+def _open(task: Task) -> ScoredPort:
+    world = open_world(task.node, seed=task.seed, overrides={**task.overrides, **task.arm.overrides})
+    if not isinstance(world, ScoredPort):
         world.close()
+        raise NodeError(
+            f"{task.node} keeps no score; compare arms on a simulated node such as sim:seven-sites"
+        )
+    return world
+
+
+@contextmanager
+def _fresh_copies(arm: Arm) -> Iterator[Arm]:
+    """The arm with its xApps' folders copied, in an empty working folder; both vanish afterwards.
+
+    Models stay where they are: they are read, never run.
+    """
+    if not arm.xapps:
+        yield arm
+        return
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="ranloop-drop-") as scratch:
+        root = Path(scratch).resolve()
+        copies, models = [], dict[str, Mapping[str, Path]]()
+        for number, folder in enumerate(path.resolve() for path in arm.xapps):
+            manifest = load_manifest(folder)
+            given = {name: path.resolve() for name, path in arm.models.get(manifest.name, {}).items()}
+            models[manifest.name] = manifest.model_folders(folder, given)
+            copies.append(root / str(number) / folder.name)
+            _copy(folder, copies[-1])
+        work = root / "work"
+        work.mkdir()
+        os.chdir(work)
+        try:
+            yield replace(arm, xapps=tuple(copies), models={**arm.models, **models})
+        except LockstepError as error:  # with the xApp's traceback: the author looks for his own files
+            text = str(error)
+            for copied, folder in zip(copies, arm.xapps, strict=True):
+                text = text.replace(str(copied), str(folder))
+            raise LockstepError(text) from error
+        finally:
+            os.chdir(before)
+
+
+def _copy(folder: Path, to: Path) -> None:
+    try:
+        shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*UNCOPIED))
+    except OSError as error:  # shutil.Error is one; it may list many files
+        raise NodeError(f"{folder} cannot be copied for a run: {str(error)[:200]}") from error
 
 
 def run_tasks(
@@ -171,7 +259,8 @@ def _remember(news: multiprocessing.Queue[Progress] | None) -> None:
 
 
 def _run_reporting(task: Task) -> DropResult:
-    return run_drop(task, _news.put if _news else None)
+    with redirect_stdout(sys.stderr):  # what an xApp prints is not part of the command's answer
+        return run_drop(task, _news.put if _news else None)
 
 
 def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
@@ -180,6 +269,27 @@ def _drain(news: multiprocessing.Queue[Progress]) -> Iterable[Progress]:
             yield news.get_nowait()
         except queue.Empty:
             return
+
+
+class _Course:
+    """Scores of the parts of a run: a sixtieth of it each, at least half a second."""
+
+    PARTS, SHORTEST_NS = 60, 500_000_000
+
+    def __init__(self, world: ScoredPort) -> None:
+        self._world = world
+        self._part_ns = max(world.end_ns // self.PARTS, self.SHORTEST_NS)
+        self._next_ns = self._part_ns
+        self._mark = world.mark()
+        self.entries: list[tuple[float, Mapping[str, float]]] = []
+
+    def look(self, now_ns: int, end_ns: int) -> None:
+        if now_ns < self._next_ns:
+            return
+        score = self._world.score(self._mark)
+        if any(value and math.isfinite(value) for value in score.values()):  # in the warm-up nothing counts
+            self.entries.append((now_ns / 1e9, score))
+        self._mark, self._next_ns = self._world.mark(), now_ns + self._part_ns
 
 
 class _Reporter:

@@ -1,9 +1,10 @@
-"""Judges one claim by paired differences: best effort gets more, and as many users are satisfied.
+"""Judges two claims together by paired differences: best effort gets more, and as many users are satisfied.
 
 "As many" needs a margin that is stated before the drops are run. A difference that is not found proves nothing, because few
 or noisy drops never show one. The claim holds if the 95 % interval of best effort lies above 0 and the interval of
 satisfied users lies above minus the margin. It is refuted if one of the two intervals lies below its bound. Otherwise it is
-not decided, and the sentence says so. Several claims are not corrected for: each judged load is a claim of its own.
+not decided, and the sentence says so. Both must hold, so neither interval is wider than that of one claim alone. Several
+loads are not corrected for: each judged load is a claim of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from ranloop.claims import parse_claim
 from ranloop.statistics import Difference, Shown, paired_difference
 
 __all__ = ("MARGIN_PCT", "Judgement")
@@ -21,6 +23,8 @@ __all__ = ("MARGIN_PCT", "Judgement")
 # This is a choice, not a figure of a standard. An operator would not act on two users of a hundred, and one step of the tuned
 # class weights (4 to 16) moves more. The margin must stand before the drops that it judges are run.
 MARGIN_PCT: Final = 2.0  # of the delay-bound users that are judged
+MORE_BEST_EFFORT: Final = parse_claim("best_effort_mbps more")
+AS_MANY_SATISFIED: Final = parse_claim(f"satisfied at most {MARGIN_PCT:g}% of users less")
 
 _HEADS = {Shown.YES: "Gain", Shown.UNDECIDED: "No gain shown", Shown.NO: "No gain"}
 
@@ -49,26 +53,26 @@ class Judgement:
             ValueError: Fewer than two drops, or not the same number of them.
         """
         return cls(
-            satisfied=paired_difference(new["satisfied"], old["satisfied"]),
-            best_effort=paired_difference(new["best_effort_mbps"], old["best_effort_mbps"]),
-            users=float(np.mean(old["users"])),
-            best_effort_mbps=float(np.mean(old["best_effort_mbps"])),
+            satisfied=_difference(AS_MANY_SATISFIED.kpi, new, old),
+            best_effort=_difference(MORE_BEST_EFFORT.kpi, new, old),
+            users=float(np.mean(old[AS_MANY_SATISFIED.percent_of])),
+            best_effort_mbps=float(np.mean(old[MORE_BEST_EFFORT.kpi])),
         )
 
     @property
     def margin(self) -> float:
         """The number of fewer satisfied users that still counts as "as many"."""
-        return MARGIN_PCT / 100 * self.users
+        return -AS_MANY_SATISFIED.bound(self.users) if self.users else 0.0
 
     @property
     def as_many_satisfied(self) -> Shown:
         """Whether satisfied users are fewer by less than the margin."""
-        return self.satisfied.above(-self.margin) if self.users else Shown.UNDECIDED
+        return AS_MANY_SATISFIED.shown(self.satisfied, AS_MANY_SATISFIED.bound(self.users))
 
     @property
     def more_best_effort(self) -> Shown:
         """Whether best effort gets more."""
-        return self.best_effort.above(0.0)
+        return MORE_BEST_EFFORT.shown(self.best_effort, 0.0)
 
     @property
     def gain(self) -> Shown:
@@ -103,3 +107,9 @@ class Judgement:
                 Shown.UNDECIDED: f"whether as many users are satisfied {by_drops}",
             }
         return f"{words[self.as_many_satisfied]}, {change:+.1f}, margin {self.margin:.1f}"
+
+
+def _difference(
+    key: str, new: Mapping[str, Sequence[float]], old: Mapping[str, Sequence[float]]
+) -> Difference:
+    return paired_difference(new[key], old[key])

@@ -1,21 +1,29 @@
-"""Paired comparisons over drops: the mean difference and its 95 % confidence interval."""
+"""Paired comparisons over drops: mean differences, Student's intervals, Holm's levels for several claims, seeds needed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
-__all__ = ("Difference", "Shown", "paired_difference")
+__all__ = (
+    "LEVEL",
+    "Difference",
+    "Pairs",
+    "Shown",
+    "holm_levels",
+    "paired_difference",
+    "pairs_needed",
+    "t_quantile",
+)
 
-# Student's t, 97.5 % quantile, for 1 to 30 degrees of freedom; the tests hold it against SciPy's.
-_T_975 = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423,
-)  # fmt: skip
+LEVEL: Final = 0.95  # of an interval, and of all claims of one comparison together
+MOST_PAIRS: Final = 10_000  # more than anybody runs
 
 
 class Shown(IntEnum):
@@ -28,7 +36,7 @@ class Shown(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Mean of (new - old) over pairs, with its 95 % interval."""
+    """Mean of (new - old) over pairs, with its interval."""
 
     mean: float
     low: float
@@ -42,27 +50,135 @@ class Difference:
         return Shown.NO if self.high <= bound else Shown.UNDECIDED
 
     def scaled(self, factor: float) -> Difference:
-        """The difference in another unit; `factor` is above 0."""
-        return Difference(mean=factor * self.mean, low=factor * self.low, high=factor * self.high, n=self.n)
+        """The difference in another unit; a negative `factor` turns it round."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Difference(mean=factor * self.mean, low=low, high=high, n=self.n)
 
     def __format__(self, spec: str) -> str:
         """Mean and interval, each number formatted by `spec`: `-0.7 [-3.2, +1.8]`."""
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
-def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
-    """Student's interval for the mean of paired differences; one pair per drop, never per UE.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Paired differences (new - old) in short: one pair per drop, never per UE.
 
     UEs of one drop share cells, interference and a scheduler, so they are not independent. Drops are.
+    """
+
+    mean: float
+    sd: float  # with n - 1
+    n: int
+
+    @classmethod
+    def of(cls, new: Sequence[float], old: Sequence[float]) -> Pairs:
+        """Of two arms' values, in the same order of drops.
+
+        Raises:
+            ValueError: There are fewer than two pairs, or the lists have different lengths.
+        """
+        if len(new) != len(old) or len(new) < 2:
+            raise ValueError(f"want at least two pairs, got {len(new)} and {len(old)} values")
+        differences = np.asarray(new, np.float64) - np.asarray(old, np.float64)
+        return cls(mean=float(differences.mean()), sd=float(differences.std(ddof=1)), n=len(differences))
+
+    def turned(self) -> Pairs:
+        """Old less new."""
+        return Pairs(mean=-self.mean, sd=self.sd, n=self.n)
+
+    def interval(self, low_tail: float = (1 - LEVEL) / 2, high_tail: float = (1 - LEVEL) / 2) -> Difference:
+        """Student's interval for the mean; the two tails are the chances to lie beyond either end."""
+        error = self.sd / self.n**0.5
+        return Difference(
+            mean=self.mean,
+            low=self.mean - t_quantile(low_tail, self.n - 1) * error,
+            high=self.mean + t_quantile(high_tail, self.n - 1) * error,
+            n=self.n,
+        )
+
+    def tail_below(self, bound: float) -> float:
+        """One-sided p: the chance of a mean at least this high if the true one is `bound`; 1 if it is no number."""
+        if not self.mean > bound:
+            return 1.0
+        if not self.sd > 0:
+            return 0.0
+        return (1.0 - _inside((self.mean - bound) / (self.sd / self.n**0.5), self.n - 1)) / 2
+
+
+def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
+    """The 95 % interval of `Pairs.of(new, old)`.
 
     Raises:
         ValueError: There are fewer than two pairs, or the lists have different lengths.
     """
-    if len(new) != len(old) or len(new) < 2:
-        raise ValueError(f"want at least two pairs, got {len(new)} and {len(old)} values")
-    differences = np.asarray(new, np.float64) - np.asarray(old, np.float64)
-    n = len(differences)
-    mean = float(differences.mean())
-    quantile = _T_975[n - 2] if n - 1 <= len(_T_975) else 1.96 + 2.5 / (n - 1)
-    half = quantile * float(differences.std(ddof=1)) / n**0.5
-    return Difference(mean=mean, low=mean - half, high=mean + half, n=n)
+    return Pairs.of(new, old).interval()
+
+
+def holm_levels(p: Sequence[float], alpha: float) -> list[float]:
+    """The level at which Holm's step-down procedure tests each hypothesis; it rejects those with p at most that.
+
+    The smallest of m values of p is tested at alpha / m, the next one at alpha / (m - 1) and so on. The first that is not
+    rejected ends the procedure, and the level at which it was tested stands for all that follow. The chance of one or more
+    wrong rejections is at most `alpha`, however the hypotheses depend on each other (Holm 1979, Scand. J. Statist. 6).
+    """
+    levels = [0.0] * len(p)
+    level, ended = alpha, False
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        level = level if ended else alpha / (len(p) - rank)
+        levels[i] = level
+        ended = ended or p[i] > level
+    return levels
+
+
+def pairs_needed(distance: float, sd: float, tail: float, power: float = 0.8) -> int | None:
+    """The number of pairs that would decide, with a chance of `power`, if mean and spread stay as they were seen.
+
+    The smallest n with (t(tail, n - 1) + t(1 - power, n - 1)) * sd / sqrt(n) <= |distance|.
+
+    Args:
+        distance: Of the mean from the bound.
+        sd: Of the differences.
+        tail: One-sided level of the test.
+
+    Returns:
+        None if more than `MOST_PAIRS` are needed, or if an argument is no number.
+    """
+
+    def enough(n: int) -> bool:
+        reach = t_quantile(tail, n - 1) + t_quantile(1 - power, n - 1)
+        return bool(reach * sd / n**0.5 <= abs(distance))
+
+    low, high = 1, 2  # one pair has no spread
+    while not enough(high):
+        if high >= MOST_PAIRS:
+            return None
+        low, high = high, min(2 * high, MOST_PAIRS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(tail: float, df: int) -> float:
+    """The value that Student's t with `df` degrees of freedom exceeds with the probability `tail`, in (0, 0.5]."""
+    if not (0.0 < tail <= 0.5 and df >= 1):
+        raise ValueError(f"tail {tail:g} with {df} degrees of freedom: want (0, 0.5] and at least 1")
+    low, high = 0.0, 1.0
+    while (1.0 - _inside(high, df)) / 2 > tail:
+        high *= 2.0
+    while high - low > 1e-10 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if (1.0 - _inside(middle, df)) / 2 > tail else (low, middle)
+    return (low + high) / 2
+
+
+def _inside(t: float, df: int) -> float:
+    """P(|T| <= t) of Student's t for whole degrees of freedom, Abramowitz and Stegun 26.7.3 and 26.7.4."""
+    angle = math.atan(t / df**0.5)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = df % 2
+    k = np.arange(1 + odd, df + 1, 2)  # (df - 1) / 2 terms if df is odd, else df / 2
+    terms = np.cumprod(np.concatenate([[cosine if odd else 1.0], cosine**2 * k[:-1] / (k[:-1] + 1)]))
+    total = float(terms.sum()) if len(k) else 0.0
+    return 2.0 / math.pi * (angle + sine * total) if odd else sine * total

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from ranloop.cli import demo
-from ranloop.evaluate import Arm, DropResult
+from ranloop.evaluate import Arm, DropResult, Task, look_at
+from ranloop.kpi import Kpi, by_key
 from ranloop.statistics import Shown
 from xapps.qos_scheduler import gain
 
@@ -50,6 +52,12 @@ def test_json_says_the_verdict_and_the_margin_that_it_rests_on() -> None:
     assert facts["verdict"] == str(demo.judge(OLD, BETTER))
 
 
+def test_what_it_shows_is_declared_by_the_world() -> None:
+    known = by_key(look_at(Task(arm=Arm(name="any"), seed=1, node=demo.NODE)).kpis)
+    assert known.keys() >= {*demo.FIGURES, *demo.TALLY}
+    assert known["satisfied"].label == "satisfied users (>= 99 % of packets in budget)"
+
+
 def test_its_drops_are_those_that_the_xapp_is_judged_on() -> None:
     assert gain.HELD_OUT_SEEDS == demo.JUDGED_SEEDS
     assert (demo.NODE, demo.WARMUP_S) == (gain.NODE, gain.WARMUP_S)
@@ -62,7 +70,9 @@ def test_where_too_few_drops_decide_nothing_it_says_how_many_there_are(drops_run
     old = drops([60.0] * drops_run, [200.0] * drops_run)
     new = drops([40.0 + 40.0 * (i % 2) for i in range(drops_run)], [240.0] * drops_run)
     arms = (Arm(name="tuned baseline"), Arm(name="xApp"))
-    demo._show(console, *arms, old, new)
+    satisfied = Kpi(key="satisfied", label="satisfied users", unit="UE", better="higher", definition="")
+    demo._show(console, *arms, old, new, [satisfied])
     said = console.file.getvalue()  # type: ignore[attr-defined]  # because a console's file may be any stream
     assert "No gain shown: " in said
+    assert re.search(r"satisfied users, UE +│ +60\.0", said)
     assert ("ranloop demo --drops 24 runs them all" in said) is hint

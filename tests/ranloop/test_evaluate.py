@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ def test_after_a_failure_the_waiting_tasks_are_not_run(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="lod"):
         run_tasks([task(wrong), *(task(marking, seed) for seed in range(20))], processes=1)
     assert not marks.exists() or len(marks.read_text()) < 10
+
+
+def test_what_an_xapp_prints_stays_out_of_the_commands_answer(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    loud = write_xapp(tmp_path / "loud", policy="print('loud')\ndef weight(cqi): return cqi * 0 + 1.0")
+    run_tasks([task(Arm(name="loud", xapps=(loud,)))], processes=1)
+    seen = capfd.readouterr()
+    assert ("loud" in seen.out, "loud" in seen.err) == (False, True)
+
+
+def test_the_course_is_the_score_in_parts_and_changes_nothing() -> None:
+    plain, parts = task(NOTHING, duration_s=1.6), replace(task(NOTHING, duration_s=1.6), course=True)
+    one, other = run_drop(plain), run_drop(parts)
+    assert one.score == other.score
+    assert one.course == ()
+    # at least half a second each; the first begins in the warm-up of 0.1 s, and the last 0.1 s are no part
+    assert [time_s for time_s, _ in other.course] == [0.5, 1.0, 1.5]
+    delivered = sum(
+        score["delivered_mbps"] * s for s, (_, score) in zip((0.4, 0.5, 0.5), other.course, strict=True)
+    )
+    assert delivered == pytest.approx(run_drop(task(NOTHING, duration_s=1.5)).score["delivered_mbps"] * 1.4)
 
 
 def test_no_task_is_no_work() -> None:

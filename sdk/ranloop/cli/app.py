@@ -8,6 +8,21 @@ from typing import Annotated, Literal
 import typer
 
 from ranloop.bundled import xapp_folder
+from ranloop.cli.options import (
+    Audit,
+    Autonomy,
+    BusUrl,
+    HandlerDelay,
+    Json,
+    Limits,
+    Models,
+    NodeProfile,
+    Overrides,
+    Priority,
+    Record,
+    Settings,
+    State,
+)
 from ranloop.errors import RanloopError
 
 app = typer.Typer(
@@ -18,74 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
-BusUrl = Annotated[
-    str,
-    typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True),
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model", metavar="NAME=FOLDER", help="A model package in place of the manifest's; repeatable."
-    ),
-]
-Audit = Annotated[
-    Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
-]
-Limits = Annotated[
-    Path | None,
-    typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
-]
-Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
-State = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="RANLOOP_STATE",
-        help="Keep what the xApp keeps in app.state in this folder, for its next start.",
-        file_okay=False,
-    ),
-]
-NodeProfile = Annotated[
-    str,
-    typer.Option(
-        "--profile",
-        metavar="NAME|FILE.toml",
-        help="Only the parts that a real stack has: ns-o-ran, oai, ocudu, onos-ransim, or a profile of your own.",
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
-]
-Autonomy = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--autonomy",
-        metavar="[NAME=]LEVEL",
-        help="The guard's limit: observe | recommend | act, for all xApps or for NAME; repeatable. Default: act.",
-    ),
-]
-Priority = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--priority",
-        metavar="NAME=N",
-        help="An xApp's priority: a higher one displaces the settings of a lower one; repeatable. Default: 0.",
-    ),
-]
-
-HandlerDelay = Annotated[
-    str,
-    typer.Option(
-        metavar="MS|measured",
-        help="In lockstep: RAN time that each step of an xApp takes, in which it misses reports. measured: as long as "
-        "its handlers take by the wall clock, which is another run each time. Default: none.",
-    ),
-]
 
 
 def _show_version(wanted: bool) -> None:
@@ -282,6 +229,88 @@ def record(
             duration_s=duration_s,
             overrides=override or [],
             profile=profile,
+            json_output=json_output,
+        )
+    )
+
+
+@app.command()
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="xApp folders joined by +, each perhaps FOLDER@REVISION of git; or: nothing."
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same; what is claimed is claimed of B.")],
+    node: Annotated[str, typer.Option("--node", help="A simulated node, e.g. sim:seven-sites.")],
+    seeds: Annotated[str, typer.Option(help="The drops: 1..16 or 1,2,5.")] = "1..16",
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help='A claim about B, e.g. "best_effort_mbps more" or "satisfied at most 2% less"; repeatable.',
+        ),
+    ] = None,
+    set_a: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An xApp setting of arm A; repeatable.")
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An xApp setting of arm B; repeatable.")
+    ] = None,
+    model_a: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="A model package of arm A; repeatable.")
+    ] = None,
+    model_b: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="A model package of arm B; repeatable.")
+    ] = None,
+    override_a: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="A scenario field of arm A; repeatable.")
+    ] = None,
+    override_b: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=VALUE", help="A scenario field of arm B; repeatable.")
+    ] = None,
+    override: Overrides = None,
+    duration_s: Annotated[
+        float | None,
+        typer.Option(help="RAN seconds of a drop, warm-up included; default: the scenario's length."),
+    ] = None,
+    warmup_s: Annotated[
+        float | None,
+        typer.Option(help="RAN seconds at a drop's begin that do not count; default: the scenario's."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep each finished drop here, for the same call to go on, and write results.parquet and report.html.",
+        ),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Run two arms on the same simulated drops and say what B changes, with intervals and a verdict on each claim.
+
+    Exit code: 0 all claims are shown (or none is made), 2 wrong input, 3 a claim is refuted, 4 one is undecided.
+    """
+    from ranloop.cli.arms import TypedArm
+    from ranloop.cli.compare import run_compare
+
+    first = TypedArm(
+        letter="A", text=a, settings=set_a or [], models=model_a or [], overrides=override_a or []
+    )
+    second = TypedArm(
+        letter="B", text=b, settings=set_b or [], models=model_b or [], overrides=override_b or []
+    )
+    raise typer.Exit(
+        run_compare(
+            (first, second),
+            node,
+            seeds=seeds,
+            overrides=override or [],
+            duration_s=duration_s,
+            warmup_s=warmup_s,
+            claims=claim or [],
+            out=out,
             json_output=json_output,
         )
     )

@@ -6,21 +6,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
+from rich.console import Console
 from rich.table import Table
 
 from ranloop.bundled import bundled
+from ranloop.cli.watching import watch
 from ranloop.errors import NodeError
-from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
+from ranloop.evaluate import Arm, DropResult, Task, look_at, run_drop
 from ranloop.judgement import MARGIN_PCT, Judgement
+from ranloop.kpi import Kpi, by_key
 from ranloop.statistics import Difference, Shown, paired_difference
 
 __all__ = ("run_demo",)
@@ -39,22 +37,8 @@ STAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Figure:
-    """One row of the table: a score of the world, and its better direction."""
-
-    key: str
-    label: str
-    unit: str
-    digits: int = 1
-
-
-FIGURES = (
-    _Figure(key="satisfied", label="satisfied users (>= 99 % of packets in budget)", unit="UE"),
-    _Figure(key="users", label="delay-bound users", unit="UE"),
-    _Figure(key="best_effort_mbps", label="best-effort throughput, whole network", unit="Mb/s"),
-    _Figure(key="prb_use_pct", label="PRBs in use", unit="%"),
-)
+FIGURES = ("satisfied", "users", "best_effort_mbps", "prb_use_pct")
+TALLY = ("satisfied", "best_effort_mbps")
 
 
 def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
@@ -79,15 +63,17 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
         f"A gain needs both, by 95 % intervals: best effort gets more, and fewer satisfied users, if at all, by less than "
         f"{MARGIN_PCT:g} % of the users judged."
     )
-    run_drop(
-        Task(arm=xapp, seed=0, node=NODE, overrides={**overrides, "run.duration_s": 0.3, "run.warmup_s": 0.0})
+    first = Task(
+        arm=xapp, seed=0, node=NODE, overrides={**overrides, "run.duration_s": 0.3, "run.warmup_s": 0.0}
     )
-    results = _watch(tasks, console)
+    run_drop(first)
+    kpis = by_key(look_at(first).kpis)
+    results = watch(tasks, console, [kpis[key] for key in TALLY])
     pairs = (_of(results, baseline), _of(results, xapp))
     if json_output:
         print(json.dumps(_facts(*pairs, wall_s=time.monotonic() - started), indent=2))
     else:
-        _show(console, baseline, xapp, *pairs)
+        _show(console, baseline, xapp, *pairs, [kpis[key] for key in FIGURES])
         console.print(f"{time.monotonic() - started:.0f} s in all")
     return 0
 
@@ -121,81 +107,24 @@ def _of(results: Sequence[DropResult], arm: Arm) -> list[DropResult]:
     return [result for result in results if result.arm == arm.name]
 
 
-def _watch(tasks: Sequence[Task], console: Console) -> list[DropResult]:
-    """Run the tasks under a live view: progress, running tasks, and the tally so far."""
-    bar = Bar(
-        TextColumn("drops"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        auto_refresh=False,
-    )
-    job = bar.add_task("runs", total=len(tasks))
-    running: dict[tuple[str, int], Progress] = {}
-    done: list[DropResult] = []
-
-    def view() -> Group:
-        return Group(bar, _running_table(running), _tally_table(done))
-
-    with Live(view(), console=console, refresh_per_second=4, transient=True) as live:
-
-        def on_progress(progress: Progress) -> None:
-            if (progress.arm, progress.seed) in {(result.arm, result.seed) for result in done}:
-                return  # a report of its progress came after its result
-            running[progress.arm, progress.seed] = progress
-            live.update(view())
-
-        def on_done(result: DropResult) -> None:
-            running.pop((result.arm, result.seed), None)
-            done.append(result)
-            bar.advance(job)
-            live.update(view())
-            if not console.is_terminal:
-                score = result.score
-                console.print(
-                    f"  {len(done):2d}/{len(tasks)} drop {result.seed:2d} {result.arm:15s} satisfied {score['satisfied']:3.0f} of "
-                    f"{score['users']:3.0f}, best effort {score['best_effort_mbps']:5.1f} Mb/s"
-                )
-
-        return run_tasks(tasks, on_done=on_done, on_progress=on_progress)
-
-
-def _running_table(running: dict[tuple[str, int], Progress]) -> Table:
-    table = Table("now running", "RAN time", "targets applied", "refused", box=None, pad_edge=False)
-    for (arm, seed), progress in sorted(running.items()):
-        refused = sum(count for name, count in progress.outcomes.items() if name.startswith("refused"))
-        table.add_row(
-            f"{arm}, drop {seed}",
-            f"{progress.ran_time_s:.1f} of {progress.end_s:.0f} s",
-            str(progress.outcomes.get("applied", 0)),
-            str(refused),
-        )
-    return table
-
-
-def _tally_table(done: Sequence[DropResult]) -> Table:
-    table = Table("so far", "drops", "satisfied", "best effort Mb/s", box=None, pad_edge=False)
-    for arm in sorted({result.arm for result in done}):
-        scores = [result.score for result in done if result.arm == arm]
-        means = [np.mean([score[key] for score in scores]) for key in ("satisfied", "best_effort_mbps")]
-        table.add_row(arm, str(len(scores)), f"{means[0]:.1f}", f"{means[1]:.1f}")
-    return table
-
-
 def _show(
-    console: Console, baseline: Arm, xapp: Arm, old: Sequence[DropResult], new: Sequence[DropResult]
+    console: Console,
+    baseline: Arm,
+    xapp: Arm,
+    old: Sequence[DropResult],
+    new: Sequence[DropResult],
+    kpis: Sequence[Kpi],
 ) -> None:
     table = Table(title="mean over drops; difference per drop, 95 % interval over drops")
     for heading in ("", baseline.name, xapp.name, "difference"):
         table.add_column(heading, justify="left" if not heading else "right")
-    for figure in FIGURES:
-        difference = _difference(figure.key, old, new)
+    for kpi in kpis:
+        difference = _difference(kpi.key, old, new)
         table.add_row(
-            f"{figure.label}, {figure.unit}",
-            f"{np.mean(_scores(figure.key, old)):.{figure.digits}f}",
-            f"{np.mean(_scores(figure.key, new)):.{figure.digits}f}",
-            f"{difference:+.{figure.digits}f}",
+            f"{kpi.label}, {kpi.unit}",
+            f"{np.mean(_scores(kpi.key, old)):.{kpi.digits}f}",
+            f"{np.mean(_scores(kpi.key, new)):.{kpi.digits}f}",
+            f"{difference:+.{kpi.digits}f}",
         )
     console.print(table)
     console.print(str(judgement := judge(old, new)))
@@ -253,7 +182,7 @@ def _difference(key: str, old: Sequence[DropResult], new: Sequence[DropResult]) 
 
 
 def _facts(old: Sequence[DropResult], new: Sequence[DropResult], *, wall_s: float) -> dict[str, Any]:
-    differences = {figure.key: _difference(figure.key, old, new) for figure in FIGURES}
+    differences = {key: _difference(key, old, new) for key in FIGURES}
     judgement = judge(old, new)
     return {
         "drops": [result.seed for result in new],

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
 from ranloop.cli.logs import log_level
 from ranloop.cli.opening import gaps, open_node
@@ -32,12 +33,10 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import Manifest, load_manifest
+from ranloop.xapp.manifest import load_manifest
 from ranloop.xapp.state_file import StateFile
 
-__all__ = ("deal", "join_bus", "run_on_node")
-
-T = TypeVar("T")
+__all__ = ("join_bus", "run_on_node")
 
 
 def run_on_node(
@@ -66,7 +65,7 @@ def run_on_node(
     names = [manifest.name for manifest in manifests]
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
-    chosen = deal(manifests, _model_folders(models), lambda manifest: manifest.models)
+    chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
@@ -138,7 +137,7 @@ def join_bus(
         instance = Instance(
             package,
             settings=parse_pairs("--set", settings),
-            models=_model_folders(models),
+            models=model_folders("--model", models),
             incarnation=incarnation,
             state=kept.state,
         )
@@ -160,28 +159,6 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
-
-
-def deal(
-    manifests: Sequence[Manifest], given: Mapping[str, T], names_of: Callable[[Manifest], Collection[str]]
-) -> dict[str, dict[str, T]]:
-    """Distribute values by name: each xApp gets those whose names its manifest has.
-
-    The first xApp also gets the values that no xApp has a name for, and refuses them with its own error.
-    """
-    known = {name for manifest in manifests for name in names_of(manifest)}
-    return {
-        manifest.name: {
-            name: value
-            for name, value in given.items()
-            if name in names_of(manifest) or (manifest is manifests[0] and name not in known)
-        }
-        for manifest in manifests
-    }
-
-
-def _model_folders(pairs: Sequence[str]) -> dict[str, Path]:
-    return {name: Path(str(folder)) for name, folder in parse_pairs("--model", pairs).items()}
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:

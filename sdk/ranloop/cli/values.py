@@ -25,6 +25,7 @@ __all__ = (
     "parse_handler_delay",
     "parse_pairs",
     "parse_priorities",
+    "parse_seeds",
 )
 
 MOST_DELAY_MS = 3_600_000.0
@@ -46,6 +47,26 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
+
+
+def parse_seeds(text: str, *, least: int) -> list[int]:
+    """`1..16` or `1,2,5` as the list of seeds.
+
+    Raises:
+        RanloopError: Neither, a seed twice, below 0 or beyond 2^62, fewer than `least` or more than 10000.
+    """
+    first, dots, last = text.partition("..")
+    try:
+        seeds = range(int(first), int(last) + 1) if dots else [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise RanloopError(f"--seeds {text}: want 1..16 or 1,2,5") from None
+    if not least <= len(seeds) <= 10_000:
+        raise RanloopError(f"--seeds {text}: {len(seeds)} seeds; want {least} to 10000, the lower one first")
+    if min(seeds) < 0 or max(seeds) >= 2**62:
+        raise RanloopError(f"--seeds {text}: want seeds from 0 to 2^62 - 1")
+    if len(set(seeds)) < len(seeds):
+        raise RanloopError(f"--seeds {text}: a seed is given twice; the same drop says nothing new")
+    return list(seeds)
 
 
 def check_positive(option: str, value: float | None) -> float | None:

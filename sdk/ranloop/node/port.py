@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ranloop.kpi import Kpi
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
 
@@ -173,8 +174,24 @@ class PushPort(NodePort, Protocol):
 class ScoredPort(NodePort, Protocol):
     """Nodes that can say what a run was worth, such as a simulator's."""
 
-    def score(self) -> Mapping[str, float]:
-        """Key figures of the run so far, warm-up removed; NaN where there was nothing to judge."""
+    def kpis(self) -> Sequence[Kpi]:
+        """The meaning of each entry of `score`, in its order.
+
+        Raises:
+            NodeError: The nodes will end before anything counts.
+        """
+        ...
+
+    def provenance(self) -> Mapping[str, str | int]:
+        """Everything that the bits of a run depend on beside its xApps, such as versions, the scenario's hash, the seed."""
+        ...
+
+    def mark(self) -> object:
+        """The present moment, for a later `score`."""
+        ...
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        """Key figures of the run so far, warm-up removed, or of the time since a `mark`; NaN where there was nothing to judge."""
         ...
 
 

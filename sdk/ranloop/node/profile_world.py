@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ranloop.errors import NodeError
+from ranloop.kpi import Kpi
 from ranloop.node.port import Applied, NodePort, ScoredPort, left_out, truth
 from ranloop.node.profile import Profile
 from ranloop.vocabulary import Action
@@ -97,10 +98,19 @@ class _ScoredView(_View):
 
     def __init__(self, world: ScoredPort, profile: Profile) -> None:
         super().__init__(world, profile)
-        self._scored = world
+        self._scored, self._profile_name = world, profile.name
 
-    def score(self) -> Mapping[str, float]:
-        return self._scored.score()
+    def kpis(self) -> Sequence[Kpi]:
+        return self._scored.kpis()
+
+    def provenance(self) -> Mapping[str, str | int]:
+        return {**self._scored.provenance(), "profile": self._profile_name}
+
+    def mark(self) -> object:
+        return self._scored.mark()
+
+    def score(self, since: object = None) -> Mapping[str, float]:
+        return self._scored.score(since)
 
 
 def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:

@@ -244,10 +244,13 @@ def test_actions_on_a_fork_stay_there() -> None:
 
 def test_a_world_that_ends_within_its_warm_up_has_no_score() -> None:
     world = SimWorld(load_scenario("one-cell").with_overrides({"run.duration_s": 0.1, "run.warmup_s": 0.1}))
+    nothing_counts = r"one-cell: ends at 0.1 s, within its warm-up of 0.1 s, [^\n]*$"
     world.score()  # so far
+    with pytest.raises(NodeError, match=nothing_counts):
+        world.kpis()  # known before hours are run
     while world.now_ns < world.end_ns:
         world.advance(world.end_ns)
-    with pytest.raises(NodeError, match=r"one-cell: ended at 0.1 s, within its warm-up of 0.1 s, [^\n]*$"):
+    with pytest.raises(NodeError, match=nothing_counts):
         world.score()
 
 

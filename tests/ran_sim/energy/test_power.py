@@ -520,7 +520,11 @@ def test_who_hears_no_other_cell_loses_the_link_and_is_served_when_one_is_back()
     engine.run_until(7001)
     assert (handover.phase == CONNECTED).all()
     assert handover.counts[REESTABLISHMENTS].tolist() == [5]
-    assert (engine.snapshot().since(before).ue[:, count.PACKETS_IN_BUDGET] > 0).all()
+    found = engine.snapshot().since(before)
+    assert (found.ue[:, count.PACKETS_IN_BUDGET] > 0).all()
+    # Qout's 0.2 s are full on the fourth tick of 100 slots, 1400. T310 runs for 2000 more. The tick of 5100 finds the cell.
+    assert found.ue[:, count.LOST_SLOTS].tolist() == [5100 - 3400] * 5
+    assert score(engine)["outage_pct"] == pytest.approx(100 * 1700 / 7001)
 
 
 def test_a_short_sleep_goes_unnoticed_by_t310() -> None:

@@ -10,6 +10,7 @@ from ran_sim.engine.radio_tick import no_ailments
 from ran_sim.link.adaptation import block_error_rate, link_tables
 from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.mac.state import init_mac
+from ran_sim.traffic.queues import NEVER
 
 N_UE, N_CELL, N_RBG, K = 6, 7, 13, 4
 TABLES = link_tables(51)
@@ -98,11 +99,13 @@ def test_averages_and_load_forget_exponentially() -> None:
         state=np.zeros(2, np.int32),
     )
     counts = np.zeros((2, counters.N), np.int64)
+    blocked_until = np.array([5, NEVER])  # executing a handover; without a link
     for _ in range(3):
-        _average(10.0, mac, np.array([0, 7]), np.array([0, 0], np.int32), cells, counts)
+        _average(10.0, mac, np.array([0, 7]), np.array([0, 0], np.int32), blocked_until, cells, counts)
     assert mac.average_bits == pytest.approx([(0.9 * 500 + 0.1 * 1000) * 0.81, 500 * 0.9**3])
     assert cells.load == pytest.approx(
         [0.5 * (1 - 1 / LOAD_WINDOW_SLOTS) ** 3, 1 - 0.5 * (1 - 1 / LOAD_WINDOW_SLOTS) ** 3]
     )
     assert counts[:, counters.CONNECTED_SLOTS].tolist() == [3, 3]
     assert counts[:, counters.ACTIVE_SLOTS].tolist() == [0, 3]
+    assert counts[:, counters.LOST_SLOTS].tolist() == [0, 3]

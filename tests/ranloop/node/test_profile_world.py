@@ -11,6 +11,7 @@ import pytest
 
 from ranloop.bus import Bus
 from ranloop.errors import NodeError
+from ranloop.kpi import Kpi
 from ranloop.node import LockstepHost, NodeHost, NodePort, Recorder, Registration, open_replay, under_profile
 from ranloop.node.port import ScoredPort
 from ranloop.node.profile import Profile
@@ -21,6 +22,7 @@ from tests.ranloop.node.scripted import MS, ScriptedXApp, rights
 
 Connect = Callable[[str], Bus]
 Stream = tuple[str, str, int]
+KPI = Kpi(key="satisfied", label="satisfied users", unit="UE", better="higher", definition="those that are")
 
 
 def profile(**tables: Any) -> Profile:
@@ -220,10 +222,22 @@ def test_a_replay_is_narrowed_and_rounded_by_the_same_means(tmp_path: Path) -> N
 
 def test_a_world_that_keeps_score_still_does_and_another_does_not() -> None:
     class Scored(ToyWorld):
-        def score(self) -> Mapping[str, float]:
-            return {"satisfied": 0.5}
+        def mark(self) -> int:
+            return 7
+
+        def score(self, since: object = None) -> Mapping[str, float]:
+            return {"satisfied": 0.5 if since is None else 0.25}
+
+        def kpis(self) -> tuple[Kpi, ...]:
+            return (KPI,)
+
+        def provenance(self) -> Mapping[str, str | int]:
+            return {"seed": 3}
 
     scored = under_profile(Scored(), profile())
     assert isinstance(scored, ScoredPort)
     assert scored.score() == {"satisfied": 0.5}
+    assert scored.score(scored.mark()) == {"satisfied": 0.25}
+    assert scored.kpis() == (KPI,)
+    assert scored.provenance() == {"seed": 3, "profile": "p"}
     assert not isinstance(under_profile(ToyWorld(), profile()), ScoredPort)

@@ -1,0 +1,89 @@
+"""The options that several commands have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = (
+    "Audit",
+    "Autonomy",
+    "BusUrl",
+    "Json",
+    "Limits",
+    "Models",
+    "NodeProfile",
+    "Overrides",
+    "Priority",
+    "Record",
+    "Settings",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+BusUrl = Annotated[
+    str,
+    typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME=FOLDER", help="A model package in place of the manifest's; repeatable."
+    ),
+]
+Audit = Annotated[
+    Path | None, typer.Option(help="Append the audit log to this file, one JSON object a line.")
+]
+Limits = Annotated[
+    Path | None,
+    typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
+]
+Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
+NodeProfile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME|FILE.toml",
+        help="Only the parts that a real stack has: ns-o-ran, oai, ocudu, onos-ransim, or a profile of your own.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--override", metavar="FIELD=VALUE", help="A scenario field, e.g. load=1.2; repeatable."),
+]
+Autonomy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--autonomy",
+        metavar="[NAME=]LEVEL",
+        help="The guard's limit: observe | recommend | act, for all xApps or for NAME; repeatable. Default: act.",
+    ),
+]
+Priority = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--priority",
+        metavar="NAME=N",
+        help="An xApp's priority: a higher one displaces the settings of a lower one; repeatable. Default: 0.",
+    ),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RANLOOP_STATE",
+        help="Keep what the xApp keeps in app.state in this folder, for its next start.",
+        file_okay=False,
+    ),
+]
+HandlerDelay = Annotated[
+    str,
+    typer.Option(
+        metavar="MS|measured",
+        help="In lockstep: RAN time that each step of an xApp takes, in which it misses reports. measured: as long as "
+        "its handlers take by the wall clock, which is another run each time. Default: none.",
+    ),
+]
