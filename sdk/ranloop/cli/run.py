@@ -184,12 +184,14 @@ def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: 
 
 
 def _lines(facts: dict[str, Any], indent: str = "") -> str:
-    """Nested facts as indented lines."""
+    """Nested facts as indented lines; so are lists of text."""
     lines = []
     for key, value in facts.items():
         if isinstance(value, dict):
             lines.append(f"{indent}{key}:" + (" none" if not value else ""))
             lines += [_lines(value, indent + "  ")] if value else []
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            lines += [f"{indent}{key}:", *(f"{indent}  {item}" for item in value)]
         else:
             lines.append(
                 f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"

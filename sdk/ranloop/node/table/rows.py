@@ -1,0 +1,246 @@
+"""The rows of one file as its mapping reads them: times, dense ids and measurements in the catalogue's units."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranloop.errors import NodeError
+from ranloop.foreign import one_line
+from ranloop.node.table.clock import NO_TIME, Clock, without_double_hours
+from ranloop.node.table.mapping import Column, TableMapping
+from ranloop.node.table.phone_clock import as_one_run
+from ranloop.node.table.source import Piece, RawTable, shown
+from ranloop.node.table.values import Dense, Numbers, is_no_value, name_of
+from ranloop.vocabulary import ID_COLUMNS, Level
+from ranloop.wire.messages import MAX_ID
+
+__all__ = ("Rows", "numbered", "read_rows")
+
+_MOST_FIVE_QI = 1 << 16
+_NO_ROW = np.zeros(0, np.int64)
+_UNKNOWN = "unknown"
+_TARGET: dict[Level, tuple[str, ...]] = {
+    "cell": ("cell",),
+    "ue": ("ue",),
+    "slice": ("slice", "cell"),
+    "qos_flow": ("ue", "five_qi", "slice"),
+    "ue_cell": ("ue", "measured_cell"),
+}  # ids that together name the target of a row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Rows in the order of the file.
+
+    Attributes:
+        times_ns: Since 1970, or since the first row; shape [n].
+        ids: Dense ids, columns as `ID_COLUMNS[level]`, shape [n, n_ids].
+        names: Measurements that the file has.
+        values: Columns as `names`, in the catalogue's units, NaN = no value, shape [n, n_names].
+        left_out: What of the file is not in the rows, and why: a line each.
+    """
+
+    path: Path
+    mapping: TableMapping
+    times_ns: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    left_out: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.times_ns)
+
+
+def read_rows(path: Path, table: RawTable, mapping: TableMapping, dense: Dense, own_name: str) -> Rows:
+    """Read one file.
+
+    Args:
+        dense: Of the node that the file belongs to; it learns the file's targets.
+        own_name: Of the target, where no column names it.
+
+    Raises:
+        NodeError: No row has a time, a unit or format is not clear, or an id is none; one line.
+    """
+    return _Reader(path, table, mapping, dense, own_name).rows()
+
+
+class _Reader:
+    def __init__(
+        self, path: Path, table: RawTable, mapping: TableMapping, dense: Dense, own_name: str
+    ) -> None:
+        lacking = [name for name in mapping.time.column if name not in table.header]
+        if lacking:
+            raise NodeError(
+                f"{path}: no column {lacking[0]} for the time; its columns are {shown(table.header)}"
+            )
+        self._path, self._table, self._mapping = path, table, mapping
+        self._dense, self._own_name = dense, own_name
+        self._columns = {name: column for name, column in mapping.columns.items() if name in table.header}
+        self._names = tuple(column.measurement for column in self._columns.values())
+        for name, column in self._columns.items():
+            if self._names.count(column.measurement) > 1:
+                raise NodeError(
+                    f"{path}: two columns of the mapping {mapping.name} are {column.measurement}, such as {one_line(name)}; "
+                    "keep one of them"
+                )
+        if not self._columns:
+            raise NodeError(
+                f"{path}: none of the columns of the mapping {mapping.name} is there; its columns are {shown(table.header)}"
+            )
+        self._clock = Clock(str(path), mapping.time)
+        self._numbers = Numbers(str(path), decimal=mapping.decimal, no_value=mapping.no_value)
+        self._lost: Counter[str] = Counter()
+        self._words: Counter[str] = Counter()  # column -> words without a value
+
+    def rows(self) -> Rows:
+        used = [name for name in self._mapping.used if name in self._table.header]
+        pieces = [self._piece(piece) for piece in self._table.pieces(used)]
+        times, other = (np.concatenate([_NO_ROW, *(piece[at] for piece in pieces)]) for at in (0, 1))
+        if not len(times):
+            raise NodeError(
+                f"{self._path}: no row with a time in the column {' '.join(self._mapping.time.column)}"
+            )
+        ids, values = (
+            np.concatenate([piece[2] for piece in pieces]),
+            np.concatenate([piece[3] for piece in pieces]),
+        )
+        notes: list[str] = []
+        if self._mapping.time.clock == "phone":
+            times, kept, told = as_one_run(times)
+            ids, values, self._lost = ids[kept], values[kept], self._lost + told.lost
+            notes += told.notes
+        else:
+            targets = numbered(ids, self._mapping.level)
+            times, n_double = without_double_hours(times, other, targets, is_exact=self._clock.is_exact)
+            if n_double and not self._clock.is_exact:
+                notes.append("times go back an hour once, so the rows from there on follow on")
+        values, outside = self._in_range(values)
+        return Rows(
+            path=self._path,
+            mapping=self._mapping,
+            times_ns=times,
+            ids=ids,
+            names=self._names,
+            values=values,
+            left_out=tuple(f"{self._path}: {line}" for line in [*self._told(outside), *notes]),
+        )
+
+    def _piece(
+        self, piece: Piece
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+        time = self._mapping.time.column
+        raw = (
+            piece[time[0]]
+            if len(time) == 1
+            else [" ".join(map(str, parts)) for parts in _rows_of(piece, time)]
+        )
+        times, other = self._clock.read(raw)
+        ids = self._ids(piece, len(times))
+        values = self._values(piece, len(times))
+        timed, named = times != NO_TIME, (ids >= 0).all(axis=1)
+        self._lost["without a time"] += int((~timed).sum())
+        self._lost["without an id"] += int((timed & ~named).sum())
+        kept = timed & named
+        return times[kept], other[kept], ids[kept], values[kept]
+
+    def _ids(self, piece: Piece, n: int) -> NDArray[np.int32]:
+        level = self._mapping.level
+        target = ID_COLUMNS[level][0]
+        columns = []
+        for column in ID_COLUMNS[level]:
+            sources = [name for name in self._mapping.ids.of(column) if name in piece]
+            if column == "five_qi":
+                columns.append(self._five_qi(piece[sources[0]]) if sources else np.full(n, -1, np.int32))
+                continue
+            if sources:
+                names = ["-".join(name_of(value) for value in row) for row in _rows_of(piece, sources)]
+                names = [name.strip("-") for name in names]
+                if column != target and level != "ue_cell":
+                    names = [name or _UNKNOWN for name in names]
+            elif column in ("slice", "measured_cell") and column == target:
+                raise NodeError(f"{self._path}: no column {self._mapping.ids.of(column)[0]} for the {column}")
+            else:
+                names = [self._own_name if column == target else _UNKNOWN] * n
+            columns.append(self._dense.codes(column, names, " ".join(sources)))
+        return np.stack(columns, axis=1)
+
+    def _five_qi(self, raw: Sequence[object]) -> NDArray[np.int32]:
+        numbers = self._numbers.of({"five_qi": raw})["five_qi"]
+        good = (numbers >= 0) & (numbers < _MOST_FIVE_QI)
+        return np.where(good, np.where(good, numbers, 0), -1).astype(np.int32)
+
+    def _values(self, piece: Piece, n: int) -> NDArray[np.float64]:
+        of_numbers = {name: piece[name] for name, column in self._columns.items() if column.values is None}
+        numbers = self._numbers.of(of_numbers)
+        block = np.empty((n, len(self._columns)))
+        for at, (name, column) in enumerate(self._columns.items()):
+            if column.values is None:
+                factor, offset = column.scale
+                block[:, at] = numbers[name] * factor + offset
+            else:
+                block[:, at] = self._of_words(name, column, column.values, piece[name])
+            for condition, words in column.where.items():
+                if condition in piece:
+                    block[~np.isin([name_of(value) for value in piece[condition]], words), at] = np.nan
+        return block
+
+    def _of_words(
+        self, name: str, column: Column, values: Mapping[str, float], raw: Sequence[object]
+    ) -> NDArray[np.float64]:
+        other = np.nan if column.otherwise is None else column.otherwise
+        known = {word: np.nan if is_no_value(word) else values.get(name_of(word), other) for word in set(raw)}
+        if column.otherwise is None:
+            self._words[name] += sum(known[word] != known[word] and not is_no_value(word) for word in raw)
+        return np.array([known[word] for word in raw], np.float64)
+
+    def _in_range(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, int]]:
+        """Values in the catalogue's ranges; what lies outside is NaN, and counted by measurement."""
+        outside = {}
+        for name, column in zip(self._names, values.T, strict=True):
+            entry = self._columns_by_measurement[name].entry
+            wrong = (column < entry.low) | (column > entry.high)
+            if n_wrong := int(np.count_nonzero(wrong)):
+                outside[name] = n_wrong
+                column[wrong] = np.nan
+        return values, outside
+
+    @property
+    def _columns_by_measurement(self) -> dict[str, Column]:
+        return {column.measurement: column for column in self._columns.values()}
+
+    def _told(self, outside: Mapping[str, int]) -> Iterator[str]:
+        """What is left out, and why: a line each."""
+        lost = {why: n for why, n in (self._table.lost + self._lost).items() if n}
+        if lost:
+            told = ", ".join(f"{n} {why}" for why, n in lost.items())
+            yield f"{sum(lost.values())} rows left out: {told}"
+        if self._table.truncated:
+            yield "the file breaks off; the rows before are read"
+        for name, n in outside.items():
+            entry = self._columns_by_measurement[name].entry
+            yield f"{n} values of {name} left out: outside {entry.low:g} to {entry.high:g} {entry.unit}"
+        for name, n in self._numbers.odd.items():
+            yield f"{n} values of the column {one_line(name)} left out: no numbers, such as {self._numbers.example[name]}"
+        for name, n in self._words.items():
+            if n:
+                yield f"{n} values of the column {one_line(name)} left out: the mapping has no value for these words"
+
+
+def numbered(ids: NDArray[np.int32], level: Level) -> NDArray[np.int64]:
+    """A number for the target of each row."""
+    number = np.zeros(len(ids), np.int64)
+    for column in _TARGET[level]:
+        at = ids[:, ID_COLUMNS[level].index(column)].astype(np.int64)
+        number = np.unique(number * MAX_ID + at, return_inverse=True)[1].astype(np.int64)
+    return number
+
+
+def _rows_of(piece: Piece, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    return zip(*(piece[name] for name in columns), strict=True)
