@@ -99,7 +99,8 @@ def run(
     node: Annotated[
         str,
         typer.Option(
-            "--node", help="Run here in lockstep on sim:SCENARIO or replay:PATH instead of joining a bus."
+            "--node",
+            help="Run here in lockstep on sim:SCENARIO, replay:PATH or table:PATH instead of joining a bus.",
         ),
     ] = "",
     bus: BusUrl = "mqtt://localhost:1883",
@@ -167,7 +168,7 @@ def run(
 @app.command()
 def host(
     context: typer.Context,
-    node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],
+    node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH, table:PATH or pipe:COMMAND")],
     allow: Annotated[
         list[Path] | None,
         typer.Option("--allow", help="xApp folder to admit, with the rights of its manifest; repeatable."),
@@ -262,6 +263,25 @@ def order(
             )
         raise typer.Exit(forget_orders(node, bus, xapp=xapp, json_output=json_output))
     raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy, json_output=json_output))
+
+
+@app.command()
+def table(
+    path: Annotated[str, typer.Argument(help="A table, a folder of tables, or PATH?mapping=NAME|FILE.toml")],
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Write the start of a mapping of one's own into this new file."
+        ),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Say what a table is as a RAN node: the mapping, the measurements, and what is left out; or start a mapping."""
+    from ranloop.cli.table import show_table, write_mapping
+
+    raise typer.Exit(
+        write_mapping(path, write) if write is not None else show_table(path, json_output=json_output)
+    )
 
 
 @app.command()

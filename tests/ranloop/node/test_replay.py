@@ -134,7 +134,9 @@ def test_a_bad_log_costs_one_line_and_the_others_are_played(drive: Path) -> None
 def test_where_no_log_can_be_read_that_is_the_error(drive: Path) -> None:
     for log_file in drive.glob("*.csv"):
         log_file.write_text("time,value\n1,2\n")
-    with pytest.raises(NodeError, match=r"drive: nothing to replay; the first of 3 reasons: .*columns are time, value"):
+    with pytest.raises(
+        NodeError, match=r"drive: nothing to replay; the first of 3 reasons: .*columns are time, value"
+    ):
         open_replay(drive)
     with pytest.raises(NodeError, match=r"netflix_2019\.12\.16\.csv: no table that is known"):
         open_replay(drive / "netflix_2019.12.16.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from pydantic import ValidationError
+
 from ranloop.errors import NodeError
 from ranloop.node.table.formats import open_table
+from ranloop.node.table.guess import as_toml, by_names
 from ranloop.node.table.mapping import TableMapping, load_mapping, shipped_mappings
 from ranloop.node.table.rows import Rows, read_rows
 from ranloop.node.table.source import RawTable, shown, without_suffix
@@ -21,7 +25,7 @@ from ranloop.vocabulary import LEVELS, Level
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import Catalogue
 
-__all__ = ("SLOT_NS", "OpenedTables", "TableOptions", "open_tables", "split_address")
+__all__ = ("SLOT_NS", "OpenedTables", "TableOptions", "open_tables", "split_address", "start_of_mapping")
 
 SLOT_NS = 1_000_000  # tables have no slots of their own; timers of xApps fall on this grid
 _MOST_FILES = 20_000
@@ -64,9 +68,10 @@ class TableOptions:
         fields["time"] |= changed_time
         try:
             return TableMapping.model_validate(fields)
-        except ValueError as error:
+        except ValidationError as error:
             said = ", ".join(f"{key}={value}" for key, value in (changed | changed_time).items())
-            raise NodeError(f"?{said}: {str(error).splitlines()[2].strip()}") from error
+            told = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise NodeError(f"?{said}: {told}") from error
 
 
 def split_address(target: str) -> tuple[Path, TableOptions]:
@@ -87,18 +92,36 @@ def split_address(target: str) -> tuple[Path, TableOptions]:
     return Path(place), TableOptions(**given)
 
 
+def start_of_mapping(path: Path, options: TableOptions) -> str:
+    """The text of a TOML file to begin a mapping with, after the first table at `path`.
+
+    Raises:
+        NodeError: Nothing there is a table.
+    """
+    reasons: list[str] = []
+    for file in _files(path, reasons):
+        try:
+            tables = open_table(file, [options.over(mapping) for mapping in shipped_mappings().values()])
+            table = tables.get(options.rows) or next(iter(tables.values()))
+            return as_toml(file, table)
+        except NodeError as error:
+            reasons.append(str(error))
+    raise NodeError(_nothing(path, reasons))
+
+
 class OpenedTables(NamedTuple):
     """What a replay of tables needs.
 
     Attributes:
         days: Node -> date of its first row, in the zone of its times.
-        used: Name of a mapping -> its files, in their order.
+        used: The mappings, each with the number of its tables.
     """
 
     catalogues: tuple[Catalogue, ...]
     streams: tuple[TableStream, ...]
     days: Mapping[str, date]
     left_out: tuple[str, ...]
+    used: tuple[tuple[TableMapping, int], ...]
 
 
 class _File(NamedTuple):
@@ -151,7 +174,10 @@ def open_tables(
     left_out += _columns_left_out(files)
     if len(left_out) > _MOST_TOLD:
         left_out[_MOST_TOLD - 1 :] = [f"{path}: and {len(left_out) - _MOST_TOLD + 1} more lines like these"]
-    return OpenedTables(tuple(catalogues), tuple(streams), first_days, tuple(left_out))
+    names = Counter(file.mapping.name for file in files)
+    by_name = {file.mapping.name: file.mapping for file in files}
+    used = tuple((by_name[name], n_files) for name, n_files in names.items())
+    return OpenedTables(tuple(catalogues), tuple(streams), first_days, tuple(left_out), used)
 
 
 def _recognised(path: Path, options: TableOptions, left_out: list[str]) -> Iterator[_File]:
@@ -161,27 +187,29 @@ def _recognised(path: Path, options: TableOptions, left_out: list[str]) -> Itera
     for file in _files(path, left_out):
         try:
             found = open_table(file, known)
-            mapping = _mapping_of(file, found, known, are_given=bool(given))
+            chosen = _chosen(file, found, known, are_given=bool(given))
         except NodeError as error:
             if path == file:
                 raise
             left_out.append(str(error))
             continue
-        yield _File(file, found[mapping.rows], mapping)
+        yield from (_File(file, found[mapping.rows], mapping) for mapping in chosen)
 
 
-def _mapping_of(
+def _chosen(
     file: Path, found: Mapping[str, RawTable], known: Sequence[TableMapping], *, are_given: bool
-) -> TableMapping:
-    """The mapping of a file, by its header; a single one that is given needs its time column alone.
+) -> list[TableMapping]:
+    """For each table of a file its mapping, by the header; one that is given needs its time column alone.
 
     Args:
         found: Path to the rows -> the table that it leads to.
     """
-    of_header = [mapping for mapping in known if mapping.rows in found]
-    fitting = [mapping for mapping in of_header if mapping.fits(found[mapping.rows].header)]
+    of_file = [mapping for mapping in known if mapping.rows in found]
+    fitting = [mapping for mapping in of_file if mapping.fits(found[mapping.rows].header)]
+    if not fitting and not are_given and "" in found and (named := by_names(found[""].header)):
+        fitting = [named]
     if not fitting and are_given:
-        fitting = [m for m in of_header if all(name in found[m.rows].header for name in m.time.column)]
+        fitting = [m for m in of_file if all(name in found[m.rows].header for name in m.time.column)]
     if not fitting:
         header = next(iter(found.values())).header if found else ()
         if are_given:
@@ -191,6 +219,14 @@ def _mapping_of(
             f"{file}: no table that is known: its columns are {shown(header)}; start a mapping of your own: "
             f"ranloop table {file} --write mapping.toml"
         )
+    return [
+        _best(file, [mapping for mapping in fitting if mapping.rows == rows])
+        for rows in dict.fromkeys(mapping.rows for mapping in fitting)
+    ]
+
+
+def _best(file: Path, fitting: Sequence[TableMapping]) -> TableMapping:
+    """The mapping that recognises a table by the most columns."""
     most = max(len(mapping.recognise) for mapping in fitting)
     best = [mapping for mapping in fitting if len(mapping.recognise) == most]
     if len(best) > 1:

@@ -82,9 +82,7 @@ def make_stream(
     kept = last[np.append((np.diff(targets[last]) != 0) | (np.diff(number[last]) != 0), True)]
     told = [line for part in parts for line in part.left_out]
     if n_repeated := len(times) - len(kept):
-        told.append(
-            f"{where}: {n_repeated} rows left out: a later row of the same target and period counts"
-        )
+        told.append(f"{where}: {n_repeated} rows left out: a later row of the same target and period counts")
     kept = kept[np.lexsort((kept, number[kept]))]  # rows of a report in the order of the files
     begins = np.flatnonzero(np.diff(number[kept], prepend=-1))
     ends = np.append(begins[1:], len(kept))
