@@ -93,7 +93,9 @@ class Column(_Table):
     Attributes:
         unit: Of the table; "" is the catalogue's.
         values: Text -> value, for a column of words; `otherwise` is the value of any other word.
+        plus: Columns that are added to it.
         where: Column -> words: a row where this other column says something else has no value.
+        unless: Column -> words: a row where this other column says one of them has no value.
         cumulative: It counts since some start: the value is the difference to the target's row before.
         remark: How it differs from the catalogue's definition.
     """
@@ -104,7 +106,9 @@ class Column(_Table):
     offset: Number = 0
     values: Mapping[str, Number] | None = None
     otherwise: Number | None = None
+    plus: tuple[str, ...] = ()
     where: Mapping[str, Columns] = Field(default_factory=dict)
+    unless: Mapping[str, Columns] = Field(default_factory=dict)
     cumulative: bool = False
     remark: str = ""
 
@@ -114,6 +118,8 @@ class Column(_Table):
             factor_to_catalogue(self.unit, self.entry)
         if self.otherwise is not None and self.values is None:
             raise ValueError("`otherwise` belongs to `values`")
+        if self.plus and self.values is not None:
+            raise ValueError("words of `values` have no sum; leave out `plus`")
         return self
 
     @cached_property
@@ -153,7 +159,8 @@ class TableMapping(_Table):
         repeated: What two rows of one target and time mean: an error, or that the "last" counts.
         no_value: Spellings of "no value" beside the usual ones.
         decimal: Decimal sign; "" finds it.
-        columns: Column of the table -> measurement.
+        only: Column -> words: rows where this column says something else are left out.
+        columns: Column of the table -> measurement. Of several columns with one measurement the first that has a value counts.
         without: Column -> why it is no measurement of the catalogue.
     """
 
@@ -170,6 +177,7 @@ class TableMapping(_Table):
     decimal: Literal["", ".", ","] = ""
     time: TimeColumn
     ids: Ids = Field(default_factory=Ids)
+    only: Mapping[str, Columns] = Field(default_factory=dict)
     columns: Mapping[str, Annotated[Column, BeforeValidator(_as_column)]] = Field(min_length=1)
     without: Mapping[str, str] = Field(default_factory=dict)
 
@@ -193,8 +201,10 @@ class TableMapping(_Table):
     def used(self) -> tuple[str, ...]:
         """Every column that is read where it is there."""
         ids = [name for column in ID_COLUMNS[self.level] for name in self.ids.of(column)]
-        conditions = [name for column in self.columns.values() for name in column.where]
-        return tuple(dict.fromkeys([*self.time.column, *ids, *self.columns, *conditions]))
+        others = [
+            name for column in self.columns.values() for name in (*column.plus, *column.where, *column.unless)
+        ]
+        return tuple(dict.fromkeys([*self.time.column, *ids, *self.columns, *others, *self.only]))
 
     def fits(self, header: Collection[str]) -> bool:
         """Whether a table with these columns is of this kind."""

@@ -83,13 +83,7 @@ class _Reader:
         self._path, self._table, self._mapping = path, table, mapping
         self._dense, self._own_name = dense, own_name
         self._columns = {name: column for name, column in mapping.columns.items() if name in table.header}
-        self._names = tuple(column.measurement for column in self._columns.values())
-        for name, column in self._columns.items():
-            if self._names.count(column.measurement) > 1:
-                raise NodeError(
-                    f"{path}: two columns of the mapping {mapping.name} are {column.measurement}, such as {one_line(name)}; "
-                    "keep one of them"
-                )
+        self._names = tuple(dict.fromkeys(column.measurement for column in self._columns.values()))
         if not self._columns:
             raise NodeError(
                 f"{path}: none of the columns of the mapping {mapping.name} is there; its columns are {shown(table.header)}"
@@ -148,6 +142,11 @@ class _Reader:
         self._lost["without a time"] += int((~timed).sum())
         self._lost["without an id"] += int((timed & ~named).sum())
         kept = timed & named
+        for column, words in self._mapping.only.items():
+            if column in piece:
+                other = kept & ~_says(piece[column], words)
+                self._lost[f"where {one_line(column)} is not {' or '.join(words)}"] += int(other.sum())
+                kept &= ~other
         return times[kept], other[kept], ids[kept], values[kept]
 
     def _ids(self, piece: Piece, n: int) -> NDArray[np.int32]:
@@ -177,18 +176,32 @@ class _Reader:
         return np.where(good, np.where(good, numbers, 0), -1).astype(np.int32)
 
     def _values(self, piece: Piece, n: int) -> NDArray[np.float64]:
-        of_numbers = {name: piece[name] for name, column in self._columns.items() if column.values is None}
-        numbers = self._numbers.of(of_numbers)
-        block = np.empty((n, len(self._columns)))
-        for at, (name, column) in enumerate(self._columns.items()):
+        used = {
+            part
+            for name, column in self._columns.items()
+            if column.values is None
+            for part in (name, *column.plus)
+            if part in piece
+        }
+        numbers = self._numbers.of({name: piece[name] for name in sorted(used)})
+        block = np.full((n, len(self._names)), np.nan)
+        for name, column in self._columns.items():
             if column.values is None:
                 factor, offset = column.scale
-                block[:, at] = numbers[name] * factor + offset
+                values = (
+                    sum((numbers[part] for part in column.plus if part in piece), numbers[name]) * factor
+                    + offset
+                )
             else:
-                block[:, at] = self._of_words(name, column, column.values, piece[name])
+                values = self._of_words(name, column, column.values, piece[name])
             for condition, words in column.where.items():
                 if condition in piece:
-                    block[~np.isin([name_of(value) for value in piece[condition]], words), at] = np.nan
+                    values[~_says(piece[condition], words)] = np.nan
+            for condition, words in column.unless.items():
+                if condition in piece:
+                    values[_says(piece[condition], words)] = np.nan
+            at = self._names.index(column.measurement)
+            block[:, at] = np.where(np.isnan(block[:, at]), values, block[:, at])
         return block
 
     def _of_words(
@@ -231,6 +244,12 @@ class _Reader:
         for name, n in self._words.items():
             if n:
                 yield f"{n} values of the column {one_line(name)} left out: the mapping has no value for these words"
+
+
+def _says(raw: Sequence[object], words: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether each value is one of some words."""
+    known = {value: name_of(value) in words for value in set(raw)}
+    return np.array([known[value] for value in raw], np.bool_)
 
 
 def numbered(ids: NDArray[np.int32], level: Level) -> NDArray[np.int64]:

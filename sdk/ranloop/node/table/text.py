@@ -22,7 +22,7 @@ _CUT_SHORT = "cut short, or with more fields than the header"
 class TextTable:
     """A `RawTable` of lines.
 
-    - Blank lines and lines that begin with # are skipped before the header; "sep=;" names the separator.
+    - Blank lines and remarks, which begin with #, are skipped; "sep=;" before the header names the separator.
     - A row that has fewer fields than the header, or more that are not blank, is counted in `lost`.
 
     Raises:
@@ -65,7 +65,7 @@ class TextTable:
         for row in rows:
             if len(row) == width or (len(row) > width and not any(row[width:])):
                 yield row[:width]
-            elif any(row):
+            elif any(row) and not row[0].startswith("#"):
                 self.lost[_CUT_SHORT] += 1
 
 
