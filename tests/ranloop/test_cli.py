@@ -157,7 +157,7 @@ def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named(
     assert (outcome.code, facts["reports"]) == (0, 2)
     bad, columns = facts["left_out"]
     assert "bad.csv: no table that is known: its columns are time, value; start a mapping of your own" in bad
-    assert columns.startswith("mapping gnettrack: 12 columns are not read: Longitude")
+    assert columns.startswith("mapping gnettrack: 12 columns not read: Longitude")
     assert f"left_out:\n  {bad}\n  {columns}\n" in ranloop("run", xapp, "--node", node).out
     hosted = ranloop("host", node, "--allow", xapp, "--bus", "memory://drive", "--speed", "1000", "--json")
     assert json.loads(hosted.out)["left_out"] == [bad, columns]

@@ -122,11 +122,9 @@ def test_a_bad_log_costs_one_line_and_the_others_are_played(drive: Path) -> None
     assert [catalogue.node for catalogue in world.catalogues] == good
     assert [line["reason"] for line in logs] == list(world.left_out)
     table, packed, readme, columns = world.left_out
-    assert readme == f"{drive}: 1 files left out, whose names are no table's: README.md"
+    assert readme == f"{drive}: 1 file left out, with a name that is no table's: README.md"
     assert table.startswith(f"{drive / 'b-table.csv'}: no table that is known: its columns are time, value; ")
-    assert columns.startswith(
-        "mapping gnettrack: 12 columns are not read: Longitude, Latitude, Operatorname, "
-    )
+    assert columns.startswith("mapping gnettrack: 12 columns not read: Longitude, Latitude, Operatorname, ")
     assert packed.startswith(f"{drive / 'c-packed.csv.gz'}: damaged gzip file")
     assert left_out(under_profile(world, load_profile("ocudu"))) == world.left_out
 

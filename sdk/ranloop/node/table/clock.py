@@ -131,7 +131,9 @@ def found_format(where: str, column: str, raw: Sequence[object]) -> str:
     if all(_moment(text, "iso") for text in texts):
         return "iso"
     fitting = [each for each in _FORMATS if all(_moment(text, each) for text in texts)]
-    readings = {tuple(_moment(text, each) for text in texts): each for each in reversed(fitting)}
+    readings: dict[tuple[datetime | None, ...], str] = {}
+    for each in fitting:
+        readings.setdefault(tuple(_moment(text, each) for text in texts), each)
     if len(readings) > 1:
         told = " or ".join(f'"{each}"' for each in list(readings.values())[:2])
         raise NodeError(

@@ -25,7 +25,7 @@ class ParquetTable:
         self._path = path
         self.lost: Counter[str] = Counter()
         self.truncated = False
-        _, pq = parquet()
+        _, pq = parquet("a Parquet file")
         try:
             self.header: tuple[str, ...] = tuple(pq.read_schema(path).names)
         except DAMAGE as error:

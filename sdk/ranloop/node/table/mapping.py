@@ -183,15 +183,15 @@ class TableMapping(_Table):
 
     @model_validator(mode="after")
     def _fits_its_level(self) -> Self:
+        for needed in _NEEDED.get(self.level, ()):
+            if not self.ids.of(needed):
+                raise ValueError(f"ids.{needed}: rows of level {self.level} need the column that names it")
         for name, column in self.columns.items():
             if self.level not in column.entry.levels:
                 levels = " or ".join(column.entry.levels)
                 raise ValueError(
                     f"columns.{name}: {column.measurement} is measured per {levels}, not per {self.level}"
                 )
-        for needed in _NEEDED.get(self.level, ()):
-            if not self.ids.of(needed):
-                raise ValueError(f"ids.{needed}: rows of level {self.level} need the column that names it")
         for known in Ids.model_fields:
             if self.ids.of(known) and known not in ID_COLUMNS[self.level]:
                 raise ValueError(f"ids.{known}: rows of level {self.level} have no such id")

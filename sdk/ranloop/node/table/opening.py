@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
@@ -17,7 +16,7 @@ from ranloop.node.table.formats import open_table
 from ranloop.node.table.guess import as_toml, by_names
 from ranloop.node.table.mapping import TableMapping, load_mapping, shipped_mappings
 from ranloop.node.table.rows import Rows, read_rows
-from ranloop.node.table.source import RawTable, shown, without_suffix
+from ranloop.node.table.source import RawTable, counted, shown, without_suffix
 from ranloop.node.table.streams import TableStream, make_stream
 from ranloop.node.table.topic_names import topic_names
 from ranloop.node.table.values import Dense
@@ -69,9 +68,9 @@ class TableOptions:
         try:
             return TableMapping.model_validate(fields)
         except ValidationError as error:
-            said = ", ".join(f"{key}={value}" for key, value in (changed | changed_time).items())
-            told = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-            raise NodeError(f"?{said}: {told}") from error
+            wrong = error.errors(include_url=False)[0]
+            told = wrong["msg"].removeprefix("Value error, ")
+            raise NodeError(f"?{wrong['loc'][-1]}={wrong['input']}: {told}") from error
 
 
 def split_address(target: str) -> tuple[Path, TableOptions]:
@@ -83,7 +82,7 @@ def split_address(target: str) -> tuple[Path, TableOptions]:
     place, mark, query = target.rpartition("?")
     if not mark or Path(target).exists():
         return Path(target), TableOptions()
-    given = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
+    given = {key: value for key, _, value in (part.partition("=") for part in query.split("&"))}
     names = TableOptions.__slots__
     for name in given:
         if name not in names:
@@ -255,7 +254,7 @@ def _files(path: Path, left_out: list[str]) -> Iterator[Path]:
             yield file
     if others:
         left_out.append(
-            f"{path}: {len(others)} files left out, whose names are no table's: {shown(others, 60)}"
+            f"{path}: {counted(len(others), 'file')} left out, with a name that is no table's: {shown(others, 60)}"
         )
 
 
@@ -300,7 +299,7 @@ def _columns_left_out(files: Sequence[_File]) -> Iterator[str]:
         own = [file for file in files if file.mapping.name == name]
         header = dict.fromkeys(column for file in own for column in file.table.header if column)
         if others := [column for column in header if column not in own[0].mapping.used]:
-            yield f"mapping {name}: {len(others)} columns are not read: {shown(others)}"
+            yield f"mapping {name}: {counted(len(others), 'column')} not read: {shown(others)}"
 
 
 def _nothing(path: Path, left_out: Sequence[str]) -> str:

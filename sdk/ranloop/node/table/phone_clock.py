@@ -57,9 +57,9 @@ def as_one_run(times_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[
         newest, now = time, now + ahead
         run.append(now)
     if n_hours:
-        told.notes.append(f"the clock goes back an hour {n_hours} times; the rows from there on follow on")
+        told.notes.append(f"the clock goes back an hour ({n_hours} x); the rows from there on follow on")
     if n_set:
         told.notes.append(
-            f"the clock was set {n_set} times; the rows from there on come a minute after the row before"
+            f"the clock was set ({n_set} x); the rows from there on come a minute after the row before"
         )
     return np.array(run, np.int64), kept, told

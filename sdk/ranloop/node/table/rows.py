@@ -15,17 +15,17 @@ from ranloop.foreign import one_line
 from ranloop.node.table.clock import NO_TIME, Clock, without_double_hours
 from ranloop.node.table.mapping import Column, TableMapping
 from ranloop.node.table.phone_clock import as_one_run
-from ranloop.node.table.source import Piece, RawTable, shown
+from ranloop.node.table.source import Piece, RawTable, counted, shown
 from ranloop.node.table.values import Dense, Numbers, is_no_value, name_of
 from ranloop.vocabulary import ID_COLUMNS, Level
 from ranloop.wire.messages import MAX_ID
 
-__all__ = ("Rows", "numbered", "read_rows")
+__all__ = ("TARGET", "Rows", "numbered", "read_rows")
 
 _MOST_FIVE_QI = 1 << 16
 _NO_ROW = np.zeros(0, np.int64)
 _UNKNOWN = "unknown"
-_TARGET: dict[Level, tuple[str, ...]] = {
+TARGET: dict[Level, tuple[str, ...]] = {
     "cell": ("cell",),
     "ue": ("ue",),
     "slice": ("slice", "cell"),
@@ -233,17 +233,17 @@ class _Reader:
         lost = {why: n for why, n in (self._table.lost + self._lost).items() if n}
         if lost:
             told = ", ".join(f"{n} {why}" for why, n in lost.items())
-            yield f"{sum(lost.values())} rows left out: {told}"
+            yield f"{counted(sum(lost.values()), 'row')} left out: {told}"
         if self._table.truncated:
             yield "the file breaks off; the rows before are read"
         for name, n in outside.items():
             entry = self._columns_by_measurement[name].entry
-            yield f"{n} values of {name} left out: outside {entry.low:g} to {entry.high:g} {entry.unit}"
+            yield f"{counted(n, 'value')} of {name} left out: outside {entry.low:g} to {entry.high:g} {entry.unit}"
         for name, n in self._numbers.odd.items():
-            yield f"{n} values of the column {one_line(name)} left out: no numbers, such as {self._numbers.example[name]}"
+            yield f"{counted(n, 'value')} of the column {one_line(name)} left out: no number, such as {self._numbers.example[name]}"
         for name, n in self._words.items():
             if n:
-                yield f"{n} values of the column {one_line(name)} left out: the mapping has no value for these words"
+                yield f"{counted(n, 'value')} of the column {one_line(name)} left out: words that the mapping has no value for"
 
 
 def _says(raw: Sequence[object], words: Sequence[str]) -> NDArray[np.bool_]:
@@ -255,7 +255,7 @@ def _says(raw: Sequence[object], words: Sequence[str]) -> NDArray[np.bool_]:
 def numbered(ids: NDArray[np.int32], level: Level) -> NDArray[np.int64]:
     """A number for the target of each row."""
     number = np.zeros(len(ids), np.int64)
-    for column in _TARGET[level]:
+    for column in TARGET[level]:
         at = ids[:, ID_COLUMNS[level].index(column)].astype(np.int64)
         number = np.unique(number * MAX_ID + at, return_inverse=True)[1].astype(np.int64)
     return number

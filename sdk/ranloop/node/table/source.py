@@ -10,7 +10,7 @@ from typing import Protocol
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 
-__all__ = ("PIECE_ROWS", "Piece", "RawTable", "shown", "without_suffix")
+__all__ = ("PIECE_ROWS", "Piece", "RawTable", "counted", "shown", "without_suffix")
 
 PIECE_ROWS = 8192
 Piece = Mapping[str, Sequence[object]]  # column -> values; all columns have the same length
@@ -50,6 +50,11 @@ class RawTable(Protocol):
             NodeError: The file is damaged or too large, or has two of these columns.
         """
         ...
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things: "1 row", "2 rows"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def shown(names: Collection[str], most: int = _SHOWN) -> str:

@@ -1,7 +1,7 @@
 """Rows of one node and level as a stream of reports, one per granularity period.
 
 How rows get a period:
-- The period is the mapping's, or the median step between two rows of a target.
+- The period is the mapping's, or the usual step between two rows of a target, rounded within 1 %.
 - A target's rows are counted from its own phase, so rows that come a little early or late are each in their own period.
 - RAN time begins at 0 with the node's first row, and a report leaves at the end of its period.
 """
@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.errors import NodeError
+from ranloop.foreign import one_line
 from ranloop.node.report_table import ReportTable
-from ranloop.node.table.rows import Rows, numbered
+from ranloop.node.table.rows import TARGET, Rows, numbered
+from ranloop.node.table.source import counted
 from ranloop.node.table.values import Dense
+from ranloop.vocabulary import ID_COLUMNS
 
 __all__ = ("TableStream", "make_stream")
 
@@ -74,7 +78,7 @@ def make_stream(
     targets = numbered(ids, level)
     order = np.lexsort((times, targets))  # stable: rows of one target and time stay in the order of the files
     if mapping.repeated == "refuse":
-        _refuse_repeated(parts, times, targets, order)
+        _refuse_repeated(parts, dense, times, targets, order)
     values = _as_differences(parts[0], names, values, targets, order)
     period = period_ms or _found_period_ms(str(where), times[order], targets[order])
     number = _period_numbers(times - start_ns, targets, period * _NS_PER_MS)
@@ -82,7 +86,9 @@ def make_stream(
     kept = last[np.append((np.diff(targets[last]) != 0) | (np.diff(number[last]) != 0), True)]
     told = [line for part in parts for line in part.left_out]
     if n_repeated := len(times) - len(kept):
-        told.append(f"{where}: {n_repeated} rows left out: a later row of the same target and period counts")
+        told.append(
+            f"{where}: {counted(n_repeated, 'row')} left out: a later row of the same target and period counts"
+        )
     kept = kept[np.lexsort((kept, number[kept]))]  # rows of a report in the order of the files
     begins = np.flatnonzero(np.diff(number[kept], prepend=-1))
     ends = np.append(begins[1:], len(kept))
@@ -111,27 +117,24 @@ def _in_columns(part: Rows, names: Sequence[str]) -> NDArray[np.float64]:
     return block
 
 
-def _refuse_repeated(parts: Sequence[Rows], times: I64, targets: I64, order: I64) -> None:
-    same = (np.diff(times[order]) == 0) & (np.diff(targets[order]) == 0)
-    if not same.any():
+def _refuse_repeated(parts: Sequence[Rows], dense: Dense, times: I64, targets: I64, order: I64) -> None:
+    same = np.flatnonzero((np.diff(times[order]) == 0) & (np.diff(targets[order]) == 0))
+    if not len(same):
         return
-    at = int(np.flatnonzero(same)[0])
-    one, two = (_place(parts, int(order[at + step])) for step in (0, 1))
-    part, row = two
-    what = "-".join(str(number) for number in part.ids[row])
-    raise NodeError(
-        f"{part.path}: {int(same.sum())} rows have the target and time of another one, such as row {row + 1} and row "
-        f"{one[1] + 1} of {one[0].path.name} (ids {what}); name the column that tells them apart under [ids] in the mapping, "
-        'or give repeated = "last"'
+    row = int(order[same[0] + 1])
+    level = parts[0].mapping.level
+    ids = np.concatenate([part.ids for part in parts])[row]
+    spelt = dense.spelt(level)
+    who = ", ".join(
+        f"{column} {one_line(spelt.get(column, {}).get(one, str(one)))}"
+        for column, one in zip(ID_COLUMNS[level], ids.tolist(), strict=True)
+        if column in TARGET[level]
     )
-
-
-def _place(parts: Sequence[Rows], row: int) -> tuple[Rows, int]:
-    for part in parts:
-        if row < len(part):
-            return part, row
-        row -= len(part)
-    raise IndexError(row)
+    moment = datetime.fromtimestamp(times[row] / 1e9, UTC).isoformat(sep=" ").removesuffix("+00:00")
+    raise NodeError(
+        f"{parts[0].path}: {counted(len(same), 'row')} with the target and time of another one, the first {who} at {moment}; name the "
+        'column that tells them apart under [ids] in the mapping, or give repeated = "last"'
+    )
 
 
 def _as_differences(
@@ -160,14 +163,22 @@ def _found_period_ms(where: str, times: I64, targets: I64) -> int:
             f"{where}: each target has one row, so the period is not clear; give period_ms in the mapping"
         )
     usual_ns = float(np.median(steps))
-    period_ms = max(1, round(usual_ns / _NS_PER_MS))
-    near = np.abs(steps / usual_ns - np.maximum(1, np.round(steps / usual_ns))) < 0.25
-    if near.mean() < 0.5:
+    counts = np.maximum(1, np.round(steps / usual_ns))
+    if (np.abs(steps / usual_ns - counts) < 0.25).mean() < 0.5:
         raise NodeError(
             f"{where}: rows come at irregular times, {usual_ns / _NS_PER_MS:g} ms apart in the median; give period_ms in the "
             "mapping, or ?period_ms=… behind the path"
         )
-    return period_ms
+    return _round_ms(float(steps.sum() / counts.sum()) / _NS_PER_MS)
+
+
+def _round_ms(period_ms: float) -> int:
+    """The roundest number of milliseconds within 1 % of a period."""
+    for step in (1000, 500, 250, 100, 50, 25, 10, 5):
+        near = step * round(period_ms / step)
+        if near and abs(near / period_ms - 1) <= 0.01:
+            return near
+    return max(1, round(period_ms))
 
 
 def _period_numbers(times: I64, targets: I64, period_ns: int) -> I64:
