@@ -163,6 +163,30 @@ def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named(
     assert json.loads(hosted.out)["left_out"] == [bad, columns]
 
 
+def test_a_table_of_one_s_own_is_a_node_and_an_xapp_is_told_what_it_lacks(
+    ranloop: Command, tmp_path: Path
+) -> None:
+    monitor = Path(__file__).parents[2] / "xapps" / "kpm_monitor"
+    table = tmp_path / "kpm.csv"
+    table.write_text(
+        "time,cell,RRU.PrbTotDl,DRB.UEThpDl [Mbps],RRC.ConnMean,x\n2025-03-01 10:00:00,north,40,2.5,3,1\n"
+        "2025-03-01 10:00:01,north,50,3,4,1\n"
+    )
+    outcome = ranloop("run", monitor, "--node", f"table:{table}")
+    assert "   1.0 s  cell  0  PRB  40 %     2500 kbit/s   3.0 UEs" in outcome.out
+    assert "left_out:\n  mapping by-names: 1 column not read: x" in outcome.out
+    told = ranloop("table", table, "--json")
+    assert json.loads(told.out)["nodes"][0]["streams"][0]["ids"] == {"cell": 1}
+    table.write_text(table.read_text().replace("RRC.ConnMean", "ues"))
+    lacking = ranloop("run", monitor, "--node", f"table:{table}")
+    assert lacking.code == 2
+    assert (
+        "kpm_monitor reads cell reports every 1000 ms, but kpm does not measure RRC.ConnMean per cell; it has "
+        "RRU.PrbTotDl, DRB.UEThpDl\n"
+    ) in lacking.err
+    assert "--seed belongs to sim:" in ranloop("run", monitor, "--node", f"table:{table}", "--seed", "3").err
+
+
 class Live:
     """A live loop on a bus: ToyWorld, one xApp that weighs every UE."""
 

@@ -157,12 +157,12 @@ def open_tables(
         day = datetime.fromtimestamp(start_ns // 1_000_000_000, UTC).date()
         if days is not None and day not in days:
             continue
+        try:
+            own = _streams(node, dense, parts, start_ns)
+        except NodeError as error:
+            left_out.append(str(error))
+            continue
         first_days[node] = day
-        own = [
-            make_stream(node, at_level, dense, period_ms=at_level[0].mapping.period_ms, start_ns=start_ns)
-            for level in LEVELS
-            if (at_level := [part for part in parts if part.mapping.level == level])
-        ]
         streams += own
         catalogues.append(_catalogue(node, own, dense))
     if not streams:
@@ -186,7 +186,7 @@ def _recognised(path: Path, options: TableOptions, left_out: list[str]) -> Itera
     for file in _files(path, left_out):
         try:
             found = open_table(file, known)
-            chosen = _chosen(file, found, known, are_given=bool(given))
+            chosen = _chosen(file, found, known, options, are_given=bool(given))
         except NodeError as error:
             if path == file:
                 raise
@@ -196,7 +196,12 @@ def _recognised(path: Path, options: TableOptions, left_out: list[str]) -> Itera
 
 
 def _chosen(
-    file: Path, found: Mapping[str, RawTable], known: Sequence[TableMapping], *, are_given: bool
+    file: Path,
+    found: Mapping[str, RawTable],
+    known: Sequence[TableMapping],
+    options: TableOptions,
+    *,
+    are_given: bool,
 ) -> list[TableMapping]:
     """For each table of a file its mapping, by the header; one that is given needs its time column alone.
 
@@ -206,7 +211,7 @@ def _chosen(
     of_file = [mapping for mapping in known if mapping.rows in found]
     fitting = [mapping for mapping in of_file if mapping.fits(found[mapping.rows].header)]
     if not fitting and not are_given and "" in found and (named := by_names(found[""].header)):
-        fitting = [named]
+        fitting = [options.over(named)]
     if not fitting and are_given:
         fitting = [m for m in of_file if all(name in found[m.rows].header for name in m.time.column)]
     if not fitting:
@@ -278,6 +283,15 @@ def _read(path: Path, files: Sequence[_File], left_out: list[str]) -> Iterator[t
             yield node, dense, parts
 
 
+def _streams(node: str, dense: Dense, parts: Sequence[Rows], start_ns: int) -> list[TableStream]:
+    """A stream for each level that the rows of a node are of."""
+    return [
+        make_stream(node, own, dense, period_ms=own[0].mapping.period_ms, start_ns=start_ns)
+        for level in LEVELS
+        if (own := [part for part in parts if part.mapping.level == level])
+    ]
+
+
 def _catalogue(node: str, streams: Sequence[TableStream], dense: Dense) -> Catalogue:
     measurements: dict[Level, tuple[str, ...]] = {
         stream.table.level: stream.table.names for stream in streams
@@ -299,10 +313,13 @@ def _columns_left_out(files: Sequence[_File]) -> Iterator[str]:
         own = [file for file in files if file.mapping.name == name]
         header = dict.fromkeys(column for file in own for column in file.table.header if column)
         if others := [column for column in header if column not in own[0].mapping.used]:
-            yield f"mapping {name}: {counted(len(others), 'column')} not read: {shown(others)}"
+            yield f"mapping {name}: {counted(len(others), 'column')} not read: {shown(others, 600)}"
 
 
 def _nothing(path: Path, left_out: Sequence[str]) -> str:
+    """Why there is nothing to replay; of a single file it is the reason itself."""
     if not left_out:
         return f"{path}: nothing to replay: an empty folder"
+    if path.is_file():
+        return left_out[0]
     return f"{path}: nothing to replay; the first of {len(left_out)} reasons: {left_out[0]}"
