@@ -10,6 +10,7 @@ from typing import Any
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.node.table import describe_tables, split_address, start_of_mapping
+from ranloop.node.table.source import counted
 
 __all__ = ("show_table", "write_mapping")
 
@@ -46,7 +47,7 @@ def write_mapping(target: str, file: Path) -> int:
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for mapping in facts["mappings"]:
         title = f": {mapping['title']}" if mapping["title"] else ""
-        yield f"mapping {mapping['name']}{title}; {mapping['files']} tables"
+        yield f"mapping {mapping['name']}{title}; {counted(mapping['files'], 'table')}"
         for column in mapping["columns"]:
             remark = f"  ({column['remark']})" if column["remark"] else ""
             yield f"  {one_line(column['column'])} [{column['unit']}] -> {column['measurement']}{remark}"
