@@ -105,6 +105,8 @@ def test_node_names_are_topic_levels_and_distinct() -> None:
     assert names[:3] == ["a-b", "a-b-2", "table"]
     assert len(set(names)) == 5
     assert all(topics.is_topic_level(name) for name in names)
+    folders = [Path("exp1/bs1"), Path("exp2/bs1"), Path("exp2/bs2")]
+    assert topic_names([*folders, folders[0]]) == ["exp1-bs1", "exp2-bs1", "bs2", "exp1-bs1-2"]
 
 
 def test_nothing_to_replay_is_said(tmp_path: Path) -> None:

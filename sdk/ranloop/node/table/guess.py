@@ -113,7 +113,7 @@ def by_names(header: Sequence[str]) -> TableMapping | None:
             {
                 "name": BY_NAMES,
                 "level": guess.level,
-                "time": {"column": guess.time},
+                "time": {"column": guess.time, "format": "ns" if guess.time == ("ran_time_ns",) else ""},
                 "ids": guess.ids,
                 "columns": {
                     name: {"measurement": found, "unit": unit}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
+import orjson  # quick, but NaN and numbers of more than 64 bits are errors to it
 
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
@@ -19,6 +20,7 @@ __all__ = ("JsonTable",)
 
 _MAX_LINE_BYTES = 1 << 22  # a line holds all cells and UEs of a period
 _MOST_COLUMNS = 4096
+_MOST_DOCUMENT = 1 << 26  # characters of a document that is not one of lines
 _NO_OBJECT = "that are no JSON objects"
 Row = Mapping[str, object]
 
@@ -55,7 +57,11 @@ class JsonTable:
     def _rows(self) -> Iterator[Row]:
         for document in self._documents():
             if isinstance(document, dict):
-                yield from _expanded(document, self._steps, "", {})
+                try:
+                    rows = list(_expanded(document, self._steps, "", {}))
+                except RecursionError:
+                    raise NodeError(f"{self._path}: JSON that is nested too deeply") from None
+                yield from rows
             else:
                 self.lost[_NO_OBJECT] += 1
 
@@ -65,27 +71,46 @@ class JsonTable:
             text = iter(lines)
             first = next((line for line in text if line.strip()), "")
             try:
-                document = orjson.loads(first)
-            except orjson.JSONDecodeError:
-                yield from self._whole(first + "".join(text))
+                document = _loaded(first)
+            except ValueError:
+                yield from self._whole([first, *text])
                 return
             yield from document if isinstance(document, list) else [document]
             for line in text:
                 if line.strip():
                     try:
-                        yield orjson.loads(line)
-                    except orjson.JSONDecodeError:
+                        yield _loaded(line)
+                    except ValueError:
                         self.lost[_NO_OBJECT] += 1
         self.truncated = lines.truncated
 
-    def _whole(self, text: str) -> Iterator[Any]:
+    def _whole(self, lines: Sequence[str]) -> Iterator[Any]:
+        if sum(map(len, lines)) > _MOST_DOCUMENT:
+            raise NodeError(
+                f"{self._path}: one JSON document of more than {_MOST_DOCUMENT >> 20} MiB; write each object on a line"
+            )
         try:
-            document = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
+            document = _loaded("".join(lines))
+        except ValueError as error:
             raise NodeError(
                 f"{self._path}: neither JSON lines nor one JSON document: {one_line(str(error))}"
             ) from error
         yield from document if isinstance(document, list) else [document]
+
+
+def _loaded(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: It is none, or is nested too deeply.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def _steps(rows: str) -> list[str]:

@@ -15,7 +15,7 @@ from ranloop.errors import NodeError
 from ranloop.node.table.formats import open_table
 from ranloop.node.table.guess import as_toml, by_names
 from ranloop.node.table.mapping import TableMapping, load_mapping, shipped_mappings
-from ranloop.node.table.rows import Rows, read_rows
+from ranloop.node.table.rows import MOST_ROWS, Rows, read_rows
 from ranloop.node.table.source import RawTable, counted, shown, without_suffix
 from ranloop.node.table.streams import TableStream, make_stream
 from ranloop.node.table.topic_names import topic_names
@@ -28,7 +28,6 @@ __all__ = ("SLOT_NS", "OpenedTables", "TableOptions", "open_tables", "split_addr
 
 SLOT_NS = 1_000_000  # tables have no slots of their own; timers of xApps fall on this grid
 _MOST_FILES = 20_000
-_MOST_ROWS = 10_000_000  # of one path
 _MOST_TOLD = 40  # lines about one path
 
 
@@ -151,8 +150,8 @@ def open_tables(
     catalogues, first_days, n_rows = [], {}, 0
     for node, dense, parts in _read(path, files, left_out):
         n_rows += sum(map(len, parts))
-        if n_rows > _MOST_ROWS:
-            raise NodeError(f"{path}: more than {_MOST_ROWS} rows; give a part of it")
+        if n_rows > MOST_ROWS:
+            raise NodeError(f"{path}: more than {MOST_ROWS} rows; give a part of it")
         start_ns = min(int(part.times_ns.min()) for part in parts)
         day = datetime.fromtimestamp(start_ns // 1_000_000_000, UTC).date()
         if days is not None and day not in days:
@@ -265,11 +264,19 @@ def _files(path: Path, left_out: list[str]) -> Iterator[Path]:
 
 def _read(path: Path, files: Sequence[_File], left_out: list[str]) -> Iterator[tuple[str, Dense, list[Rows]]]:
     """Each node with its rows. A file that cannot be read is left out; a single one is the error."""
-    groups: dict[Path, list[_File]] = {}
+    groups: dict[tuple[Path, int], list[_File]] = {}
+    seen: dict[
+        tuple[Path, Level], list[str]
+    ] = {}  # mappings of one level in one place: each is a node of its own
     for file in files:
         own = {"all": path, "folder": file.path.parent, "file": file.path}[file.mapping.node]
-        groups.setdefault(own, []).append(file)
-    for (own, members), node in zip(groups.items(), topic_names(list(groups)), strict=True):
+        alike = seen.setdefault((own, file.mapping.level), [])
+        if file.mapping.name not in alike:
+            alike.append(file.mapping.name)
+        groups.setdefault((own, alike.index(file.mapping.name)), []).append(file)
+    for ((own, _), members), node in zip(
+        groups.items(), topic_names([own for own, _ in groups]), strict=True
+    ):
         dense, parts = Dense(str(own)), []
         for file in members:
             name = node if file.mapping.node == "file" else without_suffix(file.path.name) or file.path.name
@@ -308,12 +315,18 @@ def _catalogue(node: str, streams: Sequence[TableStream], dense: Dense) -> Catal
 
 
 def _columns_left_out(files: Sequence[_File]) -> Iterator[str]:
-    """For each mapping the columns of its files that it does not read."""
+    """For each mapping the columns of its files that it does not read, and those that it reads and none of them has."""
     for name in dict.fromkeys(file.mapping.name for file in files):
         own = [file for file in files if file.mapping.name == name]
         header = dict.fromkeys(column for file in own for column in file.table.header if column)
-        if others := [column for column in header if column not in own[0].mapping.used]:
+        mapping = own[0].mapping
+        if others := [column for column in header if column not in mapping.used]:
             yield f"mapping {name}: {counted(len(others), 'column')} not read: {shown(others, 600)}"
+        lacking = [column for column in mapping.used if column not in header]
+        if (
+            lacking and name not in shipped_mappings()
+        ):  # those have columns that not every version of a tool writes
+            yield f"mapping {name}: {counted(len(lacking), 'column')} not in the table: {shown(lacking, 600)}"
 
 
 def _nothing(path: Path, left_out: Sequence[str]) -> str:

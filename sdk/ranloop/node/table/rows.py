@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from ranloop.node.table.values import Dense, Numbers, is_no_value, name_of
 from ranloop.vocabulary import ID_COLUMNS, Level
 from ranloop.wire.messages import MAX_ID
 
-__all__ = ("TARGET", "Rows", "numbered", "read_rows")
+__all__ = ("MOST_ROWS", "TARGET", "Rows", "numbered", "read_rows")
 
+MOST_ROWS = 4_000_000  # of one path
 _MOST_FIVE_QI = 1 << 16
 _NO_ROW = np.zeros(0, np.int64)
 _UNKNOWN = "unknown"
@@ -84,6 +85,10 @@ class _Reader:
         self._dense, self._own_name = dense, own_name
         self._columns = {name: column for name, column in mapping.columns.items() if name in table.header}
         self._names = tuple(dict.fromkeys(column.measurement for column in self._columns.values()))
+        self._require(mapping.only, "rows are chosen")
+        for name, column in self._columns.items():
+            self._require((*column.plus, *column.where, *column.unless), f"{one_line(name)} is read")
+        self._require(mapping.ids.of(ID_COLUMNS[mapping.level][0]), "a row's target is named")
         if not self._columns:
             raise NodeError(
                 f"{path}: none of the columns of the mapping {mapping.name} is there; its columns are {shown(table.header)}"
@@ -93,9 +98,22 @@ class _Reader:
         self._lost: Counter[str] = Counter()
         self._words: Counter[str] = Counter()  # column -> words without a value
 
+    def _require(self, columns: Collection[str], what: str) -> None:
+        """Raise a NodeError if one of `columns` is not there: without it, other rows or values would be read."""
+        for name in columns:
+            if name not in self._table.header:
+                raise NodeError(
+                    f"{self._path}: no column {one_line(name)}, by which {what}; its columns are {shown(self._table.header)}"
+                )
+
     def rows(self) -> Rows:
         used = [name for name in self._mapping.used if name in self._table.header]
-        pieces = [self._piece(piece) for piece in self._table.pieces(used)]
+        pieces, n_rows = [], 0
+        for piece in self._table.pieces(used):
+            pieces.append(self._piece(piece))
+            n_rows += len(pieces[-1][0])
+            if n_rows > MOST_ROWS:
+                raise NodeError(f"{self._path}: more than {MOST_ROWS} rows; give a part of it")
         times, other = (np.concatenate([_NO_ROW, *(piece[at] for piece in pieces)]) for at in (0, 1))
         if not len(times):
             raise NodeError(
@@ -163,8 +181,6 @@ class _Reader:
                 names = [name.strip("-") for name in names]
                 if column != target and level != "ue_cell":
                     names = [name or _UNKNOWN for name in names]
-            elif column in ("slice", "measured_cell") and column == target:
-                raise NodeError(f"{self._path}: no column {self._mapping.ids.of(column)[0]} for the {column}")
             else:
                 names = [self._own_name if column == target else _UNKNOWN] * n
             columns.append(self._dense.codes(column, names, " ".join(sources)))

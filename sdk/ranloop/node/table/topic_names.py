@@ -11,20 +11,19 @@ from ranloop.node.table.source import without_suffix
 
 __all__ = ("topic_names",)
 
+_MOST_FOLDERS = 6  # in a name
+
 
 def topic_names(paths: Sequence[Path]) -> list[str]:
     """A topic level for each path: its name in lower case, other characters as `-`.
 
     Names that are alike get the names of their folders before them, and a number if that does not help.
     """
-    most = max((len(path.parts) for path in paths), default=1)
-    names = [_name(path, 1) for path in paths]
-    for depth in range(2, min(most, 6) + 1):
-        alike = {name for name, count in Counter(names).items() if count > 1}
-        names = [
-            _name(path, depth) if name in alike else name for path, name in zip(paths, names, strict=True)
-        ]
-    return _numbered(names)
+    names = {path: _name(path, 1) for path in paths}
+    for depth in range(2, _MOST_FOLDERS + 1):
+        alike = {name for name, count in Counter(names.values()).items() if count > 1}
+        names = {path: _name(path, depth) if name in alike else name for path, name in names.items()}
+    return _numbered([names[path] for path in paths])
 
 
 def _name(path: Path, depth: int) -> str:

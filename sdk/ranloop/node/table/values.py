@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eE][+-]?\d+)?")  #
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 is a thousand, or one and a quarter
 _DOT = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")  # 1,234.5
 _ROUNDED = re.compile(r"\d[.,]\d+[eE]\+?\d\d")  # what a spreadsheet makes of an id of many digits
-_MOST_NAME = 64  # characters of a target's name
+_MOST_NAME = 64  # characters of a target's name; a longer one is cut, and told apart by its digest
 _MOST_IDS = {"ue": 1 << 16}
 _MOST_OTHER_IDS = 4096
 
@@ -157,6 +158,13 @@ def name_of(value: object) -> str:
     )  # a whole number that was a float once
 
 
+def _short(name: str) -> str:
+    if len(name) <= _MOST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:15]
+    return f"{name[: _MOST_NAME - len(digest) - 1]}~{digest}"
+
+
 class Dense:
     """Dense ids of one node's targets, in the order of appearance, and their names."""
 
@@ -176,7 +184,7 @@ class Dense:
         """
         known = self.ids.setdefault(column, {})
         for name in dict.fromkeys(names):
-            if name and (short := name[:_MOST_NAME]) not in known:
+            if name and (short := _short(name)) not in known:
                 if _ROUNDED.fullmatch(name):
                     raise NodeError(
                         f"{self._where}: {name} in the column {one_line(source)} was an id of many digits until a spreadsheet "
@@ -188,7 +196,7 @@ class Dense:
             raise NodeError(
                 f"{self._where}: more than {most} {column}s in the column {one_line(source)}; no node has so many"
             )
-        return np.array([known[name[:_MOST_NAME]] if name else -1 for name in names], np.int32)
+        return np.array([known[_short(name)] if name else -1 for name in names], np.int32)
 
     def spelt(self, level: Level) -> dict[str, dict[int, str]]:
         """Id column of a level -> {dense id: name}."""

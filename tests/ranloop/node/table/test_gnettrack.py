@@ -265,9 +265,14 @@ def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:
     assert trace.told("cut short") == "1 row left out: 1 cut short, or with more fields than the header"
 
 
-def test_a_cell_s_identity_is_cut_to_what_the_wire_carries(tmp_path: Path) -> None:
-    trace = read(tmp_path, log(row(0, RAWCELLID="7" * 9000), row(1, RAWCELLID="8")))
-    assert trace.cells == ["7" * 64, "8"]
+def test_a_long_identity_of_a_cell_is_cut_and_stays_its_own(tmp_path: Path) -> None:
+    trace = read(
+        tmp_path, log(row(0, RAWCELLID="7" * 9000), row(1, RAWCELLID="7" * 9001), row(2, RAWCELLID="8"))
+    )
+    one, two, short = trace.cells
+    assert (one[:48], two[:48], short) == ("7" * 48, "7" * 48, "8")
+    assert one != two
+    assert len(one) == len(two) == 64
 
 
 def test_a_column_of_cells_that_holds_something_else_is_refused(tmp_path: Path) -> None:

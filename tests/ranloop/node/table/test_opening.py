@@ -112,8 +112,49 @@ def test_cells_and_ues_of_two_tables_are_one_node_and_share_their_cells(tmp_path
 
 def test_an_xapp_is_told_what_a_table_lacks(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "time;cell;prb\n0;a;1\n1;a;2\n")
-    (catalogue,) = opened(tmp_path / "t.csv", CELLS, time_format="s").catalogues
-    assert dict(catalogue.measurements) == {"cell": ("RRU.PrbTotDl",)}
+    world = opened(tmp_path / "t.csv", CELLS, time_format="s")
+    assert dict(world.catalogues[0].measurements) == {"cell": ("RRU.PrbTotDl",)}
+    assert world.left_out == ("mapping cells: 1 column not in the table: thp",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('cell = "cell"', 'cell = "zelle"', "no column zelle, by which a row's target is named"),
+        ("[time]", 'only = { kind = ["x"] }\n[time]', "no column kind, by which rows are chosen"),
+        (
+            'prb = "RRU.PrbTotDl"',
+            'prb = { measurement = "RRU.PrbTotDl", where = { kind = "x" } }',
+            "no column kind, by which prb is read",
+        ),
+        (
+            'prb = "RRU.PrbTotDl"',
+            'prb = { measurement = "RRU.PrbTotDl", plus = ["more"] }',
+            "no column more, by which prb is read",
+        ),
+    ],
+)
+def test_a_column_without_which_other_rows_or_values_would_be_read_is_needed(
+    tmp_path: Path, old: str, new: str, what: str
+) -> None:
+    path = write(tmp_path / "t.csv", "time;cell;prb\n0;a;1\n1;a;2\n")
+    with pytest.raises(NodeError, match=f"t.csv: {what}; its columns are time, cell, prb"):
+        opened(path, CELLS.replace(old, new), time_format="s")
+
+
+def test_tables_of_two_tools_in_one_folder_are_two_nodes(tmp_path: Path) -> None:
+    ues = "tstamp,rnti,dl_aggr_tbs,wb_cqi\n1700000000000000,9261,1,15\n1700000000100000,9261,1,14\n"
+    write(tmp_path / "gnb" / "mac.csv", ues)
+    lines = [
+        {"timestamp": 1.7e9 + k, "ue_list": [{"ue_container": {"rnti": 9261, "dl_brate": 1e6}}]}
+        for k in (0, 1)
+    ]
+    write(tmp_path / "gnb" / "metrics.json", "\n".join(map(json.dumps, lines)))
+    world = open_world(f"replay:{tmp_path / 'gnb'}")
+    assert {c.node: c.measurements["ue"] for c in world.catalogues} == {
+        "gnb": ("CQI",),
+        "gnb-2": ("DRB.UEThpDl",),
+    }
 
 
 def test_a_table_whose_columns_are_called_as_in_the_catalogue_needs_no_mapping(tmp_path: Path) -> None:
