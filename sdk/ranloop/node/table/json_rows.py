@@ -21,7 +21,7 @@ __all__ = ("JsonTable",)
 _MAX_LINE_BYTES = 1 << 22  # a line holds all cells and UEs of a period
 _MOST_COLUMNS = 4096
 _MOST_DOCUMENT = 1 << 26  # characters of a document that is not one of lines
-_NO_OBJECT = "that are no JSON objects"
+_NO_OBJECT = "no JSON object"
 Row = Mapping[str, object]
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ranloop.errors import NodeError
 from ranloop.node.table.formats import open_table
 from ranloop.node.table.guess import as_toml, by_names
+from ranloop.node.table.losses import told
 from ranloop.node.table.mapping import TableMapping, load_mapping, shipped_mappings
 from ranloop.node.table.rows import MOST_ROWS, Rows, read_rows
 from ranloop.node.table.source import RawTable, counted, shown, without_suffix
@@ -168,8 +169,9 @@ def open_tables(
         if n_rows and days is not None:
             raise NodeError(f"{path}: no log of {', '.join(sorted(map(str, days)))}")
         raise NodeError(_nothing(path, left_out))
-    left_out += [line for stream in streams for line in stream.told]
     left_out += _columns_left_out(files)
+    left_out += [line for stream in streams for line in stream.notes]
+    left_out += told([loss for stream in streams for loss in stream.losses], path)
     if len(left_out) > _MOST_TOLD:
         left_out[_MOST_TOLD - 1 :] = [f"{path}: and {len(left_out) - _MOST_TOLD + 1} more lines like these"]
     names = Counter(file.mapping.name for file in files)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.node.table.clock import NO_TIME, Clock, without_double_hours
+from ranloop.node.table.losses import Loss
 from ranloop.node.table.mapping import Column, TableMapping
 from ranloop.node.table.phone_clock import as_one_run
-from ranloop.node.table.source import Piece, RawTable, counted, shown
+from ranloop.node.table.source import Piece, RawTable, shown
 from ranloop.node.table.values import Dense, Numbers, is_no_value, name_of
 from ranloop.vocabulary import ID_COLUMNS, Level
 from ranloop.wire.messages import MAX_ID
@@ -44,7 +45,8 @@ class Rows:
         ids: Dense ids, columns as `ID_COLUMNS[level]`, shape [n, n_ids].
         names: Measurements that the file has.
         values: Columns as `names`, in the catalogue's units, NaN = no value, shape [n, n_names].
-        left_out: What of the file is not in the rows, and why: a line each.
+        losses: What of the file is not in the rows.
+        notes: What else there is to know about it: a line each.
     """
 
     path: Path
@@ -53,7 +55,8 @@ class Rows:
     ids: NDArray[np.int32]
     names: tuple[str, ...]
     values: NDArray[np.float64]
-    left_out: tuple[str, ...]
+    losses: tuple[Loss, ...]
+    notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.times_ns)
@@ -133,6 +136,8 @@ class _Reader:
             times, n_double = without_double_hours(times, other, targets, is_exact=self._clock.is_exact)
             if n_double and not self._clock.is_exact:
                 notes.append("times go back an hour once, so the rows from there on follow on")
+        if self._table.truncated:
+            notes.append("the file breaks off; the rows before are read")
         values, outside = self._in_range(values)
         return Rows(
             path=self._path,
@@ -141,7 +146,8 @@ class _Reader:
             ids=ids,
             names=self._names,
             values=values,
-            left_out=tuple(f"{self._path}: {line}" for line in [*self._told(outside), *notes]),
+            losses=tuple(self._losses(outside)),
+            notes=tuple(f"{self._path}: {line}" for line in notes),
         )
 
     def _piece(
@@ -244,22 +250,27 @@ class _Reader:
     def _columns_by_measurement(self) -> dict[str, Column]:
         return {column.measurement: column for column in self._columns.values()}
 
-    def _told(self, outside: Mapping[str, int]) -> Iterator[str]:
-        """What is left out, and why: a line each."""
-        lost = {why: n for why, n in (self._table.lost + self._lost).items() if n}
-        if lost:
-            told = ", ".join(f"{n} {why}" for why, n in lost.items())
-            yield f"{counted(sum(lost.values()), 'row')} left out: {told}"
-        if self._table.truncated:
-            yield "the file breaks off; the rows before are read"
+    def _losses(self, outside: Mapping[str, int]) -> Iterator[Loss]:
+        for why, n in (self._table.lost + self._lost).items():
+            if n:
+                yield Loss(self._path, n, "row", "", why)
         for name, n in outside.items():
             entry = self._columns_by_measurement[name].entry
-            yield f"{counted(n, 'value')} of {name} left out: outside {entry.low:g} to {entry.high:g} {entry.unit}"
+            unit = "" if entry.unit == "1" else f" {entry.unit}"
+            yield Loss(self._path, n, "value", name, f"outside {entry.low:g} to {entry.high:g}{unit}")
         for name, n in self._numbers.odd.items():
-            yield f"{counted(n, 'value')} of the column {one_line(name)} left out: no number, such as {self._numbers.example[name]}"
+            yield Loss(
+                self._path,
+                n,
+                "value",
+                f"the column {one_line(name)}",
+                "no number",
+                self._numbers.example[name],
+            )
         for name, n in self._words.items():
             if n:
-                yield f"{counted(n, 'value')} of the column {one_line(name)} left out: words that the mapping has no value for"
+                why = "words that the mapping has no value for"
+                yield Loss(self._path, n, "value", f"the column {one_line(name)}", why)
 
 
 def _says(raw: Sequence[object], words: Sequence[str]) -> NDArray[np.bool_]:

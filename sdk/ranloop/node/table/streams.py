@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.node.report_table import ReportTable
+from ranloop.node.table.losses import Loss
 from ranloop.node.table.rows import TARGET, Rows, numbered
 from ranloop.node.table.source import counted
 from ranloop.node.table.values import Dense
@@ -35,12 +36,14 @@ class TableStream:
     """A `Source` of a replay: a table that is in memory.
 
     Attributes:
-        told: What of its rows is not played, and why: a line each.
+        losses: What of its rows is not played.
+        notes: What else there is to know about its tables: a line each.
     """
 
     table: ReportTable
-    told: Sequence[str] = ()
-    left_out: Sequence[str] = ()  # beyond what was told when it was read
+    losses: Sequence[Loss] = ()
+    notes: Sequence[str] = ()
+    left_out: Sequence[str] = ()  # found while it is played
     start_ns: int = field(init=False)
     end_ns: int = field(init=False)
 
@@ -84,11 +87,9 @@ def make_stream(
     number = _period_numbers(times - start_ns, targets, period * _NS_PER_MS)
     last = np.lexsort((times, targets, number))
     kept = last[np.append((np.diff(targets[last]) != 0) | (np.diff(number[last]) != 0), True)]
-    told = [line for part in parts for line in part.left_out]
+    losses = [loss for part in parts for loss in part.losses]
     if n_repeated := len(times) - len(kept):
-        told.append(
-            f"{where}: {counted(n_repeated, 'row')} left out: a later row of the same target and period counts"
-        )
+        losses.append(Loss(where, n_repeated, "row", "", "a later row of the same target and period counts"))
     kept = kept[np.lexsort((kept, number[kept]))]  # rows of a report in the order of the files
     begins = np.flatnonzero(np.diff(number[kept], prepend=-1))
     ends = np.append(begins[1:], len(kept))
@@ -107,7 +108,7 @@ def make_stream(
         block=np.concatenate([ids[kept], values[kept]], axis=1).astype(np.float32),
         spelt=dense.spelt(level),
     )
-    return TableStream(table, told)
+    return TableStream(table, losses, [line for part in parts for line in part.notes])
 
 
 def _in_columns(part: Rows, names: Sequence[str]) -> NDArray[np.float64]:

@@ -29,7 +29,8 @@ def topic_names(paths: Sequence[Path]) -> list[str]:
 def _name(path: Path, depth: int) -> str:
     *folders, last = path.parts[-depth:] or (path.resolve().name,)
     stem = "-".join([*folders, without_suffix(last) or last]).lower()
-    return re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")[-64:].strip("-") or "table"
+    name = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")
+    return (name[:64] if depth == 1 else name[-64:]).strip("-") or "table"
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -127,4 +127,7 @@ def test_a_row_without_a_time_is_left_out_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", "time;cell;prb;thp\n0;a;1;1\n;a;2;1\nbad;a;2;1\n1;;2;1\n2;a;2;1\n")
     world = opened(path, CELLS, time_format="s", period_ms="1000")
     assert [report.seq for report in played(world)] == [0, 2]
-    assert world.left_out == (f"{path}: 3 rows left out: 2 without a time, 1 without an id",)
+    assert world.left_out == (
+        f"{path}: 2 rows left out: without a time",
+        f"{path}: 1 row left out: without an id",
+    )

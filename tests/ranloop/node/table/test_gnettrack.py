@@ -94,7 +94,7 @@ def test_seconds_without_a_row_stay_missing(tmp_path: Path) -> None:
 def test_time_that_goes_back_is_left_out(tmp_path: Path) -> None:
     trace = read(tmp_path, log(row(0), row(7), row(3), row(8)))
     assert trace.seconds == [0, 7, 8]
-    assert trace.told("left out") == "1 row left out: 1 with a time that goes back"
+    assert trace.told("left out") == "1 row left out: with a time that goes back"
 
 
 def test_a_log_over_midnight_belongs_to_the_day_on_which_it_began(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_pause_of_hours_is_a_gap_of_hours(tmp_path: Path) -> None:
 def test_a_row_cut_short_is_counted(tmp_path: Path) -> None:
     trace = read(tmp_path, log(row(0), "2019.11.28_07.00.01,-8.4", row(2)))
     assert trace.seconds == [0, 2]
-    assert trace.told("cut short") == "1 row left out: 1 cut short, or with more fields than the header"
+    assert trace.told("cut short") == "1 row left out: cut short, or with more fields than the header"
 
 
 def test_a_long_identity_of_a_cell_is_cut_and_stays_its_own(tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_a_table_is_described_as_facts_and_as_lines(
         {"name": "DRB.UEThpDl", "unit": "kbit/s", "values": 3},
     ]
     assert facts["left_out"] == [
-        f"{path}: 1 value of RRU.PrbTotDl left out: outside 0 to 100 %",
         "mapping cells: 1 column not read: x",
+        f"{path}: 1 value of RRU.PrbTotDl left out: outside 0 to 100 %",
     ]
     show_table(target, json_output=False)
     out = capsys.readouterr().out

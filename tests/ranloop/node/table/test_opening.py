@@ -71,7 +71,7 @@ def test_a_folder_of_logs_of_many_tools_is_read_as_far_as_it_can_and_tells_the_r
         "notes.csv: no table that is known: its columns are who, what",
         "book.csv: no table: a spreadsheet",
         f"{folder}: 1 file left out, with a name that is no table's: photo.jpg",
-        "A 1.csv: 1 row left out: 1 cut short",
+        "A 1.csv: 1 row left out: cut short",
         "mapping colosseum: 3 columns not read: num_ues, RNTI, slice_id",
     ):
         assert line in told, line
@@ -223,9 +223,23 @@ def test_an_empty_folder_and_a_path_that_is_not_there_are_told(tmp_path: Path) -
         open_world(f"table:{tmp_path / 'gone'}")
 
 
-def test_many_lines_about_one_path_are_cut(tmp_path: Path) -> None:
+def test_one_reason_of_many_tables_is_one_line(tmp_path: Path) -> None:
     for number in range(60):
-        write(tmp_path / "t" / f"{number:02d}.csv", log(row(0), row(1, CQI="99")))
+        rows = [row(0), row(1, CQI="99"), *([row(2, CQI="99")] if number == 7 else [])]
+        write(tmp_path / "t" / f"{number:02d}.csv", log(*rows))
+    world = open_world(f"replay:{tmp_path / 't'}")
+    assert isinstance(world, ReplayWorld)
+    columns, values_left_out = world.left_out
+    assert columns.startswith("mapping gnettrack: 12 columns not read")
+    assert values_left_out == (
+        f"{tmp_path / 't'}: 61 values of CQI in 60 tables left out: outside 0 to 15; most in 07.csv, 2"
+    )
+
+
+def test_at_most_forty_lines_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "t" / "good.csv", log(row(0), row(1)))
+    for number in range(60):
+        write(tmp_path / "t" / f"{number:02d}.csv", "a,b\n")
     world = open_world(f"replay:{tmp_path / 't'}")
     assert isinstance(world, ReplayWorld)
     assert len(world.left_out) == 40

@@ -100,7 +100,7 @@ def test_values_outside_the_catalogue_s_range_are_left_out_and_counted(tmp_path:
     path = write(tmp_path / "t.csv", rows("0,1,a,7", "1000,1,a,16", "2000,1,a,-1"))
     world = opened(path, UES)
     assert values(played(world), "CQI") == [{"1": 7}, {}, {}]
-    assert world.left_out == (f"{path}: 2 values of CQI left out: outside 0 to 15 1",)
+    assert world.left_out == (f"{path}: 2 values of CQI left out: outside 0 to 15",)
 
 
 @pytest.mark.parametrize(

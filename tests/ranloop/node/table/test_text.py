@@ -125,7 +125,7 @@ def test_rows_of_another_width_are_left_out_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", "time,cell,prb,thp\n0,a,1,2\n1,a,3\n2,a,1,2,9\n3,a,1,2\n")
     world = opened(path, CELLS, time_format="s", period_ms="1000")
     assert [report.seq for report in played(world)] == [0, 3]
-    assert world.left_out == (f"{path}: 2 rows left out: 2 cut short, or with more fields than the header",)
+    assert world.left_out == (f"{path}: 2 rows left out: cut short, or with more fields than the header",)
 
 
 def test_two_columns_of_one_name_are_refused_only_if_they_are_read(tmp_path: Path) -> None:
