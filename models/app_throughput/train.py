@@ -136,7 +136,7 @@ def train_on_simulation(out: Path, *, drives: int, duration_s: int, processes: i
 
 
 def train_on_logs(data: Path, out: Path) -> None:
-    days, held_out = split_days([trace.day for trace in open_replay(data).traces.values()])
+    days, held_out = split_days(list(open_replay(data).days.values()))
     print(f"training days: {', '.join(map(str, days))}")
     print(
         f"held-out days: {', '.join(map(str, held_out))} (every {HELD_OUT_EVERY}rd of all days in order)",

@@ -15,7 +15,7 @@ import numpy as np
 from ran_sim.core import random
 from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS, LOST_SLOTS
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, I32, I64, Ailments, Cells, Links, Ues
+from ran_sim.core.state import F32, F64, I32, I64, NEVER, Ailments, Cells, Links, Ues
 from ran_sim.energy.power import Energy, spend_slot
 from ran_sim.engine.radio_tick import RadioState
 from ran_sim.engine.sessions import Counts
@@ -30,7 +30,7 @@ from ran_sim.mac.state import Mac
 from ran_sim.radio.fading import Fading, fade_to
 from ran_sim.traffic.arrivals import Traffic
 from ran_sim.traffic.playout import run_player
-from ran_sim.traffic.queues import NEVER, Queues, arrive, discard_expired
+from ran_sim.traffic.queues import Queues, arrive, discard_expired
 
 LOAD_WINDOW_SLOTS = 200.0  # of the smoothed load that measurements and far interferers see
 
@@ -134,7 +134,13 @@ def run_slots(first: int, stop: int, network: Network) -> int:
             slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
         )
         _average(
-            settings.pf_window_slots, mac, queues.backlog_bytes, harq.n_busy, ues.blocked_until, cells, counts
+            settings.pf_window_slots,
+            mac,
+            queues.backlog_bytes,
+            harq.n_busy,
+            ues.reachable_slot,
+            cells,
+            counts,
         )
         spend_slot(slot, cells, mac.rbg_prb, network.energy)
     _play(stop, mac.members[: mac.member_start[-1]], queues.player, counts)
@@ -268,7 +274,7 @@ def _average(
     mac: Mac,
     backlog_bytes: I64,
     n_busy: I32,
-    blocked_until: I64,
+    reachable_slot: I64,
     cells: Cells,
     counts: I64,
 ) -> None:
@@ -281,7 +287,7 @@ def _average(
         counts[u, CONNECTED_SLOTS] += 1
         if backlog_bytes[u] > 0 or n_busy[u] > 0:
             counts[u, ACTIVE_SLOTS] += 1
-        if blocked_until[u] == NEVER:
+        if reachable_slot[u] == NEVER:
             counts[u, LOST_SLOTS] += 1
     n_rbg = cells.activity.shape[1]
     for cell in range(cells.load.shape[0]):

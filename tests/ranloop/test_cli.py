@@ -141,7 +141,7 @@ def test_a_recorded_run_is_replayed(ranloop: Command, xapp: Path, tmp_path: Path
     assert (facts["reports"], set(facts["targets"])) == (3, {"refused/not-supported"})
 
 
-def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named_and_counted(
+def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named(
     ranloop: Command, tmp_path: Path
 ) -> None:
     phone = MANIFEST.format(name="phone").replace("every_ms = 100", "every_ms = 1000")
@@ -150,16 +150,41 @@ def test_a_folder_of_logs_is_played_without_the_bad_one_which_is_named_and_count
     drive.mkdir()
     (drive / "good.csv").write_text(phone_logs.log(phone_logs.row(0), phone_logs.row(1)))
     node = f"replay:{drive}"
-    assert "logs_left_out" not in json.loads(ranloop("run", xapp, "--node", node, "--json").out)
+    assert len(json.loads(ranloop("run", xapp, "--node", node, "--json").out)["left_out"]) == 1  # columns
     (drive / "bad.csv").write_text("time,value\n1,2\n")
     outcome = ranloop("run", xapp, "--node", node, "--json")
     facts = json.loads(outcome.out)
-    assert (outcome.code, facts["reports"], facts["logs_left_out"]) == (0, 2, 1)
-    (line,) = [line for line in outcome.err.splitlines() if "bad.csv" in line]
-    assert "no G-NetTrack log: its columns are time, value; it lacks Timestamp" in line
-    assert "logs_left_out: 1" in ranloop("run", xapp, "--node", node).out
+    assert (outcome.code, facts["reports"]) == (0, 2)
+    bad, columns = facts["left_out"]
+    assert "bad.csv: no table that is known: its columns are time, value; start a mapping of your own" in bad
+    assert columns.startswith("mapping gnettrack: 12 columns not read: Longitude")
+    assert f"left_out:\n  {bad}\n  {columns}\n" in ranloop("run", xapp, "--node", node).out
     hosted = ranloop("host", node, "--allow", xapp, "--bus", "memory://drive", "--speed", "1000", "--json")
-    assert json.loads(hosted.out)["logs_left_out"] == 1
+    assert json.loads(hosted.out)["left_out"] == [bad, columns]
+
+
+def test_a_table_of_one_s_own_is_a_node_and_an_xapp_is_told_what_it_lacks(
+    ranloop: Command, tmp_path: Path
+) -> None:
+    monitor = Path(__file__).parents[2] / "xapps" / "kpm_monitor"
+    table = tmp_path / "kpm.csv"
+    table.write_text(
+        "time,cell,RRU.PrbTotDl,DRB.UEThpDl [Mbps],RRC.ConnMean,x\n2025-03-01 10:00:00,north,40,2.5,3,1\n"
+        "2025-03-01 10:00:01,north,50,3,4,1\n"
+    )
+    outcome = ranloop("run", monitor, "--node", f"table:{table}")
+    assert "   1.0 s  cell  0  PRB  40 %     2500 kbit/s   3.0 UEs" in outcome.out
+    assert "left_out:\n  mapping by-names: 1 column not read: x" in outcome.out
+    told = ranloop("table", table, "--json")
+    assert json.loads(told.out)["nodes"][0]["streams"][0]["ids"] == {"cell": 1}
+    table.write_text(table.read_text().replace("RRC.ConnMean", "ues"))
+    lacking = ranloop("run", monitor, "--node", f"table:{table}")
+    assert lacking.code == 2
+    assert (
+        "kpm_monitor reads cell reports every 1000 ms, but kpm does not measure RRC.ConnMean per cell; it has "
+        "RRU.PrbTotDl, DRB.UEThpDl\n"
+    ) in lacking.err
+    assert "--seed belongs to sim:" in ranloop("run", monitor, "--node", f"table:{table}", "--seed", "3").err
 
 
 class Live:

@@ -67,7 +67,7 @@ def test_a_wrong_option_is_one_line(
             "two-cells: got no scenario, want a .toml file or one of city-day, one-cell, seven-sites",
         ),
         ("sim:", "want kind:target"),
-        ("simulator:one-cell", "want kind:target, where kind is one of pipe:…, replay:…, sim:…"),
+        ("simulator:one-cell", "want kind:target, where kind is one of pipe:…, replay:…, sim:…, table:…"),
         ("replay:nowhere", "nothing to replay"),
     ],
 )
@@ -275,8 +275,11 @@ def replace_model(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a,b\n1,2\n", "no G-NetTrack log: its columns are a, b; it lacks Timestamp"),
-        ("", "no G-NetTrack log: its columns are none; it lacks Timestamp"),
+        (
+            "a,b\n1,2\n",
+            "no table that is known: its columns are a, b; start a mapping of your own: ranloop table",
+        ),
+        ("", "day.csv: no table: the file is empty"),
         ("\x00" * 50, "day.csv"),
     ],
 )

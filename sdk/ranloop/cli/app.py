@@ -86,43 +86,14 @@ def new(
 
 
 @app.command()
-def gain(
-    xapps: Annotated[list[Path], typer.Argument(help="xApp folders, which run together.")],
-    node: Annotated[str, typer.Option("--node", help="sim:SCENARIO")],
-    drops: Annotated[int, typer.Option(help="Seeds, each run without and with the xApps.", min=2)] = 8,
-    first_seed: Annotated[int, typer.Option(help="Seed of the first drop.", min=0)] = 1,
-    duration_s: Annotated[
-        float, typer.Option(help="RAN seconds of a drop, the scenario's warm-up included.", min=1)
-    ] = 12.0,
-    settings: Settings = None,
-    override: Overrides = None,
-    json_output: Json = False,
-) -> None:
-    """Measure what xApps gain over doing nothing, on the same simulated drops."""
-    from ranloop.cli.gain import show_gain
-
-    raise typer.Exit(
-        show_gain(
-            xapps,
-            node,
-            drops=drops,
-            first_seed=first_seed,
-            duration_s=duration_s,
-            settings=settings or [],
-            overrides=override or [],
-            json_output=json_output,
-        )
-    )
-
-
-@app.command()
 def run(
     context: typer.Context,
     xapps: Annotated[list[Path], typer.Argument(help="xApp folders.", parser=xapp_folder, metavar="XAPP")],
     node: Annotated[
         str,
         typer.Option(
-            "--node", help="Run here in lockstep on sim:SCENARIO or replay:PATH instead of joining a bus."
+            "--node",
+            help="Run here in lockstep on sim:SCENARIO, replay:PATH or table:PATH instead of joining a bus.",
         ),
     ] = "",
     bus: BusUrl = "mqtt://localhost:1883",
@@ -319,7 +290,7 @@ def compare(
 @app.command()
 def host(
     context: typer.Context,
-    node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH or pipe:COMMAND")],
+    node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH, table:PATH or pipe:COMMAND")],
     allow: Annotated[
         list[Path] | None,
         typer.Option(
@@ -421,6 +392,25 @@ def order(
             )
         raise typer.Exit(forget_orders(node, bus, xapp=xapp, json_output=json_output))
     raise typer.Exit(send_order(node, bus, kill=kill, xapp=xapp, autonomy=autonomy, json_output=json_output))
+
+
+@app.command()
+def table(
+    path: Annotated[str, typer.Argument(help="A table, a folder of tables, or PATH?mapping=NAME|FILE.toml")],
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml", help="Write the start of a mapping of one's own into this new file."
+        ),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Say what a table is as a RAN node: the mapping, the measurements, and what is left out; or start a mapping."""
+    from ranloop.cli.table import show_table, write_mapping
+
+    raise typer.Exit(
+        write_mapping(path, write) if write is not None else show_table(path, json_output=json_output)
+    )
 
 
 @app.command()

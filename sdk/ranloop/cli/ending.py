@@ -108,12 +108,14 @@ def _time_in_words(time: Mapping[str, Any]) -> str:
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> str:
-    """Nested facts as indented lines."""
+    """Nested facts as indented lines; so are lists of text."""
     told = []
     for key, value in facts.items():
         if isinstance(value, dict):
             told.append(f"{indent}{key}:" + (" none" if not value else ""))
             told += [lines(value, indent + "  ")] if value else []
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            told += [f"{indent}{key}:", *(f"{indent}  {item}" for item in value)]
         else:
             told.append(
                 f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"

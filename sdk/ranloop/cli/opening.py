@@ -38,7 +38,7 @@ def open_node(
     return shown
 
 
-def gaps(world: NodePort) -> dict[str, int]:
-    """The number of logs that the world was opened without, for a summary; empty if all are played."""
-    n_left_out = len(left_out(world))
-    return {"logs_left_out": n_left_out} if n_left_out else {}
+def gaps(world: NodePort) -> dict[str, list[str]]:
+    """What the world does not play of its data, and why, for a summary: a line each; empty if all is played."""
+    lines = list(left_out(world))
+    return {"left_out": lines} if lines else {}

@@ -47,7 +47,9 @@ def idle_in_describe(*, node: str) -> dict[str, str]:
 def _idle_at(node: str) -> dict[str, str]:
     if node.startswith("pipe:"):
         return {"seed": "belongs to sim:…; a program knows its own", "speed": "belongs to sim:… and replay:…"}
-    return {"seed": "belongs to sim:…; a recording draws nothing"} if node.startswith("replay:") else {}
+    if node.startswith(("replay:", "table:")):
+        return {"seed": "belongs to sim:…; a recording draws nothing"}
+    return {}
 
 
 def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:

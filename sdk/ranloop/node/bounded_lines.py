@@ -21,7 +21,9 @@ _MAX_LINE_BYTES = 1 << 14
 
 
 class BoundedLines(Closing):
-    """Lines as text. Bytes that are not UTF-8 are taken as Latin-1, line by line.
+    """Lines as text, in UTF-8 or UTF-16. Bytes that are neither are taken as Latin-1, line by line.
+
+    UTF-16 is known by its byte order mark, or by the zeros of its ASCII letters.
 
     Attributes:
         truncated: Whether the compressed form broke off; the lines before the break are given, the cut one is not.
@@ -30,8 +32,8 @@ class BoundedLines(Closing):
         NodeError: The file cannot be read, or has more bytes, lines or bytes in a line than are read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, max_line_bytes: int = _MAX_LINE_BYTES) -> None:
+        self._path, self._max_line_bytes = path, max_line_bytes
         self.truncated = False
         try:
             self._file = path.open("rb")
@@ -39,21 +41,24 @@ class BoundedLines(Closing):
             self._file.seek(0)
         except OSError as error:
             raise NodeError(f"{path}: cannot be read: {error.strerror}") from error
-        self._text: gzip.GzipFile | io.BufferedReader = (
+        self._bytes: gzip.GzipFile | io.BufferedReader = (
             gzip.GzipFile(fileobj=self._file) if packed else self._file
         )
+        self._wide: io.TextIOWrapper | None = None  # in UTF-16
 
     def __iter__(self) -> Iterator[str]:
         n_bytes = 0
         for number in itertools.count():
-            line = self._line()
+            line = self._line(is_first=not number)
             n_bytes += len(line)
             if n_bytes > _MAX_BYTES or number >= _MAX_LINES:
                 raise NodeError(
                     f"{self._path}: more than {_MAX_BYTES >> 20} MiB or {_MAX_LINES} lines of text; split the log"
                 )
-            if len(line) > _MAX_LINE_BYTES:
-                raise NodeError(f"{self._path}: no CSV file: a line of more than {_MAX_LINE_BYTES} bytes")
+            if len(line) > self._max_line_bytes:
+                raise NodeError(
+                    f"{self._path}: no table of lines: a line of more than {self._max_line_bytes} bytes"
+                )
             if not line:
                 return
             yield _decoded(line.removeprefix(codecs.BOM_UTF8) if not number else line)
@@ -61,9 +66,14 @@ class BoundedLines(Closing):
     def close(self) -> None:
         self._file.close()
 
-    def _line(self) -> bytes:
+    def _line(self, *, is_first: bool) -> bytes:
+        """The next line; that of a file in UTF-16 comes in UTF-8."""
         try:
-            return self._text.readline(_MAX_LINE_BYTES + 1)
+            if is_first and (encoding := _wide_encoding(self._bytes.peek(64)[:64])):
+                self._wide = io.TextIOWrapper(self._bytes, encoding, "replace", newline="\n")
+            if self._wide is not None:
+                return self._wide.readline(self._max_line_bytes + 1).encode()
+            return self._bytes.readline(self._max_line_bytes + 1)
         except EOFError:
             self.truncated = True
             return b""
@@ -71,6 +81,16 @@ class BoundedLines(Closing):
             raise NodeError(f"{self._path}: damaged gzip file: {error}") from error
         except OSError as error:
             raise NodeError(f"{self._path}: cannot be read: {error.strerror}") from error
+
+
+def _wide_encoding(head: bytes) -> str:
+    """The encoding of a text that begins with `head`, if it is UTF-16; else ""."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if max(even, odd) * 4 < len(head) or min(even, odd) * 4 > max(even, odd):
+        return ""
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _decoded(line: bytes) -> str:

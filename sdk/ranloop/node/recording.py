@@ -43,7 +43,7 @@ PART_NS = 60_000_000_000
 MAX_BYTES = 4 << 30
 
 
-def parquet() -> tuple[Any, Any]:
+def parquet(what: str = "a recording") -> tuple[Any, Any]:
     """`pyarrow` and `pyarrow.parquet`, imported here because they take 0.1 s.
 
     Raises:
@@ -53,7 +53,7 @@ def parquet() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError("a recording", "record") from error
+        raise MissingExtraError(what, "record") from error
     return pyarrow, pyarrow.parquet
 
 

@@ -1,4 +1,4 @@
-"""Opens RAN nodes by their address: `sim:SCENARIO`, `replay:PATH` or `pipe:COMMAND`.
+"""Opens RAN nodes by their address: `sim:SCENARIO`, `replay:PATH`, `table:PATH` or `pipe:COMMAND`.
 
 The simulator is found through the entry point group `ranloop.nodes`, so that the SDK installs and runs without it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import cast
 
 from ranloop.errors import MissingExtraError, NodeError
@@ -16,6 +15,7 @@ from ranloop.node.port import NodePort
 __all__ = ("ENTRY_POINTS", "open_world")
 
 ENTRY_POINTS = "ranloop.nodes"
+_OWN = {"pipe": "program", "replay": "recording", "table": "table"}
 _EXTRAS = {"sim": ("the simulator", "sim")}
 
 
@@ -23,8 +23,8 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
     """Open the world behind an address.
 
     Args:
-        address: `kind:target`, such as `sim:seven-sites`, `sim:my.toml`, `replay:recordings/monday` or
-            `pipe:node my_node.js`.
+        address: `kind:target`, such as `sim:seven-sites`, `sim:my.toml`, `replay:recordings/monday`,
+            `table:kpm.csv?mapping=own.toml` or `pipe:node my_node.js`.
         seed: Of a simulated world.
         overrides: Scenario fields to change in a simulated world, by dotted path.
 
@@ -33,13 +33,15 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
         MissingExtraError: The kind is known but not installed.
     """
     kind, _, target = address.partition(":")
-    if kind in ("pipe", "replay") and overrides:
-        what = "recording" if kind == "replay" else "program"
+    if kind in _OWN and overrides:
+        what = _OWN[kind]
         raise NodeError(f"{address}: a {what} has no fields to override, got {', '.join(overrides)}")
-    if kind == "replay":
+    if kind in ("replay", "table") and target:
         from ranloop.node.replay import open_replay
+        from ranloop.node.table import split_address
 
-        return open_replay(Path(target))
+        path, options = split_address(target)
+        return open_replay(path, options)
     if kind == "pipe" and target:
         from ranloop.node.pipe import PipedNode
 
@@ -48,7 +50,7 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
     if kind not in found or not target:
         if kind in _EXTRAS and target:
             raise MissingExtraError(*_EXTRAS[kind])
-        known = ", ".join(f"{name}:…" for name in sorted({*found, "pipe", "replay"}))
+        known = ", ".join(f"{name}:…" for name in sorted({*found, *_OWN}))
         raise NodeError(f"no node at {address!r}; want kind:target, where kind is one of {known}")
     try:
         opener = found[kind].load()

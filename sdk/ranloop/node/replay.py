@@ -1,4 +1,4 @@
-"""Nodes that play back recorded reports: of a run, or of phones on drive tests.
+"""Nodes that play back recorded reports: of a run, or of tables such as the logs of phones on drive tests.
 
 A replay takes no actions: the guard refuses each of them as not supported.
 """
@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import structlog
 
 from ranloop.errors import NodeError
-from ranloop.node.gnettrack import PhoneTrace, read_trace
-from ranloop.node.phones import SLOT_NS, PhoneSource, node_names, read_folder
 from ranloop.node.port import AnswersAtOnce
 from ranloop.node.recorded import read_recording
 from ranloop.node.recording import MANIFEST
 from ranloop.node.report_table import ReportTable
+from ranloop.node.table import SLOT_NS, TableOptions, open_tables
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import F32, Catalogue, Report
+
+log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
@@ -54,7 +56,7 @@ class ReplayWorld(AnswersAtOnce):
     """Implements `NodePort` over sources, whose reports are merged in the order of RAN time as they come due.
 
     Attributes:
-        traces: Node -> phone log, empty for a recorded run; `traces[node].day` is what to split by.
+        days: Node -> local date of its first row, which is what to split logs by; empty for a recorded run.
     """
 
     def __init__(
@@ -63,14 +65,14 @@ class ReplayWorld(AnswersAtOnce):
         sources: Sequence[Source],
         *,
         slot_ns: int,
-        traces: Mapping[str, PhoneTrace] | None = None,
+        days: Mapping[str, date] | None = None,
         left_out: Sequence[str] = (),
     ) -> None:
         self._catalogues = tuple(catalogues)
         self._sources = sorted(sources, key=lambda source: source.stream)
         self._streams = {source.stream for source in self._sources}
         self._slot_ns = slot_ns
-        self.traces = dict(traces or {})
+        self.days = dict(days or {})
         self._left_out = tuple(left_out)
         self._end_ns = max((source.end_ns for source in self._sources), default=0)
         self._now_ns = max(0, min((source.start_ns for source in self._sources), default=0))
@@ -84,7 +86,7 @@ class ReplayWorld(AnswersAtOnce):
 
     @property
     def left_out(self) -> Sequence[str]:
-        """The files and parts that are not played, and why: a line each. Damage inside a part is found when its turn comes."""
+        """What is not played, and why: a line each. Damage inside a part of a recording is found when its turn comes."""
         later = [line for source in self._sources for line in source.left_out]
         return tuple(dict.fromkeys([*self._left_out, *later]))
 
@@ -149,38 +151,32 @@ def _entries(source: Source) -> Iterator[tuple[int, tuple[str, str, int], Report
     return ((time_ns, stream, held, index) for time_ns, held, index in source)
 
 
-def open_replay(path: Path, *, days: Collection[date] | None = None) -> ReplayWorld:
-    """Open a recorded run, a phone's log or a folder of logs as nodes.
+def open_replay(
+    path: Path, options: TableOptions | None = None, *, days: Collection[date] | None = None
+) -> ReplayWorld:
+    """Open a recorded run, a table or a folder of tables as nodes.
 
-    A folder with a `recording.json` is a recorded run. Otherwise it is a G-NetTrack log or a folder of them: one
-    node per log, all of them beginning at RAN time 0, named after the file. Logs of a folder that cannot be read are
-    warned of and left out.
+    A folder with a `recording.json` is a recorded run. Everything else is tables (docs/tables.md). What cannot be read of
+    them is warned of and left out.
 
     Args:
         path: File or folder.
-        days: Only logs of these days; for splitting training from evaluation.
+        options: How tables are to be read.
+        days: Only nodes whose rows begin on these days; for splitting training from evaluation.
 
     Raises:
         NodeError: Nothing to replay there, or nothing that can be read.
     """
     if (path / MANIFEST).is_file():
-        if days is not None:
-            raise NodeError(f"{path}: a recorded run has no days to choose from")
+        if days is not None or options not in (None, TableOptions()):
+            raise NodeError(f"{path}: a recorded run has no days to choose from, and no options")
         recording = read_recording(path)
         return ReplayWorld(
             recording.catalogues, recording.streams, slot_ns=recording.slot_ns, left_out=recording.left_out
         )
-    left_out: Sequence[str] = ()
-    if path.is_dir():
-        readable, left_out = read_folder(path)
-    else:
-        readable = [read_trace(path)] if path.is_file() else []
-    if not readable:
-        raise NodeError(f"{path}: nothing to replay: want a folder with {MANIFEST}, or .csv or .csv.gz logs")
-    traces = [trace for trace in readable if days is None or trace.day in days]
-    if not traces:
-        raise NodeError(f"{path}: no log of {', '.join(sorted(map(str, days or ())))}")
-    named = dict(zip(node_names([trace.path for trace in traces]), traces, strict=True))
-    sources = [PhoneSource(node, trace) for node, trace in named.items()]
-    catalogues = [source.catalogue() for source in sources]
-    return ReplayWorld(catalogues, sources, slot_ns=SLOT_NS, traces=named, left_out=left_out)
+    tables = open_tables(path, options, days=days)
+    for line in tables.left_out:
+        log.warning("left_out_of_table", reason=line)
+    return ReplayWorld(
+        tables.catalogues, tables.streams, slot_ns=SLOT_NS, days=tables.days, left_out=tables.left_out
+    )

@@ -117,7 +117,7 @@ def _setting(where: str, value: object) -> Setting:
 
 def _place_of(registered: Registrations) -> Path:
     """File of the first function, whose frames a traceback shows."""
-    functions = [entry.function for entry in (*registered.reports, *registered.timers)]
+    functions = [*(one.function for one in registered.reports), *(one.function for one in registered.timers)]
     code = getattr(functions[0], "__code__", None) if functions else None
     return Path(code.co_filename if code else "a notebook")
 

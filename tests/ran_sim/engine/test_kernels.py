@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from ran_sim.core import counters, random
-from ran_sim.core.state import Cells, Links
+from ran_sim.core.state import NEVER, Cells, Links
 from ran_sim.engine.kernels import LOAD_WINDOW_SLOTS, _average, _receive
 from ran_sim.engine.radio_tick import no_ailments
 from ran_sim.link.adaptation import block_error_rate, link_tables
 from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.mac.state import init_mac
-from ran_sim.traffic.queues import NEVER
 
 N_UE, N_CELL, N_RBG, K = 6, 7, 13, 4
 TABLES = link_tables(51)
@@ -99,9 +98,9 @@ def test_averages_and_load_forget_exponentially() -> None:
         state=np.zeros(2, np.int32),
     )
     counts = np.zeros((2, counters.N), np.int64)
-    blocked_until = np.array([5, NEVER])  # executing a handover; without a link
+    reachable_slot = np.array([5, NEVER])  # executing a handover; without a link
     for _ in range(3):
-        _average(10.0, mac, np.array([0, 7]), np.array([0, 0], np.int32), blocked_until, cells, counts)
+        _average(10.0, mac, np.array([0, 7]), np.array([0, 0], np.int32), reachable_slot, cells, counts)
     assert mac.average_bits == pytest.approx([(0.9 * 500 + 0.1 * 1000) * 0.81, 500 * 0.9**3])
     assert cells.load == pytest.approx(
         [0.5 * (1 - 1 / LOAD_WINDOW_SLOTS) ** 3, 1 - 0.5 * (1 - 1 / LOAD_WINDOW_SLOTS) ** 3]

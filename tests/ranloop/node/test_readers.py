@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 
 from ranloop.errors import NodeError
 from ranloop.node import NodePort, Recorder, open_replay
+from ranloop.node.table import TableOptions
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import ID_COLUMNS, SetUeWeight
 from ranloop.wire.checked import checked
@@ -56,7 +58,18 @@ def a_folder_of_logs(folder: Path) -> NodePort:
     return open_replay(folder / "logs")
 
 
-READERS = [a_recorded_run, a_recording_with_gaps, a_log, a_folder_of_logs]
+def two_tables(folder: Path) -> NodePort:
+    """Cells and UEs of one node in files of two formats; a UE comes late, another one changes its cell."""
+    cells = "time,cell,RRU.PrbTotDl,RRC.ConnMean\n0,A,40,1\n0,B,,2\n1000,A,50,1\n3000,B,60,2\n"
+    (folder / "kpm").mkdir()
+    (folder / "kpm" / "cells.csv").write_text(cells)
+    ues = [(0, 7, "A", 3), (1000, 7, "B", 4), (1000, 208950000000031, "B", 99), (2000, 7, "A", 5)]
+    rows = [dict(zip(("time", "ue", "cell", "CQI"), one, strict=True)) for one in ues]
+    (folder / "kpm" / "ues.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return open_replay(folder / "kpm", TableOptions(time_format="ms"))
+
+
+READERS = [a_recorded_run, a_recording_with_gaps, a_log, a_folder_of_logs, two_tables]
 
 
 @pytest.fixture(params=READERS, ids=lambda reader: reader.__name__)

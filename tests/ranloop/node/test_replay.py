@@ -23,7 +23,7 @@ from ranloop.node import (
     open_world,
     under_profile,
 )
-from ranloop.node.phones import node_names
+from ranloop.node.table.topic_names import topic_names
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
@@ -75,7 +75,7 @@ def test_a_log_is_a_node_of_one_ue_that_skips_what_was_not_logged(drive: Path) -
 
 def test_logs_can_be_chosen_by_day(drive: Path) -> None:
     world = open_replay(drive, days=[date(2019, 12, 16)])
-    assert [trace.day for trace in world.traces.values()] == [date(2019, 12, 16)]
+    assert world.days == {"netflix_2019-12-16": date(2019, 12, 16)}
     with pytest.raises(NodeError, match="no log of 2020-01-01"):
         open_replay(drive, days=[date(2020, 1, 1)])
 
@@ -101,10 +101,12 @@ def test_node_names_are_topic_levels_and_distinct() -> None:
         Path("x" * 80 + "1.csv"),
         Path("x" * 80 + "2.csv"),
     ]
-    names = node_names(files)
-    assert names[:3] == ["a-b", "a-b-2", "trace"]
+    names = topic_names(files)
+    assert names[:3] == ["a-b", "a-b-2", "table"]
     assert len(set(names)) == 5
     assert all(topics.is_topic_level(name) for name in names)
+    folders = [Path("exp1/bs1"), Path("exp2/bs1"), Path("exp2/bs2")]
+    assert topic_names([*folders, folders[0]]) == ["exp1-bs1", "exp2-bs1", "bs2", "exp1-bs1-2"]
 
 
 def test_nothing_to_replay_is_said(tmp_path: Path) -> None:
@@ -120,12 +122,11 @@ def test_a_bad_log_costs_one_line_and_the_others_are_played(drive: Path) -> None
     with capture_logs() as logs:
         world = open_replay(drive)
     assert [catalogue.node for catalogue in world.catalogues] == good
-    assert [line["event"] for line in logs] == ["log_left_out"] * 2
     assert [line["reason"] for line in logs] == list(world.left_out)
-    table, packed = world.left_out
-    assert table.startswith(
-        f"{drive / 'b-table.csv'}: no G-NetTrack log: its columns are time, value; it lacks Time"
-    )
+    table, packed, readme, columns = world.left_out
+    assert readme == f"{drive}: 1 file left out, with a name that is no table's: README.md"
+    assert table.startswith(f"{drive / 'b-table.csv'}: no table that is known: its columns are time, value; ")
+    assert columns.startswith("mapping gnettrack: 12 columns not read: Longitude, Latitude, Operatorname, ")
     assert packed.startswith(f"{drive / 'c-packed.csv.gz'}: damaged gzip file")
     assert left_out(under_profile(world, load_profile("ocudu"))) == world.left_out
 
@@ -134,12 +135,12 @@ def test_where_no_log_can_be_read_that_is_the_error(drive: Path) -> None:
     for log_file in drive.glob("*.csv"):
         log_file.write_text("time,value\n1,2\n")
     with pytest.raises(
-        NodeError, match=r"drive: none of the 2 logs can be read; the first: .*columns are time, value"
+        NodeError, match=r"drive: nothing to replay; the first of 3 reasons: .*columns are time, value"
     ):
         open_replay(drive)
-    with pytest.raises(NodeError, match=r"netflix_2019\.12\.16\.csv: no G-NetTrack log"):
+    with pytest.raises(NodeError, match=r"netflix_2019\.12\.16\.csv: no table that is known"):
         open_replay(drive / "netflix_2019.12.16.csv")
 
 
-def test_nothing_is_left_out_of_worlds_that_are_whole(drive: Path) -> None:
-    assert left_out(open_replay(drive)) == left_out(ToyWorld()) == ()
+def test_nothing_is_left_out_of_a_world_that_is_whole() -> None:
+    assert left_out(ToyWorld()) == ()
