@@ -165,8 +165,17 @@ def _compiled(function: Callable[P, R], *, reference_counts: bool) -> Callable[P
 
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # because numba sets its options at run time
         return function
-    options = {"nopython": True, "nogil": True, "error_model": "numpy", "_nrt": reference_counts}
-    return cast(Callable[P, R], _dispatcher(_two_doors(), function, {**options, "no_cpython_wrapper": True}))
+    from ran_sim.core.whole_module import Inner
+
+    options = {
+        "nopython": True,
+        "nogil": True,
+        "error_model": "numpy",
+        "_nrt": reference_counts,
+        "no_cfunc_wrapper": True,
+        "no_cpython_wrapper": True,
+    }
+    return cast(Callable[P, R], _two_doors()(function, targetoptions=options, pipeline_class=Inner))
 
 
 def bound(function: Callable[P, R], *examples: Any) -> Callable[P, R]:
@@ -182,12 +191,13 @@ def bound(function: Callable[P, R], *examples: Any) -> Callable[P, R]:
 
 @cache
 def _two_doors() -> type:
-    """The class of kernels: one compiled function for kernels to call, another, if need be, for Python to call.
+    """The class of kernels: compiled to be part of other kernels, and, on Python's first call, once more to be called by it.
 
-    The code that unpacks Python's NamedTuples of arrays costs as much compile time as the kernel itself, and few kernels
-    are ever called from Python outside of tests. So it is left out, and a twin with it is compiled on Python's first call.
+    Only the second is machine code, kept where possible: with all its parts, see `whole_module`.
     """
     from numba.core.registry import CPUDispatcher
+
+    from ran_sim.core.whole_module import Whole
 
     class Kernel(CPUDispatcher):
         _twin: Any = None
@@ -195,10 +205,17 @@ def _two_doors() -> type:
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             return self.from_python()(*args, **kwargs)
 
+        def add_overload(self, made: Any) -> None:
+            self.overloads[tuple(made.signature.args)] = made  # no address for Python to call
+
         def from_python(self) -> Any:
             if self._twin is None:
                 options = {**self.targetoptions, "no_cpython_wrapper": False}
-                self._twin = _dispatcher(CPUDispatcher, self.py_func, options, "from-python")
+                self._twin = CPUDispatcher(self.py_func, targetoptions=options, pipeline_class=Whole)
+                if CACHE_FOLDER is not None:
+                    from ran_sim.core.kept_code import keep
+
+                    keep(self._twin, CACHE_FOLDER)
             return self._twin
 
         @property
@@ -207,18 +224,3 @@ def _two_doors() -> type:
             return [*super().signatures, *(self._twin.signatures if self._twin else ())]
 
     return Kernel
-
-
-def _dispatcher(
-    kind: type, function: Callable[..., Any], options: dict[str, Any], subfolder: str = ""
-) -> Any:
-    """numba's dispatcher of `function`; kept in its own `subfolder`, as numba's index knows nothing of `options`."""
-    import numba
-
-    made = kind(py_func=function, locals={}, targetoptions=options)
-    if CACHE_FOLDER is not None:
-        numba.config.CACHE_DIR = str(CACHE_FOLDER / subfolder)  # type: ignore[attr-defined]  # because numba sets its options at run time
-        from ran_sim.core.kept_code import keep
-
-        keep(made)
-    return made

@@ -13,16 +13,18 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from numba.core import caching
+from numba.core import caching, config
 
 __all__ = ("keep",)
 
 _DIGEST_BYTES = 32
+_config: Any = config
 _IndexDataCacheFile: Any = caching.IndexDataCacheFile  # numba ships no types
 
 
-def keep(compiled: Any) -> None:
-    """Keep what numba compiles for `compiled` (a dispatcher or a C callback) in numba's cache folder of the moment."""
+def keep(compiled: Any, folder: Path) -> None:
+    """Keep in `folder` what numba compiles for `compiled` (a dispatcher or a C callback)."""
+    _config.CACHE_DIR = str(folder)
     compiled.enable_caching()
     theirs = compiled._cache._cache_file
     path = Path(theirs._index_path)

@@ -37,10 +37,11 @@ def compiled(signature: str, *, cache: bool = False) -> Callable[[Callable[..., 
         return lambda function: function
     if not cache or CACHE_FOLDER is None:
         return lambda function: numba.cfunc(signature, error_model="numpy")(function)
-    return lambda function: _kept(function, signature)
+    folder = CACHE_FOLDER
+    return lambda function: _kept(function, signature, folder)
 
 
-def _kept(function: Callable[..., Any], signature: str) -> Plugin:
+def _kept(function: Callable[..., Any], signature: str, folder: Path) -> Plugin:
     """As `numba.cfunc(signature, cache=True)`, with files that are checked."""
     from numba.core.ccallback import CFunc
     from numba.core.sigutils import normalize_signature
@@ -48,7 +49,7 @@ def _kept(function: Callable[..., Any], signature: str) -> Plugin:
     from ran_sim.core.kept_code import keep
 
     made = CFunc(function, normalize_signature(signature), locals={}, options={"error_model": "numpy"})  # type: ignore[no-untyped-call]  # because numba ships no types
-    keep(made)
+    keep(made, folder)
     made.compile()
     return made
 

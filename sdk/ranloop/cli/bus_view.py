@@ -7,6 +7,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from ranloop.wire.codec import (
 from ranloop.wire.messages import Catalogue, Presence, Report, Result, Standing, Status
 
 __all__ = ("BusView", "XAppView")
+
+K = TypeVar("K")
 
 _KEPT = 4096  # participants, reports and actions that are remembered: anybody may publish more
 _DELAYS_KEPT = 1000
@@ -180,7 +183,7 @@ def _targets(result: Result, status: Status) -> set[tuple[int, ...]]:
     return set(map(tuple, result.targets[np.flatnonzero(result.status == status)].tolist()))
 
 
-def _trim(remembered: dict[tuple[str, int], float] | dict[str, float]) -> None:
+def _trim(remembered: dict[K, float]) -> None:
     """Forget the oldest entry of a dictionary that is full."""
     if len(remembered) > _KEPT:
-        del remembered[next(iter(remembered))]  # type: ignore[arg-type]  # a key of the one or of the other
+        del remembered[next(iter(remembered))]

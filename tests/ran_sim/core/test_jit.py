@@ -1,10 +1,12 @@
 """Where compiled kernels are kept: a folder per version of the sources, the first that can be written."""
 
+import math
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,3 +190,26 @@ def test_a_bare_kernel_is_compiled_without_an_entry_for_python(monkeypatch: pyte
     assert "cpython" not in compiled.library.get_llvm_str()
     # Nor one for kernels, which never call it.
     assert not outer.overloads  # type: ignore[attr-defined]  # because numba's dispatcher has no types
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_nobody_else_can_call_what_a_kernel_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ran_sim.core.jit.CACHE_FOLDER", None)  # code from there cannot be inspected
+    steps = "".join(
+        f"    x = math.sin(x) + {i}.0\n" for i in range(60)
+    )  # too long to be copied into its caller
+    scope: dict[str, Any] = {"math": math}
+    exec(f"def inner(x):\n{steps}    return x", scope)  # noqa: S102  # our own source
+    inner = bare_kernel(scope["inner"])
+
+    @bare_kernel
+    def outer(x: float) -> float:
+        return inner(x) + inner(x + 1.0)
+
+    assert outer(1.0) == scope["inner"](1.0) + scope["inner"](2.0)
+    (whole,) = outer.from_python().overloads.values()  # type: ignore[attr-defined]  # because numba's dispatcher has no types
+    defined = [line for line in whole.library.get_llvm_str().splitlines() if line.startswith("define ")]
+    assert sum("inner" in line for line in defined) == 1
+    assert all("internal" in line for line in defined if "outer" not in line)

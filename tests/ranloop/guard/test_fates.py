@@ -104,5 +104,6 @@ def test_lost_answers_are_no_success_and_alone_no_failure() -> None:
 
 def test_every_cause_has_a_remedy_and_the_page_has_the_same_table() -> None:
     assert REMEDIES.keys() == {*Cause, AT_END} - {Cause.NONE}
-    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    _, table = PAGE.read_text().split("## Causes and remedies")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", table, re.MULTILINE)
     assert dict(rows) == dict(REMEDIES)
