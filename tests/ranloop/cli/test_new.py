@@ -154,7 +154,11 @@ def test_steering_moves_load_to_where_room_is(made: Mapping[str, Path]) -> None:
 
 @pytest.mark.slow
 def test_sleep_saves_energy_and_nobody_delay_bound_pays_for_it(made: Mapping[str, Path]) -> None:
-    found = gain(made["energy"], {"duration_s": 20.0, "load_profile.points": [[0.0, 0.15]]}, ("satisfied", "energy_kwh"))
+    found = gain(
+        made["energy"],
+        {"duration_s": 20.0, "load_profile.points": [[0.0, 0.15]]},
+        ("satisfied", "energy_kwh"),
+    )
     assert found["energy_kwh"].high < 0
     assert found["satisfied"].high > 0
 
