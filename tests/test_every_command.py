@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from ran_sim.tools.cli import app as ran_sim
 from ranloop.cli.app import app as ranloop
@@ -22,3 +26,10 @@ def test_all_commands_are_looked_at() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_can_print_json(command: typer.core.TyperCommand) -> None:
     assert ["--json"] in [parameter.opts for parameter in command.params]
+
+
+@pytest.mark.parametrize(("program", "app"), [("ranloop", ranloop), ("ran_sim", ran_sim)])
+def test_each_program_prints_the_version_that_is_installed(program: str, app: typer.Typer) -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    said = CliRunner().invoke(app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"{program} {project['version']}\n")

@@ -13,31 +13,41 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("load_pct", "asleep", "most", "sleepers"),
+    ("load_pct", "ues", "asleep", "most", "sleepers"),
     [
-        ([5.0, 2.0, 9.0], [], 1, [1]),  # the emptiest
-        ([5.0, 2.0, 11.0], [], 1, []),  # one has something to do
-        ([5.0, NAN, 39.0], [1], 1, [1]),  # between the two limits what sleeps goes on sleeping
-        ([5.0, NAN, 41.0], [1], 1, []),
-        ([5.0, NAN, 9.0], [], 1, []),  # a cell that says nothing counts as full
-        ([5.0, 2.0, 9.0], [], 9, [0, 1]),  # one stays awake
-        ([5.0], [], 1, []),
-        ([], [], 1, []),
+        ([5.0, 2.0, 9.0], [1.0, 0.0, 3.0], [], 1, [1]),  # the empty one
+        ([5.0, 2.0, 9.0], [1.0, 0.1, 3.0], [], 1, []),
+        ([5.0, 2.0, 11.0], [1.0, 0.0, 3.0], [], 1, []),  # another one has something to do
+        (
+            [5.0, NAN, 39.0],
+            [1.0, NAN, 3.0],
+            [1],
+            1,
+            [1],
+        ),  # between the two limits what sleeps goes on sleeping
+        ([5.0, NAN, 41.0], [1.0, NAN, 3.0], [1], 1, []),
+        ([5.0, NAN, 9.0], [1.0, NAN, 3.0], [], 1, []),  # a cell that says nothing counts as full
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [], 9, [0, 1]),  # one stays awake
+        ([0.0], [0.0], [], 1, []),
+        ([], [], [], 1, []),
     ],
 )
-def test_who_sleeps(load_pct: list[float], asleep: list[int], most: int, sleepers: list[int]) -> None:
+def test_which_cells_sleep(
+    load_pct: list[float], ues: list[float], asleep: list[int], most: int, sleepers: list[int]
+) -> None:
     policy = XAppHarness(FOLDER).module("policy")
-    sleeps = np.isin(np.arange(len(load_pct)), asleep)
-    assert (
-        policy.sleepers(np.array(load_pct, np.float32), sleeps, policy.Limits(10.0, 40.0, most)).tolist()
-        == sleepers
+    limits = policy.Limits(sleep_pct=10.0, most_ues=0.0, wake_pct=40.0, most_asleep=most)
+    columns = (
+        np.array(load_pct, np.float32),
+        np.array(ues, np.float32),
+        np.isin(np.arange(len(ues)), asleep),
     )
+    assert policy.sleepers(*columns, limits).tolist() == sleepers
 
 
 def test_it_asks_for_sleep_alone() -> None:
-    report = make_report(
-        {"RRU.PrbTotDl": [5.0, 2.0, 9.0], "X.Cell.State": [0, 0, 0]}, level="cell", period_ms=1000
-    )
+    columns = {"RRU.PrbTotDl": [5.0, 0.0, 9.0], "RRC.ConnMean": [1.0, 0.0, 2.0], "X.Cell.State": [0, 0, 0]}
+    report = make_report(columns, level="cell", period_ms=1000)
     assert XAppHarness(FOLDER).send(report) == [SetCellState(cell=[1], state=CellState.DEEP_SLEEP)]
 
 
