@@ -19,11 +19,12 @@ from ranloop.node.host import NodeHost
 from ranloop.node.live import LiveHost
 from ranloop.node.lockstep import LockstepHost
 from ranloop.node.runtime import Registration
+from ranloop.node.settings_desk import SettingsDesk
 from ranloop.testing import XAppHarness, make_report
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import Settings
+from ranloop.wire.messages import Presence, Settings
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
@@ -180,6 +181,19 @@ def test_live_settings_come_at_once_and_again_after_a_restart_of_the_xapp(loop: 
         "settings_in_force",
         "settings_in_force",
     ]
+
+
+def test_a_refusal_is_audited_also_where_the_next_order_came_before_it() -> None:
+    noted: list[tuple[Any, ...]] = []
+    desk = SettingsDesk(lambda event, xapp, **facts: noted.append((event, facts["id"])))
+    desk.meet(Presence(name="tuned", alive=True, facts={"run": "1"}))
+    for id_ in ("bad", "former"):
+        desk.hear("tuned", Settings(id=id_, values={}))
+        assert desk.due("tuned") is not None
+    for id_, refused in (("bad", "too much"), ("bad", "too much"), ("former", "")):
+        answer = {"run": "1", "settings_order": {"id": id_, "refused": refused}}
+        desk.meet(Presence(name="tuned", alive=True, facts=answer))
+    assert noted[2:] == [("settings_refused", "bad"), ("settings_in_force", "former")]
 
 
 def test_an_answer_to_an_order_that_nobody_gave_is_not_audited(loop: Loop) -> None:

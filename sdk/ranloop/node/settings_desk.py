@@ -15,6 +15,7 @@ __all__ = ("SettingsDesk",)
 
 _MOST_XAPPS = 256  # as in a standing
 _MOST_REASON = 1000
+_MOST_OPEN = 16  # orders of one xApp without an answer
 
 
 class SettingsDesk:
@@ -29,7 +30,9 @@ class SettingsDesk:
         self._standing: dict[str, Settings] = {}
         self._runs: dict[str, str] = {}  # xApp that lives -> its run
         self._handed: dict[str, tuple[str, str]] = {}  # xApp -> its run and the id of what it got last
-        self._answered: dict[str, tuple[str, str]] = {}  # the same, of what it answered last
+        self._open: dict[
+            str, list[tuple[str, str]]
+        ] = {}  # the same, of the newest ones that it has not answered
 
     def hear(self, xapp: str, settings: Settings | None) -> None:
         """Take the operator's word; None withdraws it, and changes nothing that is in force."""
@@ -56,6 +59,7 @@ class SettingsDesk:
         if settings is None or run is None or self._handed.get(xapp) == (run, settings.id):
             return None
         self._handed[xapp] = run, settings.id
+        self._open[xapp] = [*self._open.get(xapp, ())[1 - _MOST_OPEN :], (run, settings.id)]
         return settings
 
     def meet(self, presence: Presence) -> None:
@@ -69,10 +73,9 @@ class SettingsDesk:
         answer = presence.facts.get("settings_order")
         if not isinstance(answer, Mapping) or not isinstance(answer.get("id"), str):
             return
-        now = run, answer["id"]
-        if now != self._handed.get(xapp) or now == self._answered.get(xapp):
-            return
-        self._answered[xapp] = now
+        if (run, answer["id"]) not in self._open.get(xapp, ()):
+            return  # said before, or nobody asked
+        self._open[xapp].remove((run, answer["id"]))
         refused = answer.get("refused", "")
         facts: dict[str, Any] = {"id": answer["id"]}
         if refused:

@@ -153,8 +153,8 @@ class Registrations:
         default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
     )
 
-    def forget(self, node: str) -> None:
-        """Drop the memory of every target of a node."""
+    def forget(self, node: str | None = None) -> None:
+        """Drop the memory of every target of a node, or of all nodes."""
         for memory in self.memories:
             memory.forget(node)
 
@@ -313,7 +313,12 @@ class XApp:
 
 
 def bind(app: XApp, models: Mapping[str, Model], settings: Mapping[str, Any], state: State) -> None:
-    """Give `app` its models, settings and state; the runner's call, before the first handler."""
+    """Give `app` its models, settings and state; the runner's call, before the first handler.
+
+    An app that ran before begins without the memory and the alarms of that run.
+    """
+    app._registered.alarms = AlarmBoard()
+    app._registered.forget()
     app._registered.bind_models(models)
     app._settings, app._state = settings, state
 

@@ -115,9 +115,12 @@ class Memory:
             }
         node.ids, node.columns = ids, now
 
-    def forget(self, node: str) -> None:
-        """Drop all targets of a node."""
-        self._nodes.pop(node, None)
+    def forget(self, node: str | None = None) -> None:
+        """Drop all targets of a node, or of all nodes."""
+        if node is None:
+            self._nodes.clear()
+        else:
+            self._nodes.pop(node, None)
 
     def _node(self, report: Report) -> _Node:
         """The memory of the report's node, a new one if the node was restarted."""
@@ -182,8 +185,8 @@ class PerTarget:
         self._target = target
         self._made: list[Memory | Objects[Any]] = []
 
-    def forget(self, node: str) -> None:
-        """Drop all targets of a node from every memory of this kind."""
+    def forget(self, node: str | None = None) -> None:
+        """Drop all targets of a node, or of all nodes, from every memory of this kind."""
         for memory in self._made:
             memory.forget(node)
 

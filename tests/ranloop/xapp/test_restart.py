@@ -82,3 +82,14 @@ def test_reports_out_of_order_are_no_restart(learner: Learner) -> None:
     for seq in (7, 4, 8):  # three periods back: as many as a memory keeps a target
         learner.hear(seq)
     assert learner.told == [7, 4, 8]
+
+
+def test_an_app_that_is_run_again_begins_without_memory_alarms_and_state(learner: Learner) -> None:
+    learner.hear(7, run="1")
+    package = learner.instance.package
+    package.app.alarm("a", severity="minor")
+    package.app.state["n"] = 1
+    again = Instance(package)
+    module = package.module("app")
+    assert (len(module.ues), len(module.phones), len(module.cells)) == (0, 0, 0)
+    assert (again.registered.alarms.active, dict(package.app.state)) == ((), {})
