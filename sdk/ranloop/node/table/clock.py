@@ -27,6 +27,7 @@ __all__ = ("NO_TIME", "Clock", "found_format", "without_double_hours")
 
 I64 = NDArray[np.int64]
 NO_TIME = np.iinfo(np.int64).min
+_FARTHEST_NS = 1 << 62
 HOUR_NS = 3_600_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMATS = (
@@ -88,7 +89,7 @@ class Clock:
                 f'since 1970; give format = "{likely}" under [time] in the mapping'
             )
         scaled = np.where(there, numbers, 0.0) * EPOCH_NS[self._format]
-        return np.where(there & (np.abs(scaled) < 2**62), np.round(scaled), NO_TIME).astype(np.int64)
+        return np.where(there & (np.abs(scaled) < _FARTHEST_NS), np.round(scaled), NO_TIME).astype(np.int64)
 
     def _text(self, value: object) -> tuple[int, int]:
         """One time; it is remembered, because the rows of a period share it."""
@@ -214,8 +215,10 @@ def _moment(value: object, fmt: str) -> datetime | None:
 
 
 def _ns(moment: datetime) -> int:
+    """Nanoseconds since 1970; `NO_TIME` of a time that is more than a century away."""
     since = moment - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    ns = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    return ns if abs(ns) < _FARTHEST_NS else NO_TIME
 
 
 def _float(value: object) -> float:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ranloop.node.table.address import TableOptions
 from ranloop.node.table.mapping import TableMapping
-from ranloop.node.table.opening import OpenedTables, TableOptions, open_tables
+from ranloop.node.table.opening import OpenedTables, open_tables
 from ranloop.node.table.streams import TableStream
 from ranloop.vocabulary import ID_COLUMNS, MEASUREMENTS
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.foreign import one_line
 from ranloop.node.table.clock import found_format
+from ranloop.node.table.json_rows import JsonTable
 from ranloop.node.table.mapping import TableMapping
 from ranloop.node.table.source import Piece, RawTable
 from ranloop.node.table.units import factor_to_catalogue
@@ -125,10 +126,15 @@ def by_names(header: Sequence[str]) -> TableMapping | None:
         return None
 
 
-def as_toml(path: Path, table: RawTable) -> str:
-    """A start for the mapping of a table, as the text of a TOML file; what is not sure stands in comments."""
+def as_toml(path: Path, table: RawTable, rows: str = "") -> str:
+    """A start for the mapping of a table, as the text of a TOML file; what is not sure stands in comments.
+
+    Args:
+        rows: Way to the rows of the table, as in a mapping.
+    """
     sample: Piece = next(table.pieces(tuple(dict.fromkeys(name for name in table.header if name))), {})
     guess = guessed(table.header)
+    lists = table.lists if isinstance(table, JsonTable) else ()
     time = guess.time or _by_values(path, sample)
     name = re.sub(r"[^a-z0-9_-]+", "-", path.name.split(".")[0].lower()).strip("-_")
     lines = [
@@ -136,6 +142,8 @@ def as_toml(path: Path, table: RawTable) -> str:
         f"name = {json.dumps(name if name[:1].isalpha() else f'table-{name}'.strip('-'))}",
         f'level = "{guess.level}"  # {" | ".join(LEVELS)}',
         "# period_ms = 1000  # found from the times if it is not given",
+        *([f"rows = {_text(rows)}"] if rows else ()),
+        *(f"# rows = {_text(way)}  # start again with ?rows={way}" for way in lists if way != rows),
         "",
         "[time]",
         f"column = {_text(list(time) if len(time) > 1 else time[0])}"

@@ -31,6 +31,9 @@ class JsonTable:
     Args:
         rows: Path to the rows in an object: names joined by dots, `[]` behind a list, or an object of objects, whose entries
             are rows, such as "cells[].ue_list[]". "" takes each object as a row. What stands above a row is in it, too.
+
+    Attributes:
+        lists: Ways to lists of objects, each of which may be `rows`.
     """
 
     def __init__(self, path: Path, rows: str = "") -> None:
@@ -38,6 +41,9 @@ class JsonTable:
         self.lost: Counter[str] = Counter()
         self.truncated = False
         header: dict[str, None] = {}
+        self.lists = tuple(
+            dict.fromkeys(way for document in islice(self._documents(), 100) for way in _lists(document))
+        )
         for row in self._rows():
             header.update(dict.fromkeys(row))
             if len(header) > _MOST_COLUMNS:
@@ -139,6 +145,19 @@ def _expanded(node: Mapping[str, Any], steps: list[str], prefix: str, above: Row
     for entry in entries:
         if isinstance(entry, dict):
             yield from _expanded(entry, steps[1:], own, plain)
+
+
+def _lists(node: object, way: str = "", most: int = 8) -> Iterator[str]:
+    """The ways to lists of objects below `node`, to a depth of `most`."""
+    for key, value in node.items() if isinstance(node, dict) and most else ():
+        here = f"{way}.{key}" if way else key
+        if isinstance(value, list):
+            objects = [entry for entry in value if isinstance(entry, dict)]
+            if objects:
+                yield f"{here}[]"
+                yield from _lists(objects[0], f"{here}[]", most - 1)
+        else:
+            yield from _lists(value, here, most - 1)
 
 
 def _flatten(node: Mapping[str, Any], prefix: str, row: dict[str, object]) -> None:

@@ -26,6 +26,7 @@ __all__ = ("MOST_ROWS", "TARGET", "Rows", "numbered", "read_rows")
 MOST_ROWS = 4_000_000  # of one path
 _MOST_FIVE_QI = 1 << 16
 _NO_ROW = np.zeros(0, np.int64)
+_FAR_NS = 366 * 86_400 * 1_000_000_000  # a clock that was not set yet would make RAN time begin in 1970
 _UNKNOWN = "unknown"
 TARGET: dict[Level, tuple[str, ...]] = {
     "cell": ("cell",),
@@ -132,6 +133,9 @@ class _Reader:
             ids, values, self._lost = ids[kept], values[kept], self._lost + told.lost
             notes += told.notes
         else:
+            near = np.abs(times - np.sort(times)[len(times) // 2]) <= _FAR_NS
+            self._lost["with a time more than a year from the others"] += int((~near).sum())
+            times, other, ids, values = times[near], other[near], ids[near], values[near]
             targets = numbered(ids, self._mapping.level)
             times, n_double = without_double_hours(times, other, targets, is_exact=self._clock.is_exact)
             if n_double and not self._clock.is_exact:

@@ -131,3 +131,13 @@ def test_a_row_without_a_time_is_left_out_and_counted(tmp_path: Path) -> None:
         f"{path}: 2 rows left out: without a time",
         f"{path}: 1 row left out: without an id",
     )
+
+
+def test_a_clock_that_was_not_set_yet_does_not_make_ran_time_begin_in_1970(tmp_path: Path) -> None:
+    times = ["1970-01-01T00:00:03Z", "2025-03-01T10:00:00Z", "2025-03-01T10:00:01Z", "9999-12-31T23:59:59Z"]
+    assert seconds(tmp_path, times) == [0, 1]
+    world = opened(tmp_path / "t.csv", CELLS, period_ms="1000")
+    assert world.left_out == (
+        f"{tmp_path / 't.csv'}: 1 row left out: with a time more than a year from the others",
+        f"{tmp_path / 't.csv'}: 1 row left out: without a time",
+    )

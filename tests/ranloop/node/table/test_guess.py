@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -124,3 +125,17 @@ def test_a_description_of_the_shipped_mapping_says_how_it_differs(tmp_path: Path
     (brate,) = [c for c in facts["mappings"][0]["columns"] if c["measurement"] == "DRB.UEThpDl"]
     assert brate["remark"] == "over the whole period, idle time included"
     assert "not documented" in facts["mappings"][0]["without"]["sum_granted_prbs"]
+
+
+def test_the_start_of_a_json_table_names_its_lists(tmp_path: Path) -> None:
+    document = {
+        "at": "2025-03-01T10:00:00Z",
+        "a": {"cells": [{"ues": [{"rnti": 1, "cqi": 3}], "tags": ["x"]}]},
+    }
+    text, file = started(tmp_path, json.dumps(document))
+    assert re.findall(r"^# rows = (.*?)  ", text, re.MULTILINE) == ['"a.cells[]"', '"a.cells[].ues[]"']
+    file.unlink()
+    write_mapping(f"{tmp_path / 'kpm.csv'}?rows=a.cells[].ues[]", file)
+    given = tomllib.loads(file.read_text())
+    assert (given["rows"], given["time"]["column"]) == ("a.cells[].ues[]", "at")
+    assert '# "a.cells.ues.cqi" = { measurement = "CQI", unit = "1" }  # such as 3' in file.read_text()

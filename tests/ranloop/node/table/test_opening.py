@@ -236,6 +236,22 @@ def test_one_reason_of_many_tables_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_that_two_mappings_fit_alike_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "time;cell;prb;thp\n0;a;1;2\n1;a;1;2\n")
+    own = CELLS.replace("[time]", 'recognise = ["prb", "thp"]\n[time]', 1)
+    one, two = (
+        write(tmp_path / "one.toml", own),
+        write(tmp_path / "two.toml", own.replace('"cells"', '"others"', 1)),
+    )
+    with pytest.raises(
+        NodeError, match=r"t\.csv: may be read as cells or others; say which: \?mapping=cells"
+    ):
+        open_world(f"table:{path}?mapping={one},{two}&time_format=s")
+    write(two, own.replace('"cells"', '"others"', 1).replace('["prb", "thp"]', '["prb", "thp", "cell"]'))
+    assert isinstance(world := open_world(f"table:{path}?mapping={one},{two}&time_format=s"), ReplayWorld)
+    assert played(world)  # the one that knows more of its columns is taken
+
+
 def test_at_most_forty_lines_are_told(tmp_path: Path) -> None:
     write(tmp_path / "t" / "good.csv", log(row(0), row(1)))
     for number in range(60):
