@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from benchmarks.measure import F64
+from ran_sim.core.whole_module import Whole
 from ran_sim.engine import Engine, kernels
 
 Clocked = Any  # numba's dispatcher of (first slot, stop, world, cycles)
@@ -63,7 +64,7 @@ def clocked(function: Callable[..., None]) -> tuple[Clocked, list[str]]:
     loop.body = body
     scope = vars(kernels) | {"_cycles": _cycles}
     exec(compile(ast.fix_missing_locations(tree), "<clocked run_slots>", "exec"), scope)  # noqa: S102  # our own source
-    compile_lazily = numba.njit(error_model="numpy", _nrt=False)  # type: ignore[call-overload]  # because `_nrt`, as in `bare_kernel`, is an option without a type
+    compile_lazily = numba.njit(error_model="numpy", _nrt=False, no_cfunc_wrapper=True, pipeline_class=Whole)  # type: ignore[call-overload]  # because `_nrt`, as in `bare_kernel`, is an option without a type
     return compile_lazily(scope[definition.name]), names
 
 

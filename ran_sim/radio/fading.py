@@ -50,7 +50,9 @@ _LONGEST_STRETCH: Final = 2.0**40  # grid steps, of a UE without Doppler shifts
 _MAX_BRANCHES: Final = 4
 _TURN: Final = 2**32
 _WORD: Final = np.uint64(0xFFFFFFFF)
-_VECTOR: Final = 8  # float32 numbers in a vector register; the RBG axis is padded to whole ones
+# RBGs in half a carrier, 9 at most, padded to one vector of 16 float32 numbers or two of 8: loops of fixed length and strides
+# become vectors without rests and without checks whether arrays overlap.
+HALF: Final = 16
 
 U32 = NDArray[np.uint32]
 
@@ -65,17 +67,18 @@ class Fading(NamedTuple):
     step: U32  # [n_ue, STANDING_WAVES, n_lane] per grid step, modulo one turn
     wave_re: F32  # [n_ue, STANDING_WAVES, n_lane] complex amplitude
     wave_im: F32
-    turn: F32  # [n_ue, TAPS, 2 n_half + padding] 2 pi f tau of tap and RBG of the upper half: cosines, then sines
+    turn: F32  # [n_ue, TAPS * 2 * HALF] cosines, then sines of 2 pi f tau of tap and RBG of the upper half; 0 beyond
     doppler_hz: F64  # [n_ue]
     owner: I64  # [n_ue] UE id that the processes were drawn for, -1 for none
     cell: I32  # [n_ue, n_process] cell that they are the links to, -1 for none
     stretch: I64  # [n_ue, n_process] of the way that their waves were drawn for, -1 for none
     stretch_steps: I64  # [n_ue] grid steps of a stretch
     grid_step: I64  # [n_ue] step that the UE's `Links.fading` is of, -1 for none
-    sum_re: F32  # [n_lane] scratch of one UE's evaluation
+    swing: F32  # [STANDING_WAVES, n_lane] scratch of one UE's evaluation
+    sum_re: F32  # [n_lane]
     sum_im: F32
-    response_re: F32  # [2 n_half + padding] scratch of one process
-    response_im: F32
+    above: F32  # [HALF] power of one link on the RBGs from the carrier's centre upwards
+    below: F32  # [HALF] … downwards
     seed: int
     n_rbg: int
     n_branch: int
@@ -102,23 +105,23 @@ def build_fading(
     profile_delay, profile_share = delay_profile(profile)
     n_process = n_branch + k
     waves = (n_ue, STANDING_WAVES, n_process * TAPS)
-    row = -(-2 * _n_half(n_rbg) // _VECTOR) * _VECTOR
     return Fading(
         phase=np.zeros(waves, np.uint32),
         step=np.zeros(waves, np.uint32),
         wave_re=np.zeros(waves, np.float32),
         wave_im=np.zeros(waves, np.float32),
-        turn=np.zeros((n_ue, TAPS, row), np.float32),
+        turn=np.zeros((n_ue, TAPS * 2 * HALF), np.float32),
         doppler_hz=np.zeros(n_ue),
         owner=np.full(n_ue, -1, np.int64),
         cell=np.full((n_ue, n_process), -1, np.int32),
         stretch=np.full((n_ue, n_process), -1, np.int64),
         stretch_steps=np.ones(n_ue, np.int64),
         grid_step=np.full(n_ue, -1, np.int64),
+        swing=np.zeros(waves[1:], np.float32),
         sum_re=np.zeros(n_process * TAPS, np.float32),
         sum_im=np.zeros(n_process * TAPS, np.float32),
-        response_re=np.zeros(row, np.float32),
-        response_im=np.zeros(row, np.float32),
+        above=np.zeros(HALF, np.float32),
+        below=np.zeros(HALF, np.float32),
         seed=seed,
         n_rbg=n_rbg,
         n_branch=n_branch,
@@ -146,8 +149,8 @@ def start_fading(u: int, ue_id: int, doppler_hz: float, fading: Fading) -> None:
         for i in range(n_half):
             from_centre_hz = fading.rbg_hz * (0.5 * (fading.n_rbg + 1) - n_half + i)
             angle = 2.0 * math.pi * delay_s * from_centre_hz
-            fading.turn[u, tap, i] = math.cos(angle)
-            fading.turn[u, tap, n_half + i] = math.sin(angle)
+            fading.turn[u, 2 * HALF * tap + i] = math.cos(angle)
+            fading.turn[u, 2 * HALF * tap + HALF + i] = math.sin(angle)
 
 
 @bare_kernel
@@ -227,51 +230,67 @@ _TO_HALF_TURNS = np.float32(2.0**-31)
 
 
 @bare_kernel
-def _sum_waves(phase: U32, step: U32, wave_re: F32, wave_im: F32, n: np.uint32, re: F32, im: F32) -> None:
-    """Complex gain of every lane, [STANDING_WAVES, n_lane] to [n_lane]; written so that lanes become vectors."""
-    re[:] = np.float32(0)
-    im[:] = np.float32(0)
-    for i in range(phase.shape[0]):
-        for lane in range(phase.shape[1]):
+def _swing_into(out: F32, phase: U32, step: U32, n: np.uint32) -> None:
+    """Sine of every standing wave's phase at grid step `n`, [STANDING_WAVES, n_lane]; lanes become vectors."""
+    for i in range(out.shape[0]):
+        for lane in range(out.shape[1]):
             x = np.float32(np.int32(np.uint32(phase[i, lane] + step[i, lane] * n))) * _TO_HALF_TURNS
             t = x - x * abs(x)
             bend = abs(t)
-            swing = t * (_S1 + bend * (_S2 + bend * _S3))
-            re[lane] += wave_re[i, lane] * swing
-            im[lane] += wave_im[i, lane] * swing
+            out[i, lane] = t * (_S1 + bend * (_S2 + bend * _S3))
 
 
 @bare_kernel
-def _sum_taps(weight: F32, row: F32, out: F32) -> None:
-    """The `TAPS` rows, each times its weight, summed into `out`; shapes [TAPS], [TAPS, n] and [n].
-
-    The taps are written out: as a loop they keep the compiler from making vectors of the rows (3 times slower).
-    """
-    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
-    w4, w5, w6, w7 = weight[4], weight[5], weight[6], weight[7]
-    for b in range(out.size):
-        early = w0 * row[0, b] + w1 * row[1, b] + w2 * row[2, b] + w3 * row[3, b]
-        late = w4 * row[4, b] + w5 * row[5, b] + w6 * row[6, b] + w7 * row[7, b]
-        out[b] = early + late
+def _sum_waves(wave: F32, swing: F32, out: F32) -> None:
+    """One part of the complex gain of every lane, [STANDING_WAVES, n_lane] to [n_lane]."""
+    for lane in range(out.size):
+        out[lane] = wave[0, lane] * swing[0, lane] + wave[1, lane] * swing[1, lane]
 
 
 @bare_kernel
-def _add_power(re: F32, im: F32, power: F32) -> None:
-    """Add one process' power on every RBG to `power`, [n_rbg], from its taps' sums C (times cosines) and S (times sines).
+def _add_power(re: F32, im: F32, turn: F32, above: F32, below: F32) -> None:
+    """Add one process' power on every RBG to `above` and `below`, from the gains of its taps, [TAPS] each.
 
-    As far above the carrier's centre as below it, the response is C - j S and C + j S: products for half of the RBGs do.
+    With C and S, the taps' sums times cosines and sines, the response is C - j S above the carrier's centre, and C + j S
+    as far below it: the sums for half of the RBGs do.
     """
-    n_half = _n_half(power.size)
-    middle = 2 * n_half - power.size  # 1 if an RBG lies in the centre: there is no other like it
-    upper, lower = power[power.size - n_half :], power[: n_half - middle][::-1]
-    c_re, c_im, s_re, s_im = re[:n_half], im[:n_half], re[n_half:], im[n_half:]
-    for i in range(upper.size):
-        h_re, h_im = c_re[i] + s_im[i], c_im[i] - s_re[i]
-        upper[i] += h_re * h_re + h_im * h_im
-    c_re, c_im, s_re, s_im = c_re[middle:], c_im[middle:], s_re[middle:], s_im[middle:]
-    for i in range(lower.size):
-        h_re, h_im = c_re[i] - s_im[i], c_im[i] + s_re[i]
-        lower[i] += h_re * h_re + h_im * h_im
+    for i in range(HALF):
+        c_re, s_re = _sum_taps(re, turn, i), _sum_taps(re, turn, HALF + i)
+        c_im, s_im = _sum_taps(im, turn, i), _sum_taps(im, turn, HALF + i)
+        above_re, above_im = c_re + s_im, c_im - s_re
+        below_re, below_im = c_re - s_im, c_im + s_re
+        above[i] += above_re * above_re + above_im * above_im
+        below[i] += below_re * below_re + below_im * below_im
+
+
+@bare_kernel
+def _sum_taps(gain: F32, turn: F32, i: int) -> np.float32:
+    """The sum over taps of their gain times entry `i` of their row of `turn`."""
+    row = 2 * HALF
+    early = (
+        gain[0] * turn[i]
+        + gain[1] * turn[row + i]
+        + gain[2] * turn[2 * row + i]
+        + gain[3] * turn[3 * row + i]
+    )
+    late = (
+        gain[4] * turn[4 * row + i]
+        + gain[5] * turn[5 * row + i]
+        + gain[6] * turn[6 * row + i]
+        + gain[7] * turn[7 * row + i]
+    )
+    return early + late
+
+
+@bare_kernel
+def _unfold(above: F32, below: F32, out: F32) -> None:
+    """Power on the carrier's RBGs in their order into `out` [n_rbg]; one in the centre is the first of both halves."""
+    n_half = _n_half(out.size)
+    lower, upper = out[:n_half][::-1], out[out.size - n_half :]
+    for i in range(n_half):
+        lower[i] = below[i]
+    for i in range(n_half):
+        upper[i] = above[i]
 
 
 @bare_kernel
@@ -281,18 +300,22 @@ def fade_ue(u: int, grid_step: int, fading: Fading, gain: F32) -> None:
     for process in range(fading.cell.shape[1]):
         if fading.cell[u, process] >= 0 and fading.stretch[u, process] != stretch:
             _draw_waves(u, process, stretch, fading)
-    _sum_waves(
-        fading.phase[u], fading.step[u], fading.wave_re[u], fading.wave_im[u],
-        np.uint32(grid_step & 0xFFFFFFFF), fading.sum_re, fading.sum_im,
-    )  # fmt: skip
-    gain[:, :] = np.float32(0)
-    for process in range(fading.cell.shape[1]):
-        if fading.cell[u, process] >= 0:
-            lanes = slice(process * TAPS, (process + 1) * TAPS)
-            _sum_taps(fading.sum_re[lanes], fading.turn[u], fading.response_re)
-            _sum_taps(fading.sum_im[lanes], fading.turn[u], fading.response_im)
-            # Further branches of the serving link add to its first: maximum ratio combining
-            _add_power(fading.response_re, fading.response_im, gain[_rank(process, fading)])
+    _swing_into(fading.swing, fading.phase[u], fading.step[u], np.uint32(grid_step & 0xFFFFFFFF))
+    _sum_waves(fading.wave_re[u], fading.swing, fading.sum_re)
+    _sum_waves(fading.wave_im[u], fading.swing, fading.sum_im)
+    process = 0
+    for rank in range(gain.shape[0]):
+        fading.above[:] = np.float32(0)
+        fading.below[:] = np.float32(0)
+        # Further branches of the serving link add to its first: maximum ratio combining
+        for _ in range(fading.n_branch if rank == 0 else 1):
+            if fading.cell[u, process] >= 0:
+                lanes = slice(process * TAPS, (process + 1) * TAPS)
+                _add_power(
+                    fading.sum_re[lanes], fading.sum_im[lanes], fading.turn[u], fading.above, fading.below
+                )
+            process += 1
+        _unfold(fading.above, fading.below, gain[rank])
 
 
 @bare_kernel
