@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -256,3 +257,12 @@ def test_a_cache_of_compiled_kernels_that_cannot_be_written(
         1,
         [("problem", "no folder can be written: slow", "point XDG_CACHE_HOME at one.")],
     )
+
+
+def test_the_page_lists_every_check() -> None:
+    root = Path(__file__).parents[3]
+    source = (root / "sdk" / "ranloop" / "cli" / "doctor.py").read_text()
+    _, page = (root / "docs" / "operations.md").read_text().split("| check | problem |")
+    rows = [line.split("|")[1] for line in page.split("\n\n")[0].splitlines() if line.startswith("| `")]
+    checks = set(re.findall(r'Finding\(\s*"(\w+)"', source)) - {"bus"}  # which is not looked at
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == checks

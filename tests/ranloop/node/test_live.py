@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from ranloop.bus import Bus
 from ranloop.errors import BusError
@@ -19,6 +21,10 @@ from ranloop.vocabulary import SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, decode_report, decode_result, decode_standing, encode
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Order, Report, Result, Standing, Status
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.live import LiveRunner
+from ranloop.xapp.loader import load_package
+from tests.builders import APP, MANIFEST, write_xapp
 from tests.ranloop.node.scripted import MS, READS_UES, rights
 
 Connect = Callable[[str], Bus]
@@ -411,3 +417,34 @@ def test_what_waits_of_one_xapp_between_two_polls_is_bounded(connect: Connect) -
         sender.publish(topics.act("weigher", "toy-1"), b"?", qos=1)
     assert live.run(0.1).n_dropped == 1024
     assert host_bus.stats.dropped == 76
+
+
+def test_an_end_in_order_reports_no_loss_at_either_side(connect: Connect, tmp_path: Path) -> None:
+    """The xApp leaves first: its open actions are answered. Then the host: what is held goes back, at the end."""
+    app, text = APP.replace('"CQI"', '"DRB.UEThpDl"'), MANIFEST.replace('"CQI"', '"DRB.UEThpDl"')
+    folder = write_xapp(
+        tmp_path / "weigher", app=app, policy="def weight(rate): return rate * 0 + 2.0", text=text.format(name="weigher")
+    )  # fmt: skip
+    instance, stop = Instance(load_package(folder)), threading.Event()
+    registered = {"weigher": Registration(rights=instance.manifest.rights)}
+    live = LiveHost(NodeHost(ToyWorld(duration_s=60.0), connect("host"), xapps=registered), speed=4.0)
+    runner, ended = LiveRunner(instance, connect("weigher")), list[RunSummary]()
+    threads = [
+        threading.Thread(target=lambda: ended.append(live.run()), name="host"),
+        threading.Thread(target=runner.run, args=(stop,), name="weigher"),
+    ]
+    with capture_logs() as logs:
+        for thread in threads:
+            thread.start()
+        while runner.stats.results[Status.APPLIED] < 10:
+            stop.wait(0.01)
+        stop.set()
+        threads[1].join(15.0)
+        live.stop()
+        threads[0].join(15.0)
+    causes = {told.cause for told in (*instance.fates.told(), *ended[0].fates)}
+    assert "lost" not in causes
+    by_chance = ("nodes_fall_behind", "handler_slow")  # on a busy machine
+    assert [
+        line["event"] for line in logs if line["log_level"] != "info" and line["event"] not in by_chance
+    ] == []
