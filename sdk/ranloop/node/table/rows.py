@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,6 @@ __all__ = ("MOST_ROWS", "TARGET", "Rows", "numbered", "read_rows")
 
 MOST_ROWS = 4_000_000  # of one path
 _MOST_FIVE_QI = 1 << 16
-_NO_ROW = np.zeros(0, np.int64)
 _FAR_NS = 366 * 86_400 * 1_000_000_000  # a clock that was not set yet would make RAN time begin in 1970
 _UNKNOWN = "unknown"
 TARGET: dict[Level, tuple[str, ...]] = {
@@ -76,6 +76,15 @@ def read_rows(path: Path, table: RawTable, mapping: TableMapping, dense: Dense, 
     return _Reader(path, table, mapping, dense, own_name).rows()
 
 
+class _Cut(NamedTuple):
+    """Rows of a piece: times and their other reading in a double hour, dense ids, values."""
+
+    times: NDArray[np.int64]
+    other: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    values: NDArray[np.float64]
+
+
 class _Reader:
     def __init__(
         self, path: Path, table: RawTable, mapping: TableMapping, dense: Dense, own_name: str
@@ -112,34 +121,17 @@ class _Reader:
 
     def rows(self) -> Rows:
         used = [name for name in self._mapping.used if name in self._table.header]
-        pieces, n_rows = [], 0
+        pieces, n_rows = list[_Cut](), 0
         for piece in self._table.pieces(used):
-            pieces.append(self._piece(piece))
-            n_rows += len(pieces[-1][0])
+            pieces.append(self._cut(piece))
+            n_rows += len(pieces[-1].times)
             if n_rows > MOST_ROWS:
                 raise NodeError(f"{self._path}: more than {MOST_ROWS} rows; give a part of it")
-        times, other = (np.concatenate([_NO_ROW, *(piece[at] for piece in pieces)]) for at in (0, 1))
-        if not len(times):
+        if not n_rows:
             raise NodeError(
                 f"{self._path}: no row with a time in the column {' '.join(self._mapping.time.column)}"
             )
-        ids, values = (
-            np.concatenate([piece[2] for piece in pieces]),
-            np.concatenate([piece[3] for piece in pieces]),
-        )
-        notes: list[str] = []
-        if self._mapping.time.clock == "phone":
-            times, kept, told = as_one_run(times)
-            ids, values, self._lost = ids[kept], values[kept], self._lost + told.lost
-            notes += told.notes
-        else:
-            near = np.abs(times - np.sort(times)[len(times) // 2]) <= _FAR_NS
-            self._lost["with a time more than a year from the others"] += int((~near).sum())
-            times, other, ids, values = times[near], other[near], ids[near], values[near]
-            targets = numbered(ids, self._mapping.level)
-            times, n_double = without_double_hours(times, other, targets, is_exact=self._clock.is_exact)
-            if n_double and not self._clock.is_exact:
-                notes.append("times go back an hour once, so the rows from there on follow on")
+        times, ids, values, notes = self._on_one_clock(_Cut(*map(np.concatenate, zip(*pieces, strict=True))))
         if self._table.truncated:
             notes.append("the file breaks off; the rows before are read")
         values, outside = self._in_range(values)
@@ -154,9 +146,26 @@ class _Reader:
             notes=tuple(f"{self._path}: {line}" for line in notes),
         )
 
-    def _piece(
-        self, piece: Piece
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]:
+    def _on_one_clock(
+        self, cut: _Cut
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64], list[str]]:
+        """Times that go on where the clock was put back, the ids and values of the rows that count, and notes."""
+        times, other, ids, values = cut
+        if self._mapping.time.clock == "phone":
+            times, kept, told = as_one_run(times)
+            self._lost += told.lost
+            return times, ids[kept], values[kept], told.notes
+        near = np.abs(times - np.sort(times)[len(times) // 2]) <= _FAR_NS
+        self._lost["with a time more than a year from the others"] += int((~near).sum())
+        times, other, ids, values = times[near], other[near], ids[near], values[near]
+        targets, is_exact = numbered(ids, self._mapping.level), self._clock.is_exact
+        times, n_double = without_double_hours(times, other, targets, is_exact=is_exact)
+        told_of = n_double and not is_exact
+        notes = ["times go back an hour once, so the rows from there on follow on"] if told_of else []
+        return times, ids, values, notes
+
+    def _cut(self, piece: Piece) -> _Cut:
+        """The rows of a piece that have a time and a target."""
         time = self._mapping.time.column
         raw = (
             piece[time[0]]
@@ -172,10 +181,10 @@ class _Reader:
         kept = timed & named
         for column, words in self._mapping.only.items():
             if column in piece:
-                other = kept & ~_says(piece[column], words)
-                self._lost[f"where {one_line(column)} is not {' or '.join(words)}"] += int(other.sum())
-                kept &= ~other
-        return times[kept], other[kept], ids[kept], values[kept]
+                others = kept & ~_says(piece[column], words)
+                self._lost[f"where {one_line(column)} is not {' or '.join(words)}"] += int(others.sum())
+                kept &= ~others
+        return _Cut(times[kept], other[kept], ids[kept], values[kept])
 
     def _ids(self, piece: Piece, n: int) -> NDArray[np.int32]:
         level = self._mapping.level

@@ -23,6 +23,9 @@ _BLANKS = str.maketrans({" ": None, "\u00a0": None, "\u202f": None, "'": None, "
 _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?:[eE][+-]?\d+)?")  # 1,5 and 1.234,5
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")  # 1,234 is a thousand, or one and a quarter
 _DOT = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")  # 1,234.5
+_POINT = re.compile(
+    r"[+-]?\d*\.(?:\d{1,2}|\d{4,})(?:[eE][+-]?\d+)?"
+)  # 1.5; a point before three digits tells nothing
 _ROUNDED = re.compile(r"\d[.,]\d+[eE]\+?\d\d")  # what a spreadsheet makes of an id of many digits
 _MOST_NAME = 64  # characters of a target's name; a longer one is cut, and told apart by its digest
 _MOST_IDS = {"ue": 1 << 16}
@@ -50,7 +53,7 @@ class Numbers:
     def __init__(self, where: str, *, decimal: str = "", no_value: Collection[str | float] = ()) -> None:
         self._where, self._decimal = where, decimal
         self._words = {word.strip().lower() for word in no_value if isinstance(word, str)} | _NO_VALUE
-        self._codes = [float(code) for code in no_value if not isinstance(code, str)]
+        self._codes = [number for code in no_value if (number := _plain(code)) is not None]
         self.odd: Counter[str] = Counter()
         self.example: dict[str, str] = {}
 
@@ -60,18 +63,12 @@ class Numbers:
         Raises:
             NodeError: Commas may be decimal signs or stand between thousands.
         """
-        found = {column: self._quickly(values) for column, values in raw.items()}
-        slow = {column: raw[column] for column, numbers in found.items() if numbers is None}
-        if slow and not self._decimal:
-            self._decimal = self._decided(slow)
-            if self._decimal == ",":  # a point stands between thousands, in the other columns, too
-                slow = {
-                    column: values for column, values in raw.items() if not isinstance(values, np.ndarray)
-                }
-        for column, values in slow.items():
-            found[column] = self._slowly(column, values)
-        numbers = {column: values for column, values in found.items() if values is not None}
-        for block in numbers.values():
+        if not self._decimal:
+            self._decimal = self._decided(raw)
+        numbers = {}
+        for column, values in raw.items():
+            block = self._quickly(values)
+            numbers[column] = block = self._slowly(column, values) if block is None else block
             block[~np.isfinite(block)] = np.nan
             for code in self._codes:
                 block[block == code] = np.nan
@@ -92,15 +89,15 @@ class Numbers:
         """The decimal sign; "" where no value tells."""
         unclear: tuple[str, str] | None = None
         for column, values in raw.items():
-            for value in values:
-                if not isinstance(value, str) or "," not in value:
+            for value in values if not isinstance(values, np.ndarray) else ():
+                if not isinstance(value, str) or not ("," in value or "." in value):
                     continue
                 text = value.strip().translate(_BLANKS)
                 if _EITHER.fullmatch(text):
                     unclear = unclear or (column, text)
                 elif _COMMA.fullmatch(text):
                     return ","
-                elif _DOT.fullmatch(text):
+                elif _DOT.fullmatch(text) or _POINT.fullmatch(text):
                     return "."
         if unclear:
             column, text = unclear

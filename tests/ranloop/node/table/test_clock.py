@@ -104,6 +104,16 @@ def test_the_double_hour_of_each_target_is_its_own(tmp_path: Path) -> None:
         assert found == [{"a": k, "b": k} for k in range(5)]
 
 
+def test_a_double_hour_is_told_apart_among_the_rows_that_are_chosen(tmp_path: Path) -> None:
+    rows = "".join(f"{time};a;{k};{kind}\n" for k, time in enumerate(TWICE) for kind in (1, 2))
+    path = write(tmp_path / "t.csv", "time;cell;prb;kind\n" + rows)
+    mapping = 'only = { kind = "2" }\n' + CELLS
+    reports = played(opened(path, mapping, period_ms="1000", zone="Europe/Berlin"))
+    assert [(r.seq, r["RRU.PrbTotDl"].tolist()) for r in reports] == [(k, [k]) for k in range(4)] + [
+        (3603, [4])
+    ]
+
+
 def test_rows_that_are_in_no_order_are_put_in_order(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", "time;cell;prb;thp\n3;a;3;1\n1;a;1;1\n2;a;2;1\n0;a;0;1\n")
     found = values(played(opened(path, CELLS, time_format="s")), "RRU.PrbTotDl")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -110,6 +113,43 @@ def test_a_comma_that_may_be_either_is_asked_for(tmp_path: Path) -> None:
     for sign, kbps in as_said.items():
         found = values(played(opened(path, CELLS, time_format="s", decimal=sign)), "DRB.UEThpDl")
         assert found[0] == {"a": kbps}
+
+
+def test_one_value_that_is_clear_decides_for_the_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "time;cell;prb;thp\n0;a;12.5;1,234\n1;a;2;5,678\n")
+    assert values(played(opened(path, CELLS, time_format="s")), "DRB.UEThpDl")[0] == {"a": 1_234_000}
+    write(path, "time;cell;prb;thp\n0;a;12,5;1.234\n1;a;2;5.678\n")
+    assert values(played(opened(path, CELLS, time_format="s")), "DRB.UEThpDl")[0] == {"a": 1_234_000}
+
+
+def test_spellings_of_no_value_may_be_added(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "time;cell;prb;thp\n0;a;99;n.v.\n1;a;98;98\n2;a;97;2\n")
+    world = opened(path, 'no_value = ["n.v.", "99", 98]\n' + CELLS, time_format="s")
+    assert values(played(world), "RRU.PrbTotDl") == [{}, {}, {"a": 97}]
+    assert values(played(opened(path, time_format="s", mapping=(tmp_path / "mappings/own.toml").read_text())), "DRB.UEThpDl") == [
+        {}, {}, {"a": 2000}
+    ]  # fmt: skip
+    assert world.left_out == ()
+
+
+@pytest.mark.parametrize("module", ["text", "json_rows", "columnar"])
+def test_a_table_of_many_pieces_is_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setattr(f"ranloop.node.table.{module}.PIECE_ROWS", 2)
+    rows = [{"time": k, "cell": "ab"[k % 2], "prb": k, "thp": k + 0.5} for k in range(7)]
+    path = tmp_path / "t.any"
+    if module == "json_rows":
+        write(path, "\n".join(map(json.dumps, rows)))
+    elif module == "columnar":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        write(
+            path,
+            "time;cell;prb;thp\n" + "".join(f"{r['time']};{r['cell']};{r['prb']};{r['thp']}\n" for r in rows),
+        )
+    found = values(played(opened(path, CELLS, time_format="s", period_ms="1000")), "DRB.UEThpDl")
+    assert found == [{"ab"[k % 2]: 1000 * k + 500} for k in range(7)]
 
 
 def test_lines_before_the_header_and_blank_fields_behind_a_row_are_no_matter(tmp_path: Path) -> None:
