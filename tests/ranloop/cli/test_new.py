@@ -129,7 +129,7 @@ def gain(folder: Path, overrides: Mapping[str, object], figures: tuple[str, ...]
     """Differences that the xApp makes over doing nothing, on four held-out drops."""
     arms = (Arm(name="nothing"), Arm(name="xapp", xapps=(folder,)))
     node = TEMPLATES[folder.name.removeprefix("my-")]
-    tasks = [Task(arm=arm, seed=seed, node=node, overrides=overrides) for seed in range(7001, 7005) for arm in arms]  # fmt: skip
+    tasks = [Task(arm=arm, seed=seed, node=node, overrides=overrides) for seed in range(7101, 7105) for arm in arms]  # fmt: skip
     results = run_tasks(tasks)
     scores = {arm.name: [r.score for r in results if r.arm == arm.name] for arm in arms}
     return {
