@@ -10,7 +10,7 @@ from scipy.stats import t
 
 from ranloop.claims import ClaimError, check_direction, judge, parse_claim
 from ranloop.kpi import Better, Kpi
-from ranloop.statistics import Shown
+from ranloop.statistics import Shown, pairs_needed
 
 
 def kpi(key: str, better: Better) -> Kpi:
@@ -175,3 +175,28 @@ def test_a_drop_without_a_value_decides_nothing_and_is_counted() -> None:
     old = scores(happy=[1.0, math.nan, 1.0])
     verdict = judge([parse_claim("happy more")], old, scores(happy=[9.0, 9.0, 9.1]))[0]
     assert (verdict.word, verdict.missing, verdict.seeds) == ("undecided", 1, None)
+
+
+def test_claims_of_less_are_judged_as_the_mirrored_ones_of_more() -> None:
+    base = [0.0, 0.0, 0.0, 0.0]
+    values = {"sure": [9.0, 10.0, 11.0, 10.0], "near": [1.0, 2.0, 3.0, 1.2], "open": [-2.0, 3.0, 2.0, -1.0]}
+    old = scores(**dict.fromkeys(values, base))
+    mirrored = {key: [-x for x in column] for key, column in values.items()}
+    more = judge([parse_claim(f"{key} more") for key in values], old, scores(**values))
+    less = judge([parse_claim(f"{key} less") for key in values], old, scores(**mirrored))
+    for one, other in zip(more, less, strict=True):
+        assert (one.word, one.seeds) == (other.word, other.seeds)
+        assert (other.difference.low, other.difference.high) == (-one.difference.high, -one.difference.low)
+        assert other.tails == one.tails[::-1]
+
+
+def test_the_seeds_of_one_of_several_claims_are_for_its_own_level() -> None:
+    # sd 2 and mean 1 as above, with two sure claims beside it, and two that are as open: its level is 0.025 / 3
+    d = [1 - 3**0.5, 1.0 + 3**0.5, 1 - 3**0.5, 1.0 + 3**0.5]
+    sure = [9.0, 10.0, 11.0, 10.0]
+    new = scores(a=sure, b=sure, c=d, d=d, e=d)
+    old = [dict.fromkeys("abcde", 0.0) for _ in d]
+    verdicts = judge([parse_claim(f"{key} more") for key in "abcde"], old, new)
+    assert [verdict.shown for verdict in verdicts] == [Shown.YES, Shown.YES, *[Shown.UNDECIDED] * 3]
+    assert verdicts[2].seeds == pairs_needed(1.0, 2.0, 0.025 / 3)
+    assert verdicts[2].seeds != pairs_needed(1.0, 2.0, 0.025)

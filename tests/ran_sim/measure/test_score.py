@@ -146,9 +146,11 @@ def test_handovers_of_the_warm_up_do_not_count() -> None:
     fast = {"mobility.speeds_kmh": [120.0], "mobility.speed_shares": [1.0], "radio.indoor_share": 0.0}
     engine = Engine(SEVEN.with_overrides({**fast, "warmup_s": 2.0}), seed=1)
     engine.run_until(4000)
-    assert engine.snapshot().handover.sum() > 0
+    warm = engine.snapshot().handover
+    assert warm.sum() > 0
     assert engine.handovers().sum() == 0
     engine.run_until(8000)
+    assert engine.handovers().tolist() == (engine.snapshot().handover - warm).tolist()
     before = score(engine)
     assert before["handovers_per_ue_min"] > 0
     fork = engine.fork()
