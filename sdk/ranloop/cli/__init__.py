@@ -1,4 +1,7 @@
-"""The `ranloop` command. Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong input, 130 interrupted."""
+"""The `ranloop` command. Exit codes: 0 done, 1 it ran and the answer is no, 2 wrong input, 130 interrupted.
+
+`compare` has 3 and 4 for its verdicts, which a crash of Python, 1, must not be taken for.
+"""
 
 from __future__ import annotations
 
