@@ -46,7 +46,11 @@ def test_which_cells_sleep(
 
 
 def test_it_asks_for_sleep_alone() -> None:
-    columns = {"RRU.PrbTotDl": [5.0, 0.0, 9.0], "RRC.ConnMean": [1.0, 0.0, 2.0], "X.Cell.State": [0, 0, 0]}
+    columns = {
+        "RRU.PrbTotDl": [5.0, 0.0, 9.0],
+        "RRC.ConnMean": [1.0, 0.0, 2.0],
+        "X.Cell.State": [0.0, 0.0, 0.0],
+    }
     report = make_report(columns, level="cell", period_ms=1000)
     assert XAppHarness(FOLDER).send(report) == [SetCellState(cell=[1], state=CellState.DEEP_SLEEP)]
 
