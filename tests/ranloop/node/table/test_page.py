@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from ranloop.cli.run import run_on_node
+from ranloop.node import open_world
 from ranloop.node.table import TableMapping, shipped_mappings
 from ranloop.node.table.units import UNITS
+from ranloop.testing import check_node
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
@@ -31,6 +33,10 @@ def test_the_mapping_of_the_page_has_every_key_and_is_valid() -> None:
     given["ids"] = {"cell": "NCI"}
     given["columns"] = {"power": given["columns"]["power"], "ok": given["columns"]["ok"]}
     TableMapping.model_validate(given)
+
+
+def test_the_example_is_a_node_like_any_other() -> None:
+    check_node(lambda: open_world(f"table:{EXAMPLE / 'kpm.csv'}?mapping={EXAMPLE / 'kpm.toml'}"))
 
 
 def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
