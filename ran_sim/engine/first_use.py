@@ -21,9 +21,9 @@ from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
-# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other: 1000
-# to 2000 were seen, the more the busier the machine.
-_SAMPLES: Final = 1200
+# How many times as long as that of `_sample` the compilation of all kernels takes, its two processes one after the other: 600
+# to 1200, the more the busier the machine.
+_SAMPLES: Final = 700
 
 
 def _sample(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
