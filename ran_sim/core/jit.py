@@ -134,7 +134,7 @@ COMPILED = "compiled"  # a file in the cache folder, there when all that a run n
 
 
 def compiled_before() -> bool:
-    """Whether this version's kernels are compiled and kept: a start takes 2 s, not 30 s."""
+    """Whether this version's kernels are compiled and kept: a start takes 2 s, and waits for no compilation."""
     return CACHE_FOLDER is not None and (CACHE_FOLDER / COMPILED).exists()
 
 

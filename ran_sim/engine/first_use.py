@@ -21,9 +21,8 @@ from ran_sim.core.jit import CACHE_FOLDER, COMPILED, compiled_before
 from ran_sim.engine.kernels import Network, for_slots, run_slots
 
 _CHILD = "RAN_SIM_COMPILES_TICKS"
-# Compile time of all kernels, both processes one after the other, over that of `_sample`: 1000 to 2000 were seen, more on a busy
-# machine.
-_SAMPLES: Final = 1200
+# Compile time of all kernels, both processes one after the other, over that of `_sample`: 600 to 1200, more on a busy machine.
+_SAMPLES: Final = 700
 
 
 def _sample(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:

@@ -206,7 +206,7 @@ def test_nobody_else_can_call_what_a_kernel_calls(
 
     @bare_kernel
     def outer(x: float) -> float:
-        return inner(x) + inner(x + 1.0)
+        return float(inner(x) + inner(x + 1.0))
 
     assert outer(1.0) == scope["inner"](1.0) + scope["inner"](2.0)
     (whole,) = outer.from_python().overloads.values()  # type: ignore[attr-defined]  # because numba's dispatcher has no types
