@@ -264,4 +264,5 @@ def _suggested(column: str, near: Sequence[str], sample: Piece) -> Iterator[str]
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """A value as TOML spells it: as JSON, but for one control character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

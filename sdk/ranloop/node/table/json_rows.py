@@ -108,13 +108,17 @@ def _loaded(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: It is none, or is nested too deeply.
+        ValueError: It is none, is nested too deeply, or holds half a surrogate pair.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(text)
+            value = json.loads(text)
+            json.dumps(
+                value, ensure_ascii=False
+            ).encode()  # half a surrogate pair is no text for anybody else
+            return value
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

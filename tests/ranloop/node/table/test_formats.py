@@ -137,8 +137,11 @@ def test_a_database_of_several_tables_is_asked_about(tmp_path: Path) -> None:
 
 def test_json_with_nan_is_read_and_json_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     rows = ('{"time": "2025-03-01T10:00:00Z", "cell": 1, "prb": NaN, "thp": 1}\n'
-            '{"time": "2025-03-01T10:00:01Z", "cell": 1, "prb": 4, "thp": 1, "big": 123456789012345678901234567890}\n')  # fmt: skip
-    assert values(played(opened(write(tmp_path / "m.json", rows), CELLS)), "RRU.PrbTotDl") == [{}, {"1": 4}]
+            '{"time": "2025-03-01T10:00:01Z", "cell": 1, "prb": 4, "thp": 1, "big": 123456789012345678901234567890}\n'
+            '{"time": "2025-03-01T10:00:02Z", "cell": "\\ud800", "prb": 4, "thp": 1}\n')  # fmt: skip
+    world = opened(write(tmp_path / "m.json", rows), CELLS)
+    assert values(played(world), "RRU.PrbTotDl") == [{}, {"1": 4}]
+    assert world.left_out[-1] == f"{tmp_path / 'm.json'}: 1 row left out: no JSON object"
     for depth in (990, 100_000):
         path = write(tmp_path / "deep.json", '{"a":' * depth + "1" + "}" * depth)
         with pytest.raises(NodeError, match=r"deep\.json: "):

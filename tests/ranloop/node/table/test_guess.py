@@ -67,7 +67,8 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_text_of_a_header_stays_inside_its_quotes(tmp_path: Path) -> None:
-    text, _ = started(tmp_path, 'time;"a"" = 1 # \\ü";"x\ny"\n2025-03-01 10:00:00;1;2\n'.replace("\ny", " y"))
+    text, _ = started(tmp_path, 'time;"a"" = 1 # \\ü";x\x7f\n2025-03-01 10:00:00;1;2\n')
+    assert "\\u007f" in text
     assert tomllib.loads(text)["time"] == {"column": "time", "format": "iso"}
     assert '# "a\\" = 1 # \\\\ü" = ' in text
 
