@@ -11,14 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ranloop.errors import VocabularyError
-from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName
+from ranloop.errors import MissingExtraError, VocabularyError
+from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName, measurement
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = (
     "F32",
@@ -186,6 +189,24 @@ class Report:
         for rows in np.split(order, np.flatnonzero(np.diff(ue[order])) + 1):
             if len(rows):
                 yield int(ue[rows[0]]), rows
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A DataFrame with a row per target: the ids, the node's own names of those that have one, the measurements.
+
+        The units of the measurements stand in `attrs["units"]`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtraError("Report.to_pandas", "notebook") from error
+        columns: dict[str, Any] = {column: self.id(column) for column in self.ids}
+        columns |= {f"{column}_name": self.names_of(column) for column in self.ids if self.labels.get(column)}
+        frame = pandas.DataFrame(columns | {name: self[name] for name in self.names})
+        frame.attrs["units"] = {name: measurement(name).unit for name in self.names}
+        return frame
 
     @property
     def time_s(self) -> float:

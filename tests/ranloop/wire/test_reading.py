@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 import ranloop
 from ranloop import Cause, Fate, Level, Status, XApp
+from ranloop.errors import MissingExtraError
 from ranloop.testing import make_report
 from ranloop.vocabulary.model import LEVELS
 from tests.ranloop.wire.samples import result
@@ -22,6 +25,20 @@ def test_a_report_is_read_like_a_table_names_inside_rows_counted() -> None:
 def test_a_report_without_rows_is_still_one_with_names() -> None:
     report = make_report({"CQI": np.empty(0)}, ids={"ue": [], "cell": []})
     assert (len(report), list(report), "CQI" in report) == (0, ["CQI"], True)
+
+
+def test_a_report_becomes_a_frame_with_names_and_units() -> None:
+    frame = make_report({"CQI": [7, 12]}, ids={"ue": [3, 4]}, labels={"ue": ["anna", "ben"]}).to_pandas()
+    assert list(frame.columns) == ["ue", "cell", "ue_name", "CQI"]
+    assert frame["ue_name"].tolist() == ["anna", "ben"]
+    assert frame["CQI"].tolist() == [7, 12]
+    assert frame.attrs["units"] == {"CQI": "1"}
+
+
+def test_without_pandas_a_frame_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'ranloop\[notebook\]'"):
+        make_report({"CQI": [7]}).to_pandas()
 
 
 def test_the_fate_of_each_target_has_its_cause_and_text() -> None:
