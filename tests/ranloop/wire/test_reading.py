@@ -55,6 +55,7 @@ def test_the_fates_of_an_action_that_is_not_known_here_have_no_values_by_name() 
 def test_an_author_sees_an_authors_names_alone() -> None:
     assert [name for name in dir(XApp()) if not name.startswith("_")] == [
         "alarm",
+        "catalogues",
         "clear",
         "every",
         "model",
