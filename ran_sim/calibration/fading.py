@@ -24,7 +24,9 @@ _WIDE_RBG_HZ: Final = 16 * 12 * 30e3
 _DELAY_SPREAD_S: Final = 100e-9
 
 
-def links(n_ue: int, *, n_rbg: int = 1, profile: str = "exponential", seed: int = 1) -> Fading:
+def links(
+    n_ue: int, *, n_rbg: int = 1, rbg_hz: float = _RBG_HZ, profile: str = "exponential", seed: int = 1
+) -> Fading:
     """One link with one branch for each of `n_ue` UEs."""
     fading = build_fading(
         seed=seed,
@@ -34,7 +36,7 @@ def links(n_ue: int, *, n_rbg: int = 1, profile: str = "exponential", seed: int 
         n_branch=1,
         grid_s=_GRID_S,
         delay_spread_s=_DELAY_SPREAD_S,
-        rbg_hz=_RBG_HZ,
+        rbg_hz=rbg_hz,
         profile=profile,
     )
     for u in range(n_ue):

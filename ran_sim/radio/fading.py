@@ -101,7 +101,13 @@ def build_fading(
     rbg_hz: float,
     profile: str = "exponential",
 ) -> Fading:
-    """Memory for the waves of all links; they are drawn when links are."""
+    """Memory for the waves of all links; they are drawn when links are.
+
+    Raises:
+        ValueError: More RBGs than a carrier has (TS 38.214 5.1.2.2.1): kernels would write beyond their rows.
+    """
+    if n_rbg > 2 * HALF:
+        raise ValueError(f"n_rbg is {n_rbg}; at most {2 * HALF} fit a row of taps")
     profile_delay, profile_share = delay_profile(profile)
     n_process = n_branch + k
     waves = (n_ue, STANDING_WAVES, n_process * TAPS)

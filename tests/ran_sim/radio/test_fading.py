@@ -294,3 +294,9 @@ def test_fading_is_evaluated_once_per_step_and_anew_when_a_link_changes() -> Non
     fade_to(0, 50, fading, gain)
     fade_ue(0, 50, fading, expected)
     assert np.array_equal(gain, expected)  # another UE
+
+
+def test_more_rbgs_than_a_carrier_has_are_refused_before_a_kernel_writes_beyond_its_rows() -> None:
+    assert fading_of(1, n_rbg=2 * HALF).n_rbg == 2 * HALF
+    with pytest.raises(ValueError, match=f"n_rbg is {2 * HALF + 1}; at most {2 * HALF}"):
+        fading_of(1, n_rbg=2 * HALF + 1)
