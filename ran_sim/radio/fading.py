@@ -279,7 +279,7 @@ def _sum_taps(gain: F32, turn: F32, i: int) -> np.float32:
         + gain[6] * turn[6 * row + i]
         + gain[7] * turn[7 * row + i]
     )
-    return early + late
+    return early + late  # type: ignore[no-any-return]  # because an element of an array is typed as Any
 
 
 @bare_kernel
