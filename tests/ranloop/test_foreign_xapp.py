@@ -25,14 +25,17 @@ HOST_ACCESS = ["user host", "topic readwrite ranloop/1/#"]
 
 
 def guarded_broker(tmp_path: Path) -> Broker:
-    """mosquitto with passwords, and the access list that docs/wire.md shows."""
+    """mosquitto with passwords, and the access list that docs/wire.md shows, for this xApp's name and stream."""
     with running_broker("mosquitto"):  # skips or fails where there is none
         pass
     passwords, acl = tmp_path / "passwords", tmp_path / "acl"
     passwords.touch(mode=0o600)
     for user in ("host", "foreign"):
         subprocess.run(["mosquitto_passwd", "-b", passwords, user, "secret"], check=True)
-    foreign = [line.replace("my_xapp", "foreign") for line in access_list()]
+    foreign = [
+        line.replace("my_xapp", "foreign").replace("/ue/", "/qos_flow/")  # it reads flows
+        for line in access_list()
+    ]
     acl.write_text("\n".join([*HOST_ACCESS, "", *foreign, ""]))
     return Broker.start("mosquitto", acl_file=acl, password_file=passwords)
 
@@ -53,7 +56,7 @@ def test_the_example_knows_json_and_mqtt_only() -> None:
 def test_its_folder_is_checked_by_its_manifest_and_not_run(ranloop: Command) -> None:
     checked = ranloop("check", FOLDER, "--json")
     assert checked.code == 0
-    assert json.loads(checked.out)[0]["reads"] == ["ue/100 ms: DRB.UEThpDl"]
+    assert json.loads(checked.out)[0]["reads"] == ["qos_flow/100 ms: X.DRB.BudgetMissRateDl"]
     complaint = ranloop("run", FOLDER).complaint
     assert complaint.endswith("yourself, and admit it with `ranloop host NODE --allow`")
 

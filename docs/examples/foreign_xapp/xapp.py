@@ -6,7 +6,6 @@ It leaves when its host does, and then prints how many targets had which fate, a
 import collections
 import json
 import socket
-import statistics
 import sys
 import uuid
 
@@ -18,7 +17,7 @@ host = {}
 
 
 def on_connect(client, *_):
-    client.subscribe([(f"{TOPICS}/report/+/ue/100/json", 0), (f"{TOPICS}/result/{NAME}/+", 1)])
+    client.subscribe([(f"{TOPICS}/report/+/qos_flow/100/json", 0), (f"{TOPICS}/result/{NAME}/+", 1)])
     client.subscribe(f"{TOPICS}/presence/host", 1)
     client.publish(f"{TOPICS}/presence/{NAME}", life_sign(alive=True), qos=1, retain=True)
 
@@ -41,8 +40,10 @@ def on_message(client, _, message):
 
 
 def act(client, report):
-    known = [rate for rate in report["values"]["DRB.UEThpDl"] if rate is not None]
-    median = statistics.median(known) if known else 0.0
+    missed = zip(report["ids"]["ue"], report["values"]["X.DRB.BudgetMissRateDl"], strict=True)
+    in_time = sorted({ue for ue, share in missed if share is not None and share <= 0.1})
+    if not in_time:
+        return
     batch = {
         "v": 1,
         "id": uuid.uuid4().hex,
@@ -50,10 +51,8 @@ def act(client, report):
         "node": report["node"],
         "seq": report["seq"],
         "action": "SetUeWeight",
-        "targets": {"ue": report["ids"]["ue"]},
-        "parameters": {
-            "weight": [1 if rate is None or rate >= median else 2 for rate in report["values"]["DRB.UEThpDl"]]
-        },
+        "targets": {"ue": in_time},
+        "parameters": {"weight": [8] * len(in_time)},
         "valid_until_ns": report["ran_time_ns"] + 200_000_000,
         "lease_ms": 300,
         "report_seq": report["seq"],

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_nobody_else_can_call_what_a_kernel_calls(
     )  # too long to be copied into its caller
     scope: dict[str, Any] = {"math": math}
     exec(f"def inner(x):\n{steps}    return x", scope)  # noqa: S102  # our own source
-    inner = bare_kernel(scope["inner"])
+    inner: Callable[[float], float] = bare_kernel(scope["inner"])
 
     @bare_kernel
     def outer(x: float) -> float:

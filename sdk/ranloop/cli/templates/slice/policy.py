@@ -28,14 +28,14 @@ def raised(shares: Shares, late: NDArray[np.bool_], extra_pct: float) -> tuple[N
     """Rows of the late slices, and their new minima: `extra_pct` more, at most their maximum.
 
     The minima of a cell sum up to at most 100 %; where there is less room than the late slices want, they share it. A
-    cell in which a value is missing is left alone.
+    cell in which a value is missing, or lies outside dedicated <= min <= max, is left alone.
     """
-    known = np.isfinite(shares.min_pct + shares.max_pct + shares.dedicated_pct)
+    sound = (shares.dedicated_pct <= shares.min_pct) & (shares.min_pct <= shares.max_pct)  # no value is not
     rows, minima = [], []
     for cell in np.unique(shares.cell).tolist():
         here = np.flatnonzero(shares.cell == cell)
         wants = np.flatnonzero((shares.cell == cell) & late)
-        if not known[here].all() or not len(wants):
+        if not sound[here].all() or not len(wants):
             continue
         extra = np.clip(shares.max_pct[wants] - shares.min_pct[wants], 0, extra_pct)
         room = max(0.0, 100.0 - float(shares.min_pct[here].sum()))

@@ -48,6 +48,7 @@ def slices(missed: list[float], max_pct: list[float]) -> Report:
         ((60.0, 40.0), [0.0, 0.2], [100.0, 100.0], {1: 40.0}),  # there is no room
         ((30.0, 30.0), [0.0, 0.01], [100.0, 100.0], {}),  # as many may be late
         ((30.0, 30.0), [0.0, 0.2], [NAN, 100.0], {}),  # the room is not known
+        ((30.0, 4.0), [0.0, 0.2], [100.0, 100.0], {}),  # less than the dedicated 5 %: no node has that
     ],
 )
 def test_late_slices_are_guaranteed_more(

@@ -1,4 +1,7 @@
-"""The example that steers UEs: its decisions on hand-made reports, and its loop on the simulator, in lockstep, live and on a replay."""
+"""The template that steers UEs: loads by name, and its loop on the simulator, in lockstep, live and on a replay.
+
+Its own test has its decisions.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ranloop.cli.new
 from ranloop.bus import open_bus
 from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
@@ -24,17 +28,17 @@ from ranloop.node import (
     open_world,
     under_profile,
 )
-from ranloop.testing import XAppHarness, check_xapp, make_report
+from ranloop.testing import XAppHarness, make_report
 from ranloop.vocabulary import Handover
-from ranloop.wire.messages import Labels, Report, Result, Status
+from ranloop.wire.messages import Catalogue, CellRelation, Labels, Report, Result, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
-from tests.docs.test_readme import code_lines
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "steer_to_neighbour"
+TEMPLATE = Path(ranloop.cli.new.__file__).parent / "templates" / "steering"
 NAMES = {0: "site0/0", 1: "site0/1", 5: "site1/2"}
 S = 1_000_000_000
+BUSY = {"relief_pct": 0.0}  # on seven busy sites few neighbours have much more room
 
 
 def loads(**by_cell: float) -> list[Report]:
@@ -54,43 +58,16 @@ def heard(rsrp_dbm: Sequence[float], ue: int = 7) -> Report:
     return replace(report, labels=Labels({"measured_cell": NAMES}))
 
 
-@pytest.mark.parametrize(
-    ("rsrp_dbm", "load", "target"),
-    [
-        (
-            [-90, -91, -92],
-            {"own": 90.0, "sister": 50.0, "far": 20.0},
-            5,
-        ),  # the emptier one, though it is weaker
-        ([-90, -91, -93], {"own": 90.0, "sister": 50.0, "far": 20.0}, 1),  # 3 dB below: too weak
-        ([-90, -93, -94], {"own": 90.0, "sister": 50.0, "far": 20.0}, None),  # no neighbour near enough
-        (
-            [-90, -91, -92],
-            {"own": 60.0, "sister": 50.0, "far": 40.0},
-            None,
-        ),  # 20 % less is not more than 20 %
-        ([-90, -91, -92], {"own": 61.0, "sister": 50.0, "far": 40.0}, 5),
-        ([-90, -91, np.nan], {"own": 90.0, "sister": 95.0, "far": 20.0}, None),  # no value is no candidate
-        ([-90, -91, -92], {"own": 90.0, "sister": np.nan, "far": 20.0}, 5),
-    ],
-)
-def test_it_steers_to_the_least_loaded_of_the_near_neighbours(
-    rsrp_dbm: Sequence[float], load: dict[str, float], target: int | None
-) -> None:
-    xapp = XAppHarness(EXAMPLE, within_db=2.0)
-    for report in loads(**load):
+def test_a_neighbour_of_another_node_is_known_by_its_name() -> None:
+    xapp = XAppHarness(TEMPLATE, within_db=2.0)
+    tables = {0: (CellRelation(cell=1, name=NAMES[1]), CellRelation(cell=5, name=NAMES[5]))}
+    cells = {0: NAMES[0], 1: NAMES[1]}
+    own = Catalogue(node="site0", measurements={}, actions=(), periods_ms=(), cells=cells, neighbours=tables)
+    xapp.know(own)
+    for report in loads(own=90.0, sister=45.0, far=20.0):
         xapp.send(report)
-    wanted = [] if target is None else [Handover(ue=7, target_cell=target)]
-    assert xapp.send(heard(rsrp_dbm)) == wanted
-
-
-def test_it_does_nothing_before_it_knows_any_load() -> None:
-    assert XAppHarness(EXAMPLE).send(heard([-90, -91, -92])) == []
-
-
-def test_it_is_25_lines_and_a_sound_xapp() -> None:
-    assert code_lines(EXAMPLE / "app.py") <= 25
-    check_xapp(EXAMPLE)
+    xapp.send(make_report({"X.DRB.RadioBudgetDl": [np.nan]}, ids={"ue": [7]}, period_ms=1000))
+    assert xapp.send(heard([-90, -91, -92])) == [Handover(ue=7, target_cell=5)]
 
 
 class Seen:
@@ -113,7 +90,9 @@ class Seen:
 def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_reports(tmp_path: Path) -> None:
     seen, again = Seen(), Seen()
     with closing(open_world("sim:seven-sites")) as world, Recorder(tmp_path / "run", world) as recorder:
-        outcomes = run_embedded(world, [EXAMPLE], until_ns=10 * S, outlets=[recorder, seen]).summary.outcomes
+        outcomes = run_embedded(
+            world, [TEMPLATE], settings={"my_xapp": BUSY}, until_ns=7 * S, outlets=[recorder, seen]
+        ).summary.outcomes
     assert outcomes["applied"] >= 4
     moved = [
         (result.targets[i, 0], int(result.applied[i, 0]), result.ran_time_ns)
@@ -127,7 +106,9 @@ def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_re
             there.append(later[0].cell[later[0].ue == ue][0] == target)
     assert np.mean(there) >= 0.75  # a second later the network's own event A3 may have led it on
     with closing(open_world(f"replay:{tmp_path / 'run'}")) as replay:
-        refused = run_embedded(replay, [EXAMPLE], outlets=[again]).summary.outcomes
+        refused = run_embedded(
+            replay, [TEMPLATE], settings={"my_xapp": BUSY}, outlets=[again]
+        ).summary.outcomes
     assert set(refused) == {"refused/not-supported"}
     # A replay gives the streams of one moment in another order.
     assert sorted(map(contents, again.reports)) == sorted(map(contents, seen.reports))
@@ -141,7 +122,7 @@ def contents(report: Report) -> tuple[str, str, int, tuple[str, ...], list[list[
 
 def test_live_it_steers_too() -> None:
     instance, stop, ended = (
-        Instance(load_package(EXAMPLE), incarnation="live"),
+        Instance(load_package(TEMPLATE), settings=BUSY, incarnation="live"),
         threading.Event(),
         list[RunSummary](),
     )
@@ -170,6 +151,6 @@ def test_a_stack_without_these_reports_is_told_of_as_any_other() -> None:
         closing(under_profile(open_world("sim:one-cell"), load_profile("oai"))) as world,
         pytest.raises(NodeError) as told,
     ):
-        run_embedded(world, [EXAMPLE])
-    assert str(told.value).startswith("steer_to_neighbour reads ")
+        run_embedded(world, [TEMPLATE])
+    assert str(told.value).startswith("my_xapp reads ")
     assert "\n" not in str(told.value)
