@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +68,7 @@ class Run:
     """What a run came to.
 
     Attributes:
-        score: Key figures of the simulated network, warm-up removed; empty for a node without a score.
+        score: Key figures of the simulated network, warm-up removed; empty for a node without a score, and within the warm-up.
         summaries: xApp name -> the result of its `@app.summary` function.
         trace_hash: Equal for equal runs that kept the same streams.
         catalogues: What the nodes offer.
@@ -223,7 +223,10 @@ def simulate(
             outlets=[collected],
             watched=watch_rights(world.catalogues, watch, every_ms),
         )
-        score = world.score() if isinstance(world, ScoredPort) else {}
+        score: Mapping[str, float] = {}
+        if isinstance(world, ScoredPort):
+            with suppress(NodeError):  # nothing counts yet
+                score = world.score()
         return Run(run, collected, score=score, catalogues=world.catalogues)
 
 

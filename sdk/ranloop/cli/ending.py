@@ -116,8 +116,8 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> str:
             told += [lines(value, indent + "  ")] if value else []
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             told += [f"{indent}{key}:", *(f"{indent}  {item}" for item in value)]
+        elif isinstance(value, float):
+            told.append(f"{indent}{key}: {value:.4g}")
         else:
-            told.append(
-                f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"
-            )
+            told.append(f"{indent}{key}: {'none' if value is None else value}")
     return "\n".join(told)

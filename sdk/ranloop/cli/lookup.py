@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from ranloop.errors import NodeError, VocabularyError
+from ranloop.errors import NodeError, RanloopError, VocabularyError
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import absent
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS, action_type, measurement
@@ -26,7 +26,7 @@ def show_vocabulary(text: str, *, profile: str, json_output: bool) -> int:
     With a profile, these are the entries of its stack in the stack's own form.
 
     Raises:
-        VocabularyError: `text` is no name, and nothing is found by it.
+        RanloopError: `text` is no name, and nothing is found by it.
         NodeError: The stack does not have the named entry.
     """
     stack = load_profile(profile) if profile else None
@@ -48,10 +48,14 @@ def _meant(text: str) -> tuple[list[str], bool]:
     """The entry that `text` names, or those that it finds, best first; and whether it is a name."""
     try:
         return [_known(text)], True
-    except VocabularyError:
-        if not (found := search(text)):
+    except VocabularyError as unknown:
+        if found := search(text):
+            return found, False
+        if unknown.near:
             raise
-        return found, False
+        raise RanloopError(
+            f"{unknown}; search by a word of a name or a definition, such as throughput, or leave it out to list all"
+        ) from None
 
 
 def _known(name: str) -> str:

@@ -21,19 +21,25 @@ def xapp(tmp_path: Path) -> Path:
 
 
 def test_a_run_tells_score_and_handler_times(ranloop: Command, xapp: Path) -> None:
-    outcome = ranloop("run", xapp, *SIM, "--json")
+    counted = (*SIM, "--override", "warmup_s=0.1")
+    outcome = ranloop("run", xapp, *counted, "--json")
     facts = json.loads(outcome.out)
     assert (outcome.code, outcome.err, facts["warnings"]) == (0, "", [])
-    assert facts["score"]["delivered_mbps"] is None or facts["score"]["delivered_mbps"] >= 0
+    assert facts["score"]["delivered_mbps"] > 0
     (time,) = facts["handlers"]["weigher"]
     assert (time["handler"], time["period_ms"], time["calls"]) == ("act", 100, 5)
     assert 0 < time["p50_ms"] <= time["p99_ms"]
     # The step at 0.5 s is the last: what it asks for is under way when the run ends.
     assert facts["not_applied"]["weigher"]["SetUeWeight"].keys() <= {"expired/at-end", "ended/ue-left"}
-    words = ranloop("run", xapp, *SIM).out
+    words = ranloop("run", xapp, *counted).out
     assert "handlers:\n  weigher:\n    act: p50 " in words
     assert "report every 100 ms, 5 calls" in words
     assert "score:\n  users: " in words
+
+
+def test_a_run_within_the_warm_up_says_so_in_the_place_of_a_score(ranloop: Command, xapp: Path) -> None:
+    words = ranloop("run", xapp, *SIM).out
+    assert "score: none\nno_score: one-cell: nothing counts yet, 0.5 s are within the warm-up of 2 s; run longer" in words
 
 
 def test_an_xapp_that_achieves_nothing_ends_with_cause_remedy_and_exit_code(

@@ -6,19 +6,11 @@ import re
 import tomllib
 from pathlib import Path
 
-<<<<<<< HEAD
-from ranloop.node.table import TableMapping, shipped_mappings
-from ranloop.node.table.units import UNITS
-from tests.command import Command
-=======
-import pytest
-
-from ranloop.cli.run import run_on_node
 from ranloop.node import open_world
 from ranloop.node.table import TableMapping, shipped_mappings
 from ranloop.node.table.units import UNITS
 from ranloop.testing import check_node
->>>>>>> tables
+from tests.command import Command
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
@@ -41,22 +33,12 @@ def test_the_mapping_of_the_page_has_every_key_and_is_valid() -> None:
     TableMapping.model_validate(given)
 
 
-<<<<<<< HEAD
-def test_the_example_prints_what_the_page_says(ranloop: Command) -> None:
-    table = f"table:{EXAMPLE / 'kpm.csv'}?mapping={EXAMPLE / 'kpm.toml'}"
-    shown = ranloop("run", ROOT / "xapps" / "kpm_monitor", "--node", table)
-=======
 def test_the_example_is_a_node_like_any_other() -> None:
     check_node(lambda: open_world(f"table:{EXAMPLE / 'kpm.csv'}?mapping={EXAMPLE / 'kpm.toml'}"))
 
 
-def test_the_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]) -> None:
-    run_on_node(
-        [ROOT / "xapps" / "kpm_monitor"],
-        f"table:{EXAMPLE / 'kpm.csv'}?mapping={EXAMPLE / 'kpm.toml'}",
-        seed=1, duration_s=None, settings=[], models=[], overrides=[], autonomy=[], priorities=[], profile="", limits=None,
-        audit=None, record=None, json_output=False,
-    )  # fmt: skip
->>>>>>> tables
+def test_the_example_prints_what_the_page_says(ranloop: Command) -> None:
+    table = f"table:{EXAMPLE / 'kpm.csv'}?mapping={EXAMPLE / 'kpm.toml'}"
+    shown = ranloop("run", ROOT / "xapps" / "kpm_monitor", "--node", table)
     (printed,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     assert printed in shown.out
