@@ -39,7 +39,10 @@ def test_a_run_tells_score_and_handler_times(ranloop: Command, xapp: Path) -> No
 
 def test_a_run_within_the_warm_up_says_so_in_the_place_of_a_score(ranloop: Command, xapp: Path) -> None:
     words = ranloop("run", xapp, *SIM).out
-    assert "score: none\nno_score: one-cell: nothing counts yet, 0.5 s are within the warm-up of 2 s; run longer" in words
+    assert (
+        "score: none\nno_score: one-cell: nothing counts yet, 0.5 s are within the warm-up of 2 s; run longer"
+        in words
+    )
 
 
 def test_an_xapp_that_achieves_nothing_ends_with_cause_remedy_and_exit_code(
