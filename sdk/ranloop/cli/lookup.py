@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from ranloop.errors import NodeError, RanloopError, VocabularyError
+from ranloop.errors import NodeError, VocabularyError
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import absent
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS, action_type, measurement
@@ -26,7 +26,7 @@ def show_vocabulary(text: str, *, profile: str, json_output: bool) -> int:
     With a profile, these are the entries of its stack in the stack's own form.
 
     Raises:
-        RanloopError: `text` is no name, and nothing is found by it.
+        VocabularyError: `text` is no name, and nothing is found by it.
         NodeError: The stack does not have the named entry.
     """
     stack = load_profile(profile) if profile else None
@@ -51,11 +51,8 @@ def _meant(text: str) -> tuple[list[str], bool]:
     except VocabularyError as unknown:
         if found := search(text):
             return found, False
-        if unknown.near:
-            raise
-        raise RanloopError(
-            f"{unknown}; search by a word of a name or a definition, such as throughput, or leave it out to list all"
-        ) from None
+        remedy = "search by a word of a name or a definition, such as throughput, or leave it out to list all"
+        raise VocabularyError(unknown.kind, text, unknown.near, remedy) from None
 
 
 def _known(name: str) -> str:

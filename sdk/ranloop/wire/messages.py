@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName
+from ranloop.vocabulary.near import near_matches
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
 
 __all__ = (
@@ -134,10 +135,11 @@ class Report:
         try:
             return self.block[:, len(self.ids) + self.names.index(name)]
         except ValueError:
-            near = tuple(n for n in self.names if n.lower() == name.lower())
-            raise VocabularyError(
-                f"measurement in this {self.level} report", name, near or self.names
-            ) from None
+            remedy = (
+                f"it has {', '.join(self.names)}; name what else to read in on_report and in the manifest"
+            )
+            near = near_matches(name, self.names)
+            raise VocabularyError(f"measurement in this {self.level} report", name, near, remedy) from None
 
     def only(self, names: tuple[str, ...]) -> Report:
         """The same report with these measurement columns alone, in this order."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ranloop.cli.ending import in_words
 from ranloop.guard.remedies import REMEDIES
+from ranloop.xapp.times import Called, HandlerTime
 from tests.builders import APP, write_xapp
 from tests.command import Command
 
@@ -98,3 +100,17 @@ def test_a_slow_handler_is_told_in_lockstep_with_what_it_would_miss_live(
         r"--handler-delay measured shows what that costs",
         warning,
     )
+
+
+@pytest.mark.parametrize(
+    ("called", "period_ms", "words"),
+    [
+        ("report", 100, "report every 100 ms"),
+        ("result", None, "on results"),
+        ("settings", None, "on settings"),
+    ],
+)
+def test_a_handlers_time_says_what_calls_it(called: Called, period_ms: int | None, words: str) -> None:
+    time = HandlerTime("act", called, period_ms, 1, 3, 0.25, 0.5)._asdict()
+    told = in_words({"handlers": {"weigher": [time]}, "not_applied": {}})
+    assert told["handlers"] == {"weigher": {"act": f"p50 0.25 ms, p99 0.5 ms, {words}, 3 calls"}}
