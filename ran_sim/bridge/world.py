@@ -207,10 +207,15 @@ class SimWorld(AnswersAtOnce):
         """Key figures of the run so far, warm-up removed, or since a `mark`; see `ran_sim.measure.score`.
 
         Raises:
-            NodeError: The world has ended, within its warm-up: there is nothing to judge.
+            NodeError: The run is still within its warm-up: there is nothing to judge.
         """
         if self.engine.slot >= self._end_slot:
             self._check_that_something_counts()
+        if since is None and self.engine.slot <= self.engine.warmup_slot:
+            raise NodeError(
+                f"{self._scenario.name}: nothing counts yet, {self.now_ns / 1e9:g} s are within the warm-up of "
+                f"{self._scenario.run.warmup_s:g} s; run longer, or --override warmup_s=0"
+            )
         return score(self.engine, since if isinstance(since, Tally) else None)
 
     def _check_that_something_counts(self) -> None:

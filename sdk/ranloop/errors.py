@@ -39,18 +39,22 @@ class RanloopError(Exception):
 
 
 class VocabularyError(RanloopError, ValueError):
-    """A name that the catalogue does not have. As a ValueError it may leave a pydantic validator."""
+    """A name that the catalogue does not have. As a ValueError it may leave a pydantic validator.
 
-    def __init__(self, kind: str, name: str, near: tuple[str, ...] = ()) -> None:
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        super().__init__(f"unknown {kind} {name!r}{hint}")
-        self.kind, self.name, self.near = kind, name, near
+    `remedy` is said where no name is near.
+    """
+
+    def __init__(self, kind: str, name: str, near: tuple[str, ...] = (), remedy: str = "") -> None:
+        hint = f"did you mean {' or '.join(near)}?" if near else remedy
+        super().__init__(f"unknown {kind} {name!r}" + (f"; {hint}" if hint else ""))
+        self.kind, self.name, self.near, self.remedy = kind, name, near, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (
             self.kind,
             self.name,
             self.near,
+            self.remedy,
         )  # pickle calls this, so that the error comes whole from another process
 
 

@@ -10,6 +10,7 @@ Tables are pandas DataFrames, or Arrow tables where pandas is not installed. The
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -68,7 +69,6 @@ class Run:
     """What a run came to.
 
     Attributes:
-        score: Key figures of the simulated network, warm-up removed; empty for a node without a score.
         summaries: xApp name -> the result of its `@app.summary` function.
         trace_hash: Equal for equal runs that kept the same streams.
         catalogues: What the nodes offer.
@@ -79,10 +79,10 @@ class Run:
         run: EmbeddedRun,
         collected: _Collector,
         *,
-        score: Mapping[str, float],
+        score: Mapping[str, float] | NodeError,
         catalogues: Sequence[Catalogue],
     ) -> None:
-        self.score, self.catalogues = score, tuple(catalogues)
+        self._score, self.catalogues = score, tuple(catalogues)
         self.summaries, self.trace_hash = run.xapps, run.summary.trace_hash
         self.outcomes = run.summary.outcomes
         self._collected = collected
@@ -91,6 +91,17 @@ class Run:
         outcomes = ", ".join(f"{name} {n}" for name, n in self.outcomes.items()) or "no action"
         streams = sorted({f"{level}/{ms} ms" for _, level, ms in self._collected.rows})
         return f"<Run of {len(self.catalogues)} nodes: reports {', '.join(streams) or 'none'}; targets: {outcomes}>"
+
+    @property
+    def score(self) -> Mapping[str, float]:
+        """Key figures of the simulated network, warm-up removed; empty for a node without a score.
+
+        Raises:
+            NodeError: The run ended within its warm-up.
+        """
+        if isinstance(self._score, NodeError):
+            raise self._score
+        return self._score
 
     def reports(self, level: Level = "ue", every_ms: int | None = None) -> pandas.DataFrame:
         """All reports of one level, one row per target and report, of all nodes.
@@ -206,6 +217,8 @@ def simulate(
     Raises:
         RanloopError: What `ranloop run` would refuse, in one line.
     """
+    if duration_s is not None and not 0 < duration_s < math.inf:
+        raise NodeError(f"duration_s={duration_s!r}: want seconds of RAN time above 0")
     address = node if ":" in node else f"sim:{node}"
     given = {
         name: {key: Path(folder) for key, folder in chosen.items()} for name, chosen in (models or {}).items()
@@ -223,7 +236,12 @@ def simulate(
             outlets=[collected],
             watched=watch_rights(world.catalogues, watch, every_ms),
         )
-        score = world.score() if isinstance(world, ScoredPort) else {}
+        score: Mapping[str, float] | NodeError = {}
+        if isinstance(world, ScoredPort):
+            try:
+                score = world.score()
+            except NodeError as error:  # nothing counts yet; for whoever asks
+                score = error
         return Run(run, collected, score=score, catalogues=world.catalogues)
 
 

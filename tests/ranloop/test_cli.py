@@ -126,7 +126,9 @@ def test_help_says_that_a_check_runs_the_code(ranloop: Command) -> None:
 def test_check_says_what_an_xapp_reads_and_writes(ranloop: Command, xapp: Path) -> None:
     (facts,) = json.loads(ranloop("check", xapp, "--json").out)
     assert facts["reads"] == ["ue/100 ms: CQI"]
-    assert facts["writes"] == ["SetUeWeight {'weight': (0.5, 4.0)}"]
+    assert facts["writes"] == ["SetUeWeight weight 0.5 to 4"]
+    words = ranloop("check", xapp).out
+    assert "models    none\nsettings  gain = " in words
     assert ranloop("check", xapp).out.endswith("ok\n")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ranloop.errors import BusError
 from tests.builders import APP, MANIFEST, write_xapp
 from tests.command import Command
 
@@ -82,6 +83,24 @@ def test_a_broker_that_is_not_there_is_one_line(ranloop: Command, xapp: Path, co
     ]
     complaint = ranloop(command, *arguments, "--bus", "mqtt://127.0.0.1:1").complaint
     assert complaint == "no broker at mqtt://127.0.0.1:1: connection refused; start one with: ranloop broker"
+
+
+@pytest.mark.parametrize(
+    ("command", "way"), [("run", "--node sim:one-cell"), ("describe", "ranloop describe sim:one-cell")]
+)
+def test_who_names_no_bus_and_finds_none_is_told_the_way_without_one(
+    ranloop: Command, xapp: Path, command: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: str, **_: object) -> None:
+        raise BusError(f"no broker at {url}")
+
+    monkeypatch.setattr(f"ranloop.cli.{command}.open_bus", refuse)
+    monkeypatch.delenv("RANLOOP_BUS", raising=False)
+    arguments = (xapp,) if command == "run" else ("one-cell",)
+    complaint = ranloop(command, *arguments).complaint
+    assert complaint.startswith("no broker at mqtt://localhost:1883; or ")
+    assert complaint.endswith(f"without a bus: {way}")
+    assert "without a bus" not in ranloop(command, *arguments, "--bus", "mqtt://127.0.0.1:1").complaint
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,19 @@ def test_what_cannot_be_is_one_line(arguments: dict[str, object], text: str) -> 
     assert "\n" not in str(told.value)
 
 
+def test_a_run_that_ends_before_anything_counts_has_no_score_but_a_reason() -> None:
+    short = simulate("one-cell", duration_s=0.2, watch=["cell"])
+    assert len(short.reports("cell")) == 2
+    with pytest.raises(NodeError, match=r"0\.2 s are within the warm-up of 2 s"):
+        short.score["satisfied"]
+
+
+@pytest.mark.parametrize("duration_s", [0, -1, float("nan"), float("inf")])
+def test_a_length_that_is_none_is_refused(duration_s: float) -> None:
+    with pytest.raises(NodeError, match="want seconds of RAN time above 0"):
+        simulate("one-cell", duration_s=duration_s)
+
+
 def test_reports_that_were_not_kept_are_asked_for_with_what_there_is(run: Run) -> None:
     with pytest.raises(NodeError, match=r"none were kept; there are: ue every 100 ms; .*watch=\['cell'\]"):
         run.reports("cell")

@@ -124,7 +124,7 @@ def run(
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
     from ranloop.cli.run import join_bus, run_on_node
-    from ranloop.cli.ways import idle_in_run, refuse_idle
+    from ranloop.cli.ways import advised, idle_in_run, refuse_idle
 
     refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
     source = context.get_parameter_source("state")
@@ -151,19 +151,20 @@ def run(
                 json_output=json_output,
             )
         )
-    raise typer.Exit(
-        join_bus(
-            xapps,
-            bus,
-            settings=settings or [],
-            models=model or [],
-            duration_s=duration_s,
-            lockstep=lockstep,
-            host=host,
-            state=state,
-            json_output=json_output,
+    with advised(context, "or run it without a bus: --node sim:one-cell"):
+        raise typer.Exit(
+            join_bus(
+                xapps,
+                bus,
+                settings=settings or [],
+                models=model or [],
+                duration_s=duration_s,
+                lockstep=lockstep,
+                host=host,
+                state=state,
+                json_output=json_output,
+            )
         )
-    )
 
 
 @app.command()
@@ -567,14 +568,15 @@ def describe(
 ) -> None:
     """Say what a node offers: measurements, actions and their ranges, cells, neighbours, slices."""
     from ranloop.cli.describe import describe as describe_node
-    from ranloop.cli.ways import idle_in_describe, refuse_idle
+    from ranloop.cli.ways import advised, idle_in_describe, refuse_idle
 
     refuse_idle(context, idle_in_describe(node=node))
-    raise typer.Exit(
-        describe_node(
-            node, bus, seed=seed, overrides=override or [], profile=profile, json_output=json_output
+    with advised(context, "or look at a node without a bus: ranloop describe sim:one-cell"):
+        raise typer.Exit(
+            describe_node(
+                node, bus, seed=seed, overrides=override or [], profile=profile, json_output=json_output
+            )
         )
-    )
 
 
 @app.command()

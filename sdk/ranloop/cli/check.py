@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.errors import RanloopError
+from ranloop.guard.rights import ActionRight
 from ranloop.inference import Model, read_package
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import Lack, as_lines, lacks, remarks
@@ -63,7 +64,7 @@ def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "reads": [f"{s.level}/{s.every_ms} ms: {', '.join(s.measurements)}" for s in manifest.streams],
-        "writes": [f"{a.name} {dict(a.ranges)}" for a in manifest.actions],
+        "writes": [_right(right) for right in manifest.actions],
         "code": "in another language" if is_foreign else _RUN if run else _READ,
         "models": [] if is_foreign else _models(folder, manifest, run),
         "settings": {name: setting.default for name, setting in manifest.settings.items()},
@@ -75,6 +76,11 @@ def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:
             "lacks": [lack._asdict() for lack in lacks(stack, manifest.rights)],
         }
     return facts
+
+
+def _right(right: ActionRight) -> str:
+    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in right.ranges.items())
+    return f"{right.name} {ranges}".rstrip()
 
 
 def _faults(folder: Path) -> dict[str, list[str]]:
@@ -92,7 +98,9 @@ def _show(facts: dict[str, Any]) -> None:
     if "faults" in facts:
         facts = facts | {"faults": facts["faults"] or "none in all trials"}
     for key, value in facts.items():
-        lines = value if isinstance(value, list) else [value]
+        if isinstance(value, dict):
+            value = [f"{name} = {default}" for name, default in value.items()]
+        lines = (value or ["none"]) if isinstance(value, list) else [value]
         print(f"{key:9} " + ("\n" + " " * 10).join(str(line) for line in lines))
     if facts.get("lacks"):
         print(f"does not run on {facts['profile']}")

@@ -102,7 +102,8 @@ def in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time_in_words(time: Mapping[str, Any]) -> str:
-    period = f", {time['called']} every {time['period_ms']} ms" if time["period_ms"] else ", on results"
+    called, period_ms = time["called"], time["period_ms"]
+    period = f", {called} every {period_ms} ms" if period_ms else f", on {called.removesuffix('s')}s"
     nodes = f" from {time['sources']} nodes" if time["sources"] > 1 else ""
     return f"p50 {time['p50_ms']:.3g} ms, p99 {time['p99_ms']:.3g} ms{period}{nodes}, {time['calls']} calls"
 
@@ -116,8 +117,8 @@ def lines(facts: Mapping[str, Any], indent: str = "") -> str:
             told += [lines(value, indent + "  ")] if value else []
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             told += [f"{indent}{key}:", *(f"{indent}  {item}" for item in value)]
+        elif isinstance(value, float):
+            told.append(f"{indent}{key}: {value:.4g}")
         else:
-            told.append(
-                f"{indent}{key}: {value:.4g}" if isinstance(value, float) else f"{indent}{key}: {value}"
-            )
+            told.append(f"{indent}{key}: {'none' if value is None else value}")
     return "\n".join(told)

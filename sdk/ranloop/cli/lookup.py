@@ -48,10 +48,11 @@ def _meant(text: str) -> tuple[list[str], bool]:
     """The entry that `text` names, or those that it finds, best first; and whether it is a name."""
     try:
         return [_known(text)], True
-    except VocabularyError:
-        if not (found := search(text)):
-            raise
-        return found, False
+    except VocabularyError as unknown:
+        if found := search(text):
+            return found, False
+        remedy = "search by a word of a name or a definition, such as throughput, or leave it out to list all"
+        raise VocabularyError(unknown.kind, text, unknown.near, remedy) from None
 
 
 def _known(name: str) -> str:

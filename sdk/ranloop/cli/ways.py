@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import typer
 
-from ranloop.errors import RanloopError
+from ranloop.errors import BusError, NameTakenError, RanloopError
 
-__all__ = ("idle_in_describe", "idle_in_host", "idle_in_run", "refuse_idle")
+__all__ = ("advised", "idle_in_describe", "idle_in_host", "idle_in_run", "refuse_idle")
 
 _HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audit", "record")
 
@@ -63,3 +64,17 @@ def refuse_idle(context: typer.Context, idle: Mapping[str, str]) -> None:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise RanloopError(f"{options[name]} {why.format(option=options[name])}")
+
+
+@contextmanager
+def advised(context: typer.Context, advice: str) -> Iterator[None]:
+    """Add advice to the error of a bus that nobody has named: a newcomer may want none."""
+    try:
+        yield
+    except NameTakenError:
+        raise
+    except BusError as error:
+        source = context.get_parameter_source("bus")
+        if source is None or source.name != "DEFAULT":
+            raise
+        raise BusError(f"{error}; {advice}") from error

@@ -52,9 +52,12 @@ class StreamRight(BaseModel):
         lacks = []
         if self.every_ms not in catalogue.periods_ms:
             lacks.append(f"{catalogue.node} reports every {', '.join(map(str, catalogue.periods_ms))} ms")
+        if not offered:
+            there = ", ".join(level for level, names in catalogue.measurements.items() if names) or "none"
+            return [*lacks, f"{catalogue.node} has no {self.level} reports; it has {there}"]
         for name in self.measurements:
             if name not in offered:
-                near = ", ".join(near_matches(name, offered) or offered[:3]) or "nothing"
+                near = ", ".join(near_matches(name, offered) or offered[:3])
                 lacks.append(f"{catalogue.node} does not measure {name} per {self.level}; it has {near}")
         return lacks
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ranloop.errors import MissingExtraError, VocabularyError
 from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName, measurement
+from ranloop.vocabulary.near import near_matches
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
 
 if TYPE_CHECKING:
@@ -137,10 +138,11 @@ class Report:
         try:
             return self.block[:, len(self.ids) + self.names.index(name)]
         except ValueError:
-            near = tuple(n for n in self.names if n.lower() == name.lower())
-            raise VocabularyError(
-                f"measurement in this {self.level} report", name, near or self.names
-            ) from None
+            remedy = (
+                f"it has {', '.join(self.names)}; name what else to read in on_report and in the manifest"
+            )
+            near = near_matches(name, self.names)
+            raise VocabularyError(f"measurement in this {self.level} report", name, near, remedy) from None
 
     def only(self, names: tuple[str, ...]) -> Report:
         """The same report with these measurement columns alone, in this order."""

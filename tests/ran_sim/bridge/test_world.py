@@ -245,13 +245,22 @@ def test_actions_on_a_fork_stay_there() -> None:
 def test_a_world_that_ends_within_its_warm_up_has_no_score() -> None:
     world = SimWorld(load_scenario("one-cell").with_overrides({"run.duration_s": 0.1, "run.warmup_s": 0.1}))
     nothing_counts = r"one-cell: ends at 0.1 s, within its warm-up of 0.1 s, [^\n]*$"
-    world.score()  # so far
     with pytest.raises(NodeError, match=nothing_counts):
         world.kpis()  # known before hours are run
     while world.now_ns < world.end_ns:
         world.advance(world.end_ns)
     with pytest.raises(NodeError, match=nothing_counts):
         world.score()
+
+
+def test_a_run_that_was_stopped_within_its_warm_up_has_no_score_but_what_to_do() -> None:
+    world = SimWorld(load_scenario("one-cell").with_overrides({"run.duration_s": 1.0, "run.warmup_s": 0.1}))
+    world.advance(100_000_000)
+    with pytest.raises(NodeError, match=r"0.1 s are within the warm-up of 0.1 s; run longer, or --override"):
+        world.score()
+    while world.now_ns <= 100_000_000:
+        world.advance(world.end_ns)
+    assert world.score()["users"] >= 0
 
 
 def test_a_plug_in_whose_answer_is_none_ends_the_world_in_one_line(tmp_path: Path) -> None:

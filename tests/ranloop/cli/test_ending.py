@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ranloop.cli.ending import in_words
 from ranloop.guard.remedies import REMEDIES
+from ranloop.xapp.times import Called, HandlerTime
 from tests.builders import APP, write_xapp
 from tests.command import Command
 
@@ -21,19 +23,28 @@ def xapp(tmp_path: Path) -> Path:
 
 
 def test_a_run_tells_score_and_handler_times(ranloop: Command, xapp: Path) -> None:
-    outcome = ranloop("run", xapp, *SIM, "--json")
+    counted = (*SIM, "--override", "warmup_s=0.1")
+    outcome = ranloop("run", xapp, *counted, "--json")
     facts = json.loads(outcome.out)
     assert (outcome.code, outcome.err, facts["warnings"]) == (0, "", [])
-    assert facts["score"]["delivered_mbps"] is None or facts["score"]["delivered_mbps"] >= 0
+    assert facts["score"]["delivered_mbps"] > 0
     (time,) = facts["handlers"]["weigher"]
     assert (time["handler"], time["period_ms"], time["calls"]) == ("act", 100, 5)
     assert 0 < time["p50_ms"] <= time["p99_ms"]
     # The step at 0.5 s is the last: what it asks for is under way when the run ends.
     assert facts["not_applied"]["weigher"]["SetUeWeight"].keys() <= {"expired/at-end", "ended/ue-left"}
-    words = ranloop("run", xapp, *SIM).out
+    words = ranloop("run", xapp, *counted).out
     assert "handlers:\n  weigher:\n    act: p50 " in words
     assert "report every 100 ms, 5 calls" in words
     assert "score:\n  users: " in words
+
+
+def test_a_run_within_the_warm_up_says_so_in_the_place_of_a_score(ranloop: Command, xapp: Path) -> None:
+    words = ranloop("run", xapp, *SIM).out
+    assert (
+        "score: none\nno_score: one-cell: nothing counts yet, 0.5 s are within the warm-up of 2 s; run longer"
+        in words
+    )
 
 
 def test_an_xapp_that_achieves_nothing_ends_with_cause_remedy_and_exit_code(
@@ -89,3 +100,17 @@ def test_a_slow_handler_is_told_in_lockstep_with_what_it_would_miss_live(
         r"--handler-delay measured shows what that costs",
         warning,
     )
+
+
+@pytest.mark.parametrize(
+    ("called", "period_ms", "words"),
+    [
+        ("report", 100, "report every 100 ms"),
+        ("result", None, "on results"),
+        ("settings", None, "on settings"),
+    ],
+)
+def test_a_handlers_time_says_what_calls_it(called: Called, period_ms: int | None, words: str) -> None:
+    time = HandlerTime("act", called, period_ms, 1, 3, 0.25, 0.5)._asdict()
+    told = in_words({"handlers": {"weigher": [time]}, "not_applied": {}})
+    assert told["handlers"] == {"weigher": {"act": f"p50 0.25 ms, p99 0.5 ms, {words}, 3 calls"}}

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ranloop.guard import ActionRight, Rights, StreamRight
+from ranloop.wire.messages import Catalogue
 
 
 def test_a_stream_names_measurements_of_its_level() -> None:
@@ -60,3 +61,16 @@ def test_a_lease_lasts_three_of_the_shortest_period() -> None:
     assert Rights(streams=(slow, fast)).default_lease_ms(right) == 300
     assert Rights(streams=(slow, fast)).default_lease_ms(timed) == 90_000
     assert Rights().default_lease_ms(right) == 3000  # no stream: as if it read every second
+
+
+def test_a_node_without_reports_of_a_level_says_which_it_has() -> None:
+    stream = StreamRight(level="qos_flow", every_ms=100, measurements=("CQI", "RSRP"))
+    site = Catalogue(
+        node="site0",
+        measurements={"ue": ("CQI",), "cell": ()},
+        actions=(),
+        periods_ms=(100,),
+        cells={},
+        control_delay_ms=10,
+    )
+    assert stream.lacking(site) == ["site0 has no qos_flow reports; it has ue"]

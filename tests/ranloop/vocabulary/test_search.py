@@ -44,4 +44,5 @@ def test_the_command_lists_what_it_finds_and_shows_what_it_knows(ranloop: Comman
     assert [entry["name"] for entry in found][:1] == ["DRB.UEThpUl"]
     assert json.loads(ranloop("vocabulary", "DRB.UEThpUl", "--json").out)["unit"] == "kbit/s"
     assert "SetSliceQuota" in ranloop("vocabulary", "slice", "quota").out
-    assert "unknown measurement or action 'unicorns'" in ranloop("vocabulary", "unicorns").complaint
+    complaint = ranloop("vocabulary", "unicorns").complaint
+    assert "unknown measurement or action 'unicorns'; search by a word of a name or a definition" in complaint

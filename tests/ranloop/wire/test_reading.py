@@ -9,7 +9,7 @@ import pytest
 
 import ranloop
 from ranloop import Cause, Fate, Level, Status, XApp
-from ranloop.errors import MissingExtraError
+from ranloop.errors import MissingExtraError, VocabularyError
 from ranloop.testing import make_report
 from ranloop.vocabulary.model import LEVELS
 from tests.ranloop.wire.samples import result
@@ -78,3 +78,13 @@ def test_every_exported_name_is_there(name: str) -> None:
 
 def test_the_levels_of_a_type_checker_are_those_of_the_catalogue() -> None:
     assert set(Level.__args__) == set(LEVELS)  # type: ignore[attr-defined]  # because it is a Literal
+
+
+def test_a_measurement_that_a_report_lacks_is_refused_with_a_near_one_or_what_to_do() -> None:
+    report = make_report({"CQI": [7], "X.UE.Weight": [1]})
+    with pytest.raises(VocabularyError, match=r"'cqi'; did you mean CQI\?$"):
+        report["cqi"]
+    with pytest.raises(
+        VocabularyError, match=r"'RRU.PrbTotDl'; it has CQI, X.UE.Weight; name what else to read"
+    ):
+        report["RRU.PrbTotDl"]
