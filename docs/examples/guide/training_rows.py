@@ -3,6 +3,6 @@
 from ranloop import simulate
 
 run = simulate("one-cell", seed=7, duration_s=2.5, watch=["ue"], every_ms=100, load=1.6)
-ues = run.reports("ue")[["time_s", "ue", "CQI", "RSRP", "DRB.UEThpDl"]]
-ues["later_kbps"] = ues.groupby("ue")["DRB.UEThpDl"].shift(-5)  # the label: half a second later
-rows = ues.dropna()
+ues = run.reports("ue")[["ran_time_ns", "ue", "CQI", "RSRP", "DRB.UEThpDl"]]
+later = ues[["ran_time_ns", "ue", "DRB.UEThpDl"]].assign(ran_time_ns=ues["ran_time_ns"] - 500_000_000)
+rows = ues.merge(later, on=["ran_time_ns", "ue"], suffixes=("", ".later")).dropna()  # of half a second later

@@ -60,8 +60,15 @@ _IN_NAME, _ABBREVIATION, _IN_DEFINITION = (
 
 
 def search(text: str) -> list[str]:
-    """Names of the entries in which every word of `text` is found, best first; in the order of the catalogue among equals."""
-    words = [word.removesuffix("s") or word for word in _words(text)]  # "packets" finds "packet", too
+    """Names of the entries in which every word of `text` is found, best first; in the order of the catalogue among equals.
+
+    If none has them, the words may be pieces of names: PrbUsed is prb and used.
+    """
+    return _found(_words(text)) or _found(_parts(text))
+
+
+def _found(words: list[str]) -> list[str]:
+    words = [word.removesuffix("s") or word for word in words]  # "packets" finds "packet", too
     values = {name: _value(words, name) for name in (*MEASUREMENTS, *ACTIONS)} if words else {}
     return sorted((name for name, value in values.items() if value), key=lambda name: -values[name])
 

@@ -165,7 +165,7 @@ def test_an_operators_profile_is_listed_in_its_own_words(ranloop: Command, tmp_p
         ("RSRP", "RSRP: ocudu has it, but its value is the PUSCH SNR"),
         ("RRU.MaxPrbUsedDl", "RRU.MaxPrbUsedDl: ocudu does not have it; near: RRU.PrbUsedDl"),
         ("SetTxPower", "SetTxPower: ocudu does not have it; it has DRB.UEThpDl"),
-        ("PrbUsed", "unknown measurement or action 'PrbUsed'"),
+        ("PrbUsedd", "unknown measurement or action 'PrbUsedd'"),
     ],
 )
 def test_a_name_that_a_stack_does_not_have_is_one_line(ranloop: Command, name: str, words: str) -> None:

@@ -33,6 +33,11 @@ def test_the_best_comes_first(words: str, first: str) -> None:
     assert search(words)[0] == first
 
 
+def test_a_piece_of_a_name_is_found_by_the_words_that_it_is_made_of() -> None:
+    assert search("PrbUsed")[0] == "RRU.PrbUsedDl"
+    assert search("UeWeight")[0] == "X.UE.Weight"
+
+
 def test_every_word_must_be_found() -> None:
     assert search("throughput of unicorns") == []
     assert search("  ") == []
