@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --group build
+PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
 .PHONY: demo test lint slow newcomer setup pins bench clean
 
@@ -37,8 +37,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements/dev.txt && touch $@
 
 pins:                         ## renew the hashed requirements (needs uv)
-	$(PINS) --all-extras --group dev -o requirements/dev.txt
-	$(PINS) --extra sim -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --group build --all-extras --group dev -o requirements/dev.txt
+	$(PINS) --group build --extra sim -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --extra models -c requirements/dev.txt -o requirements/xapp-models.txt
+	$(PINS) -c requirements/dev.txt -o requirements/xapp.txt
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -381,6 +381,42 @@ def check(
 
 
 @app.command()
+def package(
+    folder: Annotated[Path, typer.Argument(help="xApp folder.", parser=xapp_folder, metavar="XAPP")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the context; default: build/NAME.", file_okay=False)
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Make the build context of an xApp's container image, and print the command that builds it."""
+    from ranloop.cli.package import package_xapp
+
+    raise typer.Exit(package_xapp(folder, out, json_output=json_output))
+
+
+@app.command()
+def alive(
+    participant: Annotated[str, typer.Argument(help="Name of a host or xApp, or the xApp's folder.")],
+    bus: BusUrl = "mqtt://localhost:1883",
+    timeout_s: Annotated[
+        float, typer.Option(help="Patience with the broker, and again with the participant.")
+    ] = 3.0,
+    or_no_broker: Annotated[
+        bool, typer.Option("--or-no-broker", help="Be content where no broker can be reached.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Ask a participant of the bus for a sign of life, with its own credentials: 0 it answers, 1 it does not."""
+    from ranloop.cli.alive import tell_alive
+
+    raise typer.Exit(
+        tell_alive(
+            participant, bus, timeout_s=timeout_s, or_no_broker=or_no_broker, json_output=json_output
+        )
+    )
+
+
+@app.command()
 def access(
     xapps: Annotated[
         list[Path] | None,
