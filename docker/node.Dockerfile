@@ -29,6 +29,7 @@ RUN rm -rf bin hatchling* editables* numpy/f2py onnxruntime/transformers onnxrun
  && python3 -m compileall -q --invalidation-mode unchecked-hash .
 ENV NUMBA_CPU_NAME=generic XDG_CACHE_HOME=/opt/kernels PYTHONDONTWRITEBYTECODE=1
 RUN python3 -P -m ran_sim run one-cell --duration-s 3 && chmod -R a+rX /opt/kernels
+RUN mkdir /var/lib/ranloop
 
 FROM ${RUNTIME}
 LABEL org.opencontainers.image.title="ranloop-node" \
@@ -36,6 +37,7 @@ LABEL org.opencontainers.image.title="ranloop-node" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/ranloop /opt/ranloop
 COPY --from=build /opt/kernels /opt/kernels
+COPY --from=build --chown=10001:10001 /var/lib/ranloop /var/lib/ranloop
 ENV PYTHONPATH=/opt/ranloop PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
     NUMBA_CPU_NAME=generic RAN_SIM_KERNELS=/opt/kernels/ranloop
 USER 10001:10001

@@ -430,12 +430,20 @@ def access(
         ),
     ] = None,
     broker: Annotated[Literal["mosquitto", "nats"], typer.Option(help="Whose access list.")] = "mosquitto",
+    certificates: Annotated[
+        bool,
+        typer.Option("--certificates", help="Clients are known by their certificates, not by passwords."),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Print a broker's access list: what each client may read and write, from the manifests and the table of topics."""
     from ranloop.cli.access import show_access
 
-    raise typer.Exit(show_access(xapps or [], role or [], broker=broker, json_output=json_output))
+    raise typer.Exit(
+        show_access(
+            xapps or [], role or [], broker=broker, certificates=certificates, json_output=json_output
+        )
+    )
 
 
 @app.command()
