@@ -6,8 +6,8 @@
 #   BUILD_FLAGS  more flags of the engine's build command, such as a mounted CA bundle
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for engine in ${ENGINE:-docker podman buildah}; do command -v "$engine" >/dev/null && break; engine=; done
-[ -n "$engine" ] || { echo "error: none of ${ENGINE:-docker, podman and buildah} is installed" >&2; exit 2; }
+for engine in ${ENGINE:-docker podman buildah}; do "$engine" info >/dev/null 2>&1 && break; engine=; done
+[ -n "$engine" ] || { echo "error: none of ${ENGINE:-docker, podman and buildah} runs here" >&2; exit 2; }
 case $engine in docker) flags=() ;; *) flags=(--layers --format docker) ;; esac  # OCI's own format has no health check
 flags+=(--build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "RUNTIME=${RUNTIME:-${BASE:-python:3.11-slim}}")
 read -ra more <<<"${BUILD_FLAGS:-}"

@@ -90,9 +90,10 @@ def test_a_process_that_hangs_is_unhealthy(stack: Stack, service: str) -> None:
 def test_a_crash_of_one_is_over_when_it_is_back(stack: Stack, watch: Watch, service: str) -> None:
     watch.loop_closes(60)
     others = {other: stack.pid(other) for other in SERVICES if other != service}
+    old = stack.pid(service)
     stack.kill(service)
     began_s = time.monotonic()
-    watch.until(lambda: stack.pid(service) > 0, f"{service} started anew", 30)
+    watch.until(lambda: stack.pid(service) not in (0, old), f"{service} started anew", 30)
     watch.loop_closes(60)
     print(f"\n{service} killed; reports, actions and results flow again after {time.monotonic() - began_s:.1f} s")
     assert {other: stack.pid(other) for other in others} == others  # nobody else had to start anew
@@ -130,8 +131,9 @@ def test_a_nats_cluster_loses_each_of_its_servers_in_turn(secrets: Path) -> None
         watch.loop_closes(120)
         print(f"\nNATS cluster: up to the first applied action {time.monotonic() - began_s:.1f} s")
         for server in ("broker-3", "broker-2", "broker"):
+            old = up.pid(server)
             up.kill(server)
             began_s = time.monotonic()
-            watch.until(lambda at=server: up.pid(at) > 0, f"{server} started anew", 30)  # type: ignore[misc]  # because mypy infers no lambda with defaults
+            watch.until(lambda at=server, old=old: up.pid(at) not in (0, old), f"{server} started anew", 30)  # type: ignore[misc]  # because mypy infers no lambda with defaults
             watch.loop_closes(90)
             print(f"{server} killed; the loop is closed again after {time.monotonic() - began_s:.1f} s")
