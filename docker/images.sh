@@ -4,6 +4,7 @@
 #   BASE         image with Python and its venv, for building (python:3.11-slim)
 #   RUNTIME      image with Python alone, for running (BASE)
 #   BUILD_FLAGS  more flags of the engine's build command, such as a mounted CA bundle
+# With syft on the path, build/NAME.cdx.json lists what is in an image (CycloneDX).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for engine in ${ENGINE:-docker podman buildah}; do "$engine" info >/dev/null 2>&1 && break; engine=; done
@@ -19,6 +20,13 @@ build() {  # TAG CONTEXT [FLAG…]
     || { tail -20 build/images.log >&2; echo "error: $tag cannot be built; the whole log is in build/images.log" >&2; exit 1; }
   case $engine in buildah) size=$(buildah images --json "$tag" | sed -n 's/.*"size": "\(.*\)".*/\1/p') ;;
     *) size=$(( $("$engine" image inspect -f '{{.Size}}' "$tag") / 1000000 ))" MB" ;; esac
+  if command -v syft >/dev/null && [ "$engine" != buildah ]; then
+    local name=${tag##*/}; name=${name%:*}
+    rm -f build/image.tar; "$engine" save -o build/image.tar "$tag" >/dev/null 2>&1
+    SYFT_CHECK_FOR_APP_UPDATE=false syft scan -q "docker-archive:build/image.tar" --source-name "${tag%:*}" --source-version "${tag##*:}" \
+      -o "cyclonedx-json=build/$name.cdx.json"
+    rm -f build/image.tar
+  fi
   printf '%-36s %8s unpacked  %4d s\n' "$tag" "$size" $((SECONDS - began)); began=$SECONDS
 }
 

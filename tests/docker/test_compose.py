@@ -15,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.engine import GRACE_S, XAPPS, Stack, Watch, make_secrets, podman, require_containers, running
+from tests.docker.engine import (
+    GRACE_S,
+    XAPPS,
+    Stack,
+    Watch,
+    make_secrets,
+    podman,
+    require_containers,
+    running,
+)
 
 pytestmark = pytest.mark.containers
 
@@ -95,7 +104,9 @@ def test_a_crash_of_one_is_over_when_it_is_back(stack: Stack, watch: Watch, serv
     began_s = time.monotonic()
     watch.until(lambda: stack.pid(service) not in (0, old), f"{service} started anew", 30)
     watch.loop_closes(60)
-    print(f"\n{service} killed; reports, actions and results flow again after {time.monotonic() - began_s:.1f} s")
+    print(
+        f"\n{service} killed; reports, actions and results flow again after {time.monotonic() - began_s:.1f} s"
+    )
     assert {other: stack.pid(other) for other in others} == others  # nobody else had to start anew
 
 

@@ -410,9 +410,7 @@ def alive(
     from ranloop.cli.alive import tell_alive
 
     raise typer.Exit(
-        tell_alive(
-            participant, bus, timeout_s=timeout_s, or_no_broker=or_no_broker, json_output=json_output
-        )
+        tell_alive(participant, bus, timeout_s=timeout_s, or_no_broker=or_no_broker, json_output=json_output)
     )
 
 

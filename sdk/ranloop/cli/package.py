@@ -84,7 +84,9 @@ def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
 def _own(path: str) -> Path:
     found = bundled(path)
     if found is None:
-        raise RanloopError(f"this installation lacks {path}; package the xApp with a checkout, or a whole wheel")
+        raise RanloopError(
+            f"this installation lacks {path}; package the xApp with a checkout, or a whole wheel"
+        )
     return found
 
 
@@ -114,6 +116,6 @@ def _copy_sdk(to: Path) -> None:
 def _filled(dockerfile: str, given: Mapping[str, str]) -> str:
     """The Dockerfile with defaults for its arguments, so that a build needs none."""
     for name, value in given.items():
-        safe = re.sub(r'[^\w .,;:+/()-]', "", value)
+        safe = re.sub(r"[^\w .,;:+/()-]", "", value)
         dockerfile = dockerfile.replace(f"ARG {name}\n", f'ARG {name}="{safe}"\n')
     return dockerfile
