@@ -22,7 +22,7 @@ RUN /opt/pip/bin/pip install --no-cache-dir --disable-pip-version-check --no-com
     --target /opt/ranloop .
 # Without the builder, tests and type stubs. Files get whole seconds as their time: layers keep no fractions, and numba compares.
 WORKDIR /opt/ranloop
-RUN rm -rf bin hatchling* editables* numpy/f2py onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
+RUN rm -rf bin hatchling* editables* numpy/f2py numpy/random/_examples onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find . \( -name '*.pyi' -o -name '*.h' -o -name '*.a' -o -name '*.pxd' \) -delete \
  && find . -exec touch -d 2026-01-01T00:00:00Z {} + \

@@ -11,7 +11,7 @@ RUN python3 -m venv /opt/pip \
 COPY sdk /opt/ranloop
 # Without what no xApp calls: tests, type stubs, headers, and the tools that come with NumPy and onnxruntime.
 WORKDIR /opt/ranloop
-RUN rm -rf bin numpy/f2py numpy/distutils numpy/random/lib onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
+RUN rm -rf bin numpy/f2py numpy/distutils numpy/random/_examples numpy/random/lib onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find . \( -name '*.pyi' -o -name '*.h' -o -name '*.a' -o -name '*.pxd' \) -delete \
  && python3 -m compileall -q --invalidation-mode unchecked-hash .

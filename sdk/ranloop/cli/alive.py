@@ -44,7 +44,7 @@ def tell_alive(
     if json_output:
         print(json.dumps({"name": name, "alive": alive, "why": why}, indent=2))
     else:
-        print(f"{name} is alive" if not why else why)
+        print(why or f"{name} is alive")
     return 0 if alive else 1
 
 
