@@ -19,7 +19,7 @@ from ranloop.xapp.manifest import Manifest, load_manifest
 __all__ = ("package_xapp",)
 
 _SDK = Path(ranloop.__file__).parent
-_NEVER = shutil.ignore_patterns("__pycache__", ".*", "bundle")  # `bundle` is what a wheel carries for people
+_HIDDEN = ("__pycache__", ".*")
 _METADATA = "Metadata-Version: 2.4\nName: ranloop\nVersion: {version}\nLicense-Expression: Apache-2.0\n"
 
 
@@ -29,6 +29,7 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     Raises:
         RanloopError: The xApp cannot be loaded, or the context cannot be written there.
     """
+    folder = folder.resolve()  # as when it is loaded: a manifest's relative paths begin where a link leads
     manifest = load_manifest(folder)
     read_code(folder)
     models = manifest.model_folders(folder, {})
@@ -39,7 +40,7 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     out = out or Path("build") / manifest.name
     try:
         _make_room(out, folder)
-        shutil.copytree(folder, out / "app" / places[""], ignore=_NEVER)
+        shutil.copytree(folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN))
         for name, place in models.items():
             (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
             for file in files[name]:
@@ -57,7 +58,7 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
         raise RanloopError(
             f"{error.filename or out} cannot be written: {error.strerror or error}; give another --out"
         ) from error
-    tag = f"ranloop/{manifest.name}:{manifest.version}"
+    tag = f"ranloop/{manifest.name}:" + re.sub(r"[^\w.-]", "-", manifest.version)
     facts = {"context": str(out), "tag": tag, "models": sorted(models)}
     print(json.dumps(facts, indent=2) if json_output else f"docker build -t {tag} {out}")
     return 0
@@ -67,18 +68,20 @@ def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
     """Where the xApp ("") and each of its models go below `app`, so that the manifest's relative folders lead there.
 
     Raises:
-        ManifestError: A model's folder is absolute.
+        ManifestError: A model's folder is absolute, or the xApp's has quotes or the like in its name.
     """
     if absolute := [name for name, place in manifest.models.items() if Path(place).is_absolute()]:
         raise ManifestError(
             f"{folder}: the model {absolute[0]!r} has an absolute folder, which no image has; make it relative"
         )
-    home = folder.resolve()
-    there = {"": home} | {
-        name: Path(os.path.normpath(home / place)) for name, place in manifest.models.items()
+    there = {"": folder} | {
+        name: Path(os.path.normpath(folder / place)) for name, place in manifest.models.items()
     }
     root = Path(os.path.commonpath([place.parent for place in there.values()]))
-    return {name: place.relative_to(root) for name, place in there.items()}
+    places = {name: place.relative_to(root) for name, place in there.items()}
+    if _plain(places[""].as_posix()) != places[""].as_posix():
+        raise ManifestError(f"{folder}: a folder with such signs in its name cannot be packaged; rename it")
+    return places
 
 
 def _own(path: str) -> Path:
@@ -96,7 +99,7 @@ def _make_room(out: Path, folder: Path) -> None:
     Raises:
         RanloopError: Something else is there, or `out` lies in the xApp's folder.
     """
-    if out.resolve().is_relative_to(folder.resolve()):
+    if out.resolve().is_relative_to(folder):
         raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
     if (out / "sdk" / "ranloop").is_dir() and (out / "Dockerfile").is_file():
         shutil.rmtree(out)
@@ -106,8 +109,9 @@ def _make_room(out: Path, folder: Path) -> None:
 
 
 def _copy_sdk(to: Path) -> None:
+    without = shutil.ignore_patterns(*_HIDDEN, "bundle")  # `bundle` is what a wheel carries for people
     for package in (_SDK, _SDK.parent / "ranloop_start"):
-        shutil.copytree(package, to / package.name, ignore=_NEVER)
+        shutil.copytree(package, to / package.name, ignore=without)
     about = to / f"ranloop-{ranloop.__version__}.dist-info"  # by which an SBOM knows it
     about.mkdir()
     (about / "METADATA").write_text(_METADATA.format(version=ranloop.__version__), "utf-8")
@@ -116,6 +120,10 @@ def _copy_sdk(to: Path) -> None:
 def _filled(dockerfile: str, given: Mapping[str, str]) -> str:
     """The Dockerfile with defaults for its arguments, so that a build needs none."""
     for name, value in given.items():
-        safe = re.sub(r"[^\w .,;:+/()-]", "", value)
-        dockerfile = dockerfile.replace(f"ARG {name}\n", f'ARG {name}="{safe}"\n')
+        dockerfile = dockerfile.replace(f"ARG {name}\n", f'ARG {name}="{_plain(value)}"\n')
     return dockerfile
+
+
+def _plain(text: str) -> str:
+    """`text` without the signs that mean something in a Dockerfile."""
+    return re.sub(r"[^\w .,;:+/()-]", "", text)

@@ -100,6 +100,8 @@ def test_an_xapp_that_cannot_run_is_not_packaged(ranloop: Command, tmp_path: Pat
     assert (
         "absolute folder, which no image has" in ranloop("package", qos, "--out", tmp_path / "out").complaint
     )
+    quoted = write_xapp(tmp_path / 'a"b', text=(ROOT / "xapps/kpm_monitor/manifest.toml").read_text())
+    assert "rename it" in ranloop("package", quoted, "--out", tmp_path / "out").complaint
     assert not (tmp_path / "out").exists()
 
 
