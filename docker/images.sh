@@ -38,4 +38,4 @@ for xapp in "$@"; do
   build "$tag" "$context"
 done
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-build "ranloop/node:$version" . -f docker/node.Dockerfile
+build "ranloop/node:$version" . -f docker/node.Dockerfile --build-arg "VERSION=$version"

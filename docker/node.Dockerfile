@@ -22,7 +22,7 @@ RUN /opt/pip/bin/pip install --no-cache-dir --disable-pip-version-check --no-com
     --target /opt/ranloop .
 # Without the builder, tests and type stubs. Files get whole seconds as their time: layers keep no fractions, and numba compares.
 WORKDIR /opt/ranloop
-RUN rm -rf bin hatchling* editables* numpy/f2py numpy/random/_examples onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
+RUN rm -rf bin hatchling* editables* numpy/f2py numpy/distutils numpy/random/_examples onnxruntime/transformers onnxruntime/quantization onnxruntime/tools \
  && find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} + \
  && find . \( -name '*.pyi' -o -name '*.h' -o -name '*.a' -o -name '*.pxd' \) -delete \
  && find . -exec touch -d 2026-01-01T00:00:00Z {} + \
@@ -32,7 +32,9 @@ RUN python3 -P -m ran_sim run one-cell --duration-s 3 && chmod -R a+rX /opt/kern
 RUN mkdir /var/lib/ranloop
 
 FROM ${RUNTIME}
+ARG VERSION
 LABEL org.opencontainers.image.title="ranloop-node" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.description="ranloop's node host with guards, and the cell simulator ran_sim." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/ranloop /opt/ranloop

@@ -97,6 +97,7 @@ def test_an_image_says_what_it_is(image: str) -> None:
     labels = facts["Labels"]
     assert labels["org.opencontainers.image.title"] in image.replace("/node", "/ranloop-node")
     assert labels["org.opencontainers.image.description"]
+    assert labels["org.opencontainers.image.version"] == "0.1.0"
     assert facts["Config"]["User"] == "10001:10001"
     assert facts["Healthcheck"]["Test"][0] == "CMD"
 
