@@ -110,6 +110,15 @@ def test_a_crash_of_one_is_over_when_it_is_back(stack: Stack, watch: Watch, serv
     assert {other: stack.pid(other) for other in others} == others  # nobody else had to start anew
 
 
+def test_an_operator_stops_and_revives_all_nodes(stack: Stack, watch: Watch) -> None:
+    watch.loop_closes(60)
+    for order in ("--kill", "--revive"):
+        done = stack.compose("--profile", "operator", "run", "--rm", "operator", "order", "all", order)
+        assert done.returncode == 0, done.stderr
+        assert all(f"site{n} obeys" in done.stdout for n in range(7))
+    watch.loop_closes(60)
+
+
 def test_sigterm_ends_a_client_in_order_within_its_grace(stack: Stack, watch: Watch) -> None:
     watch.loop_closes(60)
     for service in (*XAPPS, "node"):  # the xApps first: the node answers what they have asked
