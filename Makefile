@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --group build
+PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
-.PHONY: demo test lint slow newcomer setup pins bench clean
+COMPOSE ?= docker compose
+SECRETS ?= $(CURDIR)/docker/run/secrets
+STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
+
+.PHONY: demo test lint slow containers newcomer setup pins bench images up down clean
 
 demo: $(VENV)/.run            ## close a loop on the simulator and measure its effect
 	$(BIN)/ranloop demo
@@ -17,11 +21,26 @@ test: $(VENV)/.dev            ## the test suite
 slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
+containers: $(VENV)/.containers   ## the tests in containers; docker/ci/prepare.sh installs and builds what they need
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -s -m containers
+
 lint: $(VENV)/.dev            ## style, types, and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 bench: $(VENV)/.dev           ## speed, each beside its peer or floor in one run
 	$(BIN)/python -m benchmarks
+
+images: $(VENV)/.run          ## container images of the node host and the bundled xApps
+	docker/images.sh
+
+up: $(SECRETS)                ## broker, node host and two xApps in containers (COMPOSE=podman-compose, NATS=1)
+	$(STACK) up -d
+
+down:                         ## end them
+	$(STACK) down
+
+$(SECRETS): | $(VENV)/.run
+	docker/secrets.sh $@ xapps/qos_scheduler xapps/kpm_monitor
 
 newcomer:                     ## both commands in a clean clone of HEAD with a clean environment
 	$(PYTHON) tools/newcomer.py
@@ -36,9 +55,15 @@ $(VENV)/.run: requirements/run.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements/dev.txt && touch $@
 
+$(VENV)/.containers: requirements/containers.txt $(VENV)/.dev
+	$(PIP) install --require-hashes -r requirements/containers.txt && touch $@
+
 pins:                         ## renew the hashed requirements (needs uv)
-	$(PINS) --all-extras --group dev -o requirements/dev.txt
-	$(PINS) --extra sim -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --group build --all-extras --group dev -o requirements/dev.txt
+	$(PINS) --group build --extra sim -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --group containers -c requirements/dev.txt -o requirements/containers.txt
+	$(PINS) --extra models -c requirements/dev.txt -o requirements/xapp-models.txt
+	$(PINS) -c requirements/dev.txt -o requirements/xapp.txt
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Puts the bundled xApps, models and examples into the wheel, where they are at hand.
+"""Puts the bundled xApps, models, examples and what `ranloop package` needs into the wheel, where they are at hand.
 
 An editable install reads them from the checkout, and the image of an xApp is built from the SDK alone.
 """
@@ -8,7 +8,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLED = ("xapps", "models", "docs/examples")
+BUNDLED = (
+    *("xapps", "models", "docs/examples"),
+    *("docker/xapp.Dockerfile", "requirements/xapp.txt", "requirements/xapp-models.txt"),
+)
 
 
 class Bundle(BuildHookInterface[Any]):
@@ -19,7 +22,8 @@ class Bundle(BuildHookInterface[Any]):
         if version == "editable":
             return
         root = Path(self.root)
-        for file in (f for folder in BUNDLED for f in (root / folder).rglob("*") if f.is_file()):
+        places = [root / place for place in BUNDLED]
+        for file in (f for place in places for f in (place, *place.rglob("*")) if f.is_file()):
             path = file.relative_to(root)
             if "__pycache__" not in path.parts:
                 build_data["force_include"][str(file)] = f"ranloop/bundle/{path}"

@@ -5,10 +5,14 @@ that a function stands in, so a changed callee in another module would go unseen
 source gets a fresh folder, and the folders that were used longest ago are removed. `<cache>` is the user's cache folder
 (`$XDG_CACHE_HOME` or `~/.cache` on Linux). Where it cannot be written, it is a folder in the temporary one that is ours
 alone, because its content is run. Where none can be used, kernels are compiled anew in each process, and a warning says so.
+
+`RAN_SIM_KERNELS` names a folder with kernels compiled beforehand, as in a container image: they are copied from there, since
+numba uses only folders that it can write to.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -30,6 +34,7 @@ R = TypeVar("R")
 KEPT_FOLDERS = (
     4  # of the versions used last: a few MB each, and a worker of another version may still be running
 )
+COMPILED = "compiled"  # a file in the cache folder, there when all that a run needs is (`engine.first_use`)
 PACKAGE = Path(__file__).parents[1]
 _IMPORT = re.compile(r"^\s*from ran_sim\.([\w.]+) import ([\w, ]*)", re.MULTILINE)
 
@@ -111,6 +116,15 @@ def writable_cache_folder(roots: Iterator[Path], digest: str) -> Path | None:
     return None
 
 
+def copy_compiled(given: Path, folder: Path) -> None:
+    """Fill `folder` with the kernels in `given`, if `folder` is not complete and `given` is; the mark of that comes last."""
+    if (folder / COMPILED).exists() or not (given / COMPILED).exists():
+        return
+    with contextlib.suppress(OSError, shutil.Error):  # a full disk keeps nothing
+        shutil.copytree(given, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(COMPILED, "lock"))
+        (folder / COMPILED).touch()
+
+
 def _prepare() -> Path | None:
     reason = "no folder for compiled kernels can be written"
     try:
@@ -118,6 +132,8 @@ def _prepare() -> Path | None:
     except OSError as error:  # from `own_folder`: others can write to the folder in the temporary one
         folder, reason = None, str(error)
     if folder is not None:
+        if given := os.environ.get("RAN_SIM_KERNELS"):
+            copy_compiled(Path(given) / folder.name, folder)
         remove_old(folder)
     else:
         warnings.warn(
@@ -130,7 +146,6 @@ def _prepare() -> Path | None:
 
 
 CACHE_FOLDER = _prepare()
-COMPILED = "compiled"  # a file in the cache folder, there when all that a run needs is (`engine.first_use`)
 
 
 def compiled_before() -> bool:

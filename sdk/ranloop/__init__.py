@@ -5,6 +5,7 @@ An xApp's author finds everything for the xApp here. The rooms behind it are `ra
 `ranloop.inference` (models) and `ranloop.testing` (for your own tests).
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ranloop.errors import RanloopError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ranloop.notebook import simulate
 
 __version__ = "0.1.0"
+
+# The wheels of onnxruntime send telemetry unless this stands before their import, which may also be the xApp's own.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = (
     "Action",

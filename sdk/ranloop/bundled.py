@@ -11,9 +11,9 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def bundled(path: str) -> Path | None:
-    """The bundled folder `path`, such as `xapps/qos_scheduler`; None where this installation has none, as one of the SDK alone."""
+    """The bundled folder or file `path`, such as `xapps/qos_scheduler`; None where this installation has none, as one of the SDK alone."""
     places = (_PACKAGE.parents[1] / path, _PACKAGE / "bundle" / path)
-    return next((place for place in places if place.is_dir()), None)
+    return next((place for place in places if place.exists()), None)
 
 
 def xapp_folder(text: str) -> Path:

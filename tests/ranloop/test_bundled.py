@@ -46,6 +46,14 @@ def test_a_wheel_holds_every_bundled_folder_with_its_models(unpacked: Path, tmp_
     assert f"this is the bundled one, {unpacked / 'ranloop' / 'bundle' / xapps[0]}" in done.stderr
 
 
+def test_a_wheel_packages_an_xapp_for_a_container(unpacked: Path, tmp_path: Path) -> None:
+    done = ranloop(unpacked, tmp_path, "package", "xapps/qos_scheduler")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "docker build -t ranloop/qos_scheduler:0.1.0 build/qos_scheduler\n"
+    assert (tmp_path / "build/qos_scheduler/sdk/ranloop/__init__.py").is_file()
+    assert not (tmp_path / "build/qos_scheduler/sdk/ranloop/bundle").exists()
+
+
 def test_the_checkout_uses_its_own_folders() -> None:
     assert bundled("xapps/kpm_monitor") == ROOT / "xapps" / "kpm_monitor"
 

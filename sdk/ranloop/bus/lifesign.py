@@ -4,7 +4,8 @@ The sign is retained on `presence/<name>`. Its fact `run` is another text for ea
 sign for the first time, it asks on its own topic (`facts.asks`, not retained). A living owner of the name, or of one of the
 same RAN nodes, answers (`facts.answers` is the run of the question, not retained), and the new participant gives up. A
 retained sign alone proves nothing, because the broker keeps it where the will of a crashed process was lost. Such a sign
-holds the name for `ANSWER_S` and no longer. `time_s` is the wall clock of the sign, so that a clock that is far off can be noticed.
+holds the name for `ANSWER_S` and no longer. A health check asks in the same way (`facts.health`) and wants no name. `time_s` is the
+wall clock of the sign, so that a clock that is far off can be noticed.
 
 A running participant stays: no message ends a participant that has shown its sign (docs/decisions/0011). Two processes can
 have one name nonetheless, because one of them was away or busy when the other asked. Both log it.
@@ -33,7 +34,7 @@ from ranloop.wire import topics
 from ranloop.wire.codec import decode_presence, encode
 from ranloop.wire.messages import Presence
 
-__all__ = ("LifeSign", "is_question", "new_run", "will_of")
+__all__ = ("LifeSign", "health_question", "is_question", "new_run", "will_of")
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,11 @@ def will_of(name: str, run: str) -> Will:
     return Will(
         topic=topics.presence(name), payload=encode(Presence(name=name, alive=False, facts={"run": run}))
     )
+
+
+def health_question(name: str, run: str) -> Presence:
+    """A question whether a participant answers, from somebody who does not want its name."""
+    return Presence(name=name, alive=True, facts={"run": run, "asks": True, "health": True})
 
 
 def is_question(presence: Presence) -> bool:
@@ -192,7 +198,7 @@ class LifeSign:
             return
         if self._state != "asking" or self._heard_ourselves:
             self._say(alive=True, answers=_run(presence))
-        else:  # the other asked first and gets the name
+        elif not presence.facts.get("health"):  # the other asked first and gets the name
             self._contest(presence, "starts at this moment")
 
     def _hear_life(self, presence: Presence) -> None:

@@ -18,11 +18,15 @@ from ranloop.xapp.manifest import load_manifest
 __all__ = ("show_access",)
 
 _ROLES = tuple(role for role in get_args(Role) if role != "xapp")  # an xApp has a manifest
-_WRITERS = {"mosquitto": as_mosquitto, "nats": as_nats}
 
 
 def show_access(
-    folders: Sequence[Path], roles: Sequence[str], *, broker: Literal["mosquitto", "nats"], json_output: bool
+    folders: Sequence[Path],
+    roles: Sequence[str],
+    *,
+    broker: Literal["mosquitto", "nats"],
+    certificates: bool,
+    json_output: bool,
 ) -> int:
     """Print what each client may read and write.
 
@@ -38,9 +42,10 @@ def show_access(
     users = [one.user for one in clients]
     if twice := sorted({user for user in users if users.count(user) > 1}):
         raise RanloopError(f"{', '.join(twice)} is named twice; a broker knows one client by one name")
-    print(
-        json.dumps([asdict(one) for one in clients], indent=2) if json_output else _WRITERS[broker](clients)
-    )
+    if json_output:
+        print(json.dumps([asdict(one) for one in clients], indent=2))
+    else:
+        print(as_nats(clients, by_certificate=certificates) if broker == "nats" else as_mosquitto(clients))
     return 0
 
 

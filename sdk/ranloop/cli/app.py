@@ -516,6 +516,40 @@ def check(
 
 
 @app.command()
+def package(
+    folder: Annotated[Path, typer.Argument(help="xApp folder.", parser=xapp_folder, metavar="XAPP")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the context; default: build/NAME.", file_okay=False)
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Make the build context of an xApp's container image, and print the command that builds it."""
+    from ranloop.cli.package import package_xapp
+
+    raise typer.Exit(package_xapp(folder, out, json_output=json_output))
+
+
+@app.command()
+def alive(
+    participant: Annotated[str, typer.Argument(help="Name of a host or xApp, or the xApp's folder.")],
+    bus: BusUrl = "mqtt://localhost:1883",
+    timeout_s: Annotated[
+        float, typer.Option(help="Patience with the broker, and again with the participant.")
+    ] = 3.0,
+    or_no_broker: Annotated[
+        bool, typer.Option("--or-no-broker", help="Be content where no broker can be reached.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Ask a participant of the bus for a sign of life, with its own credentials: 0 it answers, 1 it does not."""
+    from ranloop.cli.alive import tell_alive
+
+    raise typer.Exit(
+        tell_alive(participant, bus, timeout_s=timeout_s, or_no_broker=or_no_broker, json_output=json_output)
+    )
+
+
+@app.command()
 def access(
     xapps: Annotated[
         list[Path] | None,
@@ -529,12 +563,20 @@ def access(
         ),
     ] = None,
     broker: Annotated[Literal["mosquitto", "nats"], typer.Option(help="Whose access list.")] = "mosquitto",
+    certificates: Annotated[
+        bool,
+        typer.Option("--certificates", help="Clients are known by their certificates, not by passwords."),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Print a broker's access list: what each client may read and write, from the manifests and the table of topics."""
     from ranloop.cli.access import show_access
 
-    raise typer.Exit(show_access(xapps or [], role or [], broker=broker, json_output=json_output))
+    raise typer.Exit(
+        show_access(
+            xapps or [], role or [], broker=broker, certificates=certificates, json_output=json_output
+        )
+    )
 
 
 @app.command()

@@ -155,8 +155,15 @@ def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:
 
 def operator_name(bus_url: str) -> str:
     """The name that an audit log shows: the broker's user in the URL or the environment, else the user of this machine."""
-    user = urlsplit(bus_url).username or os.environ.get("RANLOOP_MQTT_USER") or getpass.getuser()
+    user = urlsplit(bus_url).username or os.environ.get("RANLOOP_MQTT_USER") or _user_of_this_machine()
     return "".join(sign for sign in unquote(user) if " " <= sign <= "~")[:64]
+
+
+def _user_of_this_machine() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in most containers
+        return f"uid {os.getuid()}"
 
 
 def check_name(what: str, name: str) -> None:

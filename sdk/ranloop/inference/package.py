@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ranloop.errors import ModelError
+from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.card import Card, load_card
 from ranloop.inference.model import Model
 from ranloop.inference.onnx_file import refused
@@ -56,9 +57,12 @@ def load_model(folder: Path) -> Model:
     Raises:
         ModelError: As `read_package`; or the file does not run, takes too long or too much memory, or has other shapes than
             the card.
+        MissingExtraError: onnxruntime is not installed.
     """
     card, content = read_package(folder)
     path = folder / card.file
+    if find_spec("onnxruntime") is None:
+        raise MissingExtraError(f"the model {card.name}", "models")
     key = card.sha256, card.row_shape, card.output
     found = _found.get(key) or try_out(content, card.row_shape, card.output)
     batch = _batch(card, found, path)

@@ -50,7 +50,7 @@ def _filter(channel: Channel, known: dict[str, str]) -> str:
 
 
 def as_mosquitto(clients: Sequence[Access]) -> str:
-    """A file for `acl_file` of mosquitto.conf."""
+    """A file for `acl_file` of mosquitto.conf; it does not say how a client proves its name."""
     return "\n\n".join(
         "\n".join(
             [
@@ -63,14 +63,23 @@ def as_mosquitto(clients: Sequence[Access]) -> str:
     )
 
 
-def as_nats(clients: Sequence[Access]) -> str:
-    """The `authorization` block of nats-server's configuration; passwords come from its environment."""
+def as_nats(clients: Sequence[Access], *, by_certificate: bool = False) -> str:
+    """The `authorization` block of nats-server's configuration.
+
+    Args:
+        by_certificate: Whether clients are known by their TLS certificates (`verify_and_map`), whose DNS name is the user's;
+            else passwords come from the server's environment.
+    """
+
+    def proof(user: str) -> str:
+        return "" if by_certificate else f"password: ${user.replace('-', '_').upper()}_PASSWORD, "
+
     return "\n".join(
         [
             "authorization {",
             "  users = [",
             *(
-                f"    {{ user: {one.user}, password: ${one.user.replace('-', '_').upper()}_PASSWORD, permissions: {{\n"
+                f"    {{ user: {one.user}, {proof(one.user)}permissions: {{\n"
                 f"      subscribe: {_subjects(one.reads)}\n"
                 f"      publish: {_subjects(one.writes)}\n"
                 "    } }"

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from ran_sim.core.jit import (
+    COMPILED,
     KEPT_FOLDERS,
     bare_kernel,
+    copy_compiled,
     kernel,
     own_folder,
     remove_old,
@@ -54,6 +56,24 @@ def test_cache_goes_to_the_first_folder_that_can_be_written(tmp_path: Path) -> N
     # A file where the folder should be refuses everyone, also a superuser whom permissions do not stop.
     (blocked := tmp_path / "blocked").write_text("")
     assert writable_cache_folder(iter([blocked, tmp_path]), "abc") == tmp_path / "numba-abc"
+
+
+def test_kernels_compiled_beforehand_are_copied_if_all_of_them_are_there(tmp_path: Path) -> None:
+    given, folder = tmp_path / "given", tmp_path / "folder"
+    (given / "from-python").mkdir(parents=True)
+    folder.mkdir()
+    (given / "from-python" / "a.nbi").write_text("code")
+    copy_compiled(given, folder)  # half compiled: the mark of all is missing
+    assert list(folder.iterdir()) == []
+    (given / COMPILED).touch()
+    copy_compiled(given, folder)
+    assert (folder / "from-python" / "a.nbi").read_text() == "code"
+    assert (folder / COMPILED).exists()
+    (folder / "from-python" / "a.nbi").write_text("newer")
+    copy_compiled(given, folder)
+    assert (folder / "from-python" / "a.nbi").read_text() == "newer"
+    copy_compiled(tmp_path / "nowhere", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_no_cache_where_nothing_can_be_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 from structlog.testing import capture_logs
 
-from ranloop.bus import LifeSign, lifesign, will_of
+from ranloop.bus import LifeSign, health_question, lifesign, will_of
 from ranloop.bus.lifesign import PER_S
 from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.errors import NameTakenError
@@ -61,6 +61,11 @@ class Room:
         sign.claim()
         sign.show()
         return sign, bus
+
+    def broker_says(self, name: str, presence: Presence) -> None:
+        """Somebody outside of the room publishes on the topic of `name`."""
+        with closing(MemoryBus(self.broker, name="outside")) as bus:
+            bus.publish(topics.presence(name), encode(presence), qos=1)
 
     def retained(self, name: str) -> tuple[bool, object]:
         """Whether the broker says that `name` lives, and in which run."""
@@ -334,3 +339,21 @@ def test_ever_new_claims_of_our_node_are_told_so_often_and_no_more(room: Room) -
                 bus.poll()
         bus.poll()
     assert 4_000 <= sum(entry["event"] == "name_taken_twice" for entry in logs) <= 4_096
+
+
+def test_a_health_check_gets_an_answer_and_takes_no_name_away(room: Room) -> None:
+    _, bus = room.live("a", "1")
+    question = health_question("a", "check")
+    heard: list[object] = []
+    bus.subscribe(topics.presence("a"), lambda _, p: heard.append(decode_presence(p).facts.get("answers")))
+    room.broker_says("a", question)
+    bus.poll()
+    bus.poll()
+    assert "check" in heard
+    # A participant that is still asking for its name would give way to another one that asks; not to a check.
+    asking, at = room.enter("b", "2")
+    room.broker_says("b", health_question("b", "check"))
+    at.poll()
+    asking.claim()
+    asking.show()
+    assert room.retained("b") == (True, "2")

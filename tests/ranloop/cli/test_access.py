@@ -79,6 +79,13 @@ def test_what_is_asked_for_in_vain_is_told(ranloop: Command, folders: list[Path]
     )
 
 
+def test_clients_known_by_certificates_need_no_passwords(ranloop: Command, folders: list[Path]) -> None:
+    by_password = ranloop("access", folders[0], "--broker", "nats").out
+    by_certificate = ranloop("access", folders[0], "--broker", "nats", "--certificates").out
+    assert "{ user: a, password: $A_PASSWORD, permissions" in by_password
+    assert by_certificate == by_password.replace("password: $A_PASSWORD, ", "")
+
+
 def test_it_can_be_read_by_a_script(ranloop: Command, folders: list[Path]) -> None:
     told = json.loads(ranloop("access", folders[0], "--role", "observer=map", "--json").out)
     assert [one["user"] for one in told] == ["map", "a"]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ranloop.bus import Broker, open_bus, will_of
+from ranloop.cli.values import operator_name
 from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
@@ -490,3 +491,12 @@ def test_a_broker_command_that_ignores_the_hangup_signal_runs_on() -> None:
     with closing(open_bus(started.facts["url"], name="guest")) as bus:
         assert bus.connected
     assert started.end_by(started.process.pid, signal.SIGTERM) == (0, "")
+
+
+def test_an_operator_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.delenv("RANLOOP_MQTT_USER", raising=False)
+    monkeypatch.setattr("getpass.getuser", nameless)  # as in a container, whose user has no entry
+    assert operator_name("mqtts://broker:8883") == f"uid {os.getuid()}"

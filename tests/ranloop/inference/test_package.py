@@ -14,7 +14,7 @@ import pytest
 import tomli_w
 from onnx import TensorProto, helper, numpy_helper
 
-from ranloop.errors import ModelError
+from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference import Late, load_model, onnx_file, probe, read_package
 from ranloop.testing import make_report
 from ranloop.testing.predictors import DelayedPredictor
@@ -392,3 +392,11 @@ def test_an_answer_that_is_not_there_in_time_is_no_value_and_is_counted(tmp_path
     answer = model.ask(report(2), within_ms=120)
     assert not isinstance(answer, Late)
     assert (answer.tolist(), model.n_late, model.used) == ([10, 11], 2, True)
+
+
+def test_without_onnxruntime_a_model_names_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranloop.inference.package.find_spec", lambda name: None)
+    with pytest.raises(
+        MissingExtraError, match=r"the model flow_rate needs .*: pip install 'ranloop\[models\]'"
+    ):
+        load_model(Path(__file__).parents[3] / "models/flow_rate")

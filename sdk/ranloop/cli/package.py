@@ -1,0 +1,129 @@
+"""`ranloop package`: the build context of one xApp's image, with nothing in it that the xApp does not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import ranloop
+from ranloop.bundled import bundled
+from ranloop.errors import ManifestError, RanloopError
+from ranloop.inference import read_package
+from ranloop.xapp.loader import read_code
+from ranloop.xapp.manifest import Manifest, load_manifest
+
+__all__ = ("package_xapp",)
+
+_SDK = Path(ranloop.__file__).parent
+_HIDDEN = ("__pycache__", ".*")
+_METADATA = "Metadata-Version: 2.4\nName: ranloop\nVersion: {version}\nLicense-Expression: Apache-2.0\n"
+
+
+def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
+    """Write the context: the xApp and its models, the SDK, the hashed pins and a Dockerfile. Nothing of the xApp is run.
+
+    Raises:
+        RanloopError: The xApp cannot be loaded, or the context cannot be written there.
+    """
+    folder = folder.resolve()  # as when it is loaded: a manifest's relative paths begin where a link leads
+    manifest = load_manifest(folder)
+    read_code(folder)
+    models = manifest.model_folders(folder, {})
+    places = _places(folder, manifest)
+    files = {name: ("card.toml", read_package(place)[0].file) for name, place in models.items()}
+    dockerfile = _own("docker/xapp.Dockerfile").read_text("utf-8")
+    pins = _own(f"requirements/{'xapp-models' if models else 'xapp'}.txt")
+    out = out or Path("build") / manifest.name
+    try:
+        _make_room(out, folder)
+        shutil.copytree(folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN))
+        for name, place in models.items():
+            (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
+            for file in files[name]:
+                shutil.copy(place / file, out / "app" / places[name] / file)
+        _copy_sdk(out / "sdk")
+        shutil.copy(pins, out / "requirements.txt")
+        given = {
+            "XAPP": places[""].as_posix(),
+            "NAME": manifest.name,
+            "VERSION": manifest.version,
+            "SUMMARY": manifest.summary,
+        }
+        (out / "Dockerfile").write_text(_filled(dockerfile, given), "utf-8")
+    except OSError as error:
+        raise RanloopError(
+            f"{error.filename or out} cannot be written: {error.strerror or error}; give another --out"
+        ) from error
+    tag = f"ranloop/{manifest.name}:" + re.sub(r"[^\w.-]", "-", manifest.version)
+    facts = {"context": str(out), "tag": tag, "models": sorted(models)}
+    print(json.dumps(facts, indent=2) if json_output else f"docker build -t {tag} {out}")
+    return 0
+
+
+def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
+    """Where the xApp ("") and each of its models go below `app`, so that the manifest's relative folders lead there.
+
+    Raises:
+        ManifestError: A model's folder is absolute, or the xApp's has quotes or the like in its name.
+    """
+    if absolute := [name for name, place in manifest.models.items() if Path(place).is_absolute()]:
+        raise ManifestError(
+            f"{folder}: the model {absolute[0]!r} has an absolute folder, which no image has; make it relative"
+        )
+    there = {"": folder} | {
+        name: Path(os.path.normpath(folder / place)) for name, place in manifest.models.items()
+    }
+    root = Path(os.path.commonpath([place.parent for place in there.values()]))
+    places = {name: place.relative_to(root) for name, place in there.items()}
+    if _plain(places[""].as_posix()) != places[""].as_posix():
+        raise ManifestError(f"{folder}: a folder with such signs in its name cannot be packaged; rename it")
+    return places
+
+
+def _own(path: str) -> Path:
+    found = bundled(path)
+    if found is None:
+        raise RanloopError(
+            f"this installation lacks {path}; package the xApp with a checkout, or a whole wheel"
+        )
+    return found
+
+
+def _make_room(out: Path, folder: Path) -> None:
+    """An empty folder `out`: a context that was there is removed, and nothing else.
+
+    Raises:
+        RanloopError: Something else is there, or `out` lies in the xApp's folder.
+    """
+    if out.resolve().is_relative_to(folder):
+        raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
+    if (out / "sdk" / "ranloop").is_dir() and (out / "Dockerfile").is_file():
+        shutil.rmtree(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RanloopError(f"--out {out} holds other things; give a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _copy_sdk(to: Path) -> None:
+    without = shutil.ignore_patterns(*_HIDDEN, "bundle")  # `bundle` is what a wheel carries for people
+    for package in (_SDK, _SDK.parent / "ranloop_start"):
+        shutil.copytree(package, to / package.name, ignore=without)
+    about = to / f"ranloop-{ranloop.__version__}.dist-info"  # by which an SBOM knows it
+    about.mkdir()
+    (about / "METADATA").write_text(_METADATA.format(version=ranloop.__version__), "utf-8")
+
+
+def _filled(dockerfile: str, given: Mapping[str, str]) -> str:
+    """The Dockerfile with defaults for its arguments, so that a build needs none."""
+    for name, value in given.items():
+        dockerfile = dockerfile.replace(f"ARG {name}\n", f'ARG {name}="{_plain(value)}"\n')
+    return dockerfile
+
+
+def _plain(text: str) -> str:
+    """`text` without the signs that mean something in a Dockerfile."""
+    return re.sub(r"[^\w .,;:+/()-]", "", text)

@@ -1,0 +1,127 @@
+"""The Helm chart: linted, checked against Kubernetes' schemas, and run as far as `podman play kube` goes. No cluster is used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker.engine import ROOT, XAPPS, make_secrets, podman, require_containers
+
+pytestmark = pytest.mark.containers
+
+CHART = ROOT / "docker/chart"
+VERSIONS = ("1.25.0", "1.31.0", "1.34.0")
+NETWORK = "ranloop-kube"
+# podman knows no Services: a pod is reached by its own name.
+LOCAL = {
+    "broker.image": "localhost/mosquitto:2.0",
+    "node.image": "localhost/ranloop/node:0.1.0",
+    **{f"xapps.{name}.image": f"localhost/ranloop/{name}:0.1.0" for name in XAPPS},
+}
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    binary = shutil.which("helm") or str(ROOT / "build/helm/helm")
+    return subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+
+
+def rendered(**values: str) -> str:
+    settings = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
+    done = helm("template", "ranloop", str(CHART), *settings)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(autouse=True, scope="module")
+def installed() -> None:
+    require_containers()
+
+
+def test_it_is_linted_strictly() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("bus", ["", "mqtts://broker.example:8884"])
+def test_it_keeps_to_the_schemas_of_kubernetes(version: str, bus: str, tmp_path: Path) -> None:
+    file = tmp_path / "rendered.yaml"
+    file.write_text(rendered(bus=bus))
+    command = ["kubernetes-validate", "--strict", "-k", version, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_xapp_is_a_deployment_of_its_own_that_replaces_itself() -> None:
+    text = rendered()
+    assert text.count("kind: Deployment") == 2 + len(XAPPS)  # and broker and node
+    assert text.count("{type: Recreate}") == 2 + len(XAPPS)
+    assert text.count("readOnlyRootFilesystem: true") == 2 + len(XAPPS)
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (("node.nme=host",), "additional properties 'nme' not allowed"),
+        (("bus=mqtt://broker:1883",), "does not match pattern '^(mqtts:"),
+        (("xapps.kpm_monitor.admit=",), "admit"),
+    ],
+)
+def test_wrong_values_are_refused(values: tuple[str, ...], wanted: str) -> None:
+    done = helm("template", "ranloop", str(CHART), *(part for one in values for part in ("--set", one)))
+    assert done.returncode != 0
+    assert wanted in done.stderr
+
+
+@pytest.fixture
+def played(tmp_path: Path) -> Iterator[None]:
+    """The chart's pods in podman, with the secrets that docker/secrets.sh makes."""
+    secrets = tmp_path / "secrets"
+    make_secrets(secrets, names="ranloop-broker-pod-0")
+    clients = [folder for folder in secrets.iterdir() if folder.is_dir()]
+    volumes = [f"ranloop-{folder.name.replace('_', '-')}" for folder in clients]
+    file = tmp_path / "rendered.yaml"
+    objects = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {}}
+        for name in volumes
+    ]
+    text = "\n---\n".join([*map(json.dumps, objects), rendered(**LOCAL)])
+    file.write_text(text.replace("ranloop-broker:8883", "ranloop-broker-pod-0:8883"))
+
+    def clean() -> None:
+        podman("play", "kube", "--down", str(file))
+        podman("volume", "rm", "-f", *volumes, "ranloop-broker-config")
+        podman("secret", "rm", *volumes)
+        podman("network", "rm", "-f", NETWORK)
+
+    clean()
+    try:
+        podman("network", "create", NETWORK)
+        for name, folder in zip(
+            volumes, clients, strict=True
+        ):  # podman 4.3 fills a secret's volume with base64
+            podman("volume", "create", name)
+            place = podman("volume", "inspect", "-f", "{{.Mountpoint}}", name).stdout.strip()
+            shutil.copytree(folder, place, dirs_exist_ok=True)
+        done = podman("play", "kube", "--network", NETWORK, str(file))
+        assert done.returncode == 0, done.stderr
+        yield
+    finally:
+        clean()
+
+
+def test_its_pods_close_the_loop(played: None) -> None:
+    began_s = time.monotonic()
+    xapp, node = "ranloop-qos-scheduler-pod-0-xapp", "ranloop-node-pod-0-node"
+    while podman("healthcheck", "run", xapp).returncode or podman("healthcheck", "run", node).returncode:
+        assert time.monotonic() - began_s < 60, podman("logs", node).stdout + podman("logs", xapp).stderr
+    time.sleep(5)
+    podman("stop", "-t", "15", xapp)
+    assert "applied" in podman("logs", xapp).stdout  # in the summary of an xApp that drains and ends
+    print(f"\nthe chart's pods closed the loop within {time.monotonic() - began_s:.1f} s")

@@ -1,0 +1,117 @@
+"""The build context of an xApp's image: what the xApp runs and nothing else; it loads there as it does here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.builders import write_xapp
+from tests.command import Command
+
+ROOT = Path(__file__).parents[3]
+
+
+def listing(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_context_holds_the_xapp_its_model_and_the_sdk(ranloop: Command, tmp_path: Path) -> None:
+    out = tmp_path / "context"
+    told = json.loads(ranloop("package", ROOT / "xapps/qos_scheduler", "--out", out, "--json").out)
+    assert told == {"context": str(out), "tag": "ranloop/qos_scheduler:0.1.0", "models": ["flow_rate"]}
+    found = listing(out)
+    # manifest.toml says ../../models/flow_rate, and that is where the model lies.
+    assert {name for name in found if name.startswith("app/models")} == {
+        "app/models/flow_rate/card.toml",
+        "app/models/flow_rate/model.onnx",
+    }
+    assert {
+        "app/xapps/qos_scheduler/app.py",
+        "app/xapps/qos_scheduler/policy.py",
+        "sdk/ranloop/wire/codec.py",
+    } <= found
+    assert not [name for name in found if "__pycache__" in name or "ran_sim" in name]
+    assert "onnxruntime==" in (out / "requirements.txt").read_text()
+    dockerfile = (out / "Dockerfile").read_text()
+    assert 'ARG XAPP="xapps/qos_scheduler"\n' in dockerfile
+    assert 'ARG NAME="qos_scheduler"\n' in dockerfile
+
+
+def test_an_xapp_without_a_model_gets_no_onnxruntime(ranloop: Command, tmp_path: Path) -> None:
+    xapp = write_xapp(tmp_path / "weigher")
+    assert ranloop("package", xapp, "--out", tmp_path / "out").out == (
+        f"docker build -t ranloop/weigher:0.1.0 {tmp_path / 'out'}\n"
+    )
+    assert "onnxruntime==" not in (tmp_path / "out" / "requirements.txt").read_text()
+    assert (tmp_path / "out" / "app" / "weigher" / "app.py").is_file()
+
+
+def test_a_packaged_xapp_loads_with_the_packaged_sdk_alone(ranloop: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ranloop("package", ROOT / "xapps/qos_scheduler", "--out", out)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(out / "sdk"), sysconfig.get_path("purelib")]),
+        "PYTHONSAFEPATH": "1",
+    }
+    done = subprocess.run(  # as the image's entry point does, in the xApp's folder
+        [sys.executable, "-S", "-m", "ranloop_start", "check", "."],
+        cwd=out / "app/xapps/qos_scheduler",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "flow_rate@" in done.stdout
+
+
+def test_a_context_is_made_anew_and_nothing_else_is_overwritten(ranloop: Command, tmp_path: Path) -> None:
+    xapp, out = write_xapp(tmp_path / "weigher"), tmp_path / "out"
+    ranloop("package", xapp, "--out", out)
+    (out / "app" / "weigher" / "old.py").write_text("")
+    assert ranloop("package", xapp, "--out", out).code == 0
+    assert not (out / "app" / "weigher" / "old.py").exists()
+    (mine := tmp_path / "mine").mkdir()
+    (mine / "letter.txt").write_text("dear")
+    assert (
+        ranloop("package", xapp, "--out", mine).complaint
+        == f"--out {mine} holds other things; give a new folder"
+    )
+    assert listing(mine) == {"letter.txt"}
+    assert "the xApp's own folder" in ranloop("package", xapp, "--out", xapp / "build").complaint
+    (blocked := tmp_path / "blocked").write_text("")
+    assert "cannot be written" in ranloop("package", xapp, "--out", blocked / "x").complaint
+
+
+def test_an_xapp_that_cannot_run_is_not_packaged(ranloop: Command, tmp_path: Path) -> None:
+    broken = write_xapp(tmp_path / "broken", app="app = (")
+    assert "is no Python" in ranloop("package", broken, "--out", tmp_path / "out").complaint
+    qos = shutil.copytree(ROOT / "xapps/qos_scheduler", tmp_path / "a" / "b" / "qos")
+    assert "card.toml" in ranloop("package", qos, "--out", tmp_path / "out").complaint
+    text = (qos / "manifest.toml").read_text()
+    (qos / "manifest.toml").write_text(text.replace("../../models/flow_rate", str(ROOT / "models/flow_rate")))
+    assert (
+        "absolute folder, which no image has" in ranloop("package", qos, "--out", tmp_path / "out").complaint
+    )
+    quoted = write_xapp(tmp_path / 'a"b', text=(ROOT / "xapps/kpm_monitor/manifest.toml").read_text())
+    assert "rename it" in ranloop("package", quoted, "--out", tmp_path / "out").complaint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("summary", ['a "quoted" ${HOME}', "two\\nlines", "$(id)"])
+def test_a_summary_is_text_and_no_part_of_the_build(ranloop: Command, tmp_path: Path, summary: str) -> None:
+    xapp = write_xapp(tmp_path / "weigher")
+    text = (xapp / "manifest.toml").read_text()
+    (xapp / "manifest.toml").write_text(text.replace('summary = "test"', f"summary = {json.dumps(summary)}"))
+    ranloop("package", xapp, "--out", tmp_path / "out")
+    (line,) = [
+        line for line in (tmp_path / "out/Dockerfile").read_text().splitlines() if "ARG SUMMARY" in line
+    ]
+    assert not set('$`\\"') & set(line.removeprefix('ARG SUMMARY="').removesuffix('"'))
