@@ -27,13 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.embedded import run_embedded
-from ranloop.errors import LockstepError, NodeError
+from ranloop.errors import LockstepError, NodeError, RanloopError
 from ranloop.guard import verdict_counts
 from ranloop.kpi import Kpi
 from ranloop.node import open_world
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
 from ranloop.wire.messages import Result
+from ranloop.xapp.instance import user_traceback
 from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("UNCOPIED", "Arm", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks")
@@ -193,9 +194,15 @@ def _fresh_copies(arm: Arm) -> Iterator[Arm]:
         os.chdir(work)
         try:
             yield replace(arm, xapps=tuple(copies), models={**arm.models, **models})
-        except LockstepError as error:  # with the xApp's traceback: the author looks for his own files
-            text = str(error)
-            for copied, folder in zip(copies, arm.xapps, strict=True):
+        except Exception as error:
+            if isinstance(error, RanloopError) and not isinstance(error, LockstepError):
+                raise
+            # The xApp's own error; where its module fails on import, no runner has made a text of it.
+            raised = f"the xApp raised {type(error).__name__}\n"
+            text = str(error) if isinstance(error, LockstepError) else raised + user_traceback(error, root)
+            for copied, folder in zip(
+                copies, arm.xapps, strict=True
+            ):  # its author looks for the files he knows
                 text = text.replace(str(copied), str(folder))
             raise LockstepError(text) from error
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,11 @@ def test_a_task_that_raises_shows_its_error(tmp_path: Path) -> None:
         LockstepError, match=r"(?s)broken failed at 0\.\d+ s:.*broken/app.py.*ZeroDivisionError"
     ):
         run_drop(task(Arm(name="broken", xapps=(broken,))))
+    lacking = write_xapp(tmp_path / "lacking", app="import nowhere_to_be_found\n" + APP)
+    with pytest.raises(
+        LockstepError, match=rf"(?s){re.escape(str(lacking))}/app.py.*ModuleNotFoundError: No module named"
+    ):
+        run_drop(task(Arm(name="lacking", xapps=(lacking,))))
     unknown = write_xapp(tmp_path / "unknown", app=APP.replace('"CQI"', '"CQY"'))
     with pytest.raises(VocabularyError, match="unknown measurement 'CQY'; did you mean CQI") as caught:
         run_tasks([task(Arm(name="unknown", xapps=(unknown,)))], processes=1)
