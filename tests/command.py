@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +40,6 @@ class Command:
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as exit_:
             self.main()
+        structlog.reset_defaults()  # the log goes to this test's standard error, which ends with it
         seen = self.capsys.readouterr()
         return Outcome(int(exit_.value.code or 0), seen.out, seen.err)

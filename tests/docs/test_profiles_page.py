@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import runpy
+import subprocess
+import sys
 from pathlib import Path
-
-import pytest
 
 from ranloop.node.profile import load_profile
 
@@ -15,13 +14,11 @@ PAGE = ROOT / "docs" / "profiles.md"
 XAPPS = sorted(manifest.parent for manifest in (ROOT / "xapps").glob("*/manifest.toml"))
 
 
-def test_the_page_in_docs_is_up_to_date(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.argv", ["profile_page", *map(str, XAPPS)])
-    runpy.run_module("ranloop.cli.profile_page", run_name="__main__")
+def test_the_page_in_docs_is_up_to_date() -> None:
+    command = [sys.executable, "-m", "ranloop.cli.profile_page", *map(str, XAPPS)]
+    printed = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8")
     hint = "renew it: python -m ranloop.cli.profile_page xapps/* > docs/profiles.md"
-    assert capsys.readouterr().out == PAGE.read_text("utf-8"), hint
+    assert printed == PAGE.read_text("utf-8"), hint
 
 
 def test_the_example_of_a_profile_of_your_own_is_one(tmp_path: Path) -> None:

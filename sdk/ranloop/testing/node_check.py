@@ -46,7 +46,8 @@ def check_node(make: Callable[[], NodePort], *, ran_s: float = 2.0) -> None:
         findings = [*_catalogues(port.catalogues)]
         if not findings:
             findings += _push(port, ran_s) if isinstance(port, PushPort) else _pull(port, make, ran_s)
-    assert not findings, "\n".join([*dict.fromkeys(findings)][:_MOST])
+    if findings:
+        raise AssertionError("\n".join([*dict.fromkeys(findings)][:_MOST]))
 
 
 def _catalogues(catalogues: Sequence[Catalogue]) -> Iterator[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
+import subprocess
+import sys
 from pathlib import Path
-
-import pytest
 
 from ranloop.vocabulary import ACTIONS, MEASUREMENTS
 from ranloop.vocabulary.page import vocabulary_page
@@ -18,9 +17,9 @@ def test_the_page_in_docs_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == vocabulary_page(), hint
 
 
-def test_the_module_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_module("ranloop.vocabulary", run_name="__main__")
-    assert capsys.readouterr().out == vocabulary_page()
+def test_the_module_prints_the_page() -> None:
+    printed = subprocess.run([sys.executable, "-m", "ranloop.vocabulary"], capture_output=True, check=True)
+    assert printed.stdout.decode("utf-8") == vocabulary_page()
 
 
 def test_every_entry_has_its_heading() -> None:
