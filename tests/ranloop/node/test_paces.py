@@ -241,7 +241,7 @@ def test_the_loop_closes_and_a_handler_sees_the_columns_of_its_manifest(
 @pytest.mark.parametrize("pace", PACES)
 def test_a_timer_counts_ran_time_at_any_speed(pace: str, url: str, tmp_path: Path) -> None:
     loop = Loop(pace, url, tmp_path)
-    loop.run(1.05)
+    loop.run(1.11)  # the xApp is stopped with the host: a tick at the very end might still be under way
     assert len(loop.seen["ticks"]) == 15  # every 70 ms until 1.05 s, whatever the clock on the wall says
 
 
