@@ -67,7 +67,7 @@ _TAIL: Final = (
     Figure(
         "user_p5_mbps", "5th percentile of best-effort users' throughput", "Mb/s", "higher", 2,
         "5th percentile over sessions of classes without a delay budget of the bits decoded, over the time in which data waited "
-        "or was under way: user throughput during active time, ITU-R M.2410 4.3.",
+        "or was under way.",
     ),
     Figure(
         "delivered_mbps", "throughput of all classes, whole network", "Mb/s", "higher", 1,

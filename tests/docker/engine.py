@@ -31,7 +31,7 @@ _PODMAN = ("podman", "--log-level=fatal")  # this podman complains that no syste
 
 
 def require_containers() -> None:
-    """Skip without podman, podman-compose or the images; fail instead where CI says that they must be there."""
+    """Skip without podman, podman-compose or the images; fail instead where RANLOOP_REQUIRE_CONTAINERS says that they must be there."""
     lacking = [name for name in ("podman", "podman-compose") if not shutil.which(name)]
     if not lacking:
         lacking = [name for name in IMAGES if podman("image", "exists", name).returncode]
