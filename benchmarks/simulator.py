@@ -119,7 +119,8 @@ def _worlds_with_bars() -> dict[str, tuple[Scenario, float | None]]:
 
 
 _START = """
-import resource, time
+import time
+from pathlib import Path
 began = time.perf_counter()
 from benchmarks.worlds import full_buffer
 from ran_sim.engine import Engine
@@ -128,8 +129,8 @@ engine.run_until({settle})
 started = time.perf_counter()
 engine.run_until({settle} + {slots})
 ended = time.perf_counter()
-print(started - began, ended - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-      time.process_time())
+status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's size, too
+print(started - began, ended - started, int(status.split("VmHWM:")[1].split()[0]) * 1024, time.process_time())
 """
 
 
