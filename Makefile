@@ -16,7 +16,7 @@ demo: $(VENV)/.run            ## close a loop on the simulator and measure its e
 	@echo 'Now `. $(BIN)/activate` puts ranloop on your path.'
 
 test: $(VENV)/.dev            ## the test suite
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile  # a file's tests stay together: what they share is made once
 
 slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
