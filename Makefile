@@ -9,7 +9,9 @@ COMPOSE ?= docker compose
 SECRETS ?= $(CURDIR)/docker/run/secrets
 STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
 
-.PHONY: demo test lint slow containers newcomer setup pins bench images up down clean
+.PHONY: install demo test lint slow containers newcomer setup pins bench images up down clean
+
+install: $(VENV)/.run         ## ranloop and its simulator
 
 demo: $(VENV)/.run            ## close a loop on the simulator and measure its effect
 	$(BIN)/ranloop demo
