@@ -9,14 +9,16 @@ COMPOSE ?= docker compose
 SECRETS ?= $(CURDIR)/docker/run/secrets
 STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
 
-.PHONY: demo test lint slow containers newcomer setup pins bench images up down clean
+.PHONY: install demo test lint slow containers newcomer setup pins bench images up down clean
+
+install: $(VENV)/.run         ## ranloop and its simulator
 
 demo: $(VENV)/.run            ## close a loop on the simulator and measure its effect
 	$(BIN)/ranloop demo
 	@echo 'Now `. $(BIN)/activate` puts ranloop on your path.'
 
 test: $(VENV)/.dev            ## the test suite
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile  # a file's tests stay together: what they share is made once
 
 slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto -m slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.bus import open_bus
-from ranloop.errors import ManifestError
+from ranloop.errors import ManifestError, NodeError
 from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
@@ -20,15 +21,22 @@ from ranloop.node.lockstep import LockstepHost
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import NodePort
 from ranloop.node.runtime import Registration
+from ranloop.node.settings_desk import SettingsDesk
 from ranloop.node.summary import RunSummary
+from ranloop.wire.messages import Settings
+from ranloop.wire.operating import SettingValue
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
+from ranloop.xapp.manifest import Manifest
 from ranloop.xapp.state_file import StateFile
 from ranloop.xapp.times import HandlerTime
 
-__all__ = ("EmbeddedRun", "run_embedded")
+__all__ = ("EmbeddedRun", "SettingsAt", "run_embedded")
 
+SettingsAt = Mapping[
+    float, Mapping[str, Mapping[str, object]]
+]  # RAN time in s -> xApp name -> setting -> value
 _runs = 0
 
 
@@ -46,6 +54,7 @@ def run_embedded(
     xapps: Sequence[Path | XAppPackage],
     *,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    settings_at_s: SettingsAt | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
     autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
     priorities: Mapping[str, int] | None = None,
@@ -64,6 +73,8 @@ def run_embedded(
         world: The world; the caller closes it.
         xapps: xApp folders, or packages that are loaded already; each gets the rights of its manifest.
         settings: xApp name -> setting -> value.
+        settings_at_s: RAN time in s -> the same, of settings that change then, as `ranloop settings` changes them: they are in
+            force before the handlers of the first step from then on.
         models: xApp name -> model name -> model package, in place of the manifest's own.
         autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
         priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
@@ -77,8 +88,9 @@ def run_embedded(
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
-        ManifestError: A folder is no xApp, two xApps have one name, or an argument names an xApp that does not run.
-        NodeError: An xApp reads what no node of this world offers.
+        ManifestError: A folder is no xApp, two xApps have one name, an argument names an xApp that does not run, or a
+            setting is none of its manifest; nothing has run then.
+        NodeError: An xApp reads what no node of this world offers, or settings change outside of the run.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
     packages = [xapp if isinstance(xapp, XAppPackage) else load_package(xapp) for xapp in xapps]
@@ -87,8 +99,12 @@ def run_embedded(
         raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
     levels = dict.fromkeys(names, autonomy) if isinstance(autonomy, Autonomy) else autonomy
     given, chosen, ranks = settings or {}, models or {}, priorities or {}
-    words = {"settings": given, "models": chosen, "an autonomy": levels, "a priority": ranks}
-    for what, about in words.items():
+    changes = settings_at_s or {}
+    words: list[tuple[str, Mapping[str, object]]] = [
+        ("settings", values) for values in (given, *changes.values())
+    ]
+    words += [("models", chosen), ("an autonomy", levels), ("a priority", ranks)]
+    for what, about in words:
         if strangers := set(about) - set(names):
             raise ManifestError(f"{what} for {', '.join(sorted(strangers))}, which does not run here")
     registrations = {
@@ -121,7 +137,13 @@ def run_embedded(
             if isinstance(handler_delay_ms, str)
             else fixed(handler_delay_ms)
         )
-        summary = LockstepHost(host, delay=delay).run(until_ns, on_progress=on_progress)
+        end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
+        orders = _Orders(changes, {package.manifest.name: package.manifest for package in packages}, end_ns)
+        summary = LockstepHost(host, delay=delay).run(
+            until_ns,
+            before_step=lambda now_ns: orders.give(now_ns, host.runtime.settings),
+            on_progress=on_progress,
+        )
         for runner in runners:
             runner.close()
     return EmbeddedRun(
@@ -129,6 +151,37 @@ def run_embedded(
         xapps={instance.name: instance.summary() for instance in instances},
         times={instance.name: instance.times.told() for instance in instances},
     )
+
+
+class _Orders:
+    """Settings that change while the xApps run, as an operator would order them.
+
+    Raises:
+        ManifestError: A setting is none of its xApp's manifest.
+        NodeError: A time lies outside of the run.
+    """
+
+    def __init__(self, changes: SettingsAt, manifests: Mapping[str, Manifest], end_ns: int) -> None:
+        if wrong := [at_s for at_s in changes if not 0 <= at_s * 1e9 <= end_ns]:
+            raise NodeError(
+                f"settings_at_s: {wrong[0]:g} s is not in the run, which ends at {end_ns / 1e9:g} s"
+            )
+        # RAN time, xApp, and all of its settings that have been changed by then
+        self._due: deque[tuple[int, str, Settings]] = deque()
+        changed: dict[str, dict[str, SettingValue]] = {}
+        for at_s, of_xapps in sorted(changes.items()):
+            at_ns = round(at_s * 1e9)
+            for xapp, values in of_xapps.items():
+                checked = manifests[xapp].effective_settings(values)
+                changed[xapp] = changed.get(xapp, {}) | {name: checked[name] for name in values}
+                order = Settings(id=f"at-{at_ns}", values=changed[xapp], by="settings_at_s")
+                self._due.append((at_ns, xapp, order))
+
+    def give(self, now_ns: int, desk: SettingsDesk) -> None:
+        """Give the orders that are due."""
+        while self._due and self._due[0][0] <= now_ns:
+            _, xapp, order = self._due.popleft()
+            desk.hear(xapp, order)
 
 
 def _private_url() -> str:

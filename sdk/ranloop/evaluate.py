@@ -28,16 +28,27 @@ from numpy.typing import NDArray
 
 from ranloop.embedded import run_embedded
 from ranloop.errors import LockstepError, NodeError, RanloopError
-from ranloop.guard import verdict_counts
+from ranloop.guard import Limits, verdict_counts
 from ranloop.kpi import Kpi
-from ranloop.node import open_world
+from ranloop.node import Profile, open_world, under_profile
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
 from ranloop.wire.messages import Result
 from ranloop.xapp.instance import user_traceback
 from ranloop.xapp.manifest import load_manifest
 
-__all__ = ("UNCOPIED", "Arm", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks")
+__all__ = (
+    "UNCOPIED",
+    "Arm",
+    "Conditions",
+    "DropResult",
+    "Progress",
+    "Task",
+    "World",
+    "look_at",
+    "run_drop",
+    "run_tasks",
+)
 
 UNCOPIED = frozenset(("__pycache__", ".git"))  # what a run gets no copy of
 
@@ -61,6 +72,21 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What runs are under beside the scenario; the arms of a comparison have the same.
+
+    Attributes:
+        profile: The stack whose parts alone the nodes have.
+        limits: The operator's, which no manifest can widen.
+        handler_delay_ms: RAN time that each step of an xApp takes (`ranloop.node.delay`).
+    """
+
+    profile: Profile | None = None
+    limits: Limits | None = None
+    handler_delay_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One arm on one drop.
 
@@ -72,6 +98,7 @@ class Task:
     seed: int
     node: str
     overrides: Mapping[str, object] = field(default_factory=dict)
+    under: Conditions = Conditions()
     course: bool = False
 
 
@@ -126,8 +153,11 @@ def look_at(task: Task) -> World:
 
     Raises:
         NodeError: The node cannot be opened, or keeps no score; only simulated worlds do.
+        LimitsError: A limit names what the node does not have.
     """
     with closing(_open(task)) as world:
+        if task.under.limits:
+            task.under.limits.check(world.catalogues)
         return World(kpis=tuple(world.kpis()), provenance=world.provenance())
 
 
@@ -145,6 +175,8 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
             arm.xapps,
             settings=arm.settings,
             models=arm.models,
+            limits=task.under.limits,
+            handler_delay_ms=task.under.handler_delay_ms,
             outlets=[_Reporter(task, world, report_progress)] if report_progress else (),
             on_progress=course.look if course else None,
         )
@@ -162,6 +194,8 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
 
 def _open(task: Task) -> ScoredPort:
     world = open_world(task.node, seed=task.seed, overrides={**task.overrides, **task.arm.overrides})
+    if task.under.profile:
+        world = under_profile(world, task.under.profile)
     if not isinstance(world, ScoredPort):
         world.close()
         raise NodeError(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from ranloop.embedded import EmbeddedRun, run_embedded
+from ranloop.embedded import EmbeddedRun, SettingsAt, run_embedded
 from ranloop.errors import ManifestError, MissingExtraError, NodeError
 from ranloop.guard import AuditRecord, Autonomy
 from ranloop.node import open_world
@@ -195,6 +195,7 @@ def simulate(
     watch: Sequence[Level] = ("ue", "cell"),
     every_ms: int = 100,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    settings_at_s: SettingsAt | None = None,
     models: Mapping[str, Mapping[str, Path | str]] | None = None,
     autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
     overrides: Mapping[str, object] | None = None,
@@ -210,6 +211,7 @@ def simulate(
         watch: Levels whose reports are kept with all measurements, though no xApp may read them.
         every_ms: Granularity period of what is watched.
         settings: xApp name -> setting -> value.
+        settings_at_s: RAN time in s -> the same, of settings that an operator changes then: {5.0: {"app": {"boost": 4.0}}}.
         models: xApp name -> model name -> folder of the model package.
         overrides: Scenario fields with a dot, such as {"scheduler.name": "pf"}; those without one may be given as
             keywords: `load=1.2`.
@@ -230,6 +232,7 @@ def simulate(
             world,
             packages,
             settings=settings,
+            settings_at_s=settings_at_s,
             models=given,
             autonomy=autonomy,
             until_ns=None if duration_s is None else round(duration_s * 1e9),

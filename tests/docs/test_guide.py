@@ -92,8 +92,13 @@ def test_the_examples_run_on_the_simulator(xapp: str) -> None:
         "calls_first": run.outcomes.get("applied", 0) > 0,
         "caretaker": found.get("most_helped", 0) > 0 and run.outcomes.get("applied", 0) > 0,
         "rate_watch": found.get("slow", 0) > 0,
-        "neighbours": found == {"site0/0": 0},  # the only cell has none
+        "neighbours": found == {"busy": {"site0/0": 0}, "quiet": []},  # the only cell has none
     }[xapp]
+
+
+def test_a_cell_with_room_is_found_by_the_name_that_ues_hear_it_under() -> None:
+    run = simulate("one-cell", xapps=[FOLDER / "neighbours"], duration_s=0.4, watch=[], load=0.1)
+    assert run.summaries["neighbours"]["quiet"] == ["site0/0"]
 
 
 def test_the_training_rows_have_a_label_half_a_second_later() -> None:

@@ -13,11 +13,20 @@ from ranloop.cli import main
 from tests.command import Command
 
 _fresh = itertools.count()
+# What answers does so within milliseconds here, and what does not is waited for to the end of these times.
+NEAR_S = {
+    "describe.CATALOGUES_S": 0.3,
+    "forget.QUIET_S": 0.3,
+    "operator.CATALOGUES_S": 0.3,
+    "operator.CONFIRMED_S": 2.0,
+}
 
 
 @pytest.fixture
 def ranloop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """`ranloop("run", folder, "--node", "sim:one-cell")`."""
+    for constant, seconds in NEAR_S.items():
+        monkeypatch.setattr(f"ranloop.cli.{constant}", seconds)
     yield Command("ranloop", main, monkeypatch, capsys)
     structlog.reset_defaults()
 

@@ -91,9 +91,9 @@ def scene(broker: Broker, tmp_path: Path) -> Iterator[Scene]:
     ("payload", "per_s"),
     [
         pytest.param(wrong_entries, 5, id="65000-wrong-entries"),
-        pytest.param(lambda: b"[" + b"1," * 1_500_000 + b"1]", 1, id="3-MB"),
+        pytest.param(lambda: b"[" + b"1," * 1_500_000 + b"1]", 1, id="3-MB", marks=pytest.mark.slow),
         pytest.param(lambda: b'{"v":1}\n', 10_000, id="10000-small-ones"),
-        pytest.param(padded, 20, id="padding-within-the-rate"),
+        pytest.param(padded, 20, id="padding-within-the-rate", marks=pytest.mark.slow),
     ],
 )
 def test_the_honest_loop_goes_on_and_the_flooder_is_shut_out_and_named(
@@ -128,7 +128,7 @@ def test_good_batches_within_the_rate_are_no_flood(scene: Scene) -> None:
         pytest.param(
             encode(Presence(name="flooder", alive=True, facts={"run": "1"})), 20_000, id="20000-a-second"
         ),
-        pytest.param(b'{"v":1}'.ljust(5_000_000), 5, id="5-MB"),
+        pytest.param(b'{"v":1}'.ljust(5_000_000), 5, id="5-MB", marks=pytest.mark.slow),
     ],
 )
 def test_a_flood_of_life_signs_holds_up_neither_the_loop_nor_the_kill_switch_nor_the_end(

@@ -59,6 +59,19 @@ def test_each_action_has_a_row_per_target_and_its_result_has_a_cause(run: Run) -
     assert set(results.loc[results["status"] == "applied", "weight"]) == {3.0}
 
 
+def test_settings_change_while_it_runs() -> None:
+    run = simulate(
+        "one-cell",
+        xapps=[an_app()],
+        duration_s=0.3,
+        settings={"app": {"weight": 3.0}},
+        settings_at_s={0.2: {"app": {"weight": 5.0}}},
+    )
+    actions = run.actions
+    assert set(actions.loc[actions["time_s"] < 0.2, "weight"]) == {3.0}
+    assert set(actions.loc[actions["time_s"] >= 0.2, "weight"]) == {5.0}
+
+
 def test_the_score_of_the_world_is_there(run: Run) -> None:
     assert run.score["delivered_mbps"] > 0
 

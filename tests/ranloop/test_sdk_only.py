@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,30 +19,17 @@ MAIN = "from ranloop_start import ranloop; ranloop()"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel of a source tree that has no simulator; no network is used."""
+    """A folder with the content of a wheel of a source tree that has no simulator; no network is used."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     for name in ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "sdk", source / "sdk", ignore=shutil.ignore_patterns("__pycache__"))
-    for command in (
-        ["hatchling", "build", "-t", "wheel", "-d", "dist"],
-        [
-            "pip",
-            "install",
-            "-q",
-            "--no-deps",
-            "--no-index",
-            "--find-links",
-            "dist",
-            "--target",
-            str(target),
-            "ranloop",
-        ],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=source, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"]
+    done = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
     return target
 
 

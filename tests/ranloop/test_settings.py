@@ -14,6 +14,8 @@ import pytest
 
 from ranloop.bus import Bus, open_bus
 from ranloop.cli.logs import configure_logs
+from ranloop.embedded import SettingsAt, run_embedded
+from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import AuditLog
 from ranloop.node.host import NodeHost
 from ranloop.node.live import LiveHost
@@ -254,6 +256,60 @@ def test_the_command_changes_shows_and_forgets(
         "forgotten of tuned at host: gain; it stays in force until the xApp starts again\n"
     )
     assert running.instance.settings == {"gain": 2.5}
+
+
+# In a run of one process
+
+
+def embedded(folder: Path, at_s: SettingsAt, audit: AuditLog | None = None) -> list[Any]:
+    """What the xApp saw in three periods of 100 ms, on two nodes."""
+    package = load_package(folder)
+    run_embedded(
+        ToyWorld(),
+        [package],
+        settings={"tuned": {"gain": 2.0}},
+        settings_at_s=at_s,
+        until_ns=300_000_000,
+        audit=audit,
+    )
+    seen: list[Any] = package.module("app").seen
+    return seen
+
+
+def test_a_run_in_one_process_changes_settings_before_the_handlers_of_that_moment(folder: Path) -> None:
+    audit = AuditLog()
+    seen = embedded(folder, {0.15: {"tuned": {"gain": 3.0}}, 0.3: {"tuned": {"gain": 4}}}, audit)
+    assert seen == [(0, 2.0)] * 2 + [{"gain": 3.0}] + [(1, 3.0)] * 2 + [{"gain": 4.0}] + [(2, 4.0)] * 2
+    events = [(r.event, r.ran_time_ns, r.facts["id"]) for r in audit if r.event == "settings_in_force"]
+    assert events == [
+        ("settings_in_force", 200_000_000, "at-150000000"),
+        ("settings_in_force", 300_000_000, "at-300000000"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at_s", "error", "words"),
+    [
+        (
+            {0.1: {"tuned": {"gain": 99.0}}},
+            ManifestError,
+            r"tuned: setting gain: got 99\.0, want float in \[0\.0, 10\.0\]",
+        ),
+        ({0.1: {"tuned": {"gian": 1.0}}}, ManifestError, "tuned has no setting 'gian'; it has: gain"),
+        ({0.1: {"tunde": {"gain": 1.0}}}, ManifestError, "settings for tunde, which does not run here"),
+        (
+            {0.4: {"tuned": {"gain": 1.0}}},
+            NodeError,
+            r"settings_at_s: 0\.4 s is not in the run, which ends at 0\.3 s",
+        ),
+        ({float("nan"): {}}, NodeError, "settings_at_s: nan s is not in the run"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_told_before_anything_runs(
+    folder: Path, at_s: SettingsAt, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        embedded(folder, at_s)
 
 
 def test_a_harness_changes_settings(folder: Path) -> None:

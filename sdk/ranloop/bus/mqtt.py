@@ -50,6 +50,8 @@ _TICK_S = 0.5  # interval of keepalive and of repeated requests for retained mes
 _READ_AHEAD = 1 << 14  # bytes: a report of 300 UEs in one system call
 _WITHHELD = 8  # acknowledgements that wait for the handlers; mosquitto stops sending after 20
 
+_WRONG_TIME = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+
 _READ_OR_WRITE = select.POLLIN | select.POLLOUT
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 _CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux only
@@ -258,12 +260,7 @@ class MqttBus(Closing):
         except OSError as error:
             self._drop()
             reason = error.strerror or str(error) or type(error).__name__
-            advice = (
-                "check the certificates"
-                if isinstance(error, ssl.SSLError)
-                else "start one with: ranloop broker"
-            )
-            raise BusError(f"no broker at {self._address}: {reason.lower()}; {advice}") from error
+            raise BusError(f"no broker at {self._address}: {reason.lower()}; {_advice(error)}") from error
         if not self._connected:
             self._drop()
             reason = str(self._refusal) if self._refusal is not None else "the connection was closed"
@@ -535,3 +532,12 @@ class MqttBus(Closing):
                 connection.settimeout(_LINGER_S)
                 while connection.recv(65_536):
                     pass
+
+
+def _advice(error: OSError) -> str:
+    """What to do about a broker that was not reached."""
+    if not isinstance(error, ssl.SSLError):
+        return "start one with: ranloop broker"
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _WRONG_TIME:
+        return "check the clock here (NTP), and the certificates"
+    return "check the certificates"

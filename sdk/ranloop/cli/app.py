@@ -251,6 +251,14 @@ def compare(
         float | None,
         typer.Option(help="RAN seconds at a drop's begin that do not count; default: the scenario's."),
     ] = None,
+    limits: Limits = None,
+    profile: NodeProfile = "",
+    handler_delay: Annotated[
+        str,
+        typer.Option(
+            metavar="MS", help="RAN time that each step of an xApp takes, in which it misses reports."
+        ),
+    ] = "",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -282,6 +290,9 @@ def compare(
             duration_s=duration_s,
             warmup_s=warmup_s,
             claims=claim or [],
+            profile=profile,
+            limits=limits,
+            handler_delay=handler_delay,
             out=out,
             json_output=json_output,
         )
@@ -631,13 +642,22 @@ def audit(
     since: Annotated[
         str, typer.Option(help="From this wall clock on: 2026-11-30T12:00 (UTC), or 90s, 15m, 2h, 1d ago.")
     ] = "",
+    each: Annotated[
+        bool, typer.Option("--all", help="Each verdict, also where a target's are equal one after the other.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
-    """Say what became of each target, why, and who holds it until when; --json prints one object a line."""
+    """Say what became of each target, why, and who holds it until when.
+
+    Equal verdicts on one target that follow each other are one line, with their number and the times of the first and the last.
+    --json prints each as an object a line.
+    """
     from ranloop.cli.audit import show_audit
 
     raise typer.Exit(
-        show_audit(file, xapp=xapp, cell=cell, ue=ue, cause=cause, since=since, json_output=json_output)
+        show_audit(
+            file, xapp=xapp, cell=cell, ue=ue, cause=cause, since=since, each=each, json_output=json_output
+        )
     )
 
 

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ranloop.vocabulary.near import near_matches
 __all__ = ("show_audit",)
 
 _MOST_TEXT = 300
+_MOST_WAITING = 10_000  # lines that may wait for the end of a row of equal verdicts
+_Place = tuple[str | tuple[str, int], ...]  # node, xApp, action, target
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -32,9 +35,14 @@ def show_audit(
     ue: int | None,
     cause: str,
     since: str,
+    each: bool,
     json_output: bool,
 ) -> int:
-    """Print a line for each target and verdict that is asked for; with `json_output` each is a JSON object.
+    """Print a line for each target and verdict that is asked for, equal ones of a target that follow each other as one.
+
+    Args:
+        each: Print every one.
+        json_output: Print every one as a JSON object.
 
     Raises:
         RanloopError: There is no such log, or an option that asks for nothing that could be in one.
@@ -43,15 +51,18 @@ def show_audit(
         raise VocabularyError("cause", cause, near_matches(cause, REMEDIES) or tuple(REMEDIES))
     reader = AuditReader(path, since=_moment(since) if since else None)
     of_targets = cell is not None or ue is not None or bool(cause)
-    show: Callable[[Verdict | Happening], str] = _as_json if json_output else _in_words
+    asked = (
+        one
+        for one in reader
+        if (not xapp or one.xapp == xapp)
+        and (_is_asked(one, cell=cell, ue=ue, cause=cause) if isinstance(one, Verdict) else not of_targets)
+    )
+    lines = map(_as_json, asked) if json_output else map(_in_words, asked if each else _rows(asked))
     n_shown = 0
     try:
-        for one in reader:
-            if xapp and one.xapp != xapp:
-                continue
-            if _is_asked(one, cell=cell, ue=ue, cause=cause) if isinstance(one, Verdict) else not of_targets:
-                print(show(one))
-                n_shown += 1
+        for line in lines:
+            print(line)
+            n_shown += 1
         sys.stdout.flush()
     except BrokenPipeError:  # its reader has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,24 +101,89 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+# Rows of equal verdicts
+
+
+@dataclass(slots=True)
+class _Row:
+    """Equal verdicts on one target, one after the other."""
+
+    first: Verdict
+    last: Verdict
+    n: int  # batches
+
+    def take(self, verdict: Verdict) -> bool:
+        """Whether `verdict` is as the ones before, apart from its moment; it belongs to the row then."""
+        now = {
+            name: getattr(verdict, name) for name in ("time", "ran_time_s", "id", "held_until_s", "repeats")
+        }
+        if replace(self.last, **now) != verdict:
+            return False
+        self.last = verdict
+        self.n += max(verdict.repeats, 1)
+        return True
+
+
+def _rows(told: Iterable[Verdict | Happening]) -> Iterator[_Row | Happening]:
+    """Verdicts by rows, each at the place of its first; a row that is long open is ended, so that no more wait than fit."""
+    waiting: deque[tuple[_Place, _Row | Happening]] = deque()
+    newest: dict[_Place, _Row] = {}
+    for one in told:
+        place: _Place = ()
+        shown: _Row | Happening
+        if isinstance(one, Verdict):
+            place = one.node, one.xapp, one.action, *one.target.items()
+            if place in newest and newest[place].take(one):
+                continue
+            shown = newest[place] = _Row(one, one, max(one.repeats, 1))
+        else:
+            shown = one
+        waiting.append((place, shown))
+        while waiting and (len(waiting) > _MOST_WAITING or newest.get(waiting[0][0]) is not waiting[0][1]):
+            place, shown = waiting.popleft()
+            if newest.get(place) is shown:
+                del newest[place]
+            yield shown
+    yield from (shown for _, shown in waiting)
+
+
+# One line
+
+
 def _as_json(one: Verdict | Happening) -> str:
     return json.dumps(asdict(one))
 
 
-def _in_words(one: Verdict | Happening) -> str:
-    ran_time = "" if one.ran_time_s is None else f"{one.ran_time_s:.3f} s"
-    head = [one.time, ran_time, one.node, one.xapp]
+def _in_words(one: Verdict | Happening | _Row) -> str:
     if isinstance(one, Happening):
         facts = " ".join(f"{name}={_plain(fact)}" for name, fact in one.facts.items())
-        return "  ".join(one_line(part, _MOST_TEXT) for part in (*head, one.event, facts) if part)
-    what = f"{one.action} {_pairs(one.target)}"
-    if values := _pairs(one.parameters):
-        what += f" {'to' if one.verdict != 'ended' else 'back to'} {values}"
-    fate = one.verdict + (f"/{one.cause}" if one.cause else "")
-    again = f"({one.repeats} more alike)" if one.repeats else ""
-    held = f"held by {one.holder} until {one.held_until_s:g} s" if one.holder else ""
-    parts = (*head, what, fate, one.text, held, again)
-    return "  ".join(one_line(part, _MOST_TEXT) for part in parts if part)
+        return _joined(_head(one), one.event, facts)
+    row = one if isinstance(one, _Row) else _Row(one, one, 1)
+    first, last = row.first, row.last
+    what = f"{first.action} {_pairs(first.target)}"
+    if values := _pairs(first.parameters):
+        what += f" {'to' if first.verdict != 'ended' else 'back to'} {values}"
+    fate = first.verdict + (f"/{first.cause}" if first.cause else "")
+    held = f"held by {last.holder} until {last.held_until_s:g} s" if last.holder else ""
+    again = f"({first.repeats} more alike)" if first.repeats else ""
+    if last is not first:
+        again = f"×{row.n}, {_span(first.time, last.time)}, RAN time to {last.ran_time_s:.3f} s"
+    return _joined(_head(first), what, fate, first.text, held, again)
+
+
+def _head(one: Verdict | Happening) -> tuple[str, str, str, str]:
+    ran_time = "" if one.ran_time_s is None else f"{one.ran_time_s:.3f} s"
+    return one.time, ran_time, one.node, one.xapp
+
+
+def _joined(head: Iterable[str], *parts: str) -> str:
+    return "  ".join(one_line(part, _MOST_TEXT) for part in (*head, *parts) if part)
+
+
+def _span(first: str, last: str) -> str:
+    """Two ISO moments in short: "14:02:01 to 14:02:05", with the days if they are not the same."""
+    clock = slice(11, 19) if first[:10] == last[:10] else slice(0, 19)
+    return f"{first[clock]} to {last[clock]}"
 
 
 def _pairs(values: Mapping[str, float | None]) -> str:

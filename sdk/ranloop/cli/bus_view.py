@@ -70,6 +70,7 @@ class BusView:
         reports: Node -> its newest report.
         n_reports: Node -> reports since we look.
         n_unreadable: Messages that are none of ours.
+        on_answer: Told of each answer of a participant to a question, such as `health_question`.
     """
 
     def __init__(self, bus: Bus, *, traffic: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -80,6 +81,7 @@ class BusView:
         self.reports: dict[str, Report] = {}
         self.n_reports: Counter[str] = Counter()
         self.n_unreadable = 0
+        self.on_answer: Callable[[Presence], object] = lambda sign: None
         self._clock = clock
         self._came_s: dict[tuple[str, int], float] = {}  # (node, number of a report) -> when
         self._asked_s: dict[str, float] = {}  # batch id -> when
@@ -133,9 +135,11 @@ class BusView:
 
     def _on_presence(self, topic: str, payload: bytes) -> None:
         sign = decode_presence(payload)
-        if topic != topics.presence(sign.name) or is_question(sign) or "answers" in sign.facts:
+        if topic != topics.presence(sign.name) or is_question(sign):
             return
-        if sign.name in self.signs or len(self.signs) < _KEPT:
+        if "answers" in sign.facts:
+            self.on_answer(sign)
+        elif sign.name in self.signs or len(self.signs) < _KEPT:
             self.signs[sign.name] = sign
 
     def _on_catalogue(self, topic: str, payload: bytes) -> None:

@@ -6,6 +6,7 @@ refuted, but one or more are undecided.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -26,13 +27,16 @@ from ranloop.cli.compare_outcome import EXIT_CODES, Outcome, facts
 from ranloop.cli.compare_page import page
 from ranloop.cli.compare_text import plan_line, show
 from ranloop.cli.kept_drops import KeptDrops, write_results, write_whole
-from ranloop.cli.values import check_positive, parse_pairs, parse_seeds
+from ranloop.cli.values import check_positive, parse_handler_delay, parse_pairs, parse_seeds
 from ranloop.cli.watching import watch
 from ranloop.comparison import table
 from ranloop.errors import RanloopError, VocabularyError
-from ranloop.evaluate import Arm, DropResult, Task, look_at
+from ranloop.evaluate import Arm, Conditions, DropResult, Task, look_at
+from ranloop.guard import load_limits
 from ranloop.kpi import Kpi, by_key
+from ranloop.node import load_profile, require_fit
 from ranloop.vocabulary.near import near_matches
+from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("run_compare",)
 
@@ -62,6 +66,9 @@ def run_compare(
     duration_s: float | None,
     warmup_s: float | None,
     claims: Sequence[str],
+    profile: str,
+    limits: Path | None,
+    handler_delay: str,
     out: Path | None,
     json_output: bool,
 ) -> int:
@@ -80,16 +87,17 @@ def run_compare(
     stated = [parse_claim(text) for text in claims]
     drops = parse_seeds(seeds, least=_LEAST_SEEDS)
     common = parse_pairs("--override", overrides) | _times(duration_s, warmup_s)
+    under = _conditions(profile, limits, handler_delay)
     with tempfile.TemporaryDirectory(prefix="ranloop-compare-") as scratch:
-        arms = _read_arms(typed, Path(scratch))
+        arms = _read_arms(typed, Path(scratch), under)
         tasks = [
-            Task(arm=arm, seed=seed, node=node, overrides=common, course=out is not None)
+            Task(arm=arm, seed=seed, node=node, overrides=common, under=under, course=out is not None)
             for seed in drops
             for arm in arms
         ]
         plan = _plan(tasks, arms, drops, stated)
         kept = None if out is None else KeptDrops(out, dict(zip("AB", plan.origins, strict=True)))
-        console.print(escape(plan_line(node, drops, arms)))
+        console.print(escape(plan_line(node, drops, arms, plan.origins[0])))
         results, ran = _run(plan, kept, console)
     outcome = _judged(plan, results, ran, wall_s=time.monotonic() - started)
     if out is not None:
@@ -118,8 +126,43 @@ def _times(duration_s: float | None, warmup_s: float | None) -> dict[str, object
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _read_arms(typed: tuple[TypedArm, TypedArm], scratch: Path) -> tuple[Arm, Arm]:
+def _conditions(profile: str, limits: Path | None, handler_delay: str) -> Conditions:
+    delay_ms = parse_handler_delay(handler_delay)
+    if isinstance(delay_ms, str):
+        raise RanloopError(
+            f"--handler-delay {delay_ms}: is another one in each run, and arms are compared in runs that can be repeated; want "
+            "milliseconds of RAN time"
+        )
+    return Conditions(
+        profile=load_profile(profile) if profile else None,
+        limits=load_limits(limits) if limits else None,
+        handler_delay_ms=delay_ms,
+    )
+
+
+def _told(under: Conditions) -> dict[str, Any]:
+    """The conditions as an origin has them: files by their name and content. Nothing where there are none."""
+    told: dict[str, Any] = {}
+    if under.profile:
+        told["profile"] = f"{under.profile.name}@{_digest(under.profile.model_dump_json())}"
+    if under.limits:
+        content = "".join(limit.model_dump_json() for limit in under.limits.limits)
+        told["limits"] = f"{under.limits.file.name}@{_digest(content)}"
+    if under.handler_delay_ms:
+        told["handler_delay_ms"] = under.handler_delay_ms
+    return {"under": told} if told else {}
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _read_arms(typed: tuple[TypedArm, TypedArm], scratch: Path, under: Conditions) -> tuple[Arm, Arm]:
     first, second = (read_arm(side, scratch / side.letter) for side in typed)
+    for arm in (first, second):
+        manifests = [load_manifest(folder) for folder in arm.xapps]
+        if under.profile:
+            require_fit(under.profile, {manifest.name: manifest.rights for manifest in manifests})
     return first, second
 
 
@@ -131,6 +174,7 @@ def _plan(
     code = code_digest()
     first, second = (
         {"xapps": identity(arm), "versions": code, "world": _without_seed(world.provenance)}
+        | _told(tasks[0].under)
         for arm, world in zip(arms, worlds, strict=True)
     )
     if first == second:

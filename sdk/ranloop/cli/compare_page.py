@@ -50,7 +50,7 @@ def page(outcome: Outcome) -> str:
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         f"<title>{a} against {b}</title><style>{_STYLE}</style></head><body>",
         f"<h1><span class='key-a'>{a}</span> against <span class='key-b'>{b}</span></h1>",
-        f"<p>{escape(plan_line(outcome.node, outcome.seeds, outcome.arms))}</p>",
+        f"<p>{escape(plan_line(outcome.node, outcome.seeds, outcome.arms, outcome.origins[0]))}</p>",
         *_verdicts(outcome),
         "<h2>All KPIs</h2>",
         *_table(outcome.rows, outcome),

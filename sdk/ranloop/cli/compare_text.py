@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,10 +20,15 @@ from ranloop.statistics import LEVEL, Shown
 __all__ = ("means", "notes", "plan_line", "reads", "show", "verdict_line")
 
 
-def plan_line(node: str, seeds: Sequence[int], arms: Sequence[Arm]) -> str:
-    """What is compared."""
+def plan_line(node: str, seeds: Sequence[int], arms: Sequence[Arm], origin: Mapping[str, Any]) -> str:
+    """What is compared, and under what that `origin` names."""
     names = " and with ".join(arm.name for arm in arms)
-    return f"{node}: {len(seeds)} drops, each run in lockstep with {names}"
+    under = ", ".join(
+        f"{name} {str(value).partition('@')[0]}" for name, value in origin.get("under", {}).items()
+    )
+    return f"{node}: {len(seeds)} drops, each run in lockstep with {names}" + (
+        f", under {under}" if under else ""
+    )
 
 
 def show(console: Console, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
@@ -17,6 +17,7 @@ from typing import Literal
 import ranloop
 from ranloop.bus import open_bus, without_password
 from ranloop.cli.bus_view import BusView
+from ranloop.cli.host_clocks import HostClocks
 from ranloop.errors import BusError, RanloopError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import fruitless
@@ -33,6 +34,8 @@ LISTEN_S = 3.0  # to a bus: retained messages come at once, results with the nex
 _LEAST_PYTHON = (3, 11)
 _EXTRAS = {"numba": "sim", "pyarrow": "record", "gymnasium": "gym", "matplotlib": "plot", "skl2onnx": "train"}
 _CLOCK_SLACK_S = 60.0
+_ANSWER_SLACK_S = 5.0  # an answer has whole seconds, and waits until its host polls
+_SET_CLOCKS = "set both clocks (NTP): certificates and the audit log need them"
 
 State = Literal["ok", "note", "problem"]
 
@@ -152,15 +155,17 @@ def _on_bus(url: str, folder: Path | None, manifest: Manifest | None) -> list[Fi
     try:
         with closing(open_bus(url, name="doctor")) as bus:
             view = BusView(bus, traffic=False)
+            clocks = HostClocks(bus, view)
             until_s = time.monotonic() + LISTEN_S
             while (left_s := until_s - time.monotonic()) > 0:
                 bus.poll(left_s)
+                clocks.ask()
     except BusError as error:
         text, _, advice = str(error).rpartition("; ")
         return [Finding("broker", "problem", text or advice, advice if text else "")]
     findings = [Finding("broker", "ok", f"{place} answers"), _hosts(view)]
     findings += [finding for xapp in sorted(_xapps(view)) for finding in _refusals(view, xapp)]
-    findings += [*_switches(view), *_clocks(view, time.time())]
+    findings += [*_switches(view), *_clocks(view, clocks.ahead_s, time.time())]
     if folder is not None and manifest is not None:
         findings += [_name(view, manifest), _streams(view, manifest), *_admission(view, folder, manifest)]
     return findings
@@ -211,13 +216,26 @@ def _switches(view: BusView) -> Iterator[Finding]:
             yield Finding("orders", "problem", text, remedy(Cause.AUTONOMY))
 
 
-def _clocks(view: BusView, now_s: float) -> Iterator[Finding]:
-    """Participants that showed their life sign in our future: one of the two clocks is wrong."""
+def _clocks(view: BusView, ahead_s: Mapping[str, float], now_s: float) -> Iterator[Finding]:
+    """Participants whose clock differs from ours.
+
+    Args:
+        view: Life signs, which are retained: one may be old, but none is of the future.
+        ahead_s: Host -> by how much the clock of its answer was ahead of ours.
+    """
+    for host, ahead in sorted(ahead_s.items()):
+        if abs(ahead) > _ANSWER_SLACK_S:
+            text = (
+                f"the clock here is {abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} that of {host}"
+            )
+            yield Finding("clock", "problem", text, _SET_CLOCKS)
     for name, sign in sorted(view.signs.items()):
         shown_s = sign.facts.get("time_s")
-        if sign.alive and isinstance(shown_s, int | float) and shown_s > now_s + _CLOCK_SLACK_S:
+        if name in ahead_s or not sign.alive or not isinstance(shown_s, int | float):
+            continue
+        if shown_s > now_s + _CLOCK_SLACK_S:
             text = f"the clock of {name} is {shown_s - now_s:.0f} s or more ahead of the one here"
-            yield Finding("clock", "problem", text, "set both clocks (NTP)")
+            yield Finding("clock", "problem", text, _SET_CLOCKS)
 
 
 def _name(view: BusView, manifest: Manifest) -> Finding:

@@ -141,7 +141,11 @@ def write_results(
             **{kpi.key: _finite(result.score[kpi.key]) for kpi in kpis},
             "outcomes": json.dumps(dict(result.outcomes), sort_keys=True),
             "xapps": json.dumps(origin["xapps"], sort_keys=True),
-            **{key: str(value) for part in ("versions", "world") for key, value in origin[part].items()},
+            **{
+                key: str(value)
+                for part in ("versions", "world", "under")
+                for key, value in origin.get(part, {}).items()
+            },
             "wall_s": result.wall_s,
         }
         for name, origin, results in arms

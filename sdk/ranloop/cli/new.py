@@ -59,6 +59,7 @@ def make_xapp(folder: Path, template: str, *, json_output: bool) -> int:
         f"pytest {folder}",
         f"ranloop check {folder}",
         f"ranloop run {folder} --node {node} --duration-s 10",
+        f"ranloop package {folder}",
     ):
         print(f"    {command}")
     return 0

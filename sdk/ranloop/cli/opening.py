@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 
 from ranloop.cli.values import parse_pairs
 from ranloop.guard import Rights
@@ -30,12 +29,7 @@ def open_node(
         return open_world(address, seed=seed, overrides=changes)
     stack = load_profile(profile)
     require_fit(stack, xapps)
-    with ExitStack() as on_error:
-        world = open_world(address, seed=seed, overrides=changes)
-        on_error.callback(world.close)
-        shown = under_profile(world, stack)
-        on_error.pop_all()
-    return shown
+    return under_profile(open_world(address, seed=seed, overrides=changes), stack)
 
 
 def gaps(world: NodePort) -> dict[str, list[str]]:

@@ -81,6 +81,7 @@ class LockstepHost:
         self,
         until_ns: int | None = None,
         *,
+        before_step: Callable[[int], object] | None = None,
         on_progress: Callable[[int, int], object] | None = None,
         timeout_s: float = 30.0,
         on_timeout: OnTimeout = "fail",
@@ -89,6 +90,7 @@ class LockstepHost:
 
         Args:
             until_ns: RAN time; a simulation lasts so long, whatever its scenario says.
+            before_step: Called with the RAN time of each step before it is sent.
             on_progress: Called after each step with (RAN time, end) in nanoseconds.
             timeout_s: Wall-clock patience for the xApps to appear, and for each step's answers.
             on_timeout: What to do about an xApp that does not answer: fail the run; drop it from the run (its
@@ -108,6 +110,8 @@ class LockstepHost:
                     min(self.runtime.next_event_ns(), self._at_work.next_ns(), end_ns)
                 )
                 self._file(moment.results)
+                if before_step is not None:
+                    before_step(port.now_ns)
                 self._exchange(moment, timeout_s, on_timeout)
                 if on_progress is not None:
                     on_progress(port.now_ns, end_ns)

@@ -22,12 +22,16 @@ __all__ = ("under_profile",)
 
 
 def under_profile(world: NodePort, profile: Profile) -> NodePort:
-    """`world` with the stack's catalogue and rounding; it keeps score if `world` does.
+    """`world` with the stack's catalogue and rounding; it keeps score if `world` does, and closes it when it is closed.
 
     Raises:
-        NodeError: Every period of the nodes is shorter than the stack's.
+        NodeError: Every period of the nodes is shorter than the stack's; `world` is closed then.
     """
-    return _ScoredView(world, profile) if isinstance(world, ScoredPort) else _View(world, profile)
+    try:
+        return _ScoredView(world, profile) if isinstance(world, ScoredPort) else _View(world, profile)
+    except NodeError:
+        world.close()
+        raise
 
 
 class _View:

@@ -179,10 +179,13 @@ class Report:
     def slice(self) -> I32:
         return self.id("slice")
 
-    def names_of(self, column: str) -> list[str]:
-        """The node's own name of each row's id, "" where it gave none. Dense ids are one node's, names are the network's."""
+    def names_of(self, column: str) -> NDArray[np.object_]:
+        """The node's own name of each row's id, "" where it gave none, shape [n_rows].
+
+        Dense ids are one node's, names are the network's. A comparison is a mask: `report.names_of("cell") == "north"`.
+        """
         names = self.labels.get(column, {})
-        return [names.get(dense, "") for dense in self.id(column).tolist()]
+        return np.array([names.get(dense, "") for dense in self.id(column).tolist()], object)
 
     def by_ue(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
         """Each UE with its rows, in the order of the report: of level `ue_cell` the serving cell's, then the strongest neighbour's."""
@@ -420,6 +423,13 @@ class Catalogue:
     run: str = ""
     geometry: Mapping[int, CellPlace] = field(default_factory=dict)
     neighbours: Mapping[int, tuple[CellRelation, ...]] = field(default_factory=dict)
+
+    @property
+    def handovers(self) -> frozenset[tuple[int, int]]:
+        """(cell, neighbour) of each relation that allows handovers."""
+        return frozenset(
+            (cell, to.cell) for cell, table in self.neighbours.items() for to in table if to.is_ho_allowed
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

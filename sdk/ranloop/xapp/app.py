@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import ArrayLike
@@ -17,6 +18,8 @@ from ranloop.wire.messages import F32, Report, Result, Severity
 from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.alarms import AlarmBoard
 from ranloop.xapp.catalogues import Catalogues
+from ranloop.xapp.latest import LEVELS as LEVELS_OF_LATEST
+from ranloop.xapp.latest import Latest
 from ranloop.xapp.memory import PerTarget
 from ranloop.xapp.state import State
 
@@ -152,11 +155,14 @@ class Registrations:
     memories: tuple[PerTarget, PerTarget] = field(
         default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
     )
+    latest: list[Latest] = field(default_factory=list)
 
     def forget(self, node: str | None = None) -> None:
         """Drop the memory of every target of a node, or of all nodes."""
         for memory in self.memories:
             memory.forget(node)
+        for latest in self.latest:
+            latest.forget(node)
 
     def bind_models(self, models: Mapping[str, Model]) -> None:
         """Give the handles their models, and make a handle of each model that the code does not name."""
@@ -213,6 +219,28 @@ class XApp:
             return function
 
         return register
+
+    def latest(
+        self, name: MeasurementName, *, level: Level = "ue", every_ms: int = 100, unknown: float = nan
+    ) -> Latest:
+        """Keep the newest value of a measurement of each UE or cell for handlers of other streams.
+
+        `load = app.latest("RRU.PrbTotDl", level="cell", every_ms=1000)` at the top reads that stream by itself; in a handler,
+        `load.of(report)` has the values beside the rows of its report.
+
+        Args:
+            level: "ue" or "cell".
+            unknown: What a target has that no report of the last three periods showed.
+
+        Raises:
+            VocabularyError: A name that is not in the catalogue or not at this level, or another level.
+        """
+        if level not in LEVELS_OF_LATEST:
+            raise VocabularyError("level of latest", level, LEVELS_OF_LATEST)
+        made = Latest(measurement(name).name, level, unknown)
+        self.on_report(name, level=level, every_ms=every_ms)(made)
+        self._registered.latest.append(made)
+        return made
 
     def on_result(self, function: S) -> S:
         """Handle the results of this xApp's actions."""

@@ -116,10 +116,10 @@ def _setting(where: str, value: object) -> Setting:
 
 
 def _place_of(registered: Registrations) -> Path:
-    """File of the first function, whose frames a traceback shows."""
+    """File of the first function of the author's, whose frames a traceback shows."""
     functions = [*(one.function for one in registered.reports), *(one.function for one in registered.timers)]
-    code = getattr(functions[0], "__code__", None) if functions else None
-    return Path(code.co_filename if code else "a notebook")
+    codes = [getattr(function, "__code__", None) for function in functions]
+    return Path(next((code.co_filename for code in codes if code), "a notebook"))
 
 
 def read_code(folder: Path) -> None:

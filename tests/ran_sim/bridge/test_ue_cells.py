@@ -407,7 +407,9 @@ def test_a_map_with_links_can_be_drawn_from_catalogues_and_reports_alone() -> No
     }
     lines = 0
     for report in (r for r in reports if r.level == "ue_cell"):
-        assert report.names_of("measured_cell") == [names[cell] for cell in report.measured_cell.tolist()]
+        assert report.names_of("measured_cell").tolist() == [
+            names[cell] for cell in report.measured_cell.tolist()
+        ]
         for ue, rows in report.by_ue():
             cells = report.measured_cell[rows].tolist()
             distance_m = {c: math.dist(at[ue], (places[c].x_m, places[c].y_m)) for c in cells}

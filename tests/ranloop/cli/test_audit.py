@@ -44,6 +44,46 @@ def test_a_line_says_when_where_who_what_and_why(ranloop: Command, log: Path) ->
     assert "\x1b" not in outcome.out
 
 
+def refused(minute: int, ue: int, weight: float = 101.0, **more: object) -> str:
+    causes = {"range": f"weight {weight:g}"}
+    return line(
+        minute, "SetUeWeight", [[ue]], [[1, "refused/range"]], parameters=[[weight]], causes=causes, **more
+    )
+
+
+def test_equal_verdicts_on_a_target_are_one_line_with_their_number_and_span(
+    ranloop: Command, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    times = {"ran_time_ns": 3_700_000_000}
+    log.write_text(
+        refused(0, 4) + refused(0, 5) + refused(1, 4) + refused(2, 5, 102.0) + refused(3, 4, **times) + refused(4, 5)
+        + refused(5, 4, run="r2")
+    )  # fmt: skip
+    at = "2020-11-30T12:{}:00.000+00:00  0.010 s  site-1  a  SetUeWeight"
+    assert ranloop("audit", log).out.splitlines() == [
+        # UE 4 between the others: three, until a new run begins; of UE 5 no two that follow each other are equal
+        f"{at.format('00')} ue=4 to weight=101  refused/range  weight 101  ×3, 12:00:00 to 12:03:00, RAN time to 3.700 s",
+        f"{at.format('00')} ue=5 to weight=101  refused/range  weight 101",
+        f"{at.format('02')} ue=5 to weight=102  refused/range  weight 102",
+        f"{at.format('04')} ue=5 to weight=101  refused/range  weight 101",
+        f"{at.format('05')} ue=4 to weight=101  refused/range  weight 101",
+    ]
+    assert ranloop("audit", log, "--all").out.count("\n") == 7
+    assert "×" not in ranloop("audit", log, "--all").out
+    assert ranloop("audit", log, "--json").out.count("\n") == 7
+
+
+def test_lines_do_not_wait_for_ever_for_the_end_of_a_row(
+    ranloop: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.cli.audit._MOST_WAITING", 2)
+    lines = (refused(minute, ue) for minute, ue in enumerate((4, 5, 6, 6, 4)))
+    (log := tmp_path / "audit.jsonl").write_text("".join(lines))
+    # UE 4 had to go when UE 6 came, so its second verdict begins a row of its own.
+    assert [part[0] for part in ranloop("audit", log).out.split("ue=")[1:]] == ["4", "5", "6", "4"]
+
+
 @pytest.mark.parametrize(
     ("asked", "minutes"),
     [

@@ -75,6 +75,13 @@ def xapp(tmp_path: Path) -> Path:
         (("--warmup-s", "0.6"), "--duration-s 0.6 holds the warm-up of 0.6 s"),
         (("--override-b", "run.warmup_s=9"), "ends at 0.6 s, within its warm-up of 9 s"),
         (("--node", "sim:no-such"), "no-such"),
+        (("--profile", "oia"), "no profile 'oia'; did you mean oai?"),
+        (("--limits", "none.toml"), "none.toml does not exist"),
+        (("--handler-delay", "-1"), "--handler-delay '-1': want milliseconds of RAN time from 0"),
+        (
+            ("--handler-delay", "measured"),
+            "arms are compared in runs that can be repeated; want milliseconds",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_line_before_anything_runs(
@@ -131,6 +138,59 @@ def test_an_undecided_claim_exits_with_4(ranloop: Command) -> None:
     outcome = ranloop("compare", *arms, *QUICK, "--claim", "delivered_mbps more")
     assert outcome.code == 4
     assert "undecided: delivered_mbps more" in outcome.out
+
+
+PROFILE = """
+name = "small"
+read_at = "1"
+[[measurements]]
+names = ["CQI"]
+levels = ["ue"]
+[[actions]]
+names = ["SetUeWeight"]
+"""
+LIMIT = """
+[[limits]]
+name = "low"
+action = "SetUeWeight"
+parameter = "weight"
+at_most = 1.5
+"""
+
+
+def test_both_arms_run_under_a_profile_limits_and_a_handler_delay(
+    ranloop: Command, xapp: Path, tmp_path: Path
+) -> None:
+    (profile := tmp_path / "small.toml").write_text(PROFILE)
+    (limits := tmp_path / "limits.toml").write_text(LIMIT)
+    under = ("--profile", profile, "--limits", limits, "--handler-delay", "150", "--out", tmp_path / "out")
+    arms = (xapp, xapp, "--set-b", "gain=0.5")
+    done = json.loads(ranloop("compare", *arms, *QUICK, *under, "--json").out)
+    told = done["arms"]["B"]["under"]
+    assert told["profile"].startswith("small@")
+    assert told["limits"].startswith("limits.toml@")
+    assert told["handler_delay_ms"] == 150.0
+    refused, applied = (done["arms"][letter]["outcomes"] for letter in "AB")
+    # The policy's weight of 2 is beyond the limit, half of it is not. What the xApp decides on a report is valid for 200 ms.
+    assert refused["refused/limit"] > 0 == refused.get("applied", 0) == applied.get("refused/limit", 0)
+    assert applied["applied"] > 0
+    assert (
+        "small, limits limits.toml, handler_delay_ms 150.0" in (tmp_path / "out" / "report.html").read_text()
+    )
+    limits.write_text(LIMIT.replace("1.5", "1.0"))
+    complaint = ranloop("compare", *arms, *QUICK, *under).complaint
+    assert "A.under.limits" in complaint
+
+
+def test_what_the_profile_lacks_or_a_limit_does_not_find_is_told_before_anything_runs(
+    ranloop: Command, xapp: Path, counted: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    outcome = ranloop("compare", "nothing", xapp, *QUICK, "--profile", "onos-ransim")
+    assert (outcome.code, counted) == (2, [])
+    assert "the profile onos-ransim does not have what is asked for" in outcome.err
+    (limits := tmp_path / "limits.toml").write_text(LIMIT.replace("at_most", 'node = "site9"\nat_most'))
+    assert "low: no node 'site9'" in ranloop("compare", "nothing", xapp, *QUICK, "--limits", limits).complaint
+    assert counted == []
 
 
 # Arms

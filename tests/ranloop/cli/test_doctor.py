@@ -209,8 +209,38 @@ def test_a_clock_that_is_far_behind_another_one(ranloop: Command, url: str) -> N
         other.publish(topics.presence("ahead"), encode(sign), qos=1, retain=True)
         code, found = examine(ranloop, "--bus", url)
     (_, (state, text, remedy)) = found["clock"]
-    assert (code, state, remedy) == (1, "problem", "set both clocks (NTP)")
+    assert (code, state) == (1, "problem")
+    assert remedy == "set both clocks (NTP): certificates and the audit log need them"
     assert text.startswith("the clock of ahead is ")
+
+
+@pytest.mark.parametrize(("ahead_s", "word"), [(4000, "behind"), (-4000, "ahead of")])
+def test_a_clock_that_differs_from_a_hosts(
+    ranloop: Command, url: str, monkeypatch: pytest.MonkeyPatch, ahead_s: float, word: str
+) -> None:
+    right, opened = time.time, open_bus
+    with hosting(url) as (host, _):
+
+        def open_beside_the_host(url: str, *, name: str) -> Bus:
+            """The host polls whenever the doctor does, by its own clock."""
+            bus = opened(url, name=name)
+            poll = bus.poll
+
+            def poll_both(timeout_s: float = 0.0) -> int:
+                with monkeypatch.context() as there:
+                    there.setattr("time.time", lambda: right() + ahead_s)
+                    host.bus.poll()
+                return poll(min(timeout_s, 0.01))
+
+            bus.poll = poll_both  # type: ignore[method-assign]  # as if the host ran on another machine
+            return bus
+
+        monkeypatch.setattr("ranloop.cli.doctor.open_bus", open_beside_the_host)
+        code, found = examine(ranloop, "--bus", url)
+    ((state, text, remedy),) = found["clock"][1:]
+    assert (code, state) == (1, "problem")
+    assert re.fullmatch(rf"the clock here is (3999|4000|4001) s {word} that of host", text)
+    assert remedy == "set both clocks (NTP): certificates and the audit log need them"
 
 
 def test_a_clock_before_the_installation(ranloop: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_re
 
 def contents(report: Report) -> tuple[str, str, int, tuple[str, ...], list[list[str]], bytes]:
     """All that an xApp reads of a report."""
-    names = [report.names_of(column) for column in report.ids]
+    names = [report.names_of(column).tolist() for column in report.ids]
     return report.node, report.level, report.seq, report.names, names, report.block.tobytes()
 
 

@@ -149,7 +149,7 @@ sys.stdin.read()
     node.advance(node.next_report_ns())
     (report,) = node.reports({("n", "ue_cell", 100): frozenset({"RSRP"})})
     assert [(ue, rows.tolist()) for ue, rows in report.by_ue()] == [(4, [0, 1])]
-    assert report.names_of("measured_cell") == ["", "far"]
+    assert report.names_of("measured_cell").tolist() == ["", "far"]
     np.testing.assert_array_equal(report["RSRP"], [-90, np.nan])
 
 

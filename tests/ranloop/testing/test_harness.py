@@ -75,7 +75,10 @@ def test_a_report_has_the_labels_that_a_test_gives_it() -> None:
         ids={"ue": [3, 9], "cell": [0, 0]},
         labels={"ue": ["anna", "ben"], "cell": {0: "north"}},
     )
-    assert (report.names_of("ue"), report.names_of("cell")) == (["anna", "ben"], ["north", "north"])
+    assert (report.names_of("ue").tolist(), report.names_of("cell").tolist()) == (
+        ["anna", "ben"],
+        ["north", "north"],
+    )
 
 
 def test_a_result_is_made_of_an_action_and_its_fate(tmp_path: Path) -> None:

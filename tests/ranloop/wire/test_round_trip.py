@@ -251,5 +251,9 @@ def test_a_report_gives_each_ue_with_its_rows_in_their_order() -> None:
 
 
 def test_names_are_the_nodes_own_and_empty_where_it_gave_none() -> None:
-    assert cells_of_ues().names_of("measured_cell") == ["south", "north", "far/0", "south"]
-    assert cells_of_ues().names_of("ue") == [""] * 4
+    report = cells_of_ues()
+    assert report.names_of("measured_cell").tolist() == ["south", "north", "far/0", "south"]
+    assert report.names_of("ue").tolist() == [""] * 4
+    # A column as the ids are: a comparison is a mask, and of no rows it is one, too.
+    assert report.measured_cell[report.names_of("measured_cell") == "south"].tolist() == [1, 1]
+    assert (dataclasses.replace(report, block=report.block[:0]).names_of("ue") == "x").tolist() == []

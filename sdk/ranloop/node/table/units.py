@@ -52,6 +52,8 @@ def factor_to_catalogue(unit: str, entry: Measurement) -> float:
         quantity = None
     same = _QUANTITIES[quantity] if quantity else {}
     if known not in same:
-        wanted = " or ".join(near_matches(unit, [*same, *_ALIASES], most=2) or (entry.unit, *same))
+        wanted = " or ".join(
+            near_matches(unit, [*same, *_ALIASES], most=2) or dict.fromkeys((entry.unit, *same))
+        )
         raise ValueError(f"unit {unit!r}: {entry.name} is in {entry.unit}; want {wanted}, or a factor")
     return same[known] / same[entry.unit]

@@ -110,7 +110,7 @@ cell = "cells.info.pci"
     )
     reports = played(world)
     assert values(reports, "CQI") == [{"7-17921": 12, "7-17922": 5, "8-17921": 3}, {"7-17921": 11}]
-    assert reports[0].names_of("cell") == ["7", "7", "8"]
+    assert reports[0].names_of("cell").tolist() == ["7", "7", "8"]
     assert world.left_out == (f"{path}: 1 row left out: no JSON object",)
 
 

@@ -78,7 +78,7 @@ def test_a_row_becomes_measurements_of_the_catalogue(tmp_path: Path) -> None:
         "X.UE.Downloading": 1,
     }
     assert trace.world.days == {"trace": date(2019, 11, 28)}
-    assert (trace.cells, report.names_of("ue")) == (["11016972"], ["trace"])
+    assert (trace.cells, report.names_of("ue").tolist()) == (["11016972"], ["trace"])
 
 
 def test_the_last_row_of_a_second_counts(tmp_path: Path) -> None:

@@ -148,4 +148,4 @@ def test_phones_keep_their_cells(tmp_path: Path) -> None:
     for name, cell in (("gnettrack-raw", "1032-1"), ("gnettrack-4g", "3"), ("towercollector", "262-1-77")):
         world = open_world(f"replay:{write(tmp_path / f'{name}.txt', TABLES[name][0])}")
         assert isinstance(world, ReplayWorld)
-        assert played(world)[-1].names_of("cell") == [cell]
+        assert played(world)[-1].names_of("cell").tolist() == [cell]

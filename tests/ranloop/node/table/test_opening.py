@@ -163,7 +163,7 @@ def test_a_table_whose_columns_are_called_as_in_the_catalogue_needs_no_mapping(t
     assert isinstance(world, ReplayWorld)
     reports = played(world)
     assert values(reports, "DRB.UEThpDl") == [{"1": 2000}, {"1": 3000}]
-    assert (reports[0].level, reports[0].names_of("cell")) == ("ue", ["5"])
+    assert (reports[0].level, reports[0].names_of("cell").tolist()) == ("ue", ["5"])
     assert world.left_out == ("mapping by-names: 1 column not read: mood",)
 
 
@@ -197,7 +197,7 @@ def test_what_an_address_says_wrong_is_one_line(tmp_path: Path, query: str, comp
             r"columns\.prb\.measurement: unknown measurement 'RRU\.PrbTotDI'; did you mean RRU\.PrbTotDl",
         ),
         ("Mbit/s", "Mbit", r"unit 'Mbit': DRB\.UEThpDl is in kbit/s; want Mbit/s"),
-        ("Mbit/s", "parsec", r"unit 'parsec': DRB\.UEThpDl is in kbit/s; want .*kbit/s"),
+        ("Mbit/s", "parsec", r"unit 'parsec': DRB\.UEThpDl is in kbit/s; want kbit/s or bit/s or Mbit/s or"),
         ("RRU.PrbTotDl", "CQI", "columns.prb: CQI is measured per ue or qos_flow, not per cell"),
         ('"cell"\n[time]', '"slice"\n[time]', "ids.slice: rows of level slice need the column that names it"),
         ('cell = "cell"', 'ue = "cell"', "ids.ue: rows of level cell have no such id"),

@@ -81,7 +81,7 @@ def test_what_is_written_in_any_dialect_is_read_back(
     for column, (name, factor) in enumerate({"RRU.PrbTotDl": 1, "DRB.UEThpDl": 1000}.items()):
         wanted = [np.nan if (value := row[column]) is None else round(value, 9) * factor for row in rows]
         assert np.allclose([r[name][0] for r in reports], wanted, rtol=1e-6, atol=0, equal_nan=True)
-    assert all(r.names_of("cell") == ["Köln"] for r in reports)
+    assert all(r.names_of("cell").tolist() == ["Köln"] for r in reports)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,8 @@ from . import policy
 
 app = XApp()
 rate = app.model("rate")  # the package in the folder rate, which train.py writes
-cells = app.per_cell(prbs=0.0)  # available in a slot
+prbs = app.latest("RRU.PrbAvailDl", level="cell", every_ms=100, unknown=0.0)  # in a slot
 ues = app.per_ue(offered_kbps=nan, bits_per_prb=nan, missed=0.0)  # a policy.Known of each
-
-
-@app.on_report("RRU.PrbAvailDl", level="cell", every_ms=100)
-def learn(report: Report) -> None:
-    cells.update(report, prbs=report["RRU.PrbAvailDl"])
 
 
 @app.on_report(
@@ -28,7 +23,7 @@ def share_airtime(report: Report) -> SetUeWeight:
     seen = policy.Known(offered_kbps, report["X.UE.SpectralEffDl"], report["X.DRB.BudgetMissRateDl"])
     known = policy.smoothed(policy.Known(**ues.of(report)), seen)
     ues.update(report, **known._asdict())
-    prb_per_s = cells.of(report)["prbs"] * (1e3 / app.settings["slot_ms"])
+    prb_per_s = prbs.of(report) * (1e3 / app.settings["slot_ms"])
     bits_per_prb = policy.first_known(rate(report), known.bits_per_prb)
     need = policy.needed_share(known.offered_kbps, bits_per_prb, prb_per_s)
     bound = report["X.DRB.RadioBudgetDl"] > 0  # best effort has no budget, so no value

@@ -1,6 +1,5 @@
 """The decisions of my_xapp: NumPy in, NumPy out. A NaN is "no value" and satisfies no comparison."""
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -18,8 +17,8 @@ class Heard(NamedTuple):
     cell: I32  # serving
     measured_cell: I32
     rsrp_dbm: F32
-    load_pct: Sequence[float]  # of the measured cell
-    may_move: NDArray[np.bool_]
+    load_pct: F32  # of the measured cell
+    budget_ms: F32  # of the UE
 
 
 def moves(
@@ -27,21 +26,22 @@ def moves(
 ) -> tuple[list[int], list[int]]:
     """UEs and their target cells: at most one UE out of each cell, as long as no report shows what it changed.
 
-    A target lies at most `within_db` below the serving cell and uses at least `relief_pct` fewer of its PRBs. Of a cell's
-    UEs the one with the emptiest target goes.
+    A handover interrupts a UE, so only those without a delay budget move. A target lies at most `within_db` below the serving
+    cell and uses at least `relief_pct` fewer of its PRBs. Of a cell's UEs the one with the emptiest target goes.
     """
     serving = {
         int(ue): row
         for row, ue in enumerate(heard.ue.tolist())
         if heard.measured_cell[row] == heard.cell[row]
     }
+    may_move = np.isnan(heard.budget_ms)
     best: dict[int, int] = {}  # serving cell -> row of the UE and its target
     for row, ue in enumerate(heard.ue.tolist()):
         own, cell = serving.get(ue), int(heard.cell[row])
         if (
             own is None
             or own == row
-            or not heard.may_move[row]
+            or not may_move[row]
             or (cell, int(heard.measured_cell[row])) not in allowed
         ):
             continue
