@@ -8,8 +8,8 @@ import numpy as np
 
 from ran_sim.core.plugins import Plugin
 from ran_sim.energy.power import build_energy
-from ran_sim.engine.radio_state import init_radio
 from ran_sim.engine.kernels import Network, Settings
+from ran_sim.engine.radio_state import init_radio
 from ran_sim.engine.sessions import init_counts
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.csi import Reports, init_csi

@@ -9,7 +9,6 @@ import numpy as np
 
 from ran_sim.core.state import (
     DEFAULT_OLLA_TARGET,
-    DEFAULT_WEIGHT,
     F32,
     F64,
     I64,
