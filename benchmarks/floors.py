@@ -20,7 +20,7 @@ from benchmarks.measure import F64, Row
 from ran_sim.core import random
 from ran_sim.core.counters import TB_TOTAL
 from ran_sim.engine import Engine
-from ran_sim.engine.radio_tick import RadioState
+from ran_sim.engine.radio_state import RadioState
 from ran_sim.radio.fading import STANDING_WAVES, TAPS
 
 _ROUNDS = 7
@@ -153,7 +153,7 @@ def stage_work(engine: Engine) -> dict[str, Work]:
     blocks, fades, used_rbgs = _per_slot(engine)
     world = engine._network
     ues, cells, n_rbg = engine.n_ue, engine.n_cell, engine.n_rbg
-    reports, dcis = ues / world.settings.cqi_period_slots, world.settings.max_dci
+    reports, dcis = ues / world.csi.reports.period_slots, world.settings.max_dci
     k = world.links.fading.shape[1] - 1
     processes = world.radio.fading.cell.shape[1]
     links, tick_slots = ues * cells, int(world.radio.tick_slots)

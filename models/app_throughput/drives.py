@@ -13,7 +13,7 @@ import numpy as np
 
 from ran_sim.core.counters import DELIVERED_BYTES, Snapshot
 from ran_sim.engine import Engine
-from ran_sim.engine.radio_tick import serving_sinr
+from ran_sim.engine.link_powers import serving_sinr
 from ran_sim.scenario import load_scenario
 from ranloop.wire.messages import F32, Report
 

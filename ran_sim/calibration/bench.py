@@ -15,7 +15,7 @@ from ran_sim.core.jit import bound
 from ran_sim.core.state import F64, I64
 from ran_sim.energy.power import ACTIVE
 from ran_sim.link.adaptation import link_tables
-from ran_sim.link.csi import init_csi
+from ran_sim.link.csi import Reports, init_csi
 from ran_sim.link.harq import FREE, HARQ_RTT_SLOTS, SENT, WAITING, init_harq, init_sent
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import built_in_rule
@@ -28,6 +28,7 @@ from ran_sim.traffic.queues import FULL_BUFFER_BYTES, init_queues
 
 N_RBG = 13
 RBG_PRB: I64 = np.array([4] * 12 + [3], np.int64)  # 51 PRB
+_REPORTS = Reports(seed=1, period_slots=1, delay_slots=1, error_db=0.0, subbands=True)  # no UE measures
 
 
 class Bench:
@@ -60,7 +61,7 @@ class Bench:
         self.tables = link_tables(51)
         self.traffic = init_traffic(scenario)
         self.traffic.of_ue[:n] = classes
-        self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG)
+        self.queues, self.harq, self.csi = init_queues(n), init_harq(n), init_csi(n, N_RBG, _REPORTS)
         self.mac = init_mac(n, np.zeros(1, np.int32), RBG_PRB, *guaranteed_bits(scenario))
         self.slices, self.sent = init_slices(scenario), init_sent(max_dci)
         self.mac.members[:] = np.arange(n)

@@ -23,7 +23,7 @@ from ran_sim.energy.power import (
     spend_slot,
     transmit_units,
 )
-from ran_sim.engine.radio_tick import init_radio
+from ran_sim.engine.radio_state import init_radio
 from ran_sim.scenario import Scenario
 
 SOURCE: Final = "TR 38.864 Table 5.1-3, category 1, set 1"

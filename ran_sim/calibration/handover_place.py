@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from ran_sim.calibration.check import Check, Plot, Series, near
-from ran_sim.engine.radio_tick import init_radio, radio_tick
+from ran_sim.engine.radio_state import init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.measure.layer1 import SMTC_WINDOW_MS, of_every_cell
 from ran_sim.radio.antenna import antenna_gain, build_antenna
 from ran_sim.radio.propagation import OUTDOOR_HEIGHT_M

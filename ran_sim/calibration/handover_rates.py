@@ -16,7 +16,8 @@ import numpy as np
 from ran_sim.calibration.check import Check, Plot, Series, near
 from ran_sim.calibration.handover_place import STAYS
 from ran_sim.core.state import F64, Cells, Links, Ues
-from ran_sim.engine.radio_tick import RadioState, init_radio, radio_tick
+from ran_sim.engine.radio_state import RadioState, init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.measure.layer1 import mean_sinr
 from ran_sim.mobility.handover import COMMAND_LOST, COUNTERS, EXECUTING, SEARCHING
 from ran_sim.scenario import Scenario

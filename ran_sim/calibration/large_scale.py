@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.core.state import F64
-from ran_sim.engine.radio_tick import init_radio, radio_tick
+from ran_sim.engine.radio_state import init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.radio.antenna import build_antenna, element_gain, mean_gains
 from ran_sim.scenario import Scenario
 from ran_sim.scenario.sections import Layout

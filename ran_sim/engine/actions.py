@@ -9,8 +9,9 @@ import numpy as np
 
 from ran_sim.core.state import F64, I64
 from ran_sim.energy.power import ACTIVE, STATE_NAMES, command_state
-from ran_sim.engine import radio_tick as radio
 from ran_sim.engine.arguments import check, whole, wholes
+from ran_sim.engine.link_powers import refresh_links
+from ran_sim.engine.radio_tick import release_cells, request_handover
 from ran_sim.engine.slot_loop import SlotLoop
 from ran_sim.mac.slices import set_quota
 from ran_sim.mobility.handover import EXECUTING, NOT_RUNNING, SEARCHING
@@ -71,7 +72,7 @@ class Actions(SlotLoop):
             f"at most {most:g}, the configured power of the cells",
         )
         network.cells.tx_power_dbm[self._cell(cell)] = dbm
-        self._call(radio.refresh_links, network.cells, network.ues, network.links, network.radio)
+        self._call(refresh_links, network.cells, network.ues, network.links, network.radio)
 
     def set_cio(self, cell: int, db: float) -> None:
         """Cell individual offset that event A3 adds to measurements of `cell`; TS 38.331: -24 to 24 dB."""
@@ -93,11 +94,11 @@ class Actions(SlotLoop):
         network = self._network
         sleepy = chosen[(states != ACTIVE) & (network.cells.state[chosen] == ACTIVE)]
         if len(sleepy):
-            radio.release_cells(self._slot, sleepy, network.ues, network.links, network.radio.handover)
+            release_cells(self._slot, sleepy, network.ues, network.links, network.radio.handover)
         for each, wanted in zip(chosen.tolist(), states.tolist(), strict=True):
             command_state(self._slot, each, int(wanted), network.cells, network.energy)
         if len(sleepy):
-            self._call(radio.refresh_links, network.cells, network.ues, network.links, network.radio)
+            self._call(refresh_links, network.cells, network.ues, network.links, network.radio)
             self._sync()
 
     def request_handover(self, u: int, cell: int) -> bool:
@@ -112,7 +113,7 @@ class Actions(SlotLoop):
             return False
         done = bool(
             self._call(
-                radio.request_handover,
+                request_handover,
                 self._slot,
                 self._ue(u),
                 self._cell(cell),

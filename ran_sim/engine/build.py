@@ -8,11 +8,11 @@ import numpy as np
 
 from ran_sim.core.plugins import Plugin
 from ran_sim.energy.power import build_energy
-from ran_sim.engine import radio_tick as radio
 from ran_sim.engine.kernels import Network, Settings
+from ran_sim.engine.radio_state import init_radio
 from ran_sim.engine.sessions import init_counts
 from ran_sim.link.adaptation import link_tables
-from ran_sim.link.csi import init_csi
+from ran_sim.link.csi import Reports, init_csi
 from ran_sim.link.harq import init_harq, init_sent
 from ran_sim.mac.metrics import POLICIES, Rule, built_in_rule, own_rule
 from ran_sim.mac.slices import init_slices
@@ -58,7 +58,7 @@ def build_network(
         PluginError: A path loss or a traffic model that cannot be loaded or compiled.
     """
     settings = _settings(scenario, seed, rule)
-    cells, ues, links, radio_state = radio.init_radio(scenario, seed, path_loss)
+    cells, ues, links, radio_state = init_radio(scenario, seed, path_loss)
     n_ue, n_cell, n_class = scenario.n_ue, scenario.n_cell, len(scenario.traffic)
     rbg_prb = np.full(scenario.n_rbg, scenario.rbg_prb, np.int64)
     rbg_prb[-1] = scenario.carrier.bandwidth_prb - scenario.rbg_prb * (scenario.n_rbg - 1)
@@ -72,7 +72,7 @@ def build_network(
         queues=init_queues(n_ue),
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
-        csi=init_csi(n_ue, scenario.n_rbg, subbands=scenario.subband_reports),
+        csi=init_csi(n_ue, scenario.n_rbg, _reports(scenario, seed)),
         mac=init_mac(n_ue, cells.site, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
         tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
@@ -88,7 +88,15 @@ def _settings(scenario: Scenario, seed: int, rule: Rule) -> Settings:
         rule=rule,
         max_dci=scenario.scheduler.max_dci,
         pf_window_slots=max(1.0, scenario.scheduler.pf_window_ms * 1e6 / scenario.slot_ns),
-        cqi_period_slots=max(1, scenario.slots(scenario.radio.cqi_period_ms)),
-        cqi_delay_slots=max(1, scenario.slots(scenario.radio.cqi_delay_ms)),
-        cqi_error_db=scenario.radio.cqi_error_db,
+    )
+
+
+def _reports(scenario: Scenario, seed: int) -> Reports:
+    radio = scenario.radio
+    return Reports(
+        seed=seed,
+        period_slots=max(1, scenario.slots(radio.cqi_period_ms)),
+        delay_slots=max(1, scenario.slots(radio.cqi_delay_ms)),
+        error_db=radio.cqi_error_db,
+        subbands=scenario.subband_reports,
     )

@@ -17,7 +17,7 @@ from ran_sim.core.counters import ACTIVE_SLOTS, CONNECTED_SLOTS, LOST_SLOTS
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, F64, I32, I64, NEVER, Ailments, Cells, Links, Ues
 from ran_sim.energy.power import Energy, spend_slot
-from ran_sim.engine.radio_tick import RadioState
+from ran_sim.engine.radio_state import RadioState
 from ran_sim.engine.sessions import Counts
 from ran_sim.link.adaptation import LinkTables, block_error_rate, effective_sinr
 from ran_sim.link.csi import Csi, apply_report, measure, sinr_into
@@ -42,9 +42,6 @@ class Settings(NamedTuple):
     rule: Rule
     max_dci: int
     pf_window_slots: float
-    cqi_period_slots: int
-    cqi_delay_slots: int
-    cqi_error_db: float
 
 
 class Network(NamedTuple):
@@ -130,9 +127,7 @@ def run_slots(first: int, stop: int, network: Network) -> int:
             radio.fading,
         )
         _receive(slot, settings.seed, sent, harq, links, cells.activity, tables, queues.owner, network.sinr)
-        _measure(
-            slot, settings, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner
-        )
+        _measure(slot, csi, mac.members[: mac.member_start[-1]], cells.load, links, tables, queues.owner)
         _average(
             settings.pf_window_slots,
             mac,
@@ -240,24 +235,14 @@ def _receive(
 
 @bare_kernel
 def _measure(
-    slot: int,
-    settings: Settings,
-    csi: Csi,
-    members: I64,
-    load: F32,
-    links: Links,
-    tables: LinkTables,
-    owner: I64,
+    slot: int, csi: Csi, members: I64, load: F32, links: Links, tables: LinkTables, owner: I64
 ) -> None:
     """Channel reports that are due, staggered over the period by UE row; the first after entering a cell is not."""
-    period = settings.cqi_period_slots
+    period = csi.reports.period_slots
     for i in range(members.shape[0]):
         u = members[i]
         if csi.next_slot[u] <= slot:
-            measure(
-                csi, tables, load, links, settings.seed, slot, u, owner[u],
-                settings.cqi_error_db, settings.cqi_delay_slots,
-            )  # fmt: skip
+            measure(csi, tables, load, links, slot, u, owner[u])
             csi.next_slot[u] = slot + period - (slot - u) % period
 
 

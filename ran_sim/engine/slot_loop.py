@@ -9,12 +9,13 @@ from typing import Any, TypeVar, TypeVarTuple, cast
 import numpy as np
 
 from ran_sim.core.jit import bound
-from ran_sim.engine import radio_tick as radio
 from ran_sim.engine import saved
 from ran_sim.engine.answers import check_packets, check_propagation
 from ran_sim.engine.arguments import whole
 from ran_sim.engine.faults import fault_slots, holding, next_change, put_in_force
 from ran_sim.engine.kernels import Network, for_slots, run_slots
+from ran_sim.engine.link_powers import renew_path_gains
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.engine.session_rows import SessionRows, ended_rows, without_counts
 from ran_sim.engine.sessions import sync_sessions
 from ran_sim.mac.leg import Leg
@@ -116,7 +117,7 @@ class SlotLoop:
 
     def _tick(self) -> None:
         network = self._network
-        self._call(radio.radio_tick, self._slot, network.cells, network.ues, network.links, network.radio)
+        self._call(radio_tick, self._slot, network.cells, network.ues, network.links, network.radio)
         if network.radio.propagation.own_path_loss:
             check_propagation(network)
         self._sync()
@@ -125,7 +126,7 @@ class SlotLoop:
     def _change_faults(self) -> None:
         network = self._network
         if put_in_force(self.faults, network, self.scenario):
-            self._call(radio.renew_path_gains, network.cells, network.ues, network.links, network.radio)
+            self._call(renew_path_gains, network.cells, network.ues, network.links, network.radio)
 
     def _sync(self) -> None:
         network = self._network

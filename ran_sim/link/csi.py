@@ -22,6 +22,16 @@ from ran_sim.link.adaptation import LinkTables, highest_cqi
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 
 
+class Reports(NamedTuple):
+    """How UEs report their channels."""
+
+    seed: int  # of the run; measurement errors are drawn by it
+    period_slots: int
+    delay_slots: int  # from a measurement until the gNB knows it
+    error_db: float  # standard deviation of a measurement's error
+    subbands: bool  # whether they tell RBGs apart
+
+
 class Csi(NamedTuple):
     """Shape [n_ue] unless said otherwise."""
 
@@ -33,11 +43,11 @@ class Csi(NamedTuple):
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
     next_slot: I64  # of the UE's next measurement; NEVER while no cell would receive its report
-    subbands: bool  # whether reports have them
+    reports: Reports
     sinr: F32  # [n_rbg] scratch, linear
 
 
-def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
+def init_csi(n_ue: int, n_rbg: int, reports: Reports) -> Csi:
     """State in which nothing is known of any UE and no report is on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
@@ -48,7 +58,7 @@ def init_csi(n_ue: int, n_rbg: int, *, subbands: bool = True) -> Csi:
         pending=np.zeros((n_ue, n_rbg), np.int32),
         due_slot=np.full(n_ue, NEVER, np.int64),
         next_slot=np.full(n_ue, NEVER, np.int64),
-        subbands=subbands,
+        reports=reports,
         sinr=np.zeros(n_rbg, np.float32),
     )
 
@@ -103,18 +113,7 @@ def sinr_into(out: F32, links: Links, u: int, share: F32, per_rbg: bool) -> None
 
 
 @bare_kernel
-def measure(
-    csi: Csi,
-    tables: LinkTables,
-    load: F32,
-    links: Links,
-    seed: int,
-    slot: int,
-    u: int,
-    ue_id: int,
-    error_db: float,
-    delay_slots: int,
-) -> None:
+def measure(csi: Csi, tables: LinkTables, load: F32, links: Links, slot: int, u: int, ue_id: int) -> None:
     """Put a report of this slot's channel on its way.
 
     The wideband CQI is that of the flat channel with the RBGs' mean capacity log2(1 + SINR): 1 + its SINR is the
@@ -125,17 +124,15 @@ def measure(
         tables: CQI table.
         load: Share of full power that each cell sends on average, shape [n_cell].
         links: Received power and fading of serving cell and interferers.
-        seed: Of the run.
         slot: Slot that is measured.
         u: UE row.
         ue_id: Of the UE in it; errors are drawn by it.
-        error_db: Standard deviation of the measurement error, in dB.
-        delay_slots: From the measurement until the gNB knows it.
     """
     sinr_into(csi.sinr, links, u, load.reshape(-1, 1), False)
-    error = 1.0
-    if error_db > 0.0:
-        error = math.exp(_NEPER_PER_DB * error_db * random.normal(seed, random.CQI_ERROR, ue_id, slot))
+    reports, error = csi.reports, 1.0
+    if reports.error_db > 0.0:
+        normal = random.normal(reports.seed, random.CQI_ERROR, ue_id, slot)
+        error = math.exp(_NEPER_PER_DB * reports.error_db * normal)
     n_rbg = csi.sinr.size
     product = 1.0
     for b in range(n_rbg):  # at most 18 factors: no overflow below 170 dB
@@ -144,10 +141,10 @@ def measure(
     mean_sinr = math.exp(math.log(product) / n_rbg) - 1.0
     wideband = highest_cqi(tables, mean_sinr * error)
     csi.pending[u, :] = wideband
-    if csi.subbands:
+    if reports.subbands:
         _add_offsets(csi.pending[u], wideband, csi.sinr, tables.cqi_sinr)
     csi.pending_wideband[u] = wideband
-    csi.due_slot[u] = slot + delay_slots
+    csi.due_slot[u] = slot + reports.delay_slots
 
 
 @bare_kernel

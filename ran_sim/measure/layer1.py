@@ -88,7 +88,7 @@ def _db(values: F64, limits: tuple[float, float]) -> F64:
 
 
 def mean_sinr(load: F32, links: Links) -> F64:
-    """`radio_tick.serving_sinr` of every UE, shape [n_ue]: linear, of one branch, without fading; 0 without a link."""
+    """`link_powers.serving_sinr` of every UE, shape [n_ue]: linear, of one branch, without fading; 0 without a link."""
     others = links.cell[:, 1:]
     interference_mw = (np.where(others >= 0, load[others], 0.0) * links.rx_mw[:, 1:]).sum(axis=1)
     return np.asarray(links.rx_mw[:, 0] / (links.noise_mw[0] + links.rest_mw + interference_mw), np.float64)

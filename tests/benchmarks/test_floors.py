@@ -19,7 +19,11 @@ class Still:
 
     class _network:  # an attribute of the engine
         class settings:
-            cqi_period_slots, max_dci = 20, 4
+            max_dci = 4
+
+        class csi:
+            class reports:
+                period_slots = 20
 
         class links:
             fading = np.zeros((40, 4, 10))

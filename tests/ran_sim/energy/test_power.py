@@ -28,7 +28,8 @@ from ran_sim.energy.power import (
     transmit_units,
 )
 from ran_sim.engine import Engine
-from ran_sim.engine.radio_tick import no_ailments, serving_sinr
+from ran_sim.engine.link_powers import serving_sinr
+from ran_sim.engine.radio_state import no_ailments
 from ran_sim.measure.score import score
 from ran_sim.mobility.handover import (
     ATTEMPTS,

@@ -6,7 +6,7 @@ import pytest
 from ran_sim.core import counters, random
 from ran_sim.core.state import NEVER, Cells, Links
 from ran_sim.engine.kernels import LOAD_WINDOW_SLOTS, _average, _receive
-from ran_sim.engine.radio_tick import no_ailments
+from ran_sim.engine.radio_state import no_ailments
 from ran_sim.link.adaptation import block_error_rate, link_tables
 from ran_sim.link.harq import HARQ_RTT_SLOTS, init_harq, init_sent
 from ran_sim.mac.state import init_mac

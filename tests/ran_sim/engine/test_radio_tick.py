@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 
 from ran_sim.core.state import Cells, Links, Ues
-from ran_sim.engine.radio_tick import (
-    RadioState,
-    init_radio,
-    radio_tick,
-    refresh_links,
-    request_handover,
-)
+from ran_sim.engine.link_powers import refresh_links
+from ran_sim.engine.radio_state import RadioState, init_radio
+from ran_sim.engine.radio_tick import radio_tick, request_handover
 from ran_sim.mobility.handover import ATTEMPTS, CONNECTED, COUNTERS, REESTABLISHMENTS, REQUESTED, SEARCHING
 from ran_sim.radio.fading import fade_to
 from ran_sim.scenario import load_scenario

@@ -6,7 +6,7 @@ import pytest
 from ran_sim.core import counters as count
 from ran_sim.core.state import F32, NEVER, Links
 from ran_sim.link.adaptation import link_tables
-from ran_sim.link.csi import Csi, apply_report, forget_csi, init_csi, measure, sinr_into
+from ran_sim.link.csi import Csi, Reports, apply_report, forget_csi, init_csi, measure, sinr_into
 
 N_RBG = 13
 TABLES = link_tables(51)
@@ -46,9 +46,11 @@ def test_sinr_is_that_of_numpy(u: int) -> None:
     assert out == pytest.approx(numpy_sinr(links, u, activity), rel=1e-5)
 
 
-def report(links: Links, u: int, load: F32, *, error_db: float = 0.0, slot: int = 40) -> Csi:
-    csi = init_csi(3, N_RBG)
-    measure(csi, TABLES, load, links, 1, slot, u, 17, error_db, 8)
+def report(
+    links: Links, u: int, load: F32, *, error_db: float = 0.0, slot: int = 40, subbands: bool = True
+) -> Csi:
+    csi = init_csi(3, N_RBG, Reports(1, 20, 8, error_db, subbands))
+    measure(csi, TABLES, load, links, slot, u, 17)
     return csi
 
 
@@ -74,8 +76,7 @@ def test_report_quantises_mean_capacity_and_offsets_of_sub_bands() -> None:
 
 def test_a_report_without_sub_bands_says_the_same_of_all() -> None:
     links = some_links(np.random.default_rng(9))
-    csi = init_csi(3, N_RBG, subbands=False)
-    measure(csi, TABLES, np.ones(7, np.float32), links, 1, 40, 0, 17, 0.0, 8)
+    csi = report(links, 0, np.ones(7, np.float32), subbands=False)
     assert set(csi.pending[0].tolist()) == {int(csi.pending_wideband[0])}
     assert len(set(report(links, 0, np.ones(7, np.float32)).pending[0].tolist())) > 1
 

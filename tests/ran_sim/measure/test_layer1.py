@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ran_sim.core.state import Cells, Links
 from ran_sim.energy.power import ACTIVE, LIGHT_SLEEP
-from ran_sim.engine.radio_tick import no_ailments
+from ran_sim.engine.radio_state import no_ailments
 from ran_sim.measure.layer1 import (
     RSRP_RANGE_DBM,
     RSRQ_RANGE_DB,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ran_sim.core.state import F32, Ues
-from ran_sim.engine.radio_tick import no_ues
+from ran_sim.engine.radio_state import no_ues
 from ran_sim.mobility.handover import (
     COMMAND_LOST,
     CONNECTED,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ran_sim.core.state import Ues
-from ran_sim.engine.radio_tick import RadioState, init_radio
+from ran_sim.engine.radio_state import RadioState, init_radio
 from ran_sim.mobility.movement import doppler_speed_mps, first_session, move_ue, next_session, place_ue
 from ran_sim.radio.propagation import way_inside_m
 from ran_sim.scenario import Scenario, load_scenario

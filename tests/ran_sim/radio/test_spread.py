@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ran_sim.core.state import F64
-from ran_sim.engine.radio_tick import init_radio, radio_tick
+from ran_sim.engine.radio_state import init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.radio.antenna import antenna_gain, build_antenna, column_gain, mean_gains
 from ran_sim.radio.spread import (
     Spread,

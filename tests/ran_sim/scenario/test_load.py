@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ran_sim.engine.radio_tick import init_radio
+from ran_sim.engine.radio_state import init_radio
 from ran_sim.mobility.movement import build_sessions, first_session, next_session
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ran_sim.scenario.load import day_curve, factor_at

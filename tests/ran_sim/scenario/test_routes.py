@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ran_sim.core.state import Cells, Links, Ues
-from ran_sim.engine.radio_tick import RadioState, init_radio, radio_tick
+from ran_sim.engine.radio_state import RadioState, init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.mobility.movement import doppler_speed_mps, follow_route
 from ran_sim.scenario import ScenarioError, load_scenario
 from ran_sim.scenario.routes import load_routes, no_routes

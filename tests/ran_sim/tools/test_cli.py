@@ -19,7 +19,7 @@ from ran_sim.calibration import report
 from ran_sim.calibration.check import Check, Plot, Section, Series, near
 from ran_sim.calibration.example_run import _sinr_db
 from ran_sim.engine import Engine
-from ran_sim.engine.radio_tick import serving_sinr
+from ran_sim.engine.link_powers import serving_sinr
 from ran_sim.engine.saved import SavedStateError
 from ran_sim.measure.score import score
 from ran_sim.scenario import Scenario, load_scenario
