@@ -56,6 +56,7 @@ def run_embedded(
     watched: Sequence[StreamRight] = (),
     state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
+    on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
     """Run xApps on a world until it ends.
@@ -74,6 +75,7 @@ def run_embedded(
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+        on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
@@ -121,7 +123,10 @@ def run_embedded(
             if isinstance(handler_delay_ms, str)
             else fixed(handler_delay_ms)
         )
-        summary = LockstepHost(host, delay=delay).run(until_ns, on_progress=on_progress)
+        pace = LockstepHost(host, delay=delay)
+        if on_start is not None:
+            on_start(pace, runners)
+        summary = pace.run(until_ns, on_progress=on_progress)
         for runner in runners:
             runner.close()
     return EmbeddedRun(
