@@ -54,7 +54,7 @@ def expressions() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("place", "expression"), expressions().items())
+@pytest.mark.parametrize(("place", "expression"), expressions().items(), ids=expressions())
 def test_an_expression_names_metrics_and_labels_that_exist(place: str, expression: str) -> None:
     there, bare = known(), re.sub(r'"[^"]*"', '""', expression)
     names = set(re.findall(r"\b(?:ranloop|process)_\w+|\bup\b", bare))
