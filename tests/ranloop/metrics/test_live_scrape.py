@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from ranloop.metrics.server import listen
 from ranloop.testing.brokers import running_broker
 from tests.builders import MANIFEST, write_xapp
 from tests.command import Command
 from tests.ranloop.hostile import environment_of, hosting, wait_until
-from tests.ranloop.metrics.promtool import promtool
+from tests.ranloop.metrics.promtool import promtool, require
 from tests.ranloop.metrics.scraped import get, scrape
 
 pytestmark = pytest.mark.broker
+RULES = Path(__file__).parents[3] / "docker" / "prometheus" / "alerts.yml"
 APP = """
 from ranloop import SetUeWeight, XApp
 app = XApp()
@@ -99,6 +103,62 @@ def test_host_and_xapp_are_scraped_and_say_why_they_are_not_ready(folder: Path, 
                 get(f"{there}/healthz")[0] == get(f"{xapp}/healthz")[0] == 200
             )  # to start anew would not help
             assert scrape(there)["ranloop_bus_connected", "all"] == 0
+
+
+@pytest.mark.slow
+def test_prometheus_itself_scrapes_both_and_fires_the_alert_of_the_kill_switch(
+    ranloop: Command, folder: Path, tmp_path: Path
+) -> None:
+    require("prometheus")
+    log = tmp_path / "xapp.log"
+    with ExitStack() as stack:
+        broker = stack.enter_context(running_broker("mosquitto"))
+        stack.enter_context(running(folder, broker.url, log))
+        host = stack.enter_context(hosting(broker.url, tmp_path, [folder], "--metrics", "0"))
+        wait_until(lambda: bool(base_url(log.read_text())))
+        query = stack.enter_context(prometheus(tmp_path, [base_url(host.log), base_url(log.read_text())]))
+        wait_until(lambda: query("sum(up) == 2 and sum(rate(ranloop_xapp_reports_total[5s])) > 5"))
+        assert query('sum(ranloop_host_targets_total{status="applied"}) > 0')
+        assert not query('ALERTS{alertstate="firing"}')
+        assert ranloop("order", "toy-2", "--kill", "--bus", broker.url).code == 0
+        wait_until(
+            lambda: query('ALERTS{alertname="RanloopKillSwitchOn", alertstate="firing", node="toy-2"}')
+        )
+        assert not query('ALERTS{alertname="RanloopKillSwitchOn", node="toy-1"}')
+
+
+@contextmanager
+def prometheus(folder: Path, bases: Sequence[str]) -> Iterator[Callable[[str], bool]]:
+    """Prometheus with our alert rules; whether an expression has any result now."""
+    with closing(listen("0")) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    targets = [base.removeprefix("http://") for base in bases]
+    configuration = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [{"job_name": "ranloop", "static_configs": [{"targets": targets}]}],
+    }
+    (folder / "prometheus.json").write_text(json.dumps(configuration))
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.json'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+    ]
+    with (folder / "prometheus.log").open("wb") as said:
+        process = subprocess.Popen([*command, f"--web.listen-address={place}"], stderr=said, stdout=said)
+    try:
+
+        def query(expression: str) -> bool:
+            try:
+                status, text = get(f"http://{place}/api/v1/query?{urlencode({'query': expression})}")
+            except OSError:  # it is starting
+                return False
+            return status == 200 and bool(json.loads(text)["data"]["result"])
+
+        yield query
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_taken_port_ends_a_command_before_it_begins(ranloop: Command, folder: Path) -> None:
