@@ -11,8 +11,8 @@ __all__ = ("EDGES_NS", "Durations")
 _US, _MS = 1_000, 1_000_000
 # Upper edges. A guarded loop takes half a millisecond, a model some ten microseconds, a handler at most its period.
 EDGES_NS: Final = (
-    *(n * _US for n in (10, 25, 50, 100, 250, 500)),
-    *(n * _MS for n in (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000)),
+    *(n * _US for n in (10, 25, 50, 100, 250, 500, 1000, 2500)),
+    *(n * _MS for n in (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000)),
 )
 
 
