@@ -25,7 +25,8 @@ from ranloop.metrics import HostSource, XAppSource, serve_metrics
 EVERY_S = 1.0
 SCRAPES = 100
 MOST = 1.02
-_BLOCK = 500  # rounds in a row
+_SAMPLES = 250  # rounds of the loop in each of `ROUNDS`
+_BLOCK = 25  # of them in a row: a scrape is over before the next block, and a busy neighbour meets both sides
 _PAUSE_S = 0.0005
 _SCRAPE = (
     "import sys, urllib.request as u\nfor _ in sys.stdin: u.urlopen(sys.argv[1]).read(); print(flush=True)"
@@ -89,7 +90,7 @@ def _cpu_ms(scraper: _Scraper) -> float:
 
 def run() -> list[Row]:
     """The loop's times with metrics beside without, and what a scrape takes of a second."""
-    took_us = {True: np.empty((ROUNDS, _BLOCK)), False: np.empty((ROUNDS, _BLOCK))}
+    took_us = {True: np.empty((ROUNDS, _SAMPLES)), False: np.empty((ROUNDS, _SAMPLES))}
     places: list[str] = []
     with ExitStack() as stack:
         process = stack.enter_context(serve_metrics("0", places.append))
@@ -97,12 +98,13 @@ def run() -> list[Row]:
         assert isinstance(loop, GuardedLoop)
         process.show("run", "threshold", {"all": loop.bus}, HostSource(pace=loop.live), XAppSource(runner))
         scraper = stack.enter_context(_Scraper(places[0]))
-        _fill(np.empty(_BLOCK), loop, None)
+        _fill(np.empty(_SAMPLES), loop, None)
         cpu_ms = _cpu_ms(scraper)
-        for at in range(ROUNDS):
-            for with_metrics in (True, False) if at % 2 else (False, True):
+        for block in range(ROUNDS * _SAMPLES // _BLOCK):
+            at = slice(block * _BLOCK, (block + 1) * _BLOCK)
+            for with_metrics in (True, False) if block % 2 else (False, True):
                 with patch.object(Durations, "add", Durations.add if with_metrics else _kept_alone):
-                    _fill(took_us[with_metrics][at], loop, scraper if with_metrics else None)
+                    _fill(took_us[with_metrics].reshape(-1)[at], loop, scraper if with_metrics else None)
     return [
         latency_row(
             "metrics, guarded loop over memory",
