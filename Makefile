@@ -62,10 +62,10 @@ $(VENV)/.containers: requirements/containers.txt $(VENV)/.dev
 
 pins:                         ## renew the hashed requirements (needs uv)
 	$(PINS) --group build --all-extras --group dev -o requirements/dev.txt
-	$(PINS) --group build --extra sim -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --group build --extra sim --extra metrics -c requirements/dev.txt -o requirements/run.txt
 	$(PINS) --group containers -c requirements/dev.txt -o requirements/containers.txt
-	$(PINS) --extra models -c requirements/dev.txt -o requirements/xapp-models.txt
-	$(PINS) -c requirements/dev.txt -o requirements/xapp.txt
+	$(PINS) --extra models --extra metrics -c requirements/dev.txt -o requirements/xapp-models.txt
+	$(PINS) --extra metrics -c requirements/dev.txt -o requirements/xapp.txt
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
---only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, model_call,
-               notebook, peers, recorder, simulator, tables
+--only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, metrics,
+               model_call, notebook, peers, recorder, simulator, tables
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -35,6 +35,7 @@ NAMES = (
     "first_report",
     "notebook",
     "recorder",
+    "metrics",
     "tables",
     "memory",
 )
@@ -72,6 +73,8 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   loop.
 - **Recorder.** It writes a minute of RAN time at a time, so its cost is in the run's last step here; live, an outlet has a thread of
   its own.
+- **Metrics.** The same loop with and without them in turns: the buckets of all durations, and a scrape of host and xApp every second by
+  another process.
 - **Memory.** What a host keeps (newest audit records, durations of stages, ids that could be repeated) is bounded and full long
   before 100,000 reports; from then on its size must not grow.
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4

@@ -133,21 +133,21 @@ class GuardedLoop(Loop):
     def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
         super().__init__(bus, self._settle, xapp)
         self._clock = HeldClock(poll)
-        self._live = LiveHost(self.host, clock=self._clock)
+        self.live = LiveHost(self.host, clock=self._clock)
         self._poll = poll
         self.host.announce(alive=True)
 
     def round(self) -> None:
         """Report out, action in, result out."""
         self._clock.report_may_leave = True
-        self._live.turn(FOR_EVER_NS)
+        self.live.turn(FOR_EVER_NS)
         self._clock.report_may_leave = False
         while self._clock.now_ns() % PERIOD_NS == 0:  # the result leaves at a slot between two reports
-            self._live.settle()
-            self._live.turn(FOR_EVER_NS)
+            self.live.settle()
+            self.live.turn(FOR_EVER_NS)
 
     def _settle(self, timeout_s: float) -> None:
-        self._live.settle()
+        self.live.settle()
         outcomes = self.host.runtime.tally.outcomes
         if set(outcomes) != {"applied"}:
             raise RuntimeError(f"not everything was applied: {dict(outcomes)}")
@@ -210,18 +210,18 @@ def _measure(loops: Loops, samples: int, pause_s: float) -> dict[str, F64]:
     for loop in loops.values():
         for _ in range(300):
             loop.round()
-            _pause(loop, _PAUSE_S)
+            pause(loop, _PAUSE_S)
     for start in range(0, samples, block):
         for name, loop in loops.items():
             for sample in range(start, start + block):
                 began_ns = time.perf_counter_ns()
                 loop.round()
                 took_us[name][sample] = (time.perf_counter_ns() - began_ns) / 1e3
-                _pause(loop, pause_s)
+                pause(loop, pause_s)
     return {name: took.reshape(ROUNDS, -1) for name, took in took_us.items()}
 
 
-def _pause(loop: Loop | BareLoop, pause_s: float) -> None:
+def pause(loop: Loop | BareLoop, pause_s: float) -> None:
     """Finish the work that is still on its way: acknowledgements, the result at the xApp."""
     end_s = time.monotonic() + pause_s
     while (left_s := end_s - time.monotonic()) > 0.0:
@@ -233,10 +233,11 @@ def run() -> list[Row]:
     with ExitStack() as stack:
         loops: Loops = {}
         for kind, make, xapp in (("transport", TransportLoop, TRIVIAL), ("guarded", GuardedLoop, THRESHOLD)):
-            loops[f"{kind}, over memory"] = embedded = _embedded(stack, make, xapp)
+            loop, _ = embedded(stack, make, xapp)
+            loops[f"{kind}, over memory"] = loop
             if kind == "transport":
-                embedded.round()
-                report_bytes, batch_bytes, result_bytes = embedded.sizes
+                loop.round()
+                report_bytes, batch_bytes, result_bytes = loop.sizes
             loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
         with _asleep():
             loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
@@ -275,7 +276,7 @@ def _cpu_row(name: str, loop: Loop | BareLoop) -> Row:
     began_s, rounds = time.process_time(), 100
     for _ in range(rounds):
         loop.round()
-        _pause(loop, _SLOW_PAUSE_S)
+        pause(loop, _SLOW_PAUSE_S)
     took_us = (time.process_time() - began_s) / rounds * 1e6
     return Row(name=f"loop, {name}, every 20 ms, CPU of the host", unit="us a round", p50=took_us)
 
@@ -300,15 +301,15 @@ def _apart(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, Broker
     return loop, broker
 
 
-def _embedded(stack: ExitStack, make: type[Loop], xapp: Path) -> Loop:
-    """A loop with its xApp in this process."""
+def embedded(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, LiveRunner]:
+    """A loop with its xApp in this process, and what runs the xApp."""
     address = f"memory://{xapp.name}"
     memory = stack.enter_context(open_bus(address, name="host"))
     xapp_memory = stack.enter_context(open_bus(address, name=xapp.name))
-    LiveRunner(Instance(load_package(xapp), incarnation="1"), xapp_memory)
+    runner = LiveRunner(Instance(load_package(xapp), incarnation="1"), xapp_memory)
     loop = make(memory, lambda _: (xapp_memory.poll(), memory.poll()), xapp)
     xapp_memory.poll()  # reads the catalogue and subscribes
-    return loop
+    return loop, runner
 
 
 def _let_join(bus: Bus) -> None:

@@ -65,6 +65,7 @@ def run_embedded(
     watched: Sequence[StreamRight] = (),
     state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
+    on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
     """Run xApps on a world until it ends.
@@ -85,6 +86,7 @@ def run_embedded(
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+        on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
@@ -137,9 +139,12 @@ def run_embedded(
             if isinstance(handler_delay_ms, str)
             else fixed(handler_delay_ms)
         )
+        pace = LockstepHost(host, delay=delay)
+        if on_start is not None:
+            on_start(pace, runners)
         end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
         orders = _Orders(changes, {package.manifest.name: package.manifest for package in packages}, end_ns)
-        summary = LockstepHost(host, delay=delay).run(
+        summary = pace.run(
             until_ns,
             before_step=lambda now_ns: orders.give(now_ns, host.runtime.settings),
             on_progress=on_progress,

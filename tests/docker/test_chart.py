@@ -20,6 +20,7 @@ VERSIONS = ("1.25.0", "1.31.0", "1.34.0")
 NETWORK = "ranloop-kube"
 # podman knows no Services: a pod is reached by its own name.
 LOCAL = {
+    "metrics.enabled": "false",  # podman 4.3 asks an HTTP probe with curl, which no image has
     "broker.image": "localhost/mosquitto:2.0",
     "node.image": "localhost/ranloop/node:0.1.0",
     **{f"xapps.{name}.image": f"localhost/ranloop/{name}:0.1.0" for name in XAPPS},
@@ -49,10 +50,10 @@ def test_it_is_linted_strictly() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("bus", ["", "mqtts://broker.example:8884"])
-def test_it_keeps_to_the_schemas_of_kubernetes(version: str, bus: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bus", "metrics"), [("", "true"), ("mqtts://broker.example:8884", "false")])
+def test_it_keeps_to_the_schemas_of_kubernetes(version: str, bus: str, metrics: str, tmp_path: Path) -> None:
     file = tmp_path / "rendered.yaml"
-    file.write_text(rendered(bus=bus))
+    file.write_text(rendered(bus=bus, **{"metrics.enabled": metrics}))
     command = ["kubernetes-validate", "--strict", "-k", version, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -65,12 +66,26 @@ def test_each_xapp_is_a_deployment_of_its_own_that_replaces_itself() -> None:
     assert text.count("readOnlyRootFilesystem: true") == 2 + len(XAPPS)
 
 
+def test_every_client_is_probed_and_scraped_at_the_port_of_its_metrics() -> None:
+    text = rendered(**{"metrics.port": "9500"})
+    n_clients = 1 + len(XAPPS)
+    assert text.count('{name: RANLOOP_METRICS, value: "0.0.0.0:9500"}') == n_clients
+    assert text.count('prometheus.io/port: "9500"') == n_clients
+    assert text.count("httpGet: {path: /healthz, port: metrics}") == 2 * n_clients
+    assert text.count("httpGet: {path: /readyz, port: metrics}") == n_clients
+    without = rendered(**{"metrics.enabled": "false"})
+    assert "httpGet" not in without
+    assert "RANLOOP_METRICS" not in without
+    assert without.count("alive") == 3 * n_clients
+
+
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [
         (("node.nme=host",), "additional properties 'nme' not allowed"),
         (("bus=mqtt://broker:1883",), "does not match pattern '^(mqtts:"),
         (("xapps.kpm_monitor.admit=",), "admit"),
+        (("metrics.port=80",), "metrics"),
     ],
 )
 def test_wrong_values_are_refused(values: tuple[str, ...], wanted: str) -> None:

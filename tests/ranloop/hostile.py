@@ -68,6 +68,12 @@ def _toy_nodes(folder: Path) -> Path:
     return facts.parent
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    """In which a command finds these tests and the `toy:` nodes."""
+    path = [str(_ROOT), str(_toy_nodes(folder)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+
+
 class HostProcess:
     """`ranloop host`, with its log and its last words. `before` stands in front of the command."""
 
@@ -94,10 +100,9 @@ class HostProcess:
         ]
         for xapp in allowed:
             command += ["--allow", xapp]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), str(_toy_nodes(folder))])}
         with self._log.open("wb") as log, self._said.open("wb") as said:
             self.process = subprocess.Popen(
-                command, stdout=said, stderr=log, start_new_session=True, env=environment
+                command, stdout=said, stderr=log, start_new_session=True, env=environment_of(folder)
             )
         wait_until(lambda: "hosting" in self.log or self.process.poll() is not None)
         assert self.process.poll() is None, self.log

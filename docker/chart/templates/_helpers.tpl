@@ -26,13 +26,38 @@ allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* A client of the bus: its address, its certificate, and the question whether it is alive. */ -}}
+{{- /* How Prometheus finds a pod. */ -}}
+{{- define "ranloop.scraped" -}}
+prometheus.io/scrape: {{ .root.Values.metrics.enabled | quote }}
+prometheus.io/port: {{ .root.Values.metrics.port | quote }}
+{{- end }}
+
+{{- /* A client of the bus: its address, its certificate, and the questions whether it is alive and ready. */ -}}
 {{- define "ranloop.client" -}}
 env:
   - {name: RANLOOP_BUS, value: {{ .root.Values.bus | default (printf "mqtts://%s-broker:8883" .root.Release.Name) | quote }}}
   - {name: RANLOOP_MQTT_CA, value: /run/secrets/ranloop/ca.crt}
   - {name: RANLOOP_MQTT_CERT, value: /run/secrets/ranloop/tls.crt}
   - {name: RANLOOP_MQTT_KEY, value: /run/secrets/ranloop/tls.key}
+{{- if .root.Values.metrics.enabled }}
+  - {name: RANLOOP_METRICS, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
+ports:
+  - {name: metrics, containerPort: {{ .root.Values.metrics.port }}}
+startupProbe:
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 24
+readinessProbe:
+  httpGet: {path: /readyz, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 5
+livenessProbe:  # a broker that is away is no reason to lose what the process remembers
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 4
+{{- else }}
 startupProbe:
   exec: {command: [python3, -m, ranloop_start, alive, {{ .participant | quote }}]}
   periodSeconds: 5
@@ -47,4 +72,5 @@ livenessProbe:  # a broker that is away is no reason to lose what the process re
   periodSeconds: 30
   timeoutSeconds: 10
   failureThreshold: 4
+{{- end }}
 {{- end }}

@@ -39,6 +39,11 @@ class AsideBus(Closing):
         self._over = False
         self._thread = threading.Thread(target=self._work, name="ranloop.bus.aside", daemon=True)
 
+    @property
+    def connected(self) -> bool:
+        """As `Bus.connected`; any thread may ask."""
+        return self._bus.connected
+
     def subscribe(
         self, topic_filter: str, handler: Handler, *, qos: int = 0, urgent: bool = False
     ) -> Subscription:

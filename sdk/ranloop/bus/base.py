@@ -18,7 +18,7 @@ MOST_S = 0.1  # after this time one poll starts no further handler
 
 @dataclass(slots=True)
 class BusStats:
-    """Counters since the bus was opened. Every lost message is counted."""
+    """Counters since the bus was opened, and its state. Every lost message is counted. Any thread may read."""
 
     published: int = 0
     received: int = 0
@@ -27,6 +27,11 @@ class BusStats:
     conflated: int = 0  # messages replaced by a newer one of the same topic
     reconnects: int = 0
     unsent: int = 0  # publishes refused because the broker was away and the outbox full
+    waiting: int = 0  # messages that have come and wait for `poll`
+    outbox: int = 0  # messages that wait for the broker to come back
+    busy_since_s: float | None = (
+        None  # by `time.monotonic`: when `poll` last stopped waiting; None while it waits
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

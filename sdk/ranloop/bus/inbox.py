@@ -82,13 +82,13 @@ class Inbox:
     def __init__(self, stats: BusStats) -> None:
         self.subscriptions: list[InboxSubscription] = []
         self._stats = stats
-        self._arrived = self._n_waiting = 0
+        self._arrived = 0
         # Subscriptions with waiting messages, in the order of their turns: urgent ones, then all others.
         self._turns: tuple[dict[InboxSubscription, None], dict[InboxSubscription, None]] = {}, {}
         self._routes: dict[str, tuple[InboxSubscription, ...]] = {}
 
     def __len__(self) -> int:
-        return self._n_waiting
+        return self._stats.waiting
 
     def add(self, subscription: InboxSubscription) -> None:
         self.subscriptions.append(subscription)
@@ -100,7 +100,7 @@ class Inbox:
             self._routes.clear()
         for turns in self._turns:
             turns.pop(subscription, None)
-        self._n_waiting -= len(subscription.waiting)
+        self._stats.waiting -= len(subscription.waiting)
         subscription.waiting.clear()
         subscription.of_topic.clear()
         subscription.waiting_bytes = 0
@@ -130,7 +130,7 @@ class Inbox:
         arrivals.append(arrival)
         if subscription.latest and len(arrivals) > subscription.latest:
             subscription.let_go(arrivals[0])
-            self._n_waiting -= 1
+            self._stats.waiting -= 1
             subscription.conflated += 1
             self._stats.conflated += 1
         missed: list[str] = []
@@ -139,12 +139,12 @@ class Inbox:
             dropped, _ = subscription.let_go(next(iter(waiting)))
             if dropped not in subscription.of_topic:
                 missed.append(dropped)
-            self._n_waiting -= 1
+            self._stats.waiting -= 1
             subscription.dropped += 1
             self._stats.dropped += 1
         waiting[arrival] = topic, payload
         subscription.waiting_bytes += len(payload)
-        self._n_waiting += 1
+        self._stats.waiting += 1
         self._turns[not subscription.urgent].setdefault(subscription)
         return missed
 
@@ -158,7 +158,7 @@ class Inbox:
         topic, payload = subscription.let_go(next(iter(subscription.waiting)))
         if subscription.waiting:
             turns[subscription] = None
-        self._n_waiting -= 1
+        self._stats.waiting -= 1
         self._stats.delivered += 1
         return subscription.handler, topic, payload
 

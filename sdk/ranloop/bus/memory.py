@@ -7,6 +7,7 @@ QoS makes no difference, because no message gets lost on the way. There are no a
 from __future__ import annotations
 
 import threading
+import time
 from weakref import WeakValueDictionary
 
 from ranloop.bus.base import BusStats, Handler, Will
@@ -114,6 +115,7 @@ class MemoryBus(Closing):
 
     def poll(self, timeout_s: float = 0.0) -> int:
         self._still_open()
+        self.stats.busy_since_s = None
         with self._arrival:
             if not self._inbox and timeout_s > 0:
                 self._arrival.wait_for(
@@ -121,6 +123,7 @@ class MemoryBus(Closing):
                 )
             self._woken = False
             n_waiting = len(self._inbox)
+        self.stats.busy_since_s = time.monotonic()
         return deliver(n_waiting, self._take)
 
     def _take(self) -> Delivery | None:

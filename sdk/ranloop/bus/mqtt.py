@@ -176,12 +176,14 @@ class MqttBus(Closing):
                 self.stats.unsent += 1
             else:
                 self._outbox.append((topic, payload, retain))
+                self.stats.outbox = len(self._outbox)
             return
         self._send(topic, payload, qos, retain)
 
     def poll(self, timeout_s: float = 0.0) -> int:
         self._still_open()
         deadline_s = time.monotonic() + timeout_s
+        self.stats.busy_since_s = None
         while True:
             left_s = max(deadline_s - time.monotonic(), 0.0) if not self._inbox else 0.0
             if self._connected:
@@ -190,6 +192,7 @@ class MqttBus(Closing):
                 self._come_back(left_s)
             if self._inbox or self._woken or time.monotonic() >= deadline_s:
                 self._woken = False
+                self.stats.busy_since_s = time.monotonic()
                 try:
                     return deliver(len(self._inbox), self._take)
                 finally:  # also when a handler raised: its last publish may be held back for the acknowledgement
@@ -366,6 +369,7 @@ class MqttBus(Closing):
         # paho has sent its own repetitions by now, so the order of publishing is kept.
         while self._outbox and self._connected:
             topic, payload, retain = self._outbox.popleft()
+            self.stats.outbox = len(self._outbox)
             self._send(topic, payload, 1, retain)
 
     def _acknowledge(self) -> None:

@@ -15,6 +15,7 @@ from ranloop.cli.options import (
     HandlerDelay,
     Json,
     Limits,
+    Metrics,
     Models,
     NodeProfile,
     Overrides,
@@ -120,6 +121,7 @@ def run(
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
     host: Annotated[str, typer.Option(help="With --lockstep: name of the host to answer.")] = "host",
+    metrics: Metrics = "",
     json_output: Json = False,
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
@@ -148,6 +150,7 @@ def run(
                 record=record,
                 state=state,
                 handler_delay=handler_delay,
+                metrics=metrics,
                 json_output=json_output,
             )
         )
@@ -162,6 +165,7 @@ def run(
                 lockstep=lockstep,
                 host=host,
                 state=state,
+                metrics=metrics,
                 json_output=json_output,
             )
         )
@@ -343,6 +347,7 @@ def host(
     limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
+    metrics: Metrics = "",
     json_output: Json = False,
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
@@ -370,6 +375,7 @@ def host(
             limits=limits,
             audit=audit,
             record=record,
+            metrics=metrics,
             json_output=json_output,
         )
     )

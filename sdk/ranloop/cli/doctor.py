@@ -32,7 +32,14 @@ __all__ = ("Finding", "run_doctor")
 
 LISTEN_S = 3.0  # to a bus: retained messages come at once, results with the next reports
 _LEAST_PYTHON = (3, 11)
-_EXTRAS = {"numba": "sim", "pyarrow": "record", "gymnasium": "gym", "matplotlib": "plot", "skl2onnx": "train"}
+_EXTRAS = {
+    "numba": "sim",
+    "pyarrow": "record",
+    "prometheus_client": "metrics",
+    "gymnasium": "gym",
+    "matplotlib": "plot",
+    "skl2onnx": "train",
+}
 _CLOCK_SLACK_S = 60.0
 _ANSWER_SLACK_S = 5.0  # an answer has whole seconds, and waits until its host polls
 _SET_CLOCKS = "set both clocks (NTP): certificates and the audit log need them"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
+from ranloop.metrics import HostSource, serve_metrics
 from ranloop.node import (
     LiveHost,
     LockstepHost,
@@ -56,6 +58,7 @@ def run_host(
     limits: Path | None,
     audit: Path | None,
     record: Path | None,
+    metrics: str,
     json_output: bool,
 ) -> int:
     """Host until `duration_s` of RAN time have passed, a replay or lockstep run is over, or a signal comes."""
@@ -66,7 +69,10 @@ def run_host(
     delay = parse_handler_delay(handler_delay)
     xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
     run = new_run()
+    # With --json, standard output is for the JSON document alone.
+    tell = functools.partial(print, file=sys.stderr if json_output else sys.stdout, flush=True)
     with contextlib.ExitStack() as stack:
+        process = stack.enter_context(serve_metrics(metrics, lambda url: tell(f"metrics are on {url}")))
         last_resort = stack.enter_context(LastResort())
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
@@ -88,21 +94,17 @@ def run_host(
             run=run,
             operator_bus=line,
         )
-        told = (
-            sys.stderr if json_output else sys.stdout
-        )  # with --json, standard output is for the JSON document alone
-        print(
-            f"hosting {', '.join(host.runtime.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}",
-            file=told,
-            flush=True,
+        tell(
+            f"hosting {', '.join(host.runtime.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}"
         )
         facts: dict[str, object]
+        buses = {"all": bus, "operator": line}
         if lockstep:
             until_ns = None if duration_s is None else round(duration_s * 1e9)
             of_wall = measured if isinstance(delay, str) else fixed(delay)
-            summary = LockstepHost(host, delay=of_wall).run(
-                until_ns, timeout_s=timeout_s, on_timeout=on_timeout
-            )
+            paced = LockstepHost(host, delay=of_wall)
+            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder))
+            summary = paced.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
             facts = {
                 "steps": summary.steps,
                 "trace_hash": summary.trace_hash,
@@ -112,6 +114,7 @@ def run_host(
             }
         else:
             live = LiveHost(host, speed=speed)
+            process.show("host", name, buses, HostSource(pace=live, recorder=recorder))
 
             def stop() -> None:
                 last_resort.start()

@@ -13,6 +13,7 @@ __all__ = (
     "BusUrl",
     "Json",
     "Limits",
+    "Metrics",
     "Models",
     "NodeProfile",
     "Overrides",
@@ -41,6 +42,14 @@ Audit = Annotated[
 Limits = Annotated[
     Path | None,
     typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        envvar="RANLOOP_METRICS",
+        metavar="[ADDRESS:]PORT",
+        help="Serve /metrics for Prometheus, /healthz and /readyz; on loopback, unless an address is given. Default: nowhere.",
+    ),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
 NodeProfile = Annotated[

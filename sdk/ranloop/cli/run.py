@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.node import Recorder
+from ranloop.metrics import HostSource, XAppSource, serve_metrics
+from ranloop.node import LockstepHost, Recorder
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -56,6 +58,7 @@ def run_on_node(
     record: Path | None,
     state: Path | None,
     handler_delay: str,
+    metrics: str,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
@@ -67,12 +70,18 @@ def run_on_node(
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     with contextlib.ExitStack() as stack:
+        process = stack.enter_context(serve_metrics(metrics, _tell_place))
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
+
+        def show(pace: LockstepHost, runners: Sequence[LockstepRunner]) -> None:
+            host = HostSource(pace=pace, recorder=recorder)
+            process.show("run", ",".join(names), {"all": pace.host.bus}, host, *map(XAppSource, runners))
+
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         run = run_embedded(
             world,
@@ -87,6 +96,7 @@ def run_on_node(
             state=state,
             outlets=[recorder] if recorder else (),
             handler_delay_ms=delay,
+            on_start=show,
         )
         score = score_facts(world)
     summary = run.summary
@@ -116,6 +126,7 @@ def join_bus(
     lockstep: bool,
     host: str,
     state: Path | None,
+    metrics: str,
     json_output: bool,
 ) -> int:
     """Run one xApp on a broker: live, or answering a lockstep host."""
@@ -131,6 +142,7 @@ def join_bus(
         )
     incarnation = "0" if lockstep else secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
+        process = stack.enter_context(serve_metrics(metrics, _tell_place))
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         package = load_package(folders[0])
         kept = stack.enter_context(StateFile(state, package.manifest.name))
@@ -146,11 +158,13 @@ def join_bus(
         stack.enter_context(leave_will_on_error(bus))
         if lockstep:
             runner = LockstepRunner(instance, bus, host=host, on_turn=kept.turn)
+            process.show("xapp", instance.name, {"all": bus}, XAppSource(runner))
             runner.run()
             runner.close()
             facts: dict[str, Any] = {}
         else:
             live = LiveRunner(instance, bus, on_turn=kept.turn)
+            process.show("xapp", instance.name, {"all": bus}, XAppSource(live))
             stats = live.run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
         bus.poll(0.1)
@@ -159,6 +173,11 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
+
+
+def _tell_place(url: str) -> None:
+    """Say where the metrics are; standard output is for the end of the run alone."""
+    print(f"metrics are on {url}", file=sys.stderr, flush=True)
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import structlog
 from numpy.typing import ArrayLike
 
+from ranloop.durations import Durations
 from ranloop.errors import ModelError
 from ranloop.inference.card import Card
 from ranloop.inference.features import FeatureBinder
@@ -26,7 +28,9 @@ class Model:
         card: Its inputs and outputs.
         features: Builds the matrix of a report.
         predictor: Where the model is computed; may be put in place of another before the first report.
+        took: How long the calls took that were answered, by the wall clock.
         n_late: Number of answers that were not there by their deadline.
+        n_failed: Number of calls that raised.
         used: Whether there was an answer since this was last set to False; for the audit log.
     """
 
@@ -34,7 +38,8 @@ class Model:
         self.card = card
         self.features = FeatureBinder(card)
         self.predictor = predictor
-        self.n_late = 0
+        self.took = Durations()
+        self.n_late = self.n_failed = 0
         self.used = False
         low = np.array([output.low for output in card.outputs], np.float32)
         high = np.array([output.high for output in card.outputs], np.float32)
@@ -90,16 +95,23 @@ class Model:
             return self._no_value(0)
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             matrix = np.ascontiguousarray(matrix, np.float32)
-        out = self.predictor.predict(matrix, asked_ns, deadline_ns)
+        began_ns = time.perf_counter_ns()
+        try:
+            out = self.predictor.predict(matrix, asked_ns, deadline_ns)
+        except ModelError:
+            self.n_failed += 1
+            raise
         if isinstance(out, Late):
             if not self.n_late:
                 log.warning("model_late", model=self.tag, deadline_s=out.deadline_ns / 1e9)
             self.n_late += 1
             return out
         if out.shape != (n, self._n_outputs):
+            self.n_failed += 1
             raise ModelError(
                 f"model {self.card.name} answers {n} rows with {list(out.shape)}: want {[n, self._n_outputs]}"
             )
+        self.took.add(time.perf_counter_ns() - began_ns)
         self.used = True
         if self._n_outputs == 1:
             out = out[:, 0]

@@ -145,6 +145,7 @@ class NodeHost:
     def announce(self, *, alive: bool) -> None:
         """Publish the life sign and, when alive, catalogues and standings; all retained."""
         if not alive:
+            self._announced = False
             self._sign.withdraw()
             if self._line:
                 self._line.close()
@@ -154,6 +155,14 @@ class NodeHost:
         self.operator.say_what_stands()
         self._announced = True
         self._sign.show()
+
+    def not_ready(self) -> str:
+        """Why nobody can use the nodes now, in words; "" if they can be used. Any thread may ask."""
+        if not self.bus.connected:
+            return "the broker is away"
+        if self._line and not self._line.connected:
+            return "the broker is away on the operator's connection"
+        return "" if self._announced else "the nodes are not announced"
 
     def stay_known(self) -> None:
         """Announce again after a reconnection: a broker that was restarted has forgotten what was retained."""

@@ -52,7 +52,8 @@ class LiveHost:
         self._push = port if isinstance(port, PushPort) else None
         self._start_ns = 0  # clock at RAN time 0, moved when the nodes fall behind
         self._horizon_ns = 0  # RAN time may not pass the next event before it has been dealt with
-        self._worst_lag_ns = 0
+        self.worst_lag_ns = 0
+        self.given_up_ns = 0  # of the clock, when nodes that fell behind were let go on from the present
         self._flood = FloodMeter(speed=speed)
         self._heard: dict[str, list[Subscription]] = {}  # xApp -> where it is listened to
         host.deliver, host.now_ns, host.on_change = host.publish_results, self._now_ns, self._listen
@@ -64,6 +65,11 @@ class LiveHost:
         """Ask the run to end; safe in a signal handler and from another thread."""
         self._stop = True
         self.host.bus.wake()
+
+    @property
+    def lag_ns(self) -> int:
+        """How far the next event is overdue by the clock. Any thread may ask."""
+        return max(0, self._clock.now_ns() - self._start_ns - round(self._horizon_ns / self._speed))
 
     def run(self, duration_s: float | None = None) -> RunSummary:
         """Run until `duration_s` of RAN time have passed, somebody calls `stop`, or the nodes have no more data.
@@ -95,7 +101,7 @@ class LiveHost:
                 self.host.announce(alive=False)
                 self.host.bus.poll(0.0)  # hand over what is still in the outbox
         n_not_shown = sum(one.n_dropped for one in aside)
-        return self.runtime.summary(worst_lag_ns=self._worst_lag_ns, n_not_shown=n_not_shown)
+        return self.runtime.summary(worst_lag_ns=self.worst_lag_ns, n_not_shown=n_not_shown)
 
     def _keep_pace(self, end_ns: int) -> None:
         port = self.runtime.port
@@ -145,7 +151,7 @@ class LiveHost:
         if self._stop or self._clock.now_ns() < due_ns:
             return
         port = self.runtime.port
-        self._worst_lag_ns = max(self._worst_lag_ns, self._clock.now_ns() - due_ns)
+        self.worst_lag_ns = max(self.worst_lag_ns, self._clock.now_ns() - due_ns)
         moment = self.runtime.advance(self._horizon_ns)
         self.host.publish_results(moment.results)
         self.host.publish_reports(moment.reports)
@@ -154,6 +160,7 @@ class LiveHost:
         if behind_ns > _NS_PER_S:
             # Catching up would mean a burst of reports; the present matters more.
             self._start_ns += behind_ns
+            self.given_up_ns += behind_ns
             log.warning("nodes_fall_behind", ran_time_s=port.now_ns / _NS_PER_S, lag_s=behind_ns / _NS_PER_S)
 
     def settle(self) -> None:

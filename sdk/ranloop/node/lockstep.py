@@ -67,7 +67,7 @@ class LockstepHost:
         self._step = 0
         self._present = dict(host.others)
         self._dropped: list[str] = []
-        self._n_timeouts = 0
+        self.n_timeouts = 0  # answers that did not come in time
         self._asked: frozenset[str] = frozenset()  # in this step
         self._answers: dict[str, tuple[Answer, int]] = {}  # with the wall clock, ns
         self._at_work = AtWork(delay, host.runtime.port.slot_ns)
@@ -122,7 +122,7 @@ class LockstepHost:
         return self.runtime.summary(
             steps=self._step,
             trace_hash=self._trace.hexdigest(),
-            n_timeouts=self._n_timeouts,
+            n_timeouts=self.n_timeouts,
             dropped_xapps=tuple(self._dropped),
             n_missed=dict(self._at_work.n_missed),
         )
@@ -210,7 +210,7 @@ class LockstepHost:
         if self._poll_until(lambda: not late_ones(), timeout_s):
             return
         late = late_ones()
-        self._n_timeouts += len(late)
+        self.n_timeouts += len(late)
         if on_timeout == "fail":
             raise LockstepError(f"no answer of {', '.join(late)} to step {self._step} within {timeout_s:g} s")
         if on_timeout == "drop":

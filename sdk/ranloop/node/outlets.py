@@ -44,7 +44,9 @@ class Aside(Closing):
         keep_bytes: Of the events that may wait; what comes when there is no more room is dropped, counted and told once.
 
     Attributes:
+        of: What kind of outlet it is.
         n_dropped: Events that the outlet has not seen, or not to their end.
+        waiting_bytes: Of the events that wait for it.
     """
 
     def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES) -> None:
@@ -52,25 +54,29 @@ class Aside(Closing):
         self._outlet = outlet
         self._keep_bytes = keep_bytes
         self._waiting: deque[tuple[Event, int]] = deque()  # with its bytes
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._there = threading.Condition()
         self._over = False
-        self._of = type(outlet).__name__
-        self._thread = threading.Thread(target=self._work, name=f"ranloop.outlet[{self._of}]", daemon=True)
+        self.of = type(outlet).__name__
+        self._thread = threading.Thread(target=self._work, name=f"ranloop.outlet[{self.of}]", daemon=True)
         self._thread.start()
 
     def take(self, event: Event) -> None:
         size = _bytes_of(event)
         with self._there:
-            if not self._over and self._waiting_bytes + size <= self._keep_bytes:
+            if not self._over and self.waiting_bytes + size <= self._keep_bytes:
                 self._waiting.append((event, size))
-                self._waiting_bytes += size
+                self.waiting_bytes += size
                 self._there.notify()
                 return
             self.n_dropped += 1
             is_first = self.n_dropped == 1
         if is_first:
-            log.warning("outlet_too_slow", outlet=self._of, keep_bytes=self._keep_bytes)
+            log.warning("outlet_too_slow", outlet=self.of, keep_bytes=self._keep_bytes)
+
+    def __len__(self) -> int:
+        """Count the events that wait for the outlet."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Let the outlet see what waits, for `CLOSE_S` at most, then end its thread."""
@@ -80,7 +86,7 @@ class Aside(Closing):
         self._thread.join(CLOSE_S)
         if self._thread.is_alive():  # it ends with the process
             n_lost = self._give_up()
-            log.error("outlet_did_not_end", outlet=self._of, within_s=CLOSE_S, events_lost=n_lost)
+            log.error("outlet_did_not_end", outlet=self.of, within_s=CLOSE_S, events_lost=n_lost)
 
     def _give_up(self) -> int:
         """Count the event that the outlet has in hand, and those that wait, as dropped; how many they are."""
@@ -98,12 +104,12 @@ class Aside(Closing):
                 if not self._waiting:
                     return
                 event, size = self._waiting.popleft()
-                self._waiting_bytes -= size
+                self.waiting_bytes -= size
             try:
                 self._outlet.take(event)
             except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
                 log.error(
-                    "outlet_failed", outlet=self._of, error=type(error).__name__, reason=one_line(str(error))
+                    "outlet_failed", outlet=self.of, error=type(error).__name__, reason=one_line(str(error))
                 )
                 self._give_up()
                 return

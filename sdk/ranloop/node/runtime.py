@@ -115,7 +115,7 @@ class NodeRuntime:
         self.tally = Tally()
         self.outlets: Sequence[Outlet] = (self.audit, *outlets)
         self.n_dropped = 0  # messages that were not ours, not for us or not valid
-        self._dropped: dict[str, int] = {}  # the same by sender
+        self.dropped: dict[str, int] = {}  # the same by sender: an xApp, a node, or the operator
         self.n_outside = 0  # values outside their catalogue range, which became no value
         # Per xApp, the columns of each stream in the order of its manifest.
         self.streams: dict[str, dict[Stream, tuple[str, ...]]] = {}
@@ -375,7 +375,7 @@ class NodeRuntime:
         A sender of garbage must fill neither a disk nor the memory that the verdicts are kept in.
         """
         self.n_dropped += 1
-        so_far = self._dropped[sender] = self._dropped.get(sender, 0) + 1
+        so_far = self.dropped[sender] = self.dropped.get(sender, 0) + 1
         if not is_noted(so_far):
             return
         facts = {"reason": one_line(reason, _MOST_REASON), "dropped_so_far": so_far}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranloop.durations import Durations
 from ranloop.guard.fates import Fates, Told
 from ranloop.node.outlets import Event
 from ranloop.wire.messages import Report, Result
@@ -59,19 +60,30 @@ class RunSummary:
 
 
 class Tally:
-    """An outlet that counts; a pace notes there how long its stages take."""
+    """An outlet that counts; a pace notes there how long its stages take.
+
+    Attributes:
+        reports: Node -> reports that left it.
+        fates: What became of the targets of actions.
+        stages: Stage -> how long its passes took; the last `PASSES_KEPT` of them are kept one by one.
+    """
 
     def __init__(self) -> None:
-        self.n_reports = 0
+        self.reports: Counter[str] = Counter()
         self.fates = Fates()
-        self._latencies_ns: dict[str, deque[int]] = {}
+        self.stages: dict[str, Durations] = {}
 
     def take(self, event: Event) -> None:
         """Count an event."""
         if isinstance(event, Report):
-            self.n_reports += 1
+            self.reports[event.node] += 1
         elif isinstance(event, Result):
             self.fates.take(event)
+
+    @property
+    def n_reports(self) -> int:
+        """Reports that left the nodes."""
+        return self.reports.total()
 
     @property
     def outcomes(self) -> Counter[str]:
@@ -81,15 +93,15 @@ class Tally:
     def took(self, stage: str, since_ns: int) -> int:
         """Note a stage that began at `since_ns` by `time.perf_counter_ns` and ends now; now."""
         now_ns = time.perf_counter_ns()
-        passes = self._latencies_ns.get(stage)
+        passes = self.stages.get(stage)
         if passes is None:
-            passes = self._latencies_ns[stage] = deque(maxlen=PASSES_KEPT)
-        passes.append(now_ns - since_ns)
+            passes = self.stages[stage] = Durations(keep=PASSES_KEPT)
+        passes.add(now_ns - since_ns)
         return now_ns
 
     def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
         """Stage -> duration of each pass."""
-        return {stage: np.array(passes, np.int64) for stage, passes in self._latencies_ns.items()}
+        return {stage: np.array(passes.last, np.int64) for stage, passes in self.stages.items()}
 
 
 class TraceHash:

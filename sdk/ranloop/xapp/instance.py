@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class Instance:
         self.name = package.manifest.name
         self.run = new_run()  # how a host notices a restart
         self.times, self.fates = HandlerTimes(), Fates()  # of all handlers and all results so far
+        self.reports: Counter[str] = Counter()  # node -> reports that were handed to the app
         self._clock_ns = clock_ns
         self._incarnation = incarnation
         self._seq = 0
@@ -89,13 +91,13 @@ class Instance:
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
         places = self.manifest.model_folders(package.folder, models or {})
-        self._models = {name: load_model(folder) for name, folder in places.items()}
-        share_features(self._models.values())
+        self.models = {name: load_model(folder) for name, folder in places.items()}
+        share_features(self.models.values())
         self.state = State() if state is None else state
         self._given = dict(settings or {})
         self.settings = self.manifest.effective_settings(self._given)
         self.settings_order: dict[str, str] = {}  # the operator's last one: id, and why it is refused
-        bind(package.app, self._models, self.settings, self.state)
+        bind(package.app, self.models, self.settings, self.state)
 
     @property
     def timers(self) -> dict[str, int]:
@@ -115,6 +117,7 @@ class Instance:
 
     def on_report(self, report: Report) -> list[ActionBatch]:
         """Run the handlers of this stream; an error of the user's code passes through."""
+        self.reports[report.node] += 1
         batches = self._notice_restart(report)
         for handler in self.registered.reports:
             if handler.level == report.level and handler.every_ms == report.period_ms:
@@ -238,7 +241,7 @@ class Instance:
         """Call a handler. Its batches name the models that answered during the call, or while a generator ran."""
         board = self.registered.alarms
         board.node, board.now_ns = node, ran_time_ns
-        for model in self._models.values():
+        for model in self.models.values():
             model.used = False
         began_ns = self._clock_ns()
         with speaks(self.name):
@@ -250,7 +253,7 @@ class Instance:
             ]
         own_period_ms = period_ms if called in ("report", "timer") else None
         self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
-        used = tuple([model.tag for model in self._models.values() if model.used])
+        used = tuple([model.tag for model in self.models.values() if model.used])
         for request in requests:
             _refuse_unsendable(request.action, function)
             if not (request.node or node):

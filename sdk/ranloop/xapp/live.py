@@ -13,6 +13,7 @@ import numpy as np
 import structlog
 
 from ranloop.bus import Bus
+from ranloop.durations import Durations
 from ranloop.errors import WireError
 from ranloop.guard.rights import StreamRight
 from ranloop.wire import topics
@@ -22,7 +23,7 @@ from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result,
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
 from ranloop.xapp.lockstep import life_sign, show_settings
-from ranloop.xapp.silence import Silence
+from ranloop.xapp.silence import Silence, nodes_open_to, why_no_reports
 from ranloop.xapp.times import too_slow
 
 __all__ = ("LiveRunner", "LiveStats")
@@ -87,6 +88,7 @@ class LiveRunner:
     ) -> None:
         self.instance, self._on_turn = instance, on_turn
         self.stats = LiveStats()
+        self.answered = Durations()  # from an action to its answer, without the time in handlers
         self._bus = bus
         self._clock = clock
         self._nodes: dict[str, Catalogue] = {}
@@ -136,6 +138,29 @@ class LiveRunner:
         self._alarms.tell()
         self._on_turn()
         return n_handled
+
+    def not_ready(self) -> str:
+        """Why no reports can come and no actions can be heard now, in words; "" if they can. Any thread may ask."""
+        if not self._bus.connected:
+            return "the broker is away"
+        others = list(self._sign.others.values())
+        joined = nodes_open_to(self.instance.name, others) & self._nodes.keys()
+        return "" if joined else why_no_reports(self.instance, others)
+
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The nodes whose reports are listened to. Any thread may ask."""
+        return tuple(self._nodes)
+
+    @property
+    def n_pending(self) -> int:
+        """Actions that wait for their answer. Any thread may ask."""
+        return len(self._pending)
+
+    @property
+    def rests(self) -> bool:
+        """Whether the user's code is in quarantine. Any thread may ask."""
+        return self._clock() < self._resting_until
 
     def _waiting_s(self) -> float:
         """The clock without the time in the user's code: no node is silent while its messages are not read."""
@@ -251,6 +276,8 @@ class LiveRunner:
         except WireError as error:
             self._malformed("result", error)
             return
+        if (pending := self._pending.get(result.id)) is not None:
+            self.answered.add(round((self._waiting_s() - pending.sent_at_s) * 1e9))
         self._deliver(result)
 
     def _check_answer(self, result: Result, topic: str) -> None:

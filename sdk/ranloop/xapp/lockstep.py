@@ -16,6 +16,7 @@ from ranloop.wire.codec import decode_catalogue_on, decode_step, encode
 from ranloop.wire.messages import Answer, Presence, Step
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import Instance
+from ranloop.xapp.silence import nodes_open_to, why_no_reports
 
 __all__ = ("LockstepRunner",)
 
@@ -89,6 +90,14 @@ class LockstepRunner:
         if self._failure:
             self._bus.poll(_LAST_WORDS_S)  # the host hears the reason before it hears that the xApp is gone
             raise LockstepError(f"{self.instance.name} failed at {self._failed_at_s:g} s:\n{self._failure}")
+
+    def not_ready(self) -> str:
+        """Why the host would not hear the xApp now, in words; "" if it would. Any thread may ask."""
+        if not self._bus.connected:
+            return "the broker is away"
+        others = list(self._sign.others.values())
+        heard = nodes_open_to(self.instance.name, (host for host in others if host.name == self._host))
+        return "" if heard else why_no_reports(self.instance, others)
 
     def close(self) -> None:
         """Stop listening and withdraw the life sign."""

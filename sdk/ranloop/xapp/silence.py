@@ -9,7 +9,7 @@ import structlog
 from ranloop.wire.messages import Presence
 from ranloop.xapp.instance import Instance
 
-__all__ = ("Silence",)
+__all__ = ("Silence", "nodes_open_to", "why_no_reports")
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +51,22 @@ class Silence:
             "no_reports",
             xapp=self._instance.name,
             for_s=round(now_s - self._since_s, 1),
-            reason=_reason(self._instance, self._others.values()),
+            reason=why_no_reports(self._instance, self._others.values()),
         )
 
 
-def _reason(instance: Instance, others: Iterable[Presence]) -> str:
+def nodes_open_to(xapp: str, others: Iterable[Presence]) -> set[str]:
+    """The nodes of living hosts that have admitted `xapp`, by their life signs."""
+    open_to: set[str] = set()
+    for other in others:
+        nodes, allowed = other.facts.get("nodes"), other.facts.get("xapps")
+        if isinstance(nodes, list) and isinstance(allowed, list) and xapp in allowed:
+            open_to.update(map(str, nodes))
+    return open_to
+
+
+def why_no_reports(instance: Instance, others: Iterable[Presence]) -> str:
+    """Why an xApp gets no reports, by the life signs of the hosts, and what to do."""
     hosts = sorted(
         (other for other in others if other.facts.get("kind") == "node-host"), key=lambda host: host.name
     )

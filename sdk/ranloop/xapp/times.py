@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
+
+from ranloop.durations import Durations
 
 __all__ = ("Called", "HandlerTime", "HandlerTimes", "too_slow")
 
@@ -46,9 +47,8 @@ class HandlerTime(NamedTuple):
 
 @dataclass(slots=True)
 class _Handler:
-    calls: int = 0
     sources: set[str] = field(default_factory=set)
-    took_ns: deque[int] = field(default_factory=lambda: deque(maxlen=_CALLS_KEPT))
+    took: Durations = field(default_factory=lambda: Durations(keep=_CALLS_KEPT))
 
 
 class HandlerTimes:
@@ -57,17 +57,21 @@ class HandlerTimes:
     def __init__(self) -> None:
         self._handlers: dict[tuple[str, Called, int | None], _Handler] = {}
 
+    @property
+    def durations(self) -> Mapping[tuple[str, Called, int | None], Durations]:
+        """(Name of the handler, what it is called for, its period in ms) -> how long its calls took."""
+        return {key: known.took for key, known in self._handlers.items()}
+
     def note(self, handler: str, called: Called, period_ms: int | None, source: str, took_ns: int) -> None:
         """One call of `handler`, about the node `source`, that took so long by the wall clock."""
         known = self._handlers.setdefault((handler, called, period_ms), _Handler())
-        known.calls += 1
         known.sources.add(source)
-        known.took_ns.append(took_ns)
+        known.took.add(took_ns)
 
     def told(self) -> tuple[HandlerTime, ...]:
         """All handlers that were called, in the order of their first calls."""
         return tuple(
-            HandlerTime(*key, len(known.sources), known.calls, *_percentiles_ms(known.took_ns))
+            HandlerTime(*key, len(known.sources), known.took.n, *_percentiles_ms(known.took.last))
             for key, known in self._handlers.items()
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 
 import pytest
 
@@ -16,6 +17,27 @@ from tests.ranloop.bus.conftest import Heard, Join, Pump, ear, in_the_socket, re
 
 def test_every_bus_passes_the_shipped_bus_check(bus_url: str) -> None:
     check_bus(lambda name, will: open_bus(bus_url, name=name, will=will))
+
+
+def test_a_bus_says_since_when_its_owner_works_and_nothing_while_it_waits(
+    join: Join, pump: Pump, topic: str
+) -> None:
+    bus = join("worker")
+    in_handler: list[float | None] = []
+    bus.subscribe(topic, lambda t, p: in_handler.append(bus.stats.busy_since_s))
+    settle(bus, pump)
+    began_s = time.monotonic()
+    bus.publish(topic, b"")
+    pump(lambda: bool(in_handler), bus)
+    assert in_handler[0] is not None
+    assert began_s <= in_handler[0] <= time.monotonic()
+    assert bus.stats.busy_since_s is not None  # between two polls
+    waits = threading.Thread(target=bus.poll, args=(5.0,), name="owner")
+    waits.start()
+    pump(lambda: bus.stats.busy_since_s is None)
+    bus.wake()
+    waits.join()
+    assert bus.stats.busy_since_s is not None
 
 
 def test_nested_filters_of_one_bus_hear_each_message_once(join: Join, pump: Pump, topic: str) -> None:

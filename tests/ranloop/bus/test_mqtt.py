@@ -106,7 +106,7 @@ def test_while_the_broker_is_away_poll_keeps_its_timeout_and_the_outbox_its_boun
     pump(lambda: not bus.connected, bus)
     for n in range(OUTBOX + 7):
         bus.publish("t", b"%d" % n, qos=1)
-    assert bus.stats.unsent == 7
+    assert (bus.stats.unsent, bus.stats.outbox) == (7, OUTBOX)
     for timeout_s in (0.0, 0.02, 0.15):
         began_s = time.monotonic()
         assert bus.poll(timeout_s) == 0
