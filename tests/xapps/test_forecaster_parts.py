@@ -103,7 +103,12 @@ def test_intervals_of_exchangeable_errors_hold_as_many_as_they_promise(horizon: 
 @pytest.mark.parametrize("n", [50, 300, 2000])
 def test_no_sequence_is_missed_more_often_than_the_guarantee_says(horizon: int, n: int) -> None:
     t = np.arange(n)
-    for truths in (1.01**t, np.where(t % 100 < 50, 1.0, 1e6), np.where(t < n // 2, 0.0, 1e5 + t), 1e3 * (t % 7)):
+    for truths in (
+        1.01**t,
+        np.where(t % 100 < 50, 1.0, 1e6),
+        np.where(t < n // 2, 0.0, 1e5 + t),
+        1e3 * (t % 7),
+    ):
         inside, _ = held(truths, horizon)
         assert 1 - inside.mean() <= MISS_SHARE + (MISS_SHARE / STEP + horizon) / n + 1e-9
 
@@ -134,7 +139,9 @@ def ahead(history: Analogues) -> F64:
 def test_what_repeats_is_forecast_as_it_was_even_after_hours() -> None:
     pattern = np.random.default_rng(8).uniform(0, 50_000, 11)
     history = Analogues(HORIZONS_S)
-    for t in range(2 * N_SECONDS + 700):  # beyond the history's length, and its buffers were moved more than once
+    for t in range(
+        2 * N_SECONDS + 700
+    ):  # beyond the history's length, and its buffers were moved more than once
         history.add(pattern[t % 11])
         if t in (400, 2 * N_SECONDS + 699):
             for found, horizon in zip(ahead(history), HORIZONS_S, strict=True):
@@ -145,7 +152,9 @@ def test_a_weak_fade_sees_the_rhythm_that_a_strong_one_cannot() -> None:
     """The burst of 13 s ago is 0.3^13 = 2e-7 of a difference, below the noise since, but 0.9^13 = 0.25."""
     history, rng = Analogues(HORIZONS_S), np.random.default_rng(9)
     for t in range(13 * 30):
-        history.add(40_000.0 if t % 13 == 0 else rng.uniform(0, 100))  # a burst each 13 s, next to nothing between
+        history.add(
+            40_000.0 if t % 13 == 0 else rng.uniform(0, 100)
+        )  # a burst each 13 s, next to nothing between
     strong, _, weak = ahead(history)[0, 0, 0]  # 1 s ahead: the next second is a burst; of 8 neighbours
     assert (strong < 100, weak) == (True, 40_000)
 

@@ -136,9 +136,16 @@ def test_overall_weighs_every_second_alike_however_long_its_trace() -> None:
 
 def test_the_score_of_an_interval_is_what_it_held_and_how_wide_it_was() -> None:
     score = policy.Score()
-    for low, high, truth_kbps in ((0.0, 10.0, 5.0), (0.0, 30.0, 31.0), (0.0, math.inf, 1e6), (20.0, 30.0, 10.0)):
+    for low, high, truth_kbps in (
+        (0.0, 10.0, 5.0),
+        (0.0, 30.0, 31.0),
+        (0.0, math.inf, 1e6),
+        (20.0, 30.0, 10.0),
+    ):
         experts = np.zeros(policy.N_EXPERTS)
-        score.add(policy.Forecast(experts, 0.0, 0.0, policy.Interval(low, high), (True, False, False)), truth_kbps)
+        score.add(
+            policy.Forecast(experts, 0.0, 0.0, policy.Interval(low, high), (True, False, False)), truth_kbps
+        )
     found = score.facts()["all"]
     assert (found["interval_held_pct"], found["interval_unbounded_pct"]) == (50.0, 25.0)
     assert found["interval_width_kbps"] == pytest.approx((10 + 30 + 10) / 3)
@@ -215,7 +222,10 @@ def test_on_logs_the_summary_is_what_one_works_out_by_hand(tmp_path: Path) -> No
     assert one["all"]["mae_mean_kbps"] == pytest.approx((1000 + 1750 + 1600) / 3)
     assert one["n_without_truth"] == 2  # second 2 is a gap, second 6 past the end
     five = found["traces"]["drive"]["5s"]
-    assert (five["on_5g"]["n"], five["on_5g"]["mae_model_kbps"]) == (1, 0.0)  # 1000 at second 0, and at second 5
+    assert (five["on_5g"]["n"], five["on_5g"]["mae_model_kbps"]) == (
+        1,
+        0.0,
+    )  # 1000 at second 0, and at second 5
     assert found["traces"]["idle"]["1s"]["downloading"]["n"] == 0
     assert found["traces"]["idle"]["1s"]["all"]["mae_model_kbps"] == 0.0
     assert found["overall"]["1s"]["all"]["n"] == 6

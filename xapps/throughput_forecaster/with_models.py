@@ -20,7 +20,9 @@ from xapps.throughput_forecaster.evaluate import TUNED_ON, Group, group
 from xapps.throughput_forecaster.evaluate import Log, Followed
 from xapps.throughput_forecaster.mixture import Mixture
 
-NAMES = frozenset({"X.UE.AppThpDl", "RSRP", "CQI", "X.UE.Snr", "X.UE.Speed", "X.UE.NrMode", "X.UE.Downloading"})
+NAMES = frozenset(
+    {"X.UE.AppThpDl", "RSRP", "CQI", "X.UE.Snr", "X.UE.Speed", "X.UE.NrMode", "X.UE.Downloading"}
+)
 
 
 class WithModels(policy.Phone):
@@ -41,7 +43,9 @@ class WithModels(policy.Phone):
         for horizon, forecast in made.items():
             experts = np.append(forecast.experts_kbps, max(0.0, now.thp_kbps + self.changes[horizon]))
             kbps, spread = plain[horizon].mix(experts)
-            made[horizon] = policy.Forecast(experts, kbps, spread, self._intervals[horizon].around(kbps, spread), forecast.groups)
+            made[horizon] = policy.Forecast(
+                experts, kbps, spread, self._intervals[horizon].around(kbps, spread), forecast.groups
+            )
         return made
 
 
@@ -76,14 +80,18 @@ def main() -> None:
     for h in policy.HORIZONS_S:
         rows = []
         for node, of in made.items():
-            errors = np.array([np.abs(np.array(kbps) - truth[node, due]) for due, *kbps in of[h] if (node, due) in truth])
+            errors = np.array(
+                [np.abs(np.array(kbps) - truth[node, due]) for due, *kbps in of[h] if (node, due) in truth]
+            )
             rows.append((world.days[node], len(errors), *errors.sum(axis=0)))
         days_, n, without, with_, alone = (list(column) for column in zip(*rows, strict=True))
         total = sum(n)
         found = Group(days_, np.array(n, float), np.array(with_), np.array(without)[:, None])
         change, low, high = found.gain_pct(0)
-        print(f"{h} s: {len(n)} logs, {total} seconds; MAE in kbit/s: models alone {sum(alone) / total:.0f}, mixture without them "
-              f"{sum(without) / total:.0f}, with them {sum(with_) / total:.0f}: {change:+.2f} [{low:+.2f}, {high:+.2f}] %")
+        print(
+            f"{h} s: {len(n)} logs, {total} seconds; MAE in kbit/s: models alone {sum(alone) / total:.0f}, mixture without them "
+            f"{sum(without) / total:.0f}, with them {sum(with_) / total:.0f}: {change:+.2f} [{low:+.2f}, {high:+.2f}] %"
+        )
 
 
 if __name__ == "__main__":
