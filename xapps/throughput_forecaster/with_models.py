@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ranloop.inference import load_model
+from ranloop.inference.model import share_features
 from ranloop.node.replay import open_replay
 from xapps.throughput_forecaster import policy
-from xapps.throughput_forecaster.evaluate import TUNED_ON, Group, group
-from xapps.throughput_forecaster.evaluate import Log, Followed
+from xapps.throughput_forecaster.evaluate import TUNED_ON, Group
 from xapps.throughput_forecaster.mixture import Mixture
 
 NAMES = frozenset(
@@ -26,27 +26,28 @@ NAMES = frozenset(
 
 
 class WithModels(policy.Phone):
-    def __init__(self, asleep: bool) -> None:
-        super().__init__()
-        self.changes: dict[int, float] = {}
-        self.asleep = asleep
-        if not asleep:
-            self._mixtures = {horizon: Mixture(policy.N_EXPERTS + 1) for horizon in policy.HORIZONS_S}
+    """A phone that keeps, beside its mixtures, others with one more expert each."""
 
-    def _forecasts(self, now: policy.Second, elapsed_s: int) -> dict[int, policy.Forecast]:
-        if self.asleep:
-            return super()._forecasts(now, elapsed_s)
-        plain = self._mixtures
-        self._mixtures = {horizon: Mixture(policy.N_EXPERTS) for horizon in policy.HORIZONS_S}
-        made = super()._forecasts(now, elapsed_s)
-        self._mixtures = plain
-        for horizon, forecast in made.items():
-            experts = np.append(forecast.experts_kbps, max(0.0, now.thp_kbps + self.changes[horizon]))
-            kbps, spread = plain[horizon].mix(experts)
-            made[horizon] = policy.Forecast(
-                experts, kbps, spread, self._intervals[horizon].around(kbps, spread), forecast.groups
-            )
-        return made
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: dict[int, float] = {}  # of the model of each horizon
+        self._more = {horizon: Mixture(policy.N_EXPERTS + 1) for horizon in policy.HORIZONS_S}
+        self._open: dict[tuple[int, int], tuple[policy.F64, float]] = {}
+
+    def observe_both(self, now: policy.Second) -> dict[int, tuple[float, float, float]]:
+        """For each horizon the forecast of the mixture, of the one with the model, and of the model alone."""
+        for horizon in policy.HORIZONS_S:
+            past = self._open.pop((horizon, now.number), None)
+            if past is not None and now.thp_kbps == now.thp_kbps:
+                self._more[horizon].learn(*past, now.thp_kbps)
+        found = {}
+        for horizon, forecast in self.observe(now, policy.new_scores()).items():
+            alone = max(0.0, now.thp_kbps + self.changes[horizon])
+            experts = np.append(forecast.experts_kbps, alone)
+            mixed, _ = self._more[horizon].mix(experts)
+            self._open[horizon, now.number + horizon] = experts, mixed
+            found[horizon] = forecast.kbps, mixed, alone
+        return found
 
 
 def main() -> None:
@@ -59,7 +60,8 @@ def main() -> None:
     days = set(given.days or set(world.days.values()) - set(TUNED_ON))
     wanted = {(node, "ue", 1000): NAMES for node, day in world.days.items() if day in days}
     models = {h: load_model(given.models / f"app_throughput_{h}s") for h in policy.HORIZONS_S}
-    phones: dict[str, list[WithModels]] = {}
+    share_features(models.values())
+    phones: dict[str, WithModels] = {}
     made: dict[str, dict[int, list[tuple[int, float, float, float]]]] = {}
     truth: dict[tuple[str, int], float] = {}
     while world.now_ns < world.end_ns:
@@ -67,16 +69,12 @@ def main() -> None:
         for report in world.reports(wanted):
             changes = {h: float(model(report)[0]) for h, model in models.items()}
             (second,) = policy.Second.rows_of(report)
-            pair = phones.setdefault(report.node, [WithModels(True), WithModels(False)])
-            pair[1].changes = changes
-            forecasts = [phone.observe(second, policy.new_scores()) for phone in pair]
+            phone = phones.setdefault(report.node, WithModels())
+            phone.changes = changes
             if second.thp_kbps == second.thp_kbps:
                 truth[report.node, second.number] = second.thp_kbps
-            for h in forecasts[0]:
-                alone = max(0.0, second.thp_kbps + changes[h])
-                made.setdefault(report.node, {}).setdefault(h, []).append(
-                    (second.number + h, forecasts[0][h].kbps, forecasts[1][h].kbps, alone)
-                )
+            for h, kbps in phone.observe_both(second).items():
+                made.setdefault(report.node, {}).setdefault(h, []).append((second.number + h, *kbps))
     for h in policy.HORIZONS_S:
         rows = []
         for node, of in made.items():
