@@ -60,7 +60,9 @@ def test_each_group_has_its_own_best_rules() -> None:
         ),
     ]
     both, static, on_5g = (evaluate.group(logs, 1, name) for name in ("all", "static", "on 5G"))
-    assert both is not None and static is not None and on_5g is not None
+    assert both is not None
+    assert static is not None
+    assert on_5g is not None
     # Over all: EWMA (10 x 50 + 30 x 90) / 40 = 80, mean (10 x 80 + 30 x 70) / 40 = 72.5.
     assert [RULES[both.best()], RULES[both.best(KINDS["EWMA"])]] == ["mean 5 s", "EWMA 2 s"]
     assert [RULES[group.best()] for group in (static, on_5g)] == ["mean 5 s", "EWMA 2 s"]
@@ -74,7 +76,7 @@ def test_each_group_has_its_own_best_rules() -> None:
 def test_the_logs_of_a_day_are_drawn_together() -> None:
     """Two logs of one day: no sample differs from the whole. On two days: at times both draws are the good one, or the bad one."""
     sums = np.array([10.0, 10.0]), np.array([50.0, 90.0]), np.full((2, N), 100.0)
-    assert Group([date(2020, 3, 1)] * 2, *sums).gain_pct(0) == (pytest.approx(-30),) * 3
+    assert Group([date(2020, 3, 1)] * 2, *sums).gain_pct(0) == pytest.approx((-30, -30, -30))
     assert Group([date(2020, 3, 1), date(2020, 3, 2)], *sums).gain_pct(0) == pytest.approx((-30, -50, -10))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ranloop.testing import XAppHarness, make_report
 from ranloop.xapp.manifest import load_manifest
 from tests.ranloop.node.phone_logs import log, row
 from xapps.throughput_forecaster import policy
+from xapps.throughput_forecaster.interval import Interval
 from xapps.throughput_forecaster.policy import Second
 
 XAPP = Path(policy.__file__).parent
@@ -143,9 +145,7 @@ def test_the_score_of_an_interval_is_what_it_held_and_how_wide_it_was() -> None:
         (20.0, 30.0, 10.0),
     ):
         experts = np.zeros(policy.N_EXPERTS)
-        score.add(
-            policy.Forecast(experts, 0.0, 0.0, policy.Interval(low, high), (True, False, False)), truth_kbps
-        )
+        score.add(policy.Forecast(experts, 0.0, 0.0, Interval(low, high), (True, False, False)), truth_kbps)
     found = score.facts()["all"]
     assert (found["interval_held_pct"], found["interval_unbounded_pct"]) == (50.0, 25.0)
     assert found["interval_width_kbps"] == pytest.approx((10 + 30 + 10) / 3)
@@ -157,7 +157,7 @@ def rhythm(rng: np.random.Generator) -> np.ndarray:
     return np.where(np.arange(600) % 14 < 3, heights, 0.0)
 
 
-PHONES = {
+PHONES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "walks": lambda rng: np.abs(np.cumsum(rng.normal(0, 1000, 600))),
     "noise": lambda rng: rng.uniform(4000, 6000, 600),
     "steps": lambda rng: np.repeat(rng.uniform(0, 50_000, 20), 30) + rng.normal(0, 500, 600).clip(0),
