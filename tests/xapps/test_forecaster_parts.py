@@ -142,6 +142,8 @@ def test_what_repeats_is_forecast_as_it_was_even_after_hours() -> None:
         if t in (400, 2 * N_SECONDS + 699):
             for found, horizon in zip(ahead(history), HORIZONS_S, strict=True):
                 np.testing.assert_allclose(found, pattern[(t + horizon) % 11], rtol=1e-3)
+    newest_first = pattern[(t - np.arange(N_SECONDS)) % 11]
+    np.testing.assert_array_equal(history.kbps, newest_first.astype(np.float32))
 
 
 def test_a_weak_fade_sees_the_rhythm_that_a_strong_one_cannot() -> None:
