@@ -1,6 +1,6 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
---only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, metrics,
+--only NAME    one of them (repeatable): action_path, codec, curves, first_report, forecaster, imports, loop, memory, metrics,
                model_call, notebook, peers, recorder, simulator, tables
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
@@ -27,6 +27,7 @@ NAMES = (
     "codec",
     "action_path",
     "model_call",
+    "forecaster",
     "loop",
     "simulator",
     "curves",

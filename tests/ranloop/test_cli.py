@@ -95,11 +95,12 @@ def test_a_check_that_runs_nothing_reads_manifest_cards_and_syntax(ranloop: Comm
     assert "is no xApp: it has no app.py" in ranloop("check", "--no-run", folder).complaint
 
 
-def test_a_check_that_runs_nothing_names_the_models_by_their_cards(ranloop: Command) -> None:
-    forecaster = ROOT / "xapps" / "throughput_forecaster"
-    read, run = (
-        json.loads(ranloop("check", forecaster, "--json", *more).out)[0] for more in (["--no-run"], [])
+def test_a_check_that_runs_nothing_names_the_models_by_their_cards(ranloop: Command, tmp_path: Path) -> None:
+    write_model(tmp_path / "even")
+    folder = write_xapp(
+        tmp_path / "armed", text=f'models = {{ even = "../even" }}\n{MANIFEST.format(name="armed")}'
     )
+    read, run = (json.loads(ranloop("check", folder, "--json", *more).out)[0] for more in (["--no-run"], []))
     assert read["models"] == run["models"] != []
     assert {key for key in run if read[key] != run[key]} == {"code"}
 

@@ -1,8 +1,8 @@
-"""Forecasts of a phone's application throughput, kept until their second comes, and scored beside two simple rules.
+"""Forecasts of a phone's application throughput, kept until their second comes, scored, and learned from.
 
-A model forecasts the change of the throughput within its horizon; the forecast is the last second plus that change, never below
-zero. The rules are persistence (the throughput stays as in the last second) and an exponentially weighted moving average. Its time
-constant was tuned on the model's training data and is on the model's card.
+Experts forecast, and a mixture learns how much each of them is worth for this phone (`mixture`). Some experts are rules: persistence
+(the throughput stays as in the last second), exponentially weighted moving averages (EWMA) and window means. The others look for the
+seconds of this phone's own past that were most like the last ones (`analogues`). Each forecast has an interval (`interval`).
 
 A forecast is scored when the phone reports its very second. If that second is missing from the log, or lies past the
 log's end, there is no truth: it counts as `n_without_truth` and in no error. Forecasts are grouped by what was known
@@ -16,14 +16,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ranloop import Report
-from ranloop.errors import ModelError
-from ranloop.inference import Card
+
+from .analogues import FADES, NEIGHBOURS, Analogues
+from .interval import AdaptiveInterval, Interval
+from .mixture import Mixture
 
 HORIZONS_S = (1, 5)
 GROUPS = ("all", "on_5g", "downloading")
-FORECASTERS = ("model", "persistence", "ewma")
+EWMA_S = (2.0, 8.0, 32.0)  # time constants
+MEAN_S = (5, 10, 30)  # windows
+RULES = ("persistence", *(f"ewma_{s:g}s" for s in EWMA_S), *(f"mean_{s}s" for s in MEAN_S))
+FORECASTERS = ("model", *RULES)  # the model is the mixture
+N_EXPERTS = len(RULES) + 2 * len(FADES) * len(NEIGHBOURS)
+F64 = NDArray[np.float64]
 
 
 class Second(NamedTuple):
@@ -42,31 +50,58 @@ class Second(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """The throughput that each forecaster expects in one second to come."""
+    """What is expected of one second to come."""
 
-    kbps: tuple[float, ...]  # as FORECASTERS
+    experts_kbps: F64  # [N_EXPERTS], the rules first
+    kbps: float  # the mixture
+    spread_kbps: float  # mean distance of the experts from the mixture
+    interval: Interval
     groups: tuple[bool, ...]  # as GROUPS
 
 
 class Score:
-    """Forecasts of one horizon: how many were made, and the errors of those whose second came."""
+    """Forecasts of one horizon: how many were made, and how good those were whose second came."""
 
     def __init__(self) -> None:
         self.n_made = 0
         self.n = np.zeros(len(GROUPS), np.int64)
+        self.n_held = np.zeros(len(GROUPS), np.int64)  # truths within the interval
+        self.n_unbounded = np.zeros(len(GROUPS), np.int64)
+        self.sum_width_kbps = np.zeros(len(GROUPS))  # of the bounded intervals
         self.sum_kbps = np.zeros((len(GROUPS), len(FORECASTERS)))  # absolute errors
 
     def add(self, forecast: Forecast, truth_kbps: float) -> None:
-        self.n += forecast.groups
-        self.sum_kbps += np.outer(forecast.groups, np.abs(np.subtract(forecast.kbps, truth_kbps)))
+        groups, (low, high) = np.array(forecast.groups), forecast.interval
+        self.n += groups
+        self.n_held += groups & (low <= truth_kbps <= high)
+        self.n_unbounded += groups & (high == math.inf)
+        self.sum_width_kbps += groups * (high - low if high < math.inf else 0.0)
+        errors = np.abs(np.append(forecast.kbps, forecast.experts_kbps[: len(RULES)]) - truth_kbps)
+        self.sum_kbps += groups[:, None] * errors
+
+    def join(self, other: Score) -> None:
+        """Count the forecasts of another score as this one's."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
     def facts(self) -> dict[str, Any]:
-        """Per group the number of scored forecasts and the mean absolute errors in kbit/s, None where nothing was scored."""
+        """Per group the number of scored forecasts, mean absolute errors in kbit/s, and how the intervals did; None if there is none.
+
+        The EWMA is the one of `EWMA_S` with the least error in the group, as only hindsight could choose it, and so is the window mean.
+        """
         found: dict[str, Any] = {}
-        for group, n, sums in zip(GROUPS, self.n.tolist(), self.sum_kbps.tolist(), strict=True):
-            maes = [total / n if n else None for total in sums]
-            found[group] = {"n": n} | {
-                f"mae_{name}_kbps": mae for name, mae in zip(FORECASTERS, maes, strict=True)
+        for g, (group, n) in enumerate(zip(GROUPS, self.n.tolist(), strict=True)):
+            maes = dict(zip(FORECASTERS, (self.sum_kbps[g] / n).tolist(), strict=True)) if n else {}
+            n_bounded = n - int(self.n_unbounded[g])
+            found[group] = {
+                "n": n,
+                "mae_model_kbps": maes.get("model"),
+                "mae_persistence_kbps": maes.get("persistence"),
+                "mae_ewma_kbps": min((maes[f"ewma_{s:g}s"] for s in EWMA_S), default=None) if n else None,
+                "mae_mean_kbps": min((maes[f"mean_{s}s"] for s in MEAN_S), default=None) if n else None,
+                "interval_held_pct": 100 * int(self.n_held[g]) / n if n else None,
+                "interval_unbounded_pct": 100 * int(self.n_unbounded[g]) / n if n else None,
+                "interval_width_kbps": self.sum_width_kbps[g] / n_bounded if n_bounded else None,
             }
         return {**found, "n_without_truth": self.n_made - int(self.n[0])}
 
@@ -79,68 +114,70 @@ def new_scores() -> Scores:
 
 
 class Phone:
-    """The memory of one phone: its moving averages, and the forecasts whose second is to come.
+    """All that is known of one phone: its history, what its forecasts have taught, and the forecasts whose second is to come.
 
-    Args:
-        ewma_s: Horizon in seconds -> time constant of the moving average, for each of `HORIZONS_S`.
+    A phone takes less than 64 KiB.
     """
 
-    def __init__(self, ewma_s: Mapping[int, float]) -> None:
-        self._ewma_s = ewma_s
-        self._ewma_kbps = dict.fromkeys(HORIZONS_S, math.nan)
+    def __init__(self) -> None:
+        self._history = Analogues(HORIZONS_S)
+        self._ewma_kbps = np.full(len(EWMA_S), math.nan)
+        self._mixtures = {horizon: Mixture(N_EXPERTS) for horizon in HORIZONS_S}
+        self._intervals = {horizon: AdaptiveInterval() for horizon in HORIZONS_S}
         self._last = -1
         self._waiting: dict[tuple[int, int], Forecast] = {}  # (horizon, second) -> forecast
 
-    def observe(self, now: Second, change_kbps: Mapping[int, float], scores: Scores) -> None:
-        """Score the forecasts of this second and make new ones; a second that is not new changes nothing.
+    def observe(self, now: Second, scores: Scores) -> dict[int, Forecast]:
+        """Score the forecasts of this second, learn from them, and make new ones.
 
         Args:
             now: The second.
-            change_kbps: Horizon in seconds -> expected change of the throughput until then, NaN = no forecast.
             scores: Of the phone's trace.
+
+        Returns:
+            The new forecasts by horizon; none for a second without a throughput, or one that is not new, which changes nothing.
         """
         if now.number <= self._last:
-            return
+            return {}
         for due in [due for due in self._waiting if due[1] <= now.number]:
             forecast = self._waiting.pop(due)
             if due[1] == now.number and not math.isnan(now.thp_kbps):
                 scores[due[0]].add(forecast, now.thp_kbps)
+                self._learn(due[0], forecast, now.thp_kbps)
         if math.isnan(now.thp_kbps):
-            return
-        for horizon, change in change_kbps.items():
-            ewma = smoothed(
-                self._ewma_kbps[horizon], now.thp_kbps, now.number - self._last, self._ewma_s[horizon]
-            )
-            self._ewma_kbps[horizon] = ewma
-            if not math.isnan(change):
-                scores[horizon].n_made += 1
-                kbps = (max(0.0, now.thp_kbps + change), now.thp_kbps, ewma)
-                groups = (True, now.on_5g, now.downloading)
-                self._waiting[horizon, now.number + horizon] = Forecast(kbps, groups)
+            return {}
+        elapsed_s = now.number - self._last if self._last >= 0 else 1
         self._last = now.number
+        made = self._forecasts(now, elapsed_s)
+        for horizon, forecast in made.items():
+            scores[horizon].n_made += 1
+            self._waiting[horizon, now.number + horizon] = forecast
+        return made
+
+    def _learn(self, horizon: int, past: Forecast, truth_kbps: float) -> None:
+        self._mixtures[horizon].learn(past.experts_kbps, past.kbps, truth_kbps)
+        self._intervals[horizon].learn(past.kbps, past.spread_kbps, past.interval, truth_kbps)
+
+    def _forecasts(self, now: Second, elapsed_s: int) -> dict[int, Forecast]:
+        self._history.add(now.thp_kbps, elapsed_s)
+        self._ewma_kbps = smoothed(self._ewma_kbps, now.thp_kbps, elapsed_s)
+        past = self._history.kbps
+        means = [np.add.reduce(past[:s]) / min(s, len(past)) for s in MEAN_S]
+        rules = (now.thp_kbps, *self._ewma_kbps, *means)
+        groups = (True, now.on_5g, now.downloading)
+        made = {}
+        for horizon, analogues in zip(HORIZONS_S, self._history.forecasts(), strict=True):
+            experts = np.concatenate((rules, analogues))
+            kbps, spread_kbps = self._mixtures[horizon].mix(experts)
+            interval = self._intervals[horizon].around(kbps, spread_kbps)
+            made[horizon] = Forecast(experts, kbps, spread_kbps, interval, groups)
+        return made
 
 
-def smoothed(before: float, value: float, elapsed_s: float, time_constant_s: float) -> float:
-    """An exponentially weighted moving average, brought on by `elapsed_s`; NaN before the first value."""
-    return (
-        value if math.isnan(before) else before + -math.expm1(-elapsed_s / time_constant_s) * (value - before)
-    )
-
-
-def ewma_s(card: Card) -> float:
-    """The time constant of the moving average that the model on this card has to beat.
-
-    Raises:
-        ModelError: The card is not of a model for this xApp.
-    """
-    value = card.training.get("ewma_s")
-    outputs = [(output.name, output.unit) for output in card.outputs]
-    if outputs != [("change", "kbit/s")] or not isinstance(value, int | float) or value <= 0:
-        raise ModelError(
-            f"model {card.name} gives {outputs} and has training.ewma_s = {value!r}; want one output 'change' in kbit/s "
-            "and seconds > 0, as models/app_throughput/train.py writes them"
-        )
-    return float(value)
+def smoothed(before: F64, value: float, elapsed_s: float) -> F64:
+    """Moving averages with the time constants `EWMA_S`, brought on by `elapsed_s`; NaN before the first value."""
+    gains = -np.expm1(-elapsed_s / np.array(EWMA_S))
+    return np.where(np.isnan(before), value, before + gains * (value - before))
 
 
 def summary(scores: Mapping[str, Scores]) -> dict[str, Any]:
@@ -155,7 +192,5 @@ def _facts(several: Iterable[Scores]) -> dict[str, Any]:
     total = new_scores()
     for scores in several:
         for horizon, score in scores.items():
-            total[horizon].n_made += score.n_made
-            total[horizon].n += score.n
-            total[horizon].sum_kbps += score.sum_kbps
+            total[horizon].join(score)
     return {f"{horizon}s": score.facts() for horizon, score in total.items()}
