@@ -105,8 +105,8 @@ def test_a_sweep_and_a_comparison_on_two_machines_of_which_one_dies_give_the_bit
 ) -> None:
     pytest.importorskip("distributed")
     short = ["--override", "duration_s=2", "--override", "warmup_s=0.5"]
-    sweep = ["ran_sim", "sweep", "one-cell", "--seeds", "1..16", *short, "--per-session"]
-    drops = ["--node", "sim:one-cell", "--seeds", "1..3", "--duration-s", "1", "--warmup-s", "0.5"]
+    sweep = ["ran_sim", "sweep", "one-cell", "--seeds", "1..8", *short, "--per-session"]
+    drops = ["--node", "sim:one-cell", "--seeds", "1..2", "--duration-s", "1", "--warmup-s", "0.5"]
     pair = ["ranloop_start", "compare", "nothing", str(ROOT / "xapps" / "qos_scheduler"), *drops]
     runs = tmp_path / "there.runs"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -126,11 +126,11 @@ def test_a_sweep_and_a_comparison_on_two_machines_of_which_one_dies_give_the_bit
         with worker(other, OTHER, tmp_path / "second") as second:
             command = [*sweep, "--on", SCHEDULER, "--out", str(tmp_path / "there.parquet")]
             with running(one, tmp_path / "client", *command) as client:
-                while len(list(runs.glob("*-*.json"))) < 3:
+                while len(list(runs.glob("*-*.json"))) < 2:
                     assert client.poll() is None, (tmp_path / "client" / "log").read_text("utf-8")
                     time.sleep(0.01)
                 second.kill()
-                assert len(list(runs.glob("*-*.json"))) < 16  # it had more to do
+                assert len(list(runs.glob("*-*.json"))) < 8  # it had more to do
                 assert client.wait(PATIENCE_S) == 0, (tmp_path / "client" / "log").read_text("utf-8")
         with worker(other, OTHER, tmp_path / "third"):
             command = [*pair, "--on", SCHEDULER, "--out", str(tmp_path / "there")]

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 CONNECT_S: Final = 10.0
 PATIENCE_S: Final = 60.0  # without any worker, before the work is given up
-_LOOK_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 5.0
 _OUR_PACKAGES: Final = ("ranloop", "ranloop_work", "ran_sim")
 
 
@@ -131,7 +131,10 @@ class Cluster(Executor):
         """Drop all tasks if no worker is there for too long: nobody would ever do them."""
         alone_s = 0.0
         while not self._ended.wait(_LOOK_EVERY_S):
-            alone_s = 0.0 if self._workers() else alone_s + _LOOK_EVERY_S
+            try:
+                alone_s = 0.0 if self._workers() else alone_s + _LOOK_EVERY_S
+            except Exception:  # the scheduler has gone, which the futures tell, or the work has just ended
+                continue
             if alone_s >= self._patience_s:
                 self._left_alone = True
                 self._tasks.shutdown(wait=False)

@@ -48,8 +48,8 @@ def test_the_workers_of_a_cluster_give_the_bits_of_this_machine(tmp_path: Path) 
 
 def test_a_worker_of_another_processor_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = platform_provenance()
-    monkeypatch.setattr("ran_sim.tools.sweep.platform_provenance", lambda: next(told))
     told = iter([here, {**here, "cpu": "abacus"}, here])  # of the folder, of the caller, of the worker
+    monkeypatch.setattr("ran_sim.tools.sweep.platform_provenance", lambda: next(told))
     with (
         dask_cluster() as dask,
         pytest.raises(
