@@ -133,8 +133,8 @@ class Cluster(Executor):
         while not self._ended.wait(_LOOK_EVERY_S):
             try:
                 alone_s = 0.0 if self._workers() else alone_s + _LOOK_EVERY_S
-            except Exception:  # the scheduler has gone, which the futures tell, or the work has just ended
-                continue
+            except Exception:  # noqa: BLE001 the scheduler has gone, which the futures tell, or the work has just ended
+                alone_s = 0.0
             if alone_s >= self._patience_s:
                 self._left_alone = True
                 self._tasks.shutdown(wait=False)
