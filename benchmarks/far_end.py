@@ -6,8 +6,11 @@ prints READY, and ends when its standard input ends.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bare_client import BareClient
@@ -18,6 +21,27 @@ from ranloop.xapp.loader import load_package
 
 THRESHOLD, TRIVIAL = (Path(__file__).parent / name for name in ("threshold_xapp", "trivial_xapp"))
 REPORT, ACT, RESULT = "bare/report", "bare/act", "bare/result"
+
+
+@contextmanager
+def far_end(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, while it answers."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.far_end", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        if process.stdout.readline() != b"READY\n":
+            raise RuntimeError(f"python -m benchmarks.far_end {' '.join(arguments)} did not start")
+        yield process
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait()
 
 
 def main(kind: str, port: str, what: str) -> None:

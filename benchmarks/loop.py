@@ -15,8 +15,6 @@ quickly, so that caches are warm. *Every 20 ms* is a loop that sleeps between it
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bare_client import BareClient
-from benchmarks.far_end import ACT, REPORT, RESULT, THRESHOLD, TRIVIAL
+from benchmarks.far_end import ACT, REPORT, RESULT, THRESHOLD, TRIVIAL, far_end
 from benchmarks.measure import F64, ROUNDS, Row, latency_row
 from benchmarks.still_world import NODE, PERIOD_NS, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
@@ -183,26 +181,6 @@ class BareLoop:
 Loops = dict[str, Loop | BareLoop]
 
 
-@contextmanager
-def _far_end(*arguments: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.far_end", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if process.stdout.readline() != b"READY\n":
-            raise RuntimeError(f"python -m benchmarks.far_end {' '.join(arguments)} did not start")
-        yield
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait()
-
-
 def _measure(loops: Loops, samples: int, pause_s: float) -> dict[str, F64]:
     """Microseconds per round, shape [ROUNDS, samples / ROUNDS]; blocks of rounds take turns."""
     took_us = {name: np.empty(samples) for name in loops}
@@ -241,7 +219,7 @@ def run() -> list[Row]:
             loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
         with _asleep():
             loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
-        stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
+        stack.enter_context(far_end("bare", str(broker.port), str(batch_bytes)))
         loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
         rows = _rows(
             _measure(loops, SAMPLES, _PAUSE_S),
@@ -294,7 +272,7 @@ def _asleep() -> Iterator[None]:
 def _apart(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, Broker]:
     """A loop with its xApp in a process of its own, and their broker."""
     broker = stack.enter_context(Broker.start("mosquitto"))
-    stack.enter_context(_far_end("ranloop", str(broker.port), xapp.name))
+    stack.enter_context(far_end("ranloop", str(broker.port), xapp.name))
     bus = stack.enter_context(open_bus(broker.url, name="host"))
     loop = make(bus, bus.poll, xapp)
     _let_join(bus)

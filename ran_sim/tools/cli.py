@@ -40,6 +40,7 @@ from ran_sim.tools.cli_values import (
     parse_values,
     require,
 )
+from ranloop_work import Shard, WorkError
 
 if TYPE_CHECKING:
     from ran_sim.calibration.check import Section
@@ -101,7 +102,7 @@ def main() -> None:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
-    except (InputError, ScenarioError, PluginError) as error:
+    except (InputError, ScenarioError, PluginError, WorkError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -297,6 +298,17 @@ def sweep(
     ] = None,
     former_name: FormerName = None,
     jobs: Annotated[int, typer.Option(help="Processes; 0 takes one per core.", min=0)] = 0,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers do the runs."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only the I-th of N parts, as a job of a batch system; no table."),
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Do no run: the table of what shards did, if nothing is missing.")
+    ] = False,
     per_session: Annotated[
         bool, typer.Option("--per-session", help="A second table with one row per UE session.")
     ] = False,
@@ -306,7 +318,11 @@ def sweep(
     _require_numba()
     require("pyarrow", "sweep", "Parquet files")
     from ran_sim.tools import sweep as sweeps
+    from ran_sim.tools import sweep_tables
 
+    if shard and merge:
+        raise UsageError("--shard does a part and --merge collects the parts; leave one of them out")
+    part = Shard.parse(shard) if shard else None
     base = _loaded(scenario, {})
     choices = {name: parse_values(name, text) for name, text in parse_pairs(settings or []).items()}
     runs = sweeps.plan(base, parse_seeds(seeds), choices)
@@ -317,22 +333,29 @@ def sweep(
     check_target("--out", results)
     _tell_compilation()
     with _progress() as shown:
-        job = shown.add_task("runs", total=len(runs))
+        job = shown.add_task("runs", total=len(part.of(runs) if part else runs))
         try:
             records = sweeps.sweep(
                 base,
                 runs,
                 folder,
-                jobs=jobs or len(os.sched_getaffinity(0)),
+                where=sweeps.Where(jobs=jobs or len(os.sched_getaffinity(0)), on=on, shard=part, merge=merge),
                 per_session=per_session,
                 on_done=lambda _record, _known: shown.advance(job),
-                collect=lambda done: sweeps.write_results(results, done, base),
+                collect=None if part else lambda done: sweep_tables.write_results(results, done, base),
             )
         except KeyboardInterrupt:
             print(f"interrupted; {folder} keeps the finished runs, the same call goes on", file=sys.stderr)
             raise typer.Exit(130) from None
+    if part:
+        print(
+            json.dumps({"runs": len(records), "files": []}, indent=2)
+            if json_output
+            else f"shard {part}: {len(records)} of {len(runs)} runs are in {folder}; --merge makes the table of all shards"
+        )
+        return
     if per_session:
-        sweeps.write_sessions(sessions, records, runs, folder, base)
+        sweep_tables.write_sessions(sessions, records, runs, folder, base)
     files = [str(results), *([str(sessions)] if per_session else [])]
     if json_output:
         print(json.dumps({"runs": len(records), "files": files}, indent=2))

@@ -1,8 +1,9 @@
-"""Many runs, seeds times settings, on several processes. Each run is kept at its end, and all go into one Parquet file.
+"""Many runs, seeds times settings, on several processes or machines. Each run is kept at its end, and all go into one Parquet file.
 
 A run is one file in the folder of runs. The file is written under another name, synced and renamed, so it is whole or not
 there. A sweep that was killed goes on where it stopped, with the same call. Runs of another scenario or of other versions are
-never mixed: such a folder is refused. Results do not depend on the number of processes.
+never mixed: such a folder is refused. Results do not depend on the number of processes, on the machines of a cluster, or on the
+shards that the jobs of a batch system did.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from __future__ import annotations
 import fcntl
 import io
 import itertools
-import json
 import math
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,14 +33,20 @@ from ran_sim.core.errors import InputError
 from ran_sim.core.plugins import PluginError
 from ran_sim.engine import Engine
 from ran_sim.engine.provenance import platform_provenance, scenario_hash
-from ran_sim.engine.session_rows import SESSION_DTYPE
 from ran_sim.measure.score import score
 from ran_sim.scenario import Scenario
+from ranloop_work import Cluster, Shard, check_alike, shards_left
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = ("MOST_RUNS", "Record", "Run", "SweepError", "plan", "sweep", "write_results", "write_sessions")
+__all__ = (
+    "MOST_RUNS",
+    "Record",
+    "Run",
+    "SweepError",
+    "Where",
+    "plan",
+    "sweep",
+    "write_whole",
+)
 
 MOST_RUNS: Final = 100_000
 _MOST_RECORD_BYTES: Final = 1 << 20
@@ -110,47 +117,68 @@ def plan(scenario: Scenario, seeds: Sequence[int], settings: Mapping[str, Sequen
     return runs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where the runs are done.
+
+    Attributes:
+        jobs: Number of processes.
+        on: In place of processes, the workers of the dask scheduler at this address.
+        shard: Only these of the runs; the others are other jobs'.
+        merge: Nothing: all runs must be there.
+    """
+
+    jobs: int = 1
+    on: str | None = None
+    shard: Shard | None = None
+    merge: bool = False
+
+
 def sweep(
     base: Scenario,
     runs: Sequence[Run],
     folder: Path,
     *,
-    jobs: int = 1,
+    where: Where = Where(),
     per_session: bool = False,
     on_done: Callable[[Record, bool], None] | None = None,
     collect: Callable[[list[Record]], None] | None = None,
 ) -> list[Record]:
-    """Do the runs that `folder` does not hold yet; the records of all runs, in the order of `runs`.
+    """Do the runs that `folder` does not hold yet; the records of all runs, or of a shard, in the order of `runs`.
 
     Args:
         base: The scenario without settings.
         runs: See `plan`.
         folder: Folder of the runs' files; made if it is missing.
-        jobs: Number of processes.
+        where: The processes, machines or shard that do them.
         per_session: Keep `Engine.sessions` of each run as well.
         on_done: Called with each record, and whether the record was there before.
         collect: Called with all records so far, every few seconds and at the end, also after an exception.
 
     Raises:
-        SweepError: The folder holds other runs, another sweep is at work in it, or a run cannot be done.
+        SweepError: The folder holds other runs, another sweep is at work in it, a run cannot be done, or one is missing of which
+            all must be there.
+        WorkError: A cluster or shard cannot be used.
     """
-    with _locked(folder):
-        return _sweep(base, runs, folder, jobs, per_session, on_done, collect)
+    with _locked(folder, where.shard):
+        return _sweep(base, runs, folder, where, per_session, on_done, collect)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep the folder for this sweep alone. The lock ends with the process, even if that is killed."""
+def _locked(folder: Path, shard: Shard | None) -> Iterator[None]:
+    """Keep the folder for this sweep, or for shards. The lock ends with the process, even if that is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("wb")
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written ({error.strerror})") from error
-    with file:
+    with file, ExitStack() as marks:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shard else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise SweepError(f"{folder}: a sweep is under way in it; wait or choose another place") from error
+        if shard:
+            marks.enter_context(shard.at_work(folder))
         yield
 
 
@@ -158,12 +186,13 @@ def _sweep(
     base: Scenario,
     runs: Sequence[Run],
     folder: Path,
-    jobs: int,
+    where: Where,
     per_session: bool,
     on_done: Callable[[Record, bool], None] | None,
     collect: Callable[[list[Record]], None] | None,
 ) -> list[Record]:
-    _prepare(folder, scenario_hash(base))
+    _prepare(folder, scenario_hash(base), alone=where.shard is None)
+    every, runs = runs, where.shard.of(runs) if where.shard else runs
     done: dict[str, Record] = {}
     for run in runs:
         if (record := _read(folder, run, per_session)) is not None:
@@ -171,13 +200,17 @@ def _sweep(
             if on_done:
                 on_done(record, True)
     left = [run for run in runs if run.name not in done]
+    if left and where.merge:
+        places = [place for place, run in enumerate(every) if run.name not in done]
+        whose = shards_left(folder, places) or f"the first is seed {left[0].seed}, {dict(left[0].settings)}"
+        raise SweepError(f"{folder}: {len(left)} of {len(runs)} runs are missing ({whose}); do them first")
     collected_s = time.monotonic()
 
     def so_far() -> list[Record]:
         return [done[run.name] for run in runs if run.name in done]
 
     try:
-        with closing(_run_all(left, folder, jobs, per_session)) as results:
+        with closing(_run_all(left, folder, where, per_session)) as results:
             for run, record in results:
                 done[run.name] = record
                 if on_done:
@@ -204,14 +237,20 @@ class _Origin(BaseModel):
     provenance: dict[str, str]
 
 
-def _prepare(folder: Path, base_hash: str) -> None:
-    """Mark the folder, or check that its runs are of the same scenario and versions."""
+def _prepare(folder: Path, base_hash: str, *, alone: bool) -> None:
+    """Mark the folder, or check that its runs are of the same scenario and versions.
+
+    Args:
+        folder: Of the runs' files.
+        base_hash: Of the scenario without settings.
+        alone: Nobody else is writing runs, so half a file is of a process that was killed.
+    """
     own, path = _Origin(base_hash=base_hash, provenance=platform_provenance()), folder / "sweep.json"
     try:
-        for part in folder.glob("*.part"):  # of processes that were killed
+        for part in folder.glob("*.part") if alone else ():
             part.unlink(missing_ok=True)
         if not path.exists():
-            _write(path, own.model_dump_json(indent=1).encode())
+            write_whole(path, own.model_dump_json(indent=1).encode())
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written ({error.strerror})") from error
     found = _parsed(path, _Origin)
@@ -245,9 +284,9 @@ def _parsed(path: Path, kind: type[M]) -> M:
         raise SweepError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is whole or missing, even if the machine stops meanwhile."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     with part.open("wb") as file:
         file.write(content)
         file.flush()
@@ -256,15 +295,25 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _run_all(
-    runs: Sequence[Run], folder: Path, jobs: int, per_session: bool
+    runs: Sequence[Run], folder: Path, where: Where, per_session: bool
 ) -> Generator[tuple[Run, Record], None, None]:
     """Runs and their records, in the order in which they finish."""
-    if jobs == 1 or len(runs) < 2:
+    if where.on and runs:
+        with Cluster(where.on, alike=("numba", "llvmlite")) as cluster:
+            own = platform_provenance()
+            away = {cluster.submit(_do_away, run, per_session, own): run for run in runs}
+            for answer in as_completed(away):
+                run = away[answer]
+                yield run, _keep(run, folder, *answer.result())
+        return
+    if where.jobs == 1 or len(runs) < 2:
         for run in runs:
             yield run, _do(run, folder, per_session)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(runs)), mp_context=context, initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(
+        min(where.jobs, len(runs)), mp_context=context, initializer=_follow_parent
+    ) as pool:
         try:
             futures = {pool.submit(_do, run, folder, per_session): run for run in runs}
             for future in as_completed(futures):
@@ -291,6 +340,17 @@ def _follow_parent() -> None:
 
 
 def _do(run: Run, folder: Path, per_session: bool) -> Record:
+    return _keep(run, folder, *_computed(run, per_session))
+
+
+def _do_away(run: Run, per_session: bool, provenance: Mapping[str, str]) -> tuple[Record, bytes]:
+    """At a worker of a cluster, which shares no folder."""
+    check_alike(platform_provenance(), provenance)
+    return _computed(run, per_session)
+
+
+def _computed(run: Run, per_session: bool) -> tuple[Record, bytes]:
+    """The record of a run, and the content of the file of its sessions, empty if that is not wanted."""
     of_run = f"seed {run.seed}, {dict(run.settings)}"
     try:
         engine = Engine(run.scenario, run.seed)
@@ -309,89 +369,17 @@ def _do(run: Run, folder: Path, per_session: bool) -> Record:
         scenario_hash=run.scenario_hash,
         score={name: value if math.isfinite(value) else None for name, value in score(engine).items()},
     )
+    buffer = io.BytesIO()
+    if per_session:
+        np.save(buffer, engine.sessions(), allow_pickle=False)
+    return record, buffer.getvalue()
+
+
+def _keep(run: Run, folder: Path, record: Record, sessions: bytes) -> Record:
     try:
-        if per_session:
-            buffer = io.BytesIO()
-            np.save(buffer, engine.sessions(), allow_pickle=False)
-            _write(folder / f"{run.name}.npy", buffer.getvalue())
-        _write(folder / f"{run.name}.json", record.model_dump_json(indent=1).encode())
+        if sessions:
+            write_whole(folder / f"{run.name}.npy", sessions)
+        write_whole(folder / f"{run.name}.json", record.model_dump_json(indent=1).encode())
     except OSError as error:
         raise SweepError(f"{folder}: cannot be written ({error.strerror})") from error
     return record
-
-
-# -- one file of all ----------------------------------------------------------------------------------------------
-
-
-def write_results(path: Path, records: Sequence[Record], base: Scenario) -> None:
-    """One Parquet row per run: seed, settings, hash of its scenario, and the score; where it came from in the metadata.
-
-    Raises:
-        SweepError: `path` cannot be written.
-    """
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {"seed": pa.array([record.seed for record in records], pa.int64())}
-    for name in records[0].settings:
-        columns[name] = pa.array(_of_one_type([record.settings[name] for record in records]))
-    columns["scenario_hash"] = pa.array([record.scenario_hash for record in records])
-    figures = dict.fromkeys(name for record in records for name in record.score)
-    for name in figures:
-        columns[name] = pa.array([record.score.get(name) for record in records], pa.float64())
-    _write_table(path, pa.table(columns), base)
-
-
-def write_sessions(
-    path: Path, records: Sequence[Record], runs: Sequence[Run], folder: Path, base: Scenario
-) -> None:
-    """One Parquet row per UE session of all runs, see `Engine.sessions`, with the seed and settings of its run.
-
-    Raises:
-        SweepError: A file cannot be read or `path` cannot be written.
-    """
-    import pyarrow as pa
-
-    names = {(run.seed, run.scenario_hash): run.name for run in runs}
-    tables = []
-    for record in records:
-        file = folder / f"{names[record.seed, record.scenario_hash]}.npy"
-        try:
-            rows = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise SweepError(f"{file}: holds no sessions; remove it") from error
-        if rows.dtype != SESSION_DTYPE or rows.ndim != 1:
-            raise SweepError(f"{file}: holds no sessions; remove it")
-        tables.append((record, rows))
-    count = [len(rows) for _, rows in tables]
-    columns: dict[str, Any] = {"seed": pa.array(np.repeat([record.seed for record in records], count))}
-    for name in records[0].settings:
-        values = _of_one_type([record.settings[name] for record in records])
-        columns[name] = pa.array([value for value, n in zip(values, count, strict=True) for _ in range(n)])
-    together = np.concatenate([rows for _, rows in tables])
-    for name in SESSION_DTYPE.names or ():
-        columns[name] = pa.array(np.ascontiguousarray(together[name]))
-    _write_table(path, pa.table(columns), base)
-
-
-def _of_one_type(values: Sequence[Any]) -> list[Any]:
-    """Numbers, texts and truths as they are, anything else or a mixture as JSON: a column has one type."""
-    for kinds in ((bool,), (int,), (str,), (int, float)):
-        if all(type(value) in kinds for value in values):
-            return [float(value) for value in values] if len(kinds) == 2 else list(values)
-    return [json.dumps(value) for value in values]
-
-
-def _write_table(path: Path, table: pa.Table, base: Scenario) -> None:
-    import pyarrow.parquet as pq
-
-    origin = {**platform_provenance(), "scenario": base.name, "base_hash": scenario_hash(base)}
-    table = table.replace_schema_metadata(
-        {"ran_sim": json.dumps(origin), "ran_sim.scenario": base.model_dump_json()}
-    )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, buffer.getvalue())
-    except OSError as error:
-        raise SweepError(f"{path}: cannot be written ({error.strerror})") from error

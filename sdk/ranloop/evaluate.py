@@ -11,64 +11,34 @@ import math
 import multiprocessing
 import os
 import queue
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import closing, contextmanager, redirect_stdout
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ranloop.arm import Arm, fresh_copies, packed
 from ranloop.embedded import run_embedded
-from ranloop.errors import LockstepError, NodeError, RanloopError
+from ranloop.errors import NodeError
 from ranloop.guard import Limits, verdict_counts
 from ranloop.kpi import Kpi
 from ranloop.node import Profile, open_world, under_profile
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
 from ranloop.wire.messages import Result
-from ranloop.xapp.instance import user_traceback
-from ranloop.xapp.manifest import load_manifest
+from ranloop_work import Cluster, Parcel, check_alike
 
-__all__ = (
-    "UNCOPIED",
-    "Arm",
-    "Conditions",
-    "DropResult",
-    "Progress",
-    "Task",
-    "World",
-    "look_at",
-    "run_drop",
-    "run_tasks",
-)
+__all__ = ("Arm", "Conditions", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks")
 
-UNCOPIED = frozenset(("__pycache__", ".git"))  # what a run gets no copy of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """One way to run the network.
-
-    Attributes:
-        overrides: Scenario fields, e.g. {"scheduler.class_weight": {"2": 8.0}}.
-        xapps: xApp folders.
-        settings: xApp name -> setting -> value.
-        models: xApp name -> model name -> model package, in place of the manifest's own.
-    """
-
-    name: str
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    xapps: tuple[Path, ...] = ()
-    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+ALIKE: Final = ("numba", "llvmlite", "onnxruntime")  # with these the same, a worker gives the same bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +118,19 @@ class World:
     provenance: Mapping[str, str | int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Luggage:
+    """What a task takes to another machine.
+
+    Attributes:
+        parcels: xApp folders and models of its arm.
+        provenance: What the world must say of itself there, beside its seed.
+    """
+
+    parcels: Mapping[Path, Parcel]
+    provenance: Mapping[str, str | int]
+
+
 def look_at(task: Task) -> World:
     """Open the world of a task and run nothing.
 
@@ -167,8 +150,19 @@ def run_drop(task: Task, report_progress: Callable[[Progress], None] | None = No
     Raises:
         NodeError: The node keeps no score; only simulated worlds do.
     """
+    return _run_drop(task, report_progress)
+
+
+def _run_drop(
+    task: Task,
+    report_progress: Callable[[Progress], None] | None = None,
+    luggage: _Luggage | None = None,
+) -> DropResult:
     started = time.monotonic()
-    with closing(_open(task)) as world, _fresh_copies(task.arm) as arm:
+    parcels = luggage.parcels if luggage else {}
+    with closing(_open(task)) as world, fresh_copies(task.arm, parcels) as arm:
+        if luggage:
+            check_alike(world.provenance(), luggage.provenance)
         course = _Course(world) if task.course else None
         run = run_embedded(
             world,
@@ -204,72 +198,35 @@ def _open(task: Task) -> ScoredPort:
     return world
 
 
-@contextmanager
-def _fresh_copies(arm: Arm) -> Iterator[Arm]:
-    """The arm with its xApps' folders copied, in an empty working folder; both vanish afterwards.
-
-    Models stay where they are: they are read, never run.
-    """
-    if not arm.xapps:
-        yield arm
-        return
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="ranloop-drop-") as scratch:
-        root = Path(scratch).resolve()
-        copies, models = [], dict[str, Mapping[str, Path]]()
-        for number, folder in enumerate(path.resolve() for path in arm.xapps):
-            manifest = load_manifest(folder)
-            given = {name: path.resolve() for name, path in arm.models.get(manifest.name, {}).items()}
-            models[manifest.name] = manifest.model_folders(folder, given)
-            copies.append(root / str(number) / folder.name)
-            _copy(folder, copies[-1])
-        work = root / "work"
-        work.mkdir()
-        os.chdir(work)
-        try:
-            yield replace(arm, xapps=tuple(copies), models={**arm.models, **models})
-        except Exception as error:
-            if isinstance(error, RanloopError) and not isinstance(error, LockstepError):
-                raise
-            # The xApp's own error; where its module fails on import, no runner has made a text of it.
-            raised = f"the xApp raised {type(error).__name__}\n"
-            text = str(error) if isinstance(error, LockstepError) else raised + user_traceback(error, root)
-            for copied, folder in zip(
-                copies, arm.xapps, strict=True
-            ):  # its author looks for the files he knows
-                text = text.replace(str(copied), str(folder))
-            raise LockstepError(text) from error
-        finally:
-            os.chdir(before)
-
-
-def _copy(folder: Path, to: Path) -> None:
-    try:
-        shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*UNCOPIED))
-    except OSError as error:  # shutil.Error is one; it may list many files
-        raise NodeError(f"{folder} cannot be copied for a run: {str(error)[:200]}") from error
-
-
 def run_tasks(
     tasks: Sequence[Task],
     *,
     processes: int | None = None,
+    on: str | None = None,
     on_done: Callable[[DropResult], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[DropResult]:
-    """Run tasks on several processes (default: all cores this process may use); results in the order of `tasks`.
+    """Run tasks on several processes; results in the order of `tasks`.
+
+    Args:
+        tasks: What to run.
+        processes: How many; default: all cores that this process may use.
+        on: In place of processes, the workers of the dask scheduler at this address, e.g. tcp://HOST:8786. xApps and models are
+            sent there; files that a scenario is read from must be there.
+        on_done: Called with each result as it comes.
+        on_progress: Called a few times a second and task; not of workers of a cluster.
 
     Raises:
+        WorkError: A cluster cannot be used: see `ranloop_work.Cluster`.
         Exception: The first error of a task; tasks that have not begun by then are not run.
     """
     if not tasks:
         return []
-    count = min(processes or len(os.sched_getaffinity(0)), len(tasks))
-    context = multiprocessing.get_context("spawn")
-    news: multiprocessing.Queue[Progress] | None = context.Queue() if on_progress else None
     results: dict[int, DropResult] = {}
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_remember, initargs=(news,)) as pool:
-        futures = {pool.submit(_run_reporting, task): index for index, task in enumerate(tasks)}
+    news = multiprocessing.get_context("spawn").Queue() if on_progress and not on else None
+    with _executor(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
+        jobs = _away(tasks) if on else (partial(_run_reporting, task) for task in tasks)
+        futures = {pool.submit(job): index for index, job in enumerate(jobs)}
         waiting = set(futures)
         try:
             while waiting:
@@ -287,6 +244,32 @@ def run_tasks(
             )  # tasks that have not begun are not needed any more
             raise
     return [results[index] for index in range(len(tasks))]
+
+
+def _executor(on: str | None, count: int, news: multiprocessing.Queue[Progress] | None) -> Executor:
+    if on:
+        return Cluster(on, alike=ALIKE)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_remember, initargs=(news,))
+
+
+def _away(tasks: Sequence[Task]) -> Iterator[partial[DropResult]]:
+    """The tasks, each with all that it needs on another machine."""
+    parcels = dict[Path, Parcel]()
+    worlds = dict[str, Mapping[str, str | int]]()  # by what makes a world
+    for task in (replace(task, arm=packed(task.arm, parcels)) for task in tasks):
+        made_of = repr((task.node, task.overrides, task.arm.overrides))
+        if made_of not in worlds:
+            told = look_at(task).provenance
+            worlds[made_of] = {name: value for name, value in told.items() if name != "seed"}
+        own = {path: parcels[path] for path in task.arm.folders}
+        luggage = _Luggage(parcels=own, provenance=worlds[made_of])
+        yield partial(_run_away, task, luggage)
+
+
+def _run_away(task: Task, luggage: _Luggage) -> DropResult:
+    with redirect_stdout(sys.stderr):
+        return _run_drop(task, luggage=luggage)
 
 
 _news: multiprocessing.Queue[Progress] | None = None  # of a worker process, set by its initializer

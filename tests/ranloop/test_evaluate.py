@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from ranloop import evaluate
 from ranloop.embedded import run_embedded
 from ranloop.errors import LockstepError, ManifestError, MissingExtraError, NodeError, VocabularyError
 from ranloop.evaluate import Arm, DropResult, Progress, Task, run_drop, run_tasks
 from ranloop.node import Recorder, open_world
+from ranloop_work import Parcel, WorkError
 from tests.builders import APP, write_xapp
+from tests.dask_cluster import dask_cluster
 
 SHORT = {"run.duration_s": 0.4, "run.warmup_s": 0.1}
 NOTHING = Arm(name="nothing")
+ROOT = Path(__file__).parents[2]
 
 
 def task(arm: Arm, seed: int = 1, duration_s: float = 0.4) -> Task:
@@ -134,3 +138,46 @@ def test_an_error_with_facts_comes_back_whole_from_another_process() -> None:
     ):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_a_cluster_gives_the_results_of_this_machine_with_the_xapp_and_model_sent_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weigher = write_xapp(tmp_path / "weigher")
+    arm = Arm(name="weigher", xapps=(weigher,), settings={"weigher": {"gain": 1.0}})
+    modelled = Arm(name="with a model", xapps=(ROOT / "xapps" / "qos_scheduler",))
+    tasks = [task(arm), task(NOTHING), task(modelled)]
+    here = [run_drop(each) for each in tasks]
+
+    def unpack(parcel: Parcel, folder: Path) -> None:
+        unpacked.append(folder)
+        do(parcel, folder)
+
+    unpacked: list[Path] = []
+    do = Parcel.unpack
+    monkeypatch.setattr(Parcel, "unpack", unpack)
+    monkeypatch.setattr("ranloop.arm._copy", None)  # the worker has no such folders
+    with dask_cluster() as dask:
+        there = run_tasks(tasks, on=dask.scheduler_address)
+    assert [(a.score, a.outcomes) for a in there] == [(a.score, a.outcomes) for a in here]
+    assert {folder.name for folder in unpacked} >= {"weigher", "qos_scheduler"}
+    assert len(unpacked) > 2  # and the model
+
+
+def test_an_xapp_that_raises_on_a_worker_shows_its_authors_own_paths(tmp_path: Path) -> None:
+    broken = write_xapp(
+        tmp_path / "broken", app=APP.replace("return SetUeWeight", "1 / 0; return SetUeWeight")
+    )
+    with dask_cluster() as dask, pytest.raises(LockstepError, match=rf"(?s){broken}/app.py.*ZeroDivision"):
+        run_tasks([task(Arm(name="broken", xapps=(broken,)))], on=dask.scheduler_address)
+
+
+def test_a_worker_whose_scenario_differs_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = evaluate.look_at
+    told = {"scenario_hash": "of the caller's file", "cpu": "any"}
+    monkeypatch.setattr(evaluate, "look_at", lambda task: replace(look(task), provenance=told))
+    with (
+        dask_cluster() as dask,
+        pytest.raises(WorkError, match=r"worker tcp.* has scenario_hash \w+, here is of the caller's file"),
+    ):
+        run_tasks([task(NOTHING)], on=dask.scheduler_address)

@@ -30,6 +30,7 @@ from ranloop.evaluate import Arm, DropResult, Task, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement
 from ranloop.node import open_world
 from ranloop.statistics import paired_difference
+from ranloop_work import WorkError
 
 FOLDER = Path(__file__).resolve().parent
 TUNED = FOLDER / "tuned.json"
@@ -77,7 +78,7 @@ def xapp_arm(predictor: str, **settings: float) -> Arm:
 
 
 def run(
-    arms: Sequence[Arm], seeds: Iterable[int], measured_s: float, processes: int | None
+    arms: Sequence[Arm], seeds: Iterable[int], measured_s: float, workers: Mapping[str, Any]
 ) -> dict[tuple[str, float], list[DropResult]]:
     """All arms on all drops at all loads: (arm, load) -> results in the order of the seeds."""
     seeds = list(seeds)
@@ -95,7 +96,7 @@ def run(
     done = itertools.count(1)
     results = run_tasks(
         tasks,
-        processes=processes,
+        **workers,
         on_done=lambda _: print(f"\r{next(done)}/{len(tasks)} runs", end="", file=sys.stderr, flush=True),
     )
     print(file=sys.stderr)
@@ -111,13 +112,13 @@ def mean_over_loads(found: Mapping[tuple[str, float], list[DropResult]], arm: st
     return float(np.mean([column(found[arm, load], key) for load in LOADS]))
 
 
-def tune(measured_s: float, processes: int | None, only: Sequence[str]) -> None:
+def tune(measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
     """Grid search on the training drops: the most satisfied users; within half a user of that, the most best effort."""
     chosen = json.loads(TUNED.read_text("utf-8")) if TUNED.exists() else {}
     chosen |= {"training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1], "loads": LOADS}
     for side in named(only, SIDES):
         candidates = grid(side)
-        best = pick([arm for arm, _ in candidates], measured_s, processes)
+        best = pick([arm for arm, _ in candidates], measured_s, workers)
         chosen[side] = next(point for arm, point in candidates if arm.name == best)
     TUNED.write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
     print(json.dumps(chosen, indent=2))
@@ -147,8 +148,8 @@ def grid(side: str) -> list[tuple[Arm, dict[str, Any]]]:
     ]
 
 
-def pick(arms: Sequence[Arm], measured_s: float, processes: int | None) -> str:
-    found = run(arms, TRAINING_SEEDS, measured_s, processes)
+def pick(arms: Sequence[Arm], measured_s: float, workers: Mapping[str, Any]) -> str:
+    found = run(arms, TRAINING_SEEDS, measured_s, workers)
     points = {
         arm.name: (
             mean_over_loads(found, arm.name, "satisfied"),
@@ -183,7 +184,7 @@ def baseline_name() -> str:
     return weighted_arm("static", static["weight"], static["short_budget_factor"]).name
 
 
-def evaluate(measured_s: float, processes: int | None, only: Sequence[str]) -> None:
+def evaluate(measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
     """Run all arms, or the arms called `only`, on the held-out drops; keep each drop's figures and show the verdicts."""
     setting = {
         "node": NODE,
@@ -195,7 +196,7 @@ def evaluate(measured_s: float, processes: int | None, only: Sequence[str]) -> N
     }
     arms = tuned_arms()
     names = named(only, [label(arm.name) for arm in arms])
-    found = run([arm for arm in arms if label(arm.name) in names], HELD_OUT_SEEDS, measured_s, processes)
+    found = run([arm for arm in arms if label(arm.name) in names], HELD_OUT_SEEDS, measured_s, workers)
     fresh = {
         (load, arm): {key: [round(value, 3) for value in column(results, key)] for key in KEPT}
         for (arm, load), results in found.items()
@@ -424,18 +425,29 @@ def main() -> None:
     parser.add_argument("--measured-s", type=float, default=10.0, help="measured seconds per drop")
     parser.add_argument("--processes", type=int, default=None)
     parser.add_argument(
+        "--on", metavar="tcp://HOST:PORT", help="a dask scheduler, whose workers run the drops"
+    )
+    parser.add_argument(
         "--only",
         action="append",
         default=[],
         help="tune this side or evaluate this arm; the others stay as they are",
     )
     arguments = parser.parse_args()
-    if arguments.what == "tune":
-        tune(arguments.measured_s, arguments.processes, arguments.only)
-    elif arguments.what == "evaluate":
-        evaluate(arguments.measured_s, arguments.processes, arguments.only)
-    elif arguments.what == "parts":
-        parts(arguments.measured_s)
+    workers = {"processes": arguments.processes, "on": arguments.on}
+    try:
+        carry_out(arguments.what, arguments.measured_s, workers, arguments.only)
+    except WorkError as error:
+        sys.exit(f"gain.py: {error}")
+
+
+def carry_out(what: str, measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
+    if what == "tune":
+        tune(measured_s, workers, only)
+    elif what == "evaluate":
+        evaluate(measured_s, workers, only)
+    elif what == "parts":
+        parts(measured_s)
     else:
         show(json.loads(GAIN.read_text("utf-8")))
 

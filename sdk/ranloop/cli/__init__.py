@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from ranloop.errors import RanloopError
+from ranloop_work import WorkError
 
 __all__ = ("answer_ending", "main")
 
@@ -26,7 +27,7 @@ def main() -> None:
         from ranloop.cli.app import app
 
         app()
-    except RanloopError as error:
+    except (RanloopError, WorkError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:

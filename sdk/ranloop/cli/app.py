@@ -270,6 +270,20 @@ def compare(
             help="Keep each finished drop here, for the same call to go on, and write results.parquet and report.html.",
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Run only the I-th of N parts of the drops into --out, as a batch job."
+        ),
+    ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Run nothing: judge what shards left in --out, if nothing is missing."),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Run two arms on the same simulated drops and say what B changes, with intervals and a verdict on each claim.
@@ -278,6 +292,7 @@ def compare(
     """
     from ranloop.cli.arms import TypedArm
     from ranloop.cli.compare import run_compare
+    from ranloop.cli.compare_where import Where
 
     first = TypedArm(
         letter="A", text=a, settings=set_a or [], models=model_a or [], overrides=override_a or []
@@ -297,7 +312,7 @@ def compare(
             profile=profile,
             limits=limits,
             handler_delay=handler_delay,
-            out=out,
+            where=Where.typed(out, on=on, shard=shard, merge=merge),
             json_output=json_output,
         )
     )

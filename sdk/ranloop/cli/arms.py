@@ -16,8 +16,9 @@ import ranloop
 from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.values import parse_pairs
 from ranloop.errors import RanloopError
-from ranloop.evaluate import UNCOPIED, Arm
+from ranloop.evaluate import Arm
 from ranloop.xapp.manifest import load_manifest
+from ranloop_work import UNCOPIED
 
 __all__ = ("NOTHING", "TypedArm", "code_digest", "identity", "read_arm")
 

@@ -26,6 +26,7 @@ from ranloop.cli.arms import TypedArm, code_digest, identity, read_arm
 from ranloop.cli.compare_outcome import EXIT_CODES, Outcome, facts
 from ranloop.cli.compare_page import page
 from ranloop.cli.compare_text import plan_line, show
+from ranloop.cli.compare_where import Where
 from ranloop.cli.kept_drops import KeptDrops, write_results, write_whole
 from ranloop.cli.values import check_positive, parse_handler_delay, parse_pairs, parse_seeds
 from ranloop.cli.watching import watch
@@ -69,7 +70,7 @@ def run_compare(
     profile: str,
     limits: Path | None,
     handler_delay: str,
-    out: Path | None,
+    where: Where,
     json_output: bool,
 ) -> int:
     """Run both arms on all drops and tell what came of it.
@@ -80,7 +81,7 @@ def run_compare(
     Raises:
         RanloopError: The command line cannot be carried out; nothing has run then.
     """
-    started = time.monotonic()
+    started, out = time.monotonic(), where.out
     console = Console(stderr=json_output, soft_wrap=True, highlight=False)
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no edge at which to wrap
@@ -91,15 +92,19 @@ def run_compare(
     with tempfile.TemporaryDirectory(prefix="ranloop-compare-") as scratch:
         arms = _read_arms(typed, Path(scratch), under)
         tasks = [
-            Task(arm=arm, seed=seed, node=node, overrides=common, under=under, course=out is not None)
+            Task(arm=arm, seed=seed, node=node, overrides=common, under=under, course=where.out is not None)
             for seed in drops
             for arm in arms
         ]
         plan = _plan(tasks, arms, drops, stated)
         kept = None if out is None else KeptDrops(out, dict(zip("AB", plan.origins, strict=True)))
-        console.print(escape(plan_line(node, drops, arms, plan.origins[0])))
-        results, ran = _run(plan, kept, console)
-    outcome = _judged(plan, results, ran, wall_s=time.monotonic() - started)
+        console.print(escape(plan_line(node, where.part_of(drops), arms, plan.origins[0])))
+        with where.marked():
+            results, ran = _run(plan, kept, console, where)
+    if where.shard:
+        console.print(f"shard {where.shard}: {len(results)} runs are in {out}; --merge judges all shards")
+        return 0
+    outcome = _judged(plan, results, ran, on=where.on, wall_s=time.monotonic() - started)
     if out is not None:
         told = zip((arm.name for arm in arms), plan.origins, outcome.runs, strict=True)
         write_results(out / "results.parquet", list(told), plan.kpis, node)
@@ -216,19 +221,25 @@ def _check_claims(claims: Sequence[Claim], kpis: Sequence[Kpi]) -> None:
 # -- running and judging ------------------------------------------------------------------------------------------
 
 
-def _run(plan: _Plan, kept: KeptDrops | None, console: Console) -> tuple[list[DropResult], list[DropResult]]:
-    """The results of all tasks, in their order, and those of them that were run now."""
-    before = [kept.read(task) if kept else None for task in plan.tasks]
-    left = [task for task, result in zip(plan.tasks, before, strict=True) if result is None]
+def _run(
+    plan: _Plan, kept: KeptDrops | None, console: Console, where: Where
+) -> tuple[list[DropResult], list[DropResult]]:
+    """The results of all tasks, or of a shard, in their order, and those of them that were run now."""
+    seeds = set(where.part_of(plan.seeds))
+    tasks = [task for task in plan.tasks if task.seed in seeds]
+    before = [kept.read(task) if kept else None for task in tasks]
+    left = [task for task, result in zip(tasks, before, strict=True) if result is None]
+    where.check_complete(plan.seeds, left)
     keys = dict.fromkeys(claim.kpi for claim in plan.claims) or dict.fromkeys(_TALLIED)
     tally = [kpi for kpi in plan.kpis if kpi.key in keys]
-    ran = watch(left, console, tally, on_done=kept.keep if kept else lambda result: None) if left else []
+    keep = kept.keep if kept else lambda result: None
+    ran = watch(left, console, tally, on_done=keep, on=where.on) if left else []
     fresh = iter(ran)
     return [next(fresh) if result is None else result for result in before], ran
 
 
 def _judged(
-    plan: _Plan, results: Sequence[DropResult], ran: Sequence[DropResult], *, wall_s: float
+    plan: _Plan, results: Sequence[DropResult], ran: Sequence[DropResult], *, on: str | None, wall_s: float
 ) -> Outcome:
     runs = results[0::2], results[1::2]
     old, new = ([result.score for result in run] for run in runs)
@@ -242,5 +253,5 @@ def _judged(
         runs=runs,
         ran=ran,
         wall_s=wall_s,
-        processes=len(os.sched_getaffinity(0)),
+        processes=None if on else len(os.sched_getaffinity(0)),
     )

@@ -32,7 +32,7 @@ class Outcome:
         runs: Results of the first and the second arm, in the order of the seeds.
         ran: The results that were not kept from an earlier call.
         wall_s: Time that all took.
-        processes: On which the runs were done.
+        processes: On which the runs were done; None if a cluster did them.
     """
 
     node: str
@@ -44,7 +44,7 @@ class Outcome:
     runs: tuple[Sequence[DropResult], Sequence[DropResult]]
     ran: Sequence[DropResult]
     wall_s: float
-    processes: int
+    processes: int | None
 
     @property
     def shown(self) -> Shown:

@@ -118,9 +118,11 @@ def _actions(outcome: Outcome) -> list[str]:
 
 
 def _times(outcome: Outcome) -> str:
-    ideal_s = outcome.run_s / outcome.processes
     kept = sum(map(len, outcome.runs)) - len(outcome.ran)
-    return (
-        f"{outcome.wall_s:.1f} s in all; {len(outcome.ran)} runs of {outcome.run_s:.1f} s on {outcome.processes} processes are "
-        f"{ideal_s:.1f} s" + (f"; {kept} were kept from an earlier call" if kept else "")
+    if outcome.processes is None:
+        spread = "on the workers of a cluster"
+    else:
+        spread = f"on {outcome.processes} processes are {outcome.run_s / outcome.processes:.1f} s"
+    return f"{outcome.wall_s:.1f} s in all; {len(outcome.ran)} runs of {outcome.run_s:.1f} s {spread}" + (
+        f"; {kept} were kept from an earlier call" if kept else ""
     )

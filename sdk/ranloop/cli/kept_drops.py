@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,7 +169,7 @@ def write_results(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Whole or not at all, even if the process is killed now."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     part.write_bytes(content)
     os.replace(part, path)
 

@@ -23,14 +23,17 @@ def watch(
     console: Console,
     tally: Sequence[Kpi],
     on_done: Callable[[DropResult], object] = lambda result: None,
+    *,
+    on: str | None = None,
 ) -> list[DropResult]:
     """The results of the tasks, in their order.
 
     Args:
-        tasks: To be run on all cores.
+        tasks: To be run.
         console: Where the view is.
         tally: KPIs of which the means so far are shown.
         on_done: Called with each result as it comes.
+        on: Address of the dask scheduler whose workers run them; by default all cores of this machine do.
     """
     bar = Bar(
         TextColumn("drops"),
@@ -69,7 +72,7 @@ def watch(
                 )
             on_done(result)
 
-        return run_tasks(tasks, on_done=ended, on_progress=progressed)
+        return run_tasks(tasks, on=on, on_done=ended, on_progress=progressed)
 
 
 def _running_table(running: dict[tuple[str, int], Progress]) -> Table:

@@ -19,9 +19,10 @@ from ran_sim.engine.provenance import platform_provenance, scenario_hash
 from ran_sim.measure.score import score
 from ran_sim.scenario import ScenarioError, load_scenario
 from ran_sim.tools import sweep as sweeps
+from ran_sim.tools import sweep_tables
 from ran_sim.tools.cli import main
 from ran_sim.tools.cli_values import UsageError, parse_seeds, parse_values
-from ran_sim.tools.sweep import Record, Run, SweepError
+from ran_sim.tools.sweep import Record, Run, SweepError, Where
 
 BASE = load_scenario("one-cell").with_overrides({"duration_s": 0.4, "warmup_s": 0.1})
 SETTINGS: dict[str, list[Any]] = {"load": [0.5, 1.0], "scheduler": ["pf", "rr"]}
@@ -31,7 +32,7 @@ def do(tmp_path: Path, runs: list[Run], name: str = "a", **options: Any) -> Path
     """Sweep into `name`.parquet."""
     path = tmp_path / f"{name}.parquet"
     records = sweeps.sweep(BASE, runs, path.with_suffix(".runs"), **options)
-    sweeps.write_results(path, records, BASE)
+    sweep_tables.write_results(path, records, BASE)
     return path
 
 
@@ -61,7 +62,7 @@ def test_the_file_says_where_it_came_from(tmp_path: Path) -> None:
 def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
     runs = sweeps.plan(BASE, [1, 2, 3], {"load": [0.5, 1.0]})
     one = do(tmp_path, runs, "one", per_session=True)
-    two = do(tmp_path, runs, "two", per_session=True, jobs=2)
+    two = do(tmp_path, runs, "two", per_session=True, where=Where(jobs=2))
     assert one.read_bytes() == two.read_bytes()
     for file in one.with_suffix(".runs").iterdir():
         assert file.read_bytes() == (two.with_suffix(".runs") / file.name).read_bytes()
@@ -70,7 +71,7 @@ def test_two_processes_give_the_bits_of_one(tmp_path: Path) -> None:
 def test_sessions_of_all_runs_are_one_table(tmp_path: Path) -> None:
     runs, folder, path = sweeps.plan(BASE, [1, 2], {"load": [1.0]}), tmp_path / "runs", tmp_path / "s.parquet"
     records = sweeps.sweep(BASE, runs, folder, per_session=True)
-    sweeps.write_sessions(path, records, runs, folder, BASE)
+    sweep_tables.write_sessions(path, records, runs, folder, BASE)
     table = pq.read_table(path)
     engine = Engine(BASE, seed=2)
     engine.run_until(800)
@@ -126,7 +127,9 @@ def test_an_interrupted_sweep_begins_nothing_more_and_collects_what_is_done(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweeps.sweep(BASE, runs, tmp_path, jobs=jobs, on_done=interrupt, collect=collected.extend)
+        sweeps.sweep(
+            BASE, runs, tmp_path, where=Where(jobs=jobs), on_done=interrupt, collect=collected.extend
+        )
     kept = {path.stem for path in tmp_path.glob("*-*.json")}
     assert 1 <= len(kept) < 60  # besides what was done, what was under way
     assert {f"{record.scenario_hash}-{record.seed:010d}" for record in collected} == kept
@@ -207,7 +210,7 @@ def test_sessions_that_are_none_are_refused(tmp_path: Path) -> None:
     records = sweeps.sweep(BASE, runs, tmp_path, per_session=True)
     (tmp_path / f"{runs[0].name}.npy").write_bytes(b"\x80\x04N.")
     with pytest.raises(SweepError, match="holds no sessions; remove it"):
-        sweeps.write_sessions(tmp_path / "s.parquet", records, runs, tmp_path, BASE)
+        sweep_tables.write_sessions(tmp_path / "s.parquet", records, runs, tmp_path, BASE)
 
 
 @pytest.fixture
@@ -259,7 +262,7 @@ def test_a_plan_with_more_settings_takes_over_the_runs_it_shares(tmp_path: Path)
     for run in runs:
         kept(tmp_path, run, {"load": 1.0} if run.settings["scheduler"] == "pf" else dict(run.settings))
     records = sweeps.sweep(BASE, runs, tmp_path)
-    sweeps.write_results(tmp_path / "a.parquet", records, BASE)
+    sweep_tables.write_results(tmp_path / "a.parquet", records, BASE)
     rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert [(row["load"], row["scheduler"]) for row in rows] == [(1.0, "pf"), (1.0, "rr")]
 
@@ -267,7 +270,7 @@ def test_a_plan_with_more_settings_takes_over_the_runs_it_shares(tmp_path: Path)
 def test_one_sweep_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     runs = sweeps.plan(BASE, [1], {})
     kept(tmp_path, runs[0], {})
-    with sweeps._locked(tmp_path), pytest.raises(SweepError, match="a sweep is under way in it"):
+    with sweeps._locked(tmp_path, None), pytest.raises(SweepError, match="a sweep is under way in it"):
         sweeps.sweep(BASE, runs, tmp_path)
     assert len(sweeps.sweep(BASE, runs, tmp_path)) == 1
 

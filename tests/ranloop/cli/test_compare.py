@@ -31,7 +31,11 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are done here: `run_tasks`, which starts processes, has its own tests."""
 
     def run_here(
-        tasks: Sequence[Task], *, on_done: Callable[[DropResult], object], on_progress: object
+        tasks: Sequence[Task],
+        *,
+        on: str | None,
+        on_done: Callable[[DropResult], object],
+        on_progress: object,
     ) -> list[DropResult]:
         results = []
         for task in tasks:
@@ -375,3 +379,30 @@ def test_the_page_stands_alone_and_shows_what_was_found(ranloop: Command, tmp_pa
     assert drops
     assert all(picture.count("<circle") == 4 for picture in drops)  # two arms on two drops
     assert "RAN time, s" in text
+
+
+# Shards
+
+
+def test_shards_are_judged_together_as_the_whole_comparison_is(
+    ranloop: Command, xapp: Path, tmp_path: Path
+) -> None:
+    pair = ("compare", "nothing", xapp, "--node", "sim:one-cell", "--seeds", "1..3", *QUICK[4:])
+    whole, parts = ("--out", tmp_path / "whole"), ("--out", tmp_path / "parts")
+    assert ranloop(*pair, *whole).code == 0
+    assert "--merge needs --out" in ranloop(*pair, "--merge").complaint
+    assert "--shard needs --out" in ranloop(*pair, "--shard", "1/2").complaint
+    assert "leave one of them out" in ranloop(*pair, *parts, "--shard", "1/2", "--merge").complaint
+    told = ranloop(*pair, *parts, "--shard", "2/2")  # seed 2
+    assert "shard 2/2: 2 runs are in" in told.out
+    merged = ranloop(*pair, *parts, "--merge")
+    assert (merged.code, merged.err.count("\n")) == (2, 1)
+    assert "2 of 3 drops are missing (shard 1/2); run them first" in merged.err
+    assert "shards of 2, which overlap" in ranloop(*pair, *parts, "--shard", "1/3").err
+    assert not (tmp_path / "parts" / "results.parquet").exists()
+    assert ranloop(*pair, *parts, "--shard", "1/2").code == 0
+    assert ranloop(*pair, *parts, "--merge").code == 0
+    tables = [
+        pq.read_table(tmp_path / name / "results.parquet").drop(["wall_s"]) for name in ("whole", "parts")
+    ]
+    assert tables[0].equals(tables[1])
