@@ -22,7 +22,7 @@ slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
 containers: $(VENV)/.containers   ## the tests in containers; docker/ci/prepare.sh installs and builds what they need
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -s -m containers
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -s -m containers tests/docker
 
 lint: $(VENV)/.dev            ## style, types, and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
