@@ -24,7 +24,7 @@ slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto -m slow
 
 containers: $(VENV)/.containers   ## the tests in containers; docker/ci/prepare.sh installs and builds what they need
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -s -m containers
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -s -m containers tests/docker
 
 lint: $(VENV)/.dev            ## style, types, and the direction of imports
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -33,7 +33,7 @@ bench: $(VENV)/.dev           ## speed, each beside its peer or floor in one run
 	$(BIN)/python -m benchmarks
 
 images: $(VENV)/.run          ## container images of the node host and the bundled xApps
-	docker/images.sh
+	RANLOOP=$(BIN)/ranloop docker/images.sh
 
 up: $(SECRETS)                ## broker, node host and two xApps in containers (COMPOSE=podman-compose, NATS=1)
 	$(STACK) up -d
@@ -42,7 +42,7 @@ down:                         ## end them
 	$(STACK) down
 
 $(SECRETS): | $(VENV)/.run
-	docker/secrets.sh $@ xapps/qos_scheduler xapps/kpm_monitor
+	RANLOOP=$(BIN)/ranloop docker/secrets.sh $@ xapps/qos_scheduler xapps/kpm_monitor
 
 newcomer:                     ## both commands in a clean clone of HEAD with a clean environment
 	$(PYTHON) tools/newcomer.py

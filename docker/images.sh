@@ -11,6 +11,8 @@ for engine in ${ENGINE:-docker podman buildah}; do "$engine" info >/dev/null 2>&
 [ -n "$engine" ] || { echo "error: none of ${ENGINE:-docker, podman and buildah} runs here" >&2; exit 2; }
 case $engine in docker) flags=() ;; *) flags=(--layers --format docker) ;; esac  # OCI's own format has no health check
 flags+=(--build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "RUNTIME=${RUNTIME:-${BASE:-python:3.11-slim}}")
+flags+=(--label "org.opencontainers.image.base.name=${RUNTIME:-${BASE:-python:3.11-slim}}")
+commit=$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null) && flags+=(--label "org.opencontainers.image.revision=$commit")
 read -ra more <<<"${BUILD_FLAGS:-}"
 ranloop=${RANLOOP:-.venv/bin/ranloop}
 

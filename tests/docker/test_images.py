@@ -98,6 +98,8 @@ def test_an_image_says_what_it_is(image: str) -> None:
     assert labels["org.opencontainers.image.title"] in image.replace("/node", "/ranloop-node")
     assert labels["org.opencontainers.image.description"]
     assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert labels["org.opencontainers.image.base.name"] == "localhost/python-runtime:3.11"
+    assert re.match(r"[0-9a-f]{40}(-dirty)?$", labels["org.opencontainers.image.revision"])
     assert facts["Config"]["User"] == "10001:10001"
     assert facts["Healthcheck"]["Test"][0] == "CMD"
 

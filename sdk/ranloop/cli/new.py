@@ -42,8 +42,13 @@ def make_xapp(folder: Path, template: str, *, json_output: bool) -> int:
         )
     if folder.exists():
         raise RanloopError(f"{folder} is there already; choose another name, or remove it first")
+    templates = files("ranloop.cli") / "templates"
+    if not templates.is_dir():
+        raise RanloopError(
+            "an xApp's image has no templates; make the xApp with a checkout or an installed wheel"
+        )
     try:
-        with as_file(files("ranloop.cli") / "templates" / template) as source:
+        with as_file(templates / template) as source:
             shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             _fill_in(path, name)

@@ -109,7 +109,7 @@ def _make_room(out: Path, folder: Path) -> None:
 
 
 def _copy_sdk(to: Path) -> None:
-    without = shutil.ignore_patterns(*_HIDDEN, "bundle")  # `bundle` is what a wheel carries for people
+    without = shutil.ignore_patterns(*_HIDDEN, "bundle", "templates")  # what a wheel carries for people
     for package in (_SDK, *(_SDK.parent / name for name in ("ranloop_start", "ranloop_work"))):
         shutil.copytree(package, to / package.name, ignore=without)
     about = to / f"ranloop-{ranloop.__version__}.dist-info"  # by which an SBOM knows it

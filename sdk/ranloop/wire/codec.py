@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -244,7 +244,8 @@ def decode_standing(payload: bytes) -> Standing:
 
 def encode_admission(admission: Admission) -> bytes:
     _check_plain(admission.rights, ValueError)
-    return json_line({"v": WIRE_VERSION, **asdict(admission)})
+    rights = dict(admission.rights)  # asdict copies no mapping but a dict, and a decoded one is none
+    return json_line({"v": WIRE_VERSION, **asdict(replace(admission, rights=rights))})
 
 
 def decode_admission(payload: bytes) -> Admission:

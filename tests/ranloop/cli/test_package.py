@@ -37,7 +37,7 @@ def test_a_context_holds_the_xapp_its_model_and_the_sdk(ranloop: Command, tmp_pa
         "app/xapps/qos_scheduler/policy.py",
         "sdk/ranloop/wire/codec.py",
     } <= found
-    assert not [name for name in found if "__pycache__" in name or "ran_sim" in name]
+    assert not [name for name in found if "__pycache__" in name or "ran_sim" in name or "train.py" in name]
     assert "onnxruntime==" in (out / "requirements.txt").read_text()
     dockerfile = (out / "Dockerfile").read_text()
     assert 'ARG XAPP="xapps/qos_scheduler"\n' in dockerfile
@@ -70,6 +70,11 @@ def test_a_packaged_xapp_loads_with_the_packaged_sdk_alone(ranloop: Command, tmp
     )
     assert done.returncode == 0, done.stderr
     assert "flow_rate@" in done.stdout
+    command = [sys.executable, "-S", "-m", "ranloop_start", "new", "mine"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == (
+        "error: an xApp's image has no templates; make the xApp with a checkout or an installed wheel\n"
+    )
 
 
 def test_a_context_is_made_anew_and_nothing_else_is_overwritten(ranloop: Command, tmp_path: Path) -> None:
