@@ -224,4 +224,6 @@ def _process_rows() -> list[Row]:
 
 def run() -> list[Row]:
     """Rows of the bundled scenarios, of the four with a bar, and rows that need a process of their own."""
-    return [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + [learned_row()] + _process_rows()
+    return (
+        [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + [learned_row()] + _process_rows()
+    )

@@ -61,7 +61,9 @@ class Plan(Declared):
 
     def overlaps(self) -> Iterator[str]:
         """One line for each seed list that shares a seed with another, and each held-out world that something was trained on."""
-        lists = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Drops)}
+        lists = {
+            name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), Drops)
+        }
         for (a, one), (b, other) in itertools.combinations(lists.items(), 2):
             if shared := sorted({*one.each} & {*other.each}):
                 yield f"[{a}] and [{b}] share seed {shared[0]}; want each seed in one list"
@@ -77,7 +79,9 @@ def read_plan(path: Path = FOLDER / "drops.toml") -> Plan:
     Raises:
         ModelError: No such file, a field that does not fit, or lists that are not apart; one line.
     """
-    plan = read_toml(path, Plan, missing=f"{path}: got no such file, want the declared drops", error_type=ModelError)
+    plan = read_toml(
+        path, Plan, missing=f"{path}: got no such file, want the declared drops", error_type=ModelError
+    )
     if why := next(plan.overlaps(), ""):
         raise ModelError(f"{path}: {why}")
     return plan
@@ -124,17 +128,32 @@ def under_rule(drop: Drop, overrides: Mapping[str, object]) -> dict[str, float]:
     return drop.judged(drop.engine(overrides))
 
 
-def gain(found: Sequence[Mapping[str, float]], rule: Sequence[Mapping[str, float]], p5_weight: float = 0.1) -> float:
-    """What training maximises: on the drops of one load, against the tuned rule on the same drops.
+class Objective(NamedTuple):
+    """What a candidate is worth against the tuned rule on the same drops of one load.
 
-    Satisfied users count in percent of the users, best effort in percent of the rule's with a quarter of the weight; a loss
-    in either counts three times, so that nothing is bought with the other. A loss of best effort's 5th percentile counts, too.
+    Satisfied users count in percent of the users, best effort and its 5th percentile in percent of the rule's (of the logarithm).
     """
-    users = np.mean([row["users"] for row in rule])
-    satisfied = 100.0 * np.mean([a["satisfied"] - b["satisfied"] for a, b in zip(found, rule, strict=True)]) / users
-    best_effort, cell_edge = (
-        100.0 * np.log(np.mean([row[key] for row in found]) / np.mean([row[key] for row in rule]))
-        for key in ("best_effort_mbps", "user_p5_mbps")
-    )
-    worth = satisfied + 0.25 * best_effort + 2.0 * min(satisfied, 0.0) + 0.5 * min(best_effort, 0.0)
-    return float(worth + p5_weight * min(cell_edge, 0.0))
+
+    best_effort: float  # weight of a percent of best effort
+    most: float  # percent of best effort beyond which more counts nothing
+    loss: float  # weight on top, of a percent less than the rule
+    users_loss: float  # weight on top, of a percent of users less than under the rule
+    edge_loss: float  # weight of a percent of the 5th percentile less than the rule's
+
+    def gain(self, found: Sequence[Mapping[str, float]], rule: Sequence[Mapping[str, float]]) -> float:
+        """The worth of a candidate's drops."""
+        pairs = zip(found, rule, strict=True)
+        users = np.mean([row["users"] for row in rule])
+        satisfied = 100.0 * np.mean([a["satisfied"] - b["satisfied"] for a, b in pairs]) / users
+        best_effort, edge = (
+            100.0 * (_log_mean(found, key) - _log_mean(rule, key))
+            for key in ("best_effort_mbps", "user_p5_mbps")
+        )
+        worth = satisfied + self.users_loss * min(satisfied, 0.0)
+        worth += self.best_effort * min(best_effort, self.most) + self.loss * min(best_effort, 0.0)
+        return float(worth + self.edge_loss * min(edge, 0.0))
+
+
+def _log_mean(rows: Sequence[Mapping[str, float]], key: str) -> float:
+    """ln of a mean in Mb/s, of at least 1 kb/s."""
+    return float(np.log(max(np.mean([row[key] for row in rows]), 1e-3)))

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from models.slot_metric.drops import FOLDER, KEPT, Drops, Plan, World, read_plan
 from models.slot_metric.train import RULES, tuned
-
-from ranloop.evaluate import Arm, DropResult, Task, run_tasks
+from ranloop.evaluate import Arm, DropResult, Task, run_drop, run_tasks
 from ranloop.statistics import Difference, paired_difference
 
 RESULTS = FOLDER / "held_out.jsonl"
@@ -29,6 +29,7 @@ ABOVE = FOLDER / "above.json"
 README = FOLDER / "README.md"
 XAPP = FOLDER.parents[1] / "xapps" / "qos_scheduler"
 LEARNED: Mapping[str, object] = {"scheduler.name": "learned", "scheduler.models": [str(FOLDER)]}
+BENEATH = ("pf", "log", "learned")  # schedulers below the xApp
 PARTS = ("held_out", "held_out_worlds")
 WORLDS_LOADS = (1.0,)  # of the held-out worlds
 GRID = {"boost": (2.0, 8.0, 64.0), "rest_weight": (0.2, 1.0)}
@@ -51,11 +52,10 @@ def triage(name: str, **settings: float) -> Arm:
 
 
 def arms() -> list[Arm]:
-    """The arms of the evaluation, tuned rules first."""
+    """The arms of the evaluation: proportional fair and the best tuned rule first."""
     above = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
-    rules = json.loads(RULES.read_text("utf-8"))
     return [
-        *(Arm(name=name, overrides=tuned(name)) for name in rules if name != "edf"),
+        *(Arm(name=name, overrides=tuned(name)) for name in sorted({"pf", "log", best_rule()}, reverse=True)),
         *(triage(name, **above.get(name, {})) for name in ("pf", "log")),
         Arm(name="learned", overrides=LEARNED),
         triage("learned", **above.get("learned", {})),
@@ -75,7 +75,10 @@ def task(arm: Arm, world: World, load: float, seed: int, part: str, drops: Drops
 
 def run(tasks: Sequence[Task], results: Path, processes: int) -> None:
     """Run the tasks that `results` has no line of, and append theirs."""
-    known = {(json.dumps([row["part"], row["world"], row["load"], row["arm"]]), row["seed"]) for row in lines(results)}
+    known = {
+        (json.dumps([row["part"], row["world"], row["load"], row["arm"]]), row["seed"])
+        for row in lines(results)
+    }
     left = [each for each in tasks if (each.arm.name, each.seed) not in known]
     done, began = itertools.count(1), time.monotonic()
 
@@ -85,9 +88,15 @@ def run(tasks: Sequence[Task], results: Path, processes: int) -> None:
         row |= {key: round(result.score[key], 3) for key in KEPT}
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        print(f"{next(done)}/{len(left)}  {time.monotonic() - began:.0f} s  {result.arm} {result.seed}", flush=True)
+        print(
+            f"{next(done)}/{len(left)}  {time.monotonic() - began:.0f} s  {result.arm} {result.seed}",
+            flush=True,
+        )
 
-    run_tasks(left, processes=processes, on_done=keep)
+    if processes > 1:
+        run_tasks(left, processes=processes, on_done=keep)
+    for each in left if processes == 1 else ():
+        keep(run_drop(each))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -107,13 +116,11 @@ def tasks_of(plan: Plan, parts: Iterable[str], names: Sequence[str]) -> list[Tas
     ]
 
 
-def tune_above(plan: Plan, processes: int, seeds: int) -> None:
+def tune_above(plan: Plan, only: Sequence[str], processes: int, seeds: int) -> None:
     """Settings of the triage above each scheduler: most satisfied users; within half a percent of them, most best effort."""
     chosen = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
     points = [dict(zip(GRID, point, strict=True)) for point in itertools.product(*GRID.values())]
-    for name in ("pf", "log", "learned"):
-        if name in chosen:
-            continue
+    for name in only or BENEATH:
         results = FOLDER / f"above-{name}.jsonl"
         tasks = []
         for number, point in enumerate(points):
@@ -126,7 +133,10 @@ def tune_above(plan: Plan, processes: int, seeds: int) -> None:
             ]
         run(tasks, results, processes)
         means = {
-            i: {key: float(np.mean([row[key] for row in lines(results) if row["arm"] == str(i)])) for key in KEPT}
+            i: {
+                key: float(np.mean([row[key] for row in lines(results) if row["arm"] == str(i)]))
+                for key in KEPT
+            }
             for i in range(len(points))
         }
         most = max(found["satisfied"] for found in means.values())
@@ -145,7 +155,9 @@ def tune_above(plan: Plan, processes: int, seeds: int) -> None:
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
     """Arm -> key -> values by seed, of the seeds that all arms have."""
-    seeds = set.intersection(*({row["seed"] for row in rows if row["arm"] == arm} for arm in {row["arm"] for row in rows}))
+    seeds = set.intersection(
+        *({row["seed"] for row in rows if row["arm"] == arm} for arm in {row["arm"] for row in rows})
+    )
     by_arm: dict[str, dict[str, list[float]]] = {}
     for row in sorted(rows, key=lambda row: row["seed"]):
         if row["seed"] in seeds:
@@ -167,12 +179,19 @@ def table(by_arm: Mapping[str, Mapping[str, Sequence[float]]], order: Sequence[s
     ]
     means = {arm: [float(np.mean(by_arm[arm][key])) for key in KEPT] for arm in order if arm in by_arm}
     for arm, (users, satisfied, best_effort, edge) in means.items():
-        beaten = any(o[1] >= satisfied and o[2] >= best_effort and o != [users, satisfied, best_effort, edge] for o in means.values())
-        found.append(f"| {arm} | {users:.1f} | {satisfied:.2f} | {best_effort:.1f} | {edge:.2f} | {'' if beaten else 'yes'} |")
+        beaten = any(
+            o[1] >= satisfied and o[2] >= best_effort and o != [users, satisfied, best_effort, edge]
+            for o in means.values()
+        )
+        found.append(
+            f"| {arm} | {users:.1f} | {satisfied:.2f} | {best_effort:.1f} | {edge:.2f} | {'' if beaten else 'yes'} |"
+        )
     return found
 
 
-def differences(by_arm: Mapping[str, Mapping[str, Sequence[float]]], pairs: Sequence[tuple[str, str]]) -> list[str]:
+def differences(
+    by_arm: Mapping[str, Mapping[str, Sequence[float]]], pairs: Sequence[tuple[str, str]]
+) -> list[str]:
     found = [
         "| A less B | satisfied [95 %] | best effort % [95 %] | its 5th percentile % [95 %] | |",
         "|---|---|---|---|---|",
@@ -182,7 +201,9 @@ def differences(by_arm: Mapping[str, Mapping[str, Sequence[float]]], pairs: Sequ
             a, b = by_arm[new], by_arm[old]
             satisfied = paired_difference(a["satisfied"], b["satisfied"])
             best_effort, edge = (percent(a[key], b[key]) for key in ("best_effort_mbps", "user_p5_mbps"))
-            found.append(f"| {new} less {old} | {satisfied:+.2f} | {best_effort:+.1f} | {edge:+.1f} | {verdict(satisfied, best_effort)} |")
+            found.append(
+                f"| {new} less {old} | {satisfied:+.2f} | {best_effort:+.1f} | {edge:+.1f} | {verdict(satisfied, best_effort)} |"
+            )
     return found
 
 
@@ -203,20 +224,39 @@ def page(plan: Plan) -> list[str]:
     rows = lines(RESULTS)
     order = [arm.name for arm in arms()]
     best = best_rule()
-    pairs = [("learned", best), ("triage on learned", "triage on log"), ("learned", "triage on log"), ("triage on log", best)]
+    pairs = [
+        ("learned", best),
+        ("triage on learned", "triage on log"),
+        ("learned", "triage on log"),
+        ("triage on log", best),
+    ]
     found = []
     for load in plan.loads:
         of_load = [row for row in rows if row["part"] == "held_out" and row["load"] == load]
         if of_load:
             by_arm = columns(of_load)
             n = len(by_arm[order[0]]["users"])
-            found += ["", f"### Load {load:g}, {n} held-out drops", "", *table(by_arm, order), "", *differences(by_arm, pairs)]
+            found += [
+                "",
+                f"### Load {load:g}, {n} held-out drops",
+                "",
+                *table(by_arm, order),
+                "",
+                *differences(by_arm, pairs),
+            ]
     for world in plan.held_out_worlds.worlds:
         of_world = [row for row in rows if row["part"] == "held_out_worlds" and row["world"] == world.name]
         if of_world:
             by_arm = columns(of_world)
             n = len(by_arm[order[0]]["users"])
-            found += ["", f"### {world.name}, load 1, {n} drops", "", *table(by_arm, order), "", *differences(by_arm, pairs)]
+            found += [
+                "",
+                f"### {world.name}, load 1, {n} drops",
+                "",
+                *table(by_arm, order),
+                "",
+                *differences(by_arm, pairs),
+            ]
     return found[1:]
 
 
@@ -236,7 +276,9 @@ def show(plan: Plan) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("run", "show", "above"))
     parser.add_argument("--arm", action="append", default=[])
     parser.add_argument("--part", action="append", default=[], choices=PARTS)
@@ -247,7 +289,7 @@ def main() -> None:
     if arguments.what == "show":
         show(plan)
     elif arguments.what == "above":
-        tune_above(plan, arguments.processes, arguments.seeds)
+        tune_above(plan, arguments.arm, arguments.processes, arguments.seeds)
     else:
         run(tasks_of(plan, arguments.part or PARTS, arguments.arm), RESULTS, arguments.processes)
 

@@ -79,7 +79,9 @@ def network(parameters: F64, seen: Seen) -> Network:
     parts = (
         seen.low, seen.high, slopes, np.asarray(parameters[0] - slopes @ seen.mean), weights, offset, units[:, 2],
     )  # fmt: skip
-    low, high, linear, bias, weights, offset, height = (part.astype(np.float32).astype(np.float64) for part in parts)
+    low, high, linear, bias, weights, offset, height = (
+        part.astype(np.float32).astype(np.float64) for part in parts
+    )
     return Network(low, high, linear, float(bias), weights, offset, height)
 
 

@@ -13,19 +13,28 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-
 import tomli_w
 
 from models.slot_metric import shape
-from models.slot_metric.drops import FOLDER, KEPT, Drop, Plan, gain, read_plan, under_rule, warmed_up, with_network
-
+from models.slot_metric.drops import (
+    FOLDER,
+    KEPT,
+    Drop,
+    Objective,
+    Plan,
+    read_plan,
+    under_rule,
+    warmed_up,
+    with_network,
+)
 from ran_sim.core.state import F64
 from ran_sim.mac.learned import FEATURES
 from ranloop.inference import Card, Feature, Output
@@ -36,7 +45,20 @@ DELAY_BOUND_5QI = ("1", "2", "3", "80")
 UNITS = {"log_budget_ms": "ln(ms)", "age": "budget", "idle": "budget"}
 SEED = 13
 POPULATION = 12
-SPREAD = 0.5  # of the first generation, in the units of the parameters
+
+
+class Stage(NamedTuple):
+    """A part of the search; it begins at the mean that the part before has found."""
+
+    generations: int
+    spread: float  # of its first generation, in the units of the parameters
+    objective: Objective
+
+
+# First a good trade of the two, then users first: what best effort gains beyond a fifth buys users instead.
+BALANCED = Objective(best_effort=0.25, most=math.inf, loss=0.5, users_loss=2.0, edge_loss=0.1)
+USERS_FIRST = Objective(best_effort=0.1, most=20.0, loss=0.5, users_loss=0.0, edge_loss=0.0)
+STAGES = (Stage(50, 0.5, BALANCED), Stage(45, 0.25, USERS_FIRST))
 
 
 def rule_overrides(name: str, weight: float = 1.0, short_budget_factor: float = 1.0) -> dict[str, object]:
@@ -46,7 +68,9 @@ def rule_overrides(name: str, weight: float = 1.0, short_budget_factor: float = 
 
 
 def log(minutes: float, **facts: object) -> None:
-    shown = "  ".join(f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items())
+    shown = "  ".join(
+        f"{key} {value:.2f}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+    )
     print(f"{minutes:6.1f} CPU min  {shown}", flush=True)
 
 
@@ -62,7 +86,9 @@ def tune_rules(plan: Plan, only: Sequence[str]) -> None:
     for name in only or ("pf", "m-lwdf", "exp", "log", "edf"):
         began = time.process_time()
         weights = (1.0,) if name == "edf" else (4.0, 8.0, 16.0, 32.0, 64.0)
-        points = [(weight, factor) for weight in weights for factor in (1.0, 4.0)][: None if name != "edf" else 1]
+        points = [(weight, factor) for weight in weights for factor in (1.0, 4.0)][
+            : None if name != "edf" else 1
+        ]
         rows: dict[tuple[float, float], list[dict[str, float]]] = {point: [] for point in points}
         n_drop = 1
         for seed in plan.tuning.each:
@@ -71,7 +97,9 @@ def tune_rules(plan: Plan, only: Sequence[str]) -> None:
                 for point in points:
                     rows[point].append(under_rule(drop, rule_overrides(name, *point)))
             if len(rows[points[0]]) == n_drop * len(plan.loads) and seed != plan.tuning.each[-1]:
-                points = sorted(points, key=lambda point: -worth(rows[point]))[: max(2, (len(points) + 1) // 2)][: len(points)]
+                points = sorted(points, key=lambda point: -worth(rows[point]))[
+                    : max(2, (len(points) + 1) // 2)
+                ][: len(points)]
                 n_drop *= 2
         best = pick(points, rows)
         minutes = (time.process_time() - began) / 60.0
@@ -85,10 +113,15 @@ def tune_rules(plan: Plan, only: Sequence[str]) -> None:
 
 
 def worth(rows: Sequence[Mapping[str, float]]) -> float:
-    return float(np.mean([row["satisfied"] for row in rows]) + 0.01 * np.mean([row["best_effort_mbps"] for row in rows]))
+    return float(
+        np.mean([row["satisfied"] for row in rows])
+        + 0.01 * np.mean([row["best_effort_mbps"] for row in rows])
+    )
 
 
-def pick(points: Sequence[tuple[float, float]], rows: Mapping[tuple[float, float], Sequence[Mapping[str, float]]]) -> tuple[float, float]:
+def pick(
+    points: Sequence[tuple[float, float]], rows: Mapping[tuple[float, float], Sequence[Mapping[str, float]]]
+) -> tuple[float, float]:
     satisfied = {point: float(np.mean([row["satisfied"] for row in rows[point]])) for point in points}
     users = float(np.mean([row["users"] for row in rows[points[0]]]))
     near = [point for point in points if satisfied[point] >= max(satisfied.values()) - 0.005 * users]
@@ -136,8 +169,8 @@ def seen_inputs(plan: Plan, model: Path) -> shape.Seen:
     return shape.Seen.of(np.concatenate(rows))
 
 
-def train(plan: Plan, generations: int, minutes: float) -> None:
-    """CMA-ES until so many generations or CPU minutes, those of stopped runs included, then validation and the package."""
+def train(plan: Plan, minutes: float) -> None:
+    """CMA-ES through all stages or for so many CPU minutes, those of stopped runs included, then validation and the package."""
     from cmaes import CMA
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -150,26 +183,34 @@ def train(plan: Plan, generations: int, minutes: float) -> None:
             done = [{"seen": [part.tolist() for part in seen], "cpu_s": time.process_time() - began}]
             append(done[0])
         seen = shape.Seen(*map(np.array, done[0]["seen"]))
-        search = CMA(mean=shape.start(), sigma=SPREAD, population_size=POPULATION, seed=SEED)
-        means = [search.mean.copy()]
-        spent = done[0]["cpu_s"]
-        for generation in range(generations):
-            points = [search.ask() for _ in range(POPULATION)]
-            if generation + 1 < len(done):  # an earlier run has been here
-                entry = done[generation + 1]
-            elif spent / 60.0 > minutes:
-                break
-            else:
-                entry = run_generation(plan, generation, points, seen, first)
-                append(entry)
-            search.tell([(point, -value) for point, value in zip(points, entry["gains"], strict=True)])
-            means.append(search.mean.copy())
-            spent += entry["cpu_s"]
-            log(spent / 60.0, generation=generation, mean_gain=float(np.mean(entry["gains"])), best=float(max(entry["gains"])))
+        means, spent = [shape.start()], done[0]["cpu_s"]
+        for stage in STAGES:
+            search = CMA(mean=means[-1], sigma=stage.spread, population_size=POPULATION, seed=SEED)
+            for _ in range(stage.generations):
+                generation = len(means) - 1
+                points = [search.ask() for _ in range(POPULATION)]
+                if generation + 1 < len(done):  # an earlier run has been here
+                    entry = done[generation + 1]
+                elif spent / 60.0 > minutes:
+                    break
+                else:
+                    entry = run_generation(plan, generation, points, seen, first, stage.objective)
+                    append(entry)
+                search.tell([(point, -value) for point, value in zip(points, entry["gains"], strict=True)])
+                means.append(search.mean.copy())
+                spent += entry["cpu_s"]
+                log(
+                    spent / 60.0,
+                    generation=generation,
+                    mean_gain=float(np.mean(entry["gains"])),
+                    best=float(max(entry["gains"])),
+                )
         validate(plan, means, seen, first, spent)
 
 
-def run_generation(plan: Plan, generation: int, points: Sequence[F64], seen: shape.Seen, first: Path) -> dict[str, Any]:
+def run_generation(
+    plan: Plan, generation: int, points: Sequence[F64], seen: shape.Seen, first: Path, objective: Objective
+) -> dict[str, Any]:
     """The gain of each point, the mean over the loads of one generation's drops."""
     began = time.process_time()
     networks = [shape.network(point, seen).numbers() for point in points]
@@ -177,8 +218,11 @@ def run_generation(plan: Plan, generation: int, points: Sequence[F64], seen: sha
     for drop in drops_of(plan, generation):
         rule = under_rule(drop, tuned("log"))
         start = warmed_up(drop, first)
-        gains += [gain([with_network(drop, start, network)], [rule]) for network in networks]
-    return {"gains": (gains / len(plan.loads)).round(4).tolist(), "cpu_s": round(time.process_time() - began, 2)}
+        gains += [objective.gain([with_network(drop, start, network)], [rule]) for network in networks]
+    return {
+        "gains": (gains / len(plan.loads)).round(4).tolist(),
+        "cpu_s": round(time.process_time() - began, 2),
+    }
 
 
 def append(entry: Mapping[str, Any]) -> None:
@@ -190,7 +234,7 @@ def validate(plan: Plan, means: Sequence[F64], seen: shape.Seen, first: Path, sp
     """Write the package of that mean among the last ones that gains most on the validation drops."""
     began = time.process_time()
     part = plan.validation
-    candidates = sorted({0, *range(len(means) - 1, len(means) // 2, -max(1, len(means) // 8))})
+    candidates = sorted({min(50, len(means) - 1), *range(len(means) - 1, 50, -6)})
     rows: dict[Any, list[dict[str, float]]] = {}
     for load in plan.loads:
         for seed in part.each:
@@ -198,21 +242,32 @@ def validate(plan: Plan, means: Sequence[F64], seen: shape.Seen, first: Path, sp
             rows.setdefault(("log", load), []).append(under_rule(drop, tuned("log")))
             start = warmed_up(drop, first)
             for i in candidates:
-                rows.setdefault((i, load), []).append(with_network(drop, start, shape.network(means[i], seen).numbers()))
-    gains = {i: float(np.mean([gain(rows[i, load], rows["log", load]) for load in plan.loads])) for i in candidates}
+                rows.setdefault((i, load), []).append(
+                    with_network(drop, start, shape.network(means[i], seen).numbers())
+                )
+    gains = {
+        i: float(np.mean([USERS_FIRST.gain(rows[i, load], rows["log", load]) for load in plan.loads]))
+        for i in candidates
+    }
     best = max(gains, key=lambda i: gains[i])
     minutes = (spent_s + time.process_time() - began) / 60.0
     for i in candidates:
         log(minutes, after_generations=i, gain=gains[i])
+        for load in plan.loads:
+            for key in KEPT[1:]:
+                ours, theirs = ([row[key] for row in rows[who, load]] for who in (i, "log"))
+                print(f"   load {load:g} {key}: {np.mean(ours):.2f}, log {np.mean(theirs):.2f}")
     figures = {}
     for load in plan.loads:
         for name, key in ((best, "learned"), ("log", "log")):
             for kept in KEPT:
-                figures[f"{kept} {key} load {load:g}"] = round(float(np.mean([row[kept] for row in rows[name, load]])), 2)
+                figures[f"{kept} {key} load {load:g}"] = round(
+                    float(np.mean([row[kept] for row in rows[name, load]])), 2
+                )
     training = {
         "command": "python -m models.slot_metric.train train",
         "method": f"CMA-ES, population {POPULATION}, seed {SEED}, {len(means) - 1} generations, the mean after {best}",
-        "objective": "satisfied users and best effort against the tuned rule log, see drops.gain",
+        "objective": f"against the tuned rule log: first {BALANCED}, then {USERS_FIRST}",
         "seeds": list(plan.training.seeds),
         "validation_seeds": list(plan.validation.seeds),
         "worlds": sorted({world.name for world in plan.training.worlds}),
@@ -226,7 +281,9 @@ def validate(plan: Plan, means: Sequence[F64], seen: shape.Seen, first: Path, sp
     log(minutes, written=str(FOLDER.name), mean_after=best, gain=gains[best])
 
 
-def write_package(folder: Path, network: shape.Network, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+def write_package(
+    folder: Path, network: shape.Network, training: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> None:
     """`model.onnx` and `card.toml`."""
     folder.mkdir(exist_ok=True)
     content = shape.onnx_file(network)
@@ -237,7 +294,9 @@ def write_package(folder: Path, network: shape.Network, training: Mapping[str, A
         sha256=hashlib.sha256(content).hexdigest(),
         period_ms=1,
         features=tuple(Feature(name=name, unit=UNITS.get(name, "1")) for name in FEATURES),
-        outputs=(Output(name="log_factor", unit="1", low=-shape.MOST_LOG_FACTOR, high=shape.MOST_LOG_FACTOR),),
+        outputs=(
+            Output(name="log_factor", unit="1", low=-shape.MOST_LOG_FACTOR, high=shape.MOST_LOG_FACTOR),
+        ),
         training=dict(training),
         metrics=dict(metrics),
     )
@@ -246,17 +305,20 @@ def write_package(folder: Path, network: shape.Network, training: Mapping[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("rules", "train"))
     parser.add_argument("--only", action="append", default=[], help="tune this rule")
-    parser.add_argument("--generations", type=int, default=60)
-    parser.add_argument("--minutes", type=float, default=17.0, help="CPU minutes after which no generation begins")
+    parser.add_argument(
+        "--minutes", type=float, default=18.5, help="CPU minutes after which no generation begins"
+    )
     arguments = parser.parse_args()
     plan = read_plan()
     if arguments.what == "rules":
         tune_rules(plan, arguments.only)
     else:
-        train(plan, arguments.generations, arguments.minutes)
+        train(plan, arguments.minutes)
 
 
 if __name__ == "__main__":

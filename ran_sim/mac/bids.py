@@ -12,8 +12,8 @@ from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F64
 from ran_sim.link.adaptation import RE_PER_PRB
 from ran_sim.link.csi import Csi
-from ran_sim.mac.leg import Leg
 from ran_sim.mac.learned import features_into, log_factor
+from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import (
     EXP,
     LEARNED,

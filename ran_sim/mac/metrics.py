@@ -170,8 +170,10 @@ def metric_terms(
         if delay_bound:
             return base, weight / (1.0 + max(budget_slots - age_slots, 0.0))
         return base, fair
-    if policy == PF or policy == LEARNED or not delay_bound:
+    if policy == PF or not delay_bound:
         return 0.0, fair
+    if policy == LEARNED:
+        return 0.0, fair  # times exp(g), see `bids`
     due = urgency(age_slots, budget_slots)
     if policy == M_LWDF:
         return 0.0, fair * due

@@ -96,11 +96,17 @@ def _card(folder: Path) -> Mapping[str, Any]:
     try:
         card = read_table(folder / "card.toml")
     except OSError as error:
-        raise SlotModelError(f"{folder}: got no readable card.toml ({error.strerror}), want a model package") from error
+        raise SlotModelError(
+            f"{folder}: got no readable card.toml ({error.strerror}), want a model package"
+        ) from error
     except ValueError as error:
         raise SlotModelError(f"{folder}: its card.toml is no TOML ({one_line(str(error))})") from error
     entries = card.get("features")
-    names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+    names = (
+        [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
+        if isinstance(entries, list)
+        else []
+    )
     if names != list(FEATURES):
         raise SlotModelError(
             f"{folder}: got the inputs {one_line(', '.join(map(str, names)))}, want {', '.join(FEATURES)}, in this order"
@@ -114,7 +120,9 @@ def _content(file: Path, folder: Path) -> bytes:
     except OSError as error:
         raise SlotModelError(f"{folder}: got no readable {one_line(file.name)} ({error.strerror})") from error
     except ValueError as error:
-        raise SlotModelError(f"{folder}: {one_line(file.name)} has {error}; a network of {MOST_UNITS} units is smaller") from error
+        raise SlotModelError(
+            f"{folder}: {one_line(file.name)} has {error}; a network of {MOST_UNITS} units is smaller"
+        ) from error
 
 
 def _followed(content: bytes) -> tuple[_Value, _Bounds]:
@@ -126,13 +134,19 @@ def _followed(content: bytes) -> tuple[_Value, _Bounds]:
         raise SlotModelError('reading its ONNX file needs onnx: pip install "ranloop[sim]"') from error
     try:
         graph = onnx.load_model_from_string(content).graph
-        constants = {tensor.name: np.asarray(numpy_helper.to_array(tensor), np.float64) for tensor in graph.initializer}
-        attributes = [{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in graph.node]
+        constants = {
+            tensor.name: np.asarray(numpy_helper.to_array(tensor), np.float64) for tensor in graph.initializer
+        }
+        attributes = [
+            {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in graph.node
+        ]
     except Exception as error:  # protobuf and onnx may raise any
         raise SlotModelError(f"its ONNX file cannot be read ({type(error).__name__})") from error
     inputs = [each.name for each in graph.input if each.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
-        raise SlotModelError(f"its graph has {len(inputs)} inputs and {len(graph.output)} outputs, want one of each")
+        raise SlotModelError(
+            f"its graph has {len(inputs)} inputs and {len(graph.output)} outputs, want one of each"
+        )
     reader = _Reader(inputs[0], constants)
     for node, given in zip(graph.node, attributes, strict=True):
         reader.take(node.op_type, list(node.input), node.output[0], given)
@@ -144,7 +158,9 @@ class _Reader:
 
     def __init__(self, x: str, constants: Mapping[str, F64]) -> None:
         nothing = np.zeros((N_FEATURE, 0))
-        self._values = {x: _Value(np.eye(N_FEATURE), nothing, np.zeros(0), np.zeros((0, N_FEATURE)), np.zeros(N_FEATURE))}
+        self._values = {
+            x: _Value(np.eye(N_FEATURE), nothing, np.zeros(0), np.zeros((0, N_FEATURE)), np.zeros(N_FEATURE))
+        }
         self._constants = constants
         self._raw = {x}  # values that are the input itself, within bounds
         self._low, self._high = np.full(N_FEATURE, -1e9), np.full(N_FEATURE, 1e9)
@@ -156,9 +172,13 @@ class _Reader:
         try:
             value = self._computed(kind, inputs, output, given)
         except (KeyError, IndexError):
-            raise SlotModelError(f"its operator {one_line(kind)} has other inputs than it should have here") from None
+            raise SlotModelError(
+                f"its operator {one_line(kind)} has other inputs than it should have here"
+            ) from None
         except ValueError as error:
-            raise SlotModelError(f"its operator {one_line(kind)} has shapes that do not fit ({one_line(str(error))})") from error
+            raise SlotModelError(
+                f"its operator {one_line(kind)} has shapes that do not fit ({one_line(str(error))})"
+            ) from error
         self._values[output] = value
 
     def result(self, name: str) -> tuple[_Value, _Bounds]:
@@ -178,7 +198,10 @@ class _Reader:
                 return self._values[inputs[0]]
             case "Clip":
                 self._clipped = output
-                self._out = (float(self._constants[inputs[1]].item()), float(self._constants[inputs[2]].item()))
+                self._out = (
+                    float(self._constants[inputs[1]].item()),
+                    float(self._constants[inputs[2]].item()),
+                )
                 return self._values[inputs[0]]
             case "Sigmoid" | "Tanh":
                 return _units(self._values[inputs[0]], tanh=kind == "Tanh")
@@ -186,7 +209,9 @@ class _Reader:
                 return _times(self._values[inputs[0]], self._constants[inputs[1]])
             case "Gemm" if not given.get("transA"):
                 b = self._constants[inputs[1]]
-                value = _times(self._values[inputs[0]], given.get("alpha", 1.0) * (b.T if given.get("transB") else b))
+                value = _times(
+                    self._values[inputs[0]], given.get("alpha", 1.0) * (b.T if given.get("transB") else b)
+                )
                 bias = given.get("beta", 1.0) * self._constants[inputs[2]] if len(inputs) > 2 else np.zeros(1)
                 return value._replace(bias=value.bias + np.broadcast_to(bias.ravel(), value.bias.shape))
             case "Add" | "Sub" | "Mul":

@@ -152,7 +152,9 @@ class Scenario(Section):
         named |= {f"traffic.{t.name}.plugin": t.plugin for t in self.traffic}
         files = {field: Path(name.rpartition(":")[0]) for field, name in named.items() if name is not None}
         traces = {f"traffic.{t.name}.trace": t.trace for t in self.traffic}
-        models = {f"scheduler.models.{i}": f"{folder}/card.toml" for i, folder in enumerate(self.scheduler.models)}
+        models = {
+            f"scheduler.models.{i}": f"{folder}/card.toml" for i, folder in enumerate(self.scheduler.models)
+        }
         tables = {"mobility.routes_file": self.mobility.routes_file, **traces, **models}
         return files | {field: Path(name) for field, name in tables.items() if name is not None}
 

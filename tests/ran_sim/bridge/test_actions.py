@@ -195,7 +195,9 @@ def test_a_scheduler_model_that_is_not_loaded_is_not_in_force_and_the_reason_nam
     action = SetSchedulerModel(cell=[0], model=[2])
     np.testing.assert_array_equal(world.apply("site0", action), [[np.nan]])
     assert world.engine.slot_model_of.tolist() == [-1]
-    assert world.why_not("site0", action) == {0: "no such model is loaded here; 0 is none, the others are 1 (slot_metric)"}
+    assert world.why_not("site0", action) == {
+        0: "no such model is loaded here; 0 is none, the others are 1 (slot_metric)"
+    }
 
 
 def test_targets_elsewhere_are_left_alone_and_have_no_value() -> None:

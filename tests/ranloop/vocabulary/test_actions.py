@@ -43,7 +43,11 @@ def test_settings_without_a_default_are_those_that_the_node_configures() -> None
         if kind.spec.kind is Kind.SETTING and p.default is None
     }
     quotas = {("SetSliceQuota", name) for name in ("min_pct", "max_pct", "dedicated_pct")}
-    assert configured == {("SetClassWeight", "weight"), ("SetSchedulerModel", "model"), ("SetTxPower", "tx_power_dbm")} | quotas
+    assert (
+        configured
+        == {("SetClassWeight", "weight"), ("SetSchedulerModel", "model"), ("SetTxPower", "tx_power_dbm")}
+        | quotas
+    )
 
 
 def test_only_a_handover_happens_once() -> None:
