@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -142,18 +143,19 @@ class Objective(NamedTuple):
 
     def gain(self, found: Sequence[Mapping[str, float]], rule: Sequence[Mapping[str, float]]) -> float:
         """The worth of a candidate's drops."""
-        pairs = zip(found, rule, strict=True)
-        users = np.mean([row["users"] for row in rule])
-        satisfied = 100.0 * np.mean([a["satisfied"] - b["satisfied"] for a, b in pairs]) / users
-        best_effort, edge = (
-            100.0 * (_log_mean(found, key) - _log_mean(rule, key))
-            for key in ("best_effort_mbps", "user_p5_mbps")
-        )
+        users = _mean(rule, "users")
+        satisfied = 100.0 * (_mean(found, "satisfied") - _mean(rule, "satisfied")) / users
+        best_effort = 100.0 * (_log_mean(found, "best_effort_mbps") - _log_mean(rule, "best_effort_mbps"))
+        edge = 100.0 * (_log_mean(found, "user_p5_mbps") - _log_mean(rule, "user_p5_mbps"))
         worth = satisfied + self.users_loss * min(satisfied, 0.0)
         worth += self.best_effort * min(best_effort, self.most) + self.loss * min(best_effort, 0.0)
-        return float(worth + self.edge_loss * min(edge, 0.0))
+        return worth + self.edge_loss * min(edge, 0.0)
+
+
+def _mean(rows: Sequence[Mapping[str, float]], key: str) -> float:
+    return float(np.mean([row[key] for row in rows]))
 
 
 def _log_mean(rows: Sequence[Mapping[str, float]], key: str) -> float:
     """ln of a mean in Mb/s, of at least 1 kb/s."""
-    return float(np.log(max(np.mean([row[key] for row in rows]), 1e-3)))
+    return math.log(max(_mean(rows, key), 1e-3))

@@ -54,10 +54,11 @@ def triage(name: str, **settings: float) -> Arm:
 def arms() -> list[Arm]:
     """The arms of the evaluation: proportional fair and the best tuned rule first."""
     above = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
+    rules = json.loads(RULES.read_text("utf-8"))
     return [
         *(Arm(name=name, overrides=tuned(name)) for name in sorted({"pf", "log", best_rule()}, reverse=True)),
         *(triage(name, **above.get(name, {})) for name in ("pf", "log")),
-        Arm(name="learned", overrides=LEARNED),
+        Arm(name="learned", overrides=tuned("learned") if "learned" in rules else LEARNED),
         triage("learned", **above.get("learned", {})),
     ]
 
@@ -263,7 +264,8 @@ def page(plan: Plan) -> list[str]:
 def best_rule() -> str:
     """The rule with the most satisfied users on the tuning drops."""
     rules = json.loads(RULES.read_text("utf-8"))
-    return max(rules, key=lambda name: rules[name]["satisfied"])
+    names = [str(name) for name in rules if name != "learned"]
+    return max(names, key=lambda name: float(rules[name]["satisfied"]))
 
 
 def show(plan: Plan) -> None:

@@ -59,9 +59,9 @@ class Network(NamedTuple):
 
 
 def start() -> F64:
-    """Parameters near the rule log with class weights of 16, and a little triage: [N_PARAMETER]."""
+    """Parameters near the rule log with class weights of 32, and a little triage: [N_PARAMETER]."""
     parameters = np.zeros(N_PARAMETER)
-    parameters[0] = np.log(16.0)
+    parameters[0] = np.log(32.0)
     parameters[1 + FEATURES.index("log_age")] = 0.6
     parameters[1 + N_FEATURE :] = (1.5, 1.0, -1.0) * len(UNIT_INPUTS)  # slope, centre, height
     return parameters

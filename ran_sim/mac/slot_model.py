@@ -103,7 +103,7 @@ def _card(folder: Path) -> Mapping[str, Any]:
         raise SlotModelError(f"{folder}: its card.toml is no TOML ({one_line(str(error))})") from error
     entries = card.get("features")
     names = (
-        [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
+        [entry.get("name") or entry.get("measurement") for entry in entries if isinstance(entry, Mapping)]
         if isinstance(entries, list)
         else []
     )
