@@ -22,6 +22,7 @@ import numpy as np
 from models.slot_metric.drops import FOLDER, KEPT, Drops, Plan, World, read_plan
 from models.slot_metric.train import RULES, tuned
 from ranloop.evaluate import Arm, DropResult, Task, run_drop, run_tasks
+from ranloop.judgement import MARGIN_PCT
 from ranloop.statistics import Difference, paired_difference
 
 RESULTS = FOLDER / "held_out.jsonl"
@@ -33,7 +34,6 @@ BENEATH = ("pf", "log", "learned")  # schedulers below the xApp
 PARTS = ("held_out", "held_out_worlds")
 WORLDS_LOADS = (1.0,)  # of the held-out worlds
 GRID = {"boost": (2.0, 8.0, 64.0), "rest_weight": (0.2, 1.0)}
-MARGIN_PCT = 5.0  # of best effort's 5th percentile that may be lost
 
 
 def beneath(name: str) -> Mapping[str, object]:
@@ -54,11 +54,10 @@ def triage(name: str, **settings: float) -> Arm:
 def arms() -> list[Arm]:
     """The arms of the evaluation: proportional fair and the best tuned rule first."""
     above = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
-    rules = json.loads(RULES.read_text("utf-8"))
     return [
         *(Arm(name=name, overrides=tuned(name)) for name in sorted({"pf", "log", best_rule()}, reverse=True)),
         *(triage(name, **above.get(name, {})) for name in ("pf", "log")),
-        Arm(name="learned", overrides=tuned("learned") if "learned" in rules else LEARNED),
+        Arm(name="learned", overrides=LEARNED),
         triage("learned", **above.get("learned", {})),
     ]
 
@@ -200,72 +199,53 @@ def differences(
     for new, old in pairs:
         if new in by_arm and old in by_arm:
             a, b = by_arm[new], by_arm[old]
+            margin = MARGIN_PCT / 100.0 * float(np.mean(b["users"]))
             satisfied = paired_difference(a["satisfied"], b["satisfied"])
             best_effort, edge = (percent(a[key], b[key]) for key in ("best_effort_mbps", "user_p5_mbps"))
             found.append(
-                f"| {new} less {old} | {satisfied:+.2f} | {best_effort:+.1f} | {edge:+.1f} | {verdict(satisfied, best_effort)} |"
+                f"| {new} less {old} | {satisfied:+.2f} | {best_effort:+.1f} | {edge:+.1f} | {verdict(satisfied, best_effort, margin)} |"
             )
     return found
 
 
-def verdict(satisfied: Difference, best_effort: Difference) -> str:
-    """By the two intervals: what is more, and what is less."""
-    said = []
-    for what, difference in (("users", satisfied), ("best effort", best_effort)):
-        if difference.low > 0.0:
-            said.append(f"more {what}")
-        elif difference.high < 0.0:
-            said.append(f"less {what}")
-        else:
-            said.append(f"{what} not decided")
-    return ", ".join(said)
+def verdict(satisfied: Difference, best_effort: Difference, margin: float) -> str:
+    """By the two intervals: what is more, what is less, and whether users are as many, fewer by less than `margin`."""
+    if satisfied.low > 0.0:
+        users = "more users"
+    elif satisfied.high < 0.0:
+        users = "fewer users"
+    else:
+        users = "as many users" if satisfied.low > -margin else "users not decided"
+    if best_effort.low > 0.0:
+        return f"{users}, more best effort"
+    return f"{users}, {'less best effort' if best_effort.high < 0.0 else 'best effort not decided'}"
 
 
 def page(plan: Plan) -> list[str]:
-    rows = lines(RESULTS)
-    order = [arm.name for arm in arms()]
-    best = best_rule()
-    pairs = [
-        ("learned", best),
-        ("triage on learned", "triage on log"),
-        ("learned", "triage on log"),
-        ("triage on log", best),
+    """Per load and per held-out world: the arms, and the differences that were asked for."""
+    cases = [("held_out", plan.held_out.worlds[0].name, load) for load in plan.loads]
+    cases += [
+        ("held_out_worlds", world.name, load)
+        for world in plan.held_out_worlds.worlds
+        for load in WORLDS_LOADS
     ]
-    found = []
-    for load in plan.loads:
-        of_load = [row for row in rows if row["part"] == "held_out" and row["load"] == load]
-        if of_load:
-            by_arm = columns(of_load)
-            n = len(by_arm[order[0]]["users"])
-            found += [
-                "",
-                f"### Load {load:g}, {n} held-out drops",
-                "",
-                *table(by_arm, order),
-                "",
-                *differences(by_arm, pairs),
-            ]
-    for world in plan.held_out_worlds.worlds:
-        of_world = [row for row in rows if row["part"] == "held_out_worlds" and row["world"] == world.name]
-        if of_world:
-            by_arm = columns(of_world)
-            n = len(by_arm[order[0]]["users"])
-            found += [
-                "",
-                f"### {world.name}, load 1, {n} drops",
-                "",
-                *table(by_arm, order),
-                "",
-                *differences(by_arm, pairs),
-            ]
-    return found[1:]
+    pairs = [("learned", best_rule()), ("learned", "triage on log"), ("triage on learned", "triage on log")]
+    rows, order, found = lines(RESULTS), [arm.name for arm in arms()], list[str]()
+    for part, world, load in cases:
+        chosen = [row for row in rows if (row["part"], row["world"], row["load"]) == (part, world, load)]
+        if not chosen:
+            continue
+        by_arm = columns(chosen)
+        drops = len(next(iter(by_arm.values()))["users"])
+        found += [f"### {world}, load {load:g}, {drops} drops", ""]
+        found += [*table(by_arm, order), "", *differences(by_arm, pairs), ""]
+    return found[:-1]
 
 
 def best_rule() -> str:
     """The rule with the most satisfied users on the tuning drops."""
     rules = json.loads(RULES.read_text("utf-8"))
-    names = [str(name) for name in rules if name != "learned"]
-    return max(names, key=lambda name: float(rules[name]["satisfied"]))
+    return max(map(str, rules), key=lambda name: float(rules[name]["satisfied"]))
 
 
 def show(plan: Plan) -> None:

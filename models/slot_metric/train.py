@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import tempfile
 import time
@@ -42,10 +43,8 @@ RULES = FOLDER / "rules.json"
 LOG = FOLDER / "training.jsonl"
 DELAY_BOUND_5QI = ("1", "2", "3", "80")
 UNITS = {"log_budget_ms": "ln(ms)", "age": "budget", "idle": "budget"}
-WEIGHTS = {
-    "edf": (1.0,),
-    "learned": (0.5, 1.0, 2.0, 4.0, 8.0),
-}  # class weights to try, where others than a rule's
+WEIGHTS = (4.0, 8.0, 16.0, 32.0, 64.0)  # of the delay-bound classes, that rules are tried with
+SHORT_BUDGET_FACTORS = (1.0, 4.0)  # on the weight of 5QI 80
 SEED = 13
 POPULATION = 12
 
@@ -67,8 +66,7 @@ STAGES = (Stage(99, 0.3, USERS_FIRST),)
 def rule_overrides(name: str, weight: float = 1.0, short_budget_factor: float = 1.0) -> dict[str, object]:
     """A rule with one weight for all delay-bound classes, and a factor for the shortest budget (5QI 80)."""
     weights = dict.fromkeys(DELAY_BOUND_5QI, weight) | {"80": weight * short_budget_factor}
-    found: dict[str, object] = {"scheduler.name": name, "scheduler.class_weight": weights}
-    return found | ({"scheduler.models": [str(FOLDER)]} if name == "learned" else {})
+    return {"scheduler.name": name, "scheduler.class_weight": weights}
 
 
 def log(minutes: float, **facts: object) -> None:
@@ -89,10 +87,7 @@ def tune_rules(plan: Plan, only: Sequence[str]) -> None:
     known = json.loads(RULES.read_text("utf-8")) if RULES.exists() else {}
     for name in only or ("pf", "m-lwdf", "exp", "log", "edf"):
         began = time.process_time()
-        weights = WEIGHTS.get(name, (4.0, 8.0, 16.0, 32.0, 64.0))
-        points = [(weight, factor) for weight in weights for factor in (1.0, 4.0)][
-            : None if name != "edf" else 1
-        ]
+        points = list(itertools.product(WEIGHTS, SHORT_BUDGET_FACTORS)) if name != "edf" else [(1.0, 1.0)]
         rows: dict[tuple[float, float], list[dict[str, float]]] = {point: [] for point in points}
         n_drop = 1
         for seed in plan.tuning.each:
@@ -101,9 +96,8 @@ def tune_rules(plan: Plan, only: Sequence[str]) -> None:
                 for point in points:
                     rows[point].append(under_rule(drop, rule_overrides(name, *point)))
             if len(rows[points[0]]) == n_drop * len(plan.loads) and seed != plan.tuning.each[-1]:
-                points = sorted(points, key=lambda point: -worth(rows[point]))[
-                    : max(2, (len(points) + 1) // 2)
-                ][: len(points)]
+                left = max(2, (len(points) + 1) // 2)
+                points = sorted(points, key=lambda point: -worth(rows[point]))[:left]
                 n_drop *= 2
         best = pick(points, rows)
         minutes = (time.process_time() - began) / 60.0
@@ -296,7 +290,7 @@ def write_package(
         version="0.1.0",
         summary="ln of the factor on a delay-bound flow's proportional fair metric in a slot.",
         sha256=hashlib.sha256(content).hexdigest(),
-        period_ms=1,
+        period_ms=1,  # stands for a slot: a card has whole milliseconds
         features=tuple(Feature(name=name, unit=UNITS.get(name, "1")) for name in FEATURES),
         outputs=(
             Output(name="log_factor", unit="1", low=-shape.MOST_LOG_FACTOR, high=shape.MOST_LOG_FACTOR),

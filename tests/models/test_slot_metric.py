@@ -120,12 +120,12 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_package(
 
 
 def test_a_verdict_names_what_the_intervals_show() -> None:
-    more, unsure = (
+    more, less = (
         paired_difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.5]),
-        paired_difference([1.0, 2.0, 4.0], [2.0, 1.0, 4.5]),
+        paired_difference([1.0, 2.0, 3.5], [3.0, 4.0, 5.0]),
     )
-    assert verdict(more, unsure) == "more users, best effort not decided"
-    assert (
-        verdict(unsure, paired_difference([1.0, 2.0, 3.5], [3.0, 4.0, 5.0]))
-        == "users not decided, less best effort"
-    )
+    unsure = paired_difference([1.0, 2.0, 4.0], [2.0, 1.0, 4.5])  # mean -0.17, interval some 2.6 either way
+    assert verdict(more, unsure, 1.0) == "more users, best effort not decided"
+    assert verdict(less, more, 1.0) == "fewer users, more best effort"
+    assert verdict(unsure, less, 1.0) == "users not decided, less best effort"
+    assert verdict(unsure, less, 5.0) == "as many users, less best effort"
