@@ -148,8 +148,26 @@ def test_a_network_of_zeros_is_proportional_fair_and_one_in_the_age_is_m_lwdf(tm
     )
 
 
+def idle_and_budget(
+    weight: float, rate: float, average_bits: float, age_slots: float, budget_slots: float, delay_bound: float,
+    priority_level: float, backlog_bytes: float, idle_slots: float, gbr_deficit_bits: float, mean_urgency: float,
+) -> float:  # fmt: skip
+    """Proportional fair times exp(idle / budget) and the budget in ms, for slots of 0.5 ms."""
+    fair = weight * rate / max(average_bits, 1.0)
+    return fair * math.exp(idle_slots / budget_slots) * budget_slots * 0.5 if delay_bound > 0.0 else fair
+
+
+def test_slots_put_the_inputs_in_their_places(tmp_path: Path) -> None:
+    busy = ONE_CELL.with_overrides({"traffic.best-effort.rate_mbps": 50.0, "load": 2.0})
+    urgent = straight(tmp_path / "urgent", 0.0, urgency=1.0)  # the rule exp
+    assert served(Engine(busy.with_overrides(learned(urgent)), 3)) == served(Engine(busy, 3, scheduler="exp"))
+    patient = straight(tmp_path / "patient", 0.0, idle=1.0, log_budget_ms=1.0)
+    own = Engine(busy, 3, metric=idle_and_budget)
+    assert served(Engine(busy.with_overrides(learned(patient)), 3)) == served(own)
+
+
 def test_best_effort_among_itself_stays_proportional_fair(tmp_path: Path) -> None:
-    alone = ONE_CELL.with_overrides({"traffic": [ONE_CELL.traffic[0].model_dump()]})
+    alone = ONE_CELL.with_overrides({"traffic": [{**ONE_CELL.traffic[0].model_dump(), "rate_mbps": 50.0}]})
     assert not alone.traffic[0].delay_bound
     folder = straight(tmp_path, 3.0, log_rate=2.0)
     assert served(Engine(alone.with_overrides(learned(folder)), 3)) == served(
