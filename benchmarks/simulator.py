@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import cast
 
 import numba
@@ -109,6 +111,29 @@ def _bar_rows() -> list[Row]:
     return rows
 
 
+def learned_row() -> Row:
+    """S4 under the shipped learned metric beside LOG: forks of one network run the same slots in turns."""
+    models = [str(Path(__file__).parents[1] / "models" / "slot_metric")]
+    engine = Engine(mixed(19, 0.5).with_overrides({"scheduler": "log", "scheduler.models": models}), 1)
+    engine.run_until(_WARM_UP_SLOTS)
+    took = np.empty((ROUNDS, 2))
+    for at in np.ndindex(took.shape):
+        fork = engine.fork()
+        fork.set_slot_model(np.arange(fork.n_cell), at[1] - 1)  # first LOG, then the model
+        took[at] = _timed(partial(fork.run_until, fork.slot + _SLOTS["seven-sites"]))[1]
+    log_us, learned_us = np.median(took, axis=0) * 1e6 / _SLOTS["seven-sites"]
+    return Row(
+        name="simulator, S4 under the learned metric",
+        unit="us/slot, CPU",
+        p50=float(learned_us),
+        peer="S4 under LOG",
+        peer_p50=float(log_us),
+        ratio_p50=float(np.median(took[:, 1] / took[:, 0])),
+        bar=1.3,
+        note=f"{ROUNDS} x {_SLOTS['seven-sites']} slots from one state",
+    )
+
+
 def _worlds_with_bars() -> dict[str, tuple[Scenario, float | None]]:
     return {
         _WITH_FLOORS: (full_buffer(19), 190.0),
@@ -200,4 +225,6 @@ def _process_rows() -> list[Row]:
 
 def run() -> list[Row]:
     """Rows of the bundled scenarios, of the four with a bar, and rows that need a process of their own."""
-    return [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + _process_rows()
+    return (
+        [row for name in SCENARIOS for row in _rows(name)] + _bar_rows() + [learned_row()] + _process_rows()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ran_sim.energy.power import ACTIVE
 from ran_sim.engine import Engine
 from ran_sim.measure.periods import PeriodMeter
 from ran_sim.scenario import Scenario
-from ran_sim.scenario.sections import SliceQuota
+from ran_sim.scenario.sections import LEARNED_NAME, SliceQuota
 from ranloop.vocabulary import (
     Action,
     Handover,
@@ -22,6 +23,7 @@ from ranloop.vocabulary import (
     SetCellState,
     SetClassWeight,
     SetOllaTarget,
+    SetSchedulerModel,
     SetSliceQuota,
     SetTxPower,
     SetUeWeight,
@@ -65,6 +67,10 @@ class Actuators:
             SetOllaTarget: self._on_ues(engine.set_olla_target, DEFAULT_OLLA_TARGET),
             SetSliceQuota: self._set_slice_quota,
         }
+        self._models = scenario.scheduler.models
+        if self._models:
+            self._own_model = 1.0 if engine.scheduler == LEARNED_NAME else 0.0
+            self._appliers[SetSchedulerModel] = self._set_scheduler_model
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -78,6 +84,10 @@ class Actuators:
 
     def why_not(self, site: int, action: Action) -> Mapping[int, str]:
         """As `SimWorld.why_not`."""
+        if isinstance(action, SetSchedulerModel):
+            names = ", ".join(f"{i + 1} ({Path(folder).name})" for i, folder in enumerate(self._models))
+            beyond = np.flatnonzero(action.parameters()[:, 0] > len(self._models)).tolist()
+            return dict.fromkeys(beyond, f"no such model is loaded here; 0 is none, the others are {names}")
         if not isinstance(action, Handover):
             return {}
         lost = {
@@ -114,6 +124,14 @@ class Actuators:
             if np.isnan(values[i, 0]):
                 values[i] = default[five_qi]
             self._engine.set_class_weight(int(cells[i]), five_qi, float(values[i, 0]))
+        return values
+
+    def _set_scheduler_model(self, site: int, action: Action) -> F32:
+        cells, values = self._places.cells(site, _ids(action)), action.parameters()
+        values[np.isnan(values)] = self._own_model
+        values[(cells < 0) | (values[:, 0] > len(self._models))] = np.nan
+        taken = ~np.isnan(values[:, 0])
+        self._engine.set_slot_model(cells[taken], values[taken, 0].astype(np.int64) - 1)
         return values
 
     def _set_cell_state(self, site: int, action: Action) -> F32:

@@ -36,6 +36,19 @@ class Actions(SlotLoop):
         rows = [i for i, value in enumerate(known) if value == five_qi]
         self._network.traffic.weight[self._cell(cell), rows] = weight
 
+    def set_slot_model(self, cell: int | I64, model: int | I64) -> None:
+        """Let a learned metric rank the UEs of `cell` (or of many: arrays of one length): row `model` of the scenario's
+        `scheduler.models`, or the rule that needs no model for -1."""
+        cells, models = np.atleast_1d(wholes("cell", cell)), wholes("model", model)
+        n_model = len(self.scenario.scheduler.models)
+        check(np.all((models >= -1) & (models < n_model)), "model", model, f"-1 to {n_model - 1}")
+        check(np.isin(cells, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
+        self._network.settings.rule.model_of[cells] = models
+
+    def set_slot_network(self, model: int, network: F64) -> None:
+        """Replace the numbers of a learned metric, [N_NUMBERS] of `mac.learned`: for training, as it compiles nothing."""
+        self._network.settings.rule.networks[model] = network
+
     def set_slice_quota(
         self,
         cell: int,

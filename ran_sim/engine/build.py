@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from ran_sim.engine.sessions import init_counts
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.csi import Reports, init_csi
 from ran_sim.link.harq import init_harq, init_sent
-from ran_sim.mac.metrics import POLICIES, Rule, built_in_rule, own_rule
+from ran_sim.mac.metrics import PF, POLICIES, Rule, built_in_rule, own_rule, with_networks
 from ran_sim.mac.slices import init_slices
+from ran_sim.mac.slot_model import read_slot_model
 from ran_sim.mac.state import guaranteed_bits, init_mac
 from ran_sim.radio.own_propagation import OwnPropagation
 from ran_sim.scenario import Scenario
+from ran_sim.scenario.sections import LEARNED_NAME
 from ran_sim.traffic.arrivals import init_traffic
 from ran_sim.traffic.queues import init_queues
 
@@ -26,11 +29,12 @@ from ran_sim.traffic.queues import init_queues
 def scheduling_rule(
     scenario: Scenario, scheduler: str | None, metric: str | Callable[..., float] | Plugin | None
 ) -> tuple[str, Rule]:
-    """Name of the scheduler and its rule; an argument replaces the scenario's scheduler.
+    """Name of the scheduler and its rule, learned metrics included; an argument replaces the scenario's scheduler.
 
     Raises:
         ValueError: Unknown scheduler, or both a scheduler and a metric.
         PluginError: A metric that cannot be loaded or compiled.
+        SlotModelError: A learned metric that cannot be read.
     """
     if scheduler is not None and metric is not None:
         raise ValueError(f"got scheduler {scheduler!r} and a metric; want one of the two")
@@ -38,11 +42,22 @@ def scheduling_rule(
         metric = scenario.scheduler.metric
     if metric is not None:
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
-        return name, own_rule(metric)
+        return name, _with_models(own_rule(metric, scenario.n_cell), scenario)
     name = scheduler or scenario.scheduler.name
-    if name not in POLICIES:
-        raise ValueError(f"no scheduler {name!r}; take one of {', '.join(POLICIES)}")
-    return name, built_in_rule(POLICIES[name])
+    known = (*POLICIES, LEARNED_NAME) if scenario.scheduler.models else tuple(POLICIES)
+    if name not in known:
+        raise ValueError(f"no scheduler {name!r}; take one of {', '.join(known)}")
+    rule = _with_models(built_in_rule(POLICIES.get(name, PF), scenario.n_cell), scenario)
+    if name == LEARNED_NAME:
+        rule.model_of[:] = 0
+    return name, rule
+
+
+def _with_models(rule: Rule, scenario: Scenario) -> Rule:
+    if not scenario.scheduler.models:
+        return rule
+    networks = np.array([read_slot_model(Path(folder)) for folder in scenario.scheduler.models])
+    return with_networks(rule, networks, scenario.slot_ns * 1e-6)
 
 
 def build_network(

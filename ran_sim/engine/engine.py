@@ -151,6 +151,19 @@ class Engine(Actions):
         """Minimum, maximum and dedicated share of each cell's PRBs in force, shape [3, n_cell, n_slice]; a copy."""
         return np.asarray(np.moveaxis(self._network.slices.quota[:, :, [MIN, MAX, DEDICATED]], -1, 0) * 100.0)
 
+    @property
+    def slot_model_of(self) -> I64:
+        """Row of the scenario's `scheduler.models` that ranks the UEs of each cell, -1 for none, shape [n_cell]; a copy."""
+        return self._network.settings.rule.model_of.copy()
+
+    def slot_features(self) -> F64:
+        """Inputs of learned metrics that slots have computed last, shape [n, N_FEATURE] of `mac.learned`; a copy.
+
+        Only while a model ranks UEs; one row for each place in the list of candidates.
+        """
+        terms = self._network.mac.terms
+        return np.asarray(terms[(terms != 0.0).any(axis=1)])
+
     def ue_row_of(self, ue_id: int) -> int | None:
         """UE row of a connected UE; None if there is no such UE (any more)."""
         u = int(ue_id) % self.n_ue

@@ -6,15 +6,20 @@ outer loop: it would favour UEs that happened to have few errors.
 
 from __future__ import annotations
 
+import math
+
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F64
 from ran_sim.link.adaptation import RE_PER_PRB
 from ran_sim.link.csi import Csi
+from ran_sim.mac.learned import features_into, log_factor
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import (
     EXP,
+    LEARNED,
     PLUGIN,
     Rule,
+    exp_exponent,
     metric,
     metric_terms,
     plugin_metric,
@@ -56,7 +61,7 @@ def fill_bids(
     Args:
         cell: Cell that schedules.
         slot: Slot that is scheduled.
-        rule: Metric.
+        rule: Metric of the cell.
         n: Number of candidates, the first rows of `mac.candidate`.
         free: RBGs that retransmissions left, bit b = RBG b.
         ue_weight: Weight of each UE row, shape [n_ue].
@@ -64,7 +69,7 @@ def fill_bids(
     """
     traffic, queues, csi, mac = leg.traffic, leg.queues, leg.csi, leg.mac
     mean_urgency = 0.0
-    if rule.policy == EXP or rule.policy == PLUGIN:
+    if rule.policy == EXP or rule.policy == PLUGIN or rule.policy == LEARNED:
         mean_urgency = _mean_urgency(slot, n, traffic, queues, mac)
     for j in range(n):
         u = mac.candidate[j]
@@ -90,8 +95,28 @@ def fill_bids(
                 rule.policy, weight, mac.average_bits[u], age, waited,
                 bid[BOUND] > 0.0, traffic.budget_slots[cls], traffic.priority[cls], mean_urgency,
             )  # fmt: skip
+        if rule.policy == LEARNED and bid[BOUND] > 0.0:
+            bid[FACTOR] *= math.exp(_log_factor(rule, cell, j, n, age, idle, mean_urgency, leg))
         bid[BEST_RATE] = _best_rate(u, free, csi)
         bid[BEST_METRIC] = metric_on_rbg(rule, j, bid[BEST_RATE], mac)
+
+
+@bare_kernel
+def _log_factor(
+    rule: Rule, cell: int, j: int, n: int, age: int, idle: int, mean_urgency: float, leg: Leg
+) -> float:
+    """g of candidate `j` by the cell's model, see `learned`; `mac.terms` is its scratch."""
+    traffic, mac = leg.traffic, leg.mac
+    u = mac.candidate[j]
+    budget = traffic.budget_slots[traffic.of_ue[u]]
+    rate = float(leg.csi.best[u])
+    due = urgency(age, budget)
+    features_into(
+        mac.terms[j], rate, rate * RE_PER_PRB * leg.slices.n_prb, mac.average_bits[u], (age + 1.0) / budget,
+        budget, rule.slot_ms, idle, leg.queues.backlog_bytes[u], n,
+        exp_exponent(due, mean_urgency),
+    )  # fmt: skip
+    return log_factor(rule.networks[rule.model_of[cell]], mac.terms[j])
 
 
 @bare_kernel

@@ -16,7 +16,10 @@ a = -ln 0.01 / budget: 1 % of the packets may miss it):
 - edf: the class with the lower priority level (TS 23.501 Table 5.7.4-1) always first; inside it w / (1 + slots left
   until the budget has passed) for delay-bound flows, as pf for the others.
 
-m-lwdf, exp and log treat flows without a delay budget as pf does.
+- learned: pf times a factor that a small network computes for delay-bound flows, see `learned`. Cells can change to it and
+  back while they run, each by itself.
+
+m-lwdf, exp and log treat flows without a delay budget as pf does, and so does learned.
 
 R counts all RBGs that carry blocks of the UE, each at the rate of the UE's CQI there. Retransmissions and the padding of a block
 count as well: a UE that fills a part of an RBG takes all of it from the others. The offset of the outer loop does not count.
@@ -50,6 +53,7 @@ import numpy as np
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.plugins import Plugin, as_plugin, compiled
 from ran_sim.core.state import F64, I64
+from ran_sim.mac.learned import N_NUMBERS
 
 RR: Final = 0
 PF: Final = 1
@@ -59,6 +63,7 @@ EXP: Final = 4
 LOG: Final = 5
 EDF: Final = 6
 PLUGIN: Final = 7
+LEARNED: Final = 8  # of single cells, see `Rule.model_of`
 POLICIES: Final = {
     "rr": RR, "pf": PF, "max-ci": MAX_CI, "m-lwdf": M_LWDF, "exp": EXP, "log": LOG, "edf": EDF,
 }  # fmt: skip
@@ -75,21 +80,37 @@ SIGNATURE: Final = f"float64({', '.join(['float64'] * (N_TERMS + 1))})"
 
 
 class Rule(NamedTuple):
-    """The rule by which a run ranks its UEs."""
+    """The rule by which a run ranks its UEs, or by which one of its cells does, see `rule_of_cell`."""
 
-    policy: int
+    policy: int  # of cells without a learned metric
     plugin: Plugin  # of `SIGNATURE`; called with policy PLUGIN only
     nan_metrics: I64  # [1] how often it has answered NaN
+    networks: F64  # [n_model, N_NUMBERS] of the learned metrics that are loaded
+    model_of: I64  # [n_cell] row of `networks` that ranks the UEs of a cell, -1: `policy` does
+    slot_ms: float
 
 
-def built_in_rule(policy: int) -> Rule:
-    """One of `POLICIES`."""
-    return Rule(policy, no_plugin(), np.zeros(1, np.int64))
+def built_in_rule(policy: int, n_cell: int = 1) -> Rule:
+    """One of `POLICIES` but for LEARNED, in all cells."""
+    networks, model_of = np.zeros((0, N_NUMBERS)), np.full(n_cell, -1, np.int64)
+    return Rule(policy, no_plugin(), np.zeros(1, np.int64), networks, model_of, 0.0)
 
 
-def own_rule(metric: str | Callable[..., float] | Plugin) -> Rule:
+def own_rule(metric: str | Callable[..., float] | Plugin, n_cell: int = 1) -> Rule:
     """A plug-in, see `plugins.as_plugin`."""
-    return Rule(PLUGIN, as_plugin(metric, SIGNATURE), np.zeros(1, np.int64))
+    return built_in_rule(PLUGIN, n_cell)._replace(plugin=as_plugin(metric, SIGNATURE))
+
+
+def with_networks(rule: Rule, networks: F64, slot_ms: float) -> Rule:
+    """`rule` and the learned metrics that its cells may change to, [n_model, N_NUMBERS]; none uses one yet."""
+    return rule._replace(networks=networks, slot_ms=slot_ms)
+
+
+@bare_kernel
+def rule_of_cell(rule: Rule, cell: int) -> Rule:
+    """The rule by which `cell` ranks its UEs in this slot."""
+    policy = rule.policy if rule.model_of[cell] < 0 else LEARNED
+    return Rule(policy, rule.plugin, rule.nan_metrics, rule.networks, rule.model_of, rule.slot_ms)
 
 
 @cache
@@ -121,6 +142,12 @@ def urgency(age_slots: int, budget_slots: float) -> float:
 
 
 @bare_kernel
+def exp_exponent(due: float, mean_urgency: float) -> float:
+    """The exponent of exp, of a flow whose a W is `due`."""
+    return (due - mean_urgency) / (1.0 + math.sqrt(mean_urgency))
+
+
+@bare_kernel
 def metric_terms(
     policy: int,
     weight: float,
@@ -145,11 +172,13 @@ def metric_terms(
         return base, fair
     if policy == PF or not delay_bound:
         return 0.0, fair
+    if policy == LEARNED:
+        return 0.0, fair  # times exp(g), see `bids`
     due = urgency(age_slots, budget_slots)
     if policy == M_LWDF:
         return 0.0, fair * due
     if policy == EXP:
-        return 0.0, fair * math.exp((due - mean_urgency) / (1.0 + math.sqrt(mean_urgency)))
+        return 0.0, fair * math.exp(exp_exponent(due, mean_urgency))
     return 0.0, fair * math.log(LOG_OFFSET + due)
 
 

@@ -17,7 +17,7 @@ from ran_sim.mac.bids import fill_bids
 from ran_sim.mac.blocks import retransmit, transmit
 from ran_sim.mac.choice import choose, choose_by_quota, keep_allowed
 from ran_sim.mac.leg import Leg
-from ran_sim.mac.metrics import Rule
+from ran_sim.mac.metrics import Rule, rule_of_cell
 from ran_sim.mac.sharing import share, share_by_quota
 from ran_sim.mac.slices import fill_accounts
 
@@ -40,7 +40,7 @@ def schedule_cells(
 
     Args:
         slot: Slot to fill.
-        rule: Metric.
+        rule: Metrics of the cells.
         max_dci: UEs that a cell can address in a slot.
         state: Power state of each cell, shape [n_cell]; see `energy.power`.
         mute: 1 for a cell that schedules nothing although it is active, shape [n_cell]; see `engine.faults`.
@@ -62,13 +62,14 @@ def schedule_cells(
             n = keep_allowed(cell, n, traffic.of_ue, mac, slices)
         if n == 0 or dcis == 0:
             continue
-        fill_bids(cell, slot, rule, n, free, ue_weight, leg)
+        own = rule_of_cell(rule, cell)
+        fill_bids(cell, slot, own, n, free, ue_weight, leg)
         if limited:
             n_chosen = choose_by_quota(cell, n, dcis, traffic.of_ue, mac, slices)
-            share_by_quota(cell, rule, n_chosen, free, activity, leg)
+            share_by_quota(cell, own, n_chosen, free, activity, leg)
         else:
             n_chosen = choose(mac, n, dcis)
-            share(cell, rule, n_chosen, free, activity, leg)
+            share(cell, own, n_chosen, free, activity, leg)
         for k in range(n_chosen):
             if mac.rbgs[mac.chosen[k]] != 0:
                 transmit(slot, mac.chosen[k], leg)

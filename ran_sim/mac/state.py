@@ -22,6 +22,7 @@ import numpy as np
 
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F64, I32, I64
+from ran_sim.mac.learned import N_FEATURE
 from ran_sim.mac.metrics import N_TERMS
 from ran_sim.scenario import Scenario
 
@@ -59,7 +60,7 @@ class Mac(NamedTuple):
     # scratch of one cell and slot, by candidate
     candidate: I64  # its UE
     bids: F64  # [n_ue, N_BID] inputs of the metric, and the block so far
-    terms: F64  # [n_ue, N_TERMS] arguments of a plug-in
+    terms: F64  # [n_ue, N_TERMS] arguments of a plug-in, or [n_ue, N_FEATURE] inputs of a learned metric
     rbgs: I64  # that each candidate of `chosen` won, bit b = RBG b
     chosen: I64  # candidates that get a DCI, if they win an RBG
     winner: I32  # [n_rbg] candidate with the highest metric, -1 for none
@@ -104,7 +105,7 @@ def init_mac(n_ue: int, site: I32, rbg_prb: I64, gbr_rate: F64, gbr_most: F64) -
         first_rbg=first_rbgs(site, n_rbg),
         candidate=np.zeros(n_ue, np.int64),
         bids=np.zeros((n_ue, N_BID)),
-        terms=np.zeros((n_ue, N_TERMS)),
+        terms=np.zeros((n_ue, max(N_TERMS, N_FEATURE))),
         rbgs=np.zeros(n_ue, np.int64),
         chosen=np.zeros(n_ue, np.int64),
         winner=np.zeros(n_rbg, np.int32),

@@ -152,7 +152,10 @@ class Scenario(Section):
         named |= {f"traffic.{t.name}.plugin": t.plugin for t in self.traffic}
         files = {field: Path(name.rpartition(":")[0]) for field, name in named.items() if name is not None}
         traces = {f"traffic.{t.name}.trace": t.trace for t in self.traffic}
-        tables = {"mobility.routes_file": self.mobility.routes_file, **traces}
+        models = {
+            f"scheduler.models.{i}": f"{folder}/card.toml" for i, folder in enumerate(self.scheduler.models)
+        }
+        tables = {"mobility.routes_file": self.mobility.routes_file, **traces, **models}
         return files | {field: Path(name) for field, name in tables.items() if name is not None}
 
     @property
@@ -273,6 +276,10 @@ def _beside(data: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     for section, name in (("layout", "path_loss"), ("scheduler", "metric"), ("mobility", "routes_file")):
         if section in data:
             changed[section] = placed(data[section], name)
+    scheduler = changed.get("scheduler")
+    if isinstance(scheduler, Mapping) and isinstance(models := scheduler.get("models"), list):
+        beside = [str(folder / name) if isinstance(name, str) else name for name in models]
+        changed["scheduler"] = {**scheduler, "models": beside}
     if isinstance(classes := data.get("traffic"), list):
         changed["traffic"] = [placed(entry, "trace", "plugin") for entry in classes]
     return changed

@@ -251,14 +251,25 @@ class HandoverSection(Section):
         return self
 
 
+LEARNED_NAME: Final = "learned"  # of a scheduler: the first of its models, in all cells
+
+
 class Scheduler(Section):
-    name: Literal["rr", "pf", "max-ci", "m-lwdf", "exp", "log", "edf"] = "pf"  # see `metrics`
+    name: Literal["rr", "pf", "max-ci", "m-lwdf", "exp", "log", "edf", "learned"] = "pf"  # see `metrics`
     metric: str | None = Field(
         default=None, pattern=r"^.+\.py:\w+$"
     )  # path/to/file.py:function in place of `name`
     pf_window_ms: PositiveMs = 100.0
     max_dci: int = Field(default=4, ge=1, le=16)  # per cell and slot
     class_weight: dict[FiveQi, Positive] = Field(default={})  # default weight by 5QI; 1 where missing
+    # Folders of model packages: learned metrics that cells can change to while they run. "learned" begins with the first.
+    models: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=8)
+
+    @model_validator(mode="after")
+    def _learned_has_a_model(self) -> Self:
+        if self.name == LEARNED_NAME and not self.models:
+            raise ValueError('scheduler.models = ["path/to/a model package", ...] where name = "learned"')
+        return self
 
 
 class Energy(Section):

@@ -208,12 +208,34 @@ class SetOllaTarget(Action):
     bler_target: Values
 
 
+@action
+class SetSchedulerModel(Action):
+    """Let a learned metric that the node has loaded rank a cell's UEs in its downlink scheduler.
+
+    The number is that of a model in the order of the node's configuration, from 1 on; 0 ranks them by the node's rule without
+    a model. A setting that ends goes back to the scheduler of the node's configuration. A node without learned metrics does
+    not take this action.
+    """
+
+    spec: ClassVar[ActionSpec] = ActionSpec(
+        name="SetSchedulerModel",
+        targets=("cell",),
+        parameters=(Parameter(name="model", unit="1", low=0, high=8, default=None, integer=True),),
+        kind=Kind.SETTING,
+        definition="number of the learned metric that ranks the cell's UEs in each slot, 0 for none",
+        carrier=EXTENSION,
+    )
+    cell: Ids
+    model: Values
+
+
 _TYPES: tuple[type[Action], ...] = (
     Handover,
     SetCellOffset,
     SetCellState,
     SetClassWeight,
     SetOllaTarget,
+    SetSchedulerModel,
     SetSliceQuota,
     SetTxPower,
     SetUeWeight,

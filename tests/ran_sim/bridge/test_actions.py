@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,12 +17,15 @@ from ranloop.vocabulary import (
     SetCellOffset,
     SetClassWeight,
     SetOllaTarget,
+    SetSchedulerModel,
     SetSliceQuota,
     SetTxPower,
     SetUeWeight,
 )
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch
 from tests.ran_sim.bridge.worlds import FILES, FULL_BUFFER, GAMING, MS, VOICE, last, pick, run_to, small_world
+
+SLOT_METRIC = Path(__file__).parents[3] / "models" / "slot_metric"
 
 
 def test_a_ue_weight_moves_prbs_from_the_next_slot_on() -> None:
@@ -159,6 +164,42 @@ def test_no_value_for_a_parameter_goes_back_to_the_node_s_own() -> None:
     assert world.apply("site0", SetUeWeight(ue=[ue], weight=[np.nan])).tolist() == [[1.0]]
 
 
+@pytest.mark.parametrize(("name", "own"), [("log", 0.0), ("learned", 1.0)])
+def test_a_scheduler_model_holds_for_its_lease_and_goes_back_to_the_node_s_own(name: str, own: float) -> None:
+    scheduler = {"name": name, "models": [str(SLOT_METRIC), str(SLOT_METRIC)]}
+    world = small_world(VOICE, GAMING, sectors=3, scheduler=scheduler)
+    assert "SetSchedulerModel" in world.catalogues[0].actions
+    guard = Guard(world.catalogues[0], control_delay_ns=10 * MS, slot_ns=world.slot_ns, audit=AuditLog())
+    guard.register("a", Rights(actions=(ActionRight(name="SetSchedulerModel"),)))
+    batch = ActionBatch(
+        id="1",
+        xapp="a",
+        node="site0",
+        seq=0,
+        action=SetSchedulerModel(cell=[0, 2], model=[2, 1.0 - own]),
+        valid_until_ns=20 * MS,
+        lease_ms=600,
+    )
+    assert guard.submit(batch, sender="a", now_ns=0) is None
+    in_force = {}
+    while (event_ns := guard.next_event_ns()) < FOR_EVER_NS:
+        run_to(world, event_ns / MS)
+        for change in guard.due(world.now_ns):
+            guard.settle(change, world.apply("site0", change.action), world.now_ns)
+        in_force[world.now_ns // MS] = (world.engine.slot_model_of + 1).tolist()
+    assert in_force == {10: [2, own, 1 - own], 610: [own, own, own]}
+
+
+def test_a_scheduler_model_that_is_not_loaded_is_not_in_force_and_the_reason_names_those_that_are() -> None:
+    world = small_world(VOICE, scheduler={"models": [str(SLOT_METRIC)]})
+    action = SetSchedulerModel(cell=[0], model=[2])
+    np.testing.assert_array_equal(world.apply("site0", action), [[np.nan]])
+    assert world.engine.slot_model_of.tolist() == [-1]
+    assert world.why_not("site0", action) == {
+        0: "no such model is loaded here; 0 is none, the others are 1 (slot_metric)"
+    }
+
+
 def test_targets_elsewhere_are_left_alone_and_have_no_value() -> None:
     world = open_world("seven-sites")
     run_to(world, 100)
@@ -188,7 +229,7 @@ def test_an_action_that_the_node_does_not_take_is_refused() -> None:
         """The node takes all that the vocabulary has, and no type beside it."""
 
     world = small_world(VOICE)
-    assert set(world.catalogues[0].actions) == set(ACTIONS)
+    assert set(world.catalogues[0].actions) == set(ACTIONS) - {"SetSchedulerModel"}  # it has loaded no model
     with pytest.raises(NodeError, match="site0 takes no SetCellOffset"):
         world.apply("site0", NobodysOffset(cell=[0], cio_db=[0.0]))
     with pytest.raises(NodeError, match="site9"):

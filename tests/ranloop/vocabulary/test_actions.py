@@ -43,7 +43,11 @@ def test_settings_without_a_default_are_those_that_the_node_configures() -> None
         if kind.spec.kind is Kind.SETTING and p.default is None
     }
     quotas = {("SetSliceQuota", name) for name in ("min_pct", "max_pct", "dedicated_pct")}
-    assert configured == {("SetClassWeight", "weight"), ("SetTxPower", "tx_power_dbm")} | quotas
+    assert (
+        configured
+        == {("SetClassWeight", "weight"), ("SetSchedulerModel", "model"), ("SetTxPower", "tx_power_dbm")}
+        | quotas
+    )
 
 
 def test_only_a_handover_happens_once() -> None:
@@ -62,6 +66,8 @@ def test_only_a_handover_happens_once() -> None:
         # TS 38.214 5.2.2.1: a CQI promises a transport block error probability of at most 0.1.
         ("SetOllaTarget", "bler_target", 0.001, 0.5, 0.1),
         ("SetUeWeight", "weight", 0.01, 100, 1),
+        # A node loads at most eight models; 0 is none.
+        ("SetSchedulerModel", "model", 0, 8, None),
     ],
 )
 def test_ranges_and_defaults_follow_their_source(
