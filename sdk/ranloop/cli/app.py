@@ -12,6 +12,8 @@ from ranloop.cli.options import (
     Audit,
     Autonomy,
     BusUrl,
+    Dashboard,
+    DashboardAt,
     HandlerDelay,
     Json,
     Limits,
@@ -116,6 +118,19 @@ def run(
     state: State = None,
     profile: NodeProfile = "",
     handler_delay: HandlerDelay = "",
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="With --dashboard: show the same world without the xApps beside it."),
+    ] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="With --dashboard: RAN seconds per wall-clock second at most; default: as fast as it computes.",
+            min=0.001,
+        ),
+    ] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -123,10 +138,12 @@ def run(
     json_output: Json = False,
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.run import join_bus, run_on_node
     from ranloop.cli.ways import advised, idle_in_run, refuse_idle
 
-    refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
+    page = wanted_page(dashboard, dashboard_at, beside=beside, speed=speed)
+    refuse_idle(context, idle_in_run(node=node, lockstep=lockstep, page=page is not None))
     source = context.get_parameter_source("state")
     if (node or lockstep) and source is not None and source.name == "ENVIRONMENT":
         state = None  # meant for live runs: the same seed gives the same bits, whatever was learned before
@@ -148,6 +165,7 @@ def run(
                 record=record,
                 state=state,
                 handler_delay=handler_delay,
+                dashboard=page,
                 json_output=json_output,
             )
         )

@@ -11,6 +11,8 @@ __all__ = (
     "Audit",
     "Autonomy",
     "BusUrl",
+    "Dashboard",
+    "DashboardAt",
     "Json",
     "Limits",
     "Models",
@@ -41,6 +43,15 @@ Audit = Annotated[
 Limits = Annotated[
     Path | None,
     typer.Option(help="The operator's floors and ceilings, which no manifest can widen: a TOML file."),
+]
+Dashboard = Annotated[
+    bool, typer.Option("--dashboard", help="Serve a live page, on this machine alone, until Ctrl-C.")
+]
+DashboardAt = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT", help="Serve the page there; port 0 takes a free one.", show_default=False
+    ),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]
 NodeProfile = Annotated[

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.dashboard import PageWanted, watched_run
 from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
 from ranloop.cli.logs import log_level
@@ -27,7 +28,7 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.node import Recorder
+from ranloop.node import NodePort, Recorder
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -56,6 +57,7 @@ def run_on_node(
     record: Path | None,
     state: Path | None,
     handler_delay: str,
+    dashboard: PageWanted | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
@@ -66,13 +68,22 @@ def run_on_node(
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
-    with contextlib.ExitStack() as stack:
+    until_ns = None if duration_s is None else round(duration_s * 1e9)
+    with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
-        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
-        world = stack.enter_context(contextlib.closing(node))
+
+        def opened() -> NodePort:
+            node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+            return stack.enter_context(contextlib.closing(node))
+
+        world = opened()
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
+        title = f"{', '.join(names)} on {address}"
+        page = (
+            pages.enter_context(watched_run(dashboard, world, opened, title, until_ns)) if dashboard else None
+        )
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         run = run_embedded(
             world,
@@ -81,28 +92,35 @@ def run_on_node(
             models=chosen,
             autonomy=levels,
             priorities=ranks,
-            until_ns=None if duration_s is None else round(duration_s * 1e9),
+            until_ns=until_ns,
             audit=log,
             limits=bounds,
             state=state,
             outlets=[recorder] if recorder else (),
+            onlooker=page.onlooker if page else None,
             handler_delay_ms=delay,
+            on_progress=page.follow if page else None,
         )
+        if page:
+            page.finish(world.now_ns)
         score = score_facts(world)
-    summary = run.summary
-    takes_actions = any(catalogue.actions for catalogue in world.catalogues)
-    facts = {
-        "ran_time_s": summary.ran_time_ns / 1e9,
-        "steps": summary.steps,
-        "reports": summary.n_reports,
-        "targets": dict(summary.outcomes),
-        "trace_hash": summary.trace_hash,
-        **delay_facts(delay, summary),
-        **gaps(world),
-        **score,
-        **ending(summary.fates, run.times, takes_actions=takes_actions),
-    }
-    _show(facts, run.xapps, json_output=json_output)
+        summary = run.summary
+        takes_actions = any(catalogue.actions for catalogue in world.catalogues)
+        facts = {
+            "ran_time_s": summary.ran_time_ns / 1e9,
+            "steps": summary.steps,
+            "reports": summary.n_reports,
+            "targets": dict(summary.outcomes),
+            "trace_hash": summary.trace_hash,
+            **delay_facts(delay, summary),
+            **gaps(world),
+            **score,
+            **ending(summary.fates, run.times, takes_actions=takes_actions),
+        }
+        stack.close()
+        _show(facts, run.xapps, json_output=json_output)
+        if page:
+            page.stay(run.times)
     return exit_code(summary.fates, takes_actions=takes_actions)
 
 

@@ -14,13 +14,17 @@ __all__ = ("advised", "idle_in_describe", "idle_in_host", "idle_in_run", "refuse
 _HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audit", "record")
 
 
-def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
+def idle_in_run(*, node: str, lockstep: bool, page: bool = False) -> dict[str, str]:
     """Parameters of `ranloop run` that this way of running ignores, each with advice."""
     if node:
-        on_a_bus = dict.fromkeys(("bus", "lockstep", "host"), "belongs to a bus; with --node there is none")
+        of_a_page = {} if page else dict.fromkeys(("beside", "speed"), "belongs to --dashboard")
+        on_a_bus = of_a_page | dict.fromkeys(
+            ("bus", "lockstep", "host"), "belongs to a bus; with --node there is none"
+        )
         return on_a_bus | _idle_at(node)
     idle = dict.fromkeys(
-        (*_HOSTS, "handler_delay"), "belongs to --node; on a bus the host says it: ranloop host … {option}"
+        (*_HOSTS, "handler_delay", "dashboard", "dashboard_at", "beside", "speed"),
+        "belongs to --node; on a bus the host says it: ranloop host … {option}",
     )
     if lockstep:
         return idle | {"duration_s": "is the host's to say in lockstep: ranloop host … --lockstep {option}"}
