@@ -19,6 +19,7 @@ from ranloop.cli.options import (
     Limits,
     Models,
     NodeProfile,
+    OperatorToken,
     Overrides,
     Priority,
     Record,
@@ -63,12 +64,19 @@ def demo(
         int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
     ] = 24,
     duration_s: Annotated[float, typer.Option(help="Measured seconds per drop.", min=1)] = 10.0,
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
     json_output: Json = False,
 ) -> None:
-    """Close a loop on the simulator and measure what it gains over a tuned baseline."""
+    """Close a loop on the simulator and measure what it gains over a tuned baseline.
+
+    With a page: first one drop there, in real time, with the xApp and with the baseline side by side.
+    """
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output))
+    page = wanted_page(dashboard, dashboard_at)
+    raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output, dashboard=page))
 
 
 @app.command()
@@ -350,13 +358,18 @@ def host(
     limits: Limits = None,
     audit: Audit = None,
     record: Record = None,
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
+    operator_token: OperatorToken = None,
     json_output: Json = False,
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.host import run_host
     from ranloop.cli.ways import idle_in_host, refuse_idle
 
-    refuse_idle(context, idle_in_host(node=node, lockstep=lockstep))
+    page = wanted_page(dashboard, dashboard_at, operator_token=operator_token)
+    refuse_idle(context, idle_in_host(node=node, lockstep=lockstep, page=page is not None))
     raise typer.Exit(
         run_host(
             node,
@@ -377,6 +390,7 @@ def host(
             limits=limits,
             audit=audit,
             record=record,
+            dashboard=page,
             json_output=json_output,
         )
     )
@@ -670,6 +684,33 @@ def top(
     from ranloop.cli.top import run_top
 
     raise typer.Exit(run_top(bus, every_s=every_s, once=once, json_output=json_output))
+
+
+@app.command()
+def dashboard(
+    context: typer.Context,
+    bus: BusUrl = "mqtt://localhost:1883",
+    recording: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Show what --record kept, in place of a bus."),
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="With --recording: the decisions, from the file of --audit.")
+    ] = None,
+    at: Annotated[
+        str, typer.Option("--at", metavar="HOST:PORT", help="Address of the page; port 0 takes a free one.")
+    ] = "127.0.0.1:8480",
+    operator_token: OperatorToken = None,
+) -> None:
+    """Serve a live page about a bus, or a page about a recording: map, series, decisions, health; reads only."""
+    from ranloop.cli.dashboard_command import show_bus, show_recording
+    from ranloop.cli.ways import advised, idle_in_dashboard, refuse_idle
+
+    refuse_idle(context, idle_in_dashboard(is_recording=recording is not None))
+    if recording is not None:
+        raise typer.Exit(show_recording(recording, at, audit=audit))
+    with advised(context, "or show a recording: ranloop dashboard --recording FOLDER"):
+        raise typer.Exit(show_bus(bus, at, operator_token=operator_token))
 
 
 @app.command()

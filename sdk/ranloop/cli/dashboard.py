@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ranloop.cli.operator import stop_on_signals
 from ranloop.node import NodePort
 from ranloop.page import BACKGROUND, History, Watcher
 from ranloop.page.beside import Beside, Pace
+from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
 
 if TYPE_CHECKING:
@@ -31,25 +33,40 @@ class PageWanted:
         address: HOST:PORT.
         beside: Show the world without the xApps, too.
         speed: RAN seconds per wall-clock second at most; None does not hold the run up.
+        operator_token: File with the token of those who may order from the page.
     """
 
     address: str
     beside: bool = False
     speed: float | None = None
+    operator_token: Path | None = None
 
 
 def wanted_page(
-    dashboard: bool, address: str, *, beside: bool = False, speed: float | None = None
+    dashboard: bool,
+    address: str,
+    *,
+    beside: bool = False,
+    speed: float | None = None,
+    operator_token: Path | None = None,
 ) -> PageWanted | None:
     """The page that is wanted, if one is."""
     if not dashboard and not address:
         return None
-    return PageWanted(address=address or DEFAULT_ADDRESS, beside=beside, speed=speed)
+    return PageWanted(
+        address=address or DEFAULT_ADDRESS, beside=beside, speed=speed, operator_token=operator_token
+    )
 
 
 @contextmanager
 def serve(
-    history: History, address: str, *, title: str, mode: Mode, worlds: Sequence[str] = ("",)
+    history: History,
+    address: str,
+    *,
+    title: str,
+    mode: Mode,
+    worlds: Sequence[str] = ("",),
+    desk: OrderDesk | None = None,
 ) -> Iterator[str]:
     """Serve a page for as long as the block runs, and tell its address on standard error.
 
@@ -59,7 +76,7 @@ def serve(
     """
     from ranloop.page.server import Page
 
-    with Page(history, address, title=title, mode=mode, worlds=worlds) as page:
+    with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk) as page:
         print(f"page: {page.url}", file=sys.stderr, flush=True)
         yield page.url
 

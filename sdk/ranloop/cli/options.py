@@ -17,6 +17,7 @@ __all__ = (
     "Limits",
     "Models",
     "NodeProfile",
+    "OperatorToken",
     "Overrides",
     "Priority",
     "Record",
@@ -51,6 +52,12 @@ DashboardAt = Annotated[
     str,
     typer.Option(
         metavar="HOST:PORT", help="Serve the page there; port 0 takes a free one.", show_default=False
+    ),
+]
+OperatorToken = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Let whoever knows this file's token order from the page: kill switch, autonomy."
     ),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from ranloop.errors import NodeError
 from ranloop.node import NodePort, NodeRuntime
 from ranloop.node.port import ScoredPort
 from ranloop.page.history import History, Watcher
@@ -42,12 +43,15 @@ class Beside:
             self.tell()
 
     def tell(self) -> None:
-        """Tell the scores so far, of worlds that keep one."""
+        """Tell the scores so far, of worlds that keep one; in the warm-up nothing counts yet."""
         scored = [world for world in self._worlds if isinstance(world, ScoredPort)]
         if len(scored) < len(self._worlds):
             return
-        kpis = [asdict(kpi) for kpi in scored[0].kpis()]
-        worlds = [_known(world.score()) for world in scored]
+        try:
+            kpis = [asdict(kpi) for kpi in scored[0].kpis()]
+            worlds = [_known(world.score()) for world in scored]
+        except NodeError:
+            return
         self._history.state("score", {"kind": "score", "kpis": kpis, "worlds": worlds})
 
 

@@ -74,6 +74,8 @@ class History:
 
     Attributes:
         looks_at: What all pages together look at; another object whenever it changes.
+        n_evicted: Reports that had to go for want of room.
+        n_restarts: Streams that began anew.
         facts: Key -> newest word on one subject as JSON, and the number of the change that brought it.
     """
 
@@ -86,7 +88,7 @@ class History:
         self.said = Said()
         self.facts: dict[str, tuple[int, bytes]] = {}
         self.n_changes = 0
-        self.n_evicted = 0
+        self.n_evicted = self.n_restarts = 0
         self.lock = threading.Lock()
         self._keep_bytes, self._n_bytes = keep_bytes, 0
         self._lines: dict[int, AuditLines] = {}
@@ -144,6 +146,8 @@ class History:
                 if len(self.tracks) >= _MOST_TRACKS:
                     return
                 track = self.tracks[key] = Track()
+            elif track.reports and _is_another_run(track.reports[-1], report):
+                self._forget(track)
             track.reports.append(report)
             self._n_bytes += _REPORT + report.block.nbytes
             while self._n_bytes > self._keep_bytes:
@@ -158,6 +162,13 @@ class History:
         self._n_bytes -= _REPORT + oldest.reports.popleft().block.nbytes
         oldest.n_gone += 1
         self.n_evicted += 1
+
+    def _forget(self, track: Track) -> None:
+        """The node was started again: RAN time began anew."""
+        self._n_bytes -= sum(_REPORT + report.block.nbytes for report in track.reports)
+        track.n_gone += len(track.reports)
+        track.reports.clear()
+        self.n_restarts += 1
 
     # What is read, on the server's thread
 
@@ -209,6 +220,10 @@ class History:
         """Words that are newer than a change, the oldest first."""
         with self.lock:
             return sorted(fact for fact in self.facts.values() if fact[0] > change)
+
+
+def _is_another_run(before: Report, report: Report) -> bool:
+    return report.run != before.run or report.ran_time_ns <= before.ran_time_ns
 
 
 class Watcher(Closing):

@@ -18,6 +18,7 @@ from ranloop.closing import Closing
 from ranloop.errors import MissingExtraError, RanloopError
 from ranloop.foreign import one_line
 from ranloop.page.history import History
+from ranloop.page.orders import MOST_BODY_BYTES, OrderDesk
 from ranloop.page.words import vocabulary
 
 try:
@@ -86,6 +87,7 @@ class Page(Closing):
         title: What is shown, such as the node's address.
         mode: "live" of hosts, "run" of a run that ends, "recording".
         worlds: Name of each run that is shown, one or two.
+        desk: Takes an operator's orders; None: the page watches only.
         most_pages: Pages that may be open at a time.
 
     Attributes:
@@ -104,13 +106,20 @@ class Page(Closing):
         title: str = "",
         mode: Mode = "live",
         worlds: Sequence[str] = ("",),
+        desk: OrderDesk | None = None,
         most_pages: int = MOST_PAGES,
     ) -> None:
         host, port = parse_address(address)
-        self._history, self._most_pages = history, most_pages
+        self._history, self._desk, self._most_pages = history, desk, most_pages
         self.counts = {"open": 0, "refused": 0, "slow": 0, "hostile": 0}
         self._sessions: set[Session] = set()
-        about = {"title": title, "mode": mode, "worlds": list(worlds)}
+        about: dict[str, Any] = {
+            "title": title,
+            "mode": mode,
+            "worlds": list(worlds),
+            "orders": desk is not None,
+        }
+        about["started"] = time.time_ns()
         self._hello = orjson.dumps({"kind": "hello", **about, **vocabulary()}).decode()
         listening = _listen(host, port)
         self.host, self.port = host, listening.getsockname()[1]
@@ -158,6 +167,7 @@ class Page(Closing):
         return Starlette(
             routes=[
                 Route("/", self._file),
+                Route("/order", self._order, methods=["POST"]),
                 Route("/{name:str}", self._file),
                 WebSocketRoute("/events", self._events),
             ]
@@ -195,13 +205,21 @@ class Page(Closing):
             body, headers = gzip.decompress(body), {}
         return Response(body, headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
 
+    async def _order(self, request: Request) -> Response:
+        if self._desk is None:
+            return PlainTextResponse("this page watches only: start it with --operator-token FILE", 403)
+        if request.headers.get("origin", "") not in _origins(request.headers.get("host", "")):
+            return PlainTextResponse("a page of another origin", 403)
+        if not request.headers.get("content-length", "").isdecimal() or (
+            int(request.headers["content-length"]) > MOST_BODY_BYTES
+        ):
+            return PlainTextResponse(f"an order has at most {MOST_BODY_BYTES} bytes", 413)
+        status, text = await self._desk.take(request.headers.get("authorization", ""), await request.body())
+        return PlainTextResponse(text, status)
+
     async def _events(self, socket: WebSocket) -> None:
         host, origin = socket.headers.get("host", ""), socket.headers.get("origin")
-        if not self._is_ours(host.encode("latin-1")) or origin not in (
-            None,
-            f"http://{host}",
-            f"https://{host}",
-        ):
+        if not self._is_ours(host.encode("latin-1")) or (origin is not None and origin not in _origins(host)):
             self.counts["refused"] += 1
             await socket.close(1008, "a page of another origin")
             return
@@ -235,6 +253,11 @@ class Page(Closing):
     def _count(self) -> None:
         self.counts["open"] = len(self._sessions)
         self._history.state("page", {"kind": "page", **self.counts})
+
+
+def _origins(host: str) -> tuple[str, str]:
+    """The origins of pages that this server served."""
+    return f"http://{host}", f"https://{host}"
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

@@ -73,6 +73,7 @@ class Session:
         self._span: tuple[int, int] | None = None
         self._lost = {"frames": 0, "lines": 0}
         self._told_lost = dict(self._lost)
+        self._n_restarts = history.n_restarts
         self._asked_s: deque[float] = deque(maxlen=MOST_ASKED)
 
     async def run(self) -> None:
@@ -157,6 +158,9 @@ class Session:
         if (span := self._history.span_ns()) is not None and span != self._span:
             self._span = span
             found.append(_json({"kind": "span", "from": span[0] / _NS, "to": span[1] / _NS}))
+        if self._history.n_restarts != self._n_restarts:
+            self._n_restarts, self._is_fresh = self._history.n_restarts, True
+            found.append(_json({"kind": "restart"}))
         if self._watch is not None:
             found += self._past(self._watch) if self._is_fresh else self._new(self._watch)
         if self._lost != self._told_lost:

@@ -63,6 +63,7 @@ const on = {
   span: (fact) => (span = fact),
   lost: (fact) => (lost = fact),
   said: ({ lines }) => said.add(lines),
+  restart: () => (newest = 0),
   filling: () => (filling = new Store()),
   filled({ every }) {
     store = filling;
