@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
 --only NAME    one of them (repeatable): action_path, codec, curves, first_report, imports, loop, memory, model_call,
-               notebook, peers, recorder, simulator, tables
+               notebook, page, peers, recorder, simulator, tables
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -35,6 +35,7 @@ NAMES = (
     "first_report",
     "notebook",
     "recorder",
+    "page",
     "tables",
     "memory",
 )

@@ -30,6 +30,7 @@ from benchmarks.measure import F64, ROUNDS, Row, latency_row
 from benchmarks.still_world import NODE, PERIOD_NS, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
 from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.node.outlets import Onlooker
 from ranloop.wire import Cause, Result, topics
 from ranloop.wire.codec import decode_action_batch, encode
 from ranloop.wire.messages import FOR_EVER_NS
@@ -55,11 +56,13 @@ class Loop:
 
     sizes = (0, 0, 0)  # bytes of report, batch and result
 
-    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
+    def __init__(
+        self, bus: Bus, poll: Callable[[float], object], xapp: Path, onlooker: Onlooker | None = None
+    ) -> None:
         manifest = load_manifest(xapp)
         xapps = {manifest.name: Registration(rights=manifest.rights)}
         self.bus, self.poll = bus, poll
-        self.host = NodeHost(StillWorld(), bus, xapps=xapps)
+        self.host = NodeHost(StillWorld(), bus, xapps=xapps, onlooker=onlooker)
 
     def round(self) -> None:
         """Report out, action in, result out."""
@@ -130,8 +133,10 @@ class HeldClock:
 class GuardedLoop(Loop):
     """The loop of `ranloop host`: guard, leases, results, counters and the audit. Only the waiting for RAN time is removed."""
 
-    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
-        super().__init__(bus, self._settle, xapp)
+    def __init__(
+        self, bus: Bus, poll: Callable[[float], object], xapp: Path, onlooker: Onlooker | None = None
+    ) -> None:
+        super().__init__(bus, self._settle, xapp, onlooker)
         self._clock = HeldClock(poll)
         self._live = LiveHost(self.host, clock=self._clock)
         self._poll = poll
@@ -210,18 +215,18 @@ def _measure(loops: Loops, samples: int, pause_s: float) -> dict[str, F64]:
     for loop in loops.values():
         for _ in range(300):
             loop.round()
-            _pause(loop, _PAUSE_S)
+            pause(loop, _PAUSE_S)
     for start in range(0, samples, block):
         for name, loop in loops.items():
             for sample in range(start, start + block):
                 began_ns = time.perf_counter_ns()
                 loop.round()
                 took_us[name][sample] = (time.perf_counter_ns() - began_ns) / 1e3
-                _pause(loop, pause_s)
+                pause(loop, pause_s)
     return {name: took.reshape(ROUNDS, -1) for name, took in took_us.items()}
 
 
-def _pause(loop: Loop | BareLoop, pause_s: float) -> None:
+def pause(loop: Loop | BareLoop, pause_s: float) -> None:
     """Finish the work that is still on its way: acknowledgements, the result at the xApp."""
     end_s = time.monotonic() + pause_s
     while (left_s := end_s - time.monotonic()) > 0.0:
@@ -237,9 +242,9 @@ def run() -> list[Row]:
             if kind == "transport":
                 embedded.round()
                 report_bytes, batch_bytes, result_bytes = embedded.sizes
-            loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
+            loops[f"{kind}, over mosquitto"], broker = apart(stack, make, xapp)
         with _asleep():
-            loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
+            loops["transport, over mosquitto, asleep"], _ = apart(stack, TransportLoop, TRIVIAL)
         stack.enter_context(_far_end("bare", str(broker.port), str(batch_bytes)))
         loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
         rows = _rows(
@@ -275,7 +280,7 @@ def _cpu_row(name: str, loop: Loop | BareLoop) -> Row:
     began_s, rounds = time.process_time(), 100
     for _ in range(rounds):
         loop.round()
-        _pause(loop, _SLOW_PAUSE_S)
+        pause(loop, _SLOW_PAUSE_S)
     took_us = (time.process_time() - began_s) / rounds * 1e6
     return Row(name=f"loop, {name}, every 20 ms, CPU of the host", unit="us a round", p50=took_us)
 
@@ -290,7 +295,9 @@ def _asleep() -> Iterator[None]:
         del os.environ[_SPIN]
 
 
-def _apart(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, Broker]:
+def apart(
+    stack: ExitStack, make: Callable[[Bus, Callable[[float], object], Path], Loop], xapp: Path
+) -> tuple[Loop, Broker]:
     """A loop with its xApp in a process of its own, and their broker."""
     broker = stack.enter_context(Broker.start("mosquitto"))
     stack.enter_context(_far_end("ranloop", str(broker.port), xapp.name))

@@ -91,6 +91,7 @@ class WatchedRun:
     """A run in this process that a page shows.
 
     Attributes:
+        url: Where the page is.
         onlooker: What the run shows its events to.
     """
 
@@ -102,7 +103,7 @@ class WatchedRun:
         beside: Beside | None,
         pace: Pace | None,
     ) -> None:
-        self._history, self._url, self._watchers = history, url, watchers
+        self._history, self.url, self._watchers = history, url, watchers
         self._beside, self._pace = beside, pace
         self.onlooker = watchers[0]
 
@@ -121,8 +122,8 @@ class WatchedRun:
         for watcher in self._watchers:
             watcher.close()
 
-    def stay(self, times: Mapping[str, Sequence[HandlerTime]]) -> None:
-        """Tell that the run is over, and stay until a signal comes."""
+    def tell_over(self, times: Mapping[str, Sequence[HandlerTime]]) -> None:
+        """Tell that the run is over, and how long its handlers took."""
         handlers = [
             {"name": f"{xapp}.{one.handler}", "calls": one.calls, "p50_ms": one.p50_ms, "p99_ms": one.p99_ms}
             for xapp, own in times.items()
@@ -130,8 +131,12 @@ class WatchedRun:
         ]
         self._history.state("handlers", {"kind": "handlers", "handlers": handlers})
         self._history.state("over", {"kind": "over"})
+
+    def stay(self, times: Mapping[str, Sequence[HandlerTime]]) -> None:
+        """Tell that the run is over, and stay until a signal comes."""
+        self.tell_over(times)
         stop = stop_on_signals()
-        print(f"the run is over; its page stays at {self._url} until Ctrl-C", file=sys.stderr, flush=True)
+        print(f"the run is over; its page stays at {self.url} until Ctrl-C", file=sys.stderr, flush=True)
         wait(stop)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Literal
 
 import orjson
@@ -128,22 +129,20 @@ class Session:
     # What it sees
 
     async def _turns(self) -> None:
-        await self._send(self._hello)
-        while True:
-            began_s = time.monotonic()
-            for message in self.turn():
-                await self._send(message)
-            await asyncio.sleep(max(TURN_S - (time.monotonic() - began_s), 0.01))
+        with suppress(WebSocketDisconnect, RuntimeError):  # it went while we spoke
+            await self._send(self._hello)
+            while True:
+                began_s = time.monotonic()
+                for message in self.turn():
+                    await self._send(message)
+                await asyncio.sleep(max(TURN_S - (time.monotonic() - began_s), 0.01))
 
     async def _send(self, message: bytes | str) -> None:
         async with asyncio.timeout(SEND_S):
-            try:
-                if isinstance(message, str):
-                    await self._socket.send_text(message)
-                else:
-                    await self._socket.send_bytes(message)
-            except (WebSocketDisconnect, RuntimeError, OSError):  # it went while we spoke
-                raise asyncio.CancelledError from None
+            if isinstance(message, str):
+                await self._socket.send_text(message)
+            else:
+                await self._socket.send_bytes(message)
 
     def turn(self) -> list[bytes | str]:
         """The messages that bring the page up to date."""
