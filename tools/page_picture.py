@@ -49,7 +49,7 @@ def picture(browser: Any, url: str, path: Path, *, width: int, height: int, sche
     page.set_default_timeout(WAIT_MS)
     page.goto(f"{url}#{CHOSEN}")
     page.locator("#said li details").first.wait_for()
-    page.locator("#chosen td").nth(4).wait_for()
+    page.locator("#chosen td").nth(1).wait_for()
     page.wait_for_timeout(1500)
     page.screenshot(path=path, full_page=whole)
     page.close()
@@ -66,7 +66,7 @@ def main() -> None:
         with shown(beside=False) as url:
             target = ROOT / "docs" / "images" if folder is None else folder
             target.mkdir(parents=True, exist_ok=True)
-            wide = {"width": 1280, "height": 860, "whole": False}
+            wide: dict[str, Any] = {"width": 1280, "height": 860, "whole": False}
             picture(browser, url, target / "dashboard.png", scheme="light", **wide)
             if folder:
                 picture(browser, url, folder / "dark.png", scheme="dark", **wide)

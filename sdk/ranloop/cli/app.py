@@ -701,6 +701,7 @@ def dashboard(
         str, typer.Option("--at", metavar="HOST:PORT", help="Address of the page; port 0 takes a free one.")
     ] = "127.0.0.1:8480",
     operator_token: OperatorToken = None,
+    json_output: Json = False,
 ) -> None:
     """Serve a live page about a bus, or a page about a recording: map, series, decisions, health; reads only."""
     from ranloop.cli.dashboard_command import show_bus, show_recording
@@ -708,9 +709,9 @@ def dashboard(
 
     refuse_idle(context, idle_in_dashboard(is_recording=recording is not None))
     if recording is not None:
-        raise typer.Exit(show_recording(recording, at, audit=audit))
+        raise typer.Exit(show_recording(recording, at, audit=audit, json_output=json_output))
     with advised(context, "or show a recording: ranloop dashboard --recording FOLDER"):
-        raise typer.Exit(show_bus(bus, at, operator_token=operator_token))
+        raise typer.Exit(show_bus(bus, at, operator_token=operator_token, json_output=json_output))
 
 
 @app.command()

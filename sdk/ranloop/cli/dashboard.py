@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ranloop.cli.operator import stop_on_signals
 from ranloop.node import NodePort
-from ranloop.page import BACKGROUND, History, Watcher
+from ranloop.page import History, Watcher, everything
 from ranloop.page.beside import Beside, Pace
 from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
@@ -67,8 +68,9 @@ def serve(
     mode: Mode,
     worlds: Sequence[str] = ("",),
     desk: OrderDesk | None = None,
+    json_output: bool = False,
 ) -> Iterator[str]:
-    """Serve a page for as long as the block runs, and tell its address on standard error.
+    """Serve a page for as long as the block runs, and tell its address: on standard error, or as JSON on standard output.
 
     Raises:
         MissingExtraError: The server is not installed.
@@ -77,7 +79,10 @@ def serve(
     from ranloop.page.server import Page
 
     with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk) as page:
-        print(f"page: {page.url}", file=sys.stderr, flush=True)
+        if json_output:
+            print(json.dumps({"url": page.url, "mode": mode}), flush=True)
+        else:
+            print(f"page: {page.url}", file=sys.stderr, flush=True)
         yield page.url
 
 
@@ -156,7 +161,7 @@ def watched_run(
         until_ns: RAN time at which the run ends; None: with its world.
         worlds: Name of the world of the run, and of the one beside it.
     """
-    history = History(BACKGROUND)
+    history = History(everything(world.catalogues))
     history.meet(world.catalogues)
     with ExitStack() as stack:
         names = worlds if wanted.beside else ("",)

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _FACTS_S = 1.0
 
 
-def show_bus(url: str, address: str, *, operator_token: Path | None) -> int:
+def show_bus(url: str, address: str, *, operator_token: Path | None, json_output: bool) -> int:
     """Serve a page about a bus until a signal comes; it publishes nothing, but for an operator's orders.
 
     Raises:
@@ -47,7 +47,7 @@ def show_bus(url: str, address: str, *, operator_token: Path | None) -> int:
     place = without_password(url)
     with (
         closing(open_bus(url, name="observer")) as bus,
-        serve(history, address, title=place, mode="live", desk=desk),
+        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output),
     ):
         view, rates, due_s = BusView(bus, traffic=True, on_seen=on_seen), Rates(), 0.0
         while not stop.is_set():
@@ -59,7 +59,7 @@ def show_bus(url: str, address: str, *, operator_token: Path | None) -> int:
     return 0
 
 
-def show_recording(folder: Path, address: str, *, audit: Path | None) -> int:
+def show_recording(folder: Path, address: str, *, audit: Path | None, json_output: bool) -> int:
     """Serve a page about a recorded run until a signal comes.
 
     Raises:
@@ -80,7 +80,7 @@ def show_recording(folder: Path, address: str, *, audit: Path | None) -> int:
         if reader.n_damaged:
             log.warning("audit_read_in_part", lines=reader.n_damaged, first=reader.damaged[0])
     stop = stop_on_signals()
-    with serve(history, address, title=str(folder), mode="recording"):
+    with serve(history, address, title=str(folder), mode="recording", json_output=json_output):
         wait(stop)
     return 0
 

@@ -30,9 +30,10 @@ def idle_in_run(*, node: str, lockstep: bool, page: bool = False) -> dict[str, s
         )
         return on_a_bus | _idle_at(node)
     idle = dict.fromkeys(
-        (*_HOSTS, "handler_delay", "dashboard", "dashboard_at", "beside", "speed"),
+        (*_HOSTS, "handler_delay", "dashboard", "dashboard_at"),
         "belongs to --node; on a bus the host says it: ranloop host … {option}",
     )
+    idle |= dict.fromkeys(("beside", "speed"), "belongs to --node with --dashboard")
     if lockstep:
         return idle | {"duration_s": "is the host's to say in lockstep: ranloop host … --lockstep {option}"}
     return idle | {"host": "belongs to --lockstep; a live xApp joins every host on the bus"}

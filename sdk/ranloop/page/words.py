@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,15 @@ from ranloop.node.streams import page_period_ms
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, MEASUREMENTS
 from ranloop.wire.messages import Catalogue, Standing
 
-__all__ = ("BACKGROUND", "catalogue_facts", "fates_facts", "pulse_facts", "standing_facts", "vocabulary")
+__all__ = (
+    "BACKGROUND",
+    "catalogue_facts",
+    "everything",
+    "fates_facts",
+    "pulse_facts",
+    "standing_facts",
+    "vocabulary",
+)
 
 # Of which a page has a past when it is opened: where the UEs are, and the first things that an operator asks for.
 BACKGROUND = {
@@ -24,6 +32,16 @@ BACKGROUND = {
     "cell": ("RRU.PrbTotDl", "DRB.UEThpDl"),
     "qos_flow": ("X.DRB.BudgetMissRateDl",),
 }
+
+
+def everything(catalogues: Iterable[Catalogue]) -> dict[str, frozenset[str]]:
+    """All that the nodes measure of cells, UEs, slices and flows: of a run that stands still meanwhile nothing need be missing."""
+    found: dict[str, frozenset[str]] = {}
+    for catalogue in catalogues:
+        for level in ("cell", "ue", "slice", "qos_flow"):
+            names = catalogue.measurements.get(level, ())
+            found[level] = found.get(level, frozenset()).union(names)
+    return found
 
 
 def vocabulary() -> dict[str, Any]:

@@ -143,6 +143,7 @@ function learn() {
   options(get("series-by"), BY[place.level], place.by, (by) => BY_LABEL[by]);
   const cells = [...catalogues.values()].flatMap((one) => Object.entries(one.cells)).sort((a, b) => a[0] - b[0]);
   options(get("cell"), ["", ...cells.map(([id]) => id)], place.cell === null ? "" : String(place.cell), (id) => (id === "" ? "none" : nameOf("cell", Number(id))));
+  if (document.activeElement !== get("ue")) get("ue").value = place.ue ?? "";
   maps.learn(catalogues);
   watch();
 }

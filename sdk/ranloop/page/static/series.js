@@ -2,6 +2,7 @@
 
 import { LINES, number } from "./colours.js";
 
+const KNOWN = 8000;
 const MOST_LINES = 60;
 const LEGEND_LINES = 10;
 
@@ -84,6 +85,7 @@ export class Series {
       if (what.by === "all") row.set("5 of 100 below", at(0.05));
     }
     for (const [group, [sum, n]] of sums) row.set(group, sum / n);
+    if (this.known.size > KNOWN) this.known.clear(); // of a page that is open for hours
     this.known.set(key, row);
     return row;
   }
