@@ -56,7 +56,7 @@ def looked_at(
     found: dict[Stream, tuple[str, ...]] = {}
     for catalogue in catalogues:
         for level, names in columns.items():
-            offered = tuple(n for n in catalogue.measurements.get(level, ()) if n in names)
+            offered = tuple(n for n in catalogue.measurements.get(level, ()) if n in names)  # type: ignore[call-overload]
             if offered and catalogue.periods_ms:
                 found[catalogue.node, level, page_period_ms(catalogue.periods_ms)] = offered
     return found

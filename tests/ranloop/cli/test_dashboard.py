@@ -181,4 +181,4 @@ def test_a_run_keeps_its_page_until_it_is_told_to_end(reader: Path, tmp_path: Pa
         assert n_frames > 0
         process.send_signal(signal.SIGINT)
         assert "trace_hash" in process.communicate(timeout=30)[0]
-        assert process.returncode == 1  # a replay takes no actions: nothing that the xApp asked for was done
+        assert process.returncode == 0

@@ -29,6 +29,7 @@ export function table(caption, head, rows) {
       if (!i) cell.scope = "row";
       const [text, kind] = Array.isArray(value) ? value : [value, ""];
       cell.textContent = text ?? "–";
+      if (String(text).length > 40) cell.title = text; // it may be cut off
       cell.className = [kind, head[i].startsWith("#") ? "n" : ""].filter(Boolean).join(" ");
     });
   }
