@@ -32,18 +32,14 @@ MOST = 1.10
 _SITES, _CELLS, _UES = 19, 3, 30  # cells and UEs of each site
 _COLUMNS = ("DRB.UEThpDl", "X.UE.PosX", "X.UE.PosY", "CQI")
 _READER = """
-import json, sys
+import sys
 from websockets.sync.client import connect
 with connect(sys.argv[1], max_size=None) as socket:
     socket.send(sys.argv[2])
     socket.recv()
     print("READY", flush=True)
-    n_bytes = 0
-    try:
-        while True:
-            n_bytes += len(socket.recv())
-    except Exception:
-        print(n_bytes)
+    while True:
+        socket.recv()
 """
 
 
@@ -59,7 +55,10 @@ def _open_page(page: Page) -> Iterator[subprocess.Popen[str]]:
         assert reader.stdout is not None
         if reader.stdout.readline() != "READY\n":
             raise RuntimeError("the page's reader did not start")
-        yield reader
+        try:
+            yield reader
+        finally:
+            reader.terminate()
 
 
 @contextmanager

@@ -272,7 +272,9 @@ class NodeRuntime:
         if now_ns >= report_ns:  # a push node's report may come late
             seen = [*self._checked(self.port.reports(self.wanted))]
             self._events += seen
-            reports = [event for event in self._of_the_run(seen) if isinstance(event, Report)]
+            reports = seen
+            if self._looks_at:
+                reports = [event for event in self._of_the_run(seen) if isinstance(event, Report)]
             self.tally.took("report", applied_ns)
         return Moment(now_ns, reports, results, self.timers.due(now_ns))
 
