@@ -39,10 +39,11 @@ def served(history: History) -> Iterator[Page]:
 
 
 def socket_of(page: Page, **more: Any) -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{page.port}/events", open_timeout=10, **more)
+    client: ClientConnection = connect(f"ws://127.0.0.1:{page.port}/events", open_timeout=30, **more)
+    return client
 
 
-def frames_within(client: ClientConnection, *, timeout_s: float = 10.0) -> bytes:
+def frames_within(client: ClientConnection, *, timeout_s: float = 30.0) -> bytes:
     """The next binary message."""
     while True:
         message = client.recv(timeout=timeout_s)
@@ -78,12 +79,12 @@ def closed(client: ClientConnection) -> Close:
     """How the server closes a connection."""
     with pytest.raises(ConnectionClosed) as error:  # noqa: PT012 whatever comes before it
         for _ in iter(int, 1):
-            client.recv(timeout=10)
+            client.recv(timeout=30)
     assert error.value.rcvd is not None
     return error.value.rcvd
 
 
-def until(what: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+def until(what: Callable[[], bool], timeout_s: float = 30.0) -> bool:
     give_up_s = time.monotonic() + timeout_s
     while not what() and time.monotonic() < give_up_s:
         time.sleep(0.02)
