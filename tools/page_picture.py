@@ -26,7 +26,7 @@ DURATION_S = 12.0
 CHOSEN = "cell=4&at=8.4&level=cell&name=RRU.PrbTotDl&by=cell"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
 WAIT_MS = 120_000
-COLOURS = 128  # a third of the bytes, and nobody sees it
+COLOURS = 256  # a third of the bytes, and nobody sees it
 
 
 @contextmanager

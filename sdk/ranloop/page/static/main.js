@@ -134,8 +134,11 @@ function learn() {
   options(get("cell-by"), offered.cell, place.cellBy);
   const levels = Object.keys(LEVELS).filter((level) => offered[level].length);
   if (!levels.includes(place.level) || !offered[place.level].includes(place.name)) {
-    const first = FIRST_SERIES.find(([level, name]) => offered[level].includes(name)) ?? [levels[0] ?? "cell", offered[levels[0]]?.[0] ?? "", "all"];
-    [place.level, place.name, place.by] = first;
+    // A level that a person has chosen stays, and gets a measurement that it has.
+    const own = levels.includes(place.level) ? [place.level] : levels;
+    const first = FIRST_SERIES.find(([level, name]) => own.includes(level) && offered[level].includes(name));
+    const any = [own[0] ?? "cell", offered[own[0]]?.[0] ?? "", ""];
+    [place.level, place.name, place.by] = first ?? any;
   }
   if (!BY[place.level].includes(place.by)) place.by = BY[place.level][0];
   options(get("series-level"), levels, place.level, (level) => LEVELS[level]);
@@ -358,10 +361,16 @@ function sums(t) {
   });
 }
 
+const TABLES_MS = 250;
 let tablesDue = 0;
+let tablesLater = 0;
 function drawTables(t) {
-  if (performance.now() < tablesDue) return;
-  tablesDue = performance.now() + 250;
+  clearTimeout(tablesLater);
+  if (performance.now() < tablesDue) {
+    tablesLater = setTimeout(() => (dirty = true), TABLES_MS); // the last state is drawn, too
+    return;
+  }
+  tablesDue = performance.now() + TABLES_MS;
   get("health").replaceChildren(...healthTables({ ...facts, lost, worlds: hello.worlds }));
   const targets = hello.worlds.flatMap((world, w) => [
     ...(place.ue === null ? [] : [{ label: `UE ${place.ue} ${world}`.trim(), column: "ue", id: place.ue, frames: OF_A_UE.concat(place.ueBy).flatMap((name) => store.at(w, "ue", t, name)) }]),
