@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
 --only NAME    one of them (repeatable): action_path, codec, curves, first_report, forecaster, imports, loop, memory, metrics,
-               model_call, notebook, peers, recorder, scale, simulator, tables
+               model_call, notebook, page, peers, recorder, scale, simulator, tables
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, that of scale into docs/sizing.md, with the machine and the versions they
                were measured on
@@ -38,6 +38,7 @@ NAMES = (
     "notebook",
     "recorder",
     "metrics",
+    "page",
     "tables",
     "memory",
     "scale",

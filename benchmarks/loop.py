@@ -28,6 +28,7 @@ from benchmarks.measure import F64, ROUNDS, Row, latency_row
 from benchmarks.still_world import NODE, PERIOD_NS, StillWorld
 from ranloop.bus import Broker, Bus, open_bus
 from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.node.outlets import Onlooker
 from ranloop.wire import Cause, Result, topics
 from ranloop.wire.codec import decode_action_batch, encode
 from ranloop.wire.messages import FOR_EVER_NS
@@ -53,11 +54,13 @@ class Loop:
 
     sizes = (0, 0, 0)  # bytes of report, batch and result
 
-    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
+    def __init__(
+        self, bus: Bus, poll: Callable[[float], object], xapp: Path, onlooker: Onlooker | None = None
+    ) -> None:
         manifest = load_manifest(xapp)
         xapps = {manifest.name: Registration(rights=manifest.rights)}
         self.bus, self.poll = bus, poll
-        self.host = NodeHost(StillWorld(), bus, xapps=xapps)
+        self.host = NodeHost(StillWorld(), bus, xapps=xapps, onlooker=onlooker)
 
     def round(self) -> None:
         """Report out, action in, result out."""
@@ -128,8 +131,10 @@ class HeldClock:
 class GuardedLoop(Loop):
     """The loop of `ranloop host`: guard, leases, results, counters and the audit. Only the waiting for RAN time is removed."""
 
-    def __init__(self, bus: Bus, poll: Callable[[float], object], xapp: Path) -> None:
-        super().__init__(bus, self._settle, xapp)
+    def __init__(
+        self, bus: Bus, poll: Callable[[float], object], xapp: Path, onlooker: Onlooker | None = None
+    ) -> None:
+        super().__init__(bus, self._settle, xapp, onlooker)
         self._clock = HeldClock(poll)
         self.live = LiveHost(self.host, clock=self._clock)
         self._poll = poll
@@ -216,9 +221,9 @@ def run() -> list[Row]:
             if kind == "transport":
                 loop.round()
                 report_bytes, batch_bytes, result_bytes = loop.sizes
-            loops[f"{kind}, over mosquitto"], broker = _apart(stack, make, xapp)
+            loops[f"{kind}, over mosquitto"], broker = apart(stack, make, xapp)
         with _asleep():
-            loops["transport, over mosquitto, asleep"], _ = _apart(stack, TransportLoop, TRIVIAL)
+            loops["transport, over mosquitto, asleep"], _ = apart(stack, TransportLoop, TRIVIAL)
         stack.enter_context(far_end("bare", str(broker.port), str(batch_bytes)))
         loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
         rows = _rows(
@@ -269,7 +274,9 @@ def _asleep() -> Iterator[None]:
         del os.environ[_SPIN]
 
 
-def _apart(stack: ExitStack, make: type[Loop], xapp: Path) -> tuple[Loop, Broker]:
+def apart(
+    stack: ExitStack, make: Callable[[Bus, Callable[[float], object], Path], Loop], xapp: Path
+) -> tuple[Loop, Broker]:
     """A loop with its xApp in a process of its own, and their broker."""
     broker = stack.enter_context(Broker.start("mosquitto"))
     stack.enter_context(far_end("ranloop", str(broker.port), xapp.name))

@@ -8,6 +8,7 @@ from ran_sim.bridge.actuators import Actuators
 from ran_sim.bridge.places import Places
 from ran_sim.engine import Engine
 from ran_sim.measure import kpm
+from ran_sim.radio.antenna import BEAMWIDTH_DEG
 from ran_sim.radio.topology import site_distances_m
 from ran_sim.scenario import Scenario
 from ranloop.vocabulary import LEVELS
@@ -50,4 +51,5 @@ def _place(scenario: Scenario, engine: Engine, node: str, cell: int) -> CellPlac
         y_m=float(cells.y_m[cell]),
         azimuth_deg=None if layout.sectors == 1 else float(np.rad2deg(cells.azimuth_rad[cell])) % 360.0,
         height_m=layout.bs_height_m,
+        beam_width_deg=None if layout.sectors == 1 else BEAMWIDTH_DEG,
     )

@@ -18,7 +18,7 @@ from ranloop.guard.rights import StreamRight
 from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
-from ranloop.node.outlets import Outlet
+from ranloop.node.outlets import Onlooker, Outlet
 from ranloop.node.port import NodePort
 from ranloop.node.runtime import Registration
 from ranloop.node.settings_desk import SettingsDesk
@@ -63,6 +63,7 @@ def run_embedded(
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
     watched: Sequence[StreamRight] = (),
+    onlooker: Onlooker | None = None,
     state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
     on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
@@ -83,6 +84,7 @@ def run_embedded(
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
         watched: Streams that the outlets see even if no xApp reads them.
+        onlooker: Sees the events, too, and more columns of the reports, such as a page.
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
@@ -131,7 +133,14 @@ def run_embedded(
         stack.callback(bus.close)
         runners = [LockstepRunner(instance, bus) for instance in instances]
         host = NodeHost(
-            world, bus, xapps=registrations, audit=audit, outlets=outlets, limits=limits, watched=watched
+            world,
+            bus,
+            xapps=registrations,
+            audit=audit,
+            outlets=outlets,
+            limits=limits,
+            watched=watched,
+            onlooker=onlooker,
         )
         took = {runner.instance.name: runner for runner in runners}
         delay: Delay = (

@@ -12,12 +12,15 @@ from ranloop.cli.options import (
     Audit,
     Autonomy,
     BusUrl,
+    Dashboard,
+    DashboardAt,
     HandlerDelay,
     Json,
     Limits,
     Metrics,
     Models,
     NodeProfile,
+    OperatorToken,
     Overrides,
     Priority,
     Record,
@@ -62,12 +65,19 @@ def demo(
         int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
     ] = 24,
     duration_s: Annotated[float, typer.Option(help="Measured seconds per drop.", min=1)] = 10.0,
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
     json_output: Json = False,
 ) -> None:
-    """Close a loop on the simulator and measure what it gains over a tuned baseline."""
+    """Close a loop on the simulator and measure what it gains over a tuned baseline.
+
+    With a page: first one drop there, in real time, with the xApp and with the baseline side by side.
+    """
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output))
+    page = wanted_page(dashboard, dashboard_at)
+    raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output, dashboard=page))
 
 
 @app.command()
@@ -117,6 +127,19 @@ def run(
     state: State = None,
     profile: NodeProfile = "",
     handler_delay: HandlerDelay = "",
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="With --dashboard: show the same world without the xApps beside it."),
+    ] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help="With --dashboard: RAN seconds per wall-clock second at most; default: as fast as it computes.",
+            min=0.001,
+        ),
+    ] = None,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
@@ -125,10 +148,12 @@ def run(
     json_output: Json = False,
 ) -> None:
     """Run xApps: on a node in this process (--node), or on a bus."""
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.run import join_bus, run_on_node
     from ranloop.cli.ways import advised, idle_in_run, refuse_idle
 
-    refuse_idle(context, idle_in_run(node=node, lockstep=lockstep))
+    page = wanted_page(dashboard, dashboard_at, beside=beside, speed=speed)
+    refuse_idle(context, idle_in_run(node=node, lockstep=lockstep, page=page is not None))
     source = context.get_parameter_source("state")
     if (node or lockstep) and source is not None and source.name == "ENVIRONMENT":
         state = None  # meant for live runs: the same seed gives the same bits, whatever was learned before
@@ -151,6 +176,7 @@ def run(
                 state=state,
                 handler_delay=handler_delay,
                 metrics=metrics,
+                dashboard=page,
                 json_output=json_output,
             )
         )
@@ -363,13 +389,18 @@ def host(
     audit: Audit = None,
     record: Record = None,
     metrics: Metrics = "",
+    dashboard: Dashboard = False,
+    dashboard_at: DashboardAt = "",
+    operator_token: OperatorToken = None,
     json_output: Json = False,
 ) -> None:
     """Host RAN nodes with their guards on a bus, in real time or in lockstep."""
+    from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.host import run_host
     from ranloop.cli.ways import idle_in_host, refuse_idle
 
-    refuse_idle(context, idle_in_host(node=node, lockstep=lockstep))
+    page = wanted_page(dashboard, dashboard_at, operator_token=operator_token)
+    refuse_idle(context, idle_in_host(node=node, lockstep=lockstep, page=page is not None))
     raise typer.Exit(
         run_host(
             node,
@@ -391,6 +422,7 @@ def host(
             audit=audit,
             record=record,
             metrics=metrics,
+            dashboard=page,
             json_output=json_output,
         )
     )
@@ -693,6 +725,34 @@ def top(
     from ranloop.cli.top import run_top
 
     raise typer.Exit(run_top(bus, every_s=every_s, once=once, json_output=json_output))
+
+
+@app.command()
+def dashboard(
+    context: typer.Context,
+    bus: BusUrl = "mqtt://localhost:1883",
+    recording: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Show what --record kept, in place of a bus."),
+    ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(help="With --recording: the decisions, from the file of --audit.")
+    ] = None,
+    at: Annotated[
+        str, typer.Option("--at", metavar="HOST:PORT", help="Address of the page; port 0 takes a free one.")
+    ] = "127.0.0.1:8480",
+    operator_token: OperatorToken = None,
+    json_output: Json = False,
+) -> None:
+    """Serve a live page about a bus, or a page about a recording: map, series, decisions, health; reads only."""
+    from ranloop.cli.dashboard_command import show_bus, show_recording
+    from ranloop.cli.ways import advised, idle_in_dashboard, refuse_idle
+
+    refuse_idle(context, idle_in_dashboard(is_recording=recording is not None))
+    if recording is not None:
+        raise typer.Exit(show_recording(recording, at, audit=audit, json_output=json_output))
+    with advised(context, "or show a recording: ranloop dashboard --recording FOLDER"):
+        raise typer.Exit(show_bus(bus, at, operator_token=operator_token, json_output=json_output))
 
 
 @app.command()

@@ -13,22 +13,26 @@ import numpy as np
 
 from ranloop.bus import Bus, is_question
 from ranloop.errors import WireError
+from ranloop.guard import AuditRecord
 from ranloop.guard.fates import Fates
+from ranloop.node.outlets import Event
 from ranloop.vocabulary import ACTIONS, Kind
 from ranloop.wire import topics
 from ranloop.wire.codec import (
     decode_action_batch,
+    decode_alarms,
     decode_catalogue,
     decode_presence,
     decode_report,
     decode_result,
     decode_standing,
 )
-from ranloop.wire.messages import Catalogue, Presence, Report, Result, Standing, Status
+from ranloop.wire.messages import ActionBatch, Catalogue, Presence, Report, Result, Standing, Status
 
 __all__ = ("BusView", "XAppView")
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 _KEPT = 4096  # participants, reports and actions that are remembered: anybody may publish more
 _DELAYS_KEPT = 1000
@@ -64,6 +68,7 @@ class BusView:
         bus: Polled by its owner.
         traffic: Whether to follow reports and actions, too.
         clock: Seconds, monotonic.
+        on_seen: Called with what the host of a node would show its outlets, and with catalogues.
 
     Attributes:
         signs: Name -> last life sign of each participant.
@@ -73,7 +78,14 @@ class BusView:
         on_answer: Told of each answer of a participant to a question, such as `health_question`.
     """
 
-    def __init__(self, bus: Bus, *, traffic: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        traffic: bool,
+        clock: Callable[[], float] = time.monotonic,
+        on_seen: Callable[[Catalogue | Event], object] | None = None,
+    ) -> None:
         self.signs: dict[str, Presence] = {}
         self.catalogues: dict[str, Catalogue] = {}
         self.standings: dict[str, Standing] = {}
@@ -83,6 +95,8 @@ class BusView:
         self.n_unreadable = 0
         self.on_answer: Callable[[Presence], object] = lambda sign: None
         self._clock = clock
+        self._on_seen = on_seen
+        self._batches: dict[str, ActionBatch] = {}  # by id, whose result is to come; for `on_seen` alone
         self._came_s: dict[tuple[str, int], float] = {}  # (node, number of a report) -> when
         self._asked_s: dict[str, float] = {}  # batch id -> when
         for topic, handler in (
@@ -95,6 +109,8 @@ class BusView:
         if traffic:
             bus.subscribe(topics.report("+", "+", "+"), self._checked(self._on_report), latest=4)
             bus.subscribe(topics.act("+", "+"), self._checked(self._on_action), keep=_KEPT)
+        if on_seen:
+            bus.subscribe(topics.alarms("+"), self._checked(self._on_alarms), qos=1, latest=True)
 
     @property
     def hosts(self) -> dict[str, Presence]:
@@ -146,11 +162,13 @@ class BusView:
         catalogue = decode_catalogue(payload)
         if topic == topics.catalogue(catalogue.node):
             self.catalogues[catalogue.node] = catalogue
+            self._show(catalogue)
 
     def _on_standing(self, topic: str, payload: bytes) -> None:
         standing = decode_standing(payload)
         if topic == topics.standing(standing.node):
             self.standings[standing.node] = standing
+            self._show(standing)
 
     def _on_report(self, _topic: str, payload: bytes) -> None:
         report = decode_report(payload)
@@ -159,6 +177,7 @@ class BusView:
         self._came_s.pop((report.node, report.seq), None)
         self._came_s[report.node, report.seq] = self._clock()
         _trim(self._came_s)
+        self._show(report)
 
     def _on_action(self, _topic: str, payload: bytes) -> None:
         batch, now_s = decode_action_batch(payload), self._clock()
@@ -168,6 +187,9 @@ class BusView:
             xapp.decides_s.append(now_s - self._came_s[batch.node, batch.report_seq])
         self._asked_s[batch.id] = now_s
         _trim(self._asked_s)
+        if self._on_seen:
+            self._batches[batch.id] = batch
+            _trim(self._batches)
 
     def _on_result(self, topic: str, payload: bytes) -> None:
         result = decode_result(payload)
@@ -181,13 +203,35 @@ class BusView:
             held = xapp.held[result.node, result.action]
             held |= _targets(result, Status.APPLIED)
             held -= _targets(result, Status.ENDED)
+        if self._on_seen:
+            batch = self._batches.pop(result.id, None)
+            self._show(result)
+            self._show(
+                AuditRecord(
+                    event="result" if batch else "ended",
+                    ran_time_ns=result.ran_time_ns,
+                    node=result.node,
+                    xapp=result.xapp,
+                    batch=batch,
+                    result=result,
+                )
+            )
+
+    def _on_alarms(self, topic: str, payload: bytes) -> None:
+        alarms = decode_alarms(payload)
+        if topic == topics.alarms(alarms.xapp):
+            self._show(alarms)
+
+    def _show(self, seen: Catalogue | Event) -> None:
+        if self._on_seen:
+            self._on_seen(seen)
 
 
 def _targets(result: Result, status: Status) -> set[tuple[int, ...]]:
     return set(map(tuple, result.targets[np.flatnonzero(result.status == status)].tolist()))
 
 
-def _trim(remembered: dict[K, float]) -> None:
+def _trim(remembered: dict[K, V]) -> None:
     """Forget the oldest entry of a dictionary that is full."""
     if len(remembered) > _KEPT:
         del remembered[next(iter(remembered))]

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ranloop.bundled import bundled
+from ranloop.cli.dashboard import PageWanted
+from ranloop.cli.demo_page import shown_pair
 from ranloop.cli.watching import watch
 from ranloop.errors import NodeError
 from ranloop.evaluate import Arm, DropResult, Task, look_at, run_drop
@@ -41,8 +44,8 @@ FIGURES = ("satisfied", "users", "best_effort_mbps", "prb_use_pct")
 TALLY = ("satisfied", "best_effort_mbps")
 
 
-def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
-    """Run the paired experiment and print it.
+def run_demo(*, drops: int, duration_s: float, json_output: bool, dashboard: PageWanted | None = None) -> int:
+    """Run the paired experiment and print it; with a page, after one drop that is shown there.
 
     Raises:
         NodeError: This installation carries no bundled xApps.
@@ -68,13 +71,24 @@ def run_demo(*, drops: int, duration_s: float, json_output: bool) -> int:
     )
     run_drop(first)
     kpis = by_key(look_at(first).kpis)
-    results = watch(tasks, console, [kpis[key] for key in TALLY])
-    pairs = (_of(results, baseline), _of(results, xapp))
-    if json_output:
-        print(json.dumps(_facts(*pairs, wall_s=time.monotonic() - started), indent=2))
-    else:
-        _show(console, baseline, xapp, *pairs, [kpis[key] for key in FIGURES])
-        console.print(f"{time.monotonic() - started:.0f} s in all")
+    with ExitStack() as stack:
+        pair = (
+            shown_pair(
+                dashboard, folder, (baseline, xapp), node=NODE, seed=JUDGED_SEEDS.start, overrides=overrides
+            )
+            if dashboard
+            else None
+        )
+        stay = stack.enter_context(pair) if pair else None
+        results = watch(tasks, console, [kpis[key] for key in TALLY])
+        pairs = (_of(results, baseline), _of(results, xapp))
+        if json_output:
+            print(json.dumps(_facts(*pairs, wall_s=time.monotonic() - started), indent=2), flush=True)
+        else:
+            _show(console, baseline, xapp, *pairs, [kpis[key] for key in FIGURES])
+            console.print(f"{time.monotonic() - started:.0f} s in all")
+        if stay:
+            stay()
     return 0
 
 

@@ -118,6 +118,7 @@ def _cell(catalogue: Catalogue, cell: int, name: str) -> dict[str, Any]:
             "y_m": place.y_m,
             "azimuth_deg": place.azimuth_deg,
             "height_m": place.height_m,
+            "beam_width_deg": place.beam_width_deg,
         }
     return facts | {"neighbours": [relation.name for relation in catalogue.neighbours.get(cell, ())]}
 

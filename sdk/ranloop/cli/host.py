@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
+from ranloop.cli.dashboard import PageWanted, serve
+from ranloop.cli.dashboard_command import order_desk
 from ranloop.cli.ending import delay_facts, in_words, lines, not_applied, score_facts
 from ranloop.cli.last_resort import LastResort
 from ranloop.cli.opening import gaps, open_node
@@ -33,6 +35,7 @@ from ranloop.node import (
 )
 from ranloop.node.delay import fixed, measured
 from ranloop.node.lockstep import OnTimeout
+from ranloop.page import BACKGROUND, History, Watcher
 from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("run_host",)
@@ -59,6 +62,7 @@ def run_host(
     audit: Path | None,
     record: Path | None,
     metrics: str,
+    dashboard: PageWanted | None,
     json_output: bool,
 ) -> int:
     """Host until `duration_s` of RAN time have passed, a replay or lockstep run is over, or a signal comes."""
@@ -83,6 +87,14 @@ def run_host(
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
+        onlooker = None
+        if dashboard:
+            history = History(BACKGROUND)
+            history.meet(world.catalogues)
+            desk = order_desk(dashboard.operator_token, url)
+            title = f"{address} on {without_password(url)}"
+            stack.enter_context(serve(history, dashboard.address, title=title, mode="live", desk=desk))
+            onlooker = stack.enter_context(Watcher(history))
         host = NodeHost(
             world,
             bus,
@@ -93,6 +105,7 @@ def run_host(
             limits=bounds,
             run=run,
             operator_bus=line,
+            onlooker=onlooker,
         )
         tell(
             f"hosting {', '.join(host.runtime.guards)} on {without_password(url)} for {', '.join(xapps) or 'nobody'}"

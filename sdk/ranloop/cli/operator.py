@@ -36,9 +36,16 @@ CONFIRMED_S = 5.0  # a running host answers within milliseconds
 
 
 def send_order(
-    node: str, bus_url: str, *, kill: bool | None, xapp: str, autonomy: str, json_output: bool = False
+    node: str,
+    bus_url: str,
+    *,
+    kill: bool | None,
+    xapp: str,
+    autonomy: str,
+    json_output: bool = False,
+    tell: Callable[[str], object] = print,
 ) -> int:
-    """Publish one order to one node or to all nodes; 0 when all of them confirmed it.
+    """Publish one order to one node or to all nodes; 0 when all of them confirmed it. `tell` gets what they answered.
 
     The order is retained: a node that does not answer now obeys when it is back. A kill is published before anything is
     read, so no message on the bus can delay it. The life sign of a host lists the admitted xApps. An order that lets an
@@ -90,11 +97,11 @@ def send_order(
     silent = [name for name in silent if name not in left]
     if json_output:
         facts = {"obeyed": [name for name in names if name in obeyed], "silent": silent, "left": left}
-        print(json.dumps(facts, indent=2))
+        tell(json.dumps(facts, indent=2))
     else:
         for name in names:
             away = "is not hosted: its host left in order, and obeys when it is back"
-            print(f"{name} {'obeys' if name in obeyed else away if name in left else 'does not answer'}")
+            tell(f"{name} {'obeys' if name in obeyed else away if name in left else 'does not answer'}")
     if silent:
         raise RanloopError(
             f"{', '.join(silent)} did not confirm within {CONFIRMED_S:g} s: no live host, or no such xApp there; "

@@ -11,11 +11,14 @@ __all__ = (
     "Audit",
     "Autonomy",
     "BusUrl",
+    "Dashboard",
+    "DashboardAt",
     "Json",
     "Limits",
     "Metrics",
     "Models",
     "NodeProfile",
+    "OperatorToken",
     "Overrides",
     "Priority",
     "Record",
@@ -49,6 +52,21 @@ Metrics = Annotated[
         envvar="RANLOOP_METRICS",
         metavar="[ADDRESS:]PORT",
         help="Serve /metrics for Prometheus, /healthz and /readyz; on loopback, unless an address is given. Default: nowhere.",
+    ),
+]
+Dashboard = Annotated[
+    bool, typer.Option("--dashboard", help="Serve a live page, on this machine alone, until Ctrl-C.")
+]
+DashboardAt = Annotated[
+    str,
+    typer.Option(
+        metavar="HOST:PORT", help="Serve the page there; port 0 takes a free one.", show_default=False
+    ),
+]
+OperatorToken = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Let whoever knows this file's token order from the page: kill switch, autonomy."
     ),
 ]
 Record = Annotated[Path | None, typer.Option(help="Record the run into this folder, for replay:PATH.")]

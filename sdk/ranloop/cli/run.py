@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.bus import open_bus, will_of
+from ranloop.cli.dashboard import PageWanted, watched_run
 from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
 from ranloop.cli.logs import log_level
@@ -29,7 +30,7 @@ from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.metrics import HostSource, XAppSource, serve_metrics
-from ranloop.node import LockstepHost, Recorder
+from ranloop.node import LockstepHost, NodePort, Recorder
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -59,6 +60,7 @@ def run_on_node(
     state: Path | None,
     handler_delay: str,
     metrics: str,
+    dashboard: PageWanted | None,
     json_output: bool,
 ) -> int:
     """Run in lockstep on a world in this process, then print a summary."""
@@ -69,14 +71,23 @@ def run_on_node(
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
-    with contextlib.ExitStack() as stack:
+    until_ns = None if duration_s is None else round(duration_s * 1e9)
+    with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
-        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
-        world = stack.enter_context(contextlib.closing(node))
+
+        def opened() -> NodePort:
+            node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+            return stack.enter_context(contextlib.closing(node))
+
+        world = opened()
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
+        title = f"{', '.join(names)} on {address}"
+        page = (
+            pages.enter_context(watched_run(dashboard, world, opened, title, until_ns)) if dashboard else None
+        )
 
         def show(pace: LockstepHost, runners: Sequence[LockstepRunner]) -> None:
             host = HostSource(pace=pace, recorder=recorder)
@@ -90,29 +101,36 @@ def run_on_node(
             models=chosen,
             autonomy=levels,
             priorities=ranks,
-            until_ns=None if duration_s is None else round(duration_s * 1e9),
+            until_ns=until_ns,
             audit=log,
             limits=bounds,
             state=state,
             outlets=[recorder] if recorder else (),
+            onlooker=page.onlooker if page else None,
             handler_delay_ms=delay,
             on_start=show,
+            on_progress=page.follow if page else None,
         )
+        if page:
+            page.finish(world.now_ns)
         score = score_facts(world)
-    summary = run.summary
-    takes_actions = any(catalogue.actions for catalogue in world.catalogues)
-    facts = {
-        "ran_time_s": summary.ran_time_ns / 1e9,
-        "steps": summary.steps,
-        "reports": summary.n_reports,
-        "targets": dict(summary.outcomes),
-        "trace_hash": summary.trace_hash,
-        **delay_facts(delay, summary),
-        **gaps(world),
-        **score,
-        **ending(summary.fates, run.times, takes_actions=takes_actions),
-    }
-    _show(facts, run.xapps, json_output=json_output)
+        summary = run.summary
+        takes_actions = any(catalogue.actions for catalogue in world.catalogues)
+        facts = {
+            "ran_time_s": summary.ran_time_ns / 1e9,
+            "steps": summary.steps,
+            "reports": summary.n_reports,
+            "targets": dict(summary.outcomes),
+            "trace_hash": summary.trace_hash,
+            **delay_facts(delay, summary),
+            **gaps(world),
+            **score,
+            **ending(summary.fates, run.times, takes_actions=takes_actions),
+        }
+        stack.close()
+        _show(facts, run.xapps, json_output=json_output)
+        if page:
+            page.stay(run.times)
     return exit_code(summary.fates, takes_actions=takes_actions)
 
 

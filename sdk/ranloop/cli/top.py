@@ -21,7 +21,7 @@ from ranloop.foreign import one_line
 from ranloop.guard.fates import Told
 from ranloop.wire.messages import Cause, Status
 
-__all__ = ("run_top",)
+__all__ = ("Rates", "look", "run_top")
 
 _CLEAR = "\x1b[H\x1b[2J"
 _NODE_COLUMNS = {
@@ -54,7 +54,7 @@ def run_top(url: str, *, every_s: float, once: bool, json_output: bool) -> int:
     stop = stop_on_signals()
     with closing(open_bus(url, name="observer")) as bus:
         view = BusView(bus, traffic=True)
-        rates = _Rates()
+        rates = Rates()
         while not stop.is_set():
             until_s = time.monotonic() + every_s
             while not stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
@@ -69,7 +69,7 @@ def run_top(url: str, *, every_s: float, once: bool, json_output: bool) -> int:
     return 0
 
 
-class _Rates:
+class Rates:
     """Events per second between two looks."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class _Rates:
         return round((count - before) / self._span_s, 1) if self._span_s else 0.0
 
 
-def look(view: BusView, rates: _Rates) -> dict[str, Any]:
+def look(view: BusView, rates: Rates) -> dict[str, Any]:
     """The bus as plain data."""
     rates.tick()
     nodes = sorted({*view.catalogues, *view.reports})
@@ -100,7 +100,7 @@ def look(view: BusView, rates: _Rates) -> dict[str, Any]:
     }
 
 
-def _node(view: BusView, node: str, rates: _Rates) -> dict[str, Any]:
+def _node(view: BusView, node: str, rates: Rates) -> dict[str, Any]:
     report, standing = view.reports.get(node), view.standings.get(node)
     return {
         "node": node,
@@ -111,7 +111,7 @@ def _node(view: BusView, node: str, rates: _Rates) -> dict[str, Any]:
     }
 
 
-def _xapp(view: BusView, name: str, rates: _Rates) -> dict[str, Any]:
+def _xapp(view: BusView, name: str, rates: Rates) -> dict[str, Any]:
     seen = view.of(name)
     levels = {node: one.autonomy[name] for node, one in view.standings.items() if name in one.autonomy}
     told = seen.fates.told()

@@ -9,31 +9,52 @@ import typer
 
 from ranloop.errors import BusError, NameTakenError, RanloopError
 
-__all__ = ("advised", "idle_in_describe", "idle_in_host", "idle_in_run", "refuse_idle")
+__all__ = (
+    "advised",
+    "idle_in_dashboard",
+    "idle_in_describe",
+    "idle_in_host",
+    "idle_in_run",
+    "refuse_idle",
+)
 
 _HOSTS = ("seed", "override", "profile", "autonomy", "priority", "limits", "audit", "record")
 
 
-def idle_in_run(*, node: str, lockstep: bool) -> dict[str, str]:
+def idle_in_run(*, node: str, lockstep: bool, page: bool = False) -> dict[str, str]:
     """Parameters of `ranloop run` that this way of running ignores, each with advice."""
     if node:
-        on_a_bus = dict.fromkeys(("bus", "lockstep", "host"), "belongs to a bus; with --node there is none")
+        of_a_page = {} if page else dict.fromkeys(("beside", "speed"), "belongs to --dashboard")
+        on_a_bus = of_a_page | dict.fromkeys(
+            ("bus", "lockstep", "host"), "belongs to a bus; with --node there is none"
+        )
         return on_a_bus | _idle_at(node)
     idle = dict.fromkeys(
-        (*_HOSTS, "handler_delay"), "belongs to --node; on a bus the host says it: ranloop host … {option}"
+        (*_HOSTS, "handler_delay", "dashboard", "dashboard_at"),
+        "belongs to --node; on a bus the host says it: ranloop host … {option}",
     )
+    idle |= dict.fromkeys(("beside", "speed"), "belongs to --node with --dashboard")
     if lockstep:
         return idle | {"duration_s": "is the host's to say in lockstep: ranloop host … --lockstep {option}"}
     return idle | {"host": "belongs to --lockstep; a live xApp joins every host on the bus"}
 
 
-def idle_in_host(*, node: str, lockstep: bool) -> dict[str, str]:
+def idle_in_host(*, node: str, lockstep: bool, page: bool = False) -> dict[str, str]:
     """Parameters of `ranloop host` that this way of running ignores, each with advice."""
+    of_a_page = {} if page else {"operator_token": "belongs to --dashboard"}
     if lockstep:
-        return {"speed": "belongs to a live host; in lockstep time waits for the xApps"} | _idle_at(node)
+        idle = {"speed": "belongs to a live host; in lockstep time waits for the xApps"}
+        return of_a_page | idle | _idle_at(node)
     waiting = ("timeout_s", "on_timeout", "handler_delay")
     on_answers = dict.fromkeys(waiting, "belongs to --lockstep; a live host never waits")
-    return on_answers | _idle_at(node)
+    return of_a_page | on_answers | _idle_at(node)
+
+
+def idle_in_dashboard(*, is_recording: bool) -> dict[str, str]:
+    """Parameters of `ranloop dashboard` that this way of watching ignores, each with advice."""
+    if is_recording:
+        return dict.fromkeys(("bus", "operator_token"), "belongs to a bus; a recording takes no orders")
+    return {"audit": "belongs to --recording; on a bus the decisions come with the results"}
 
 
 def idle_in_describe(*, node: str) -> dict[str, str]:

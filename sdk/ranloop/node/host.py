@@ -16,7 +16,7 @@ from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, Limits, Rights, StreamRight
 from ranloop.node.operator_line import OperatorLine
-from ranloop.node.outlets import Outlet
+from ranloop.node.outlets import Onlooker, Outlet
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.runtime import NodeRuntime, Registration, is_noted
 from ranloop.node.streams import merged
@@ -48,6 +48,7 @@ class NodeHost:
         limits: The operator's own, which no manifest can widen.
         run: Of this start, as in the will of the bus. A batch of another run is refused; where it is empty, none is.
         watched: Streams that the outlets see even if no xApp reads them.
+        onlooker: As in `NodeRuntime`.
         operator_bus: A connection for the operator's word alone, so that no flood of others delays it; closed with the
             host. `bus` serves, if left out.
 
@@ -68,11 +69,18 @@ class NodeHost:
         limits: Limits | None = None,
         run: str = "",
         watched: Sequence[StreamRight] = (),
+        onlooker: Onlooker | None = None,
         operator_bus: Bus | None = None,
     ) -> None:
         self.bus, self.name = bus, name
         self.runtime = NodeRuntime(
-            port, audit=audit, outlets=outlets, limits=limits, run=run, watched=watched
+            port,
+            audit=audit,
+            outlets=outlets,
+            limits=limits,
+            run=run,
+            watched=watched,
+            onlooker=onlooker,
         )
         self.n_unsent = 0  # messages that have no JSON form, where that is read
         self._unsent: dict[str, int] = {}  # the same by topic

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -19,21 +20,56 @@ from ranloop.guard import AuditRecord
 from ranloop.guard.footprint import n_bytes
 from ranloop.wire.messages import Alarms, Report, Result, Standing
 
-__all__ = ("Aside", "Event", "Outlet")
+__all__ = ("Aside", "Event", "Onlooker", "Outlet", "Pulse")
 
 log = structlog.get_logger(__name__)
-
-Event = Report | Result | AuditRecord | Standing | Alarms
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """How the loop does, once a second; an `Onlooker` alone is shown it.
+
+    Attributes:
+        ran_time_ns: RAN time.
+        took_ns: Stage -> wall-clock duration of its latest passes; stages as in `RunSummary.latencies_ns`.
+        n_dropped: Messages that could not be used.
+        n_outside: Values outside their catalogue range, which became no value.
+    """
+
+    ran_time_ns: int
+    took_ns: Mapping[str, Sequence[int]]
+    n_dropped: int
+    n_outside: int
+
+
+Event = Report | Result | AuditRecord | Standing | Alarms | Pulse
+
+
 class Outlet(Protocol):
     """Sees every event of a run, once and in order."""
 
     def take(self, event: Event) -> None: ...
+
+
+class Onlooker(Protocol):
+    """Sees every event and a `Pulse` each second, and may look at columns that nothing else reads.
+
+    Nobody else gets these columns: no xApp, no other outlet, no recording, not the bus and not the trace hash. So what is
+    looked at may change at any time, and changes no run.
+    """
+
+    @property
+    def looks_at(self) -> Mapping[str, Collection[str]]:
+        """Level -> measurements; another object whenever it has changed. It is asked often, and from the loop's thread."""
+        ...
+
+    def take(self, event: Event) -> None:
+        """See an event; called from the loop's thread, which does not wait."""
+        ...
 
 
 class Aside(Closing):

@@ -11,7 +11,7 @@ results, timers. `flush` then shows everything that happened to the outlets, in 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -23,10 +23,10 @@ from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.alarm_desk import AlarmDesk
 from ranloop.node.changes import Changes
-from ranloop.node.outlets import Event, Outlet, emit
+from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, emit
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.settings_desk import SettingsDesk
-from ranloop.node.streams import merged, readable
+from ranloop.node.streams import looked_at, merged, readable
 from ranloop.node.summary import RunSummary, Tally
 from ranloop.node.timers import Timers
 from ranloop.vocabulary.near import near_matches
@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 _NS_PER_MS = 1_000_000
 _NOTED_ONE_BY_ONE = 16  # dropped messages of one sender
 _MOST_REASON = 300  # characters; its sender may have a part in it
+_PULSE_NS = 1_000_000_000
+_PULSE_PASSES = 200  # of each stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class NodeRuntime:
         run: Of this start; stands in catalogues and reports, and a batch of another run is refused. Nothing is checked
             where it is empty.
         watched: Streams that the outlets see even if no xApp reads them.
+        onlooker: Sees the events, too, and more columns of the reports.
 
     Raises:
         NodeError: A node's name that no topic can carry, or a watched stream that no node here offers.
@@ -108,8 +111,12 @@ class NodeRuntime:
         limits: Limits | None = None,
         run: str = "",
         watched: Sequence[StreamRight] = (),
+        onlooker: Onlooker | None = None,
     ) -> None:
         self.port, self.run = port, run
+        self._onlooker = onlooker
+        self._looks_at: Mapping[str, Collection[str]] = {} if onlooker is None else onlooker.looks_at
+        self._pulse_ns = 0  # when the next is due, by `time.monotonic_ns`
         self.audit = AuditLog() if audit is None else audit
         self.xapps: dict[str, Registration] = {}
         self.tally = Tally()
@@ -161,7 +168,34 @@ class NodeRuntime:
     def flush(self) -> None:
         """Show the outlets what has happened since the last call."""
         events, self._events = self._events, []
-        emit((self.tally, *self.outlets), events)
+        emit((self.tally, *self.outlets), events if not self._looks_at else [*self._of_the_run(events)])
+        if self._onlooker is not None:
+            emit((self._onlooker,), events)
+            self._turn_to(self._onlooker)
+
+    def _turn_to(self, onlooker: Onlooker) -> None:
+        """Collect from now on what the onlooker looks at, and show it how the loop does."""
+        if onlooker.looks_at is not self._looks_at:
+            self._looks_at = onlooker.looks_at
+            self._rewire()
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._pulse_ns:
+            self._pulse_ns = now_ns + _PULSE_NS
+            took_ns = self.tally.latest_ns(_PULSE_PASSES)
+            pulse = Pulse(
+                ran_time_ns=self.now_ns, took_ns=took_ns, n_dropped=self.n_dropped, n_outside=self.n_outside
+            )
+            onlooker.take(pulse)
+
+    def _of_the_run(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events without the columns, and without the reports, that the onlooker alone looks at."""
+        for event in events:
+            if isinstance(event, Report):
+                names = self._read.get((event.node, str(event.level), event.period_ms))
+                if names is not None:
+                    yield event.only(tuple(name for name in event.names if name in names))
+            else:
+                yield event
 
     # Admission
 
@@ -210,7 +244,10 @@ class NodeRuntime:
 
     def _rewire(self) -> None:
         self.xapps = dict(sorted(self.xapps.items()))
-        self.wanted = merged([*self.streams.values(), self._watched])
+        self._read = merged([*self.streams.values(), self._watched])
+        self.wanted = self._read
+        if self._looks_at:
+            self.wanted = merged([self._read, looked_at(self._looks_at, self.catalogues)])
 
     # Time
 
@@ -233,8 +270,11 @@ class NodeRuntime:
         applied_ns = self.tally.took("apply", moved_ns)
         reports: Sequence[Report] = ()
         if now_ns >= report_ns:  # a push node's report may come late
-            reports = [*self._checked(self.port.reports(self.wanted))]
-            self._events += reports
+            seen = [*self._checked(self.port.reports(self.wanted))]
+            self._events += seen
+            reports = seen
+            if self._looks_at:
+                reports = [event for event in self._of_the_run(seen) if isinstance(event, Report)]
             self.tally.took("report", applied_ns)
         return Moment(now_ns, reports, results, self.timers.due(now_ns))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.guard import Rights, StreamRight
@@ -10,7 +10,9 @@ from ranloop.node.port import Stream
 from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import Catalogue
 
-__all__ = ("merged", "readable", "watch_rights")
+__all__ = ("looked_at", "merged", "page_period_ms", "readable", "watch_rights")
+
+_EYES_MS = 100  # nobody sees more than ten pictures a second
 
 
 def readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict[Stream, tuple[str, ...]]:
@@ -32,13 +34,32 @@ def readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict
     return streams
 
 
-def merged(streams: Iterable[Mapping[Stream, Sequence[str]]]) -> dict[Stream, frozenset[str]]:
+def merged(streams: Iterable[Mapping[Stream, Collection[str]]]) -> dict[Stream, frozenset[str]]:
     """What several read together: stream -> merged measurement names."""
     found: dict[Stream, frozenset[str]] = {}
     for own in streams:
         for stream, names in own.items():
             found[stream] = found.get(stream, frozenset()).union(names)
     return dict(sorted(found.items()))
+
+
+def page_period_ms(periods_ms: Iterable[int]) -> int:
+    """The granularity period for people's eyes: the shortest of 100 ms or more, else the longest."""
+    periods = sorted(periods_ms)
+    return next((ms for ms in periods if ms >= _EYES_MS), periods[-1])
+
+
+def looked_at(
+    columns: Mapping[str, Collection[str]], catalogues: Sequence[Catalogue]
+) -> dict[Stream, tuple[str, ...]]:
+    """The streams that have the columns (level -> measurements), as far as each node offers them."""
+    found: dict[Stream, tuple[str, ...]] = {}
+    for catalogue in catalogues:
+        for level, names in columns.items():
+            offered = tuple(n for n in catalogue.measurements.get(level, ()) if n in names)  # type: ignore[call-overload]
+            if offered and catalogue.periods_ms:
+                found[catalogue.node, level, page_period_ms(catalogue.periods_ms)] = offered
+    return found
 
 
 def watch_rights(

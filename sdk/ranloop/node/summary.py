@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,12 @@ class Tally:
             passes = self.stages[stage] = Durations(keep=PASSES_KEPT)
         passes.add(now_ns - since_ns)
         return now_ns
+
+    def latest_ns(self, n_passes: int) -> dict[str, tuple[int, ...]]:
+        """Stage -> duration of its latest passes, at most `n_passes`."""
+        return {
+            stage: tuple(islice(reversed(passes), n_passes)) for stage, passes in self._latencies_ns.items()
+        }
 
     def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
         """Stage -> duration of each pass."""

@@ -119,6 +119,7 @@ class PlaceHeader(TypedDict):
     y_m: Metres
     azimuth_deg: Annotated[float, Field(ge=0, lt=360)] | None
     height_m: Metres | None
+    beam_width_deg: NotRequired[Annotated[float, Field(gt=0, le=360)] | None]
 
 
 @with_config(_HEADER)

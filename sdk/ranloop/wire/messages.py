@@ -367,6 +367,8 @@ class CellPlace:
         y_m: Place of the antenna.
         azimuth_deg: Direction of the main lobe, counter-clockwise from the x axis, 0 to below 360; None if it has none.
         height_m: Height of the antenna above ground; None if the node does not know it.
+        beam_width_deg: Width of the main lobe in azimuth, between the angles with half its power; None if it has none, or if the
+            node does not know it.
     """
 
     site: str
@@ -374,6 +376,7 @@ class CellPlace:
     y_m: float
     azimuth_deg: float | None = None
     height_m: float | None = None
+    beam_width_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ def test_a_map_can_be_drawn_of_the_cells_in_the_catalogues_and_the_ues_in_the_re
     ]  # fmt: skip
     assert [place.azimuth_deg for place in geometry.values()] == pytest.approx([30, 150, 270] * 2)
     assert {place.height_m for place in geometry.values()} == {31.0}
+    assert {place.beam_width_deg for place in geometry.values()} == {65.0}  # TR 38.901 Table 7.3-1
     ues = world.engine.ues
     for report in reports:
         u = report.ue % world.engine.n_ue
@@ -95,7 +96,7 @@ def test_a_map_can_be_drawn_of_the_cells_in_the_catalogues_and_the_ues_in_the_re
 
 def test_a_cell_without_sectors_has_no_direction() -> None:
     (catalogue,) = small_world(FULL_BUFFER).catalogues
-    assert [place.azimuth_deg for place in catalogue.geometry.values()] == [None]
+    assert [(p.azimuth_deg, p.beam_width_deg) for p in catalogue.geometry.values()] == [(None, None)]
 
 
 def test_sdus_of_a_file_wait_for_those_before_them() -> None:

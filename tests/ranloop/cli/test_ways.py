@@ -102,15 +102,17 @@ def options_of(command: str) -> set[str]:
 def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
     ours = {"xapps", "node", "settings", "model", "state", "metrics"}
     world = {"override", "autonomy", "priority", "limits", "audit", "record", "profile", "duration_s"}
-    world |= {"handler_delay"}
+    world |= {"handler_delay", "dashboard", "dashboard_at"}
     reads = {
         "sim": options_of("run") - idle_in_run(node="sim:x", lockstep=False).keys(),
+        "page": options_of("run") - idle_in_run(node="sim:x", lockstep=False, page=True).keys(),
         "replay": options_of("run") - idle_in_run(node="replay:x", lockstep=False).keys(),
         "live": options_of("run") - idle_in_run(node="", lockstep=False).keys(),
         "lockstep": options_of("run") - idle_in_run(node="", lockstep=True).keys(),
     }
     assert reads == {
         "sim": ours | world | {"seed"},
+        "page": ours | world | {"seed", "beside", "speed"},
         "replay": ours | world,  # which says itself that it has no fields to override
         "live": ours | {"bus", "duration_s", "lockstep"},
         "lockstep": ours | {"bus", "host", "lockstep"},
@@ -120,8 +122,11 @@ def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
 def test_every_option_of_host_is_known_to_belong_somewhere() -> None:
     always = {"node", "allow", "name", "bus", "seed", "duration_s", "override"}
     always |= {"autonomy", "priority", "profile", "lockstep", "limits", "audit", "record", "metrics"}
+    always |= {"dashboard", "dashboard_at"}
     reads = {
         lockstep: options_of("host") - idle_in_host(node="sim:x", lockstep=lockstep).keys()
         for lockstep in (False, True)
     }
     assert reads == {False: always | {"speed"}, True: always | {"timeout_s", "on_timeout", "handler_delay"}}
+    with_a_page = options_of("host") - idle_in_host(node="sim:x", lockstep=False, page=True).keys()
+    assert with_a_page == always | {"speed", "operator_token"}

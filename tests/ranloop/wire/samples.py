@@ -138,6 +138,7 @@ catalogues = st.builds(
             y_m=metres,
             azimuth_deg=st.none() | st.floats(0, 360, exclude_max=True),
             height_m=st.none() | metres,
+            beam_width_deg=st.none() | st.floats(1, 360),
         ),
         max_size=3,
     ),
