@@ -97,5 +97,5 @@ class Analogues:
 def _median(values: F32) -> F32:
     """The median along the last axis; faster than NumPy's for a few values."""
     ordered, n = np.sort(values, axis=-1), values.shape[-1]
-    middle: F32 = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
-    return middle
+    middle = (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / np.float32(2)
+    return middle.astype(np.float32, copy=False)

@@ -103,7 +103,7 @@ class Tally:
     def latest_ns(self, n_passes: int) -> dict[str, tuple[int, ...]]:
         """Stage -> duration of its latest passes, at most `n_passes`."""
         return {
-            stage: tuple(islice(reversed(passes), n_passes)) for stage, passes in self._latencies_ns.items()
+            stage: tuple(islice(reversed(passes.last), n_passes)) for stage, passes in self.stages.items()
         }
 
     def latencies_ns(self) -> dict[str, NDArray[np.int64]]:
