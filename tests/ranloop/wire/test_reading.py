@@ -58,6 +58,7 @@ def test_an_author_sees_an_authors_names_alone() -> None:
         "catalogues",
         "clear",
         "every",
+        "latest",
         "model",
         "on_report",
         "on_restart",
