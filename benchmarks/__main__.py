@@ -1,10 +1,9 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
 --only NAME    one of them (repeatable): action_path, codec, curves, first_report, forecaster, imports, loop, memory, metrics,
-               model_call, notebook, page, peers, recorder, scale, simulator, tables
+               model_call, notebook, page, peers, recorder, simulator, tables
 --json         the rows as JSON
---write        put the table into docs/benchmarks.md, that of scale into docs/sizing.md, with the machine and the versions they
-               were measured on
+--write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
 
 from __future__ import annotations
@@ -41,10 +40,8 @@ NAMES = (
     "page",
     "tables",
     "memory",
-    "scale",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SIZING = PAGE.with_name("sizing.md")
 _DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
 _HEAD = ("name", "p50", "p99", "unit", "peer", "peer p50", "ratio p50", "ratio p99", "bar", "ok", "note")
 _PAGE = """\
@@ -95,31 +92,6 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   `RANLOOP_PEERS_PYTHON` names.
 """
 
-_SIZING = """\
-# Sizing
-
-What `python -m benchmarks --only scale --write` measured: cells per host and hosts per broker, and what that means for
-1,000, 100,000 and 1,000,000 cells.
-
-{machine}
-
-{table}
-
-## Reading it
-
-- **A loop** is a report of a node's 3 cells and 100 UEs with 12 measurements, an action of 100 targets and its result, through a live
-  host with its guard. Reports are valid, and come from a world in which nothing is computed.
-- **scale** rows are measured: a report a node and second, one xApp for all, host, xApp and broker in processes of their own. A figure is
-  the share of a core that a process takes, of several hosts the busiest, and its note the CPU time of a loop. The part that comes near 100 %
-  first is what saturates. On a machine with fewer cores than processes, or with other work, latencies are of the machine.
-- **sizing** rows multiply, and nobody has measured them. They take the dearest loop among the sizes of 100 cells and more at which more
-  than 95 % of the loops were closed, a report a node and second, and processes that are half busy. No row means that no size was fit for it.
-- **Not in it**: the node's own work, a model's, several xApps on the same reports (a host's and a broker's cost grow with each),
-  TLS, retained state of a cluster of brokers and its replication, networks between machines.
-- **How to grow**: hosts of a bus hold disjoint sets of nodes. An xApp reads all nodes of its bus, so an xApp or a broker that
-  cannot keep up needs a bus per region. Within a bus an xApp is not divided by node.
-"""
-
 
 def main() -> int:
     """Run what was asked for."""
@@ -128,7 +100,7 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", choices=NAMES, help="one of them; repeatable")
     parser.add_argument("--json", action="store_true", help="rows as JSON on standard output")
-    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name} and docs/{SIZING.name}")
+    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.only or NAMES:
@@ -140,11 +112,7 @@ def main() -> int:
     else:
         print(_aligned([_HEAD, *map(_cells, rows)]))
     if arguments.write:
-        of_scale = [row for row in rows if row.name.startswith(("scale", "sizing"))]
-        others = [row for row in rows if row not in of_scale]
-        for page, text, its_rows in ((PAGE, _PAGE, others), (SIZING, _SIZING, of_scale)):
-            if its_rows:
-                page.write_text(text.format(machine=_machine(), table=_markdown(its_rows)), "utf-8")
+        PAGE.write_text(_PAGE.format(machine=_machine(), table=_markdown(rows)), "utf-8")
     return int(any(row.ok is False for row in rows))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import platform
+import re
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ class Cluster(Executor):
             raise WorkError(
                 f"--on {address} needs an optional part: pip install 'ranloop[cluster]'"
             ) from error
-        if not address.startswith(("tcp://", "tls://")):
+        if not re.fullmatch(r"(tcp|tls)://[^/]+:\d{1,5}", address):
             raise WorkError(f"--on {address}: want tcp://HOST:PORT or tls://HOST:PORT of a dask scheduler")
         self._address, self._patience_s = address, patience_s
         self._versions = _versions(tuple(alike))

@@ -105,8 +105,8 @@ def test_a_missing_extra_names_its_install_line(monkeypatch: pytest.MonkeyPatch)
     [
         ("127.0.0.1:1", "want tcp://HOST:PORT or tls://HOST:PORT"),
         ("tcp://127.0.0.1:1", "--on tcp://127.0.0.1:1: no dask scheduler there"),
-        ("tcp://", "no dask scheduler there"),
-        ("tcp://127.0.0.1:nonsense", "no dask scheduler there"),
+        ("tcp://", "--on tcp://: want tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:nonsense", "want tcp://HOST:PORT"),
         ("tls://127.0.0.1:1", "TLS needs certificates; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
     ],
 )
