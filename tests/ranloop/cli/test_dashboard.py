@@ -8,22 +8,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 
+from ranloop.bus import open_bus
+from ranloop.cli import dashboard_command
 from ranloop.embedded import run_embedded
 from ranloop.guard import AuditLog
 from ranloop.node import Recorder
+from ranloop.page import History
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
 from tests.builders import write_xapp
 from tests.command import Command
 from tests.ranloop.page.test_onlooker import APP, MANIFEST
+from tests.ranloop.wire.samples import result
 
 PAGE = ("--at", "127.0.0.1:0", "--json")
 
@@ -89,6 +95,32 @@ def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
     (bus,) = [fact for fact in facts if fact["kind"] == "bus"][:1]
     assert bus["connected"]
     assert bus["bus"] == broker.url
+
+
+class Turns:
+    """In place of a signal: one turn of the loop, before which something happens."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens, self._n = happens, 0
+
+    def is_set(self) -> bool:
+        self._n += 1
+        if self._n == 1:
+            self._happens()
+        return self._n > 1
+
+
+def test_a_page_on_a_bus_is_told_what_became_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    url, shown = "memory://what-became-of-targets", list[History]()
+    answer = result()  # of two targets: one applied, one refused for its range
+    with closing(open_bus(url, name="host")) as host:
+        turns = Turns(lambda: host.publish(topics.result(answer.xapp, answer.node), encode(answer)))
+        monkeypatch.setattr(dashboard_command, "stop_on_signals", lambda: turns)
+        serve = lambda history, *_, **__: nullcontext(shown.append(history))  # noqa: E731
+        monkeypatch.setattr(dashboard_command, "serve", serve)
+        assert dashboard_command.show_bus(url, "", operator_token=None, json_output=False) == 0
+    _, text = shown[0].facts["fates/0"]
+    assert [tuple(fate[2:4]) for fate in json.loads(text)["fates"]] == [("applied", 1), ("refused/range", 1)]
 
 
 def told_of_nobody(url: str) -> list[dict[str, Any]]:
