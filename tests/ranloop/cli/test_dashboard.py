@@ -162,6 +162,16 @@ def test_a_server_that_is_not_installed_is_told(
     assert told == "the page needs an optional part: pip install 'ranloop[page]'"
 
 
+@pytest.mark.parametrize("command", [("demo",), ("run", "xapps/kpm_monitor", "--node", "sim:one-cell")])
+def test_an_address_that_is_none_is_told_before_anything_runs(
+    ranloop: Command, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for opens in ("ranloop.cli.demo.run_drop", "ranloop.cli.run.open_node"):
+        monkeypatch.setattr(opens, lambda *_, **__: pytest.fail("a world was opened"))
+    told = ranloop(*command, "--dashboard-at", "nothing").complaint
+    assert told == "'nothing' is no address of a page; want HOST:PORT, such as 127.0.0.1:8480"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"), [(None, "cannot be read"), ("short\n", "5 characters, want 16 or more")]
 )
