@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,12 @@ def test_a_page_on_a_bus_is_told_what_became_of_targets(monkeypatch: pytest.Monk
     with closing(open_bus(url, name="host")) as host:
         turns = Turns(lambda: host.publish(topics.result(answer.xapp, answer.node), encode(answer)))
         monkeypatch.setattr(dashboard_command, "stop_on_signals", lambda: turns)
-        serve = lambda history, *_, **__: nullcontext(shown.append(history))  # noqa: E731
+
+        @contextmanager
+        def serve(history: History, *_: object, **__: object) -> Iterator[str]:
+            shown.append(history)
+            yield ""
+
         monkeypatch.setattr(dashboard_command, "serve", serve)
         assert dashboard_command.show_bus(url, "", operator_token=None, json_output=False) == 0
     _, text = shown[0].facts["fates/0"]
