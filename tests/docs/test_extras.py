@@ -44,6 +44,12 @@ def test_what_doctor_advises_exists() -> None:
     assert set(doctor._EXTRAS.values()) <= EXTRAS
 
 
+def test_doctor_looks_for_every_extra_that_brings_what_no_other_does() -> None:
+    elsewhere = {"models", "sweep", "notebook"}  # in `sim`, `record`, and in `plot` with `record`
+    elsewhere |= {"broker"}  # a program: `ranloop broker` says what is missing, and mosquitto does as well
+    assert set(doctor._EXTRAS.values()) == EXTRAS - elsewhere
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ("PageWanted", "WatchedRun", "serve", "wait", "wanted_page", "watched_run")
 
-DEFAULT_ADDRESS = "127.0.0.1:8480"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageWanted:
@@ -51,12 +49,18 @@ def wanted_page(
     speed: float | None = None,
     operator_token: Path | None = None,
 ) -> PageWanted | None:
-    """The page that is wanted, if one is."""
+    """The page that is wanted, if one is.
+
+    Raises:
+        MissingExtraError: The server is not installed.
+        RanloopError: The address is none. Both are told before a world is opened, which may take a minute.
+    """
     if not dashboard and not address:
         return None
-    return PageWanted(
-        address=address or DEFAULT_ADDRESS, beside=beside, speed=speed, operator_token=operator_token
-    )
+    from ranloop.page.server import DEFAULT_ADDRESS, parse_address
+
+    parse_address(address := address or DEFAULT_ADDRESS)
+    return PageWanted(address=address, beside=beside, speed=speed, operator_token=operator_token)
 
 
 @contextmanager

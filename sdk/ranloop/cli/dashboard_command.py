@@ -56,6 +56,7 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
                 due_s = now_s + _FACTS_S
                 facts = {"bus": place, "connected": bus.connected, "reconnects": bus.stats.reconnects}
                 history.state("bus", {"kind": "bus", **facts, **look(view, rates)})
+                history.tell_fates()  # a run in this process tells them with its pulse
     return 0
 
 

@@ -36,6 +36,8 @@ _EXTRAS = {
     "numba": "sim",
     "pyarrow": "record",
     "prometheus_client": "metrics",
+    "uvicorn": "page",
+    "distributed": "cluster",
     "gymnasium": "gym",
     "matplotlib": "plot",
     "skl2onnx": "train",

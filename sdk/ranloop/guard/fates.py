@@ -12,6 +12,7 @@ from ranloop.wire.messages import Cause, Result, Status
 
 __all__ = ("Fates", "Told", "fruitless")
 
+_MOST = 4096  # fates; a hundred xApps have fewer, and what an observer of a bus hears may be made up
 _FAILED = (Status.REFUSED, Status.EXPIRED)
 _OPERATORS_WORD = (Cause.AUTONOMY, Cause.KILLED)
 
@@ -39,7 +40,10 @@ class Told(NamedTuple):
 
 
 class Fates:
-    """Counts results as they come. Statuses, causes and actions are few, so it stays small however long a run is."""
+    """Counts results as they come. Statuses, causes and actions are few, so it stays small however long a run is.
+
+    Beyond `_MOST` it counts no others: names on a bus that nobody guards could be anything.
+    """
 
     def __init__(self) -> None:
         self._n: Counter[tuple[str, str, Status, str]] = Counter()
@@ -49,9 +53,10 @@ class Fates:
         """Count a result."""
         for status, cause, text, n_targets in fates_of(result):
             key = result.xapp, result.action, status, cause
-            self._n[key] += n_targets
-            if text:
-                self._texts.setdefault(key, text)
+            if key in self._n or len(self._n) < _MOST:
+                self._n[key] += n_targets
+                if text:
+                    self._texts.setdefault(key, text)
 
     def told(self) -> tuple[Told, ...]:
         """All fates: by xApp and action, the most frequent first."""

@@ -56,6 +56,7 @@ def listen(place: str) -> socket.socket:
         raise RanloopError(f"--metrics {place!r}: {_TAKES}")
     host = address.strip("[]") or "127.0.0.1"
     try:
+        host.encode("idna")  # a name without this form is a TypeError there, which leaves the socket open
         return socket.create_server(
             (host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_WAITING
         )
@@ -65,6 +66,8 @@ def listen(place: str) -> socket.socket:
             errno.EACCES: "this user may not take the port; choose one above 1023",
         }.get(error.errno or 0, f"no such address here; {_TAKES}")
         raise RanloopError(f"--metrics {place}: {reason}") from error
+    except UnicodeError as error:
+        raise RanloopError(f"--metrics {place!r}: no such address; {_TAKES}") from error
 
 
 class StatusServer(Closing):
@@ -105,8 +108,8 @@ class StatusServer(Closing):
 
     async def _serve(self) -> None:
         server = await asyncio.start_server(self._meet, sock=self._socket, limit=_MOST_BYTES)
-        async with server:
-            await self._over.wait()
+        await self._over.wait()
+        server.close()  # not `async with`, which from Python 3.12.1 on waits for its clients before they are sent away
         clients = asyncio.all_tasks() - {asyncio.current_task()}
         for client in clients:
             client.cancel()

@@ -193,7 +193,8 @@ class Page(Closing):
 
     def _is_ours(self, named: bytes) -> bool:
         """Whether a request names this server: a page on loopback goes by no other name, whoever resolves it to here."""
-        host = named.decode("latin-1").rpartition(":")[0].removeprefix("[").removesuffix("]")
+        text = named.decode("latin-1")
+        host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
         return self.host not in _LOOPBACK or host in _LOOPBACK
 
     async def _file(self, request: Request) -> Response:
@@ -277,10 +278,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(128)
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: a name that has no form in the DNS
         listening.close()
         raise RanloopError(
-            f"no page at {host}:{port}: {error.strerror or error}; choose another HOST:PORT, such as 127.0.0.1:0 for a free port"
+            f"no page at {host}:{port}: {getattr(error, 'strerror', None) or error}; choose another HOST:PORT, such as 127.0.0.1:0 for a free port"
         ) from error
     listening.setblocking(False)
     return listening

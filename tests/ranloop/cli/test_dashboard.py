@@ -8,22 +8,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import connect
 
+from ranloop.bus import open_bus
+from ranloop.cli import dashboard_command
 from ranloop.embedded import run_embedded
 from ranloop.guard import AuditLog
 from ranloop.node import Recorder
+from ranloop.page import History
 from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
+from ranloop.wire import topics
+from ranloop.wire.codec import encode
 from tests.builders import write_xapp
 from tests.command import Command
 from tests.ranloop.page.test_onlooker import APP, MANIFEST
+from tests.ranloop.wire.samples import result
 
 PAGE = ("--at", "127.0.0.1:0", "--json")
 
@@ -91,6 +97,37 @@ def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
     assert bus["bus"] == broker.url
 
 
+class Turns:
+    """In place of a signal: one turn of the loop, before which something happens."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens, self._n = happens, 0
+
+    def is_set(self) -> bool:
+        self._n += 1
+        if self._n == 1:
+            self._happens()
+        return self._n > 1
+
+
+def test_a_page_on_a_bus_is_told_what_became_of_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    url, shown = "memory://what-became-of-targets", list[History]()
+    answer = result()  # of two targets: one applied, one refused for its range
+    with closing(open_bus(url, name="host")) as host:
+        turns = Turns(lambda: host.publish(topics.result(answer.xapp, answer.node), encode(answer)))
+        monkeypatch.setattr(dashboard_command, "stop_on_signals", lambda: turns)
+
+        @contextmanager
+        def serve(history: History, *_: object, **__: object) -> Iterator[str]:
+            shown.append(history)
+            yield ""
+
+        monkeypatch.setattr(dashboard_command, "serve", serve)
+        assert dashboard_command.show_bus(url, "", operator_token=None, json_output=False) == 0
+    _, text = shown[0].facts["fates/0"]
+    assert [tuple(fate[2:4]) for fate in json.loads(text)["fates"]] == [("applied", 1), ("refused/range", 1)]
+
+
 def told_of_nobody(url: str) -> list[dict[str, Any]]:
     """What a page says of a bus where nobody is."""
     facts: list[dict[str, Any]] = []
@@ -128,6 +165,16 @@ def test_a_server_that_is_not_installed_is_told(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     told = ranloop("run", reader, "--node", "sim:one-cell", "--dashboard").complaint
     assert told == "the page needs an optional part: pip install 'ranloop[page]'"
+
+
+@pytest.mark.parametrize("command", [("demo",), ("run", "xapps/kpm_monitor", "--node", "sim:one-cell")])
+def test_an_address_that_is_none_is_told_before_anything_runs(
+    ranloop: Command, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    for opens in ("ranloop.cli.demo.run_drop", "ranloop.cli.run.open_node"):
+        monkeypatch.setattr(opens, lambda *_, **__: pytest.fail("a world was opened"))
+    told = ranloop(*command, "--dashboard-at", "nothing").complaint
+    assert told == "'nothing' is no address of a page; want HOST:PORT, such as 127.0.0.1:8480"
 
 
 @pytest.mark.parametrize(

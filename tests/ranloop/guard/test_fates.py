@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ranloop.guard.fates import Fates, fruitless, is_meant
+from ranloop.guard.fates import _MOST, Fates, fruitless, is_meant
 from ranloop.guard.remedies import REMEDIES
 from ranloop.guard.results import AT_END, HOST_STOPPED
 from ranloop.wire.messages import Cause, Result, Status
@@ -107,3 +107,13 @@ def test_every_cause_has_a_remedy_and_the_page_has_the_same_table() -> None:
     _, table = PAGE.read_text().split("## Causes and remedies")
     rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", table, re.MULTILINE)
     assert dict(rows) == dict(REMEDIES)
+
+
+def test_made_up_names_fill_no_memory_and_hide_nothing_that_was_counted_before() -> None:
+    fates = Fates()
+    for number in range(5000):
+        fates.take(replace(result(APPLIED), action=f"A{number}"))
+        fates.take(replace(result(APPLIED), action="A0"))
+    counted = fates.told()
+    assert len(counted) == _MOST
+    assert [one.n_targets for one in counted if one.action == "A0"] == [5001]

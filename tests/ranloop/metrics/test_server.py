@@ -142,6 +142,7 @@ def test_a_port_alone_is_on_loopback(place: str, bound: str) -> None:
         ("::1:9464", "want PORT, or ADDRESS:PORT"),
         ("203.0.113.7:9464", "no such address here; want PORT"),
         ("no.such.host.invalid:9464", "no such address here; want PORT"),
+        ("\u00fc..b:9464", "no such address; want PORT, or ADDRESS:PORT"),
     ],
 )
 def test_a_place_that_is_none_is_one_line(place: str, reason: str) -> None:

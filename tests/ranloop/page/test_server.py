@@ -116,8 +116,16 @@ def test_what_is_no_file_of_the_page_is_not_served(served: Page, path: str, stat
 
 
 def test_a_name_that_somebody_else_resolves_to_here_is_refused(served: Page) -> None:
-    request = urllib.request.Request(served.url, headers={"Host": "evil.example:8480"})
-    assert refusal(request) == 421
+    for name in ("evil.example:8480", "evil.example", "127.0.0.1.evil.example"):
+        request = urllib.request.Request(served.url, headers={"Host": name})
+        assert refusal(request) == 421
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]", "[::1]:8480", "127.0.0.1:8480"])
+def test_loopback_is_ours_with_and_without_a_port(served: Page, name: str) -> None:
+    request = urllib.request.Request(served.url, headers={"Host": name})  # at port 80 a browser names none
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
@@ -211,6 +219,11 @@ def test_an_address_that_is_none_is_told(address: str) -> None:
         RanloopError, match=r"is no address of a page; want HOST:PORT, such as 127\.0\.0\.1:8480"
     ):
         parse_address(address)
+
+
+def test_a_host_that_no_name_server_knows_is_told() -> None:
+    with pytest.raises(RanloopError, match=r"no page at \u00fc\.\.b:8480: .*; choose another HOST:PORT"):
+        Page(History(), "\u00fc..b:8480")
 
 
 def test_a_port_that_is_taken_is_told(served: Page) -> None:
