@@ -103,6 +103,8 @@ def run_compare(
             results, ran = _run(plan, kept, console, where)
     if where.shard:
         console.print(f"shard {where.shard}: {len(results)} runs are in {out}; --merge judges all shards")
+        if json_output:
+            print(json.dumps({"shard": str(where.shard), "runs": len(results), "out": str(out)}))
         return 0
     outcome = _judged(plan, results, ran, on=where.on, wall_s=time.monotonic() - started)
     if out is not None:

@@ -40,6 +40,8 @@ class Where:
         """
         if shard and merge:
             raise RanloopError("--shard does a part and --merge collects the parts; leave one of them out")
+        if merge and on is not None:
+            raise RanloopError("--merge runs nothing, so it needs no --on; leave one of them out")
         if out is None and (shard or merge):
             raise RanloopError(f"{'--shard' if shard else '--merge'} needs --out, the folder of all shards")
         return cls(out=out, on=on, shard=Shard.parse(shard) if shard else None, merge=merge)

@@ -400,7 +400,9 @@ def test_shards_are_judged_together_as_the_whole_comparison_is(
     assert "2 of 3 drops are missing (shard 1/2); run them first" in merged.err
     assert "shards of 2, which overlap" in ranloop(*pair, *parts, "--shard", "1/3").err
     assert not (tmp_path / "parts" / "results.parquet").exists()
-    assert ranloop(*pair, *parts, "--shard", "1/2").code == 0
+    told = ranloop(*pair, *parts, "--shard", "1/2", "--json")
+    assert json.loads(told.out) == {"shard": "1/2", "runs": 4, "out": str(tmp_path / "parts")}
+    assert "--merge runs nothing" in ranloop(*pair, *parts, "--merge", "--on", "tcp://127.0.0.1:1").complaint
     assert ranloop(*pair, *parts, "--merge").code == 0
     tables = [
         pq.read_table(tmp_path / name / "results.parquet").drop(["wall_s"]) for name in ("whole", "parts")
