@@ -215,6 +215,11 @@ Spoil = Callable[[Path], object]
         ([("MatMul", "xw", "h"), ("Clip", "hab", "c"), ("Add", "cb", "y")], {"w": np.ones((10, 1)), "a": 0.0, "b": 1.0},
          "Clip is not the last one"),
         ([("MatMul", "xw", "z"), ("Max", "za", "y")], {"w": np.ones((10, 1)), "a": 0.0}, "operator Max has no place here"),
+        # a row of numbers has one pair of bounds before the network and one behind it
+        ([("MatMul", "xw", "z"), ("Max", "xa", "c"), ("MatMul", "cw", "d"), ("Add", "zd", "y")],
+         {"w": np.ones((10, 1)), "a": 0.0}, "its input is used within bounds and without"),
+        ([("MatMul", "xw", "z"), ("Clip", "zab", "c"), ("Clip", "cae", "y")],
+         {"w": np.ones((10, 1)), "a": 0.0, "b": 1.0, "e": 2.0}, "operator Clip has no place here"),
     ],
 )  # fmt: skip
 def test_a_graph_of_another_form_is_refused(
