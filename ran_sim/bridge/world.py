@@ -30,6 +30,7 @@ from ran_sim.measure.periods import Period, PeriodMeter
 from ran_sim.measure.score import Tally, figures, score
 from ran_sim.measure.tables import Tables
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
+from ranloop.bundled import model_folder
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.kpi import Kpi
 from ranloop.node.port import AnswersAtOnce
@@ -52,6 +53,10 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
     """
     try:
         scenario = load_scenario(target).with_overrides(overrides or {})
+        if models := scenario.scheduler.models:
+            scenario = scenario.with_overrides(
+                {"scheduler.models": [str(model_folder(name)) for name in models]}
+            )
         if notice := compile_notice():
             log.warning("first_use", doing=notice)
         return SimWorld(scenario, seed)

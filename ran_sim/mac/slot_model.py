@@ -163,6 +163,8 @@ class _Reader:
         }
         self._constants = constants
         self._raw = {x}  # values that are the input itself, within bounds
+        self._used = set[str]()  # values that other operators than bounds read
+        self._unbounded = set[str]()  # values that were the input itself before its last bounds
         self._low, self._high = np.full(N_FEATURE, -1e9), np.full(N_FEATURE, 1e9)
         self._out = (-MOST_EXPONENT, MOST_EXPONENT)
         self._clipped = ""  # the value that the output's bounds were put on
@@ -188,15 +190,19 @@ class _Reader:
             raise SlotModelError(f"its output has {0 if value is None else value.bias.size} columns, want 1")
         if self._clipped not in ("", name):
             raise SlotModelError("its operator Clip is not the last one, want it on the output")
+        if self._unbounded & self._used:
+            raise SlotModelError("its input is used within bounds and without, want all of it within them")
         return value, _Bounds(self._low, self._high, self._out)
 
     def _computed(self, kind: str, inputs: list[str], output: str, given: Mapping[str, Any]) -> _Value:
         match kind:
             case "Max" | "Min" if len(inputs) == 2 and self._raw & set(inputs):
                 return self._bound_input(kind, inputs, output)
+        self._used.update(inputs)
+        match kind:
             case "Identity":
                 return self._values[inputs[0]]
-            case "Clip":
+            case "Clip" if not self._clipped:
                 self._clipped = output
                 self._out = (
                     float(self._constants[inputs[1]].item()),
@@ -228,7 +234,8 @@ class _Reader:
             self._low = np.maximum(self._low, numbers)
         else:
             self._high = np.minimum(self._high, numbers)
-        self._raw = {output}  # the input without these bounds has no place any more
+        self._unbounded |= self._raw
+        self._raw = {output}
         return self._values[x]
 
     def _combined(self, kind: str, inputs: list[str]) -> _Value:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ran_sim.bridge import open_world
 from ranloop.bundled import bundled, xapp_folder
+from ranloop.errors import NodeError
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +69,18 @@ def test_a_folder_that_is_there_is_taken_before_the_bundled_one(
     (tmp_path / "xapps" / "kpm_monitor").mkdir(parents=True)
     assert xapp_folder("xapps/kpm_monitor") == Path("xapps/kpm_monitor")
     assert capsys.readouterr().err == ""
+
+
+def test_a_node_finds_a_bundled_model_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    world = open_world("one-cell", overrides={"scheduler.models": ["models/slot_metric"]})
+    assert "SetSchedulerModel" in world.catalogues[0].actions
+    assert f"this is the bundled one, {ROOT / 'models' / 'slot_metric'}" in capsys.readouterr().err
+    with pytest.raises(NodeError, match=r"models/mine: got no readable card\.toml"):
+        open_world("one-cell", overrides={"scheduler.models": ["models/mine"]})
 
 
 @pytest.mark.parametrize("text", ["mine", "xapps/nonsense", "xapps/../../kpm_monitor", "/xapps/kpm_monitor"])

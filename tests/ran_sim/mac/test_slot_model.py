@@ -166,6 +166,31 @@ def test_slots_put_the_inputs_in_their_places(tmp_path: Path) -> None:
     assert served(Engine(busy.with_overrides(learned(patient)), 3)) == served(own)
 
 
+PRBS = 20  # a carrier without sub-bands: a UE's rate is the same on all RBGs
+
+
+def backlog_and_share(
+    weight: float, rate: float, average_bits: float, age_slots: float, budget_slots: float, delay_bound: float,
+    priority_level: float, backlog_bytes: float, idle_slots: float, gbr_deficit_bits: float, mean_urgency: float,
+) -> float:  # fmt: skip
+    """Proportional fair times r, (R / C)^2, 8 backlog / C and (backlog / C / slots left)^0.5, C = 132 REs x PRBs x r."""
+    fair = weight * rate / max(average_bits, 1.0)
+    if delay_bound == 0.0 or rate == 0.0:
+        return fair
+    cell_bits = 132 * PRBS * rate
+    need = 8.0 * backlog_bytes / cell_bits
+    left = max(budget_slots - age_slots, 1.0)  # with the present slot
+    return float(fair * rate * (max(average_bits, 1.0) / cell_bits) ** 2 * need * math.sqrt(need / left))
+
+
+def test_slots_put_rate_share_backlog_and_pressure_in_their_places(tmp_path: Path) -> None:
+    narrow = ONE_CELL.with_overrides({"carrier.bandwidth_prb": PRBS})
+    assert not narrow.subband_reports
+    folder = straight(tmp_path, 0.0, log_rate=1.0, log_share=2.0, log_need=1.0, log_pressure=0.5)
+    model = Engine(narrow.with_overrides(learned(folder)), 3)
+    assert served(model) == served(Engine(narrow, 3, metric=backlog_and_share))
+
+
 def test_best_effort_among_itself_stays_proportional_fair(tmp_path: Path) -> None:
     alone = ONE_CELL.with_overrides({"traffic": [{**ONE_CELL.traffic[0].model_dump(), "rate_mbps": 50.0}]})
     assert not alone.traffic[0].delay_bound
@@ -215,6 +240,11 @@ Spoil = Callable[[Path], object]
         ([("MatMul", "xw", "h"), ("Clip", "hab", "c"), ("Add", "cb", "y")], {"w": np.ones((10, 1)), "a": 0.0, "b": 1.0},
          "Clip is not the last one"),
         ([("MatMul", "xw", "z"), ("Max", "za", "y")], {"w": np.ones((10, 1)), "a": 0.0}, "operator Max has no place here"),
+        # a row of numbers has one pair of bounds before the network and one behind it
+        ([("MatMul", "xw", "z"), ("Max", "xa", "c"), ("MatMul", "cw", "d"), ("Add", "zd", "y")],
+         {"w": np.ones((10, 1)), "a": 0.0}, "its input is used within bounds and without"),
+        ([("MatMul", "xw", "z"), ("Clip", "zab", "c"), ("Clip", "cae", "y")],
+         {"w": np.ones((10, 1)), "a": 0.0, "b": 1.0, "e": 2.0}, "operator Clip has no place here"),
     ],
 )  # fmt: skip
 def test_a_graph_of_another_form_is_refused(
