@@ -44,7 +44,7 @@ down:                         ## end them
 $(SECRETS): | $(VENV)/.run
 	RANLOOP=$(BIN)/ranloop docker/secrets.sh $@ xapps/qos_scheduler xapps/kpm_monitor
 
-newcomer:                     ## both commands in a clean clone of HEAD with a clean environment
+newcomer:                     ## the commands of README in clean clones of HEAD with a clean environment
 	$(PYTHON) tools/newcomer.py
 
 setup: $(VENV)/.dev
