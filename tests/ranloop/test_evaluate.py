@@ -32,7 +32,7 @@ def test_results_come_in_the_order_of_the_tasks_and_each_is_told(tmp_path: Path)
     weigher = Arm(
         name="weigher", xapps=(write_xapp(tmp_path / "weigher"),), settings={"weigher": {"gain": 1.0}}
     )
-    # The first takes longest, so that with two processes it is done after the second.
+    # The first takes longest: with two processes it is done after the second, unless that process starts very late.
     tasks = [task(weigher, 4, duration_s=20.0), task(NOTHING, 5), task(NOTHING, 4), task(weigher, 5)]
     done: list[DropResult] = []
     progress: list[Progress] = []
@@ -40,7 +40,6 @@ def test_results_come_in_the_order_of_the_tasks_and_each_is_told(tmp_path: Path)
     expected = [("weigher", 4), ("nothing", 5), ("nothing", 4), ("weigher", 5)]
     assert [(result.arm, result.seed) for result in results] == expected
     assert sorted((result.arm, result.seed) for result in done) == sorted(expected)
-    assert (done[0].arm, done[0].seed) != ("weigher", 4)
     assert ("weigher", 4) in {(news.arm, news.seed) for news in progress}
     assert all(0 < news.ran_time_s <= news.end_s for news in progress)
     assert results[0].outcomes["applied"] > 0

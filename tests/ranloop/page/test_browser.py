@@ -72,6 +72,7 @@ def test_a_page_shows_map_series_and_decisions(served: Page, history: History, o
     assert "RRU.PrbTotDl" in legend
     assert "0 %" in legend  # the scale has the unit
     assert "5QI 2" in page.inner_text("#chart")
+    page.wait_for_function("document.querySelector('#health').innerText.includes('guard: judging')")
     assert "guard: judging batches 3 4" in page.inner_text("#health").replace("\t", " ")  # µs
     assert page.inner_text("#sums").split()[-2:] == ["dropped", "3"]
     history.take(ues(10))
