@@ -658,6 +658,7 @@ def test_garbage_is_counted_on_each_topic_and_the_loop_goes_on(live: Setup, garb
     ):
         live.say(topic, garbage)
     live.hear()
+    live.hear()  # on a machine that stalls, one poll leaves messages to the next, and a newer report takes the place of one
     live.report(0, 1)
     live.answer(live.batches[0])
     stats = live.runner.stats
