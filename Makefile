@@ -18,10 +18,10 @@ demo: $(VENV)/.run            ## close a loop on the simulator and measure its e
 	@echo 'Now `. $(BIN)/activate` puts ranloop on your path.'
 
 test: $(VENV)/.dev            ## the test suite
-	$(BIN)/pytest -n auto --dist loadfile  # a file's tests stay together: what they share is made once
+	$(BIN)/pytest -n auto --dist loadfile --reruns 1 -r aR  # by file: what its tests share is made once; see CONTRIBUTING
 
 slow: $(VENV)/.dev            ## the tests that take minutes
-	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pytest -n auto --reruns 1 -r aR -m slow
 
 containers: $(VENV)/.containers   ## the tests in containers; docker/ci/prepare.sh installs and builds what they need
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -s -m containers tests/docker
