@@ -46,8 +46,11 @@ def manifest(folder: Path, name: str, *, rate_per_s: int = 20) -> Path:
 
 
 def open_toy(target: str, *, seed: int, overrides: Mapping[str, object]) -> ToyWorld:
-    """`toy:SECONDS`, or `toy:hangs` for a world that never comes back from a call at 500 ms."""
-    return _Hanging(duration_s=60.0) if target == "hangs" else ToyWorld(duration_s=float(target))
+    """`toy:SECONDS[,NODE…]`, or `toy:hangs` for a world that never comes back from a call at 500 ms."""
+    if target == "hangs":
+        return _Hanging(duration_s=60.0)
+    seconds, *nodes = target.split(",")
+    return ToyWorld(duration_s=float(seconds), nodes=nodes or ("toy-1", "toy-2"))
 
 
 class _Hanging(ToyWorld):
