@@ -9,7 +9,7 @@ COMPOSE ?= docker compose
 SECRETS ?= $(CURDIR)/docker/run/secrets
 STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
 
-.PHONY: install demo test lint slow containers newcomer setup pins bench images up down clean
+.PHONY: install demo test lint slow soak containers newcomer setup pins bench images up down clean
 
 install: $(VENV)/.run         ## ranloop and its simulator
 
@@ -22,6 +22,9 @@ test: $(VENV)/.dev            ## the test suite
 
 slow: $(VENV)/.dev            ## the tests that take minutes
 	$(BIN)/pytest -n auto --reruns 1 -r aR -m slow
+
+soak: $(VENV)/.dev            ## a live loop under faults for 15 minutes; RANLOOP_SOAK_S=120 shortens it
+	$(BIN)/pytest -s -m soak tests/ranloop/test_soak.py
 
 containers: $(VENV)/.containers   ## the tests in containers; docker/ci/prepare.sh installs and builds what they need
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -s -m containers tests/docker

@@ -24,10 +24,10 @@ import numpy as np
 
 from ranloop.bus import Bus
 from ranloop.testing.worlds import ToyWorld
-from ranloop.vocabulary import SetUeWeight
+from ranloop.vocabulary import Action, SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_report, decode_result, encode
-from ranloop.wire.messages import ActionBatch, Result
+from ranloop.wire.messages import F32, ActionBatch, Result
 from tests.builders import MANIFEST
 
 NODE = "toy-1"
@@ -46,8 +46,27 @@ def manifest(folder: Path, name: str, *, rate_per_s: int = 20) -> Path:
 
 
 def open_toy(target: str, *, seed: int, overrides: Mapping[str, object]) -> ToyWorld:
-    """`toy:SECONDS`, or `toy:hangs` for a world that never comes back from a call at 500 ms."""
-    return _Hanging(duration_s=60.0) if target == "hangs" else ToyWorld(duration_s=float(target))
+    """`toy:SECONDS`, or `toy:hangs` for a world that never comes back from a call at 500 ms.
+
+    `toy:SECONDS,NODE,…@FILE` has nodes of these names, and adds a line to the file for each weight that takes effect.
+    """
+    if target == "hangs":
+        return _Hanging(duration_s=60.0)
+    facts, _, file = target.partition("@")
+    seconds, *nodes = facts.split(",")
+    return _Written(Path(file), float(seconds), nodes) if file else ToyWorld(duration_s=float(seconds))
+
+
+class _Written(ToyWorld):
+    def __init__(self, file: Path, duration_s: float, nodes: Sequence[str]) -> None:
+        super().__init__(duration_s=duration_s, nodes=nodes)
+        self._file = file.open("a", buffering=1)
+
+    def apply(self, node: str, action: Action) -> F32:
+        values = super().apply(node, action)
+        for ue, weight in zip(action.targets()[:, 0].tolist(), values[:, 0].tolist(), strict=True):
+            print(node, ue, weight, file=self._file)
+        return values
 
 
 class _Hanging(ToyWorld):

@@ -12,16 +12,22 @@ from ranloop.errors import BusError
 
 MQTT_PORT = 1883
 MQTTS_PORT = 8883  # IANA: secure-mqtt
+MOST_SERVERS = 64  # in one URL; the port of the last one is no number if there are more
 SPIN_US = 600  # how long a client looks for more after traffic before it sleeps
 _LONGEST_SPIN_US = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttAddress:
-    """A broker's address and our credentials. `str()` shows the address alone, never a password."""
+    """A broker's address and our credentials. `str()` shows the address alone, never a password.
+
+    `others` are more servers of the same cluster, host and port: a client takes the first that answers, and goes round them
+    when its own one is gone.
+    """
 
     host: str
     port: int = MQTT_PORT
+    others: tuple[tuple[str, int], ...] = ()
     tls: bool = False
     user: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -31,8 +37,13 @@ class MqttAddress:
     spin_us: int = SPIN_US
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+        servers = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.servers)
+        return f"{'mqtts' if self.tls else 'mqtt'}://{','.join(servers)}"
+
+    @property
+    def servers(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each server, in the order of the URL."""
+        return ((self.host, self.port), *self.others)
 
     @classmethod
     def from_url(cls, url: SplitResult, environment: Mapping[str, str] = os.environ) -> Self:
@@ -42,17 +53,13 @@ class MqttAddress:
             BusError: The URL has no host, its port is not a number from 1 to 65535, or RANLOOP_MQTT_SPIN_US is not a time.
         """
         tls = url.scheme == "mqtts"
-        try:
-            port = url.port or (MQTTS_PORT if tls else MQTT_PORT)
-        except ValueError as error:
-            raise BusError(
-                f"the port of {url.netloc.rpartition('@')[2]!r} cannot be used: {error}"
-            ) from error
-        if not url.hostname:
-            raise BusError(f"a broker's address needs a host: {url.scheme}://host[:port]")
+        (host, port), *others = [
+            _server(url, text) for text in url.netloc.rpartition("@")[2].split(",", MOST_SERVERS)
+        ]
         return cls(
-            host=url.hostname,
+            host=host,
             port=port,
+            others=tuple(others),
             tls=tls,
             user=_decoded(url.username) or environment.get("RANLOOP_MQTT_USER"),
             password=_decoded(url.password) or environment.get("RANLOOP_MQTT_PASSWORD"),
@@ -61,6 +68,18 @@ class MqttAddress:
             key_file=environment.get("RANLOOP_MQTT_KEY"),
             spin_us=_spin_us(environment.get("RANLOOP_MQTT_SPIN_US")),
         )
+
+
+def _server(url: SplitResult, text: str) -> tuple[str, int]:
+    """Host and port of one of the servers in a URL."""
+    one = url._replace(netloc=text)
+    try:
+        port = one.port or (MQTTS_PORT if url.scheme == "mqtts" else MQTT_PORT)
+    except ValueError as error:
+        raise BusError(f"the port of {text!r} cannot be used: {error}") from error
+    if not one.hostname:
+        raise BusError(f"a broker's address needs a host: {url.scheme}://host[:port][,host[:port]…]")
+    return one.hostname, port
 
 
 def _decoded(part: str | None) -> str | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Sequence
 
 _PATIENCE_S = 5.0
 
 
 class Knock:
-    """Connection attempts, one after the other, to the addresses of a host; each gets up to 5 s.
+    """Connection attempts, one after the other, to the addresses of the servers; each gets up to 5 s.
 
     The look-up of the host's name is not covered: it blocks as long as the system's resolver does.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, servers: Sequence[tuple[str, int]]) -> None:
+        self._servers = servers
+        self.server = servers[0]  # host and port of the last attempt
         self._socket: socket.socket | None = None
         self._given_up_at_s = 0.0
         self._turn = 0
@@ -27,9 +29,11 @@ class Knock:
             OSError: The name cannot be resolved, or the network refuses at once.
         """
         self.stop()
-        addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = addresses[self._turn % len(addresses)]
+        rounds, at = divmod(self._turn, len(self._servers))
         self._turn += 1
+        self.server = self._servers[at]
+        addresses = socket.getaddrinfo(*self.server, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = addresses[rounds % len(addresses)]
         self._given_up_at_s = now_s + _PATIENCE_S
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)

@@ -123,7 +123,7 @@ class MqttBus(Closing):
         self._poller = select.poll()  # knows the broker's socket, and the one by which `wake` ends a wait
         self._woken = False
         self._events = 0  # that the poller waits for on the broker's socket
-        self._knock = Knock(address.host, address.port)
+        self._knock = Knock(address.servers)
         self._outbox: deque[tuple[str, bytes, bool]] = deque()
         self._unflushed = 0
         self._oversize = Oversize()
@@ -246,24 +246,25 @@ class MqttBus(Closing):
         return client
 
     def _open(self, timeout_s: float) -> None:
-        """Connect for the first time, within `timeout_s`.
+        """Connect for the first time, to the first server that answers within `timeout_s`.
 
         Raises:
             BusError: There is no broker, or it refuses us.
         """
-        deadline_s = time.monotonic() + timeout_s
         self._client.connect_timeout = timeout_s
-        try:
-            self._client.connect(self._address.host, self._address.port, KEEPALIVE_S)
-            while not self._connected and self._client.socket() is not None:
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    raise TimeoutError(f"no answer within {timeout_s:g} s")
-                self._exchange(left_s)
-        except OSError as error:
+        failure: OSError | None = None
+        for server in self._address.servers:
+            try:
+                self._connect(server, timeout_s)
+            except OSError as error:
+                failure = error
+            else:
+                break
+        else:
             self._drop()
-            reason = error.strerror or str(error) or type(error).__name__
-            raise BusError(f"no broker at {self._address}: {reason.lower()}; {_advice(error)}") from error
+            assert failure is not None
+            reason = failure.strerror or str(failure) or type(failure).__name__
+            raise BusError(f"no broker at {self._address}: {reason.lower()}; {_advice(failure)}") from failure
         if not self._connected:
             self._drop()
             reason = str(self._refusal) if self._refusal is not None else "the connection was closed"
@@ -271,6 +272,20 @@ class MqttBus(Closing):
                 f"the broker at {self._address} refused {self.name!r}: {reason.lower()}; "
                 "check RANLOOP_MQTT_USER and RANLOOP_MQTT_PASSWORD"
             )
+
+    def _connect(self, server: tuple[str, int], timeout_s: float) -> None:
+        """Wait until a server has accepted or refused us.
+
+        Raises:
+            OSError: It does neither.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        self._client.connect(*server, KEEPALIVE_S)
+        while not self._connected and self._client.socket() is not None:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"no answer within {timeout_s:g} s")
+            self._exchange(left_s)
 
     def _come_back(self, timeout_s: float) -> None:
         """Try to reconnect, for at most `timeout_s`."""
@@ -294,7 +309,7 @@ class MqttBus(Closing):
     def _reconnect(self) -> None:
         """Connect after an answered knock. A stalling TLS handshake may take as long as the first connection's timeout."""
         try:
-            self._client.reconnect()
+            self._client.connect(*self._knock.server, KEEPALIVE_S)
         except OSError:  # the broker went away between the knock and the call
             self._try_again_later()
 

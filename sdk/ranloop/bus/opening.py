@@ -1,4 +1,4 @@
-"""Open a bus by its URL: `memory://name`, `mqtt://[user:password@]host[:port]`, `mqtts://...`."""
+"""Open a bus by its URL: `memory://name`, `mqtt://[user:password@]host[:port][,host[:port]…]`, `mqtts://...`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from ranloop.bus.base import Bus, Will
 from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.errors import BusError
 
-_POSSIBLE = "write memory://name, mqtt://host[:port] or mqtts://host[:port]"
+_POSSIBLE = "write memory://name, mqtt://host[:port] or mqtts://host[:port]; servers of one cluster are separated by commas"
 
 
 def open_bus(url: str, *, name: str, will: Will | None = None, connect_timeout_s: float = 5.0) -> Bus:
     """A connected bus.
 
     Args:
-        url: `memory://name` for participants of one process, `mqtt://` or `mqtts://` for a broker. For the latter
-            the environment fills in the parts that the URL leaves out: RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY,
-            _SPIN_US.
+        url: `memory://name` for participants of one process, `mqtt://` or `mqtts://` for a broker, or for the servers
+            of a cluster of brokers. For these the environment fills in the parts that the URL leaves out:
+            RANLOOP_MQTT_USER, _PASSWORD, _CA, _CERT, _KEY, _SPIN_US.
         name: Name of the participant; a part of the MQTT client id and of error texts.
         will: Published and retained by the broker when this client vanishes without `close`.
         connect_timeout_s: Time in which the broker must accept the connection.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
-from ranloop.cli.values import check_name
+from ranloop.cli.values import check_name, in_shards
 from ranloop.errors import RanloopError
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.access import Access, access, as_mosquitto, as_nats
@@ -24,6 +25,7 @@ def show_access(
     folders: Sequence[Path],
     roles: Sequence[str],
     *,
+    shards: Sequence[str],
     broker: Literal["mosquitto", "nats"],
     certificates: bool,
     json_output: bool,
@@ -34,7 +36,8 @@ def show_access(
         RanloopError: No client is named, a name is used twice, or there is no such role.
     """
     clients = [_of_role(text) for text in roles]
-    for manifest in map(load_manifest, folders):
+    manifests = [load_manifest(folder) for folder in folders]
+    for manifest in manifests if not shards else chain.from_iterable(in_shards(manifests, shards).values()):
         streams = [(stream.level, stream.every_ms) for stream in manifest.streams]
         clients.append(access("xapp", manifest.name, streams))
     if not clients:

@@ -9,13 +9,13 @@ import uuid
 from pathlib import Path
 
 from ranloop.bus import open_bus, without_password
-from ranloop.cli.values import check_name, operator_name, parse_autonomy
+from ranloop.cli.values import check_name, operator_name, parse_autonomy, parse_shard
 from ranloop.errors import RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.wire import topics
 from ranloop.wire.codec import decode_standing, encode
 from ranloop.wire.messages import Admission, Standing
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.manifest import load_manifest, shard_of
 
 __all__ = ("admit", "dismiss")
 
@@ -25,14 +25,22 @@ CONFIRMED_S = 5.0  # a running host answers within milliseconds
 
 
 def admit(
-    folder: Path, host: str, bus_url: str, *, autonomy: str, priority: int, json_output: bool = False
+    folder: Path,
+    host: str,
+    bus_url: str,
+    *,
+    autonomy: str,
+    priority: int,
+    shard: str = "",
+    json_output: bool = False,
 ) -> int:
     """Admit an xApp to a host, or change its rights, autonomy and priority; 0 when the host confirms it.
 
     Raises:
         RanloopError: The folder has no good manifest, the host refuses it, or no host confirms it.
     """
-    manifest = load_manifest(folder)
+    part = parse_shard(shard)
+    manifest = load_manifest(folder) if part is None else shard_of(load_manifest(folder), part)
     if abs(priority) > MOST_PRIORITY:
         raise RanloopError(
             f"--priority {priority}: want a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}"

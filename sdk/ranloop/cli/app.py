@@ -25,6 +25,8 @@ from ranloop.cli.options import (
     Priority,
     Record,
     Settings,
+    Shard,
+    Shards,
     State,
 )
 from ranloop.errors import RanloopError
@@ -144,6 +146,14 @@ def run(
         bool, typer.Option("--lockstep", help="On a bus: answer a lockstep host step by step.")
     ] = False,
     host: Annotated[str, typer.Option(help="With --lockstep: name of the host to answer.")] = "host",
+    shard: Annotated[
+        str,
+        typer.Option(
+            envvar="RANLOOP_SHARD",
+            metavar="I/N",
+            help="On a bus: be the I-th of N processes of this xApp that share the nodes among them; named XAPP-IofN.",
+        ),
+    ] = "",
     metrics: Metrics = "",
     json_output: Json = False,
 ) -> None:
@@ -191,6 +201,7 @@ def run(
                 lockstep=lockstep,
                 host=host,
                 state=state,
+                shard=shard,
                 metrics=metrics,
                 json_output=json_output,
             )
@@ -367,6 +378,7 @@ def host(
     override: Overrides = None,
     autonomy: Autonomy = None,
     priority: Priority = None,
+    shards: Shards = None,
     profile: NodeProfile = "",
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Wait for the xApps' answers at every step.")
@@ -412,6 +424,7 @@ def host(
             overrides=override or [],
             autonomy=autonomy or [],
             priorities=priority or [],
+            shards=shards or [],
             profile=profile,
             lockstep=lockstep,
             timeout_s=timeout_s,
@@ -490,13 +503,16 @@ def admit(
     bus: BusUrl = "mqtt://localhost:1883",
     autonomy: Annotated[str, typer.Option(help="observe | recommend | act")] = "act",
     priority: Annotated[int, typer.Option(help="A higher one displaces the settings of a lower one.")] = 0,
+    shard: Shard = "",
     json_output: Json = False,
 ) -> None:
     """Let a running host hear an xApp, or change what an admitted one may do."""
     from ranloop.cli.admission import admit as admit_xapp
 
     raise typer.Exit(
-        admit_xapp(folder, host, bus, autonomy=autonomy, priority=priority, json_output=json_output)
+        admit_xapp(
+            folder, host, bus, autonomy=autonomy, priority=priority, shard=shard, json_output=json_output
+        )
     )
 
 
@@ -626,6 +642,7 @@ def access(
             help="host | operator | observer, under its own or another name; repeatable.",
         ),
     ] = None,
+    shards: Shards = None,
     broker: Annotated[Literal["mosquitto", "nats"], typer.Option(help="Whose access list.")] = "mosquitto",
     certificates: Annotated[
         bool,
@@ -638,7 +655,12 @@ def access(
 
     raise typer.Exit(
         show_access(
-            xapps or [], role or [], broker=broker, certificates=certificates, json_output=json_output
+            xapps or [],
+            role or [],
+            shards=shards or [],
+            broker=broker,
+            certificates=certificates,
+            json_output=json_output,
         )
     )
 

@@ -19,6 +19,7 @@ from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import (
     check_name,
     check_positive,
+    in_shards,
     parse_autonomies,
     parse_handler_delay,
     parse_priorities,
@@ -52,6 +53,7 @@ def run_host(
     overrides: Sequence[str],
     autonomy: Sequence[str],
     priorities: Sequence[str],
+    shards: Sequence[str],
     profile: str,
     lockstep: bool,
     timeout_s: float,
@@ -71,7 +73,7 @@ def run_host(
     check_positive("--speed", speed)
     check_positive("--timeout-s", timeout_s)
     delay = parse_handler_delay(handler_delay)
-    xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities)
+    xapps = _registrations([load_manifest(folder) for folder in allow], autonomy, priorities, shards)
     run = new_run()
     # With --json, standard output is for the JSON document alone.
     tell = functools.partial(print, file=sys.stderr if json_output else sys.stdout, flush=True)
@@ -83,6 +85,8 @@ def run_host(
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
         node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
         world = stack.enter_context(contextlib.closing(node))
+        here = [catalogue.node for catalogue in world.catalogues]
+        xapps = {xapp: one for xapp, one in xapps.items() if any(map(one.rights.reach, here))}
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
@@ -168,7 +172,7 @@ def _plain(fact: object) -> object:
 
 
 def _registrations(
-    manifests: Sequence[Manifest], autonomy: Sequence[str], priorities: Sequence[str]
+    manifests: Sequence[Manifest], autonomy: Sequence[str], priorities: Sequence[str], shards: Sequence[str]
 ) -> dict[str, Registration]:
     """The xApps that the operator admits, each with its rights, autonomy and priority."""
     names = [manifest.name for manifest in manifests]
@@ -177,10 +181,8 @@ def _registrations(
     levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
     return {
         manifest.name: Registration(
-            rights=manifest.rights,
-            autonomy=levels[manifest.name],
-            priority=ranks[manifest.name],
-            encoding=manifest.encoding,
+            rights=manifest.rights, autonomy=levels[name], priority=ranks[name], encoding=manifest.encoding
         )
-        for manifest in manifests
+        for name, of_the_xapp in in_shards(manifests, shards).items()
+        for manifest in of_the_xapp
     }

@@ -23,6 +23,8 @@ __all__ = (
     "Priority",
     "Record",
     "Settings",
+    "Shard",
+    "Shards",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
@@ -104,6 +106,20 @@ State = Annotated[
         envvar="RANLOOP_STATE",
         help="Keep what the xApp keeps in app.state in this folder, for its next start.",
         file_okay=False,
+    ),
+]
+Shard = Annotated[
+    str,
+    typer.Option(
+        metavar="I/N",
+        help="The I-th of N processes of one xApp that share the nodes among them: 1/4 to 4/4.",
+    ),
+]
+Shards = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=N",
+        help="An xApp that runs as N processes, each with --shard: its names are NAME-1ofN to NAME-NofN; repeatable.",
     ),
 ]
 HandlerDelay = Annotated[

@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ranloop.cli.values import (
     parse_handler_delay,
     parse_pairs,
     parse_priorities,
+    parse_shard,
 )
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
@@ -36,7 +38,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.manifest import load_manifest, shard_of
 from ranloop.xapp.state_file import StateFile
 
 __all__ = ("join_bus", "run_on_node")
@@ -144,12 +146,14 @@ def join_bus(
     lockstep: bool,
     host: str,
     state: Path | None,
+    shard: str,
     metrics: str,
     json_output: bool,
 ) -> int:
-    """Run one xApp on a broker: live, or answering a lockstep host."""
+    """Run one xApp, or one shard of it, on a broker: live, or answering a lockstep host."""
     check_positive("--duration-s", duration_s)
     check_name("host", host)
+    part = parse_shard(shard)
     if url.startswith("memory:"):
         raise RanloopError(
             f"--bus {url} is a bus inside one process, and this process has no host; give --node, or a broker"
@@ -163,6 +167,8 @@ def join_bus(
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         package = load_package(folders[0])
+        if part is not None:
+            package = replace(package, manifest=shard_of(package.manifest, part))
         kept = stack.enter_context(StateFile(state, package.manifest.name))
         instance = Instance(
             package,

@@ -1,4 +1,4 @@
-"""Parses the values of options: pairs, numbers, names, autonomy levels and priorities."""
+"""Parses the values of options: pairs, numbers, names, autonomy levels, priorities and shards."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from urllib.parse import unquote, urlsplit
 
 from ranloop.errors import RanloopError
 from ranloop.guard.autonomy import Autonomy
+from ranloop.guard.shard import MOST as MOST_SHARDS
+from ranloop.guard.shard import NodeShard
 from ranloop.node.delay import HandlerDelay
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.topics import is_topic_level
+from ranloop.xapp.manifest import Manifest, shard_of
 
 __all__ = (
     "check_name",
     "check_positive",
+    "in_shards",
     "operator_name",
     "parse_autonomies",
     "parse_autonomy",
@@ -26,6 +30,7 @@ __all__ = (
     "parse_pairs",
     "parse_priorities",
     "parse_seeds",
+    "parse_shard",
 )
 
 MOST_DELAY_MS = 3_600_000.0
@@ -144,6 +149,38 @@ def parse_priorities(texts: Sequence[str], xapps: Collection[str]) -> dict[str, 
             raise RanloopError(f"--priority {text!r}: want NAME=N, N a whole number; the higher displaces")
         priorities[_known("--priority", text, name, xapps)] = priority
     return priorities
+
+
+def parse_shard(text: str) -> NodeShard | None:
+    """The value of `--shard`; None if it is not given.
+
+    Raises:
+        RanloopError: It is no I/N.
+    """
+    try:
+        return NodeShard.parse(text) if text else None
+    except ValueError as error:
+        raise RanloopError(f"--shard {error}") from error
+
+
+def in_shards(manifests: Sequence[Manifest], texts: Sequence[str]) -> dict[str, list[Manifest]]:
+    """The manifests of each xApp by its name: its own one, or those of its N shards where `texts` has `NAME=N`.
+
+    Raises:
+        RanloopError: No such xApp, or N is no number of shards.
+    """
+    found = {manifest.name: [manifest] for manifest in manifests}
+    for text in texts:
+        name, _, count = text.partition("=")
+        (whole,) = [one for one in manifests if one.name == _known("--shards", text, name, found)]
+        try:
+            last = NodeShard.parse(f"{count}/{count}")
+        except ValueError:
+            raise RanloopError(
+                f"--shards {text!r}: want NAME=N, N processes from 1 to {MOST_SHARDS}"
+            ) from None
+        found[name] = [shard_of(whole, NodeShard(number, last.count)) for number in range(1, last.count + 1)]
+    return found
 
 
 def _known(option: str, text: str, name: str, xapps: Collection[str]) -> str:

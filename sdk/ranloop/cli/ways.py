@@ -26,7 +26,7 @@ def idle_in_run(*, node: str, lockstep: bool, page: bool = False) -> dict[str, s
     if node:
         of_a_page = {} if page else dict.fromkeys(("beside", "speed"), "belongs to --dashboard")
         on_a_bus = of_a_page | dict.fromkeys(
-            ("bus", "lockstep", "host"), "belongs to a bus; with --node there is none"
+            ("bus", "lockstep", "host", "shard"), "belongs to a bus; with --node there is none"
         )
         return on_a_bus | _idle_at(node)
     idle = dict.fromkeys(

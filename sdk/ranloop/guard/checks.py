@@ -38,7 +38,13 @@ def check_envelope(verdicts: Verdicts, catalogue: Catalogue) -> None:
 
 def check_rights(verdicts: Verdicts, grant: Grant, now_ns: int) -> Permit | None:
     """The manifest allows this action, this often, on so many targets, in these cells; None if not at all."""
-    name = verdicts.batch.action.spec.name
+    name, node = verdicts.batch.action.spec.name, verdicts.batch.node
+    if not grant.rights.reach(node):
+        text = (
+            f"{grant.xapp} decides at the nodes of shard {grant.rights.shard}, and {node} is not one of them"
+        )
+        verdicts.decide_all(Status.REFUSED, Cause.NOT_PERMITTED, text)
+        return None
     permit = grant.permits.get(name)
     if permit is None:
         granted = ", ".join(sorted(grant.permits)) or "no action"

@@ -13,9 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    field_validator,
     model_validator,
 )
 
+from ranloop.guard.shard import NodeShard
 from ranloop.vocabulary import Level, action_type, measurement
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.messages import Catalogue
@@ -111,12 +113,26 @@ ActionRights = Annotated[tuple[ActionRight, ...], AfterValidator(_each_action_on
 
 
 class Rights(BaseModel):
-    """Everything one xApp may read and touch."""
+    """Everything one xApp may read and touch, at all nodes or at those of one shard (`2/4`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     streams: tuple[StreamRight, ...] = ()
     actions: ActionRights = ()
+    shard: str = ""
+
+    @field_validator("shard")
+    @classmethod
+    def _is_a_shard(cls, text: str) -> str:
+        return text and str(NodeShard.parse(text))
+
+    @property
+    def node_shard(self) -> NodeShard | None:
+        return NodeShard.parse(self.shard) if self.shard else None
+
+    def reach(self, node: str) -> bool:
+        """Whether they hold at this node."""
+        return not self.shard or NodeShard.parse(self.shard).has(node)
 
     def default_lease_ms(self, action: ActionRight) -> int:
         """How long a setting lives when its batch does not say: three periods of `action`, or of the quickest stream."""
@@ -135,6 +151,8 @@ class Rights(BaseModel):
     def differences(self, own: Rights) -> list[str]:
         """Where the host's copy of a manifest (this) and the xApp's `own` differ, a clause each; empty if they agree."""
         found = []
+        if self.shard != own.shard:
+            found.append(f"it is shard {own.shard or '1/1'} and admitted as shard {self.shard or '1/1'}")
         admitted, read = _streams(self), _streams(own)
         for stream in dict.fromkeys([*read, *admitted]):
             name = f"{stream[0]} every {stream[1]} ms"

@@ -21,6 +21,7 @@ from ranloop.errors import NodeError, VocabularyError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights, StreamRight
 from ranloop.guard.results import Verdicts
+from ranloop.guard.shard import program_of
 from ranloop.node.alarm_desk import AlarmDesk
 from ranloop.node.changes import Changes
 from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, emit
@@ -209,9 +210,11 @@ class NodeRuntime:
             Results of its batches that were still waiting for their slot and are refused now.
 
         Raises:
-            NodeError: It reads a stream that no node here offers. Nothing has changed then.
+            NodeError: It reads a stream that no node here offers, or another shard of it decides at a node here. Nothing
+                has changed then.
         """
         streams = readable(name, registration.rights, self.catalogues)
+        self._keep_to_one_decider(name, registration.rights)
         rights, autonomy = registration.rights, registration.autonomy
         results: list[Result] = []
         for guard in self.guards.values():
@@ -224,6 +227,22 @@ class NodeRuntime:
         facts = {"autonomy": str(autonomy), "priority": registration.priority, "by": by}
         self.note("admitted", name, **facts, rights=rights.as_facts())
         return self._count(results)
+
+    def _keep_to_one_decider(self, name: str, rights: Rights) -> None:
+        """Refuse a second process of one program at a node: shards of 4 and of 3 overlap, and so does the program as a whole.
+
+        Raises:
+            NodeError: A node here would have two.
+        """
+        program = program_of(name, rights.node_shard)
+        for other, registration in self.xapps.items():
+            if other == name or program_of(other, registration.rights.node_shard) != program:
+                continue
+            for node in self.guards:
+                if rights.reach(node) and registration.rights.reach(node):
+                    raise NodeError(
+                        f"{other} decides at {node} already, and {name} would, too; dismiss it first"
+                    )
 
     def dismiss(self, name: str, *, by: str = "") -> list[Result]:
         """Send an xApp away: what waits is refused, what it holds goes back to its default at the next slot.

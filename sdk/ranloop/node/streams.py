@@ -19,8 +19,14 @@ def readable(xapp: str, rights: Rights, catalogues: Sequence[Catalogue]) -> dict
     """Per stream of each node that offers all of it, the columns that `rights` name, in their order.
 
     Raises:
-        NodeError: A stream that no node offers.
+        NodeError: A stream that no node offers, or a shard that has no node here.
     """
+    if catalogues and not any(rights.reach(catalogue.node) for catalogue in catalogues):
+        here = ", ".join(catalogue.node for catalogue in catalogues)
+        raise NodeError(
+            f"{xapp} decides at the nodes of shard {rights.shard}, and none is here; here is {here}"
+        )
+    catalogues = [catalogue for catalogue in catalogues if rights.reach(catalogue.node)]
     streams: dict[Stream, tuple[str, ...]] = {}
     for right in rights.streams:
         offers = [catalogue for catalogue in catalogues if not right.lacking(catalogue)]

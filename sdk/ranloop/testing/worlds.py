@@ -1,6 +1,6 @@
 """A world small enough to predict: a test double for xApps and hosts, not a model of a radio network.
 
-Two nodes, two cells each. A cell has 60 Mbit/s, shared by the UEs in it in proportion to their weights, so that
+Two nodes or more, two cells each. A cell has 60 Mbit/s, shared by the UEs in it in proportion to their weights, so that
 closing a loop has a visible effect that can be worked out by hand. No fading, no queues, no randomness.
 """
 
@@ -62,17 +62,24 @@ class _Node:
 
 
 class ToyWorld(AnswersAtOnce):
-    """Nodes "toy-1" and "toy-2" that take SetUeWeight, Handover and SetSliceQuota.
+    """Nodes "toy-1" and "toy-2", or of other names, that take SetUeWeight, Handover and SetSliceQuota.
 
     Args:
         duration_s: When the world ends.
-        control_delay_ms: Of both nodes.
+        control_delay_ms: Of each node.
+        nodes: Their names.
     """
 
-    def __init__(self, *, duration_s: float = 2.0, control_delay_ms: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        duration_s: float = 2.0,
+        control_delay_ms: float = 10.0,
+        nodes: Sequence[str] = ("toy-1", "toy-2"),
+    ) -> None:
         self._now_ns = self._reported_ns = 0
         self._end_ns = round(duration_s * 1e9)
-        self._nodes = {"toy-1": _Node(), "toy-2": _Node()}
+        self._nodes = {name: _Node() for name in nodes}
         self._catalogues = tuple(
             Catalogue(
                 node=name,

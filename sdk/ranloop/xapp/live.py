@@ -194,6 +194,8 @@ class LiveRunner:
             return
         node = catalogue.node
         self.instance.know(catalogue)
+        if not self.instance.manifest.rights.reach(node):  # another shard of this xApp decides there
+            return
         if node in self._nodes:
             self._nodes[node] = catalogue
             return

@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model
 
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRights, Rights, StreamRight
+from ranloop.guard.shard import NodeShard
 from ranloop.toml import read_toml
 from ranloop.wire.messages import Encoding
 
-__all__ = ("MANIFEST_FILE", "Manifest", "Setting", "load_manifest")
+__all__ = ("MANIFEST_FILE", "Manifest", "Setting", "ShardManifest", "load_manifest", "shard_of")
 
 MANIFEST_FILE = "manifest.toml"
+LONGEST_NAME = 64  # characters
 
 
 class Setting(BaseModel):
@@ -94,7 +96,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
+    name: str = Field(pattern=rf"^[a-z][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}$")
     version: str
     summary: str
     encoding: Encoding = Field(
@@ -142,6 +144,30 @@ class Manifest(BaseModel):
                 f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}"
             )
         return {name: given.get(name, folder / place) for name, place in self.models.items()}
+
+
+class ShardManifest(Manifest):
+    """Of one shard of an xApp: another name, and rights at the shard's nodes alone."""
+
+    shard: NodeShard
+
+    @property
+    def rights(self) -> Rights:
+        return Rights(streams=self.streams, actions=self.actions, shard=str(self.shard))
+
+
+def shard_of(manifest: Manifest, shard: NodeShard) -> ShardManifest:
+    """The manifest of one shard.
+
+    Raises:
+        ManifestError: The xApp's name is too long to name a shard as well.
+    """
+    name = shard.name_of(manifest.name)
+    if len(name) > LONGEST_NAME:
+        raise ManifestError(
+            f"the name {name!r} has {len(name)} characters, of {LONGEST_NAME}; want a shorter xApp name"
+        )
+    return ShardManifest.model_validate({**dict(manifest), "name": name, "shard": shard})
 
 
 def load_manifest(folder: Path) -> Manifest:

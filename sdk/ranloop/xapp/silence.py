@@ -78,9 +78,13 @@ def why_no_reports(instance: Instance, others: Iterable[Presence]) -> str:
 def _of_host(instance: Instance, host: Presence) -> str:
     nodes, allowed = host.facts.get("nodes"), host.facts.get("xapps")
     here = ", ".join(map(str, nodes)) if isinstance(nodes, list) else "a node"
+    rights = instance.manifest.rights
+    if isinstance(nodes, list) and not any(rights.reach(str(node)) for node in nodes):
+        return f"{here} is here and not in shard {rights.shard}"
     if isinstance(allowed, list) and instance.name not in allowed:
+        shard = f" --shard {rights.shard}" if rights.shard else ""
         return (
             f"{here} is here but has not admitted {instance.name}: "
-            f"ranloop admit {instance.package.folder} --host {host.name}"
+            f"ranloop admit {instance.package.folder} --host {host.name}{shard}"
         )
     return f"{here} is here and has admitted {instance.name}, but sends nothing that it reads"

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from ranloop.bus import open_bus
+from ranloop.bus import Bus, Handler, open_bus
 from ranloop.bus.address import SPIN_US, MqttAddress
 from ranloop.errors import BusError
+from ranloop.testing.brokers import running_broker
 
 
 @pytest.mark.parametrize(
@@ -103,3 +106,57 @@ def test_a_time_to_wait_awake_that_is_none_is_refused(text: str) -> None:
 def test_the_time_to_wait_awake_comes_from_the_environment() -> None:
     assert MqttAddress.from_url(urlsplit("mqtt://h"), {"RANLOOP_MQTT_SPIN_US": "0"}).spin_us == 0
     assert MqttAddress.from_url(urlsplit("mqtt://h"), {}).spin_us == SPIN_US
+
+
+# A cluster: several servers in one URL
+
+
+def test_the_servers_of_a_cluster_stand_in_one_url_with_one_user() -> None:
+    address = MqttAddress.from_url(urlsplit("mqtts://me:p@one,two:1,[::1]:2"), {})
+    assert address.servers == (("one", 8883), ("two", 1), ("::1", 2))
+    assert (address.user, address.password) == ("me", "p")
+    assert str(address) == "mqtts://one:8883,two:1,[::1]:2"
+
+
+@pytest.mark.parametrize("url", ["mqtt://one,", "mqtt://,one", "mqtt://one:x,two", "mqtt://one,two:99999"])
+def test_a_server_that_is_none_is_refused_among_others(url: str) -> None:
+    with pytest.raises(BusError, match=r"cannot be used|needs a host"):
+        open_bus(url, name="x")
+
+
+@pytest.mark.broker
+def test_a_client_takes_the_first_server_that_answers_and_goes_round_when_it_dies() -> None:
+    """Two brokers that are no cluster show which one a client is at: each hears only its own clients."""
+    with running_broker("mosquitto") as one, running_broker("mosquitto") as two:
+        url = f"mqtt://127.0.0.1:{closed_port()},127.0.0.1:{one.port},127.0.0.1:{two.port}"
+        with closing(open_bus(url, name="client")) as bus, closing(open_bus(two.url, name="watch")) as watch:
+            heard: dict[str, set[bytes]] = {"client": set(), "watch": set()}
+            for name, listener in (("client", bus), ("watch", watch)):
+                listener.subscribe("where", noted_in(heard[name]), qos=1)
+            bus.publish("where", b"before", qos=1)
+            poll_until(lambda: b"before" in heard["client"], bus, watch)
+            one.kill()
+            poll_until(lambda: bus.connected and bus.stats.reconnects == 1, bus, watch)
+            bus.publish("where", b"after", qos=1)
+            poll_until(lambda: b"after" in heard["client"], bus, watch)
+            poll_until(lambda: b"after" in heard["watch"], bus, watch)
+            assert b"before" not in heard["watch"]
+
+
+def noted_in(payloads: set[bytes]) -> Handler:
+    return lambda _, payload: payloads.add(payload)
+
+
+def poll_until(true: Callable[[], bool], *buses: Bus) -> None:
+    give_up_s = time.monotonic() + 15.0
+    while not true():
+        assert time.monotonic() < give_up_s
+        for bus in buses:
+            bus.poll(0.02)
+
+
+def closed_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
