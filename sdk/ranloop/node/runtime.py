@@ -190,12 +190,15 @@ class NodeRuntime:
     def _of_the_run(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events without the columns, and without the reports, that the onlooker alone looks at."""
         for event in events:
-            if isinstance(event, Report):
-                names = self._read.get((event.node, str(event.level), event.period_ms))
-                if names is not None:
-                    yield event.only(tuple(name for name in event.names if name in names))
-            else:
+            if not isinstance(event, Report):
                 yield event
+            elif (report := self._as_read(event)) is not None:
+                yield report
+
+    def _as_read(self, report: Report) -> Report | None:
+        """The report with the columns that xApps and outlets read; None if they read none of it."""
+        names = self._read.get((report.node, str(report.level), report.period_ms))
+        return None if names is None else report.only(tuple(name for name in report.names if name in names))
 
     # Admission
 
@@ -286,6 +289,9 @@ class NodeRuntime:
             except WireError as error:
                 self.drop(report.node, str(error))
                 continue
+            if n_outside and self._looks_at:  # what an onlooker alone looks at changes no count of the run
+                read = self._as_read(report)
+                n_outside = 0 if read is None else checked(read)[1]
             self.n_outside += n_outside
             yield replace(found, run=self.run) if self.run else found
 
