@@ -12,12 +12,14 @@ from ranloop.bus import open_bus, without_password
 from ranloop.cli.bus_view import BusView
 from ranloop.cli.dashboard import serve, wait
 from ranloop.cli.operator import send_order, stop_on_signals
-from ranloop.cli.top import Rates, look
+from ranloop.cli.top import look
 from ranloop.guard.audit_query import AuditReader
 from ranloop.node.outlets import Event
 from ranloop.node.recorded import read_recording
 from ranloop.page import History
 from ranloop.page.orders import OrderDesk, Wanted, read_token
+from ranloop.page.roster import Rates
+from ranloop.page.words import broker_facts
 from ranloop.wire.messages import Catalogue
 
 __all__ = ("order_desk", "show_bus", "show_recording")
@@ -54,9 +56,9 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
             bus.poll(0.1)
             if (now_s := time.monotonic()) >= due_s:
                 due_s = now_s + _FACTS_S
-                facts = {"bus": place, "connected": bus.connected, "reconnects": bus.stats.reconnects}
-                history.state("bus", {"kind": "bus", **facts, **look(view, rates)})
-                history.tell_fates()  # a run in this process tells them with its pulse
+                broker = broker_facts(place, bus.stats, connected=bus.connected)
+                history.state("health", {"kind": "health", "broker": broker, **look(view, rates)})
+                history.tell_so_far()  # a run in this process tells it with its pulse
     return 0
 
 

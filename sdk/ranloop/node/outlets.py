@@ -9,24 +9,42 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from ranloop.bus import BusStats
 from ranloop.closing import Closing
 from ranloop.foreign import one_line
 from ranloop.guard import AuditRecord
 from ranloop.guard.footprint import n_bytes
 from ranloop.wire.messages import Alarms, Report, Result, Standing
 
-__all__ = ("Aside", "Event", "Onlooker", "Outlet", "Pulse")
+__all__ = ("Aside", "Event", "Onlooker", "Outlet", "Pulse", "Surroundings")
 
 log = structlog.get_logger(__name__)
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a runtime does not know of itself.
+
+    Attributes:
+        host: Its name on the bus; "" without one.
+        connected: Whether the broker is there.
+        stats: The counters of the connection, as they were; None without a bus.
+        alive: Participants that show a life sign.
+    """
+
+    host: str = ""
+    connected: bool = True
+    stats: BusStats | None = None
+    alive: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +56,20 @@ class Pulse:
         took_ns: Stage -> wall-clock duration of its latest passes; stages as in `RunSummary.latencies_ns`.
         n_dropped: Messages that could not be used.
         n_outside: Values outside their catalogue range, which became no value.
+        n_reports: Node -> reports that left it.
+        xapps: The admitted ones.
+        around: The host and its bus.
+        n_unseen: Events before it that the onlooker was too slow for.
     """
 
     ran_time_ns: int
     took_ns: Mapping[str, Sequence[int]]
     n_dropped: int
     n_outside: int
+    n_reports: Mapping[str, int] = field(default_factory=dict)
+    xapps: tuple[str, ...] = ()
+    around: Surroundings = Surroundings()
+    n_unseen: int = 0
 
 
 Event = Report | Result | AuditRecord | Standing | Alarms | Pulse

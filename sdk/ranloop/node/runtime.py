@@ -11,7 +11,7 @@ results, timers. `flush` then shows everything that happened to the outlets, in 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ranloop.guard import AuditLog, AuditRecord, Autonomy, Guard, Limits, Rights
 from ranloop.guard.results import Verdicts
 from ranloop.node.alarm_desk import AlarmDesk
 from ranloop.node.changes import Changes
-from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, emit
+from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, Surroundings, emit
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.settings_desk import SettingsDesk
 from ranloop.node.streams import looked_at, merged, readable
@@ -117,6 +117,7 @@ class NodeRuntime:
         self._onlooker = onlooker
         self._looks_at: Mapping[str, Collection[str]] = {} if onlooker is None else onlooker.looks_at
         self._pulse_ns = 0  # when the next is due, by `time.monotonic_ns`
+        self.surroundings: Callable[[], Surroundings] = Surroundings  # a host tells of itself there
         self.audit = AuditLog() if audit is None else audit
         self.xapps: dict[str, Registration] = {}
         self.tally = Tally()
@@ -181,11 +182,18 @@ class NodeRuntime:
         now_ns = time.monotonic_ns()
         if now_ns >= self._pulse_ns:
             self._pulse_ns = now_ns + _PULSE_NS
-            took_ns = self.tally.latest_ns(_PULSE_PASSES)
-            pulse = Pulse(
-                ran_time_ns=self.now_ns, took_ns=took_ns, n_dropped=self.n_dropped, n_outside=self.n_outside
-            )
-            onlooker.take(pulse)
+            onlooker.take(self._pulse())
+
+    def _pulse(self) -> Pulse:
+        return Pulse(
+            ran_time_ns=self.now_ns,
+            took_ns=self.tally.latest_ns(_PULSE_PASSES),
+            n_dropped=self.n_dropped,
+            n_outside=self.n_outside,
+            n_reports={node: self.tally.reports[node] for node in self.guards},
+            xapps=tuple(self.xapps),
+            around=self.surroundings(),
+        )
 
     def _of_the_run(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events without the columns, and without the reports, that the onlooker alone looks at."""
@@ -446,7 +454,9 @@ class NodeRuntime:
         )
 
     def summary(self, **of_the_pace: Any) -> RunSummary:
-        """What the run came to; a pace adds what it alone knows."""
+        """What the run came to; a pace adds what it alone knows. An onlooker gets its last pulse."""
+        if self._onlooker is not None:
+            self._onlooker.take(self._pulse())
         return RunSummary(
             ran_time_ns=self.port.now_ns,
             n_reports=self.tally.n_reports,
