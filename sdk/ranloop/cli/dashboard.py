@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ranloop.bus import without_password
 from ranloop.cli.operator import stop_on_signals
 from ranloop.node import NodePort
-from ranloop.page import History, Watcher, everything
+from ranloop.page import BACKGROUND, History, Watcher, everything
+from ranloop.page.apart import PageApart, PageFacts
 from ranloop.page.beside import Beside, Pace
 from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
@@ -21,7 +23,7 @@ from ranloop.xapp.times import HandlerTime
 if TYPE_CHECKING:
     from ranloop.page.server import Mode
 
-__all__ = ("PageWanted", "WatchedRun", "serve", "wait", "wanted_page", "watched_run")
+__all__ = ("PageWanted", "WatchedRun", "serve", "serve_host", "wait", "wanted_page", "watched_run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,25 @@ def serve(
         else:
             print(f"page: {page.url}", file=sys.stderr, flush=True)
         yield page.url
+
+
+def serve_host(wanted: PageWanted, title: str, bus_url: str) -> PageApart:
+    """The page of a live host, in a process of its own; its address is told on standard error.
+
+    Raises:
+        RanloopError: It cannot be served, or the operator's file cannot be used.
+    """
+    facts = PageFacts(
+        address=wanted.address,
+        title=title,
+        place=without_password(bus_url),
+        background=BACKGROUND,
+        bus_url=bus_url,
+        operator_token=wanted.operator_token,
+    )
+    page = PageApart(facts, "ranloop.cli.page_process")
+    print(f"page: {page.url}", file=sys.stderr, flush=True)
+    return page
 
 
 def wait(stop: threading.Event) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
-from ranloop.cli.dashboard import PageWanted, serve
-from ranloop.cli.dashboard_command import order_desk
+from ranloop.cli.dashboard import PageWanted, serve_host
 from ranloop.cli.ending import delay_facts, in_words, lines, not_applied, score_facts
 from ranloop.cli.last_resort import LastResort
 from ranloop.cli.opening import gaps, open_node
@@ -35,7 +34,7 @@ from ranloop.node import (
 )
 from ranloop.node.delay import fixed, measured
 from ranloop.node.lockstep import OnTimeout
-from ranloop.page import BACKGROUND, History, Watcher
+from ranloop.page import Watcher
 from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("run_host",)
@@ -89,12 +88,9 @@ def run_host(
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
         onlooker = None
         if dashboard:
-            history = History(BACKGROUND)
-            history.meet(world.catalogues)
-            desk = order_desk(dashboard.operator_token, url)
-            title = f"{address} on {without_password(url)}"
-            stack.enter_context(serve(history, dashboard.address, title=title, mode="live", desk=desk))
-            onlooker = stack.enter_context(Watcher(history))
+            page = stack.enter_context(serve_host(dashboard, f"{address} on {without_password(url)}", url))
+            page.meet(world.catalogues)
+            onlooker = stack.enter_context(Watcher(page))
         host = NodeHost(
             world,
             bus,

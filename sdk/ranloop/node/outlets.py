@@ -7,6 +7,7 @@ has a thread and a bounded queue of its own: a slow outlet loses events, which a
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
+_MOST_REST_S = 0.01
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 
 
@@ -104,6 +106,9 @@ class Aside(Closing):
     Args:
         outlet: Called on that thread alone. An outlet that raises is told in the log and not called again.
         keep_bytes: Of the events that may wait; what comes when there is no more room is dropped, counted and told once.
+        rest: After each event the thread sleeps for so many times as long as the event took, so that the loop's thread,
+            which needs the same interpreter, waits for one event at most. It does not rest while more than a tenth of the
+            room is taken.
 
     Attributes:
         of: What kind of outlet it is.
@@ -111,8 +116,9 @@ class Aside(Closing):
         waiting_bytes: Of the events that wait for it.
     """
 
-    def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES, rest: float = 0.0) -> None:
         self.n_dropped = 0
+        self._rest = rest
         self._outlet = outlet
         self._keep_bytes = keep_bytes
         self._waiting: deque[tuple[Event, int]] = deque()  # with its bytes
@@ -167,6 +173,7 @@ class Aside(Closing):
                     return
                 event, size = self._waiting.popleft()
                 self.waiting_bytes -= size
+            began_s = time.perf_counter()
             try:
                 self._outlet.take(event)
             except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
@@ -175,6 +182,8 @@ class Aside(Closing):
                 )
                 self._give_up()
                 return
+            if self._rest and not self._over and self.waiting_bytes < self._keep_bytes // 10:
+                time.sleep(min(self._rest * (time.perf_counter() - began_s), _MOST_REST_S))
 
 
 def emit(outlets: Sequence[Outlet], events: Sequence[Event]) -> None:

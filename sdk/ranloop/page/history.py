@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -29,7 +29,7 @@ from ranloop.page.words import (
     standing_facts,
 )
 from ranloop.recent import Recent
-from ranloop.wire.messages import Alarms, Catalogue, Report, Result, Standing
+from ranloop.wire.messages import Alarms, Catalogue, Report, Standing
 
 __all__ = ("History", "Said", "Track", "TrackKey", "Watcher")
 
@@ -39,6 +39,7 @@ KEEP_BYTES = 1 << 28
 _REPORT = 400  # bytes of a report beside its block
 _SAID_KEPT = 4096
 _SAID_BYTES = 1 << 23
+_REST = 10.0  # a watcher's thread leaves the interpreter to the loop for so many times as long as it had it
 _LINES_BYTES_PER_DAY = float(1 << 36)
 
 
@@ -104,7 +105,9 @@ class History:
         self.n_evicted = self.n_restarts = 0
         self.lock = threading.Lock()
         self.rosters: defaultdict[int, Roster] = defaultdict(Roster)
-        self._named: Recent[str, None] = Recent(KEPT, lambda key, _: self.facts.pop(key))  # keys with foreign names
+        self._named: Recent[str, None] = Recent(
+            KEPT, lambda key, _: self.facts.pop(key)
+        )  # keys with foreign names
         self._keep_bytes, self._n_bytes = keep_bytes, 0
         self._lines: dict[int, AuditLines] = {}
         self._place, self._rates = place, Rates()
@@ -261,6 +264,17 @@ def _is_another_run(before: Report, report: Report) -> bool:
     return report.run != before.run or report.ran_time_ns <= before.ran_time_ns
 
 
+class Keeper(Protocol):
+    """Where a run's events go: a history here, or one in another process."""
+
+    @property
+    def looks_at(self) -> Mapping[str, frozenset[str]]: ...
+
+    def take(self, event: Event, world: int = 0) -> None: ...
+
+    def tell_so_far(self, world: int = 0) -> None: ...
+
+
 class Watcher(Closing):
     """An `Onlooker` that hands one run's events to a history, on a thread of its own.
 
@@ -269,9 +283,9 @@ class Watcher(Closing):
         world: Number of the run there.
     """
 
-    def __init__(self, history: History, world: int = 0) -> None:
+    def __init__(self, history: Keeper, world: int = 0) -> None:
         self._history, self._world = history, world
-        self._aside = Aside(_Entrance(history, world))
+        self._aside = Aside(_Entrance(history, world), rest=_REST)
 
     @property
     def looks_at(self) -> Mapping[str, frozenset[str]]:
@@ -296,7 +310,7 @@ class Watcher(Closing):
 class _Entrance:
     """One world's way into a history."""
 
-    def __init__(self, history: History, world: int) -> None:
+    def __init__(self, history: Keeper, world: int) -> None:
         self._history, self._world = history, world
 
     def take(self, event: Event) -> None:

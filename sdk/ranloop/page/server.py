@@ -242,9 +242,7 @@ class Page(Closing):
                 1013, f"{self._most_pages} pages are open already, which is the most; close one"
             )
             return
-        session = Session(
-            socket, self._history, hello=self._hello, on_change=self._look, on_turn=self._lost
-        )
+        session = Session(socket, self._history, hello=self._hello, on_change=self._look, on_turn=self._lost)
         self._sessions.add(session)
         try:
             await session.run()

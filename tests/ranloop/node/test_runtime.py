@@ -53,10 +53,15 @@ def test_a_value_out_of_range_is_no_value_and_a_report_that_contradicts_itself_i
     assert (runtime.n_outside, runtime.n_dropped) == (1, 1)
 
 
+LOOKED_AT = {"ue": ("X.UE.Weight",), "cell": ("RRC.ConnMean",)}
+
+
 class Looks:
     """An onlooker at one more column, and at a stream that nobody reads."""
 
-    looks_at = {"ue": ("X.UE.Weight",), "cell": ("RRC.ConnMean",)}
+    @property
+    def looks_at(self) -> Mapping[str, tuple[str, ...]]:
+        return LOOKED_AT
 
     def take(self, event: Event) -> None:
         pass
@@ -79,7 +84,10 @@ def test_what_an_onlooker_alone_looks_at_counts_as_no_value_out_of_range() -> No
     for runtime in (alone, watched):
         runtime.advance(100 * MS)
     assert len(watched.wanted) > len(alone.wanted)
-    assert (alone.n_outside, watched.n_outside) == (2, 2)  # one UE of each node, in the one column that is read
+    assert (alone.n_outside, watched.n_outside) == (
+        2,
+        2,
+    )  # one UE of each node, in the one column that is read
 
 
 def test_reports_carry_the_hosts_run() -> None:

@@ -19,7 +19,9 @@ WATCH = {"op": "watch", "columns": {"ue": ["DRB.UEThpDl"]}, "span": None}
 
 
 def session(history: History) -> Session:
-    return Session(cast(Any, None), history, hello="{}", on_change=lambda: None, on_turn=lambda frames, lines: None)
+    return Session(
+        cast(Any, None), history, hello="{}", on_change=lambda: None, on_turn=lambda frames, lines: None
+    )
 
 
 def told(sent: list[bytes | str], kind: str) -> list[dict[str, Any]]:
