@@ -21,7 +21,7 @@ from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
 
 if TYPE_CHECKING:
-    from ranloop.page.server import Mode
+    from ranloop.page.server import Mode, Page
 
 __all__ = ("PageWanted", "WatchedRun", "serve", "serve_host", "wait", "wanted_page", "watched_run")
 
@@ -75,7 +75,7 @@ def serve(
     worlds: Sequence[str] = ("",),
     desk: OrderDesk | None = None,
     json_output: bool = False,
-) -> Iterator[str]:
+) -> Iterator[Page]:
     """Serve a page for as long as the block runs, and tell its address: on standard error, or as JSON on standard output.
 
     Raises:
@@ -89,7 +89,7 @@ def serve(
             print(json.dumps({"url": page.url, "mode": mode}), flush=True)
         else:
             print(f"page: {page.url}", file=sys.stderr, flush=True)
-        yield page.url
+        yield page
 
 
 def serve_host(wanted: PageWanted, title: str, bus_url: str) -> PageApart:
@@ -121,21 +121,20 @@ class WatchedRun:
     """A run in this process that a page shows.
 
     Attributes:
-        url: Where the page is.
-        onlooker: What the run shows its events to.
+        page: The page.
+        watchers: What the worlds show their events to; the first is the run's onlooker.
     """
 
     def __init__(
         self,
         history: History,
-        url: str,
+        page: Page,
         watchers: Sequence[Watcher],
         beside: Beside | None,
         pace: Pace | None,
     ) -> None:
-        self._history, self.url, self._watchers = history, url, watchers
+        self._history, self.page, self.watchers = history, page, watchers
         self._beside, self._pace = beside, pace
-        self.onlooker = watchers[0]
 
     def follow(self, now_ns: int, end_ns: int = 0) -> None:
         """After each step of the run: move what is beside it, and keep the pace."""
@@ -149,7 +148,7 @@ class WatchedRun:
         if self._beside:
             self._beside.follow(now_ns)
             self._beside.tell()
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.close()
 
     def tell_over(self, times: Mapping[str, Sequence[HandlerTime]]) -> None:
@@ -166,7 +165,7 @@ class WatchedRun:
         """Tell that the run is over, and stay until a signal comes."""
         self.tell_over(times)
         stop = stop_on_signals()
-        print(f"the run is over; its page stays at {self.url} until Ctrl-C", file=sys.stderr, flush=True)
+        print(f"the run is over; its page stays at {self.page.url} until Ctrl-C", file=sys.stderr, flush=True)
         wait(stop)
 
 
@@ -190,7 +189,7 @@ def watched_run(
     history.meet(world.catalogues)
     with ExitStack() as stack:
         names = worlds if wanted.beside else ("",)
-        url = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
+        page = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
         watchers = [stack.enter_context(Watcher(history, number)) for number in range(len(names))]
         beside = None
         if wanted.beside:
@@ -200,4 +199,4 @@ def watched_run(
             history.meet(second.catalogues, 1)
             beside = Beside(second, watchers[1], history, world)
         pace = None if wanted.speed is None else Pace(wanted.speed)
-        yield WatchedRun(history, url, watchers, beside, pace)
+        yield WatchedRun(history, page, watchers, beside, pace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from ranloop.cli.dashboard import serve, wait
 from ranloop.cli.operator import send_order, stop_on_signals
 from ranloop.cli.top import look
 from ranloop.guard.audit_query import AuditReader
+from ranloop.metrics import PageSource, serve_metrics
 from ranloop.node.outlets import Event
 from ranloop.node.recorded import read_recording
 from ranloop.page import History
@@ -29,12 +31,12 @@ log = structlog.get_logger(__name__)
 _FACTS_S = 1.0
 
 
-def show_bus(url: str, address: str, *, operator_token: Path | None, json_output: bool) -> int:
+def show_bus(url: str, address: str, *, operator_token: Path | None, metrics: str, json_output: bool) -> int:
     """Serve a page about a bus until a signal comes; it publishes nothing, but for an operator's orders.
 
     Raises:
         BusError: There is no broker, or it refuses us.
-        RanloopError: The page's address or the operator's file cannot be used.
+        RanloopError: The address of the page or of the metrics, or the operator's file, cannot be used.
     """
     history = History()
 
@@ -48,9 +50,11 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
     stop = stop_on_signals()
     place = without_password(url)
     with (
+        serve_metrics(metrics, lambda url: print(f"metrics are on {url}", file=sys.stderr)) as process,
         closing(open_bus(url, name="observer")) as bus,
-        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output),
+        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output) as page,
     ):
+        process.show("page", "observer", {"all": bus}, PageSource(page=page))
         view, rates, due_s = BusView(bus, traffic=True, on_seen=on_seen), Rates(), 0.0
         while not stop.is_set():
             bus.poll(0.1)

@@ -24,7 +24,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.metrics import HostSource, serve_metrics
+from ranloop.metrics import HostSource, PageSource, serve_metrics
 from ranloop.node import (
     LiveHost,
     LockstepHost,
@@ -86,11 +86,12 @@ def run_host(
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
-        onlooker = None
+        onlooker, watched = None, []
         if dashboard:
             page = stack.enter_context(serve_host(dashboard, f"{address} on {without_password(url)}", url))
             page.meet(world.catalogues)
             onlooker = stack.enter_context(Watcher(page))
+            watched = [PageSource(page=page, watchers=[onlooker])]
         host = NodeHost(
             world,
             bus,
@@ -112,7 +113,7 @@ def run_host(
             until_ns = None if duration_s is None else round(duration_s * 1e9)
             of_wall = measured if isinstance(delay, str) else fixed(delay)
             paced = LockstepHost(host, delay=of_wall)
-            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder), *watched)
             summary = paced.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
             facts = {
                 "steps": summary.steps,
@@ -123,7 +124,7 @@ def run_host(
             }
         else:
             live = LiveHost(host, speed=speed)
-            process.show("host", name, buses, HostSource(pace=live, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=live, recorder=recorder), *watched)
 
             def stop() -> None:
                 last_resort.start()

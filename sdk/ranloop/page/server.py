@@ -159,6 +159,11 @@ class Page(Closing):
             raise RanloopError(f"the page at {self.url} did not start within {_START_S:g} s")
 
     @property
+    def is_up(self) -> bool:
+        """Whether the server runs."""
+        return self._thread.is_alive()
+
+    @property
     def counts(self) -> dict[str, int]:
         """Pages that are `open`, and that were `refused`, closed for being `slow`, and closed as `hostile`; `frames` and `lines`
         of decisions that pages were too slow for, `wrong_tokens`, and names that were `forgotten`.
