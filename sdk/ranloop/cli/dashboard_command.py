@@ -14,15 +14,16 @@ from ranloop.cli.bus_view import BusView
 from ranloop.cli.dashboard import serve, wait
 from ranloop.cli.operator import send_order, stop_on_signals
 from ranloop.cli.top import look
-from ranloop.guard.audit_query import AuditReader
+from ranloop.guard.audit_query import AuditReader, Verdict
+from ranloop.guard.fates import Told
 from ranloop.metrics import PageSource, serve_metrics
 from ranloop.node.outlets import Event
 from ranloop.node.recorded import read_recording
 from ranloop.page import History
 from ranloop.page.orders import OrderDesk, Wanted, read_token
 from ranloop.page.roster import Rates
-from ranloop.page.words import broker_facts
-from ranloop.wire.messages import Catalogue
+from ranloop.page.words import broker_facts, recorded_facts
+from ranloop.wire.messages import Catalogue, Cause, Status
 
 __all__ = ("order_desk", "show_bus", "show_recording")
 
@@ -84,12 +85,29 @@ def show_recording(folder: Path, address: str, *, audit: Path | None, json_outpu
     if audit is not None:
         reader = AuditReader(audit)
         history.say(reader.records())
+        for one in AuditReader(audit):
+            if isinstance(one, Verdict):
+                history.rosters[0].fates.count(_told(one))
         if reader.n_damaged:
             log.warning("audit_read_in_part", lines=reader.n_damaged, first=reader.damaged[0])
+    history.state("health", recorded_facts(recording.catalogues, history.rosters[0]))
+    history.tell_so_far()
     stop = stop_on_signals()
     with serve(history, address, title=str(folder), mode="recording", json_output=json_output):
         wait(stop)
     return 0
+
+
+def _told(verdict: Verdict) -> Told:
+    """What a line of an audit log says of one target, as the guard counted it."""
+    return Told(
+        verdict.xapp,
+        verdict.action,
+        Status[verdict.verdict.upper()],
+        verdict.cause or Cause.NONE,
+        max(verdict.repeats, 1),
+        verdict.text,
+    )
 
 
 def order_desk(operator_token: Path | None, url: str) -> OrderDesk | None:

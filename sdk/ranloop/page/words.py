@@ -14,7 +14,7 @@ from ranloop.guard.fates import Told
 from ranloop.guard.remedies import REMEDIES
 from ranloop.node.outlets import Pulse
 from ranloop.node.streams import page_period_ms
-from ranloop.page.roster import Rates, Roster
+from ranloop.page.roster import Rates, Roster, told_row
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, MEASUREMENTS
 from ranloop.wire.messages import Catalogue, Standing
 
@@ -26,6 +26,7 @@ __all__ = (
     "fates_facts",
     "health_facts",
     "pulse_facts",
+    "recorded_facts",
     "standing_facts",
     "vocabulary",
 )
@@ -135,6 +136,19 @@ def health_facts(pulse: Pulse, roster: Roster, rates: Rates, place: str) -> dict
     if place and around.stats is not None:
         broker = broker_facts(place, around.stats, connected=around.connected)
     return {"kind": "health", "broker": broker, **table}
+
+
+def recorded_facts(catalogues: Iterable[Catalogue], roster: Roster) -> dict[str, Any]:
+    """Nodes and xApps as a recording and its audit log know them."""
+    told: dict[str, list[Told]] = {}
+    for one in roster.fates.told():
+        told.setdefault(one.xapp, []).append(one)
+    return {
+        "kind": "health",
+        "broker": None,
+        "nodes": [{"node": catalogue.node} for catalogue in catalogues],
+        "xapps": [{"xapp": xapp, **told_row(fates)} for xapp, fates in told.items()],
+    }
 
 
 def broker_facts(place: str, stats: BusStats, *, connected: bool) -> dict[str, Any]:
