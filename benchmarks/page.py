@@ -1,8 +1,11 @@
 """The guarded loop with its page open, and without one.
 
-Both loops go over mosquitto, with the xApp in a process of its own, block by block in turns. The page and its server are there
-while it is open alone. It is read by a client in another process, which takes everything at once; it also shows a network of 57 cells and 570 UEs that
-reports ten times a second beside the loop.
+Both loops go over mosquitto, with the xApp in a process of its own, block by block in turns. The page's process is there all the
+time; it is fed and read while the watched loop runs. A client in another process reads it and takes everything at once. The
+page also shows a network of 57 cells and 570 UEs that reports ten times a second beside the loop: its reports are made
+beforehand, and pass through the loop's process as those of a larger node would.
+
+A third loop is the same as the one without a page. Its ratio says how much a ratio here means.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -22,8 +26,8 @@ from benchmarks.far_end import THRESHOLD
 from benchmarks.loop import GuardedLoop, apart, pause
 from benchmarks.measure import F64, Row, latency_row
 from benchmarks.still_world import NAMES
-from ranloop.page import History, Watcher
-from ranloop.page.server import Page
+from ranloop.page import Watcher
+from ranloop.page.apart import PageApart, PageFacts
 from ranloop.testing.messages import make_report
 
 BLOCKS, BLOCK, WARM_UP = 10, 300, 20
@@ -44,11 +48,11 @@ with connect(sys.argv[1], max_size=None) as socket:
 
 
 @contextmanager
-def _open_page(page: Page) -> Iterator[subprocess.Popen[str]]:
+def _open_page(page: PageApart) -> Iterator[subprocess.Popen[str]]:
     """A process that reads the page as a browser does, and draws nothing."""
     columns = {"ue": sorted({*NAMES, *_COLUMNS}), "cell": ["RRU.PrbTotDl"]}
     watch = json.dumps({"op": "watch", "columns": columns, "span": None})
-    url = f"ws://127.0.0.1:{page.port}/events"
+    url = page.url.replace("http", "ws") + "events"
     with subprocess.Popen(
         [sys.executable, "-c", _READER, url, watch], stdout=subprocess.PIPE, text=True
     ) as reader:
@@ -62,29 +66,31 @@ def _open_page(page: Page) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def _network(history: History) -> Iterator[None]:
-    """Reports of 57 cells and 570 UEs, ten times a second, as another run's outlet thread would bring them."""
+def _network(page: PageApart) -> Iterator[None]:
+    """Reports of 57 cells and 570 UEs, ten times a second."""
     over = threading.Event()
     rng = np.random.default_rng(1)
-    values = {name: rng.random(_UES) for name in _COLUMNS}
+    ues = {name: rng.random(_UES) for name in _COLUMNS}
+    cells = {"RRU.PrbTotDl": rng.random(_CELLS)}
+    kinds = [make_report(ues, node=f"site{site}") for site in range(_SITES)]
+    kinds += [make_report(cells, level="cell", node=f"site{site}") for site in range(_SITES)]
+    seq = 0
+    with Watcher(page, 1) as watcher:
 
-    def report() -> None:
-        seq = 0
-        while not over.wait(0.1):
-            for site in range(_SITES):
-                node = f"site{site}"
-                history.take(make_report(values, node=node, seq=seq), 1)
-                cells = {"RRU.PrbTotDl": rng.random(_CELLS)}
-                history.take(make_report(cells, level="cell", node=node, seq=seq), 1)
-            seq += 1
+        def report() -> None:
+            nonlocal seq
+            while not over.wait(0.1):
+                seq += 1
+                for kind in kinds:
+                    watcher.take(replace(kind, seq=seq, ran_time_ns=seq * 100_000_000))
 
-    thread = threading.Thread(target=report, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+        thread = threading.Thread(target=report, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def _block_us(loop: GuardedLoop) -> F64:
@@ -100,28 +106,38 @@ def _block_us(loop: GuardedLoop) -> F64:
 
 
 def run() -> list[Row]:
-    watched_us, alone_us = np.empty((BLOCKS, BLOCK)), np.empty((BLOCKS, BLOCK))
+    took_us = {name: np.empty((BLOCKS, BLOCK)) for name in ("alone", "watched", "again")}
     with ExitStack() as stack:
-        history = History({"ue": NAMES})
-        watcher = stack.enter_context(Watcher(history))
-        watched, _ = apart(stack, lambda bus, poll, xapp: GuardedLoop(bus, poll, xapp, watcher), THRESHOLD)
-        alone, _ = apart(stack, GuardedLoop, THRESHOLD)
+        facts = PageFacts(address="127.0.0.1:0", background={"ue": NAMES})
+        page = stack.enter_context(PageApart(facts, "ranloop.cli.page_process"))
+        watcher = stack.enter_context(Watcher(page))
+        loops = {name: apart(stack, GuardedLoop, THRESHOLD)[0] for name in ("alone", "again")}
+        loops["watched"], _ = apart(
+            stack, lambda bus, poll, xapp: GuardedLoop(bus, poll, xapp, watcher), THRESHOLD
+        )
         for block in range(BLOCKS):
-            alone_us[block] = _block_us(cast(GuardedLoop, alone))
-            with (
-                Page(history, "127.0.0.1:0", worlds=("loop", "network")) as page,
-                _open_page(page),
-                _network(history),
-            ):
-                watched_us[block] = _block_us(cast(GuardedLoop, watched))
+            for name in tuple(took_us)[:: 1 if block % 2 else -1]:
+                with ExitStack() as shown:
+                    if name == "watched":
+                        shown.enter_context(_open_page(page))
+                        shown.enter_context(_network(page))
+                    took_us[name][block] = _block_us(cast(GuardedLoop, loops[name]))
+    every = f"a round every {PAUSE_S * 1e3:.0f} ms"
     return [
         latency_row(
             "loop, guarded, over mosquitto, page open",
-            watched_us,
+            took_us["watched"],
             peer="the same loop without a page",
-            peer_took=alone_us,
+            peer_took=took_us["alone"],
             bar=MOST,
             bar_p99=True,
-            note=f"the page shows 57 cells and 570 UEs at 10/s, too; a round every {PAUSE_S * 1e3:.0f} ms",
-        )
+            note=f"the page shows 57 cells and 570 UEs at 10/s, too; {every}",
+        ),
+        latency_row(
+            "loop, guarded, over mosquitto, again",
+            took_us["again"],
+            peer="the same loop without a page",
+            peer_took=took_us["alone"],
+            note="two loops alike: how much a ratio of this pair means",
+        ),
     ]

@@ -198,6 +198,36 @@ ROWS: Mapping[str, Sequence[tuple[str, str, Mapping[str, str]]]] = {
             },
         ),
         ("Open descriptors", "short", {"{{instance}}": f"process_open_fds{{{HOST}}}"}),
+        (
+            "Live page: browsers",
+            "short",
+            {
+                "{{instance}} open": f"ranloop_page_open{{{HOST}}}",
+                "{{instance}} is served": f"ranloop_page_up{{{HOST}}}",
+            },
+        ),
+        (
+            "Live page: what it lost",
+            "cps",
+            {
+                "{{instance}} events": rate("ranloop_page_events_dropped_total", HOST, "instance"),
+                "{{instance}} frames of slow browsers": rate(
+                    "ranloop_page_frames_passed_over_total", HOST, "instance"
+                ),
+                "{{instance}} decisions of slow browsers": rate(
+                    "ranloop_page_lines_lost_total", HOST, "instance"
+                ),
+                "{{instance}} names": rate("ranloop_page_names_forgotten_total", HOST, "instance"),
+            },
+        ),
+        (
+            "Live page: strangers",
+            "cps",
+            {
+                "{{instance}} wrong tokens": rate("ranloop_page_wrong_tokens_total", HOST, "instance"),
+                "{{instance}} {{reason}}": rate("ranloop_page_closed_total", HOST, "instance", "reason"),
+            },
+        ),
     ],
 }
 

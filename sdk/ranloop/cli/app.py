@@ -764,6 +764,7 @@ def dashboard(
         str, typer.Option("--at", metavar="HOST:PORT", help="Address of the page; port 0 takes a free one.")
     ] = "127.0.0.1:8480",
     operator_token: OperatorToken = None,
+    metrics: Metrics = "",
     json_output: Json = False,
 ) -> None:
     """Serve a live page about a bus, or a page about a recording: map, series, decisions, health; reads only."""
@@ -774,7 +775,9 @@ def dashboard(
     if recording is not None:
         raise typer.Exit(show_recording(recording, at, audit=audit, json_output=json_output))
     with advised(context, "or show a recording: ranloop dashboard --recording FOLDER"):
-        raise typer.Exit(show_bus(bus, at, operator_token=operator_token, json_output=json_output))
+        raise typer.Exit(
+            show_bus(bus, at, operator_token=operator_token, metrics=metrics, json_output=json_output)
+        )
 
 
 @app.command()

@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ranloop.bus import without_password
 from ranloop.cli.operator import stop_on_signals
 from ranloop.node import NodePort
-from ranloop.page import History, Watcher, everything
+from ranloop.page import BACKGROUND, History, Watcher, everything
+from ranloop.page.apart import PageApart, PageFacts
 from ranloop.page.beside import Beside, Pace
 from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
 
 if TYPE_CHECKING:
-    from ranloop.page.server import Mode
+    from ranloop.page.server import Mode, Page
 
-__all__ = ("PageWanted", "WatchedRun", "serve", "wait", "wanted_page", "watched_run")
+__all__ = ("PageWanted", "WatchedRun", "serve", "serve_host", "wait", "wanted_page", "watched_run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ def serve(
     worlds: Sequence[str] = ("",),
     desk: OrderDesk | None = None,
     json_output: bool = False,
-) -> Iterator[str]:
+) -> Iterator[Page]:
     """Serve a page for as long as the block runs, and tell its address: on standard error, or as JSON on standard output.
 
     Raises:
@@ -87,7 +89,26 @@ def serve(
             print(json.dumps({"url": page.url, "mode": mode}), flush=True)
         else:
             print(f"page: {page.url}", file=sys.stderr, flush=True)
-        yield page.url
+        yield page
+
+
+def serve_host(wanted: PageWanted, title: str, bus_url: str) -> PageApart:
+    """The page of a live host, in a process of its own; its address is told on standard error.
+
+    Raises:
+        RanloopError: It cannot be served, or the operator's file cannot be used.
+    """
+    facts = PageFacts(
+        address=wanted.address,
+        title=title,
+        place=without_password(bus_url),
+        background=BACKGROUND,
+        bus_url=bus_url,
+        operator_token=wanted.operator_token,
+    )
+    page = PageApart(facts, "ranloop.cli.page_process")
+    print(f"page: {page.url}", file=sys.stderr, flush=True)
+    return page
 
 
 def wait(stop: threading.Event) -> None:
@@ -100,21 +121,20 @@ class WatchedRun:
     """A run in this process that a page shows.
 
     Attributes:
-        url: Where the page is.
-        onlooker: What the run shows its events to.
+        page: The page.
+        watchers: What the worlds show their events to; the first is the run's onlooker.
     """
 
     def __init__(
         self,
         history: History,
-        url: str,
+        page: Page,
         watchers: Sequence[Watcher],
         beside: Beside | None,
         pace: Pace | None,
     ) -> None:
-        self._history, self.url, self._watchers = history, url, watchers
+        self._history, self.page, self.watchers = history, page, watchers
         self._beside, self._pace = beside, pace
-        self.onlooker = watchers[0]
 
     def follow(self, now_ns: int, end_ns: int = 0) -> None:
         """After each step of the run: move what is beside it, and keep the pace."""
@@ -128,7 +148,7 @@ class WatchedRun:
         if self._beside:
             self._beside.follow(now_ns)
             self._beside.tell()
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.close()
 
     def tell_over(self, times: Mapping[str, Sequence[HandlerTime]]) -> None:
@@ -145,7 +165,7 @@ class WatchedRun:
         """Tell that the run is over, and stay until a signal comes."""
         self.tell_over(times)
         stop = stop_on_signals()
-        print(f"the run is over; its page stays at {self.url} until Ctrl-C", file=sys.stderr, flush=True)
+        print(f"the run is over; its page stays at {self.page.url} until Ctrl-C", file=sys.stderr, flush=True)
         wait(stop)
 
 
@@ -169,7 +189,7 @@ def watched_run(
     history.meet(world.catalogues)
     with ExitStack() as stack:
         names = worlds if wanted.beside else ("",)
-        url = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
+        page = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
         watchers = [stack.enter_context(Watcher(history, number)) for number in range(len(names))]
         beside = None
         if wanted.beside:
@@ -179,4 +199,4 @@ def watched_run(
             history.meet(second.catalogues, 1)
             beside = Beside(second, watchers[1], history, world)
         pace = None if wanted.speed is None else Pace(wanted.speed)
-        yield WatchedRun(history, url, watchers, beside, pace)
+        yield WatchedRun(history, page, watchers, beside, pace)

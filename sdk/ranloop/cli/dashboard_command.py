@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -12,13 +13,17 @@ from ranloop.bus import open_bus, without_password
 from ranloop.cli.bus_view import BusView
 from ranloop.cli.dashboard import serve, wait
 from ranloop.cli.operator import send_order, stop_on_signals
-from ranloop.cli.top import Rates, look
-from ranloop.guard.audit_query import AuditReader
+from ranloop.cli.top import look
+from ranloop.guard.audit_query import AuditReader, Verdict
+from ranloop.guard.fates import Told
+from ranloop.metrics import PageSource, serve_metrics
 from ranloop.node.outlets import Event
 from ranloop.node.recorded import read_recording
 from ranloop.page import History
 from ranloop.page.orders import OrderDesk, Wanted, read_token
-from ranloop.wire.messages import Catalogue
+from ranloop.page.roster import Rates
+from ranloop.page.words import broker_facts, recorded_facts
+from ranloop.wire.messages import Catalogue, Cause, Status
 
 __all__ = ("order_desk", "show_bus", "show_recording")
 
@@ -27,12 +32,12 @@ log = structlog.get_logger(__name__)
 _FACTS_S = 1.0
 
 
-def show_bus(url: str, address: str, *, operator_token: Path | None, json_output: bool) -> int:
+def show_bus(url: str, address: str, *, operator_token: Path | None, metrics: str, json_output: bool) -> int:
     """Serve a page about a bus until a signal comes; it publishes nothing, but for an operator's orders.
 
     Raises:
         BusError: There is no broker, or it refuses us.
-        RanloopError: The page's address or the operator's file cannot be used.
+        RanloopError: The address of the page or of the metrics, or the operator's file, cannot be used.
     """
     history = History()
 
@@ -46,17 +51,19 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
     stop = stop_on_signals()
     place = without_password(url)
     with (
+        serve_metrics(metrics, lambda url: print(f"metrics are on {url}", file=sys.stderr)) as process,
         closing(open_bus(url, name="observer")) as bus,
-        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output),
+        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output) as page,
     ):
+        process.show("page", "observer", {"all": bus}, PageSource(page=page))
         view, rates, due_s = BusView(bus, traffic=True, on_seen=on_seen), Rates(), 0.0
         while not stop.is_set():
             bus.poll(0.1)
             if (now_s := time.monotonic()) >= due_s:
                 due_s = now_s + _FACTS_S
-                facts = {"bus": place, "connected": bus.connected, "reconnects": bus.stats.reconnects}
-                history.state("bus", {"kind": "bus", **facts, **look(view, rates)})
-                history.tell_fates()  # a run in this process tells them with its pulse
+                broker = broker_facts(place, bus.stats, connected=bus.connected)
+                history.state("health", {"kind": "health", "broker": broker, **look(view, rates)})
+                history.tell_so_far()  # a run in this process tells it with its pulse
     return 0
 
 
@@ -78,12 +85,29 @@ def show_recording(folder: Path, address: str, *, audit: Path | None, json_outpu
     if audit is not None:
         reader = AuditReader(audit)
         history.say(reader.records())
+        for one in AuditReader(audit):
+            if isinstance(one, Verdict):
+                history.rosters[0].fates.count(_told(one))
         if reader.n_damaged:
             log.warning("audit_read_in_part", lines=reader.n_damaged, first=reader.damaged[0])
+    history.state("health", recorded_facts(recording.catalogues, history.rosters[0]))
+    history.tell_so_far()
     stop = stop_on_signals()
     with serve(history, address, title=str(folder), mode="recording", json_output=json_output):
         wait(stop)
     return 0
+
+
+def _told(verdict: Verdict) -> Told:
+    """What a line of an audit log says of one target, as the guard counted it."""
+    return Told(
+        verdict.xapp,
+        verdict.action,
+        Status[verdict.verdict.upper()],
+        verdict.cause or Cause.NONE,
+        max(verdict.repeats, 1),
+        verdict.text,
+    )
 
 
 def order_desk(operator_token: Path | None, url: str) -> OrderDesk | None:

@@ -45,7 +45,7 @@ def shown_pair(
         ) as page,
     ):
         run = run_embedded(
-            world, [folder], settings=xapp.settings, onlooker=page.onlooker, on_progress=page.follow
+            world, [folder], settings=xapp.settings, onlooker=page.watchers[0], on_progress=page.follow
         )
         page.finish(world.now_ns)
         yield lambda: page.stay(run.times)

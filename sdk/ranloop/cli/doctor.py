@@ -16,7 +16,7 @@ from typing import Literal
 
 import ranloop
 from ranloop.bus import open_bus, without_password
-from ranloop.cli.bus_view import BusView
+from ranloop.cli.bus_view import BusView, names_in
 from ranloop.cli.host_clocks import HostClocks
 from ranloop.errors import BusError, RanloopError
 from ranloop.foreign import one_line
@@ -184,22 +184,17 @@ def _hosts(view: BusView) -> Finding:
     if not view.hosts:
         gone = f"; catalogues of {', '.join(sorted(view.catalogues))} stand there" if view.catalogues else ""
         return Finding("host", "problem", f"no host lives on this bus{gone}", "start one with: ranloop host")
-    told = [f"{name} with {', '.join(_listed(view, name, 'nodes'))}" for name in sorted(view.hosts)]
+    told = [f"{name} with {', '.join(names_in(sign, 'nodes'))}" for name, sign in sorted(view.hosts.items())]
     return Finding("host", "ok", "; ".join(told))
 
 
-def _listed(view: BusView, host: str, fact: str) -> list[str]:
-    found = view.hosts[host].facts.get(fact)
-    return [str(one) for one in found] if isinstance(found, list) else []
-
-
 def _xapps(view: BusView) -> set[str]:
-    return {xapp for host in view.hosts for xapp in _listed(view, host, "xapps")}
+    return {xapp for sign in view.hosts.values() for xapp in names_in(sign, "xapps")}
 
 
 def _refusals(view: BusView, xapp: str) -> Iterator[Finding]:
     """Whether all targets of an xApp are being refused, as far as its results may be read."""
-    told = view.of(xapp).fates.told()
+    told = [one for one in view.roster.fates.told() if one.xapp == xapp]
     warned = fruitless(told)
     if xapp in warned:
         text, _, advice = warned[xapp].rpartition("; remedy: ")
@@ -283,7 +278,7 @@ def _admission(view: BusView, folder: Path, manifest: Manifest) -> Iterator[Find
     if not view.hosts:
         return
     name = manifest.name
-    admitting = [host for host in sorted(view.hosts) if name in _listed(view, host, "xapps")]
+    admitting = [host for host, sign in sorted(view.hosts.items()) if name in names_in(sign, "xapps")]
     admit = f"ranloop admit {folder} --host "
     if not admitting:
         text = f"no host has admitted {name}; {', '.join(sorted(view.hosts))} is here"

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ranloop.bus import new_run, open_bus, will_of, without_password
-from ranloop.cli.dashboard import PageWanted, serve
-from ranloop.cli.dashboard_command import order_desk
+from ranloop.cli.dashboard import PageWanted, serve_host
 from ranloop.cli.ending import delay_facts, in_words, lines, not_applied, score_facts
 from ranloop.cli.last_resort import LastResort
 from ranloop.cli.opening import gaps, open_node
@@ -26,7 +25,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.metrics import HostSource, serve_metrics
+from ranloop.metrics import HostSource, PageSource, serve_metrics
 from ranloop.node import (
     LiveHost,
     LockstepHost,
@@ -36,7 +35,7 @@ from ranloop.node import (
 )
 from ranloop.node.delay import fixed, measured
 from ranloop.node.lockstep import OnTimeout
-from ranloop.page import BACKGROUND, History, Watcher
+from ranloop.page import Watcher
 from ranloop.xapp.manifest import Manifest, load_manifest
 
 __all__ = ("run_host",)
@@ -91,14 +90,12 @@ def run_host(
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
-        onlooker = None
+        onlooker, watched = None, []
         if dashboard:
-            history = History(BACKGROUND)
-            history.meet(world.catalogues)
-            desk = order_desk(dashboard.operator_token, url)
-            title = f"{address} on {without_password(url)}"
-            stack.enter_context(serve(history, dashboard.address, title=title, mode="live", desk=desk))
-            onlooker = stack.enter_context(Watcher(history))
+            page = stack.enter_context(serve_host(dashboard, f"{address} on {without_password(url)}", url))
+            page.meet(world.catalogues)
+            onlooker = stack.enter_context(Watcher(page))
+            watched = [PageSource(page=page, watchers=[onlooker])]
         host = NodeHost(
             world,
             bus,
@@ -120,7 +117,7 @@ def run_host(
             until_ns = None if duration_s is None else round(duration_s * 1e9)
             of_wall = measured if isinstance(delay, str) else fixed(delay)
             paced = LockstepHost(host, delay=of_wall)
-            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder), *watched)
             summary = paced.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
             facts = {
                 "steps": summary.steps,
@@ -131,7 +128,7 @@ def run_host(
             }
         else:
             live = LiveHost(host, speed=speed)
-            process.show("host", name, buses, HostSource(pace=live, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=live, recorder=recorder), *watched)
 
             def stop() -> None:
                 last_resort.start()

@@ -31,7 +31,7 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.metrics import HostSource, XAppSource, serve_metrics
+from ranloop.metrics import HostSource, PageSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
@@ -93,7 +93,9 @@ def run_on_node(
 
         def show(pace: LockstepHost, runners: Sequence[LockstepRunner]) -> None:
             host = HostSource(pace=pace, recorder=recorder)
-            process.show("run", ",".join(names), {"all": pace.host.bus}, host, *map(XAppSource, runners))
+            watched = [PageSource(page=page.page, watchers=page.watchers)] if page else []
+            buses = {"all": pace.host.bus}
+            process.show("run", ",".join(names), buses, host, *map(XAppSource, runners), *watched)
 
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         run = run_embedded(
@@ -108,7 +110,7 @@ def run_on_node(
             limits=bounds,
             state=state,
             outlets=[recorder] if recorder else (),
-            onlooker=page.onlooker if page else None,
+            onlooker=page.watchers[0] if page else None,
             handler_delay_ms=delay,
             on_start=show,
             on_progress=page.follow if page else None,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ranloop.guard.audit_record import AuditRecord
 from ranloop.guard.grants import TokenBucket
 from ranloop.guard.results import cause_labels, fate_runs, verdict_counts
+from ranloop.recent import Recent
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 __all__ = ("MAX_LISTED", "AuditLines")
@@ -32,6 +33,7 @@ _S_PER_DAY = 86_400
 _MOST_TEXTS, _CHARACTERS = 16, 300  # causes or models of one line, and each of them
 
 _MOST_KEYS, _MOST_BYTES = 1024, 1 << 24  # of what was spelled out
+_MOST_XAPPS = 4096  # a page that observes a bus reads names that anybody may make up
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 
 _Key = tuple[str, str, str]
@@ -62,8 +64,8 @@ class AuditLines:
     def __init__(self, *, bytes_per_day: float) -> None:
         self._bytes_per_s = bytes_per_day / _S_PER_DAY
         self._spelled: dict[_Key, _Spelled] = {}
-        self._budgets: dict[str, TokenBucket] = {}
-        self._left_out: dict[str, int] = {}  # xApp -> lines since its last
+        self._budgets: Recent[str, TokenBucket] = Recent(_MOST_XAPPS)
+        self._left_out: Recent[str, int] = Recent(_MOST_XAPPS)  # xApp -> lines since its last
 
     def forget(self) -> None:
         """Spell everything out again: the lines so far are in another file, or in none."""
@@ -160,7 +162,8 @@ class AuditLines:
         """`line` with its columns, without them, or nothing, as the xApp's share allows. Orders are free."""
         if not xapp:
             return _json(line | (columns or {}))
-        budget = self._budgets.setdefault(xapp, TokenBucket(self._bytes_per_s, burst=_BURST_BYTES))
+        budget = self._budgets.get(xapp) or TokenBucket(self._bytes_per_s, burst=_BURST_BYTES)
+        self._budgets[xapp] = budget
         if left_out := self._left_out.get(xapp):
             line["lines_left_out"] = left_out
         if columns:

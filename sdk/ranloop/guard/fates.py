@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ranloop.guard.remedies import remedy
 from ranloop.guard.results import AT_END, fate_name, fates_of
+from ranloop.recent import Recent
 from ranloop.wire.messages import Cause, Result, Status
 
 __all__ = ("Fates", "Told", "fruitless")
@@ -42,25 +43,31 @@ class Told(NamedTuple):
 class Fates:
     """Counts results as they come. Statuses, causes and actions are few, so it stays small however long a run is.
 
-    Beyond `_MOST` it counts no others: names on a bus that nobody guards could be anything.
+    Names on a bus that nobody guards could be anything: beyond `_MOST` fates the one goes that was met longest ago.
     """
 
     def __init__(self) -> None:
-        self._n: Counter[tuple[str, str, Status, str]] = Counter()
-        self._texts: dict[tuple[str, str, Status, str], str] = {}
+        self._met: Recent[tuple[str, str, Status, str], tuple[int, str]] = Recent(_MOST)  # number, first text
+
+    @property
+    def n_forgotten(self) -> int:
+        """Fates that went for want of room, with their counts."""
+        return self._met.n_forgotten
 
     def take(self, result: Result) -> None:
         """Count a result."""
         for status, cause, text, n_targets in fates_of(result):
-            key = result.xapp, result.action, status, cause
-            if key in self._n or len(self._n) < _MOST:
-                self._n[key] += n_targets
-                if text:
-                    self._texts.setdefault(key, text)
+            self.count(Told(result.xapp, result.action, status, cause, n_targets, text))
+
+    def count(self, told: Told) -> None:
+        """Count targets that met one fate."""
+        key = told.xapp, told.action, told.status, told.cause
+        n_targets, text = self._met.get(key, (0, ""))
+        self._met[key] = n_targets + told.n_targets, text or told.text
 
     def told(self) -> tuple[Told, ...]:
         """All fates: by xApp and action, the most frequent first."""
-        rows = [Told(*key, n, self._texts.get(key, "")) for key, n in self._n.items()]
+        rows = [Told(*key, *counted) for key, counted in self._met.items()]
         return tuple(sorted(rows, key=lambda told: (told.xapp, told.action, -told.n_targets, told.name)))
 
     def outcomes(self) -> Counter[str]:

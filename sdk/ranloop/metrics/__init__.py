@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 from ranloop.metrics.host import HostSource
 from ranloop.metrics.process import Process
+from ranloop.metrics.watched import PageSource
 from ranloop.metrics.xapp import XAppSource
 
-__all__ = ("HostSource", "Process", "XAppSource", "serve_metrics")
+__all__ = ("HostSource", "PageSource", "Process", "XAppSource", "serve_metrics")
 
 
 @contextmanager

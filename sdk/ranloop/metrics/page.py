@@ -7,11 +7,17 @@ from typing import Any
 from ranloop.metrics.host import HostSource
 from ranloop.metrics.metric import Metric
 from ranloop.metrics.process import Process
+from ranloop.metrics.watched import PageSource
 from ranloop.metrics.xapp import XAppSource
 
 __all__ = ("ALL_METRICS", "metrics_table")
 
-ALL_METRICS: tuple[Metric[Any], ...] = (*Process.metrics, *HostSource.metrics, *XAppSource.metrics)
+ALL_METRICS: tuple[Metric[Any], ...] = (
+    *Process.metrics,
+    *HostSource.metrics,
+    *XAppSource.metrics,
+    *PageSource.metrics,
+)
 _UNITS = ("seconds", "bytes")
 
 

@@ -6,6 +6,7 @@ Time is not moved here: a pace (`lockstep`, `live`) advances the runtime, and ta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.guard import AuditLog, Limits, Rights, StreamRight
 from ranloop.node.operator_line import OperatorLine
-from ranloop.node.outlets import Onlooker, Outlet
+from ranloop.node.outlets import Onlooker, Outlet, Surroundings
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.runtime import NodeRuntime, Registration, is_noted
 from ranloop.node.streams import merged
@@ -115,6 +116,7 @@ class NodeHost:
         self._line = None if operator_bus is None else AsideBus(operator_bus, wake=bus.wake)
         self.operator.listen(bus if self._line is None else self._line)
         self._sign.on_other = self._on_sign
+        self.runtime.surroundings = self._surroundings
         self._greet()
 
     def poll(self, timeout_s: float) -> int:
@@ -199,6 +201,12 @@ class NodeHost:
             if result.xapp in self._encodings:
                 topic = topics.result(result.xapp, result.node)
                 self._publish(topic, result, self._encodings[result.xapp], qos=1)
+
+    def _surroundings(self) -> Surroundings:
+        alive = frozenset(self.runtime.xapps) & self.others.keys()
+        return Surroundings(
+            host=self.name, connected=self.bus.connected, stats=replace(self.bus.stats), alive=alive
+        )
 
     @property
     def others(self) -> Mapping[str, Presence]:

@@ -7,26 +7,46 @@ has a thread and a bounded queue of its own: a slow outlet loses events, which a
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from ranloop.bus import BusStats
 from ranloop.closing import Closing
 from ranloop.foreign import one_line
 from ranloop.guard import AuditRecord
 from ranloop.guard.footprint import n_bytes
 from ranloop.wire.messages import Alarms, Report, Result, Standing
 
-__all__ = ("Aside", "Event", "Onlooker", "Outlet", "Pulse")
+__all__ = ("Aside", "Event", "Onlooker", "Outlet", "Pulse", "Surroundings")
 
 log = structlog.get_logger(__name__)
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
+_MOST_REST_S = 0.01
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a runtime does not know of itself.
+
+    Attributes:
+        host: Its name on the bus; "" without one.
+        connected: Whether the broker is there.
+        stats: The counters of the connection, as they were; None without a bus.
+        alive: Participants that show a life sign.
+    """
+
+    host: str = ""
+    connected: bool = True
+    stats: BusStats | None = None
+    alive: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +58,20 @@ class Pulse:
         took_ns: Stage -> wall-clock duration of its latest passes; stages as in `RunSummary.latencies_ns`.
         n_dropped: Messages that could not be used.
         n_outside: Values outside their catalogue range, which became no value.
+        n_reports: Node -> reports that left it.
+        xapps: The admitted ones.
+        around: The host and its bus.
+        n_unseen: Events before it that the onlooker was too slow for.
     """
 
     ran_time_ns: int
     took_ns: Mapping[str, Sequence[int]]
     n_dropped: int
     n_outside: int
+    n_reports: Mapping[str, int] = field(default_factory=dict)
+    xapps: tuple[str, ...] = ()
+    around: Surroundings = Surroundings()
+    n_unseen: int = 0
 
 
 Event = Report | Result | AuditRecord | Standing | Alarms | Pulse
@@ -78,6 +106,9 @@ class Aside(Closing):
     Args:
         outlet: Called on that thread alone. An outlet that raises is told in the log and not called again.
         keep_bytes: Of the events that may wait; what comes when there is no more room is dropped, counted and told once.
+        rest: After each event the thread sleeps for so many times as long as the event took, so that the loop's thread,
+            which needs the same interpreter, waits for one event at most. It does not rest while more than a tenth of the
+            room is taken.
 
     Attributes:
         of: What kind of outlet it is.
@@ -85,8 +116,9 @@ class Aside(Closing):
         waiting_bytes: Of the events that wait for it.
     """
 
-    def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES, rest: float = 0.0) -> None:
         self.n_dropped = 0
+        self._rest = rest
         self._outlet = outlet
         self._keep_bytes = keep_bytes
         self._waiting: deque[tuple[Event, int]] = deque()  # with its bytes
@@ -141,6 +173,7 @@ class Aside(Closing):
                     return
                 event, size = self._waiting.popleft()
                 self.waiting_bytes -= size
+            began_s = time.perf_counter()
             try:
                 self._outlet.take(event)
             except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
@@ -149,6 +182,8 @@ class Aside(Closing):
                 )
                 self._give_up()
                 return
+            if self._rest and not self._over and self.waiting_bytes < self._keep_bytes // 10:
+                time.sleep(min(self._rest * (time.perf_counter() - began_s), _MOST_REST_S))
 
 
 def emit(outlets: Sequence[Outlet], events: Sequence[Event]) -> None:

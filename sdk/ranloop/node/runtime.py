@@ -11,7 +11,7 @@ results, timers. `flush` then shows everything that happened to the outlets, in 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from ranloop.guard.results import Verdicts
 from ranloop.guard.shard import program_of
 from ranloop.node.alarm_desk import AlarmDesk
 from ranloop.node.changes import Changes
-from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, emit
+from ranloop.node.outlets import Event, Onlooker, Outlet, Pulse, Surroundings, emit
 from ranloop.node.port import NodePort, Stream
 from ranloop.node.settings_desk import SettingsDesk
 from ranloop.node.streams import looked_at, merged, readable
@@ -118,6 +118,7 @@ class NodeRuntime:
         self._onlooker = onlooker
         self._looks_at: Mapping[str, Collection[str]] = {} if onlooker is None else onlooker.looks_at
         self._pulse_ns = 0  # when the next is due, by `time.monotonic_ns`
+        self.surroundings: Callable[[], Surroundings] = Surroundings  # a host tells of itself there
         self.audit = AuditLog() if audit is None else audit
         self.xapps: dict[str, Registration] = {}
         self.tally = Tally()
@@ -182,21 +183,31 @@ class NodeRuntime:
         now_ns = time.monotonic_ns()
         if now_ns >= self._pulse_ns:
             self._pulse_ns = now_ns + _PULSE_NS
-            took_ns = self.tally.latest_ns(_PULSE_PASSES)
-            pulse = Pulse(
-                ran_time_ns=self.now_ns, took_ns=took_ns, n_dropped=self.n_dropped, n_outside=self.n_outside
-            )
-            onlooker.take(pulse)
+            onlooker.take(self._pulse())
+
+    def _pulse(self) -> Pulse:
+        return Pulse(
+            ran_time_ns=self.now_ns,
+            took_ns=self.tally.latest_ns(_PULSE_PASSES),
+            n_dropped=self.n_dropped,
+            n_outside=self.n_outside,
+            n_reports={node: self.tally.reports[node] for node in self.guards},
+            xapps=tuple(self.xapps),
+            around=self.surroundings(),
+        )
 
     def _of_the_run(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events without the columns, and without the reports, that the onlooker alone looks at."""
         for event in events:
-            if isinstance(event, Report):
-                names = self._read.get((event.node, str(event.level), event.period_ms))
-                if names is not None:
-                    yield event.only(tuple(name for name in event.names if name in names))
-            else:
+            if not isinstance(event, Report):
                 yield event
+            elif (report := self._as_read(event)) is not None:
+                yield report
+
+    def _as_read(self, report: Report) -> Report | None:
+        """The report with the columns that xApps and outlets read; None if they read none of it."""
+        names = self._read.get((report.node, str(report.level), report.period_ms))
+        return None if names is None else report.only(tuple(name for name in report.names if name in names))
 
     # Admission
 
@@ -305,6 +316,9 @@ class NodeRuntime:
             except WireError as error:
                 self.drop(report.node, str(error))
                 continue
+            if n_outside and self._looks_at:  # what an onlooker alone looks at changes no count of the run
+                read = self._as_read(report)
+                n_outside = 0 if read is None else checked(read)[1]
             self.n_outside += n_outside
             yield replace(found, run=self.run) if self.run else found
 
@@ -459,7 +473,9 @@ class NodeRuntime:
         )
 
     def summary(self, **of_the_pace: Any) -> RunSummary:
-        """What the run came to; a pace adds what it alone knows."""
+        """What the run came to; a pace adds what it alone knows. An onlooker gets its last pulse."""
+        if self._onlooker is not None:
+            self._onlooker.take(self._pulse())
         return RunSummary(
             ran_time_ns=self.port.now_ns,
             n_reports=self.tally.n_reports,

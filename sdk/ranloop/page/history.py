@@ -1,27 +1,35 @@
 """What a page can show: the reports and happenings of one or two runs, as far as they fit into memory.
 
 One thread writes, the server's thread reads. Readers have cursors, so there is no queue for any of them: what has fallen out
-before a reader came to it is lost to that reader, and counted there.
+before a reader came to it is lost to that reader, and counted there. Names of nodes and xApps may be made up on a bus that
+nobody guards: where there are too many, what was silent longest goes, and is counted.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import islice
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice, takewhile
+from typing import Any, Protocol
 
 import orjson
 
 from ranloop.closing import Closing
 from ranloop.guard import AuditRecord
 from ranloop.guard.audit_lines import AuditLines
-from ranloop.guard.fates import Fates
 from ranloop.node.outlets import Aside, Event, Pulse
-from ranloop.page.words import catalogue_facts, fates_facts, pulse_facts, standing_facts
-from ranloop.wire.messages import Alarms, Catalogue, Report, Result, Standing
+from ranloop.page.roster import KEPT, Rates, Roster
+from ranloop.page.words import (
+    catalogue_facts,
+    fates_facts,
+    health_facts,
+    pulse_facts,
+    standing_facts,
+)
+from ranloop.recent import Recent
+from ranloop.wire.messages import Alarms, Catalogue, Report, Standing
 
 __all__ = ("History", "Said", "Track", "TrackKey", "Watcher")
 
@@ -31,7 +39,7 @@ KEEP_BYTES = 1 << 28
 _REPORT = 400  # bytes of a report beside its block
 _SAID_KEPT = 4096
 _SAID_BYTES = 1 << 23
-_MOST_TRACKS = 4096
+_REST = 10.0  # a watcher's thread leaves the interpreter to the loop for so many times as long as it had it
 _LINES_BYTES_PER_DAY = float(1 << 36)
 
 
@@ -70,29 +78,46 @@ class History:
 
     Args:
         background: Measurements that are looked at although no page asks for them, so that a page that is opened late has a past.
+        place: Address of the broker; "" where the runs have none.
         keep_bytes: Of the reports, all streams together; the oldest go first.
 
     Attributes:
         looks_at: What all pages together look at; another object whenever it changes.
         n_evicted: Reports that had to go for want of room.
         n_restarts: Streams that began anew.
-        facts: Key -> newest word on one subject as JSON, and the number of the change that brought it.
+        facts: Key -> newest word on one subject as JSON, and the number of the change that brought it; the newest last.
+        rosters: World -> what its nodes and xApps do.
     """
 
     def __init__(
-        self, background: Mapping[str, Collection[str]] | None = None, *, keep_bytes: int = KEEP_BYTES
+        self,
+        background: Mapping[str, Collection[str]] | None = None,
+        *,
+        place: str = "",
+        keep_bytes: int = KEEP_BYTES,
     ) -> None:
         self._background = {level: frozenset(names) for level, names in (background or {}).items()}
         self.looks_at: Mapping[str, frozenset[str]] = dict(self._background)
-        self.tracks: dict[TrackKey, Track] = {}
+        self.tracks: Recent[TrackKey, Track] = Recent(KEPT, lambda _, track: self._forget(track))
         self.said = Said()
         self.facts: dict[str, tuple[int, bytes]] = {}
         self.n_changes = 0
         self.n_evicted = self.n_restarts = 0
         self.lock = threading.Lock()
+        self.rosters: defaultdict[int, Roster] = defaultdict(Roster)
+        self._named: Recent[str, None] = Recent(
+            KEPT, lambda key, _: self.facts.pop(key)
+        )  # keys with foreign names
         self._keep_bytes, self._n_bytes = keep_bytes, 0
         self._lines: dict[int, AuditLines] = {}
-        self._fates: dict[int, Fates] = {}
+        self._place, self._rates = place, Rates()
+        self._pulse: Pulse | None = None  # the newest of the first world
+
+    @property
+    def n_forgotten(self) -> int:
+        """Streams, nodes and xApps that went because too many names were heard."""
+        rosters = [roster.n_forgotten for roster in self.rosters.values()]
+        return self.tracks.n_forgotten + self._named.n_forgotten + sum(rosters)
 
     # What comes in, on one thread
 
@@ -104,25 +129,32 @@ class History:
             case AuditRecord():
                 lines = self._lines.setdefault(world, AuditLines(bytes_per_day=_LINES_BYTES_PER_DAY))
                 self.say(lines.text(event).splitlines(), world)
-            case Result():
-                self._fates.setdefault(world, Fates()).take(event)
             case Pulse():
                 self.state(f"pulse/{world}", pulse_facts(event), world)
-                self.tell_fates(world)
+                if world == 0:
+                    self._pulse = event
+                self.tell_so_far(world)
             case Standing():
-                self.state(f"standing/{world}/{event.node}", standing_facts(event), world)
+                self.state(f"standing/{world}/{event.node}", standing_facts(event), world, foreign=True)
             case Alarms():
-                self.state(f"alarms/{world}/{event.xapp}", {"kind": "alarms", **asdict(event)}, world)
+                key = f"alarms/{world}/{event.xapp}"
+                self.state(key, {"kind": "alarms", **asdict(event)}, world, foreign=True)
+        if not isinstance(event, Report):  # the runtime counts them: it knows which are for the page alone
+            self.rosters[world].take(event)
 
-    def tell_fates(self, world: int = 0) -> None:
-        """Tell what became of the targets so far."""
-        if world in self._fates:
-            self.state(f"fates/{world}", fates_facts(self._fates[world].told()), world)
+    def tell_so_far(self, world: int = 0) -> None:
+        """Tell what became of the targets so far, and how nodes and xApps do."""
+        roster = self.rosters[world]
+        self.state(f"fates/{world}", fates_facts(roster.fates.told()), world)
+        if self._pulse is not None and world == 0:
+            self.state("health", health_facts(self._pulse, roster, self._rates, self._place))
 
     def meet(self, catalogues: Iterable[Catalogue], world: int = 0) -> None:
         """Keep the catalogues of nodes."""
         for catalogue in catalogues:
-            self.state(f"catalogue/{world}/{catalogue.node}", catalogue_facts(catalogue), world)
+            self.rosters[world].meet(catalogue.node)
+            key = f"catalogue/{world}/{catalogue.node}"
+            self.state(key, catalogue_facts(catalogue), world, foreign=True)
 
     def say(self, lines: Iterable[bytes], world: int = 0) -> None:
         """Keep lines of an audit log."""
@@ -130,24 +162,26 @@ class History:
             for line in lines:
                 self.said.add(b'{"w":%d,%s' % (world, line.lstrip()[1:]))
 
-    def state(self, key: str, fact: Mapping[str, Any], world: int = 0) -> None:
-        """Keep the newest word on one subject."""
+    def state(self, key: str, fact: Mapping[str, Any], world: int = 0, *, foreign: bool = False) -> None:
+        """Keep the newest word on one subject; a `foreign` one has a name that came with a message."""
         text = orjson.dumps({"w": world, **fact}, option=orjson.OPT_NON_STR_KEYS)
         with self.lock:
-            if key in self.facts or len(self.facts) < _MOST_TRACKS:
-                self.n_changes += 1
-                self.facts[key] = self.n_changes, text
+            self.n_changes += 1
+            self.facts.pop(key, None)
+            self.facts[key] = self.n_changes, text
+            if foreign:
+                self._named[key] = None
 
     def _report(self, report: Report, world: int) -> None:
         key = world, report.node, str(report.level), report.period_ms
         with self.lock:
-            track = self.tracks.get(key)
-            if track is None:
-                if len(self.tracks) >= _MOST_TRACKS:
-                    return
-                track = self.tracks[key] = Track()
-            elif track.reports and _is_another_run(track.reports[-1], report):
+            for kind in ("catalogue", "standing"):
+                self._named.touch(f"{kind}/{world}/{report.node}")
+            track = self.tracks.get(key) or Track()
+            if track.reports and _is_another_run(track.reports[-1], report):
                 self._forget(track)
+                self.n_restarts += 1
+            self.tracks[key] = track
             track.reports.append(report)
             self._n_bytes += _REPORT + report.block.nbytes
             while self._n_bytes > self._keep_bytes:
@@ -164,11 +198,10 @@ class History:
         self.n_evicted += 1
 
     def _forget(self, track: Track) -> None:
-        """The node was started again: RAN time began anew."""
+        """Let all reports of a stream go."""
         self._n_bytes -= sum(_REPORT + report.block.nbytes for report in track.reports)
         track.n_gone += len(track.reports)
         track.reports.clear()
-        self.n_restarts += 1
 
     # What is read, on the server's thread
 
@@ -181,18 +214,23 @@ class History:
         if looks_at != self.looks_at:
             self.looks_at = looks_at
 
-    def since(self, key: TrackKey, cursor: int, most: int) -> tuple[list[Report], int]:
-        """The newest reports of a stream behind `cursor`, at most `most`, and how many were lost between."""
+    def since(self, key: TrackKey, cursor: int | None, most: int) -> tuple[list[Report], int, int]:
+        """The newest reports of a stream behind `cursor` (None: the oldest that is kept), at most `most`.
+
+        Returns:
+            The reports, how many were lost between, and the cursor behind them.
+        """
         with self.lock:
-            track = self.tracks[key]
-            n = min(track.end - cursor, most, len(track.reports))
-            new = list(islice(reversed(track.reports), n))[::-1] if n > 0 else []
-            return new, max(track.end - cursor - n, 0)
+            track = self.tracks.get(key) or Track()  # it may just have gone
+            n_new = track.end - (track.n_gone if cursor is None else cursor)
+            n = max(min(n_new, most, len(track.reports)), 0)
+            new = list(islice(reversed(track.reports), n))[::-1]
+            return new, max(n_new - n, 0), track.end
 
     def between(self, key: TrackKey, span_ns: tuple[int, int]) -> tuple[list[Report], int]:
         """The reports of a stream in a span of RAN time, both ends included, and the cursor behind the newest of all."""
         with self.lock:
-            track = self.tracks[key]
+            track = self.tracks.get(key) or Track()
             reports, end = list(track.reports), track.end
         return [report for report in reports if span_ns[0] <= report.ran_time_ns <= span_ns[1]], end
 
@@ -219,11 +257,22 @@ class History:
     def facts_since(self, change: int) -> list[tuple[int, bytes]]:
         """Words that are newer than a change, the oldest first."""
         with self.lock:
-            return sorted(fact for fact in self.facts.values() if fact[0] > change)
+            return [*takewhile(lambda fact: fact[0] > change, reversed(self.facts.values()))][::-1]
 
 
 def _is_another_run(before: Report, report: Report) -> bool:
     return report.run != before.run or report.ran_time_ns <= before.ran_time_ns
+
+
+class Keeper(Protocol):
+    """Where a run's events go: a history here, or one in another process."""
+
+    @property
+    def looks_at(self) -> Mapping[str, frozenset[str]]: ...
+
+    def take(self, event: Event, world: int = 0) -> None: ...
+
+    def tell_so_far(self, world: int = 0) -> None: ...
 
 
 class Watcher(Closing):
@@ -234,9 +283,9 @@ class Watcher(Closing):
         world: Number of the run there.
     """
 
-    def __init__(self, history: History, world: int = 0) -> None:
+    def __init__(self, history: Keeper, world: int = 0) -> None:
         self._history, self._world = history, world
-        self._aside = Aside(_Entrance(history, world))
+        self._aside = Aside(_Entrance(history, world), rest=_REST)
 
     @property
     def looks_at(self) -> Mapping[str, frozenset[str]]:
@@ -248,18 +297,20 @@ class Watcher(Closing):
         return self._aside.n_dropped
 
     def take(self, event: Event) -> None:
+        if isinstance(event, Pulse):
+            event = replace(event, n_unseen=self.n_dropped)
         self._aside.take(event)
 
     def close(self) -> None:
         """Let the history see what waits, then end the thread."""
         self._aside.close()
-        self._history.tell_fates(self._world)
+        self._history.tell_so_far(self._world)
 
 
 class _Entrance:
     """One world's way into a history."""
 
-    def __init__(self, history: History, world: int) -> None:
+    def __init__(self, history: Keeper, world: int) -> None:
         self._history, self._world = history, world
 
     def take(self, event: Event) -> None:

@@ -7,7 +7,7 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ DEFAULT_ADDRESS = "127.0.0.1:8480"
 MOST_PAGES = 32
 MOST_MESSAGE_BYTES = 4096
 _START_S = 10.0
+_TELL_S = 1.0
 _CLOSE_S = 3.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TYPES = {
@@ -92,7 +93,6 @@ class Page(Closing):
 
     Attributes:
         url: Where the page is.
-        counts: Pages that are open and that were refused, closed for being slow, and closed for what they sent.
 
     Raises:
         RanloopError: The address cannot be used.
@@ -111,7 +111,9 @@ class Page(Closing):
     ) -> None:
         host, port = parse_address(address)
         self._history, self._desk, self._most_pages = history, desk, most_pages
-        self.counts = {"open": 0, "refused": 0, "slow": 0, "hostile": 0}
+        self._n = dict.fromkeys(("refused", "slow", "hostile", "frames", "lines"), 0)
+        self._told: Mapping[str, int] = {}
+        self._tell_s = 0.0
         self._sessions: set[Session] = set()
         about: dict[str, Any] = {
             "title": title,
@@ -155,6 +157,20 @@ class Page(Closing):
             time.sleep(0.005)
         if not self._server.started:
             raise RanloopError(f"the page at {self.url} did not start within {_START_S:g} s")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the server runs."""
+        return self._thread.is_alive()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pages that are `open`, and that were `refused`, closed for being `slow`, and closed as `hostile`; `frames` and `lines`
+        of decisions that pages were too slow for, `wrong_tokens`, and names that were `forgotten`.
+        """
+        wrong = 0 if self._desk is None else self._desk.n_wrong
+        of_history = {"wrong_tokens": wrong, "forgotten": self._history.n_forgotten}
+        return {"open": len(self._sessions), **self._n, **of_history}
 
     def close(self) -> None:
         """Send the pages away and end the thread."""
@@ -221,39 +237,43 @@ class Page(Closing):
     async def _events(self, socket: WebSocket) -> None:
         host, origin = socket.headers.get("host", ""), socket.headers.get("origin")
         if not self._is_ours(host.encode("latin-1")) or (origin is not None and origin not in _origins(host)):
-            self.counts["refused"] += 1
+            self._n["refused"] += 1
             await socket.close(1008, "a page of another origin")
             return
         await socket.accept()
         if len(self._sessions) >= self._most_pages:
-            self.counts["refused"] += 1
+            self._n["refused"] += 1
             await socket.close(
                 1013, f"{self._most_pages} pages are open already, which is the most; close one"
             )
             return
-        session = Session(socket, self._history, hello=self._hello, on_change=self._look)
+        session = Session(socket, self._history, hello=self._hello, on_change=self._look, on_turn=self._lost)
         self._sessions.add(session)
-        self._count()
         try:
             await session.run()
         except HostileError as error:
-            self.counts["hostile"] += 1
+            self._n["hostile"] += 1
             log.warning("page_closed", reason=one_line(str(error), 200))
             await _close(socket, 1008, "not what a page says")
         except TimeoutError:
-            self.counts["slow"] += 1
+            self._n["slow"] += 1
             await _close(socket, 1013, "too slow")
         finally:
             self._sessions.discard(session)
             self._look()
-            self._count()
 
     def _look(self) -> None:
         self._history.look([session.columns for session in self._sessions])
 
-    def _count(self) -> None:
-        self.counts["open"] = len(self._sessions)
-        self._history.state("page", {"kind": "page", **self.counts})
+    def _lost(self, frames: int, lines: int) -> None:
+        """Count what one page has lost, and tell all pages the counts, once a second."""
+        self._n["frames"] += frames
+        self._n["lines"] += lines
+        if (now_s := time.monotonic()) >= self._tell_s:
+            self._tell_s = now_s + _TELL_S
+            if (counts := self.counts) != self._told:
+                self._told = counts
+                self._history.state("page", {"kind": "page", **counts})
 
 
 def _origins(host: str) -> tuple[str, str]:

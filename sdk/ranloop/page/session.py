@@ -56,16 +56,23 @@ class Session:
         history: What there is to see.
         hello: The first message.
         on_change: Called when the page wants to see something else.
+        on_turn: Called in each turn with the frames and the lines that the page has lost since the last.
 
     Attributes:
         columns: Level -> measurements that the page draws.
     """
 
     def __init__(
-        self, socket: WebSocket, history: History, *, hello: str, on_change: Callable[[], None]
+        self,
+        socket: WebSocket,
+        history: History,
+        *,
+        hello: str,
+        on_change: Callable[[], None],
+        on_turn: Callable[[int, int], None],
     ) -> None:
         self._socket, self._history = socket, history
-        self._hello, self._on_change = hello, on_change
+        self._hello, self._on_change, self._on_turn = hello, on_change, on_turn
         self.columns: Mapping[str, frozenset[str]] = {}
         self._watch: Watch | None = None
         self._is_fresh = False  # the page wants the past of what it watches
@@ -162,9 +169,11 @@ class Session:
             found.append(_json({"kind": "restart"}))
         if self._watch is not None:
             found += self._past(self._watch) if self._is_fresh else self._new(self._watch)
-        if self._lost != self._told_lost:
-            self._told_lost = dict(self._lost)
-            found.append(_json({"kind": "lost", **self._lost}))
+        lost, told = self._lost, self._told_lost
+        if lost != told:
+            self._told_lost = dict(lost)
+            found.append(_json({"kind": "lost", **lost}))
+        self._on_turn(lost["frames"] - told["frames"], lost["lines"] - told["lines"])
         return found
 
     def _chosen(self) -> dict[TrackKey, list[str]]:
@@ -200,13 +209,12 @@ class Session:
         return [_json({"kind": "filling"}), *frames.messages(blocks), _json(filled)]
 
     def _new(self, watch: Watch) -> list[bytes | str]:
-        blocks = []
-        for key, names in self._chosen().items():
-            cursor = self._cursors.get(key)
-            if cursor is None:  # a stream that has begun
-                cursor = self._history.tracks[key].n_gone
-            reports, n_lost = self._history.since(key, cursor, _NEWEST)
-            self._cursors[key] = cursor + n_lost + len(reports)
+        blocks, chosen = [], self._chosen()
+        if len(self._cursors) > 2 * len(chosen):
+            self._cursors = {key: at for key, at in self._cursors.items() if key in chosen}
+        for key, names in chosen.items():
+            # Of a stream that has begun, all that is kept is new.
+            reports, n_lost, self._cursors[key] = self._history.since(key, self._cursors.get(key), _NEWEST)
             self._lost["frames"] += n_lost
             blocks += [frames.block(report, names, key[0]) for report in reports]
         return [*frames.messages(blocks)]

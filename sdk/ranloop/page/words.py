@@ -9,19 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from ranloop.bus import BusStats
 from ranloop.guard.fates import Told
 from ranloop.guard.remedies import REMEDIES
 from ranloop.node.outlets import Pulse
 from ranloop.node.streams import page_period_ms
+from ranloop.page.roster import Rates, Roster, told_row
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, MEASUREMENTS
 from ranloop.wire.messages import Catalogue, Standing
 
 __all__ = (
     "BACKGROUND",
+    "broker_facts",
     "catalogue_facts",
     "everything",
     "fates_facts",
+    "health_facts",
     "pulse_facts",
+    "recorded_facts",
     "standing_facts",
     "vocabulary",
 )
@@ -114,7 +119,42 @@ def pulse_facts(pulse: Pulse) -> dict[str, Any]:
         "stages_us": latencies,
         "dropped": pulse.n_dropped,
         "outside": pulse.n_outside,
+        "unseen": pulse.n_unseen,
     }
+
+
+def health_facts(pulse: Pulse, roster: Roster, rates: Rates, place: str) -> dict[str, Any]:
+    """Broker, nodes and xApps as their host knows them."""
+    around = pulse.around
+    for node, n_reports in pulse.n_reports.items():
+        known = roster.node(node)
+        known.n_reports, known.ran_time_s = n_reports, pulse.ran_time_ns / 1e9
+    table = roster.table(
+        rates, host_of=lambda _: around.host, is_alive=around.alive.__contains__, admitted=pulse.xapps
+    )
+    broker = None
+    if place and around.stats is not None:
+        broker = broker_facts(place, around.stats, connected=around.connected)
+    return {"kind": "health", "broker": broker, **table}
+
+
+def recorded_facts(catalogues: Iterable[Catalogue], roster: Roster) -> dict[str, Any]:
+    """Nodes and xApps as a recording and its audit log know them."""
+    told: dict[str, list[Told]] = {}
+    for one in roster.fates.told():
+        told.setdefault(one.xapp, []).append(one)
+    return {
+        "kind": "health",
+        "broker": None,
+        "nodes": [{"node": catalogue.node} for catalogue in catalogues],
+        "xapps": [{"xapp": xapp, **told_row(fates)} for xapp, fates in told.items()],
+    }
+
+
+def broker_facts(place: str, stats: BusStats, *, connected: bool) -> dict[str, Any]:
+    """A connection to a broker: whether it stands, and what it has lost."""
+    counts = {name: getattr(stats, name) for name in ("reconnects", "dropped", "conflated", "unsent")}
+    return {"address": place, "connected": connected, **counts}
 
 
 def _finite(value: float) -> float | None:

@@ -92,9 +92,9 @@ def test_a_recording_is_shown_with_its_decisions(reader: Path, tmp_path: Path) -
 def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
     with running_broker("mosquitto") as broker, dashboard("--bus", broker.url) as url:
         facts = told_of_nobody(url)
-    (bus,) = [fact for fact in facts if fact["kind"] == "bus"][:1]
-    assert bus["connected"]
-    assert bus["bus"] == broker.url
+    (health,) = [fact for fact in facts if fact["kind"] == "health"][:1]
+    assert health["broker"]["connected"]
+    assert health["broker"]["address"] == broker.url
 
 
 class Turns:
@@ -123,7 +123,7 @@ def test_a_page_on_a_bus_is_told_what_became_of_targets(monkeypatch: pytest.Monk
             yield ""
 
         monkeypatch.setattr(dashboard_command, "serve", serve)
-        assert dashboard_command.show_bus(url, "", operator_token=None, json_output=False) == 0
+        assert dashboard_command.show_bus(url, "", operator_token=None, metrics="", json_output=False) == 0
     _, text = shown[0].facts["fates/0"]
     assert [tuple(fate[2:4]) for fate in json.loads(text)["fates"]] == [("applied", 1), ("refused/range", 1)]
 
@@ -132,7 +132,7 @@ def told_of_nobody(url: str) -> list[dict[str, Any]]:
     """What a page says of a bus where nobody is."""
     facts: list[dict[str, Any]] = []
     with connect(url.replace("http", "ws") + "events", open_timeout=30) as client:
-        while "bus" not in {fact["kind"] for fact in facts}:
+        while "health" not in {fact["kind"] for fact in facts}:
             facts.append(json.loads(client.recv(timeout=30)))
     return facts
 

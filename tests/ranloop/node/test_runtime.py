@@ -53,6 +53,43 @@ def test_a_value_out_of_range_is_no_value_and_a_report_that_contradicts_itself_i
     assert (runtime.n_outside, runtime.n_dropped) == (1, 1)
 
 
+LOOKED_AT = {"ue": ("X.UE.Weight",), "cell": ("RRC.ConnMean",)}
+
+
+class Looks:
+    """An onlooker at one more column, and at a stream that nobody reads."""
+
+    @property
+    def looks_at(self) -> Mapping[str, tuple[str, ...]]:
+        return LOOKED_AT
+
+    def take(self, event: Event) -> None:
+        pass
+
+
+class AllWrong(ToyWorld):
+    """Every measurement of the first row of each report is impossible."""
+
+    def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+        reports = []
+        for report in super().reports(wanted):
+            block = report.block.copy()
+            block[0, len(report.ids) :] = -1e30
+            reports.append(replace(report, block=block))
+        return reports
+
+
+def test_what_an_onlooker_alone_looks_at_counts_as_no_value_out_of_range() -> None:
+    alone, watched = runtime_of(AllWrong()), runtime_of(AllWrong(), onlooker=Looks())
+    for runtime in (alone, watched):
+        runtime.advance(100 * MS)
+    assert len(watched.wanted) > len(alone.wanted)
+    assert (alone.n_outside, watched.n_outside) == (
+        2,
+        2,
+    )  # one UE of each node, in the one column that is read
+
+
 def test_reports_carry_the_hosts_run() -> None:
     assert {report.run for report in runtime_of(ToyWorld(), run="seven").advance(100 * MS).reports} == {
         "seven"

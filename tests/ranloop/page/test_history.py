@@ -19,7 +19,9 @@ WATCH = {"op": "watch", "columns": {"ue": ["DRB.UEThpDl"]}, "span": None}
 
 
 def session(history: History) -> Session:
-    return Session(cast(Any, None), history, hello="{}", on_change=lambda: None)
+    return Session(
+        cast(Any, None), history, hello="{}", on_change=lambda: None, on_turn=lambda frames, lines: None
+    )
 
 
 def told(sent: list[bytes | str], kind: str) -> list[dict[str, Any]]:
@@ -72,9 +74,10 @@ def test_a_reader_that_is_slow_gets_the_newest_and_the_number_of_those_it_lost()
     history = History()
     for seq in range(10):
         history.take(ues(seq))
-    reports, n_lost = history.since(UE_TRACK, 2, most=3)
+    reports, n_lost, cursor = history.since(UE_TRACK, 2, most=3)
     assert [report.seq for report in reports] == [7, 8, 9]
     assert n_lost == 5  # 2 to 6
+    assert history.since(UE_TRACK, cursor, most=3) == ([], 0, cursor)
 
 
 def test_a_node_that_is_started_again_begins_anew() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -300,3 +302,44 @@ def test_an_order_needs_the_token_and_the_confirmation(
 def test_what_the_guards_did_not_confirm_is_told(desk: Page) -> None:
     gone = KILL | {"node": "gone", "confirm": "gone"}
     assert order(desk, gone) == (409, "gone did not confirm within 5 s")
+
+
+async def answers_of(desk: OrderDesk, n_wrong: int) -> list[tuple[int, str]]:
+    """The answers to so many wrong tokens and to a right one that came behind them, in the order in which they are given."""
+    found: list[tuple[int, str]] = []
+
+    async def ask(token: str) -> None:
+        found.append(await desk.take(f"Bearer {token}", json.dumps(KILL).encode()))
+
+    await asyncio.gather(*(ask("a-token-of-somebody-else") for _ in range(n_wrong)), ask(TOKEN))
+    return found
+
+
+def test_the_right_token_waits_for_no_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranloop.page.orders._WRONG_TOKEN_S", 0.5)
+    desk = OrderDesk(TOKEN, lambda wanted: "site0 obeys")
+    found = asyncio.run(answers_of(desk, 30))
+    late, right = (403, "that is not the operator's token"), (200, "site0 obeys")
+    # Eight wrong ones wait, the others are sent away at once, and all of those that wait come after the right one.
+    assert [status for status, _ in found[:22]] == [429] * 22
+    assert found[22:] == [right, *[late] * 8]
+    assert desk.n_wrong == 30
+
+
+def test_a_kill_waits_for_no_other_order() -> None:
+    let_go, given = threading.Event(), []
+
+    def give(wanted: Wanted) -> str:
+        if wanted.what == "revive":
+            let_go.wait(10)
+        given.append(wanted.what)
+        let_go.set()
+        return "obeyed"
+
+    async def ask() -> None:
+        desk = OrderDesk(TOKEN, give)
+        bodies = [json.dumps(KILL | {"what": what}).encode() for what in ("revive", "kill")]
+        await asyncio.gather(*(desk.take(f"Bearer {TOKEN}", body) for body in bodies))
+
+    asyncio.run(ask())
+    assert given == ["kill", "revive"]  # the other order ends when the kill has been given

@@ -10,6 +10,8 @@ const STAGES = {
   guard: "guard: judging batches",
 };
 
+const MOST_ROWS = 200; // of nodes or xApps; the alarming ones come first
+
 export function table(caption, head, rows) {
   const element = document.createElement("table");
   if (caption) element.createCaption().textContent = caption;
@@ -36,16 +38,16 @@ export function table(caption, head, rows) {
   return element;
 }
 
-export function health({ pulses, bus, page, lost, worlds, handlers }) {
+// The tables of health. `over` is whether the run has ended: its xApps are not missed then.
+export function health({ pulses, health: known, page, lost, worlds, handlers, over }) {
   const tables = [];
-  if (bus) {
-    const broker = [[bus.bus, bus.connected ? "connected" : ["away", "worse"], number(bus.unreadable_messages), number(bus.reconnects ?? 0)]];
-    tables.push(table("broker", ["address", "state", "#unreadable", "#reconnects"], broker));
-    const nodes = bus.nodes.map((n) => [n.node, n.host ?? ["no living host", "worse"], n.killed ? ["killed", "worse"] : "no", number(n.ran_time_s), number(n.reports_per_s)]);
-    tables.push(table("hosts", ["node", "host", "killed", "#RAN time s", "#reports/s"], nodes));
-    const xapps = bus.xapps.map((x) => [x.xapp, x.alive ? "alive" : ["away", "worse"], levels(x.autonomy), held(x.holds), number(x.actions_per_s), number(x.decides_ms), number(x.answered_ms)]);
-    tables.push(table("xApps", ["xApp", "state", "autonomy", "holds", "#actions/s", "#decides ms", "#answered ms"], xapps));
+  if (known?.broker) {
+    const { address, connected, ...counts } = known.broker;
+    const broker = [[address, connected ? "connected" : ["away", "worse"], number(counts.reconnects), counted(counts.dropped), number(counts.conflated), counted(counts.unsent)]];
+    tables.push(table("broker", ["address", "state", "#reconnects", "#dropped", "#overtaken", "#not sent"], broker));
   }
+  if (known?.nodes.length) tables.push(known_table("nodes", NODES, known.nodes));
+  if (known?.xapps.length) tables.push(known_table("xApps", XAPPS, known.xapps.map((one) => ({ ...one, over }))));
   pulses.forEach((pulse, w) => {
     const stages = Object.entries(pulse?.stages_us ?? {}).map(([stage, [p50, p99]]) => [STAGES[stage] ?? stage, number(p50), number(p99)]);
     if (stages.length) tables.push(table(`stages of the loop ${worlds[w] ?? ""}`, ["stage", "#p50 µs", "#p99 µs"], stages));
@@ -53,15 +55,49 @@ export function health({ pulses, bus, page, lost, worlds, handlers }) {
   if (handlers?.length) tables.push(table("handlers of xApps", ["handler", "#calls", "#p50 ms", "#p99 ms"], handlers.map((h) => [h.name, number(h.calls), number(h.p50_ms), number(h.p99_ms)])));
   const [pulse] = pulses;
   const counts = [
-    ["messages dropped by the host", counted(pulse?.dropped)],
+    ["messages that could not be used", counted(pulse?.dropped ?? known?.unreadable_messages)],
     ["values outside their range", counted(pulse?.outside)],
+    ["events that came too quickly for this server", counted(pulse?.unseen)],
     ["frames that this page passed over", number(lost.frames)],
+    ["frames that all pages passed over", number(page?.frames ?? 0)],
     ["decisions that this page lost", counted(lost.lines)],
+    ["decisions that all pages lost", counted(page?.lines)],
+    ["names that were forgotten", counted((page?.forgotten ?? 0) + (known?.forgotten_names ?? 0))],
     ["pages open", number(page?.open ?? 0)],
     ["pages refused, slow, hostile", `${page?.refused ?? 0}, ${page?.slow ?? 0}, ${page?.hostile ?? 0}`],
+    ["orders with a wrong token", counted(page?.wrong_tokens)],
   ];
   tables.push(table("drops and pages", ["what", "#count"], counts));
   return tables;
+}
+
+// Columns: key, heading, and the cell of a row. A column that nobody here knows is left out.
+const NODES = [
+  ["node", "node", (n) => n.node],
+  ["host", "host", (n) => n.host ?? ["no living host", "worse"]],
+  ["killed", "killed", (n) => (n.killed ? ["killed", "worse"] : n.killed === null ? "–" : "no")],
+  ["ran_time_s", "#RAN time s", (n) => number(n.ran_time_s)],
+  ["reports_per_s", "#reports/s", (n) => number(n.reports_per_s)],
+];
+const XAPPS = [
+  ["xapp", "xApp", (x) => x.xapp],
+  ["alive", "state", (x) => (x.shut_out ? ["shut out: it flooded", "worse"] : x.over ? "ended" : x.alive ? "alive" : ["away", "worse"])],
+  ["autonomy", "autonomy", (x) => levels(x.autonomy)],
+  ["holds", "holds", (x) => held(x.holds)],
+  ["targets", "#applied", (x) => number(sum(x.targets, ["applied"]))],
+  ["targets", "#refused", (x) => counted(sum(x.targets, ["refused", "expired"]))],
+  ["refused", "most often", (x) => most(x.refused)],
+  ["actions_per_s", "#actions/s", (x) => number(x.actions_per_s)],
+  ["decides_ms", "#decides ms", (x) => number(x.decides_ms)],
+  ["answered_ms", "#answered ms", (x) => number(x.answered_ms)],
+];
+
+function known_table(caption, columns, rows) {
+  const shown = columns.filter(([key]) => rows.some((row) => row[key] !== undefined && !(key.endsWith("_ms") && row[key] === null)));
+  const isBad = (cells) => cells.some(Array.isArray);
+  const cells = rows.map((row) => shown.map(([, , cell]) => cell(row))).sort((a, b) => isBad(b) - isBad(a));
+  const left = rows.length > MOST_ROWS ? `, ${MOST_ROWS} of ${rows.length}` : "";
+  return table(caption + left, shown.map(([, heading]) => heading), cells.slice(0, MOST_ROWS));
 }
 
 function counted(n) {
@@ -74,8 +110,18 @@ function levels(autonomy) {
 }
 
 function held(holds) {
-  const all = Object.entries(holds);
-  return all.length ? all.map(([what, n]) => `${n} ${what}`).slice(0, 3).join(", ") : "–";
+  const of = new Map(); // action -> targets, at all nodes
+  for (const [what, n] of Object.entries(holds)) of.set(what.split(" at ")[0], (of.get(what.split(" at ")[0]) ?? 0) + n);
+  return of.size ? [...of].map(([action, n]) => `${n} ${action}`).join(", ") : "–";
+}
+
+function sum(targets, statuses) {
+  return Object.entries(targets).reduce((n, [name, of]) => (statuses.includes(name.split("/")[0]) ? n + of : n), 0);
+}
+
+function most(refused) {
+  const [first] = [...refused].sort((a, b) => b.targets - a.targets);
+  return first ? `${first.fate.split("/")[1] ?? first.fate}: ${first.example}` : "–";
 }
 
 // Rows of the chosen targets: measurement, value, unit and meaning.

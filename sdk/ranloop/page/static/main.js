@@ -8,7 +8,7 @@ import { OrderDialog } from "./order.js";
 import * as places from "./place.js";
 import { SaidList } from "./said.js";
 import { Series } from "./series.js";
-import { Store } from "./store.js";
+import { Store, remember } from "./store.js";
 
 const get = (id) => document.getElementById(id);
 const X = "X.UE.PosX";
@@ -31,9 +31,10 @@ let newest = 0;
 let zoomed = null; // span of RAN time that the chart shows; null shows all
 let isPlaying = false;
 let dirty = true;
+let toLearn = false; // there are new catalogues
 let maps, legends, series, said, link;
 let lost = { frames: 0, lines: 0 };
-let facts = { pulses: [], fates: [], bus: null, page: null, over: null, score: null, handlers: null };
+let facts = { pulses: [], fates: [], health: null, page: null, over: null, score: null, handlers: null };
 let connection = { state: "waiting", text: "connecting" };
 const catalogues = new Map();
 const standings = new Map();
@@ -48,14 +49,14 @@ const on = {
     connection = { state: "live", text: "" };
   },
   catalogue(fact) {
-    catalogues.set(fact.node, fact);
-    learn();
+    remember(catalogues, fact.node, fact);
+    toLearn = true;
   },
-  standing: (fact) => standings.set(fact.node, fact),
-  alarms: (fact) => alarms.set(fact.xapp, fact.active),
+  standing: (fact) => remember(standings, fact.node, fact),
+  alarms: (fact) => remember(alarms, fact.xapp, fact.active),
   pulse: (fact) => (facts.pulses[fact.w] = fact),
   fates: (fact) => (facts.fates[fact.w] = fact.fates),
-  bus: (fact) => (facts.bus = fact),
+  health: (fact) => (facts.health = fact),
   page: (fact) => (facts.page = fact),
   over: (fact) => (facts.over = fact),
   score: (fact) => (facts.score = fact),
@@ -74,6 +75,7 @@ const on = {
   frames(frames) {
     for (const frame of frames) {
       (filling ?? store).add(frame);
+      if (catalogues.has(frame.node)) remember(catalogues, frame.node, catalogues.get(frame.node));
       newest = Math.max(newest, frame.t);
     }
   },
@@ -123,6 +125,7 @@ function nameOf(kind, id) {
 
 // What can be chosen from, once catalogues are known.
 function learn() {
+  toLearn = false;
   const offered = {};
   for (const level of Object.keys(LEVELS)) {
     offered[level] = [...new Set([...catalogues.values()].flatMap((one) => one.measurements[level] ?? []))].sort();
@@ -391,6 +394,7 @@ function frame(stamp) {
   if (dirty && hello && stamp - drawnAt > 40) {
     drawnAt = stamp;
     dirty = false;
+    if (toLearn) learn();
     draw();
   }
   requestAnimationFrame(frame);

@@ -1,6 +1,7 @@
 // The frames that this page has, by world, level and stream; asked by RAN time.
 
 const KEPT = 1500; // frames of one stream
+const NAMES = 4096; // that anybody may make up
 
 export class Store {
   constructor() {
@@ -16,7 +17,9 @@ export class Store {
   add(frame) {
     const key = `${frame.w}|${frame.level}`;
     const streams = getOr(this.streams, key, () => new Map());
-    const frames = getOr(streams, `${frame.node}|${frame.ms}`, () => []);
+    const stream = `${frame.node}|${frame.ms}`;
+    const frames = streams.get(stream) ?? [];
+    remember(streams, stream, frames);
     insert(frames, frame, (one) => one.t);
     if (frames.length > KEPT) frames.shift();
     frame.moment = Math.round((frame.t * 1000) / frame.ms) * frame.ms / 1000; // nodes of one network report together
@@ -79,4 +82,11 @@ function insert(list, item, of) {
 export function getOr(map, key, make) {
   if (!map.has(key)) map.set(key, make());
   return map.get(key);
+}
+
+// Keep what was heard of last under names that came with messages; where there are too many, the one goes that was silent longest.
+export function remember(map, name, value) {
+  map.delete(name);
+  map.set(name, value);
+  if (map.size > NAMES) map.delete(map.keys().next().value);
 }
