@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from benchmarks.bare_client import BareClient
 from ranloop.bus import open_bus
 from ranloop.guard.shard import NodeShard
@@ -48,7 +50,8 @@ def far_end(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def main(kind: str, port: str, what: str, shard: str = "") -> None:
-    """Answer until standard input ends."""
+    """Answer until standard input ends. Log lines go to standard error: nobody reads a pipe that may be full."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     stop = threading.Event()
     threading.Thread(target=_wait_for_eof, args=(stop,), name="stdin", daemon=True).start()
     if kind == "ranloop":

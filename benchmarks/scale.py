@@ -71,17 +71,17 @@ class Load:
     """What a size cost, in `SECONDS`.
 
     Attributes:
-        loops_per_s: Loops that were closed: report, action, result.
-        closed: The same, of the reports that left.
-        p50_ms, p99_ms: From a report to its result, less the node's control delay; None if no loop was closed.
+        loops_per_s: Loops that were closed, in time or not.
+        in_time: Share of the reports that had their result before the next one.
+        p50_ms, p99_ms: From a report to its result, less the node's control delay, of those in time; None if there is none.
         busy: Part -> share of a core; of several hosts or shards the busiest.
-        cpu_us: Part -> CPU time of a closed loop.
+        cpu_us: Part -> CPU time per closed loop.
         resident_mb: Part -> memory; of several the largest.
     """
 
     size: Size
     loops_per_s: float
-    closed: float
+    in_time: float
     p50_ms: float | None
     p99_ms: float | None
     busy: Mapping[str, float]
@@ -120,26 +120,25 @@ def measure(size: Size, folder: Path) -> Load:
         for host in hosts:
             assert host.stdin is not None
             host.stdin.close()
-        told = [json.loads(_expect(host, "[")) for host in hosts]
-    # A report that left in the last moment has no result yet.
-    late_s = ended_s - min(1.0, SECONDS / 4)
-    loops = [(left_s, took_s) for one in told for left_s, took_s in one if began_s <= left_s < late_s]
+        told = [json.loads(_expect(host, "{")) for host in hosts]
+    late_s = ended_s - size.period_ms / 1000  # what left later had no period to be answered in
+    loops = [
+        (left_s, took_s) for one in told for left_s, took_s in one["loops"] if began_s <= left_s < late_s
+    ]
     took_ms = [took_s * 1e3 - DELAY_NS / 1e6 for _, took_s in loops if took_s is not None]
     used_s = {part: np.subtract(after_s[part], before_s[part]) for part in PARTS}
-    closed = len(took_ms) / max(len(loops), 1)
-    loops_per_s = closed * size.hosts * size.nodes * 1000 / size.period_ms
+    n_results = sum(began_s <= at_s < ended_s for one in told for at_s in one["results"])
     p50_ms, p99_ms = map(float, np.percentile(took_ms, (50, 99))) if took_ms else (None, None)
     seconds = ended_s - began_s
+    loops_per_s = n_results / seconds
     return Load(
         size=size,
         loops_per_s=loops_per_s,
-        closed=closed,
+        in_time=len(took_ms) / max(len(loops), 1),
         p50_ms=p50_ms,
         p99_ms=p99_ms,
         busy={part: float(used.max()) / seconds for part, used in used_s.items()},
-        cpu_us={
-            part: float(used.sum()) / seconds / max(loops_per_s, 1e-9) * 1e6 for part, used in used_s.items()
-        },
+        cpu_us={part: float(used.sum()) / max(n_results, 1) * 1e6 for part, used in used_s.items()},
         resident_mb=resident_mb,
     )
 
@@ -169,7 +168,7 @@ def row_of(load: Load) -> Row:
         unit="ms",
         p50=float("nan") if load.p50_ms is None else load.p50_ms,
         p99=load.p99_ms,
-        note=f"{load.loops_per_s:.0f} loops/s, {100 * load.closed:.0f} % of the reports; % of a core: {busy}; "
+        note=f"{load.loops_per_s:.0f} loops/s, {100 * load.in_time:.0f} % before the next report; % of a core: {busy}; "
         f"MB: {memory}; busiest: {load.first}",
     )
 
