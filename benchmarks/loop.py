@@ -222,7 +222,7 @@ def run() -> list[Row]:
                 loop.round()
                 report_bytes, batch_bytes, result_bytes = loop.sizes
             loops[f"{kind}, over mosquitto"], broker = apart(stack, make, xapp)
-        with _asleep():
+        with asleep():
             loops["transport, over mosquitto, asleep"], _ = apart(stack, TransportLoop, TRIVIAL)
         stack.enter_context(far_end("bare", str(broker.port), str(batch_bytes)))
         loops[_BARE] = BareLoop(broker.port, report_bytes, result_bytes)
@@ -265,7 +265,7 @@ def _cpu_row(name: str, loop: Loop | BareLoop) -> Row:
 
 
 @contextmanager
-def _asleep() -> Iterator[None]:
+def asleep() -> Iterator[None]:
     """Clients that are opened in here, also by processes that are started, sleep as soon as they wait."""
     os.environ[_SPIN] = "0"
     try:

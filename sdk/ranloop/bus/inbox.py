@@ -12,7 +12,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from ranloop.bus.base import MOST_S, BusStats, Handler
-from ranloop.bus.filters import check_filter, matches
+from ranloop.bus.filter_tree import FilterTree
+from ranloop.bus.filters import check_filter
 
 _ROUTES_KEPT = 4096
 MAX_WAITING_BYTES = 1 << 25  # of one subscription: two of the largest messages that decode
@@ -80,7 +81,12 @@ class Inbox:
     """Waiting messages of all subscriptions. It is not thread safe; its owner locks."""
 
     def __init__(self, stats: BusStats) -> None:
-        self.subscriptions: list[InboxSubscription] = []
+        self.subscriptions: dict[
+            InboxSubscription, int
+        ] = {}  # with the number in the order in which they came
+        self._tree = FilterTree()
+        self._of_filter: dict[str, list[InboxSubscription]] = {}
+        self._n_added = 0
         self._stats = stats
         self._arrived = 0
         # Subscriptions with waiting messages, in the order of their turns: urgent ones, then all others.
@@ -91,12 +97,18 @@ class Inbox:
         return self._stats.waiting
 
     def add(self, subscription: InboxSubscription) -> None:
-        self.subscriptions.append(subscription)
+        self.subscriptions[subscription] = self._n_added = self._n_added + 1
+        self._tree.add(subscription.topic_filter)
+        self._of_filter.setdefault(subscription.topic_filter, []).append(subscription)
         self._routes.clear()
 
     def remove(self, subscription: InboxSubscription) -> None:
-        if subscription in self.subscriptions:
-            self.subscriptions.remove(subscription)
+        if self.subscriptions.pop(subscription, None) is not None:
+            own = subscription.topic_filter
+            self._of_filter[own].remove(subscription)
+            if not self._of_filter[own]:
+                del self._of_filter[own]
+                self._tree.remove(own)
             self._routes.clear()
         for turns in self._turns:
             turns.pop(subscription, None)
@@ -115,8 +127,8 @@ class Inbox:
         if route is None:
             if len(self._routes) >= _ROUTES_KEPT:
                 self._routes.clear()
-            route = tuple(one for one in self.subscriptions if matches(one.topic_filter, topic))
-            self._routes[topic] = route
+            found = [one for wide in self._tree.covering(topic) for one in self._of_filter[wide]]
+            route = self._routes[topic] = tuple(sorted(found, key=self.subscriptions.__getitem__))
         return route
 
     def put(self, subscription: InboxSubscription, topic: str, payload: bytes) -> list[str]:

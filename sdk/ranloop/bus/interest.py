@@ -19,36 +19,13 @@ from typing import Final, Literal
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ranloop.bus.filter_tree import FilterTree
 from ranloop.bus.inbox import InboxSubscription
 
 FIRST_ASK_S, LAST_GAP_S = 0.5, 32.0  # asked again 0.5, 1, 2, 4 … 64 s after the latest subscription
+_FILTERS_AT_ONCE = 100  # in one SUBSCRIBE
 _TOPICS_KEPT = 4096  # of one subscription, whose retained messages are recognised
 _LIVE: Final = "live"  # heard when it was published: the retained message of that topic is no news any more
-
-
-def covers(wide: str, narrow: str) -> bool:
-    """Whether every topic that matches `narrow` matches `wide`."""
-    if narrow.startswith("$") and wide[:1] in "+#":
-        return False
-    outer, inner = wide.split("/"), narrow.split("/")
-    for depth, level in enumerate(outer):
-        if level == "#":
-            return True
-        if depth == len(inner) or inner[depth] == "#" or level not in ("+", inner[depth]):
-            return False
-    return len(outer) == len(inner)
-
-
-def fewest_filters(subscriptions: Iterable[InboxSubscription]) -> dict[str, int]:
-    """Filter -> QoS that together cover all `subscriptions`, in their order."""
-    qos: dict[str, int] = {}
-    for one in subscriptions:
-        qos[one.topic_filter] = max(one.qos, qos.get(one.topic_filter, 0))
-    return {
-        wide: max(qos[narrow] for narrow in qos if covers(wide, narrow))
-        for wide in qos
-        if not any(covers(other, wide) for other in qos if other != wide)
-    }
 
 
 class Interest:
@@ -61,7 +38,9 @@ class Interest:
 
     def __init__(self, client: paho.Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._clock = client, clock
-        self._at_broker: dict[str, int] = {}
+        self._tree = FilterTree()  # of all subscriptions
+        self._count: dict[str, list[int]] = {}  # filter -> number of subscriptions of QoS 0, and of QoS 1
+        self._at_broker: dict[str, int] = {}  # filter that no other one covers -> QoS
         self._asked: dict[int, list[str]] = {}  # filters of each SUBSCRIBE that waits for its answer
         self._refused: set[str] = set()  # filters, since the last connection
         # Topic -> hash of the retained payload that a subscription has heard, since the subscription or the last connection.
@@ -71,41 +50,68 @@ class Interest:
 
     def renew(self, subscriptions: Iterable[InboxSubscription]) -> None:
         """After (re)connecting: ask for everything. Retained messages may have changed, so they are heard again."""
-        self._at_broker.clear()
-        self._asked.clear()
-        self._refused.clear()
-        self._had.clear()
-        self.follow(subscriptions)
+        self._tree = FilterTree()
+        for known in (self._count, self._at_broker, self._asked, self._refused, self._had):
+            known.clear()
+        for one in subscriptions:
+            self._add(one)
+        self._at_broker |= {wide: self._needed_qos(wide) for wide in self._count if not self._wider(wide)}
+        self._ask(self._at_broker.items())
         self._ask_soon()
 
-    def follow(
-        self, subscriptions: Iterable[InboxSubscription], added: InboxSubscription | None = None
-    ) -> None:
-        """Ask for the filters that `subscriptions` need, and give up the others.
-
-        Args:
-            subscriptions: All subscriptions of the client.
-            added: The new one among them; it hears retained messages.
-        """
-        wanted = fewest_filters(subscriptions)
-        for topic_filter, qos in wanted.items():
-            is_new = added is not None and topic_filter == added.topic_filter
-            if is_new or self._at_broker.get(topic_filter) != qos:
-                self._ask([(topic_filter, qos)])
-        if added is not None and added.topic_filter not in wanted:
-            # A wider filter covers it: this fetches the retained messages, and nothing else.
-            self._ask([(added.topic_filter, added.qos)])
-            self._client.unsubscribe(added.topic_filter)
-        for topic_filter in self._at_broker.keys() - wanted.keys():
-            self._client.unsubscribe(topic_filter)
-        self._at_broker = wanted
-        if added is not None and added.qos:
+    def add(self, one: InboxSubscription) -> None:
+        """A new subscription: ask for its filter. It hears retained messages, also where another filter covers its own."""
+        own = one.topic_filter
+        self._add(one)
+        if wider := self._wider(own):
+            for wide in wider:
+                if self._at_broker.get(wide, one.qos) < one.qos:
+                    self._at_broker[wide] = one.qos
+                    self._ask([(wide, one.qos)])
+            self._ask([(own, one.qos)])  # this fetches the retained messages, and nothing else
+            self._client.unsubscribe(own)
+        else:
+            self._at_broker[own] = self._needed_qos(own)
+            self._ask([(own, self._at_broker[own])])
+            for narrow in self._tree.covered_by(own):
+                if narrow != own and self._at_broker.pop(narrow, None) is not None:
+                    self._client.unsubscribe(narrow)
+        if one.qos:
             self._ask_soon()
 
-    def _ask(self, filters: list[tuple[str, int]]) -> None:
-        _, number = self._client.subscribe(filters)
-        if number is not None:
-            self._asked[number] = [topic_filter for topic_filter, _ in filters]
+    def remove(self, one: InboxSubscription) -> None:
+        """A subscription that ended: ask for the filters that its own one covered, and give that up if it was the last."""
+        own = one.topic_filter
+        self._count[own][one.qos] -= 1
+        if any(self._count[own]):
+            return
+        del self._count[own]
+        self._tree.remove(own)
+        if self._at_broker.pop(own, None) is not None:
+            for narrow in self._tree.covered_by(own):
+                if not self._wider(narrow):
+                    self._at_broker[narrow] = self._needed_qos(narrow)
+                    self._ask([(narrow, self._at_broker[narrow])])
+            self._client.unsubscribe(own)
+
+    def _add(self, one: InboxSubscription) -> None:
+        self._tree.add(one.topic_filter)
+        self._count.setdefault(one.topic_filter, [0, 0])[one.qos] += 1
+
+    def _wider(self, narrow: str) -> list[str]:
+        return [wide for wide in self._tree.covering(narrow) if wide != narrow]
+
+    def _needed_qos(self, wide: str) -> int:
+        """The highest QoS of the subscriptions that a filter covers."""
+        return int(any(self._count[narrow][1] for narrow in self._tree.covered_by(wide)))
+
+    def _ask(self, filters: Iterable[tuple[str, int]]) -> None:
+        asked = list(filters)
+        for first in range(0, len(asked), _FILTERS_AT_ONCE):
+            some = asked[first : first + _FILTERS_AT_ONCE]
+            _, number = self._client.subscribe(some)
+            if number is not None:
+                self._asked[number] = [topic_filter for topic_filter, _ in some]
 
     def refused(self, number: int, reasons: Iterable[ReasonCode]) -> list[str]:
         """Filters that the broker refuses in its answer to the SUBSCRIBE of this number.
@@ -128,8 +134,7 @@ class Interest:
             return
         self._ask_at_s = now_s + self._gap_s if self._gap_s <= LAST_GAP_S else float("inf")
         self._gap_s *= 2
-        if filters := [(topic_filter, qos) for topic_filter, qos in self._at_broker.items() if qos]:
-            self._ask(filters)
+        self._ask([(topic_filter, qos) for topic_filter, qos in self._at_broker.items() if qos])
 
     def new_to(
         self, route: Iterable[InboxSubscription], topic: str, payload: bytes

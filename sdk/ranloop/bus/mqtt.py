@@ -165,7 +165,7 @@ class MqttBus(Closing):
         )
         self._inbox.add(subscription)
         if self._connected:
-            self._interest.follow(self._inbox.subscriptions, added=subscription)
+            self._interest.add(subscription)
         return subscription
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
@@ -465,10 +465,11 @@ class MqttBus(Closing):
             connection.setsockopt(socket.IPPROTO_TCP, _CORK, cork)
 
     def _forget(self, subscription: InboxSubscription) -> None:
+        is_there = subscription in self._inbox.subscriptions
         self._inbox.remove(subscription)
         self._interest.forget(subscription)
-        if self._connected:
-            self._interest.follow(self._inbox.subscriptions)
+        if self._connected and is_there:
+            self._interest.remove(subscription)
 
     # --- paho's callbacks --------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ def test_a_cancelled_subscription_leaves_nothing_behind() -> None:
     arrive(inbox, "t", b"x")
     one.cancel()
     arrive(inbox, "t", b"y")
-    assert (len(inbox), inbox.subscriptions, taken(inbox)) == (0, [], [])
+    assert (len(inbox), inbox.subscriptions, taken(inbox)) == (0, {}, [])
 
 
 @pytest.mark.parametrize("latest", [True, False])

@@ -63,10 +63,10 @@ def asked_at(
 def test_qos_1_subscriptions_are_asked_for_again_ever_more_rarely_and_then_no_more() -> None:
     client, clock = Asked(), Clock()
     interest, catalogues = Interest(client, clock), wanting("catalogue/+")
-    interest.follow([catalogues], added=catalogues)
+    interest.add(catalogues)
     assert asked_at(interest, client, clock, for_s=1000) == [0.5, 1, 2, 4, 8, 16, 32, 64]
     orders = wanting("order/a")
-    interest.follow([catalogues, orders], added=orders)
+    interest.add(orders)
     assert asked_at(interest, client, clock, for_s=1.5) == [0.5, 1]
     interest.renew([catalogues, orders])  # a broker that was restarted may lose what is retained as well
     assert asked_at(interest, client, clock, for_s=1.5) == [0.5, 1]
@@ -75,10 +75,10 @@ def test_qos_1_subscriptions_are_asked_for_again_ever_more_rarely_and_then_no_mo
 def test_nothing_is_asked_again_for_subscriptions_of_qos_0() -> None:
     client, clock = Asked(), Clock()
     interest, reports = Interest(client, clock), wanting("report/#", qos=0)
-    interest.follow([reports], added=reports)
+    interest.add(reports)
     assert asked_at(interest, client, clock, for_s=1000) == []
     catalogues = wanting("catalogue/+")
-    interest.follow([reports, catalogues], added=catalogues)
+    interest.add(catalogues)
     client.filters.clear()
     clock.now_s += FIRST_ASK_S
     interest.ask_again()
@@ -95,9 +95,9 @@ def test_a_filter_that_is_refused_each_time_it_is_asked_for_is_told_once_per_con
         interest.ask_again()
         return interest.refused(client.number, [no, yes])
 
-    interest.follow([denied], added=denied)
+    interest.add(denied)
     assert interest.refused(client.number, [no]) == ["denied"]
-    interest.follow([denied, granted], added=granted)
+    interest.add(granted)
     assert interest.refused(client.number, [yes]) == []
     assert [asked_again() for _ in range(3)] == [[], [], []]
     interest.renew([denied, granted])
