@@ -169,7 +169,7 @@ class Roster:
             if targets:
                 held[xapp][f"{action} at {node}"] = len(targets)
         standings = {name: node.standing for name, node in self._nodes.items() if node.standing}
-        names = sorted({*admitted, *self._xapps, *told})
+        names = sorted({*admitted, *self._xapps})
         return {
             "nodes": [
                 {

@@ -79,6 +79,52 @@ def test_a_page_shows_map_series_and_decisions(served: Page, history: History, o
     shows(page, "#clock", "1.10 s")
 
 
+def test_health_names_what_is_wrong_first_and_leaves_out_what_nobody_knows(
+    served: Page, history: History, open_page: OpenPage
+) -> None:
+    well = {"host": "north", "killed": False, "ran_time_s": 1.0, "reports_per_s": 10.0}
+    xapp = {"shut_out": False, "autonomy": {"site0": "act"}, "actions_per_s": 1.0, "decides_ms": None}
+    refused = [{"action": "SetUeWeight", "fate": "refused/range", "targets": 3, "example": "weight 200"}]
+    broker = {
+        "address": "mqtt://x",
+        "connected": False,
+        "reconnects": 2,
+        "dropped": 7,
+        "conflated": 0,
+        "unsent": 0,
+    }
+    history.state(
+        "health",
+        {
+            "kind": "health",
+            "broker": broker,
+            "nodes": [{"node": "a-well", **well}, {"node": "b-alone", **well, "host": None}],
+            "xapps": [
+                {"xapp": "calm", "alive": True, "holds": {}, "targets": {}, "refused": [], **xapp},
+                {
+                    "xapp": "wild",
+                    "alive": True,
+                    "holds": {"SetUeWeight at a": 2, "SetUeWeight at b": 3},
+                    "targets": {"applied": 5, "refused/range": 3},
+                    "refused": refused,
+                    **xapp,
+                },
+            ],
+        },
+    )
+    page = ready(open_page(served.url))
+    contains(page, "#health", "b-alone")
+    tables = {one.locator("caption").inner_text(): one for one in page.locator("#health table").all()}
+    rows = {name: [row.split("\t") for row in one.inner_text().split("\n")] for name, one in tables.items()}
+    assert rows["broker"][2] == ["mqtt://x", "away", "2", "7", "0", "0"]
+    assert [row[0] for row in rows["nodes"][2:]] == ["b-alone", "a-well"]
+    assert [row[:7] for row in rows["xApps"][2:]] == [
+        ["wild", "alive", "act", "5 SetUeWeight", "5", "3", "range: weight 200"],
+        ["calm", "alive", "act", "–", "0", "0", "–"],
+    ]
+    assert "#decides ms".strip("#") not in rows["xApps"][1]  # no row has it
+
+
 def test_a_click_chooses_a_cell_or_a_ue_and_the_address_leads_others_there(
     served: Page, open_page: OpenPage
 ) -> None:
