@@ -2,7 +2,7 @@
 
 The loop is over memory, so that host and xApp are both in the process that is scraped. Blocks of rounds with metrics and blocks
 without take turns. Without, durations are kept as they were before there were metrics, and nobody scrapes; the server listens in
-both. Another process scrapes, as in reality.
+both. Another process scrapes, as in reality. A third kind of block is as those without: its ratio says how much a ratio here means.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _cpu_ms(scraper: _Scraper) -> float:
 
 def run() -> list[Row]:
     """The loop's times with metrics beside without, and what a scrape takes of a second."""
-    took_us = {True: np.empty((ROUNDS, _SAMPLES)), False: np.empty((ROUNDS, _SAMPLES))}
+    took_us = {name: np.empty((ROUNDS, _SAMPLES)) for name in ("with", "without", "again")}
     places: list[str] = []
     with ExitStack() as stack:
         process = stack.enter_context(serve_metrics("0", places.append))
@@ -102,17 +102,25 @@ def run() -> list[Row]:
         cpu_ms = _cpu_ms(scraper)
         for block in range(ROUNDS * _SAMPLES // _BLOCK):
             at = slice(block * _BLOCK, (block + 1) * _BLOCK)
-            for with_metrics in (True, False) if block % 2 else (False, True):
-                with patch.object(Durations, "add", Durations.add if with_metrics else _kept_alone):
-                    _fill(took_us[with_metrics].reshape(-1)[at], loop, scraper if with_metrics else None)
+            for name in tuple(took_us)[:: 1 if block % 2 else -1]:
+                is_with = name == "with"
+                with patch.object(Durations, "add", Durations.add if is_with else _kept_alone):
+                    _fill(took_us[name].reshape(-1)[at], loop, scraper if is_with else None)
     return [
         latency_row(
             "metrics, guarded loop over memory",
-            took_us[True],
+            took_us["with"],
             peer="the same loop without",
-            peer_took=took_us[False],
+            peer_took=took_us["without"],
             bar=MOST,
             note=f"host and xApp in one process, scraped every {EVERY_S:g} s",
+        ),
+        latency_row(
+            "metrics, guarded loop over memory, again",
+            took_us["again"],
+            peer="the same loop without",
+            peer_took=took_us["without"],
+            note="without metrics twice: how much a ratio of this pair means",
         ),
         Row(
             name="metrics, CPU time of a scrape",

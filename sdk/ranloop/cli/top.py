@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +19,7 @@ from ranloop.cli.bus_view import BusView, names_in
 from ranloop.cli.operator import stop_on_signals
 from ranloop.cli.values import check_positive
 from ranloop.foreign import one_line
-from ranloop.page.roster import Rates
+from ranloop.page.roster import KEPT, Rates
 
 __all__ = ("look", "run_top")
 
@@ -70,7 +71,8 @@ def run_top(url: str, *, every_s: float, once: bool, json_output: bool) -> int:
 
 def look(view: BusView, rates: Rates) -> dict[str, Any]:
     """The bus as plain data."""
-    admitted = {xapp for host in view.hosts.values() for xapp in names_in(host, "xapps")}
+    listed = (xapp for host in view.hosts.values() for xapp in names_in(host, "xapps"))
+    admitted = {*islice(listed, KEPT)}
     present = {name for name, sign in view.signs.items() if sign.alive and sign.facts.get("kind") == "xapp"}
     table = view.roster.table(
         rates, host_of=view.host_of, is_alive=view.is_alive, admitted=admitted | present

@@ -60,6 +60,7 @@ class Pulse:
         n_outside: Values outside their catalogue range, which became no value.
         n_reports: Node -> reports that left it.
         xapps: The admitted ones.
+        stands: What stands at each node, whether or not somebody ordered something.
         around: The host and its bus.
         n_unseen: Events before it that the onlooker was too slow for.
     """
@@ -70,6 +71,7 @@ class Pulse:
     n_outside: int
     n_reports: Mapping[str, int] = field(default_factory=dict)
     xapps: tuple[str, ...] = ()
+    stands: tuple[Standing, ...] = ()
     around: Surroundings = Surroundings()
     n_unseen: int = 0
 

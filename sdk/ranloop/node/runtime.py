@@ -193,6 +193,16 @@ class NodeRuntime:
             n_outside=self.n_outside,
             n_reports={node: self.tally.reports[node] for node in self.guards},
             xapps=tuple(self.xapps),
+            stands=tuple(
+                Standing(
+                    node=node,
+                    order="",
+                    killed=guard.killed,
+                    autonomy=guard.autonomy,
+                    shut_out=dict(self.shut_out),
+                )
+                for node, guard in self.guards.items()
+            ),
             around=self.surroundings(),
         )
 

@@ -158,7 +158,7 @@ class Roster:
             rates: Of the reader.
             host_of: The living host of a node; "" if there is none.
             is_alive: Whether an xApp shows a life sign.
-            admitted: xApps that are told although they have said nothing.
+            admitted: xApps that should be there; told although they have said nothing.
         """
         rates.tick()
         told: dict[str, list[Told]] = defaultdict(list)
@@ -169,7 +169,7 @@ class Roster:
             if targets:
                 held[xapp][f"{action} at {node}"] = len(targets)
         standings = {name: node.standing for name, node in self._nodes.items() if node.standing}
-        names = sorted({*admitted, *self._xapps, *told})
+        names = sorted({*admitted, *self._xapps})
         return {
             "nodes": [
                 {
@@ -184,6 +184,7 @@ class Roster:
             "xapps": [
                 {
                     "xapp": name,
+                    "admitted": name in admitted,
                     "alive": is_alive(name),
                     "shut_out": any(name in one.shut_out for one in standings.values()),
                     "autonomy": {n: s.autonomy[name] for n, s in standings.items() if name in s.autonomy},

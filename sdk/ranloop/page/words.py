@@ -126,6 +126,8 @@ def pulse_facts(pulse: Pulse) -> dict[str, Any]:
 def health_facts(pulse: Pulse, roster: Roster, rates: Rates, place: str) -> dict[str, Any]:
     """Broker, nodes and xApps as their host knows them."""
     around = pulse.around
+    for standing in pulse.stands:
+        roster.take(standing)
     for node, n_reports in pulse.n_reports.items():
         known = roster.node(node)
         known.n_reports, known.ran_time_s = n_reports, pulse.ran_time_ns / 1e9

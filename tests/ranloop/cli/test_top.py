@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from ranloop.cli.top import look
 from ranloop.guard import Autonomy
 from ranloop.node import NodeHost, Registration
 from ranloop.testing import make_report
+from ranloop.testing.messages import make_result
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Handover, SetUeWeight
 from ranloop.wire import topics
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import ActionBatch, Cause, Order, Presence, Result, Status
+from ranloop.wire.messages import ActionBatch, Cause, Order, Presence, Result, Standing, Status
 from tests.command import Command
 from tests.ranloop.node.scripted import rights
 
@@ -138,6 +140,37 @@ def test_garbage_is_counted_and_a_result_on_a_foreign_topic_is_none(scene: Scene
     for topic in (topics.act("x", "toy-1"), topics.presence("x"), topics.result("x", "toy-1")):
         scene.say(topic, b"garbage")
     assert (scene.view.n_unreadable, look(scene.view, scene.rates)["xapps"]) == (3, [])  # type: ignore[arg-type]
+
+
+def test_made_up_names_push_out_nobody_who_speaks(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("ranloop.page.roster", "ranloop.cli.bus_view"):
+        monkeypatch.setattr(f"{room}.KEPT", 20)
+    scene = Scene(connect)
+    toy = ToyWorld().catalogues[0]
+    host = Presence(name="host", alive=True, facts={"kind": "node-host", "nodes": ["toy-1"], "xapps": ["x"]})
+    scene.say(topics.presence("host"), encode(host))
+    scene.say(topics.presence("x"), encode(Presence(name="x", alive=True, facts={"kind": "xapp"})))
+    scene.say(topics.catalogue("toy-1"), encode(toy))
+    for number in range(100):
+        name = f"evil-{number}"
+        evil = Presence(name=name, alive=True, facts={"kind": "node-host", "nodes": [name, "toy-1"]})
+        scene.say(topics.presence(name), encode(evil))
+        scene.say(topics.catalogue(name), encode(replace(toy, node=name)))
+        scene.say(topics.standing(name), encode(Standing(node=name, order="", killed=True, autonomy={})))
+        for node in (name, "toy-1"):
+            report = make_report({"DRB.UEThpDl": [1.0]}, node=node, seq=number)
+            scene.say(topics.report(node, "ue", 100), encode(report))
+        result = make_result(SetUeWeight(ue=[1], weight=2.0), id=name, xapp=name, node=name)
+        scene.say(topics.result(name, name), encode(result))
+        scene.answer(number, [4], Status.APPLIED)
+    facts = look(scene.view, scene.rates)  # type: ignore[arg-type]  # the test's own rates
+    rows = {one["node"]: one for one in facts["nodes"]}
+    xapps = {one["xapp"]: one for one in facts["xapps"]}
+    assert max(len(rows), len(xapps), len(scene.view.signs), len(scene.view.catalogues)) <= 20
+    assert (rows["toy-1"]["host"], rows["toy-1"]["reports_per_s"]) == ("host", 50.0)  # 100 in 2 s
+    assert (xapps["x"]["alive"], xapps["x"]["holds"]) == (True, {"SetUeWeight at toy-1": 1})
+    # 102 life signs, 101 catalogues, 100 standings, 101 nodes, 101 xApps and what each holds: 20 of each stay.
+    assert facts["forgotten_names"] == 102 + 101 + 100 + 101 + 101 + 101 - 6 * 20
 
 
 def test_who_runs_is_told_from_the_life_signs_and_standings(ranloop: Command) -> None:

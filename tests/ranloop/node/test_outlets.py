@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +120,30 @@ def test_there_is_room_again_once_events_were_seen() -> None:
             aside.take(report(61))
             assert seen.wait(PATIENCE_S)
     assert (len(gate.seen), aside.n_dropped) == (10, 0)
+
+
+def test_the_thread_rests_behind_each_event_unless_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    ticks = itertools.count(step=0.0005)  # each event takes half a millisecond
+    fake = SimpleNamespace(perf_counter=lambda: next(ticks), sleep=rests.append)
+    monkeypatch.setattr("ranloop.node.outlets.time", fake)
+    gate, over = Gate(), threading.Event()
+
+    class Last:
+        def take(self, event: Event) -> None:
+            gate.take(event)
+            if len(gate.seen) == 20:
+                over.set()
+
+    with Aside(
+        Last(), keep_bytes=50 * 512, rest=4.0
+    ) as aside:  # a tenth of the room is five events of 512 bytes
+        for number in range(20):
+            aside.take(event(number))
+        gate.may_go_on.set()
+        assert over.wait(PATIENCE_S)
+    # Behind the first 15 events five or more wait; behind the last one the end may have come.
+    assert rests in ([pytest.approx(0.002)] * 4, [pytest.approx(0.002)] * 5)
 
 
 def test_an_outlet_that_raises_is_logged_once_and_all_further_events_count_as_dropped() -> None:

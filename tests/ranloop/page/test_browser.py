@@ -79,6 +79,80 @@ def test_a_page_shows_map_series_and_decisions(served: Page, history: History, o
     shows(page, "#clock", "1.10 s")
 
 
+def test_health_names_what_is_wrong_first_and_leaves_out_what_nobody_knows(
+    served: Page, history: History, open_page: OpenPage
+) -> None:
+    well = {"host": "north", "killed": False, "ran_time_s": 1.0, "reports_per_s": 10.0}
+    xapp = {
+        "admitted": True,
+        "shut_out": False,
+        "autonomy": {"site0": "act"},
+        "actions_per_s": 1.0,
+        "decides_ms": None,
+    }
+    refused = [{"action": "SetUeWeight", "fate": "refused/range", "targets": 3, "example": "weight 200"}]
+    broker = {
+        "address": "mqtt://x",
+        "connected": False,
+        "reconnects": 2,
+        "dropped": 7,
+        "conflated": 0,
+        "unsent": 0,
+    }
+    history.state(
+        "health",
+        {
+            "kind": "health",
+            "broker": broker,
+            "nodes": [
+                {"node": "a-well", **well},
+                {"node": "b-alone", **well, "host": None},
+                {"node": "c-silent", **well, "reports_per_s": 0.0},
+            ],
+            "xapps": [
+                {"xapp": "calm", "alive": True, "holds": {}, "targets": {}, "refused": [], **xapp},
+                {"xapp": "gone", "alive": False, "holds": {}, "targets": {}, "refused": [], **xapp},
+                {
+                    "xapp": "wild",
+                    "alive": True,
+                    "holds": {"SetUeWeight at a": 2, "SetUeWeight at b": 3},
+                    "targets": {"applied": 5, "refused/range": 3},
+                    "refused": refused,
+                    **xapp,
+                },
+            ],
+        },
+    )
+    page = ready(open_page(served.url))
+    contains(page, "#health", "b-alone")
+    tables = {one.locator("caption").inner_text(): one for one in page.locator("#health table").all()}
+    rows = {name: [row.split("\t") for row in one.inner_text().split("\n")] for name, one in tables.items()}
+    assert rows["broker"][2] == ["mqtt://x", "away", "2", "7", "0", "0"]
+    assert [row[0] for row in rows["nodes"][2:]] == ["b-alone", "c-silent", "a-well"]
+    assert [row[:7] for row in rows["xApps"][2:]] == [
+        ["gone", "away", "act", "–", "0", "0", "–"],
+        ["wild", "alive", "act", "5 SetUeWeight", "5", "3", "range: weight 200"],
+        ["calm", "alive", "act", "–", "0", "0", "–"],
+    ]
+    assert "decides ms" not in rows["xApps"][1]  # no row has it
+    for text in (
+        "The broker mqtt://x is away.",
+        "No living host: b-alone.",
+        "No reports: c-silent.",
+        "xApp away: gone.",
+    ):
+        contains(page, "#alert", text)
+
+
+def test_a_network_that_falls_silent_is_told(served: Page, history: History, open_page: OpenPage) -> None:
+    page = ready(open_page(served.url))
+    expect(page.locator("#state")).to_have_text(re.compile(r"no report for \d+ s"), timeout=PATIENCE_MS)
+    contains(page, "#alert", "No reports come any more.")
+    history.take(ues(10))
+    shows(page, "#state", "live")
+    expect(page.locator("#alert")).to_be_hidden(timeout=PATIENCE_MS)
+
+
 def test_a_click_chooses_a_cell_or_a_ue_and_the_address_leads_others_there(
     served: Page, open_page: OpenPage
 ) -> None:
@@ -228,7 +302,7 @@ def test_an_operator_orders_with_a_token_and_a_confirmation(history: History, op
         shows(page, "#order-answer", "site0 obeys")
         page.click("#order-cancel")
         page.wait_for_selector("#alert:not([hidden])")
-        assert page.inner_text("#alert") == "The kill switch is on at site0."
+        contains(page, "#alert", "The kill switch is on at site0.")
         assert page.inner_text("#state") == "killed: site0"
     assert [(one.what, one.node) for one in given] == [("kill", "site0")]
 

@@ -12,7 +12,8 @@ import pytest
 from ranloop.page import BACKGROUND, History
 from ranloop.page.frames import block, messages
 from ranloop.page.session import MOST_ASKED, HostileError, Session
-from tests.ranloop.page.scenes import S, cells, decision, fill, ues
+from ranloop.wire.messages import Alarms, Standing
+from tests.ranloop.page.scenes import S, catalogue, cells, decision, fill, ues
 
 UE_TRACK = (0, "site0", "ue", 100)
 WATCH = {"op": "watch", "columns": {"ue": ["DRB.UEThpDl"]}, "span": None}
@@ -146,6 +147,52 @@ def test_of_streams_with_one_column_the_page_gets_the_one_for_eyes() -> None:
     page = session(history)
     page.hear(json.dumps({"op": "watch", "columns": {"cell": ["RRU.PrbTotDl"]}, "span": None}))
     assert [head["ms"] for head in heads(page.turn())] == [100]
+
+
+def test_made_up_names_push_out_no_node_that_reports_and_no_word_of_our_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ranloop.page.history.KEPT", 20)
+    history = fill(History(BACKGROUND))  # three streams of site0
+    history.state("page", {"kind": "page", "open": 1})
+    page = session(history)
+    page.hear(json.dumps(WATCH))
+    page.turn()
+    for number in range(100):
+        name = f"evil-{number}"
+        history.meet([catalogue(name)])
+        history.take(Standing(node=name, order="", killed=True, autonomy={}))
+        history.take(Alarms(xapp=name, active=()))
+        history.take(ues(0, node=name))
+        history.take(ues(10 + number))
+        page.turn()
+    assert len(history.tracks) == 20
+    assert {UE_TRACK, (0, "evil-99", "ue", 100)} <= history.tracks.keys()
+    assert {"page", "catalogue/0/site0", "alarms/0/evil-99"} <= history.facts.keys()
+    kept = sum(report.block.nbytes + 400 for one in history.tracks.values() for report in one.reports)
+    assert history._n_bytes == kept  # what went has given its room back
+    assert len(page._cursors) <= 2 * 20
+    # Of 103 streams 20 stay, and of 301 words under foreign names.
+    assert history.n_forgotten == 103 - 20 + 301 - 20
+
+
+def test_what_every_page_has_lost_is_counted_together() -> None:
+    lost: list[tuple[int, int]] = []
+    history = fill(History(BACKGROUND))
+    page = Session(
+        cast(Any, None),
+        history,
+        hello="{}",
+        on_change=lambda: None,
+        on_turn=lambda *more: lost.append(more),
+    )
+    page.hear(json.dumps(WATCH))
+    page.turn()
+    for seq in range(10, 30):
+        history.take(ues(seq))
+    page.turn()
+    page.turn()
+    assert lost == [(0, 0), (16, 0), (0, 0)]  # of twenty reports the newest four are shown
 
 
 @pytest.mark.parametrize(

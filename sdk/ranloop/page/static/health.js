@@ -46,7 +46,6 @@ export function health({ pulses, health: known, page, lost, worlds, handlers, ov
     const broker = [[address, connected ? "connected" : ["away", "worse"], number(counts.reconnects), counted(counts.dropped), number(counts.conflated), counted(counts.unsent)]];
     tables.push(table("broker", ["address", "state", "#reconnects", "#dropped", "#overtaken", "#not sent"], broker));
   }
-  if (known?.nodes.length) tables.push(known_table("nodes", NODES, known.nodes));
   if (known?.xapps.length) tables.push(known_table("xApps", XAPPS, known.xapps.map((one) => ({ ...one, over }))));
   pulses.forEach((pulse, w) => {
     const stages = Object.entries(pulse?.stages_us ?? {}).map(([stage, [p50, p99]]) => [STAGES[stage] ?? stage, number(p50), number(p99)]);
@@ -68,7 +67,34 @@ export function health({ pulses, health: known, page, lost, worlds, handlers, ov
     ["orders with a wrong token", counted(page?.wrong_tokens)],
   ];
   tables.push(table("drops and pages", ["what", "#count"], counts));
+  if (known?.nodes.length) {
+    const silent = new Set(over ? [] : silentNodes(known.nodes));
+    tables.push(known_table("nodes", NODES, known.nodes.map((one) => ({ ...one, isSilent: silent.has(one.node) }))));
+  }
   return tables;
+}
+
+// What an operator must know at once, in words: it stands on top of the page.
+export function troubles({ health: known, over }) {
+  if (!known || over) return [];
+  const { broker, nodes, xapps } = known;
+  const named = (what, some, key) => (some.length ? [`${what}: ${listed(some.map((one) => one[key] ?? one))}.`] : []);
+  return [
+    ...(broker && !broker.connected ? [`The broker ${broker.address} is away.`] : []),
+    ...named("No living host", nodes.filter((one) => one.host === null), "node"),
+    ...named("No reports", silentNodes(nodes), "node"),
+    ...named("Shut out, because it flooded", xapps.filter((one) => one.shut_out), "xapp"),
+    ...named("xApp away", xapps.filter((one) => one.admitted && !one.alive), "xapp"),
+  ];
+}
+
+// Nodes without reports while others have some. Where none has any, perhaps nobody reads.
+function silentNodes(nodes) {
+  return nodes.some((one) => one.reports_per_s > 0) ? nodes.filter((one) => one.reports_per_s === 0).map((one) => one.node) : [];
+}
+
+function listed(names) {
+  return names.slice(0, 3).join(", ") + (names.length > 3 ? ` and ${names.length - 3} more` : "");
 }
 
 // Columns: key, heading, and the cell of a row. A column that nobody here knows is left out.
@@ -77,11 +103,11 @@ const NODES = [
   ["host", "host", (n) => n.host ?? ["no living host", "worse"]],
   ["killed", "killed", (n) => (n.killed ? ["killed", "worse"] : n.killed === null ? "–" : "no")],
   ["ran_time_s", "#RAN time s", (n) => number(n.ran_time_s)],
-  ["reports_per_s", "#reports/s", (n) => number(n.reports_per_s)],
+  ["reports_per_s", "#reports/s", (n) => (n.isSilent ? ["0", "worse"] : number(n.reports_per_s))],
 ];
 const XAPPS = [
   ["xapp", "xApp", (x) => x.xapp],
-  ["alive", "state", (x) => (x.shut_out ? ["shut out: it flooded", "worse"] : x.over ? "ended" : x.alive ? "alive" : ["away", "worse"])],
+  ["alive", "state", (x) => (x.shut_out ? ["shut out: it flooded", "worse"] : x.over ? "ended" : x.alive ? "alive" : x.admitted ? ["away", "worse"] : "gone")],
   ["autonomy", "autonomy", (x) => levels(x.autonomy)],
   ["holds", "holds", (x) => held(x.holds)],
   ["targets", "#applied", (x) => number(sum(x.targets, ["applied"]))],

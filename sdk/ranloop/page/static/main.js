@@ -1,7 +1,7 @@
 // Puts the page together: what the server says goes into stores, what a person chooses goes into `place`, both are drawn.
 
 import { Scale } from "./colours.js";
-import { chosen as chosenTable, health as healthTables, score as scoreTable } from "./health.js";
+import { chosen as chosenTable, health as healthTables, score as scoreTable, troubles } from "./health.js";
 import { Link } from "./link.js";
 import { Legend, Maps } from "./map.js";
 import { OrderDialog } from "./order.js";
@@ -19,6 +19,7 @@ const LEVELS = { cell: "cell", ue: "UE", slice: "slice", qos_flow: "flow" };
 const BY = { cell: ["cell", "all"], ue: ["all", "cell", "ue"], slice: ["slice", "cell", "all"], qos_flow: ["class", "slice", "cell", "ue", "all"] };
 const BY_LABEL = { all: "spread over all", cell: "cell", slice: "slice", class: "class (5QI)", ue: "chosen UE" };
 const JUST_NOW_S = 0.15;
+const SILENT_MS = 3000; // a live network that reports nothing for so long is told
 const OF_A_CELL = ["RRU.PrbTotDl", "DRB.UEThpDl", "DRB.MeanActiveUeDl", "PEE.AvgPower", "X.Cell.TxPower", "X.MM.RadioLinkFailures"];
 const OF_A_UE = ["DRB.UEThpDl", "CQI", "RSRP", "X.UE.MeanMcsDl", "X.UE.Weight", "X.DRB.HolDelayDl", "X.DRB.BudgetMissRateDl"];
 
@@ -30,6 +31,7 @@ let span = { from: 0, to: 0 };
 let newest = 0;
 let zoomed = null; // span of RAN time that the chart shows; null shows all
 let isPlaying = false;
+let heardAt = performance.now(); // when the last report came
 let dirty = true;
 let toLearn = false; // there are new catalogues
 let maps, legends, series, said, link;
@@ -73,6 +75,7 @@ const on = {
     series.forget();
   },
   frames(frames) {
+    heardAt = performance.now();
     for (const frame of frames) {
       (filling ?? store).add(frame);
       if (catalogues.has(frame.node)) remember(catalogues, frame.node, catalogues.get(frame.node));
@@ -314,12 +317,14 @@ function drawSeries() {
 function drawWords(t) {
   const killed = [...standings.values()].filter((one) => one.killed).map((one) => one.node);
   const isLost = connection.state === "lost";
-  const state = isLost ? "lost" : killed.length ? "killed" : place.at !== null ? "paused" : facts.over ? "over" : connection.state;
-  const word = { lost: connection.text, killed: `killed: ${killed.join(", ")}`, paused: isPlaying ? "playing" : "paused", over: "ended", waiting: "connecting", live: hello.mode === "recording" ? "recording" : "live" };
+  const silentMs = performance.now() - heardAt;
+  const isStalled = hello.mode !== "recording" && !facts.over && newest > 0 && silentMs > Math.max(SILENT_MS, 3 * longestMs());
+  const state = isLost ? "lost" : killed.length ? "killed" : place.at !== null ? "paused" : facts.over ? "over" : isStalled ? "stalled" : connection.state;
+  const word = { stalled: `no report for ${Math.round(silentMs / 1000)} s`, lost: connection.text, killed: `killed: ${killed.join(", ")}`, paused: isPlaying ? "playing" : "paused", over: "ended", waiting: "connecting", live: hello.mode === "recording" ? "recording" : "live" };
   setText(get("state"), isLost || !facts.over || state === "over" ? word[state] : `${word[state]}, ended`);
   get("state").dataset.state = state;
   const serious = [...alarms.values()].flat().filter((one) => one.severity === "critical" || one.severity === "major");
-  const texts = [...serious.map((one) => `${one.severity}: ${one.name} ${one.target} ${one.text}`), killed.length ? `The kill switch is on at ${killed.join(", ")}.` : ""];
+  const texts = [...serious.map((one) => `${one.severity}: ${one.name} ${one.target} ${one.text}`), killed.length ? `The kill switch is on at ${killed.join(", ")}.` : "", isStalled ? "No reports come any more." : "", ...troubles(facts)];
   setText(get("alert"), texts.filter(Boolean).join("  ·  "));
   get("alert").hidden = !get("alert").textContent;
   sums(t);
@@ -334,6 +339,11 @@ function drawWords(t) {
   slider.max = Math.max(span.to, newest, span.from + 0.1);
   if (document.activeElement !== slider || place.at === null || isPlaying) slider.value = t;
   slider.setAttribute("aria-valuetext", `${t.toFixed(2)} seconds of RAN time`);
+}
+
+// The longest granularity period that is shown.
+function longestMs() {
+  return Math.max(0, ...[...catalogues.values()].map((one) => one.period_ms ?? 0));
 }
 
 function sums(t) {
@@ -457,6 +467,7 @@ addEventListener("hashchange", () => {
   for (const [id, name] of [["said-kind", "kind"], ["said-text", "text"]]) get(id).value = place[name];
   changed();
 });
+setInterval(() => (dirty = true), 1000); // silence is news, too
 new ResizeObserver(() => (dirty = true)).observe(get("maps"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   series?.forget();
