@@ -6,7 +6,7 @@ set -euo pipefail
 [ $# -ge 2 ] || { sed -n 2,4p "$0" >&2; exit 2; }
 folder=$1; shift
 ranloop=${RANLOOP:-.venv/bin/ranloop}
-roles=(--role host --role operator --role observer)
+roles=(--role host --role operator --role observer --role observer=page)
 clients=$($ranloop access "$@" "${roles[@]}" --json | sed -n 's/.*"user": "\(.*\)".*/\1/p')
 
 umask 077; mkdir -p "$folder"  # nobody else passes this folder; what is mounted from it is readable for a container's user

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ranloop.cli.operator import stop_on_signals
+from ranloop.metrics import PageSource
 from ranloop.node import NodePort
 from ranloop.page import History, Watcher, everything
 from ranloop.page.beside import Beside, Pace
@@ -19,7 +20,7 @@ from ranloop.page.orders import OrderDesk
 from ranloop.xapp.times import HandlerTime
 
 if TYPE_CHECKING:
-    from ranloop.page.server import Mode
+    from ranloop.page.server import Mode, Page
 
 __all__ = ("PageWanted", "WatchedRun", "serve", "wait", "wanted_page", "watched_run")
 
@@ -72,8 +73,9 @@ def serve(
     mode: Mode,
     worlds: Sequence[str] = ("",),
     desk: OrderDesk | None = None,
+    names: Sequence[str] = (),
     json_output: bool = False,
-) -> Iterator[str]:
+) -> Iterator[Page]:
     """Serve a page for as long as the block runs, and tell its address: on standard error, or as JSON on standard output.
 
     Raises:
@@ -82,12 +84,12 @@ def serve(
     """
     from ranloop.page.server import Page
 
-    with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk) as page:
+    with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk, names=names) as page:
         if json_output:
             print(json.dumps({"url": page.url, "mode": mode}), flush=True)
         else:
             print(f"page: {page.url}", file=sys.stderr, flush=True)
-        yield page.url
+        yield page
 
 
 def wait(stop: threading.Event) -> None:
@@ -100,19 +102,20 @@ class WatchedRun:
     """A run in this process that a page shows.
 
     Attributes:
-        url: Where the page is.
+        metrics: Of the page.
         onlooker: What the run shows its events to.
     """
 
     def __init__(
         self,
         history: History,
-        url: str,
+        page: Page,
         watchers: Sequence[Watcher],
         beside: Beside | None,
         pace: Pace | None,
     ) -> None:
-        self._history, self.url, self._watchers = history, url, watchers
+        self._history, self._page, self._watchers = history, page, watchers
+        self.metrics = PageSource(page, history)
         self._beside, self._pace = beside, pace
         self.onlooker = watchers[0]
 
@@ -145,7 +148,9 @@ class WatchedRun:
         """Tell that the run is over, and stay until a signal comes."""
         self.tell_over(times)
         stop = stop_on_signals()
-        print(f"the run is over; its page stays at {self.url} until Ctrl-C", file=sys.stderr, flush=True)
+        print(
+            f"the run is over; its page stays at {self._page.url} until Ctrl-C", file=sys.stderr, flush=True
+        )
         wait(stop)
 
 
@@ -169,7 +174,7 @@ def watched_run(
     history.meet(world.catalogues)
     with ExitStack() as stack:
         names = worlds if wanted.beside else ("",)
-        url = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
+        page = stack.enter_context(serve(history, wanted.address, title=title, mode="run", worlds=names))
         watchers = [stack.enter_context(Watcher(history, number)) for number in range(len(names))]
         beside = None
         if wanted.beside:
@@ -179,4 +184,4 @@ def watched_run(
             history.meet(second.catalogues, 1)
             beside = Beside(second, watchers[1], history, world)
         pace = None if wanted.speed is None else Pace(wanted.speed)
-        yield WatchedRun(history, url, watchers, beside, pace)
+        yield WatchedRun(history, page, watchers, beside, pace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import structlog
 from ranloop.bus import open_bus, without_password
 from ranloop.cli.bus_view import BusView
 from ranloop.cli.dashboard import serve, wait
+from ranloop.cli.logs import tell_metrics
 from ranloop.cli.operator import send_order, stop_on_signals
 from ranloop.cli.top import Rates, look
 from ranloop.guard.audit_query import AuditReader
+from ranloop.metrics import PageSource, serve_metrics
 from ranloop.node.outlets import Event
 from ranloop.node.recorded import read_recording
 from ranloop.page import History
@@ -27,7 +30,15 @@ log = structlog.get_logger(__name__)
 _FACTS_S = 1.0
 
 
-def show_bus(url: str, address: str, *, operator_token: Path | None, json_output: bool) -> int:
+def show_bus(
+    url: str,
+    address: str,
+    *,
+    served_as: Sequence[str],
+    operator_token: Path | None,
+    metrics: str,
+    json_output: bool,
+) -> int:
     """Serve a page about a bus until a signal comes; it publishes nothing, but for an operator's orders.
 
     Raises:
@@ -46,9 +57,13 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
     stop = stop_on_signals()
     place = without_password(url)
     with (
+        serve_metrics(metrics, tell_metrics) as process,
         closing(open_bus(url, name="observer")) as bus,
-        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output),
+        serve(
+            history, address, title=place, mode="live", desk=desk, names=served_as, json_output=json_output
+        ) as page,
     ):
+        process.show("page", "observer", {"all": bus}, PageSource(page, history))
         view, rates, due_s = BusView(bus, traffic=True, on_seen=on_seen), Rates(), 0.0
         while not stop.is_set():
             bus.poll(0.1)
@@ -60,7 +75,9 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, json_output
     return 0
 
 
-def show_recording(folder: Path, address: str, *, audit: Path | None, json_output: bool) -> int:
+def show_recording(
+    folder: Path, address: str, *, served_as: Sequence[str], audit: Path | None, json_output: bool
+) -> int:
     """Serve a page about a recorded run until a signal comes.
 
     Raises:
@@ -81,7 +98,8 @@ def show_recording(folder: Path, address: str, *, audit: Path | None, json_outpu
         if reader.n_damaged:
             log.warning("audit_read_in_part", lines=reader.n_damaged, first=reader.damaged[0])
     stop = stop_on_signals()
-    with serve(history, address, title=str(folder), mode="recording", json_output=json_output):
+    title = str(folder)
+    with serve(history, address, title=title, mode="recording", names=served_as, json_output=json_output):
         wait(stop)
     return 0
 

@@ -25,7 +25,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.metrics import HostSource, serve_metrics
+from ranloop.metrics import HostSource, PageSource, serve_metrics
 from ranloop.node import (
     LiveHost,
     LockstepHost,
@@ -87,13 +87,14 @@ def run_host(
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))
         stack.enter_context(leave_will_on_error(bus))
         recorder = stack.enter_context(contextlib.closing(Recorder(record, world))) if record else None
-        onlooker = None
+        onlooker, shown = None, list[PageSource]()
         if dashboard:
             history = History(BACKGROUND)
             history.meet(world.catalogues)
             desk = order_desk(dashboard.operator_token, url)
             title = f"{address} on {without_password(url)}"
-            stack.enter_context(serve(history, dashboard.address, title=title, mode="live", desk=desk))
+            page = stack.enter_context(serve(history, dashboard.address, title=title, mode="live", desk=desk))
+            shown = [PageSource(page, history)]
             onlooker = stack.enter_context(Watcher(history))
         host = NodeHost(
             world,
@@ -116,7 +117,7 @@ def run_host(
             until_ns = None if duration_s is None else round(duration_s * 1e9)
             of_wall = measured if isinstance(delay, str) else fixed(delay)
             paced = LockstepHost(host, delay=of_wall)
-            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=paced, recorder=recorder), *shown)
             summary = paced.run(until_ns, timeout_s=timeout_s, on_timeout=on_timeout)
             facts = {
                 "steps": summary.steps,
@@ -127,7 +128,7 @@ def run_host(
             }
         else:
             live = LiveHost(host, speed=speed)
-            process.show("host", name, buses, HostSource(pace=live, recorder=recorder))
+            process.show("host", name, buses, HostSource(pace=live, recorder=recorder), *shown)
 
             def stop() -> None:
                 last_resort.start()

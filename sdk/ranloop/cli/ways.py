@@ -53,7 +53,10 @@ def idle_in_host(*, node: str, lockstep: bool, page: bool = False) -> dict[str, 
 def idle_in_dashboard(*, is_recording: bool) -> dict[str, str]:
     """Parameters of `ranloop dashboard` that this way of watching ignores, each with advice."""
     if is_recording:
-        return dict.fromkeys(("bus", "operator_token"), "belongs to a bus; a recording takes no orders")
+        idle = {"metrics": "belongs to a bus; a recording does not go on"}
+        return idle | dict.fromkeys(
+            ("bus", "operator_token"), "belongs to a bus; a recording takes no orders"
+        )
     return {"audit": "belongs to --recording; on a bus the decisions come with the results"}
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ranloop.metrics.host import HostSource
+from ranloop.metrics.live_page import PageSource
 from ranloop.metrics.process import Process
 from ranloop.metrics.xapp import XAppSource
 
-__all__ = ("HostSource", "Process", "XAppSource", "serve_metrics")
+__all__ = ("HostSource", "PageSource", "Process", "XAppSource", "serve_metrics")
 
 
 @contextmanager

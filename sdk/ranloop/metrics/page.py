@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ranloop.metrics.host import HostSource
+from ranloop.metrics.live_page import PageSource
 from ranloop.metrics.metric import Metric
 from ranloop.metrics.process import Process
 from ranloop.metrics.xapp import XAppSource
 
 __all__ = ("ALL_METRICS", "metrics_table")
 
-ALL_METRICS: tuple[Metric[Any], ...] = (*Process.metrics, *HostSource.metrics, *XAppSource.metrics)
+ALL_METRICS: tuple[Metric[Any], ...] = tuple(
+    one for source in (Process, HostSource, XAppSource, PageSource) for one in source.metrics
+)
 _UNITS = ("seconds", "bytes")
 
 

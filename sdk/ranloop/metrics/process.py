@@ -29,7 +29,7 @@ class Process:
         """Begin to show the parts of the process.
 
         Args:
-            kind: "host", "xapp", or "run" for both in one process.
+            kind: "host", "xapp", "page", or "run" for host and xApps in one process.
             name: Of the participant; of all xApps, joined by a comma, where there are several.
             buses: What the connection is for -> the bus. The loop polls the one for "all".
             sources: The other parts.
@@ -78,7 +78,7 @@ Process.metrics = (
         name="ranloop_build_info",
         kind="gauge",
         labels=("version", "kind", "name"),
-        meaning="Always 1. What runs here: host, xapp, or run for both in one process",
+        meaning="Always 1. What runs here: host, xapp, page, or run for host and xApps in one process",
         read=lambda process: [((__version__, process._kind, process._name), 1)],
     ),
     Metric(

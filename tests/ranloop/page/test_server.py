@@ -128,6 +128,17 @@ def test_loopback_is_ours_with_and_without_a_port(served: Page, name: str) -> No
         assert answer.status == 200
 
 
+def test_a_page_for_everybody_goes_by_the_names_that_it_was_given_and_no_other() -> None:
+    """As in a container, where it listens on all addresses and its port is published on loopback."""
+    with Page(History(), "0.0.0.0:0", names=("localhost", "Ran.Example.net")) as page:
+        url = f"http://127.0.0.1:{page.port}/"
+        for name in ("localhost:8480", "127.0.0.1", "[::1]:8480", "ran.example.NET"):
+            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": name})) as answer:
+                assert answer.status == 200
+        for name in ("evil.example", "net", "0.0.0.0"):
+            assert refusal(urllib.request.Request(url, headers={"Host": name})) == 421
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
 def test_a_page_of_another_origin_gets_no_events(served: Page, origin: str) -> None:
     with pytest.raises(InvalidStatus) as error, socket_of(served, origin=origin):
