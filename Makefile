@@ -7,7 +7,7 @@ PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 COMPOSE ?= docker compose
 SECRETS ?= $(CURDIR)/docker/run/secrets
-STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
+STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml) $(if $(ORDERS),-f docker/compose.orders.yaml)
 
 .PHONY: install demo test lint slow containers newcomer setup pins bench images up down clean
 
@@ -35,7 +35,7 @@ bench: $(VENV)/.dev           ## speed, each beside its peer or floor in one run
 images: $(VENV)/.run          ## container images of the node host, the live page and the bundled xApps
 	RANLOOP=$(BIN)/ranloop docker/images.sh
 
-up: $(SECRETS)/page/tls.crt   ## broker, node host, two xApps, page and Prometheus in containers (COMPOSE=podman-compose, NATS=1)
+up: $(SECRETS)/page/tls.crt   ## broker, node host, two xApps, page and Prometheus in containers (COMPOSE=podman-compose, NATS=1, ORDERS=1)
 	$(STACK) up -d
 
 down:                         ## end them

@@ -9,13 +9,14 @@ import struct
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.docker.engine import GRACE_S, ROOT, XAPPS, Stack, Watch, podman
+from tests.docker.engine import GRACE_S, ROOT, XAPPS, Stack, Watch, podman, running
 from tests.ranloop.metrics.scraped import get, scrape
 
 pytestmark = pytest.mark.containers
@@ -89,20 +90,19 @@ def test_a_browser_is_shown_reports_and_decisions_of_containers(stack: Stack) ->
 def test_it_watches_only_and_goes_by_the_name_of_this_machine_alone(stack: Stack) -> None:
     status, text = get_as(stack, "evil.example")
     assert (status, text) == (421, "this page is not served under that name")
-    order = urllib.request.Request(url_of(stack, "order"), data=b"{}", headers={"Origin": url_of(stack)[:-1]})
-    with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(order, timeout=30)
-    with refusal.value as error:
-        assert (error.code, error.read()[:24]) == (403, b"this page watches only: ")
+    assert order(stack, "", {}) == (403, "this page watches only: start it with --operator-token FILE")
     (published,) = stack.state("page")["NetworkSettings"]["Ports"]["8480/tcp"]
     assert published["HostIp"] == "127.0.0.1"
 
 
 def get_as(stack: Stack, name: str) -> tuple[int, str]:
+    return asked(urllib.request.Request(url_of(stack), headers={"Host": name}))
+
+
+def asked(request: urllib.request.Request) -> tuple[int, str]:
+    """Status and text of the answer."""
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(url_of(stack), headers={"Host": name}), timeout=30
-        ) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -170,3 +170,20 @@ def test_sigterm_ends_the_page_in_order(stack: Stack) -> None:
     podman("stop", "-t", str(GRACE_S), stack.container("page"))
     assert time.monotonic() - began_s < GRACE_S
     assert stack.state("page")["State"]["ExitCode"] == 0, stack.logs("page")
+
+
+def test_a_page_with_a_token_orders_and_the_guards_obey(secrets: Path) -> None:
+    files = ("docker/compose.yaml", "docker/compose.orders.yaml")
+    token = (secrets / "page-operator" / "token").read_text().strip()
+    with running(Stack(secrets=secrets, files=files, project="ranloop-orders")) as up:
+        until(lambda: get_as(up, "localhost")[0] == 200)
+        until(lambda: health_of(up, "readyz")[0] == get(f"http://{up.address('node')}:9464/readyz")[0] == 200)
+        for what in ("kill", "revive"):
+            wanted = {"what": what, "node": "site3", "confirm": "site3"}
+            assert order(up, "not-the-operators-token", wanted) == (403, "that is not the operator's token")
+            assert order(up, token, wanted) == (200, "site3 obeys")
+
+
+def order(stack: Stack, token: str, wanted: dict[str, str]) -> tuple[int, str]:
+    headers = {"Origin": url_of(stack)[:-1], "Authorization": f"Bearer {token}"}
+    return asked(urllib.request.Request(url_of(stack, "order"), json.dumps(wanted).encode(), headers))
