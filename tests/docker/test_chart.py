@@ -69,7 +69,9 @@ def test_the_page_is_off_and_reached_by_nobody_that_the_values_do_not_name() -> 
     assert closed.count("name: ranloop-page\n") == 2  # Service and Deployment
     assert "--served-as=localhost" in closed
     assert "--operator-token" not in closed
-    assert "--operator-token=/run/secrets/ranloop/token" in rendered(**WITH_PAGE, **{"page.orders": "true"})
+    orders = rendered(**WITH_PAGE, **{"page.orders": "true"})
+    assert "--operator-token=/run/secrets/ranloop/token" in orders
+    assert "{name: RANLOOP_MQTT_USER, value: page-operator}" in orders
     assert opened.count("name: ranloop-page\n") == 3  # and a NetworkPolicy
     (policy,) = [
         text for text in opened.split("\n---\n") if "kind: NetworkPolicy\n" in text and "8480" in text

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -111,6 +113,30 @@ def test_without_certificates_nothing_starts_and_one_line_says_why(secrets: Path
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if "RANLOOP_SECRETS" in line]
     assert "there are no certificates; make them with docker/secrets.sh, or start with make up" in line
+
+
+def test_a_port_that_is_taken_is_named_in_a_line(secrets: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        lines = complaints(Stack(secrets=secrets, page_port=port, project="ranloop-taken"))
+    assert any(f"{port}" in line and "address already in use" in line for line in lines), lines
+
+
+def test_certificates_from_before_there_was_a_page_are_named_in_a_line(secrets: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(secrets, old, ignore=shutil.ignore_patterns("page*"))
+    lines = complaints(Stack(secrets=old, project="ranloop-old"))
+    assert any(f"{old}/page: no such file or directory" in line for line in lines), lines
+
+
+def complaints(stack: Stack) -> list[str]:
+    """What is said when the page cannot be started."""
+    try:
+        up = stack.compose("up", "-d", "page")
+        assert up.returncode != 0
+        return up.stderr.splitlines()
+    finally:
+        stack.compose("down", "-v", "-t", "2")
 
 
 def test_a_nats_cluster_loses_each_of_its_servers_in_turn(secrets: Path) -> None:

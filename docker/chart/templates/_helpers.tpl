@@ -40,6 +40,9 @@ env:
   - {name: RANLOOP_MQTT_CA, value: /run/secrets/ranloop/ca.crt}
   - {name: RANLOOP_MQTT_CERT, value: /run/secrets/ranloop/tls.crt}
   - {name: RANLOOP_MQTT_KEY, value: /run/secrets/ranloop/tls.key}
+{{- with .as }}
+  - {name: RANLOOP_MQTT_USER, value: {{ . }}}  # as whom the audit log names it
+{{- end }}
 {{- if .root.Values.metrics.enabled }}
   - {name: RANLOOP_METRICS, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
 {{- end }}
