@@ -7,7 +7,7 @@ PINS := uv pip compile pyproject.toml --universal --python-version 3.11 --genera
 
 COMPOSE ?= docker compose
 SECRETS ?= $(CURDIR)/docker/run/secrets
-STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml)
+STACK := RANLOOP_SECRETS=$(SECRETS) $(COMPOSE) -f docker/compose.yaml $(if $(NATS),-f docker/compose.nats.yaml) $(if $(ORDERS),-f docker/compose.orders.yaml)
 
 .PHONY: install demo test lint slow soak containers newcomer setup pins bench images up down clean
 
@@ -35,17 +35,17 @@ lint: $(VENV)/.dev            ## style, types, and the direction of imports
 bench: $(VENV)/.dev           ## speed, each beside its peer or floor in one run
 	$(BIN)/python -m benchmarks
 
-images: $(VENV)/.run          ## container images of the node host and the bundled xApps
+images: $(VENV)/.run          ## container images of the node host, the live page and the bundled xApps
 	RANLOOP=$(BIN)/ranloop docker/images.sh
 
-up: $(SECRETS)                ## broker, node host and two xApps in containers (COMPOSE=podman-compose, NATS=1)
+up: $(SECRETS)/page/tls.crt   ## broker, node host, two xApps, page and Prometheus in containers (COMPOSE=podman-compose, NATS=1, ORDERS=1)
 	$(STACK) up -d
 
 down:                         ## end them
 	$(STACK) down
 
-$(SECRETS): | $(VENV)/.run
-	RANLOOP=$(BIN)/ranloop docker/secrets.sh $@ xapps/qos_scheduler xapps/kpm_monitor
+$(SECRETS)/page/tls.crt: | $(VENV)/.run  # none yet, or made before there was a page
+	RANLOOP=$(BIN)/ranloop docker/secrets.sh $(SECRETS) xapps/qos_scheduler xapps/kpm_monitor
 
 newcomer:                     ## the commands of README in clean clones of HEAD with a clean environment
 	$(PYTHON) tools/newcomer.py
@@ -69,6 +69,7 @@ pins:                         ## renew the hashed requirements (needs uv)
 	$(PINS) --group containers -c requirements/dev.txt -o requirements/containers.txt
 	$(PINS) --extra models --extra metrics -c requirements/dev.txt -o requirements/xapp-models.txt
 	$(PINS) --extra metrics -c requirements/dev.txt -o requirements/xapp.txt
+	$(PINS) --extra page --extra metrics -c requirements/dev.txt -o requirements/page.txt
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BUNDLED = (
     *("xapps", "models", "docs/examples"),
-    *("docker/xapp.Dockerfile", "requirements/xapp.txt", "requirements/xapp-models.txt"),
+    "docker/sdk.Dockerfile",
+    *("requirements/xapp.txt", "requirements/xapp-models.txt", "requirements/page.txt"),
 )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the images of the node host and of xApps, and print their unpacked sizes. usage: docker/images.sh [XAPP_FOLDER…]
+# Build the images of xApps, the live page and the node host, and print their unpacked sizes. usage: docker/images.sh [XAPP_FOLDER…]
 #   ENGINE       docker, podman or buildah; default: the first that is there
 #   BASE         image with Python and its venv, for building (python:3.11-slim)
 #   RUNTIME      image with Python alone, for running (BASE)
@@ -16,9 +16,9 @@ commit=$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null) &&
 read -ra more <<<"${BUILD_FLAGS:-}"
 ranloop=${RANLOOP:-.venv/bin/ranloop}
 
-build() {  # TAG CONTEXT [FLAG…]
-  local tag=$1 context=$2; shift 2
-  "$engine" build "${flags[@]}" "${more[@]}" "$@" -t "$tag" "$context" >build/images.log 2>&1 \
+build() {  # CONTEXT [FLAG…] -t TAG
+  local context=$1 tag=${*: -1}; shift
+  "$engine" build "${flags[@]}" "${more[@]}" "$@" "$context" >build/images.log 2>&1 \
     || { tail -20 build/images.log >&2; echo "error: $tag cannot be built; the whole log is in build/images.log" >&2; exit 1; }
   case $engine in buildah) size=$(buildah images --json "$tag" | sed -n 's/.*"size": "\(.*\)".*/\1/p') ;;
     *) size=$(( $("$engine" image inspect -f '{{.Size}}' "$tag") / 1000000 ))" MB" ;; esac
@@ -34,10 +34,10 @@ build() {  # TAG CONTEXT [FLAG…]
 
 mkdir -p build; began=$SECONDS
 [ $# -gt 0 ] || set -- xapps/*/
-for xapp in "$@"; do
-  line=$($ranloop package "$xapp")  # docker build -t TAG CONTEXT
-  read -r _ _ _ tag context <<<"$line"
-  build "$tag" "$context"
+for app in "$@" --page; do
+  line=$($ranloop package "$app")  # docker build [--target page] -t TAG CONTEXT
+  read -ra words <<<"$line"
+  build "${words[-1]}" "${words[@]:2:${#words[@]}-3}"
 done
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-build "ranloop/node:$version" . -f docker/node.Dockerfile --build-arg "VERSION=$version"
+build . -f docker/node.Dockerfile --build-arg "VERSION=$version" -t "ranloop/node:$version"

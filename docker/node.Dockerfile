@@ -15,7 +15,7 @@ COPY ran_sim ran_sim
 COPY xapps xapps
 COPY models models
 COPY docs/examples docs/examples
-COPY docker/xapp.Dockerfile docker/xapp.Dockerfile
+COPY docker/sdk.Dockerfile docker/sdk.Dockerfile
 COPY requirements requirements
 ENV PYTHONPATH=/opt/ranloop
 RUN /opt/pip/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --no-build-isolation --no-index \

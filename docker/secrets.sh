@@ -6,7 +6,7 @@ set -euo pipefail
 [ $# -ge 2 ] || { sed -n 2,4p "$0" >&2; exit 2; }
 folder=$1; shift
 ranloop=${RANLOOP:-.venv/bin/ranloop}
-roles=(--role host --role operator --role observer)
+roles=(--role host --role operator --role observer --role observer=page --role operator+observer=page-operator)
 clients=$($ranloop access "$@" "${roles[@]}" --json | sed -n 's/.*"user": "\(.*\)".*/\1/p')
 
 umask 077; mkdir -p "$folder"  # nobody else passes this folder; what is mounted from it is readable for a container's user
@@ -26,6 +26,7 @@ certificate() {  # NAME USAGE DNS_NAME…
 # shellcheck disable=SC2086  # names are split on purpose
 certificate broker serverAuth,clientAuth localhost broker broker-1 broker-2 broker-3 ${NAMES:-}
 for client in $clients; do certificate "$client" clientAuth "$client"; done
+openssl rand -hex 16 >"$folder/page-operator/token"  # what a person types who orders from the page
 $ranloop access "$@" "${roles[@]}" >"$folder/broker/acl"
 $ranloop access "$@" "${roles[@]}" --broker nats --certificates >"$folder/broker/users.conf"
 find "$folder" -mindepth 1 -type d -exec chmod 755 {} +

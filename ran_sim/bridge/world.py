@@ -18,6 +18,7 @@ import structlog
 
 from ran_sim.bridge.actuators import Actuators
 from ran_sim.bridge.catalogue import catalogue
+from ran_sim.bridge.compiling import COMPILING, tell_compiling
 from ran_sim.bridge.places import Places
 from ran_sim.bridge.reports import ReportBuilder
 from ran_sim.core.plugins import PluginError
@@ -33,6 +34,7 @@ from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ranloop.bundled import model_folder
 from ranloop.errors import NodeError, VocabularyError
 from ranloop.kpi import Kpi
+from ranloop.node.doing import doing
 from ranloop.node.port import AnswersAtOnce
 from ranloop.vocabulary import LEVELS, Action
 from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Report
@@ -57,9 +59,12 @@ def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | 
             scenario = scenario.with_overrides(
                 {"scheduler.models": [str(model_folder(name)) for name in models]}
             )
-        if notice := compile_notice():
-            log.warning("first_use", doing=notice)
-        return SimWorld(scenario, seed)
+        tell_compiling()
+        if not (notice := compile_notice()):
+            return SimWorld(scenario, seed)
+        log.warning("first_use", doing=notice)
+        with doing(COMPILING):  # also while another process does it for us
+            return SimWorld(scenario, seed)
     except ScenarioError as error:
         raise NodeError(str(error)) from error
     except ValueError as error:  # a seed or a combination of fields that the engine refuses

@@ -39,7 +39,18 @@ from ranloop.node.registry import ENTRY_POINTS
 from ranloop.wire.messages import Result
 from ranloop_work import Cluster, Parcel, check_alike
 
-__all__ = ("Arm", "Conditions", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks", "start_importing")
+__all__ = (
+    "Arm",
+    "Conditions",
+    "DropResult",
+    "Progress",
+    "Task",
+    "World",
+    "look_at",
+    "run_drop",
+    "run_tasks",
+    "start_importing",
+)
 
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 ALIKE: Final = ("numba", "llvmlite", "onnxruntime")  # with these the same, a worker gives the same bits

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ranloop.wire.messages import Status
 
 ROOT = Path(__file__).parents[2]
 XAPPS = ("qos_scheduler", "kpm_monitor")
-IMAGES = tuple(f"localhost/ranloop/{name}:0.1.0" for name in (*XAPPS, "node"))
+IMAGES = tuple(f"localhost/ranloop/{name}:0.1.0" for name in (*XAPPS, "node", "page"))
 GRACE_S = 15
 MOST_S = 180  # of any one command; a test that waits for one that hangs would tell nothing
 _PODMAN = ("podman", "--log-level=fatal")  # this podman complains that no systemd runs its health checks
@@ -64,12 +65,20 @@ def make_secrets(folder: Path, names: str = "") -> None:
     subprocess.run(command, check=True, env=environment, cwd=ROOT, timeout=MOST_S)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """The services of compose files that run as one project."""
+    """The services of compose files that run as one project, each published port a free one."""
 
     secrets: Path
-    port: int
+    port: int = field(default_factory=free_port)
+    page_port: int = field(default_factory=free_port)
+    prometheus_port: int = field(default_factory=free_port)
     files: Sequence[str] = ("docker/compose.yaml",)
     project: str = "ranloop-test"
 
@@ -77,6 +86,9 @@ class Stack:
         environment = os.environ | {
             "RANLOOP_REGISTRY": "localhost/ranloop",
             "RANLOOP_PORT": str(self.port),
+            "RANLOOP_PAGE_PORT": str(self.page_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
+            "PROMETHEUS_IMAGE": "localhost/prometheus:2.42",
             "MOSQUITTO_IMAGE": "localhost/mosquitto:2.0",
             "NATS_IMAGE": "localhost/nats:2.15",
         }
@@ -101,6 +113,11 @@ class Stack:
         assert found.returncode == 0, found.stderr
         (facts,) = json.loads(found.stdout)
         return dict(facts)
+
+    def address(self, service: str) -> str:
+        """Where this machine reaches a service's container, published or not."""
+        networks = self.state(service)["NetworkSettings"]["Networks"]
+        return str(next(iter(networks.values()))["IPAddress"])
 
     def pid(self, service: str) -> int:
         """Process id on this machine of the container's first process, 0 while it does not run."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,46 +20,15 @@ from tests.docker.engine import (
     XAPPS,
     Stack,
     Watch,
-    make_secrets,
     podman,
-    require_containers,
     running,
 )
 
 pytestmark = pytest.mark.containers
 
-SERVICES = ("broker", "node", *XAPPS)
+SERVICES = ("broker", "node", *XAPPS, "page", "prometheus")
+USERS = {"broker": "1883", "prometheus": "65534"}  # the others: 10001
 CLIENTS = {"node": "host", "qos_scheduler": "qos_scheduler", "kpm_monitor": "kpm_monitor"}
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require_containers()
-    folder = tmp_path_factory.mktemp("run") / "secrets"
-    make_secrets(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def stack(secrets: Path) -> Iterator[Stack]:
-    began_s = time.monotonic()
-    with running(Stack(secrets=secrets, port=free_port())) as up:
-        with contextlib.closing(up.bus("observer", within_s=20)) as bus:
-            Watch(bus).loop_closes(90)
-        print(f"\ncompose up to the first applied action: {time.monotonic() - began_s:.1f} s")
-        yield up
-
-
-@pytest.fixture
-def watch(stack: Stack) -> Iterator[Watch]:
-    with contextlib.closing(stack.bus("observer", within_s=20)) as bus:
-        yield Watch(bus)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_reports_actions_and_results_flow_through_containers(watch: Watch) -> None:
@@ -72,19 +41,19 @@ def test_a_process_has_no_right_that_it_does_not_need(stack: Stack, service: str
     assert facts["HostConfig"]["ReadonlyRootfs"]
     status = Path(f"/proc/{stack.pid(service)}/status").read_text()
     fields = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
-    assert fields["Uid"][0] == ("1883" if service == "broker" else "10001")
+    assert fields["Uid"][0] == USERS.get(service, "10001")
     assert {int(fields[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert (fields["NoNewPrivs"], fields["Seccomp"]) == (["1"], ["2"])
 
 
-def test_nobody_reaches_the_internet_but_by_the_broker(stack: Stack) -> None:
+def test_a_node_and_an_xapp_reach_nobody_but_the_broker(stack: Stack) -> None:
     for service in CLIENTS:
         assert len(stack.state(service)["NetworkSettings"]["Networks"]) == 1
         route = Path(f"/proc/{stack.pid(service)}/net/route").read_text()
         assert "\t00000000\t" not in "\n".join(line[:20] for line in route.splitlines()[1:])
 
 
-@pytest.mark.parametrize("service", CLIENTS)
+@pytest.mark.parametrize("service", [*CLIENTS, "page"])
 def test_a_process_that_hangs_is_unhealthy(stack: Stack, service: str) -> None:
     give_up_s = time.monotonic() + 180
     while podman(
@@ -139,16 +108,40 @@ def test_sigterm_ends_a_client_in_order_within_its_grace(stack: Stack, watch: Wa
 
 
 def test_without_certificates_nothing_starts_and_one_line_says_why(secrets: Path, tmp_path: Path) -> None:
-    bare = Stack(secrets=tmp_path, port=free_port(), project="ranloop-bare")
+    bare = Stack(secrets=tmp_path, project="ranloop-bare")
     done = bare.compose("up", "-d", secrets=False)
     assert done.returncode != 0
     (line,) = [line for line in done.stderr.splitlines() if "RANLOOP_SECRETS" in line]
     assert "there are no certificates; make them with docker/secrets.sh, or start with make up" in line
 
 
+def test_a_port_that_is_taken_is_named_in_a_line(secrets: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        lines = complaints(Stack(secrets=secrets, page_port=port, project="ranloop-taken"))
+    assert any(f"{port}" in line and "address already in use" in line for line in lines), lines
+
+
+def test_certificates_from_before_there_was_a_page_are_named_in_a_line(secrets: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(secrets, old, ignore=shutil.ignore_patterns("page*"))
+    lines = complaints(Stack(secrets=old, project="ranloop-old"))
+    assert any(f"{old}/page: no such file or directory" in line for line in lines), lines
+
+
+def complaints(stack: Stack) -> list[str]:
+    """What is said when the page cannot be started."""
+    try:
+        up = stack.compose("up", "-d", "page")
+        assert up.returncode != 0
+        return up.stderr.splitlines()
+    finally:
+        stack.compose("down", "-v", "-t", "2")
+
+
 def test_a_nats_cluster_loses_each_of_its_servers_in_turn(secrets: Path) -> None:
     files = ("docker/compose.yaml", "docker/compose.nats.yaml")
-    cluster = Stack(secrets=secrets, port=free_port(), files=files, project="ranloop-nats")
+    cluster = Stack(secrets=secrets, files=files, project="ranloop-nats")
     began_s = time.monotonic()
     with running(cluster) as up, contextlib.closing(up.bus("observer", within_s=30)) as bus:
         watch = Watch(bus)

@@ -14,13 +14,13 @@ from tests.docker.engine import IMAGES, ROOT, podman, require_containers
 
 pytestmark = pytest.mark.containers
 
-QOS_SCHEDULER, KPM_MONITOR, NODE = IMAGES
+QOS_SCHEDULER, KPM_MONITOR, NODE, PAGE = IMAGES
 HARDENED = (
     *("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--memory", "256m", "--pids-limit", "64"),
 )
-# Of an xApp's image, unpacked, in MB: on a base of 57 MB with Python alone.
-MOST_MB = {QOS_SCHEDULER: 210, KPM_MONITOR: 145}
+# Of an image on the SDK, unpacked, in MB: on a base of 57 MB with Python alone.
+MOST_MB = {QOS_SCHEDULER: 210, KPM_MONITOR: 145, PAGE: 145}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,12 +57,14 @@ def test_an_image_is_as_small_as_the_page_says(image: str) -> None:
     assert size_mb == pytest.approx(int(told[1]), rel=0.03)
 
 
-def test_an_xapps_image_has_its_models_and_nothing_to_build_or_train_with() -> None:
-    with_model, without = files(QOS_SCHEDULER), files(KPM_MONITOR)
+def test_an_image_on_the_sdk_has_its_models_and_nothing_to_build_or_train_with() -> None:
+    with_model, without, page = files(QOS_SCHEDULER), files(KPM_MONITOR), files(PAGE)
     assert "/app/models/flow_rate/model.onnx" in with_model
     assert "/onnxruntime/" in with_model
-    assert "/onnxruntime/" not in without
-    for content in (with_model, without):
+    assert "/onnxruntime/" not in without + page
+    assert "/uvicorn/" in page
+    assert "/uvicorn/" not in with_model + without
+    for content in (with_model, without, page):
         for foreign in (
             "/opt/ranloop/ran_sim/",
             "/opt/ranloop/numba/",
@@ -95,7 +97,8 @@ def test_kernels_need_no_compiling_in_a_read_only_container() -> None:
 def test_an_image_says_what_it_is(image: str) -> None:
     (facts,) = json.loads(podman("image", "inspect", image).stdout)
     labels = facts["Labels"]
-    assert labels["org.opencontainers.image.title"] in image.replace("/node", "/ranloop-node")
+    name = image.removeprefix("localhost/ranloop/").removesuffix(":0.1.0")
+    assert labels["org.opencontainers.image.title"].removeprefix("ranloop-") == name
     assert labels["org.opencontainers.image.description"]
     assert labels["org.opencontainers.image.version"] == "0.1.0"
     assert labels["org.opencontainers.image.base.name"] == "localhost/python-runtime:3.11"
@@ -105,7 +108,13 @@ def test_an_image_says_what_it_is(image: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "pins"), [("qos_scheduler", "xapp-models.txt"), ("kpm_monitor", "xapp.txt"), ("node", "run.txt")]
+    ("name", "pins"),
+    [
+        ("qos_scheduler", "xapp-models.txt"),
+        ("kpm_monitor", "xapp.txt"),
+        ("node", "run.txt"),
+        ("page", "page.txt"),
+    ],
 )
 def test_the_bill_of_materials_lists_the_pinned_packages(name: str, pins: str) -> None:
     bill = json.loads((ROOT / "build" / f"{name}.cdx.json").read_text())

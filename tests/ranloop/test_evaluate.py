@@ -97,6 +97,7 @@ def test_what_an_xapp_prints_stays_out_of_the_commands_answer(tmp_path: Path) ->
     compare = ("compare", "nothing", str(loud), "--node", "sim:one-cell", *times, "--json")
     done = subprocess.run(
         [sys.executable, "-c", "from ranloop.cli import main; main()", *compare],
+        check=True,
         capture_output=True,
         text=True,
     )

@@ -32,16 +32,27 @@ prometheus.io/scrape: {{ .root.Values.metrics.enabled | quote }}
 prometheus.io/port: {{ .root.Values.metrics.port | quote }}
 {{- end }}
 
-{{- /* A client of the bus: its address, its certificate, and the questions whether it is alive and ready. */ -}}
+{{- /* A client of the bus: its address, its certificate, and the questions whether it is alive and ready. The page alone has a
+       port `web` and is no participant of the bus. */ -}}
 {{- define "ranloop.client" -}}
 env:
   - {name: RANLOOP_BUS, value: {{ .root.Values.bus | default (printf "mqtts://%s-broker:8883" .root.Release.Name) | quote }}}
   - {name: RANLOOP_MQTT_CA, value: /run/secrets/ranloop/ca.crt}
   - {name: RANLOOP_MQTT_CERT, value: /run/secrets/ranloop/tls.crt}
   - {name: RANLOOP_MQTT_KEY, value: /run/secrets/ranloop/tls.key}
+{{- with .as }}
+  - {name: RANLOOP_MQTT_USER, value: {{ . }}}  # as whom the audit log names it
+{{- end }}
 {{- if .root.Values.metrics.enabled }}
   - {name: RANLOOP_METRICS, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
+{{- end }}
+{{- if or .web .root.Values.metrics.enabled }}
 ports:
+{{- end }}
+{{- with .web }}
+  - {name: web, containerPort: {{ . }}}
+{{- end }}
+{{- if .root.Values.metrics.enabled }}
   - {name: metrics, containerPort: {{ .root.Values.metrics.port }}}
 startupProbe:
   httpGet: {path: /healthz, port: metrics}
@@ -54,6 +65,17 @@ readinessProbe:
   timeoutSeconds: 5
 livenessProbe:  # a broker that is away is no reason to lose what the process remembers
   httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 4
+{{- else if .web }}
+startupProbe:
+  httpGet: {path: /, port: web, httpHeaders: [{name: Host, value: {{ .host }}}]}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 24
+livenessProbe:
+  httpGet: {path: /, port: web, httpHeaders: [{name: Host, value: {{ .host }}}]}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import R_OK, access
 from typing import Self
 from urllib.parse import SplitResult, unquote
 
@@ -68,6 +69,25 @@ class MqttAddress:
             key_file=environment.get("RANLOOP_MQTT_KEY"),
             spin_us=_spin_us(environment.get("RANLOOP_MQTT_SPIN_US")),
         )
+
+    def unreadable_file(self) -> str:
+        """The first of our TLS files that cannot be read, with the variable that names it; "" if all can."""
+        files = {"CA": self.ca_file, "CERT": self.cert_file, "KEY": self.key_file}
+        lacking = (
+            f"{file} (RANLOOP_MQTT_{name})" for name, file in files.items() if file and not access(file, R_OK)
+        )
+        return next(lacking, "")
+
+    def advice_when_refused(self) -> str:
+        """What to check when the broker refuses us, or hangs up without a word as it does over a certificate."""
+        if self.cert_file:
+            return (
+                f"check the certificate {self.cert_file} (RANLOOP_MQTT_CERT): the broker must trust its CA and know its name, "
+                "and it must be valid now"
+            )
+        if self.tls and self.user is None:
+            return "it may want a certificate of ours: RANLOOP_MQTT_CERT and RANLOOP_MQTT_KEY"
+        return "check RANLOOP_MQTT_USER and RANLOOP_MQTT_PASSWORD"
 
 
 def _server(url: SplitResult, text: str) -> tuple[str, int]:

@@ -234,7 +234,13 @@ class MqttBus(Closing):
             try:
                 client.tls_set(self._address.ca_file, self._address.cert_file, self._address.key_file)
             except (OSError, ValueError) as error:
-                raise BusError(f"the TLS files for {self._address} cannot be used: {error}") from error
+                lacking = self._address.unreadable_file()
+                reason = (
+                    f"{lacking} cannot be read"
+                    if lacking
+                    else f"{error}; check RANLOOP_MQTT_CA, _CERT and _KEY"
+                )
+                raise BusError(f"the TLS files for {self._address} cannot be used: {reason}") from error
         if will is not None:
             client.will_set(check_topic(will.topic), will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -270,7 +276,7 @@ class MqttBus(Closing):
             reason = str(self._refusal) if self._refusal is not None else "the connection was closed"
             raise BusError(
                 f"the broker at {self._address} refused {self.name!r}: {reason.lower()}; "
-                "check RANLOOP_MQTT_USER and RANLOOP_MQTT_PASSWORD"
+                f"{self._address.advice_when_refused()}"
             )
 
     def _connect(self, server: tuple[str, int], timeout_s: float) -> None:

@@ -18,7 +18,7 @@ from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("show_access",)
 
-_ROLES = tuple(role for role in get_args(Role) if role != "xapp")  # an xApp has a manifest
+_ROLES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "xapp")  # an xApp has a manifest
 
 
 def show_access(
@@ -53,11 +53,21 @@ def show_access(
 
 
 def _of_role(text: str) -> Access:
-    """The access of `ROLE` or `ROLE=NAME`."""
-    role, _, name = text.partition("=")
+    """The access of `ROLE`, `ROLE=NAME` or `ROLE+ROLE=NAME`."""
+    roles, _, name = text.partition("=")
+    name = name or roles
+    check_name(roles, name)
+    granted = [access(_known(role, text), name) for role in roles.split("+")]
+    return Access(
+        user=name,
+        reads=tuple(dict.fromkeys(topic for one in granted for topic in one.reads)),
+        writes=tuple(dict.fromkeys(topic for one in granted for topic in one.writes)),
+    )
+
+
+def _known(role: str, text: str) -> Role:
     for known in _ROLES:
         if role == known:
-            check_name(role, name or role)
-            return access(known, name or role)
+            return known
     near = near_matches(role, _ROLES) or _ROLES
     raise RanloopError(f"--role {text!r}: no such role; did you mean {' or '.join(near)}?")

@@ -597,15 +597,24 @@ def check(
 
 @app.command()
 def package(
-    folder: Annotated[Path, typer.Argument(help="xApp folder.", parser=xapp_folder, metavar="XAPP")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="xApp folder.", parser=xapp_folder, metavar="XAPP")
+    ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="The live page's image in place of an xApp's.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the context; default: build/NAME.", file_okay=False)
     ] = None,
     json_output: Json = False,
 ) -> None:
-    """Make the build context of an xApp's container image, and print the command that builds it."""
-    from ranloop.cli.package import package_xapp
+    """Make the build context of the container image of an xApp or the page, and print the command that builds it."""
+    from ranloop.cli.package import package_page, package_xapp
 
+    if (folder is None) != page:
+        raise RanloopError("give the folder of an xApp, or --page")
+    if folder is None:
+        raise typer.Exit(package_page(out, json_output=json_output))
     raise typer.Exit(package_xapp(folder, out, json_output=json_output))
 
 
@@ -763,20 +772,36 @@ def dashboard(
     at: Annotated[
         str, typer.Option("--at", metavar="HOST:PORT", help="Address of the page; port 0 takes a free one.")
     ] = "127.0.0.1:8480",
+    served_as: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOSTNAME",
+            help="Refuse requests under other host names, repeatable. Default: on loopback its own names, elsewhere any.",
+        ),
+    ] = None,
     operator_token: OperatorToken = None,
     metrics: Metrics = "",
     json_output: Json = False,
 ) -> None:
     """Serve a live page about a bus, or a page about a recording: map, series, decisions, health; reads only."""
     from ranloop.cli.dashboard_command import show_bus, show_recording
+    from ranloop.cli.values import check_host_names
     from ranloop.cli.ways import advised, idle_in_dashboard, refuse_idle
 
     refuse_idle(context, idle_in_dashboard(is_recording=recording is not None))
+    names = check_host_names("--served-as", served_as or ())
     if recording is not None:
-        raise typer.Exit(show_recording(recording, at, audit=audit, json_output=json_output))
+        raise typer.Exit(show_recording(recording, at, served_as=names, audit=audit, json_output=json_output))
     with advised(context, "or show a recording: ranloop dashboard --recording FOLDER"):
         raise typer.Exit(
-            show_bus(bus, at, operator_token=operator_token, metrics=metrics, json_output=json_output)
+            show_bus(
+                bus,
+                at,
+                served_as=names,
+                operator_token=operator_token,
+                metrics=metrics,
+                json_output=json_output,
+            )
         )
 
 

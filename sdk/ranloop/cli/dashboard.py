@@ -74,6 +74,7 @@ def serve(
     mode: Mode,
     worlds: Sequence[str] = ("",),
     desk: OrderDesk | None = None,
+    names: Sequence[str] = (),
     json_output: bool = False,
 ) -> Iterator[Page]:
     """Serve a page for as long as the block runs, and tell its address: on standard error, or as JSON on standard output.
@@ -84,7 +85,7 @@ def serve(
     """
     from ranloop.page.server import Page
 
-    with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk) as page:
+    with Page(history, address, title=title, mode=mode, worlds=worlds, desk=desk, names=names) as page:
         if json_output:
             print(json.dumps({"url": page.url, "mode": mode}), flush=True)
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import structlog
 from ranloop.bus import open_bus, without_password
 from ranloop.cli.bus_view import BusView
 from ranloop.cli.dashboard import serve, wait
+from ranloop.cli.logs import tell_metrics
 from ranloop.cli.operator import send_order, stop_on_signals
 from ranloop.cli.top import look
 from ranloop.guard.audit_query import AuditReader, Verdict
@@ -32,7 +33,15 @@ log = structlog.get_logger(__name__)
 _FACTS_S = 1.0
 
 
-def show_bus(url: str, address: str, *, operator_token: Path | None, metrics: str, json_output: bool) -> int:
+def show_bus(
+    url: str,
+    address: str,
+    *,
+    served_as: Sequence[str],
+    operator_token: Path | None,
+    metrics: str,
+    json_output: bool,
+) -> int:
     """Serve a page about a bus until a signal comes; it publishes nothing, but for an operator's orders.
 
     Raises:
@@ -51,11 +60,13 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, metrics: st
     stop = stop_on_signals()
     place = without_password(url)
     with (
-        serve_metrics(metrics, lambda url: print(f"metrics are on {url}", file=sys.stderr)) as process,
+        serve_metrics(metrics, tell_metrics) as process,
         closing(open_bus(url, name="observer")) as bus,
-        serve(history, address, title=place, mode="live", desk=desk, json_output=json_output) as page,
+        serve(
+            history, address, title=place, mode="live", desk=desk, names=served_as, json_output=json_output
+        ) as page,
     ):
-        process.show("page", "observer", {"all": bus}, PageSource(page=page))
+        process.show("page", "observer", {"all": bus}, PageSource(page=page, is_all=True))
         view, rates, due_s = BusView(bus, traffic=True, on_seen=on_seen), Rates(), 0.0
         while not stop.is_set():
             bus.poll(0.1)
@@ -67,7 +78,9 @@ def show_bus(url: str, address: str, *, operator_token: Path | None, metrics: st
     return 0
 
 
-def show_recording(folder: Path, address: str, *, audit: Path | None, json_output: bool) -> int:
+def show_recording(
+    folder: Path, address: str, *, served_as: Sequence[str], audit: Path | None, json_output: bool
+) -> int:
     """Serve a page about a recorded run until a signal comes.
 
     Raises:
@@ -93,7 +106,8 @@ def show_recording(folder: Path, address: str, *, audit: Path | None, json_outpu
     history.state("health", recorded_facts(recording.catalogues, history.rosters[0]))
     history.tell_so_far()
     stop = stop_on_signals()
-    with serve(history, address, title=str(folder), mode="recording", json_output=json_output):
+    title = str(folder)
+    with serve(history, address, title=title, mode="recording", names=served_as, json_output=json_output):
         wait(stop)
     return 0
 

@@ -13,7 +13,7 @@ from ranloop.errors import RanloopError
 from ranloop.foreign import some_lines
 from ranloop.voice import speaker
 
-__all__ = ("configure_logs", "log_level")
+__all__ = ("configure_logs", "log_level", "tell_metrics")
 
 _MOST_CHARACTERS = 10_000  # of one fact: a traceback
 
@@ -64,3 +64,8 @@ def configure_logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(log_level()),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def tell_metrics(url: str) -> None:
+    """Say where the metrics are; standard output is for what the command prints."""
+    print(f"metrics are on {url}", file=sys.stderr, flush=True)

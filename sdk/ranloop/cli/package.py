@@ -1,4 +1,4 @@
-"""`ranloop package`: the build context of one xApp's image, with nothing in it that the xApp does not run."""
+"""`ranloop package`: the build context of one image on the SDK, an xApp's or the page's, with nothing in it that does not run there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ranloop
@@ -16,7 +16,7 @@ from ranloop.inference import read_package
 from ranloop.xapp.loader import read_code
 from ranloop.xapp.manifest import Manifest, load_manifest
 
-__all__ = ("package_xapp",)
+__all__ = ("package_page", "package_xapp")
 
 _SDK = Path(ranloop.__file__).parent
 _HIDDEN = ("__pycache__", ".*")
@@ -35,33 +35,61 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     models = manifest.model_folders(folder, {})
     places = _places(folder, manifest)
     files = {name: ("card.toml", read_package(place)[0].file) for name, place in models.items()}
-    dockerfile = _own("docker/xapp.Dockerfile").read_text("utf-8")
-    pins = _own(f"requirements/{'xapp-models' if models else 'xapp'}.txt")
     out = out or Path("build") / manifest.name
-    try:
-        _make_room(out, folder)
+    if out.resolve().is_relative_to(folder):
+        raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
+
+    def copy_app() -> None:
         shutil.copytree(folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN))
         for name, place in models.items():
             (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
             for file in files[name]:
                 shutil.copy(place / file, out / "app" / places[name] / file)
-        _copy_sdk(out / "sdk")
-        shutil.copy(pins, out / "requirements.txt")
-        given = {
-            "XAPP": places[""].as_posix(),
-            "NAME": manifest.name,
-            "VERSION": manifest.version,
-            "SUMMARY": manifest.summary,
-        }
-        (out / "Dockerfile").write_text(_filled(dockerfile, given), "utf-8")
-    except OSError as error:
-        raise RanloopError(
-            f"{error.filename or out} cannot be written: {error.strerror or error}; give another --out"
-        ) from error
+
+    given = {
+        "XAPP": places[""].as_posix(),
+        "NAME": manifest.name,
+        "VERSION": manifest.version,
+        "SUMMARY": manifest.summary,
+    }
+    _write(out, "xapp-models" if models else "xapp", given, copy_app)
     tag = f"ranloop/{manifest.name}:" + re.sub(r"[^\w.-]", "-", manifest.version)
     facts = {"context": str(out), "tag": tag, "models": sorted(models)}
     print(json.dumps(facts, indent=2) if json_output else f"docker build -t {tag} {out}")
     return 0
+
+
+def package_page(out: Path | None, *, json_output: bool) -> int:
+    """Write the context of the live page's image: the SDK, the hashed pins and a Dockerfile.
+
+    Raises:
+        RanloopError: The context cannot be written there.
+    """
+    out = out or Path("build/page")
+    _write(out, "page", {"VERSION": ranloop.__version__}, lambda: None)
+    tag = f"ranloop/page:{ranloop.__version__}"
+    facts = {"context": str(out), "tag": tag, "target": "page"}
+    print(json.dumps(facts, indent=2) if json_output else f"docker build --target page -t {tag} {out}")
+    return 0
+
+
+def _write(out: Path, pins: str, given: Mapping[str, str], copy_app: Callable[[], None]) -> None:
+    """Write a context: what `copy_app` brings, the SDK, the pins of this name, and the Dockerfile with `given` arguments.
+
+    Raises:
+        RanloopError: It cannot be written there.
+    """
+    dockerfile, requirements = _own("docker/sdk.Dockerfile"), _own(f"requirements/{pins}.txt")
+    try:
+        _make_room(out)
+        copy_app()
+        _copy_sdk(out / "sdk")
+        shutil.copy(requirements, out / "requirements.txt")
+        (out / "Dockerfile").write_text(_filled(dockerfile.read_text("utf-8"), given), "utf-8")
+    except OSError as error:
+        raise RanloopError(
+            f"{error.filename or out} cannot be written: {error.strerror or error}; give another --out"
+        ) from error
 
 
 def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
@@ -87,20 +115,16 @@ def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
 def _own(path: str) -> Path:
     found = bundled(path)
     if found is None:
-        raise RanloopError(
-            f"this installation lacks {path}; package the xApp with a checkout, or a whole wheel"
-        )
+        raise RanloopError(f"this installation lacks {path}; package with a checkout, or a whole wheel")
     return found
 
 
-def _make_room(out: Path, folder: Path) -> None:
+def _make_room(out: Path) -> None:
     """An empty folder `out`: a context that was there is removed, and nothing else.
 
     Raises:
-        RanloopError: Something else is there, or `out` lies in the xApp's folder.
+        RanloopError: Something else is there.
     """
-    if out.resolve().is_relative_to(folder):
-        raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
     if (out / "sdk" / "ranloop").is_dir() and (out / "Dockerfile").is_file():
         shutil.rmtree(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from ranloop.bus import open_bus, will_of
 from ranloop.cli.dashboard import PageWanted, watched_run
 from ranloop.cli.dealing import deal, model_folders
 from ranloop.cli.ending import delay_facts, ending, exit_code, in_words, lines, score_facts
-from ranloop.cli.logs import log_level
+from ranloop.cli.logs import log_level, tell_metrics
 from ranloop.cli.opening import gaps, open_node
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.summaries import plain_summaries
@@ -75,7 +74,7 @@ def run_on_node(
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     until_ns = None if duration_s is None else round(duration_s * 1e9)
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
-        process = stack.enter_context(serve_metrics(metrics, _tell_place))
+        process = stack.enter_context(serve_metrics(metrics, tell_metrics))
         bounds = None if limits is None else load_limits(limits)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
@@ -166,7 +165,7 @@ def join_bus(
         )
     incarnation = "0" if lockstep else secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
-        process = stack.enter_context(serve_metrics(metrics, _tell_place))
+        process = stack.enter_context(serve_metrics(metrics, tell_metrics))
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         package = load_package(folders[0])
         if part is not None:
@@ -199,11 +198,6 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
-
-
-def _tell_place(url: str) -> None:
-    """Say where the metrics are; standard output is for the end of the run alone."""
-    print(f"metrics are on {url}", file=sys.stderr, flush=True)
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:

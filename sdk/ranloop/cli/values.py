@@ -6,6 +6,7 @@ import getpass
 import json
 import math
 import os
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.manifest import Manifest, shard_of
 
 __all__ = (
+    "check_host_names",
     "check_name",
     "check_positive",
     "in_shards",
@@ -52,6 +54,20 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
+
+
+def check_host_names(option: str, names: Sequence[str]) -> list[str]:
+    """`names`, if each is a host name or an IP address.
+
+    Raises:
+        RanloopError: One is neither, such as a URL or a name with its port.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}", name):
+            raise RanloopError(
+                f"{option} {name!r}: want a host name alone, such as localhost or ran.example.net"
+            )
+    return list(names)
 
 
 def parse_seeds(text: str, *, least: int) -> list[int]:

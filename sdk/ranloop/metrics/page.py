@@ -12,11 +12,8 @@ from ranloop.metrics.xapp import XAppSource
 
 __all__ = ("ALL_METRICS", "metrics_table")
 
-ALL_METRICS: tuple[Metric[Any], ...] = (
-    *Process.metrics,
-    *HostSource.metrics,
-    *XAppSource.metrics,
-    *PageSource.metrics,
+ALL_METRICS: tuple[Metric[Any], ...] = tuple(
+    one for source in (Process, HostSource, XAppSource, PageSource) for one in source.metrics
 )
 _UNITS = ("seconds", "bytes")
 

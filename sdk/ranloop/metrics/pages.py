@@ -8,6 +8,7 @@ from http import HTTPStatus
 from ranloop.metrics.exposition import Page
 from ranloop.metrics.process import Process
 from ranloop.metrics.server import Answer, Pages
+from ranloop.node.doing import now_doing
 
 __all__ = ("pages_of",)
 
@@ -15,12 +16,16 @@ __all__ = ("pages_of",)
 def pages_of(process: Process, exposition: Callable[[str], Page]) -> Pages:
     """What is answered, given the function that makes the page of all metrics."""
 
-    def verdict(reason: str) -> Answer:
+    def verdict(reason: str, otherwise: str = "ok") -> Answer:
         status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
-        return Answer(status, f"{reason or 'ok'}\n".encode())
+        return Answer(status, f"{reason or otherwise}\n".encode())
+
+    def health(_accept: str) -> Answer:
+        what = now_doing()
+        return verdict(process.stalled(), f"alive, {what}" if what else "ok")
 
     return {
         "/metrics": lambda accept: Answer(HTTPStatus.OK, *exposition(accept)),
-        "/healthz": lambda _: verdict(process.stalled()),
+        "/healthz": health,
         "/readyz": lambda _: verdict(process.not_ready()),
     }

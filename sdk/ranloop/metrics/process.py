@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ranloop import __version__
 from ranloop.bus import Bus, BusStats
 from ranloop.metrics.metric import Metric, Reading, Source, one
+from ranloop.node.doing import now_doing
 
 __all__ = ("STALLED_AFTER_S", "Process")
 
@@ -29,7 +30,7 @@ class Process:
         """Begin to show the parts of the process.
 
         Args:
-            kind: "host", "xapp", "run" for both in one process, or "page".
+            kind: "host", "xapp", "page", or "run" for host and xApps in one process.
             name: Of the participant; of all xApps, joined by a comma, where there are several.
             buses: What the connection is for -> the bus. The loop polls the one for "all".
             sources: The other parts.
@@ -45,17 +46,21 @@ class Process:
         return 0.0 if since_s is None else max(0.0, time.monotonic() - since_s)
 
     def stalled(self) -> str:
-        """Why the process is to be started anew, in words; "" if its loop turns."""
+        """Why the process is to be started anew, in words; "" if its loop turns, or waits for what takes long (`node.doing`)."""
         busy_s = self.busy_s
-        if busy_s <= STALLED_AFTER_S:
+        if busy_s <= STALLED_AFTER_S or now_doing():
             return ""
         return f"the loop has not come back to its bus for {busy_s:.0f} s: a handler or a node hangs"
 
     def not_ready(self) -> str:
         """Why the process cannot do its work now, in words; "" if it can."""
         if not self._buses:
-            return "the process is starting"
-        reasons = (self.stalled(), *(source.not_ready() for source in self.sources if source is not self))
+            return now_doing() or "the process is starting"
+        reasons = (
+            now_doing(),
+            self.stalled(),
+            *(source.not_ready() for source in self.sources if source is not self),
+        )
         return next(filter(None, reasons), "")
 
     def of_buses(self, value: Callable[[Bus], float]) -> Iterable[Reading]:
@@ -78,7 +83,7 @@ Process.metrics = (
         name="ranloop_build_info",
         kind="gauge",
         labels=("version", "kind", "name"),
-        meaning="Always 1. What runs here: host, xapp, run for both in one process, or page for one of a bus",
+        meaning="Always 1. What runs here: host, xapp, page, or run for host and xApps in one process",
         read=lambda process: [((__version__, process._kind, process._name), 1)],
     ),
     Metric(

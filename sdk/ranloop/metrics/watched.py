@@ -24,16 +24,24 @@ class Counted(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSource:
-    """A page, with what hands events of this process over to it."""
+    """A page, with what hands events of this process over to it.
+
+    Attributes:
+        is_all: The process does nothing else.
+    """
 
     metrics: ClassVar[tuple[Metric[Any], ...]]
 
     page: Counted
     watchers: Sequence[Watcher] = ()
+    is_all: bool = False
 
     def not_ready(self) -> str:
-        """Nothing: the process does its work without a page."""
-        return ""
+        """Why the process cannot do its work; a host or a run can without a page.
+
+        A broker that is away is no reason: the page shows just that.
+        """
+        return "the page's server has ended" if self.is_all and not self.page.is_up else ""
 
 
 def _count(name: str) -> Callable[[PageSource], Iterable[Reading]]:
@@ -56,6 +64,12 @@ PageSource.metrics = (
         read=lambda source: [
             ((reason,), source.page.counts.get(reason, 0)) for reason in ("refused", "slow", "hostile")
         ],
+    ),
+    Metric(
+        name="ranloop_page_reports_total",
+        kind="counter",
+        meaning="Reports that have come to the page, those included that it has forgotten for want of room",
+        read=_count("reports"),
     ),
     Metric(
         name="ranloop_page_frames_passed_over_total",

@@ -7,7 +7,7 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -89,6 +89,8 @@ class Page(Closing):
         mode: "live" of hosts, "run" of a run that ends, "recording".
         worlds: Name of each run that is shown, one or two.
         desk: Takes an operator's orders; None: the page watches only.
+        names: Host names that the page goes by; requests under another one are refused. None given: a page on loopback goes by
+            the names of loopback, another one by any.
         most_pages: Pages that may be open at a time.
 
     Attributes:
@@ -107,6 +109,7 @@ class Page(Closing):
         mode: Mode = "live",
         worlds: Sequence[str] = ("",),
         desk: OrderDesk | None = None,
+        names: Collection[str] = (),
         most_pages: int = MOST_PAGES,
     ) -> None:
         host, port = parse_address(address)
@@ -125,6 +128,7 @@ class Page(Closing):
         self._hello = orjson.dumps({"kind": "hello", **about, **vocabulary()}).decode()
         listening = _listen(host, port)
         self.host, self.port = host, listening.getsockname()[1]
+        self._names = _all_names(host, names)
         named = f"[{host}]" if ":" in host else host
         self.url = f"http://{named}:{self.port}/"
         self._files = {
@@ -166,11 +170,12 @@ class Page(Closing):
     @property
     def counts(self) -> dict[str, int]:
         """Pages that are `open`, and that were `refused`, closed for being `slow`, and closed as `hostile`; `frames` and `lines`
-        of decisions that pages were too slow for, `wrong_tokens`, and names that were `forgotten`.
+        of decisions that pages were too slow for, `wrong_tokens`, `reports` that came, and names that were `forgotten`.
         """
         wrong = 0 if self._desk is None else self._desk.n_wrong
-        of_history = {"wrong_tokens": wrong, "forgotten": self._history.n_forgotten}
-        return {"open": len(self._sessions), **self._n, **of_history}
+        reports = sum(track.end for track in self._history.tracks.values())
+        of_history = {"reports": reports, "forgotten": self._history.n_forgotten}
+        return {"open": len(self._sessions), **self._n, "wrong_tokens": wrong, **of_history}
 
     def close(self) -> None:
         """Send the pages away and end the thread."""
@@ -208,10 +213,10 @@ class Page(Closing):
         return guarded
 
     def _is_ours(self, named: bytes) -> bool:
-        """Whether a request names this server: a page on loopback goes by no other name, whoever resolves it to here."""
+        """Whether a request names this server: the page goes by no other name, whoever resolves it to here."""
         text = named.decode("latin-1")
         host = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-        return self.host not in _LOOPBACK or host in _LOOPBACK
+        return not self._names or host.lower() in self._names
 
     async def _file(self, request: Request) -> Response:
         name = request.path_params.get("name", "index.html")
@@ -274,6 +279,12 @@ class Page(Closing):
             if (counts := self.counts) != self._told:
                 self._told = counts
                 self._history.state("page", {"kind": "page", **counts})
+
+
+def _all_names(host: str, names: Collection[str]) -> frozenset[str]:
+    """The names of a page that is served at `host`; empty if it goes by any. One name of loopback stands for all of them."""
+    given = {name.lower() for name in (*names, *(_LOOPBACK if host in _LOOPBACK else ()))}
+    return frozenset(given | set(_LOOPBACK) if given.intersection(_LOOPBACK) else given)
 
 
 def _origins(host: str) -> tuple[str, str]:

@@ -73,7 +73,8 @@ def test_tls_files_that_are_not_there_are_a_bus_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("RANLOOP_MQTT_CA", str(tmp_path / "none.pem"))
-    with pytest.raises(BusError, match="TLS files for mqtts://h:8883 cannot be used"):
+    told = rf"the TLS files for mqtts://h:8883 cannot be used: {tmp_path}/none.pem \(RANLOOP_MQTT_CA\) cannot be read"
+    with pytest.raises(BusError, match=told):
         open_bus("mqtts://h", name="x")
 
 

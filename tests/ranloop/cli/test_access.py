@@ -67,12 +67,24 @@ def test_a_host_writes_its_own_steps_and_nobody_elses_life_sign() -> None:
     assert not any("/order" in topic or "/act" in topic for topic in writes)
 
 
+def test_a_client_of_two_roles_may_do_what_either_may(ranloop: Command) -> None:
+    told = ranloop("access", "--role", "operator+observer=desk", "--json").out
+    (both,) = json.loads(told)
+    operator, observer = access("operator", "desk"), access("observer", "desk")
+    assert both["user"] == "desk"
+    assert set(both["reads"]) == {*operator.reads, *observer.reads}
+    assert len(both["reads"]) == len(observer.reads)  # who reads everything
+    assert tuple(both["writes"]) == operator.writes
+
+
 def test_what_is_asked_for_in_vain_is_told(ranloop: Command, folders: list[Path]) -> None:
     assert (
         ranloop("access").complaint
         == "no client is named; name xApp folders, or --role host | operator | observer"
     )
     assert ranloop("access", "--role", "observr").complaint.endswith("did you mean observer?")
+    assert ranloop("access", "--role", "operator+observr=x").complaint.endswith("did you mean observer?")
+    assert "name 'operator+observer'" in ranloop("access", "--role", "operator+observer").complaint
     assert "name 'No'" in ranloop("access", "--role", "host=No").complaint
     assert ranloop("access", folders[0], "--role", "host=a").complaint == (
         "a is named twice; a broker knows one client by one name"

@@ -127,5 +127,5 @@ def shown(folder: Path, audit: Path, monkeypatch: pytest.MonkeyPatch) -> History
     monkeypatch.setattr(dashboard_command, "serve", serve)
     monkeypatch.setattr(dashboard_command, "stop_on_signals", lambda: None)
     monkeypatch.setattr(dashboard_command, "wait", lambda stop: None)
-    dashboard_command.show_recording(folder, "", audit=audit, json_output=False)
+    dashboard_command.show_recording(folder, "", served_as=(), audit=audit, json_output=False)
     return histories[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from websockets.sync.client import connect
@@ -28,6 +29,8 @@ from ranloop.wire import topics
 from ranloop.wire.codec import encode
 from tests.builders import write_xapp
 from tests.command import Command
+from tests.ranloop.hostile import wait_until
+from tests.ranloop.metrics.scraped import get, scrape
 from tests.ranloop.page.test_onlooker import APP, MANIFEST
 from tests.ranloop.wire.samples import result
 
@@ -40,10 +43,10 @@ def reader(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def dashboard(*arguments: object) -> Iterator[str]:
+def dashboard(*arguments: object, stderr: int | IO[str] = subprocess.PIPE) -> Iterator[str]:
     """`ranloop dashboard …` in a process; its address. It ends in order when it is told to."""
     command = [sys.executable, "-m", "ranloop_start", "dashboard", *map(str, arguments), *PAGE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.communicate()[1]
@@ -97,6 +100,28 @@ def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
     assert health["broker"]["address"] == broker.url
 
 
+@pytest.mark.broker
+def test_a_page_on_a_bus_serves_its_own_metrics_and_stays_ready_while_the_broker_is_away(
+    tmp_path: Path,
+) -> None:
+    """Whoever opens it then reads on it that the broker is away."""
+    log = tmp_path / "log"
+    with (
+        running_broker("mosquitto") as broker,
+        log.open("w") as said,
+        dashboard("--bus", broker.url, "--metrics", "0", stderr=said) as url,
+    ):
+        found = re.search(r"metrics are on (\S+)/metrics", log.read_text())
+        assert found is not None
+        told_of_nobody(url)
+        seen = scrape(found[1])
+        assert seen["ranloop_bus_connected", "all"] == seen["ranloop_ready",] == 1
+        assert seen["ranloop_page_reports_total",] == 0
+        broker.kill()
+        wait_until(lambda: scrape(found[1])["ranloop_bus_connected", "all"] == 0)
+        assert get(f"{found[1]}/readyz") == get(f"{found[1]}/healthz") == (200, "ok\n")
+
+
 class Turns:
     """In place of a signal: one turn of the loop, before which something happens."""
 
@@ -118,12 +143,15 @@ def test_a_page_on_a_bus_is_told_what_became_of_targets(monkeypatch: pytest.Monk
         monkeypatch.setattr(dashboard_command, "stop_on_signals", lambda: turns)
 
         @contextmanager
-        def serve(history: History, *_: object, **__: object) -> Iterator[str]:
+        def serve(history: History, *_: object, **__: object) -> Iterator[object]:
             shown.append(history)
-            yield ""
+            yield object()
 
         monkeypatch.setattr(dashboard_command, "serve", serve)
-        assert dashboard_command.show_bus(url, "", operator_token=None, metrics="", json_output=False) == 0
+        run = dashboard_command.show_bus(
+            url, "", served_as=(), operator_token=None, metrics="", json_output=False
+        )
+        assert run == 0
     _, text = shown[0].facts["fates/0"]
     assert [tuple(fate[2:4]) for fate in json.loads(text)["fates"]] == [("applied", 1), ("refused/range", 1)]
 
@@ -195,6 +223,7 @@ def test_an_operators_file_that_cannot_be_used_is_told(
     [
         (("dashboard", "--recording", ".", "--operator-token", "x"), "a recording takes no orders"),
         (("dashboard", "--audit", "x"), "--audit belongs to --recording"),
+        (("dashboard", "--recording", ".", "--metrics", "0"), "--metrics belongs to a bus"),
         (
             ("run", "xapps/kpm_monitor", "--node", "sim:one-cell", "--beside"),
             "--beside belongs to --dashboard",
@@ -210,6 +239,12 @@ def test_an_option_that_would_be_ignored_is_refused(
     ranloop: Command, arguments: tuple[str, ...], complaint: str
 ) -> None:
     assert complaint in ranloop(*arguments).complaint
+
+
+@pytest.mark.parametrize("name", ["http://localhost", "localhost:8480", "", "a/b"])
+def test_a_name_that_is_no_host_name_is_told(ranloop: Command, name: str) -> None:
+    told = ranloop("dashboard", "--served-as", name, *PAGE).complaint
+    assert told == f"--served-as {name!r}: want a host name alone, such as localhost or ran.example.net"
 
 
 def test_a_run_keeps_its_page_until_it_is_told_to_end(reader: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_its_image_is_built_by_the_one_recipe(
     ranloop: Command, made: Mapping[str, Path], tmp_path: Path
 ) -> None:
     """No template has a Dockerfile of its own, which would drift: `ranloop package` fills in arguments, and nothing else."""
-    recipe = (ROOT / "docker" / "xapp.Dockerfile").read_text("utf-8")
+    recipe = (ROOT / "docker" / "sdk.Dockerfile").read_text("utf-8")
     for name, folder in made.items():
         assert not list(folder.glob("*ocker*"))
         assert ranloop("package", folder, "--out", tmp_path / name).code == 0

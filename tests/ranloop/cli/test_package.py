@@ -95,6 +95,25 @@ def test_a_context_is_made_anew_and_nothing_else_is_overwritten(ranloop: Command
     assert "cannot be written" in ranloop("package", xapp, "--out", blocked / "x").complaint
 
 
+def test_the_pages_context_holds_the_sdk_and_its_server_alone(ranloop: Command, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    told = ranloop("package", "--page", "--out", out).out
+    assert told == f"docker build --target page -t ranloop/page:0.1.0 {out}\n"
+    found = listing(out)
+    assert {"sdk/ranloop/page/server.py", "sdk/ranloop/page/static/index.html"} <= found
+    assert {name.partition("/")[0] for name in found} == {"Dockerfile", "requirements.txt", "sdk"}
+    pins = (out / "requirements.txt").read_text()
+    assert all(f"{name}==" in pins for name in ("starlette", "uvicorn", "websockets", "prometheus-client"))
+    assert "onnxruntime" not in pins
+    assert "numba" not in pins
+    assert (out / "Dockerfile").read_text().count('ARG VERSION="0.1.0"\n') == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("xapps/kpm_monitor", "--page")])
+def test_a_package_is_of_an_xapp_or_of_the_page(ranloop: Command, arguments: tuple[str, ...]) -> None:
+    assert ranloop("package", *arguments).complaint == "give the folder of an xApp, or --page"
+
+
 def test_an_xapp_that_cannot_run_is_not_packaged(ranloop: Command, tmp_path: Path) -> None:
     broken = write_xapp(tmp_path / "broken", app="app = (")
     assert "is no Python" in ranloop("package", broken, "--out", tmp_path / "out").complaint

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from ranloop.durations import EDGES_NS
 from ranloop.embedded import run_embedded
 from ranloop.errors import ModelError
 from ranloop.inference import load_model
-from ranloop.metrics import HostSource, Process, XAppSource
+from ranloop.metrics import HostSource, PageSource, Process, XAppSource
 from ranloop.metrics.exposition import _readings, exposition
 from ranloop.metrics.metric import Metric, Reading
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration
 from ranloop.node.clock import VirtualClock
 from ranloop.node.outlets import Aside, Event
+from ranloop.page import History
+from ranloop.page.server import Page
 from ranloop.testing import make_report
 from ranloop.testing.predictors import DelayedPredictor, FailingPredictor
 from ranloop.testing.worlds import ToyWorld
@@ -171,6 +174,20 @@ def test_the_kill_switch_shows_at_its_node(loop: Loop) -> None:
     loop.until(110)
     seen = loop.scrape()
     assert (seen["ranloop_host_node_killed", "toy-1"], seen["ranloop_host_node_killed", "toy-2"]) == (0, 1)
+
+
+def test_a_page_shows_what_has_come_and_is_not_ready_once_it_has_ended(loop: Loop) -> None:
+    """Three reports, of which the history has room for one."""
+    report, history = make_report({"CQI": [1.0]}), History(keep_bytes=500)
+    for number in range(3):
+        history.take(replace(report, seq=number, ran_time_ns=number * MS))
+    with Page(history, "127.0.0.1:0") as page:
+        loop.process.show("page", "observer", {}, source := PageSource(page=page, is_all=True))
+        seen = loop.scrape()
+        assert source.not_ready() == ""
+    assert source.not_ready() == "the page's server has ended"
+    assert (seen["ranloop_page_open",], seen["ranloop_page_reports_total",]) == (0, 3)
+    assert history.n_evicted == 2
 
 
 def test_messages_that_wait_are_shown_until_they_are_handled(loop: Loop) -> None:

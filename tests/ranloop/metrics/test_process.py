@@ -14,6 +14,7 @@ from ranloop.bus import Bus, open_bus
 from ranloop.metrics import HostSource, Process, XAppSource, serve_metrics
 from ranloop.metrics import process as module
 from ranloop.node import LiveHost, NodeHost, Registration
+from ranloop.node.doing import doing
 from ranloop.testing.worlds import ToyWorld
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -54,6 +55,27 @@ def test_a_process_that_starts_lives_and_is_not_ready() -> None:
         assert get(f"{base}/healthz") == (200, "ok\n")
         assert get(f"{base}/readyz") == (503, "the process is starting\n")
         assert scrape(base)["ranloop_ready",] == 0
+
+
+def test_a_process_that_does_what_takes_long_lives_and_is_not_ready(
+    connect: Callable[[str], Bus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as compiling, while it starts or in the midst of its loop, which has not come back to its bus for so long."""
+    monkeypatch.setattr(module, "STALLED_AFTER_S", 0.0)
+    places: list[str] = []
+    with serve_metrics("0", places.append) as process:
+        base = places[0].removesuffix("/metrics")
+        for buses in ({}, {"all": connect("host")}):
+            process.show("host", "host", buses)
+            for bus in buses.values():
+                bus.poll()
+            with doing("compiling kernels"):
+                assert get(f"{base}/healthz") == (200, "alive, compiling kernels\n")
+                assert get(f"{base}/readyz") == (503, "compiling kernels\n")
+        assert get(f"{base}/healthz")[0] == 503  # it is over, and the loop does not come back
+        with doing("compiling kernels"):
+            monkeypatch.setattr("ranloop.node.doing.LONGEST_S", 0.0)
+            assert get(f"{base}/healthz")[0] == 503  # nothing compiles for so long
 
 
 def test_a_host_is_ready_from_its_announcement_to_its_end(connect: Callable[[str], Bus]) -> None:

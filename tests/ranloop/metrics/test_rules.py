@@ -77,6 +77,7 @@ def test_every_counter_and_gauge_of_ours_is_on_the_dashboard_or_in_a_rule_or_nam
         "ranloop_host_messages_unsent_total",
         "ranloop_host_outlet_events_waiting",
         "ranloop_host_values_outside_total",
+        "ranloop_page_reports_total",
         "ranloop_xapp_messages_malformed_total",
         "ranloop_xapp_values_outside_total",
     }

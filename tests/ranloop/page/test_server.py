@@ -9,9 +9,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -24,6 +25,7 @@ from ranloop.page.orders import OrderDesk, Wanted
 from ranloop.page.server import MOST_MESSAGE_BYTES, Page, parse_address
 from tests.ranloop.page.scenes import fill, ues
 
+T = TypeVar("T")
 TOKEN = "a-token-of-an-operator"
 WATCH = json.dumps({"op": "watch", "columns": {"ue": ["DRB.UEThpDl"]}, "span": None})
 PAGE_BYTES = 150_000  # what a page may load before its first report
@@ -128,6 +130,17 @@ def test_loopback_is_ours_with_and_without_a_port(served: Page, name: str) -> No
     request = urllib.request.Request(served.url, headers={"Host": name})  # at port 80 a browser names none
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200
+
+
+def test_a_page_for_everybody_goes_by_the_names_that_it_was_given_and_no_other() -> None:
+    """As in a container, where it listens on all addresses and its port is published on loopback."""
+    with Page(History(), "0.0.0.0:0", names=("localhost", "Ran.Example.net")) as page:
+        url = f"http://127.0.0.1:{page.port}/"
+        for name in ("localhost:8480", "127.0.0.1", "[::1]:8480", "ran.example.NET"):
+            with urllib.request.urlopen(urllib.request.Request(url, headers={"Host": name})) as answer:
+                assert answer.status == 200
+        for name in ("evil.example", "net", "0.0.0.0"):
+            assert refusal(urllib.request.Request(url, headers={"Host": name})) == 421
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
@@ -315,10 +328,16 @@ async def answers_of(desk: OrderDesk, n_wrong: int) -> list[tuple[int, str]]:
     return found
 
 
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, in a thread of its own: a browser in another test leaves its event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def test_the_right_token_waits_for_no_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ranloop.page.orders._WRONG_TOKEN_S", 0.5)
     desk = OrderDesk(TOKEN, lambda wanted: "site0 obeys")
-    found = asyncio.run(answers_of(desk, 30))
+    found = finished(answers_of(desk, 30))
     late, right = (403, "that is not the operator's token"), (200, "site0 obeys")
     # Eight wrong ones wait, the others are sent away at once, and all of those that wait come after the right one.
     assert [status for status, _ in found[:22]] == [429] * 22
@@ -341,5 +360,5 @@ def test_a_kill_waits_for_no_other_order() -> None:
         bodies = [json.dumps(KILL | {"what": what}).encode() for what in ("revive", "kill")]
         await asyncio.gather(*(desk.take(f"Bearer {TOKEN}", body) for body in bodies))
 
-    asyncio.run(ask())
+    finished(ask())
     assert given == ["kill", "revive"]  # the other order ends when the kill has been given
