@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ranloop.errors import TrainingError
-from ranloop.training import Training, read_plan, train, write_defaults
+from ranloop.training import Training, UsersFirst, read_plan, train, write_defaults
 from ranloop.training.run import Training as Run
 from ranloop_work import Shard
 from tests.builders import write_xapp
@@ -365,3 +365,16 @@ def test_points_of_a_drop_may_be_scored_in_parts(folder: Path) -> None:
         heights = np.array([score["height"] for score in scored.scores])
         far = np.log(np.array([1.0, 3.0, 9.0]) / 9.0) ** 2
         np.testing.assert_allclose(heights - heights[2], -load * far, atol=1e-12)
+
+
+def test_users_first_counts_percent_of_users_and_of_best_effort() -> None:
+    rule = {"users": 50.0, "satisfied": 30.0, "best_effort_mbps": 100.0, "user_p5_mbps": 1.0}
+    found = {
+        "users": 50.0,
+        "satisfied": 29.0,
+        "best_effort_mbps": 100.0 * math.exp(0.3),
+        "user_p5_mbps": math.exp(-0.1),
+    }
+    # 1 of 50 users less: -2 %, twice more as a loss; 30 % more best effort, of which 20 count; 10 % less at the edge
+    worth = UsersFirst(best_effort=0.1, most=20.0, loss=0.5, users_loss=2.0, edge_loss=0.05)
+    assert worth([found], [rule]) == pytest.approx(-2.0 - 4.0 + 2.0 - 0.5)
