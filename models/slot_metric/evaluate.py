@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from models.slot_metric.train import FOLDER, KEPT, best_rule, rule
+from models.slot_metric.train import FOLDER, KEPT, rule
 from ranloop.evaluate import Arm, DropResult, Task, run_drop, run_tasks
 from ranloop.judgement import MARGIN_PCT
 from ranloop.statistics import Difference, paired_difference
-from ranloop.training import Drop, Plan, read_plan
+from ranloop.training import Drop, Plan, read_plan, tuned_arm
 
 RESULTS = FOLDER / "held_out.jsonl"
 ABOVE = FOLDER / "above.json"
@@ -60,7 +60,7 @@ def arms() -> list[Arm]:
     above = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
     return [
         PF,
-        best_rule(),
+        tuned_arm(FOLDER, "rule"),
         *(triage(name, **above.get(name, {})) for name in ("pf", "log")),
         Arm(name="learned", overrides=LEARNED),
         triage("learned", **above.get("learned", {})),
@@ -225,7 +225,7 @@ def page(plan: Plan) -> list[str]:
         for load in WORLDS_LOADS
     ]
     pairs = [
-        ("learned", best_rule().name),
+        ("learned", tuned_arm(FOLDER, "rule").name),
         ("learned", "triage on log"),
         ("triage on learned", "triage on log"),
     ]

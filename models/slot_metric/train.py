@@ -31,7 +31,6 @@ from ranloop.training import (
     Plan,
     Point,
     Score,
-    Training,
     UsersFirst,
 )
 
@@ -59,13 +58,6 @@ def rule(point: Point) -> Arm:
     return Arm(name=name, overrides={"scheduler.name": name, "scheduler.class_weight": weights})
 
 
-def best_rule() -> Arm:
-    """The rule and its weights that the training has found."""
-    training = Training(FOLDER)
-    winner = training.winner(training.reference)
-    return rule(winner.point if winner else training.reference.start)
-
-
 # -- the learned metric -----------------------------------------------------------------------------------------
 
 
@@ -86,7 +78,7 @@ class Learned(Contender):
 
     def score(self, points: Sequence[Point], drop: Drop, prepared: Mapping[str, Any]) -> list[Score]:
         """What the networks make of the measured time, all from the same warm-up."""
-        start, scores = warmed_up(drop), []
+        start, scores = warmed_up(drop), list[Score]()
         for point in points:
             engine = start.fork()
             engine.set_slot_network(0, network(point, prepared).numbers())

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ranloop.arm import Arm
 from ranloop.errors import TrainingError
-from ranloop.training.contender import Contender, Point, Score
+from ranloop.training.contender import Arms, Contender, Point, Score
 from ranloop.training.crew import Crew, answered
 from ranloop.training.folder import Trainee, load_trainee
 from ranloop.training.journal import Journal, read_journal
@@ -22,7 +23,7 @@ from ranloop.training.plan import Drop, Plan, read_plan
 from ranloop.training.search import Finalist, search
 from ranloop_work import Shard
 
-__all__ = ("Training", "train")
+__all__ = ("Training", "train", "tuned_arm")
 
 T = TypeVar("T")
 
@@ -68,6 +69,22 @@ def train(
     outcome = Outcome(folder=training.folder, plan=training.plan, winners=whole)
     training.trainee.keep(outcome)
     return outcome
+
+
+def tuned_arm(folder: Path, name: str) -> Arm:
+    """The arm of a contender's winner.
+
+    Raises:
+        TrainingError: There is no such contender, its points are no arms, or it is not tuned yet.
+    """
+    training = Training(folder)
+    contender = training.trainee.contender(name)
+    winner = training.winner(contender)
+    if not isinstance(contender, Arms):
+        raise TrainingError(f"{folder}: the points of {name} are no arms")
+    if winner is None:
+        raise TrainingError(f"{folder}: {name} is not tuned yet; first: ranloop train {folder}")
+    return contender.arm(winner.point)
 
 
 @dataclass
