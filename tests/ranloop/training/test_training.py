@@ -17,6 +17,7 @@ from ranloop.training.run import Training as Run
 from ranloop_work import Shard
 from tests.builders import write_xapp
 from tests.command import Command
+from tests.dask_cluster import dask_cluster
 
 PLAN = """
 loads = [1.0, 2.0]
@@ -293,6 +294,18 @@ def test_results_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> Non
         assert [_without_cpu(line) for line in lines[0]] == [_without_cpu(line) for line in lines[1]]
 
 
+def test_a_cluster_gives_the_journals_of_this_machine(tmp_path: Path) -> None:
+    plan = PLAN.replace("rollouts = 480", "rollouts = 48")
+    here, there = made(tmp_path / "here", plan), made(tmp_path / "there", plan)
+    train(here, only=["line", "cloud"], processes=1)
+    with dask_cluster() as dask:
+        train(there, only=["line", "cloud"], on=dask.scheduler_address)
+    for name in ("line", "cloud"):
+        lines = [(folder / "journal" / f"{name}.jsonl").read_text().splitlines() for folder in (here, there)]
+        assert [_without_cpu(line) for line in lines[0]] == [_without_cpu(line) for line in lines[1]]
+    assert not (there / "seen.jsonl").exists()  # the worker has a copy of the folder
+
+
 def _without_cpu(line: str) -> Any:
     found = json.loads(line)
     found.pop("cpu_s", 0)
@@ -357,7 +370,7 @@ def test_points_of_a_drop_may_be_scored_in_parts(folder: Path) -> None:
     training = Training(folder)
     points = [{"x": x} for x in (1.0, 3.0, 9.0)]
     drops = training.plan.training.of_round(0, (1.0, 2.0))
-    with Crew(folder, processes=1) as crew:
+    with Crew(folder, drops[0], processes=1) as crew:
         crew._count = 3
         found = answered(crew.ask("line", points, drops, {"half": 0.5}))
     assert sorted(each[1] for each in seen(folder)) == [1, 1, 2, 2]
