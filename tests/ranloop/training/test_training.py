@@ -160,6 +160,12 @@ def test_what_cannot_be_trained_is_refused_in_one_line(
     ("old", "new", "said"),
     [
         ("KEPT =", "LEFT =", "train.py does not define KEPT"),
+        (
+            '"height": drop.load',
+            '"height": float("nan") * drop.load',
+            "worth() of hills is nan at a, load 1; want a finite number",
+        ),
+        ("for d in far]", "for d in far[1:]]", "contender line gave 3 scores of 4 points; want one each"),
         ('name="dice"', 'name="line"', "two contenders are called 'line'"),
         (
             ", values=(0.1, 1.0, 10.0, 100.0)",
@@ -173,6 +179,23 @@ def test_a_train_file_that_lacks_something_is_refused_in_one_line(
 ) -> None:
     folder = made(tmp_path / "hills", code=TRAIN.replace(old, new, 1))
     assert said in ranloop("train", folder, "--processes", "1").complaint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("KEPT = (", "KEPT = 1 / 0, (", r"hills/train.py raised ZeroDivisionError"),
+        ("noise = (", "noise = 1 / 0 + (", r"contender line on drop 1 of 'a' raised ZeroDivisionError"),
+    ],
+)
+def test_an_error_of_the_authors_comes_with_the_place_in_his_file(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    folder = made(tmp_path / "hills", code=TRAIN.replace(old, new, 1))
+    with pytest.raises(TrainingError, match=said) as caught:
+        train(folder, processes=1)
+    assert str(caught.value).splitlines()[-1] == "ZeroDivisionError: division by zero"
+    assert f'File "{folder / "train.py"}", line' in str(caught.value)
 
 
 def test_a_folder_without_a_plan_says_what_it_wants(ranloop: Command, tmp_path: Path) -> None:
