@@ -15,12 +15,11 @@ from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, Self, TypeVar
 
 from ranloop.arm import Arm
-from ranloop.errors import RanloopError, TrainingError
+from ranloop.errors import TrainingError
 from ranloop.evaluate import Task, look_at, workers
 from ranloop.training.contender import Point, Score
-from ranloop.training.folder import Trainee, load_trainee
+from ranloop.training.folder import Trainee, load_trainee, of_the_author
 from ranloop.training.plan import Drop
-from ranloop.xapp.instance import user_traceback
 from ranloop_work import Parcel, check_alike
 
 __all__ = ("Crew", "Scored", "answered")
@@ -111,14 +110,10 @@ def _score(
     with redirect_stdout(sys.stderr):  # what an xApp prints is not part of the command's answer
         trainee = _trainee(place)
         began = time.process_time()
-        try:
+        with of_the_author(
+            trainee.folder, f"contender {contender} on drop {drop.seed} of {drop.world.name!r}"
+        ):
             scores = trainee.contender(contender).score(points, drop, prepared)
-        except RanloopError:
-            raise
-        except Exception as error:
-            where = f"contender {contender} on drop {drop.seed} of {drop.world.name!r}"
-            raised = f"{where} raised {type(error).__name__}"
-            raise TrainingError(f"{raised}\n{user_traceback(error, trainee.folder)}") from error
         if len(scores) != len(points):
             raise TrainingError(
                 f"contender {contender} gave {len(scores)} scores of {len(points)} points; want one each"

@@ -6,7 +6,8 @@ import importlib
 import importlib.machinery
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Final
 from ranloop.errors import RanloopError, TrainingError
 from ranloop.training.contender import Contender, Score
 from ranloop.xapp.instance import user_traceback
+from ranloop_work import WorkError
 
 if TYPE_CHECKING:
     from ranloop.training.outcome import Outcome
 
-__all__ = ("TRAIN_FILE", "Trainee", "load_trainee")
+__all__ = ("TRAIN_FILE", "Trainee", "load_trainee", "of_the_author")
 
 TRAIN_FILE: Final = "train.py"
 _PREFIX: Final = "_ranloop_training_"
@@ -58,6 +60,23 @@ class Trainee:
         )
 
 
+@contextmanager
+def of_the_author(folder: Path, what: str) -> Iterator[None]:
+    """Tell an error of the code in `folder` with the place in its files.
+
+    Raises:
+        TrainingError: Of every error that is none of ranloop's own.
+    """
+    try:
+        yield
+    except (RanloopError, WorkError):
+        raise
+    except Exception as error:
+        raise TrainingError(
+            f"{what} raised {type(error).__name__}\n{user_traceback(error, folder)}"
+        ) from error
+
+
 def load_trainee(folder: Path) -> Trainee:
     """Load `folder/train.py` as a module of a package of its own, so that it may import its neighbours: `from . import shape`.
 
@@ -74,13 +93,8 @@ def load_trainee(folder: Path) -> Trainee:
     package.__path__ = [str(folder)]
     package.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
     sys.modules[name] = package
-    try:
+    with of_the_author(folder, str(folder / TRAIN_FILE)):
         module = importlib.import_module(f"{name}.train")
-    except RanloopError:
-        raise
-    except Exception as error:
-        raised = f"{folder / TRAIN_FILE} raised {type(error).__name__}"
-        raise TrainingError(f"{raised}\n{user_traceback(error, folder)}") from error
     if lacking := [each for each in ("CONTENDERS", "KEPT", "worth", "keep") if not hasattr(module, each)]:
         raise TrainingError(f"{folder / TRAIN_FILE} does not define {lacking[0]}")
     names = [each.name for each in module.CONTENDERS]

@@ -16,7 +16,7 @@ from ranloop.arm import Arm
 from ranloop.errors import TrainingError
 from ranloop.training.contender import Arms, Contender
 from ranloop.training.crew import Crew
-from ranloop.training.folder import Trainee, load_trainee
+from ranloop.training.folder import Trainee, load_trainee, of_the_author
 from ranloop.training.journal import Journal, read_journal
 from ranloop.training.outcome import Outcome, Winner
 from ranloop.training.plan import Plan, read_plan
@@ -67,7 +67,8 @@ def train(
     if len(whole) < len(winners):
         return None
     outcome = Outcome(folder=training.folder, plan=training.plan, winners=whole)
-    training.trainee.keep(outcome)
+    with of_the_author(training.folder, "keep()"):
+        training.trainee.keep(outcome)
     return outcome
 
 
@@ -142,7 +143,8 @@ class Training:
                 return  # another process was quicker
             if not lines:
                 began = time.process_time()
-                prepared = contender.prepare(self.plan)
+                with of_the_author(self.folder, f"prepare() of {contender.name}"):
+                    prepared = contender.prepare(self.plan)
                 lines = [{"prepared": prepared, "cpu_s": round(time.process_time() - began, 2)}]
                 journal.append(lines[0])
             beside, prepared = self._beside(contender), lines[0]["prepared"]
@@ -200,6 +202,8 @@ class Training:
         points = [contender.point(each.coordinates) for each in finalists]
         found = weighing.weigh(points, self.plan.validation.all(self.plan.loads))
         best = int(np.argmax(found.worth))
+        if lacking := sorted({*self.trainee.kept} - {*next(iter(found.scores.values()))[0][best]}):
+            raise TrainingError(f"{self.folder.name}: KEPT has {lacking[0]!r}, which is no KPI of the scores")
         winners = {where: [row[best] for row in rows] for where, rows in found.scores.items()}
         worth = found.worth[best]
         if contender is self.reference:  # all winners are weighed against its winner

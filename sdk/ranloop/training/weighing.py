@@ -12,7 +12,7 @@ import numpy as np
 from ranloop.errors import TrainingError
 from ranloop.training.contender import Contender, Point, Score
 from ranloop.training.crew import Crew, answered
-from ranloop.training.folder import Trainee
+from ranloop.training.folder import Trainee, of_the_author
 from ranloop.training.plan import Drop
 
 __all__ = ("Weighed", "Weighing", "mean_worth")
@@ -76,7 +76,8 @@ def mean_worth(
     Raises:
         TrainingError: It is no finite number, which no search can follow.
     """
-    worth = {where: float(trainee.worth(ours[where], theirs[where])) for where in ours}
+    with of_the_author(trainee.folder, "worth()"):
+        worth = {where: float(trainee.worth(ours[where], theirs[where])) for where in ours}
     if wild := [where for where, value in worth.items() if not math.isfinite(value)]:
         raise TrainingError(
             f"worth() of {trainee.folder.name} is {worth[wild[0]]} at {wild[0]}; want a finite number"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ranloop.errors import TrainingError
-from ranloop.training import Training, UsersFirst, read_plan, train, write_defaults
+from ranloop.training import Training, UsersFirst, read_plan, train, tuned_arm, write_defaults
 from ranloop.training.run import Training as Run
+from ranloop.xapp.manifest import load_manifest
 from ranloop_work import Shard
 from tests.builders import write_xapp
 from tests.command import Command
@@ -166,6 +167,7 @@ def test_what_cannot_be_trained_is_refused_in_one_line(
             "worth() of hills is nan at a, load 1; want a finite number",
         ),
         ("for d in far]", "for d in far[1:]]", "contender line gave 3 scores of 4 points; want one each"),
+        ('KEPT = ("height",)', 'KEPT = ("hight",)', "hills: KEPT has 'hight', which is no KPI of the scores"),
         ('name="dice"', 'name="line"', "two contenders are called 'line'"),
         (
             ", values=(0.1, 1.0, 10.0, 100.0)",
@@ -185,6 +187,7 @@ def test_a_train_file_that_lacks_something_is_refused_in_one_line(
     ("old", "new", "said"),
     [
         ("KEPT = (", "KEPT = 1 / 0, (", r"hills/train.py raised ZeroDivisionError"),
+        ("return sum(row", "return 1 / 0 + sum(row", r"worth\(\) raised ZeroDivisionError"),
         ("noise = (", "noise = 1 / 0 + (", r"contender line on drop 1 of 'a' raised ZeroDivisionError"),
     ],
 )
@@ -414,3 +417,56 @@ def test_users_first_counts_percent_of_users_and_of_best_effort() -> None:
     # 1 of 50 users less: -2 %, twice more as a loss; 30 % more best effort, of which 20 count; 10 % less at the edge
     worth = UsersFirst(best_effort=0.1, most=20.0, loss=0.5, users_loss=2.0, edge_loss=0.05)
     assert worth([found], [rule]) == pytest.approx(-2.0 - 4.0 + 2.0 - 0.5)
+
+
+# On the simulator
+
+XAPP_TRAIN = """
+from pathlib import Path
+from ranloop.evaluate import Arm
+from ranloop.training import Arms, Parameter, write_card, write_defaults
+
+FOLDER = Path(__file__).parent
+KEPT = ("best_effort_mbps",)
+
+
+def static(point):
+    return Arm(name="static", overrides={"scheduler.class_weight": {"9": point["weight"]}})
+
+
+def weigher(point):
+    return Arm(name="weigher", xapps=(FOLDER,), settings={"weigher": dict(point)})
+
+
+CONTENDERS = (
+    Arms(name="static", kind="rule", method="grid", arm=static,
+         space=(Parameter(name="weight", low=1.0, high=4.0, start=1.0, values=(1.0, 4.0)),)),
+    Arms(name="weigher", kind="model", arm=weigher, space=(Parameter(name="gain", low=0.5, high=1.5, start=1.0),)),
+)
+
+
+def worth(found, reference):
+    return found[0]["best_effort_mbps"] - reference[0]["best_effort_mbps"]
+
+
+def keep(outcome):
+    write_defaults(FOLDER, outcome.winners["weigher"].point)
+    write_card(outcome, "weigher")
+"""
+
+
+def test_the_settings_of_an_xapp_are_tuned_on_the_simulator(tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "weigher")
+    plan = PLAN.replace("loads = [1.0, 2.0]", "loads = [2.0]").replace("rollouts = 480", "rollouts = 8")
+    plan = plan.replace('"line"', '"static"\npopulation = 4').replace("warmup_s = 1.0", "warmup_s = 0.1")
+    plan = plan.replace("measured_s = 2.0", "measured_s = 0.2").replace("{ x = 1 }", "{ load = 1.0 }")
+    (folder / "plan.toml").write_text(plan.replace("seeds = [11, 14]", "seeds = [11, 11]"))
+    (folder / "train.py").write_text(XAPP_TRAIN)
+    outcome = train(folder, processes=1)
+    assert outcome
+    assert outcome.winners["weigher"].figures["a, load 2"]["best_effort_mbps"] > 0.0
+    gain = load_manifest(folder).settings["gain"].default
+    assert gain == float(f"{outcome.winners['weigher'].point['gain']:.3g}")
+    assert tuned_arm(folder, "static").overrides["scheduler.class_weight"]["9"] in (1.0, 4.0)
+    with pytest.raises(TrainingError, match="no contender 'edf'"):
+        tuned_arm(folder, "edf")
