@@ -202,8 +202,6 @@ class Training:
         points = [contender.point(each.coordinates) for each in finalists]
         found = weighing.weigh(points, self.plan.validation.all(self.plan.loads))
         best = int(np.argmax(found.worth))
-        if lacking := sorted({*self.trainee.kept} - {*next(iter(found.scores.values()))[0][best]}):
-            raise TrainingError(f"{self.folder.name}: KEPT has {lacking[0]!r}, which is no KPI of the scores")
         winners = {where: [row[best] for row in rows] for where, rows in found.scores.items()}
         worth = found.worth[best]
         if contender is self.reference:  # all winners are weighed against its winner

@@ -51,12 +51,20 @@ class Weighing:
     prepared: tuple[Mapping[str, Any], Mapping[str, Any]]
 
     def weigh(self, points: Sequence[Point], drops: Sequence[Drop]) -> Weighed:
-        """Run all points, and the reference, on all drops."""
+        """Run all points, and the reference, on all drops.
+
+        Raises:
+            TrainingError: A score lacks a KPI that is kept, or the author's code fails.
+        """
         asked = (
             self.crew.ask(self.contender.name, points, drops, self.prepared[0]),
             self.crew.ask(self.reference.name, [self.beside], drops, self.prepared[1]),
         )
         found, beside = (answered(each) for each in asked)
+        if lacking := [key for key in self.trainee.kept if key not in found[0].scores[0]]:
+            raise TrainingError(
+                f"{self.trainee.folder.name}: KEPT has {lacking[0]!r}, which is no KPI of the scores"
+            )
         where = [f"{drop.world.name}, load {drop.load:g}" for drop in drops]
         ours = _grouped(where, [each.scores for each in found])
         theirs = _grouped(where, [each.scores[0] for each in beside])
