@@ -41,7 +41,8 @@ WARMUP_S = PLAN.held_out.warmup_s
 HELD_OUT_SEEDS = PLAN.held_out.each
 XAPP = "xApp on LOG"
 KEPT = ("users", "satisfied", "best_effort_mbps", "prb_use_pct")
-SWEEP = (1.0, 4.0, 16.0, 64.0)  # class weights; 5QI 80 (8 ms on the radio) has four times as much
+SWEEP = (1.0, 4.0, 16.0, 64.0)  # class weights under PF; 5QI 80 (8 ms on the radio) has four times as much
+RULES: Sequence[str] = ("pf", "m-lwdf", "log")  # as in train.py
 
 
 Evidence = Mapping[str, Any]  # what gain.json keeps
@@ -86,18 +87,19 @@ def named(only: Sequence[str], possible: Sequence[str]) -> Sequence[str]:
 
 
 def judged_arms() -> list[Arm]:
-    """The arms of the evaluation."""
-    sweep = [static(0, weight, 4.0) for weight in SWEEP]
-    on_pf, on_log = (
+    """The arms of the evaluation, each once."""
+    sweep = {arm.name: arm for arm in [*(static("pf", weight, 4.0) for weight in SWEEP), baseline()]}
+    xapps = [
         Arm(name=name, overrides=static(rule, 1.0, 1.0).overrides, xapps=(FOLDER,))
-        for name, rule in (("xApp on PF", 0), (XAPP, 2))
-    )
-    return [*sweep, baseline(), on_pf, on_log, Arm(name="edf", overrides={"scheduler.name": "edf"})]
+        for name, rule in (("xApp on PF", "pf"), (XAPP, "log"))
+    ]
+    return [*sweep.values(), *xapps, Arm(name="edf", overrides={"scheduler.name": "edf"})]
 
 
-def static(rule: int, weight: float, short_budget_factor: float) -> Arm:
+def static(rule: str, weight: float, short_budget_factor: float) -> Arm:
     """A point of the contender `static`."""
-    return STATIC.arm({"rule": rule, "weight": weight, "short_budget_factor": short_budget_factor})
+    point = {"rule": RULES.index(rule), "weight": weight, "short_budget_factor": short_budget_factor}
+    return STATIC.arm(point)
 
 
 def baseline() -> Arm:
