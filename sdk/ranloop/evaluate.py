@@ -50,6 +50,7 @@ __all__ = (
     "run_drop",
     "run_tasks",
     "start_importing",
+    "workers",
 )
 
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
@@ -249,7 +250,7 @@ def run_tasks(
         return []
     results: dict[int, DropResult] = {}
     news = _PROCESSES.Queue() if on_progress and not on else None
-    with _executor(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
+    with workers(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
         jobs = _away(tasks) if on else (partial(_run_reporting, task) for task in tasks)
         futures = {pool.submit(job): index for index, job in enumerate(jobs)}
         waiting = set(futures)
@@ -271,7 +272,17 @@ def run_tasks(
     return [results[index] for index in range(len(tasks))]
 
 
-def _executor(on: str | None, count: int, news: multiprocessing.Queue[Progress] | None) -> Executor:
+def workers(on: str | None, count: int, news: multiprocessing.Queue[Progress] | None = None) -> Executor:
+    """Processes of this machine, or the workers of a cluster, whose runs have the same bits.
+
+    Args:
+        on: Address of a dask scheduler.
+        count: Processes, where there is none.
+        news: Gets the progress of tasks.
+
+    Raises:
+        WorkError: The cluster cannot be used.
+    """
     if on:
         return Cluster(on, alike=ALIKE)
     start_importing()

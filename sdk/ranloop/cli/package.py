@@ -20,6 +20,7 @@ __all__ = ("package_page", "package_xapp")
 
 _SDK = Path(ranloop.__file__).parent
 _HIDDEN = ("__pycache__", ".*")
+_OF_TRAINING = ("train.py", "plan.toml", "journal")  # see `ranloop.training`
 _METADATA = "Metadata-Version: 2.4\nName: ranloop\nVersion: {version}\nLicense-Expression: Apache-2.0\n"
 
 
@@ -40,7 +41,8 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
         raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
 
     def copy_app() -> None:
-        shutil.copytree(folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN))
+        hidden = shutil.ignore_patterns(*_HIDDEN, *_OF_TRAINING)
+        shutil.copytree(folder, out / "app" / places[""], ignore=hidden)
         for name, place in models.items():
             (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
             for file in files[name]:
