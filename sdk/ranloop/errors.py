@@ -8,6 +8,7 @@
     ├── ManifestError      an xApp package that cannot be loaded as it stands
     ├── ModelError         a model package that is broken, or does not fit its card or its input
     ├── NodeError          a RAN node, recording or scenario that cannot be opened
+    ├── TrainingError      a training that cannot be carried out as it is planned
     ├── LimitsError        an operator's limits that cannot be used
     ├── LockstepError      an xApp that did not answer a step
     └── MissingExtraError  something optional is not installed; names the install line
@@ -29,6 +30,7 @@ __all__ = (
     "NameTakenError",
     "NodeError",
     "RanloopError",
+    "TrainingError",
     "VocabularyError",
     "WireError",
 )
@@ -80,6 +82,10 @@ class ModelError(RanloopError):
 
 class NodeError(RanloopError):
     """A RAN node, scenario or recording that cannot be opened."""
+
+
+class TrainingError(RanloopError):
+    """A training that cannot be carried out as it is planned: its plan, its `train.py` or its journals do not fit."""
 
 
 class LimitsError(RanloopError):

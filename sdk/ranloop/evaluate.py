@@ -36,7 +36,18 @@ from ranloop.node.port import NodePort, ScoredPort
 from ranloop.wire.messages import Result
 from ranloop_work import Cluster, Parcel, check_alike
 
-__all__ = ("Arm", "Conditions", "DropResult", "Progress", "Task", "World", "look_at", "run_drop", "run_tasks")
+__all__ = (
+    "Arm",
+    "Conditions",
+    "DropResult",
+    "Progress",
+    "Task",
+    "World",
+    "look_at",
+    "run_drop",
+    "run_tasks",
+    "workers",
+)
 
 ALIKE: Final = ("numba", "llvmlite", "onnxruntime")  # with these the same, a worker gives the same bits
 
@@ -224,7 +235,7 @@ def run_tasks(
         return []
     results: dict[int, DropResult] = {}
     news = multiprocessing.get_context("spawn").Queue() if on_progress and not on else None
-    with _executor(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
+    with workers(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
         jobs = _away(tasks) if on else (partial(_run_reporting, task) for task in tasks)
         futures = {pool.submit(job): index for index, job in enumerate(jobs)}
         waiting = set(futures)
@@ -246,7 +257,17 @@ def run_tasks(
     return [results[index] for index in range(len(tasks))]
 
 
-def _executor(on: str | None, count: int, news: multiprocessing.Queue[Progress] | None) -> Executor:
+def workers(on: str | None, count: int, news: multiprocessing.Queue[Progress] | None = None) -> Executor:
+    """Processes of this machine, or the workers of a cluster, whose runs have the same bits.
+
+    Args:
+        on: Address of a dask scheduler.
+        count: Processes, where there is none.
+        news: Gets the progress of tasks.
+
+    Raises:
+        WorkError: The cluster cannot be used.
+    """
     if on:
         return Cluster(on, alike=ALIKE)
     context = multiprocessing.get_context("spawn")

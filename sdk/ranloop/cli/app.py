@@ -345,6 +345,39 @@ def compare(
 
 
 @app.command()
+def train(
+    folder: Annotated[
+        Path, typer.Argument(help="xApp or model folder, with plan.toml and train.py.", metavar="FOLDER")
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTENDER", help="Tune this rule or model alone; repeatable."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Tune only the I-th of N parts of the contenders, as a batch job."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Tune rules and models with the same budget on simulated drops, and write the winner with its card.
+
+    What is found is kept in FOLDER/journal: the same call goes on where a training was stopped.
+    """
+    from ranloop.cli.train import run_train
+
+    raise typer.Exit(
+        run_train(folder, only=only or [], processes=processes, on=on, shard=shard, json_output=json_output)
+    )
+
+
+@app.command()
 def host(
     context: typer.Context,
     node: Annotated[str, typer.Argument(help="sim:SCENARIO, replay:PATH, table:PATH or pipe:COMMAND")],

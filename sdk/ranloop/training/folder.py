@@ -1,0 +1,86 @@
+"""What the `train.py` of a folder gives: contenders, what their scores are worth, and what becomes of the winners."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+
+from ranloop.errors import TrainingError
+from ranloop.training.contender import Contender, Score
+
+if TYPE_CHECKING:
+    from ranloop.training.outcome import Outcome
+
+__all__ = ("TRAIN_FILE", "Trainee", "load_trainee")
+
+TRAIN_FILE: Final = "train.py"
+_PREFIX: Final = "_ranloop_training_"
+_counter = itertools.count()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainee:
+    """The names that `train.py` defines, in lower case here.
+
+    Attributes:
+        contenders: `CONTENDERS`, rules and models that are tuned with the same budget.
+        kept: `KEPT`, the KPIs that the results list.
+        worth: What a point is worth, the more the better: of its scores and the reference's on the same drops of one world at
+            one load.
+        keep: Called when all contenders are tuned: it makes a package or new defaults of a winner.
+    """
+
+    contenders: Sequence[Contender]
+    kept: Sequence[str]
+    worth: Callable[[Sequence[Score], Sequence[Score]], float]
+    keep: Callable[[Outcome], None]
+
+    def contender(self, name: str) -> Contender:
+        """The contender of this name.
+
+        Raises:
+            TrainingError: There is none.
+        """
+        for each in self.contenders:
+            if each.name == name:
+                return each
+        raise TrainingError(
+            f"no contender {name!r}; there is {', '.join(each.name for each in self.contenders)}"
+        )
+
+
+def load_trainee(folder: Path) -> Trainee:
+    """Load `folder/train.py` as a module of a package of its own, so that it may import its neighbours: `from . import shape`.
+
+    Raises:
+        TrainingError: No such file, or one that lacks a name.
+        Exception: Any error of the module at import.
+    """
+    folder = folder.resolve()
+    if not (folder / TRAIN_FILE).is_file():
+        raise TrainingError(
+            f"{folder} has no {TRAIN_FILE}; want one that defines CONTENDERS, KEPT, worth and keep"
+        )
+    name = f"{_PREFIX}{next(_counter)}_{folder.name.replace('-', '_')}"
+    package = ModuleType(name)
+    package.__path__ = [str(folder)]
+    package.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    sys.modules[name] = package
+    module = importlib.import_module(f"{name}.train")
+    if lacking := [each for each in ("CONTENDERS", "KEPT", "worth", "keep") if not hasattr(module, each)]:
+        raise TrainingError(f"{folder / TRAIN_FILE} does not define {lacking[0]}")
+    names = [each.name for each in module.CONTENDERS]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise TrainingError(
+            f"{folder / TRAIN_FILE}: two contenders are called {twice[0]!r}; want names of their own"
+        )
+    return Trainee(
+        contenders=tuple(module.CONTENDERS), kept=tuple(module.KEPT), worth=module.worth, keep=module.keep
+    )

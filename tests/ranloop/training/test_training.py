@@ -1,0 +1,367 @@
+"""A training with closed-form contenders: searches find what is known, drops stay apart, a stopped training goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ranloop.errors import TrainingError
+from ranloop.training import Training, read_plan, train, write_defaults
+from ranloop.training.run import Training as Run
+from ranloop_work import Shard
+from tests.builders import write_xapp
+from tests.command import Command
+
+PLAN = """
+loads = [1.0, 2.0]
+
+[search]
+reference = "line"
+rollouts = 480
+seed = 3
+
+[training]
+seeds = [1, 9]
+warmup_s = 1.0
+measured_s = 2.0
+worlds = [{ name = "a", node = "sim:one-cell" }, { name = "b", node = "sim:one-cell", overrides = { x = 1 } }]
+
+[validation]
+seeds = [11, 14]
+warmup_s = 1.0
+measured_s = 2.0
+worlds = [{ name = "a", node = "sim:one-cell" }]
+
+[held_out]
+seeds = [21, 24]
+warmup_s = 1.0
+measured_s = 2.0
+worlds = [{ name = "a", node = "sim:one-cell" }]
+
+[held_out_worlds]
+seeds = [31, 34]
+warmup_s = 1.0
+measured_s = 2.0
+worlds = [{ name = "c", node = "sim:one-cell", overrides = { x = 2 } }]
+"""
+# The score is the load times the closeness to a best point, and noise of the drop that all points share. `SEEN` lists the drops.
+TRAIN = """
+from __future__ import annotations
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from ranloop.training import Contender, Parameter, write_card
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hill(Contender):
+    best: dict[str, float]
+
+    def prepare(self, plan):
+        return {"half": 0.5}
+
+    def score(self, points, drop, prepared):
+        with (HERE / "seen.jsonl").open("a") as file:
+            file.write(json.dumps([self.name, len(points), drop.world.name, drop.seed, drop.load]) + "\\n")
+        noise = (drop.seed * 7919 % 13) / 13
+        far = [sum((math.log(p[k]) - math.log(b)) ** 2 for k, b in self.best.items()) for p in points]
+        return [{"height": drop.load * (noise - 2 * prepared["half"] * d)} for d in far]
+
+
+X = Parameter(name="x", low=0.1, high=100.0, start=1.0, log=True, values=(0.1, 1.0, 10.0, 100.0))
+Y = Parameter(name="y", low=0.5, high=4.0, start=1.0, values=(0.5, 1.0, 2.0, 4.0))
+CONTENDERS = (
+    Hill(name="line", kind="rule", space=(X,), method="grid", best={"x": 9.0}),
+    Hill(name="cloud", kind="model", space=(X, Y), best={"x": 30.0, "y": 2.0}),
+    Hill(name="dice", kind="rule", space=(X, Y), method="random", best={"x": 30.0, "y": 2.0}),
+)
+KEPT = ("height",)
+
+
+def worth(found, reference):
+    return sum(row["height"] for row in found) / len(found) - sum(row["height"] for row in reference) / len(reference)
+
+
+def keep(outcome):
+    write_card(outcome, "cloud")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return made(tmp_path / "hills")
+
+
+def made(folder: Path, plan: str = PLAN, code: str = TRAIN) -> Path:
+    folder.mkdir()
+    (folder / "plan.toml").write_text(plan)
+    (folder / "train.py").write_text(code)
+    return folder
+
+
+def seen(folder: Path) -> list[list[Any]]:
+    return [json.loads(line) for line in (folder / "seen.jsonl").read_text().splitlines()]
+
+
+# The plan
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seeds = [21, 24]", "seeds = [9, 10]", "[training] and [held_out] share seed 9"),
+        ("seeds = [11, 14]", "seeds = [30, 31]", "[validation] and [held_out_worlds] share seed 31"),
+        ("{ x = 2 }", "{ x = 1 }", "[held_out_worlds] 'c' is in [training] too"),
+        ("{ x = 2 }", "{}", "[held_out_worlds] 'c' is in [training] too"),
+        ("seeds = [1, 9]", "seeds = [9, 1]", "training.seeds: want the first and the last seed"),
+        ("rollouts = 480", "rollouts = 0", "search.rollouts"),
+        ('reference = "line"', 'referee = "line"', "search.referee: no such key (did you mean reference?)"),
+    ],
+)
+def test_a_plan_whose_drops_are_not_apart_is_refused_in_one_line(
+    ranloop: Command, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in PLAN
+    folder = made(tmp_path / "hills", PLAN.replace(old, new, 1))
+    assert said in ranloop("train", folder).complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--only", "hill"), "no contender 'hill'; there is line, cloud, dice"),
+        (
+            ("--only", "cloud"),
+            "line, which the others are weighed against, is not tuned yet; first: ranloop train",
+        ),
+        (("--shard", "1/2"), "line, which the others are weighed against, is not tuned yet"),
+        (("--shard", "3/2"), "--shard 3/2: want I/N"),
+        (("--on", "here"), "--on here: want tcp://HOST:PORT"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(
+    ranloop: Command, folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in ranloop("train", folder, *arguments).complaint
+    assert not (folder / "seen.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("KEPT =", "LEFT =", "train.py does not define KEPT"),
+        ('name="dice"', 'name="line"', "two contenders are called 'line'"),
+        (
+            ", values=(0.1, 1.0, 10.0, 100.0)",
+            "",
+            "contender line: parameter x has no values; a grid wants them",
+        ),
+    ],
+)
+def test_a_train_file_that_lacks_something_is_refused_in_one_line(
+    ranloop: Command, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    folder = made(tmp_path / "hills", code=TRAIN.replace(old, new, 1))
+    assert said in ranloop("train", folder, "--processes", "1").complaint
+
+
+def test_a_folder_without_a_plan_says_what_it_wants(ranloop: Command, tmp_path: Path) -> None:
+    assert "has no plan.toml; want the search and the drops" in ranloop("train", tmp_path).complaint
+
+
+def test_too_small_a_budget_says_how_many_rollouts_are_wanted(ranloop: Command, tmp_path: Path) -> None:
+    """A grid of 4 points is halved twice: 2 stages of 4 points at 2 loads are 16 rollouts."""
+    folder = made(tmp_path / "hills", PLAN.replace("rollouts = 480", "rollouts = 15"))
+    assert (
+        "15 rollouts are too few for 4 points at 2 loads; want 16 or more"
+        in ranloop("train", folder).complaint
+    )
+
+
+# The search
+
+
+def test_each_search_finds_its_hill_with_the_same_budget(folder: Path) -> None:
+    outcome = train(folder, processes=1)
+    assert outcome
+    line, cloud, dice = (outcome.winners[name] for name in ("line", "cloud", "dice"))
+    assert line.point == {"x": 10.0}  # of the grid, the nearest to 9
+    assert math.log(cloud.point["x"] / 30.0) == pytest.approx(0.0, abs=0.1)
+    assert cloud.point["y"] == pytest.approx(2.0, rel=0.05)
+    assert math.log(dice.point["x"] / 30.0) ** 2 + math.log(dice.point["y"] / 2.0) ** 2 < 0.25
+    for winner in (line, cloud, dice):
+        assert 0.9 * 480 <= winner.rollouts <= 480
+
+
+def test_only_training_drops_search_and_only_validation_drops_choose(folder: Path) -> None:
+    train(folder, processes=1)
+    for name in ("cloud", "dice"):
+        drops = [(world, seed) for who, _, world, seed, _ in seen(folder) if who == name]
+        searched, chosen = [each for each in drops if each[1] < 10], [each for each in drops if each[1] >= 10]
+        assert searched[:6:2] == [("a", 1), ("b", 2), ("a", 3)]  # a seed and a world a round, at two loads
+        assert set(chosen) == {("a", seed) for seed in range(11, 15)}
+        assert drops == searched + chosen
+    assert {seed for *_, seed, _ in seen(folder)} <= {*range(1, 10), *range(11, 15)}
+
+
+def test_worth_is_against_the_tuned_reference(folder: Path) -> None:
+    """At (30, 2) the cloud is at its best, and the line at 10 is ln(10/9) squared away from its own: mean load 1.5 times that."""
+    outcome = train(folder, processes=1)
+    assert outcome
+    assert outcome.winners["line"].worth == 0.0
+    assert outcome.winners["cloud"].worth == pytest.approx(1.5 * math.log(10 / 9) ** 2, abs=0.01)
+    assert outcome.best_rule.name in ("line", "dice")
+
+
+# Going on
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_winner(tmp_path: Path) -> None:
+    whole, parts = made(tmp_path / "whole"), made(tmp_path / "parts")
+    expected = train(whole, processes=1)
+
+    def stop_after(rounds: int) -> Any:
+        def say(line: str) -> None:
+            nonlocal rounds
+            rounds -= 1
+            if not rounds:
+                raise KeyboardInterrupt
+
+        return say
+
+    for rounds in (3, 10, 30):
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, processes=1, say=stop_after(rounds))
+        journal = max((parts / "journal").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        with journal.open("a") as file:
+            file.write('{"worth": [0.1')  # a line that a killed process left
+    found = train(parts, processes=1)
+    assert expected
+    assert found
+    assert {name: each.point for name, each in found.winners.items()} == {
+        name: each.point for name, each in expected.winners.items()
+    }
+    assert len(seen(parts)) == len(seen(whole))  # no round twice
+
+
+def test_a_training_that_is_through_runs_nothing_again(folder: Path) -> None:
+    train(folder, processes=1)
+    before = seen(folder)
+    assert train(folder, processes=1)
+    assert seen(folder) == before
+
+
+def test_a_journal_of_another_plan_is_refused(ranloop: Command, folder: Path) -> None:
+    train(folder, processes=1)
+    (folder / "plan.toml").write_text(PLAN.replace("measured_s = 2.0", "measured_s = 3.0", 1))
+    said = ranloop("train", folder).complaint
+    assert "line.jsonl is of another plan, space or reference; put those back, or remove the file" in said
+
+
+def test_two_trainings_do_not_write_one_journal(ranloop: Command, folder: Path) -> None:
+    training = Run(folder)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, processes=1, say=_interrupt)
+    from ranloop.training.journal import Journal
+
+    with Journal.opened(folder, "line", training._digest(training.reference)):
+        assert "another training is at work in it" in ranloop("train", folder, "--processes", "1").complaint
+
+
+def _interrupt(line: str) -> None:
+    raise KeyboardInterrupt
+
+
+# Workers
+
+
+def test_results_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    one, two = made(tmp_path / "one"), made(tmp_path / "two")
+    train(one, processes=1)
+    train(two, processes=2)
+    for name in ("line", "cloud", "dice"):
+        lines = [(folder / "journal" / f"{name}.jsonl").read_text().splitlines() for folder in (one, two)]
+        assert [_without_cpu(line) for line in lines[0]] == [_without_cpu(line) for line in lines[1]]
+
+
+def _without_cpu(line: str) -> Any:
+    found = json.loads(line)
+    found.pop("cpu_s", 0)
+    found.get("winner", {}).pop("cpu_minutes", 0)
+    return found
+
+
+def test_shards_have_each_contender_once_and_a_last_call_keeps_the_winners(folder: Path) -> None:
+    train(folder, only=["line"], processes=1)
+    assert train(folder, shard=Shard.parse("1/2"), processes=1) is None
+    assert {who for who, *_ in seen(folder)} == {"line", "cloud"}
+    assert not (folder / "card.toml").exists()
+    assert train(folder, shard=Shard.parse("2/2"), processes=1)
+    before = seen(folder)
+    assert train(folder, processes=1)
+    assert seen(folder) == before
+    assert (folder / "card.toml").exists()
+
+
+# What is left
+
+
+def test_the_card_says_from_what_at_what_cost_and_beside_which_rule(ranloop: Command, folder: Path) -> None:
+    said = ranloop("train", folder, "--processes", "1")
+    assert said.code == 0
+    card = tomllib.loads((folder / "card.toml").read_text())
+    assert card["training"]["seeds"] == [1, 9]
+    assert card["training"]["validation_seeds"] == [11, 14]
+    assert card["training"]["held_out_seeds"] == [21, 24]
+    assert card["training"]["worlds"] == ["a", "b"]
+    assert card["training"]["rollouts"] <= 480
+    assert card["best_rule"] in ("line", "dice")
+    assert {f"height cloud a, load {load}" for load in (1, 2)} < set(card["metrics"])
+    assert {f"height {card['best_rule']} a, load {load}" for load in (1, 2)} < set(card["metrics"])
+    assert "cloud (model): worth +0." in said.out
+    assert "of 480 rollouts" in said.err
+    assert "min left" in said.err
+
+
+def test_a_winner_becomes_the_defaults_of_the_manifest(tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "weigher")
+    before = (folder / "manifest.toml").read_text()
+    write_defaults(folder, {"gain": 2.34567})
+    assert (folder / "manifest.toml").read_text() == before.replace("default = 1.0", "default = 2.35")
+    with pytest.raises(TrainingError, match=r"setting gain: got 11\.0, want float in \[0\.0, 10\.0\]"):
+        write_defaults(folder, {"gain": 11.0})
+    with pytest.raises(TrainingError, match=r"has no setting 'gian'; there is gain"):
+        write_defaults(folder, {"gian": 1.0})
+
+
+def test_rounds_begin_anew_after_the_last_seed(folder: Path) -> None:
+    """Nine seeds and two worlds: round 10 has seed 2 (the tenth after 1 … 9 is 1) and, as an even number, world a."""
+    plan = read_plan(folder)
+    assert [(drop.seed, drop.world.name) for drop in plan.training.of_round(10, (1.0,))] == [(2, "a")]
+    assert len(plan.validation.all(plan.loads)) == 1 * 4 * 2
+
+
+def test_points_of_a_drop_may_be_scored_in_parts(folder: Path) -> None:
+    """Three workers on two drops: each drop's points in two parts, and the scores in the order of the points."""
+    from ranloop.training.crew import Crew, answered
+
+    training = Training(folder)
+    points = [{"x": x} for x in (1.0, 3.0, 9.0)]
+    drops = training.plan.training.of_round(0, (1.0, 2.0))
+    with Crew(folder, processes=1) as crew:
+        crew._count = 3
+        found = answered(crew.ask("line", points, drops, {"half": 0.5}))
+    assert sorted(each[1] for each in seen(folder)) == [1, 1, 2, 2]
+    for scored, load in zip(found, (1.0, 2.0), strict=True):
+        heights = np.array([score["height"] for score in scored.scores])
+        far = np.log(np.array([1.0, 3.0, 9.0]) / 9.0) ** 2
+        np.testing.assert_allclose(heights - heights[2], -load * far, atol=1e-12)
