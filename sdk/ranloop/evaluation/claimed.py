@@ -70,7 +70,7 @@ class _File(_Declared):
         measured_by: In place of arms: the command that judges the xApp by itself and writes `result.json` beside this file.
     """
 
-    claims: tuple[str, ...] = Field(min_length=1)
+    claims: tuple[str, ...] = ()
     costs: tuple[str, ...] = ()
     measured_by: str = ""
     rule: _Side | None = None
@@ -86,9 +86,11 @@ class _File(_Declared):
 
     @model_validator(mode="after")
     def _has_arms_or_a_command(self) -> _File:
-        arms = [side for side in (self.rule, self.ours, self.nothing) if side]
-        if bool(self.measured_by) == bool(arms) or (arms and not (self.rule and self.ours)):
-            raise ValueError("either [rule] and [ours], or measured_by, the command that judges it by itself")
+        arms = bool(self.rule and self.ours and self.claims)
+        if arms == bool(self.measured_by) or (self.measured_by and (self.rule or self.ours or self.claims)):
+            raise ValueError(
+                "either claims, [rule] and [ours], or measured_by alone, the command that judges it by itself"
+            )
         return self
 
 

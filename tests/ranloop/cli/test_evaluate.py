@@ -140,7 +140,7 @@ def test_a_claim_that_is_refuted_as_a_loss_is_harm_and_is_told_where(ranloop: Co
 
 
 def test_an_xapp_that_judges_itself_brings_its_result(ranloop: Command, xapps: Path) -> None:
-    (xapps / "weigher" / "claims.toml").write_text('claims = ["users more"]\nmeasured_by = "python it.py"\n')
+    (xapps / "weigher" / "claims.toml").write_text('measured_by = "python it.py"\n')
     outcome = ranloop("evaluate", xapps)
     assert "weigher: is not measured yet; `python it.py` writes" in outcome.err
     result = {"xapp": "weigher", "kind": "model", "rule": "r", "ours": "o", "measured_by": "python it.py"}
@@ -173,7 +173,11 @@ def test_results_of_xapps_that_are_not_named_stay_on_the_page(ranloop: Command, 
             "xapp = false\nsettings = { gain = 1.0 }",
             "runs without the xApp, which alone takes settings",
         ),
-        ("claims =", 'measured_by = "me"\nclaims =', "either [rule] and [ours], or measured_by"),
+        (
+            "claims =",
+            'measured_by = "me"\nclaims =',
+            "either claims, [rule] and [ours], or measured_by alone",
+        ),
     ],
 )
 def test_claims_that_cannot_be_judged_are_one_line_before_anything_runs(
