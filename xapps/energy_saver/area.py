@@ -13,8 +13,15 @@ FADES_S = 30.0  # in which what was heard loses 63 % of its weight
 
 
 class Heard(NamedTuple):
-    """The UEs of one site and the cells that they hear, shape [n_ue] each."""
+    """The UEs of one site and the cells that they hear, shape [n_ue] each.
 
+    Attributes:
+        time_s: RAN time of the report.
+        as_it_came: The bits of all that was measured.
+    """
+
+    time_s: float
+    as_it_came: bytes
     cell: NDArray[np.object_]  # name of the serving cell
     rsrp_dbm: NDArray[np.float32]  # of the serving cell
     next_cell: NDArray[np.object_]  # name of the strongest neighbour, "" where no neighbour is heard
@@ -23,13 +30,14 @@ class Heard(NamedTuple):
     @classmethod
     def of(
         cls,
+        time_s: float,
         ue: NDArray[np.int32],
         cell: NDArray[np.object_],
         measured: NDArray[np.object_],
         rsrp_dbm: NDArray[np.float32],
     ) -> Heard:
         """From one row per UE and cell that it measures, shape [n] each; cells by name."""
-        heard = np.nan_to_num(rsrp_dbm, nan=-np.inf)
+        heard = np.where(np.isnan(rsrp_dbm), np.float32(-np.inf), rsrp_dbm)
         own = measured == cell
         order = np.lexsort((-heard, ~own, ue))  # each UE: its own cell, then the strongest neighbour
         _, first = np.unique(ue[order], return_index=True)
@@ -38,11 +46,18 @@ class Heard(NamedTuple):
         alone = (size < 2) | ~np.isfinite(heard[neighbour])
         measures = own[serving]  # a UE whose serving cell is not among its rows is as good as not heard
         return cls(
+            time_s,
+            rsrp_dbm.tobytes(),
             cell[serving][measures],
             heard[serving][measures],
             np.where(alone, "", measured[neighbour])[measures],
             np.where(alone, -np.inf, heard[neighbour])[measures].astype(np.float32),
         )
+
+    def uncovered(self, cells: Sequence[str], floor_dbm: float) -> NDArray[np.float32]:
+        """Of each cell, its UEs that hear no neighbour at `floor_dbm` or above, shape [n_cell]."""
+        lost = self.next_rsrp_dbm < floor_dbm
+        return np.array([np.count_nonzero(lost & (self.cell == cell)) for cell in cells], np.float32)
 
 
 class Takers(NamedTuple):
@@ -73,12 +88,8 @@ class Area:
             self._load[cell] = 1.0 if np.isnan(share) else min(max(share, 0.0), 1.0)
             self._asleep[cell] = bool(sleeps)
 
-    def hear(self, cells: Sequence[str], heard: Heard, floor_dbm: float, period_s: float) -> dict[str, int]:
-        """Take in what the UEs of a site hear.
-
-        Returns:
-            Cell -> its UEs that hear no neighbour at `floor_dbm` or above; cells without any are left out.
-        """
+    def hear(self, cells: Sequence[str], heard: Heard, weak_dbm: float, period_s: float) -> None:
+        """Take in what the UEs of a site hear; those that hear their cell below `weak_dbm` are weak."""
         kept = np.exp(-period_s / FADES_S)
         for cell in cells:
             self._weak[cell] = 0
@@ -86,16 +97,15 @@ class Area:
                 borders = self._borders[cell]
                 for other in borders:
                     borders[other] *= 1.0 if self._asleep.get(other) else kept
-        uncovered = dict[str, int]()
-        for cell, rsrp_dbm, other, next_dbm in zip(*heard, strict=True):
-            if rsrp_dbm < floor_dbm:
-                self._weak[cell] = self._weak.get(cell, 0) + 1
-            if next_dbm < floor_dbm:
-                uncovered[cell] = uncovered.get(cell, 0) + 1
+        for cell, rsrp_dbm, other in zip(heard.cell, heard.rsrp_dbm, heard.next_cell, strict=True):
+            self._weak[cell] = self._weak.get(cell, 0) + bool(rsrp_dbm < weak_dbm)
             if other:
-                self._borders[cell][other] = self._borders[cell].get(other, 0.0) + 1.0
-                self._borders[other][cell] = self._borders[other].get(cell, 0.0) + 1.0
-        return uncovered
+                self._borders[cell][other] = self._borders[cell].get(other, 0.0) + period_s
+                self._borders[other][cell] = self._borders[other].get(cell, 0.0) + period_s
+
+    def weak(self, cell: str) -> int:
+        """UEs that hear this cell, which serves them, too weakly."""
+        return self._weak.get(cell, 0)
 
     def takers(self, cell: str, sisters: Sequence[str]) -> Takers:
         """Those of a cell, each as often as UEs heard it as the next best; its sisters alike where no UE was ever there."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-Rows = NDArray[np.intp]
 LONGEST_SLEEP_S = (
     600.0  # then a cell wakes and looks who is there, whatever the reports of its neighbours say
 )
@@ -23,6 +22,7 @@ class Site(NamedTuple):
     asleep: Bools
     held_s: F32  # since the cell fell asleep or woke
     uncovered: F32  # UEs that hear no neighbour well enough to go there
+    weak: F32  # UEs that hear the cell itself too weakly
     takers_load: F32  # of the cells that would take over and are awake, 0 to 1; see `area.Takers`
     takers_weak: F32  # UEs of these that hear their cell too weakly
     takers_asleep: F32  # share of the cells that would take over and sleep
@@ -64,20 +64,21 @@ class Wishes(NamedTuple):
 
 
 def by_threshold(site: Site, rule: Threshold) -> Wishes:
-    """The rule: a cell with few UEs sleeps while all awake cells of its site have little to do, until one has much."""
-    busiest_pct = 100.0 * np.nan_to_num(site.load[~site.asleep], nan=1.0).max(initial=0.0)
-    few = np.nan_to_num(site.ues, nan=np.inf) <= rule.most_ues
+    """The rule: a cell with few UEs sleeps while all awake cells of its site have little to do and no weak UE, until one has."""
+    busiest_pct = 100.0 * _known(site.load[~site.asleep]).max(initial=0.0)
+    few = site.ues <= rule.most_ues
+    all_well = not site.weak.any()
     return Wishes(
-        may_fall=few & (busiest_pct < rule.sleep_pct),
-        may_stay=np.full(len(few), busiest_pct <= rule.wake_pct),
+        may_fall=few & (all_well and busiest_pct < rule.sleep_pct),
+        may_stay=np.full(len(few), all_well and busiest_pct <= rule.wake_pct),
         burden=site.ues,
     )
 
 
 def by_burden(site: Site, prices: Prices) -> Wishes:
     """A cell falls asleep while the priced burden that its sleep puts on others is below 1, and wakes above `wake_burden`."""
-    load = np.where(site.asleep, 0.0, np.nan_to_num(site.load, nan=np.inf))
-    ues = np.where(site.asleep, 0.0, np.nan_to_num(site.ues, nan=np.inf))
+    load = np.where(site.asleep, 0.0, _known(site.load))
+    ues = np.where(site.asleep, 0.0, _known(site.ues))
     own = _cost(prices.price_load, load) + _cost(prices.price_ue, ues)
     of_takers = (
         _cost(prices.price_takers_load, site.takers_load)
@@ -88,15 +89,22 @@ def by_burden(site: Site, prices: Prices) -> Wishes:
     return Wishes(may_fall=burden < 1.0, may_stay=burden <= prices.wake_burden, burden=burden)
 
 
-def sleepers(site: Site, wishes: Wishes, limits: Limits) -> Rows:
-    """Rows of the cells that are to sleep: at most `most_asleep`, never all, and none with a UE that nobody else covers."""
+def sleepers(site: Site, wishes: Wishes, limits: Limits) -> Bools:
+    """The cells that are to sleep: at most `most_asleep`, never all, and none with a UE that nobody else covers."""
     rested = site.held_s >= limits.shortest_wake_s
     fall = ~site.asleep & wishes.may_fall & rested & (site.uncovered == 0)
     stay = site.asleep & (wishes.may_stay | (site.held_s < limits.shortest_sleep_s))
     wanted = fall | (stay & (site.held_s < LONGEST_SLEEP_S))
     order = np.lexsort((wishes.burden, ~site.asleep))  # those that sleep already come first
-    most = min(limits.most_asleep, len(wanted) - 1)
-    return np.sort(order[wanted[order]][: max(most, 0)])
+    most = max(min(limits.most_asleep, len(wanted) - 1), 0)
+    chosen = np.zeros(len(wanted), np.bool_)
+    chosen[order[wanted[order]][:most]] = True
+    return chosen
+
+
+def _known(values: F32) -> F32:
+    """No value is beyond any bound."""
+    return np.where(np.isnan(values), np.float32(np.inf), values)
 
 
 def _cost(price: float, amount: F32) -> F32:

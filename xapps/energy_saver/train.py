@@ -28,22 +28,22 @@ KEPT = (
 )
 
 SHARED = (  # coverage and times, of both
-    Parameter(name="floor_dbm", low=-130.0, high=-80.0, start=-105.0),
-    Parameter(name="shortest_wake_s", low=0.0, high=20.0, start=2.0),
-    Parameter(name="shortest_sleep_s", low=0.0, high=20.0, start=0.0),
+    Parameter(name="floor_dbm", low=-130.0, high=-80.0, start=-103.0),
+    Parameter(name="weak_dbm", low=-140.0, high=-90.0, start=-112.0),
+    Parameter(name="shortest_wake_s", low=0.0, high=20.0, start=3.0),
 )
 THRESHOLD = (
     *SHARED,
-    Parameter(name="sleep_pct", low=0.5, high=60.0, start=2.0, log=True),
+    Parameter(name="sleep_pct", low=0.5, high=60.0, start=5.0, log=True),
     Parameter(name="most_ues", low=0.0, high=6.0, start=0.5),
     Parameter(name="wake_pct", low=2.0, high=100.0, start=20.0, log=True),
 )
 BURDEN = (
     *SHARED,
     Parameter(name="price_load", low=0.1, high=100.0, start=5.0, log=True),
-    Parameter(name="price_ue", low=0.01, high=10.0, start=0.5, log=True),
+    Parameter(name="price_ue", low=0.01, high=10.0, start=0.3, log=True),
     Parameter(name="price_takers_load", low=0.1, high=30.0, start=2.0, log=True),
-    Parameter(name="price_weak", low=0.01, high=10.0, start=0.5, log=True),
+    Parameter(name="price_weak", low=0.01, high=10.0, start=1.5, log=True),
     Parameter(name="price_asleep", low=0.01, high=10.0, start=0.5, log=True),
     Parameter(name="wake_burden", low=0.2, high=5.0, start=1.0, log=True),
 )
