@@ -2,7 +2,7 @@
 
     python -m models.slot_metric.evaluate run      # what is missing in held_out.jsonl; --arm and --part limit it
     python -m models.slot_metric.evaluate show     # the tables of README.md, from held_out.jsonl
-    python -m models.slot_metric.evaluate above    # settings of qos_scheduler above log and above the model, on the tuning drops
+    python -m models.slot_metric.evaluate above    # settings of qos_scheduler above log and above the model, on training drops
 
 Each line of `held_out.jsonl` is one arm on one drop. A run that was stopped goes on where it was.
 """
@@ -14,22 +14,26 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.slot_metric.drops import FOLDER, KEPT, Drops, Plan, World, read_plan
-from models.slot_metric.train import RULES, tuned
+from models.slot_metric.train import FOLDER, KEPT, rule
 from ranloop.evaluate import Arm, DropResult, Task, run_drop, run_tasks
 from ranloop.judgement import MARGIN_PCT
 from ranloop.statistics import Difference, paired_difference
+from ranloop.training import Drop, Plan, read_plan, tuned_arm
 
 RESULTS = FOLDER / "held_out.jsonl"
 ABOVE = FOLDER / "above.json"
 README = FOLDER / "README.md"
 XAPP = FOLDER.parents[1] / "xapps" / "qos_scheduler"
 LEARNED: Mapping[str, object] = {"scheduler.name": "learned", "scheduler.models": [str(FOLDER)]}
+PF = rule(
+    {"rule": 0, "weight": 16.0, "short_budget_factor": 1.0}
+)  # the usual scheduler, with the best weight of the same grid
 BENEATH = ("pf", "log", "learned")  # schedulers below the xApp
 PARTS = ("held_out", "held_out_worlds")
 WORLDS_LOADS = (1.0,)  # of the held-out worlds
@@ -55,22 +59,16 @@ def arms() -> list[Arm]:
     """The arms of the evaluation: proportional fair and the best tuned rule first."""
     above = json.loads(ABOVE.read_text("utf-8")) if ABOVE.exists() else {}
     return [
-        *(Arm(name=name, overrides=tuned(name)) for name in sorted({"pf", "log", best_rule()}, reverse=True)),
+        PF,
+        tuned_arm(FOLDER, "rule"),
         *(triage(name, **above.get(name, {})) for name in ("pf", "log")),
         Arm(name="learned", overrides=LEARNED),
         triage("learned", **above.get("learned", {})),
     ]
 
 
-def task(arm: Arm, world: World, load: float, seed: int, part: str, drops: Drops) -> Task:
-    run = {"load": load, "run.duration_s": drops.warmup_s + drops.measured_s, "run.warmup_s": drops.warmup_s}
-    named = Arm(
-        name=json.dumps([part, world.name, load, arm.name]),
-        overrides=arm.overrides,
-        xapps=arm.xapps,
-        settings=arm.settings,
-    )
-    return Task(arm=named, seed=seed, node=f"sim:{world.node}", overrides={**world.overrides, **run})
+def task(arm: Arm, drop: Drop, part: str) -> Task:
+    return drop.task(replace(arm, name=json.dumps([part, drop.world.name, drop.load, arm.name])))
 
 
 def run(tasks: Sequence[Task], results: Path, processes: int) -> None:
@@ -107,11 +105,9 @@ def tasks_of(plan: Plan, parts: Iterable[str], names: Sequence[str]) -> list[Tas
     """By load and seed, so that what is there early has all arms of the first drops."""
     chosen = [arm for arm in arms() if not names or arm.name in names]
     return [
-        task(arm, world, load, seed, part, getattr(plan, part))
+        task(arm, drop, part)
         for part in parts
-        for world in getattr(plan, part).worlds
-        for seed in getattr(plan, part).each
-        for load in (plan.loads if part == "held_out" else WORLDS_LOADS)
+        for drop in plan.parts()[part].all(plan.loads if part == "held_out" else WORLDS_LOADS)
         for arm in chosen
     ]
 
@@ -124,12 +120,11 @@ def tune_above(plan: Plan, only: Sequence[str], processes: int, seeds: int) -> N
         results = FOLDER / f"above-{name}.jsonl"
         tasks = []
         for number, point in enumerate(points):
-            arm = triage(name, **point)
-            named = Arm(name=str(number), overrides=arm.overrides, xapps=arm.xapps, settings=arm.settings)
+            arm = replace(triage(name, **point), name=str(number))
             tasks += [
-                task(named, World(), load, seed, "tuning", plan.tuning)
-                for seed in plan.tuning.each[:seeds]
-                for load in plan.loads
+                task(arm, drop, "training")
+                for place in range(seeds)
+                for drop in plan.training.of_round(place, plan.loads)
             ]
         run(tasks, results, processes)
         means = {
@@ -229,7 +224,11 @@ def page(plan: Plan) -> list[str]:
         for world in plan.held_out_worlds.worlds
         for load in WORLDS_LOADS
     ]
-    pairs = [("learned", best_rule()), ("learned", "triage on log"), ("triage on learned", "triage on log")]
+    pairs = [
+        ("learned", tuned_arm(FOLDER, "rule").name),
+        ("learned", "triage on log"),
+        ("triage on learned", "triage on log"),
+    ]
     rows, order, found = lines(RESULTS), [arm.name for arm in arms()], list[str]()
     for part, world, load in cases:
         chosen = [row for row in rows if (row["part"], row["world"], row["load"]) == (part, world, load)]
@@ -240,12 +239,6 @@ def page(plan: Plan) -> list[str]:
         found += [f"### {world}, load {load:g}, {drops} drops", ""]
         found += [*table(by_arm, order), "", *differences(by_arm, pairs), ""]
     return found[:-1]
-
-
-def best_rule() -> str:
-    """The rule with the most satisfied users on the tuning drops."""
-    rules = json.loads(RULES.read_text("utf-8"))
-    return max(map(str, rules), key=lambda name: float(rules[name]["satisfied"]))
 
 
 def show(plan: Plan) -> None:
@@ -265,9 +258,9 @@ def main() -> None:
     parser.add_argument("--arm", action="append", default=[])
     parser.add_argument("--part", action="append", default=[], choices=PARTS)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=3, help="tuning drops for `above`")
+    parser.add_argument("--seeds", type=int, default=3, help="training drops for `above`")
     arguments = parser.parse_args()
-    plan = read_plan()
+    plan = read_plan(FOLDER)
     if arguments.what == "show":
         show(plan)
     elif arguments.what == "above":

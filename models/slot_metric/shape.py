@@ -15,7 +15,12 @@ from ran_sim.mac import learned
 from ran_sim.mac.learned import FEATURES, N_FEATURE, N_UNIT
 
 UNIT_INPUTS = (FEATURES.index("log_pressure"), FEATURES.index("log_share"))
-N_PARAMETER = 1 + N_FEATURE + 3 * len(UNIT_INPUTS)
+PARAMETERS = (
+    "bias",
+    *FEATURES,
+    *(f"{FEATURES[i]} {part}" for i in UNIT_INPUTS for part in ("slope", "centre", "height")),
+)
+N_PARAMETER = len(PARAMETERS)
 MOST_LOG_FACTOR = 12.0  # either way
 
 

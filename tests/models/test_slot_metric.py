@@ -1,8 +1,7 @@
-"""Training of the slot metric: drops are kept apart, the package is the network of the search, a stopped search goes on."""
+"""Training of the slot metric: forks do not see each other, and the package is the network of the search."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -10,38 +9,14 @@ import numpy as np
 import pytest
 
 from models.slot_metric import shape, train
-from models.slot_metric.drops import FOLDER, Drops, Objective, Plan, World, read_plan
 from models.slot_metric.evaluate import verdict
 from ran_sim.mac.learned import FEATURES, N_FEATURE
 from ran_sim.mac.slot_model import read_slot_model
-from ranloop.errors import ModelError
 from ranloop.inference import load_card
 from ranloop.statistics import paired_difference
+from ranloop.training import Drop, Training, World
 
-DECLARED = (FOLDER / "drops.toml").read_text("utf-8")
 SEEN = shape.Seen(*np.array([-2.0, 3.0, 0.5, 2.0]).repeat(N_FEATURE).reshape(4, N_FEATURE))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("seeds = [4201, 4224]", "seeds = [2199, 2200]", r"\[training\] and \[held_out\] share seed 2199"),
-        (
-            "seeds = [2301, 2304]",
-            "seeds = [4101, 4102]",
-            r"\[validation\] and \[held_out_worlds\] share seed 4101",
-        ),
-        ('{ "layout.isd_m" = 700.0 }', "{}", r"'sites 700 m apart' is trained or tuned on"),
-        ("measured_s = 4.0", "measured_s = 0", r"training.measured_s"),
-    ],
-)
-def test_drops_that_are_not_apart_are_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
-    assert old in DECLARED
-    file = tmp_path / "drops.toml"
-    file.write_text(DECLARED.replace(old, new, 1))
-    with pytest.raises(ModelError, match=said) as caught:
-        read_plan(file)
-    assert "\n" not in str(caught.value)
 
 
 def test_the_package_is_the_network_that_the_search_has_found(tmp_path: Path) -> None:
@@ -70,53 +45,34 @@ def test_parameters_are_per_standard_deviation_around_the_mean() -> None:
     assert g(further) == pytest.approx(middle + 2.0 * 1.5, abs=1e-6)
 
 
-def test_an_objective_counts_percent_of_users_and_of_best_effort() -> None:
-    rule = {"users": 50.0, "satisfied": 30.0, "best_effort_mbps": 100.0, "user_p5_mbps": 1.0}
-    found = {
-        "users": 50.0,
-        "satisfied": 29.0,
-        "best_effort_mbps": 100.0 * math.exp(0.3),
-        "user_p5_mbps": math.exp(-0.1),
-    }
-    # 1 of 50 users less: -2 %, twice more as a loss; 30 % more best effort, of which 20 count; 10 % less at the edge
-    objective = Objective(best_effort=0.1, most=20.0, loss=0.5, users_loss=2.0, edge_loss=0.05)
-    assert objective.gain([found], [rule]) == pytest.approx(-2.0 - 4.0 + 2.0 - 0.5)
+def drop(load: float = 2.0) -> Drop:
+    return Drop(world=World(name="one", node="sim:one-cell"), seed=1, load=load, warmup_s=0.1, measured_s=0.5)
 
 
-def test_a_search_that_was_stopped_goes_on_to_the_same_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(name="one", node="one-cell", overrides={})
+def test_points_of_one_drop_have_the_same_scores_together_and_alone() -> None:
+    learned = next(each for each in train.CONTENDERS if each.name == "learned")
+    prepared = {"seen": [part.tolist() for part in SEEN]}
+    near, far = learned.start, learned.start | {"bias": -5.0}
+    together = learned.score([near, far], drop(), prepared)
+    assert together[0] != together[1]
+    assert together == [*learned.score([near], drop(), prepared), *learned.score([far], drop(), prepared)]
 
-    def drops(first: int, last: int) -> Drops:
-        return Drops(seeds=(first, last), warmup_s=0.1, measured_s=0.5, worlds=(world,))
 
-    plan = Plan(
-        loads=(2.0,),
-        training=drops(1, 9),
-        tuning=drops(11, 11),
-        validation=drops(21, 21),
-        held_out=drops(31, 31),
-        held_out_worlds=drops(41, 41),
-    )
-    objective = Objective(best_effort=0.1, most=20.0, loss=0.0, users_loss=0.0, edge_loss=0.0)
-    monkeypatch.setattr(train, "POPULATION", 4)
-    monkeypatch.setattr(train, "STAGES", (train.Stage(1, 0.5, objective), train.Stage(2, 0.2, objective)))
-    found = []
-    for name, minutes in (("whole", [1.0]), ("parts", [1e-9, 1.0])):
-        folder = tmp_path / name
-        folder.mkdir()
-        monkeypatch.setattr(train, "FOLDER", folder)
-        monkeypatch.setattr(train, "LOG", folder / "training.jsonl")
-        for each in minutes:
-            train.train(plan, each)
-        lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-        assert len(lines) == 1 + 3
-        found.append([line["gains"] for line in lines[1:]])
-    assert found[0] == found[1]
-    assert (tmp_path / "whole" / "model.onnx").read_bytes() == (
-        tmp_path / "parts" / "model.onnx"
-    ).read_bytes()
+def test_a_rule_of_a_point_is_a_scheduler_with_class_weights() -> None:
+    arm = train.rule({"rule": 3.0, "weight": 8.0, "short_budget_factor": 4.0})
+    assert arm.overrides["scheduler.name"] == "log"
+    assert arm.overrides["scheduler.class_weight"] == {"1": 8.0, "2": 8.0, "3": 8.0, "80": 32.0}
+
+
+def test_the_package_that_ships_is_the_winner_of_the_journal() -> None:
+    training = Training(train.FOLDER)
+    winner = training.winner(training.trainee.contender("learned"))
+    assert winner
+    network = train.network(winner.point, winner.prepared)
+    assert (train.FOLDER / "model.onnx").read_bytes() == shape.onnx_file(network)
+    card = load_card(train.FOLDER)
+    assert card.training["parameters"] == {name: round(value, 4) for name, value in winner.point.items()}
+    assert card.training["seeds"] == list(training.plan.training.seeds)
 
 
 def test_a_verdict_names_what_the_intervals_show() -> None:

@@ -246,8 +246,8 @@ def test_a_bus_where_nobody_can_be_is_one_line(ranloop: Command, xapp: Path) -> 
 def model_user(tmp_path: Path) -> Path:
     """An xApp with a copy of the bundled model, to be damaged."""
     shutil.copytree(ROOT / "models" / "flow_rate", tmp_path / "models" / "flow_rate")
-    folder = tmp_path / "xapps" / "qos_scheduler"
-    shutil.copytree(ROOT / "xapps" / "qos_scheduler", folder)
+    folder = tmp_path / "docs" / "examples" / "guide" / "rate_watch"
+    shutil.copytree(ROOT / folder.relative_to(tmp_path), folder)
     return folder
 
 

@@ -62,6 +62,8 @@ def test_its_drops_are_those_that_the_xapp_is_judged_on() -> None:
     assert gain.HELD_OUT_SEEDS == demo.JUDGED_SEEDS
     assert (demo.NODE, demo.WARMUP_S) == (gain.NODE, gain.WARMUP_S)
     assert demo.LOAD in gain.LOADS
+    (_, xapp), judged = demo.arms(gain.FOLDER), {arm.name: arm for arm in gain.judged_arms()}
+    assert judged[gain.XAPP].overrides.items() >= xapp.overrides.items()
 
 
 @pytest.mark.parametrize(("drops_run", "hint"), [(3, True), (24, False)])

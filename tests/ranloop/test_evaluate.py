@@ -144,7 +144,7 @@ def test_a_cluster_gives_the_results_of_this_machine_with_the_xapp_and_model_sen
 ) -> None:
     weigher = write_xapp(tmp_path / "weigher")
     arm = Arm(name="weigher", xapps=(weigher,), settings={"weigher": {"gain": 1.0}})
-    modelled = Arm(name="with a model", xapps=(ROOT / "xapps" / "qos_scheduler",))
+    modelled = Arm(name="with a model", xapps=(ROOT / "docs" / "examples" / "guide" / "rate_watch",))
     tasks = [task(arm), task(NOTHING), task(modelled)]
     here = [run_drop(each) for each in tasks]
 
@@ -159,7 +159,7 @@ def test_a_cluster_gives_the_results_of_this_machine_with_the_xapp_and_model_sen
     with dask_cluster() as dask:
         there = run_tasks(tasks, on=dask.scheduler_address)
     assert [(a.score, a.outcomes) for a in there] == [(a.score, a.outcomes) for a in here]
-    assert {folder.name for folder in unpacked} >= {"weigher", "qos_scheduler"}
+    assert {folder.name for folder in unpacked} >= {"weigher", "rate_watch"}
     assert len(unpacked) > 2  # and the model
 
 

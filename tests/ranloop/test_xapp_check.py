@@ -23,8 +23,8 @@ def test_every_bundled_xapp_passes(folder: Path) -> None:
     check_xapp(folder)
 
 
-def test_the_rule_of_qos_scheduler_passes_too() -> None:
-    check_xapp(ROOT / "xapps" / "qos_scheduler", predictor="rule")
+def test_an_xapp_with_a_model_passes() -> None:
+    check_xapp(ROOT / "docs" / "examples" / "guide" / "rate_watch")
 
 
 HEAD = """

@@ -45,8 +45,6 @@ def flows(
             "X.DRB.BudgetMissRateDl": miss_rate or [0.0] * n,
             "X.UE.SpectralEffDl": bits_per_prb or [100.0] * n,
             "CQI": cqi or [10.0] * n,
-            "RSRP": [-90.0] * n,
-            "X.UE.MeanMcsDl": [10.0] * n,
         },
         level="qos_flow",
         ids={"ue": ue},
@@ -269,9 +267,8 @@ def weights(actions: list[Action]) -> dict[int, float]:
     return dict(zip(action.targets().ravel().tolist(), action.parameters().ravel().tolist(), strict=True))
 
 
-@pytest.mark.parametrize("predictor", ["model", "rule"])
-def test_good_channels_are_boosted_and_a_hopeless_one_and_best_effort_are_not(predictor: str) -> None:
-    xapp = XAppHarness(XAPP, predictor=predictor, rest_weight=0.5)
+def test_good_channels_are_boosted_and_a_hopeless_one_and_best_effort_are_not() -> None:
+    xapp = XAppHarness(XAPP, rest_weight=0.5)
     assert xapp.send(capacity()) == []
     assert weights(xapp.send(report())) == {11: 64.0, 12: 64.0, 13: 0.5}
 
@@ -282,21 +279,14 @@ def test_before_the_capacity_of_a_cell_is_known_nobody_is_boosted() -> None:
 
 
 def test_the_cell_of_another_node_with_the_same_number_is_another_cell() -> None:
-    xapp = XAppHarness(XAPP, predictor="rule")
+    xapp = XAppHarness(XAPP)
     xapp.send(capacity())
     xapp.send(capacity(0.1, node="site1"))
     assert weights(xapp.send(report()))[11] == 64.0
 
 
-@pytest.mark.parametrize(("predictor", "asked"), [("model", 1), ("rule", 0)])
-def test_the_audit_log_can_tell_whether_the_model_had_a_part(predictor: str, asked: int) -> None:
-    xapp = XAppHarness(XAPP, predictor=predictor)
-    (batch,) = xapp.instance.on_report(report())
-    assert [tag.partition("@")[0] for tag in batch.models] == ["flow_rate"] * asked
-
-
 def test_ues_that_left_are_forgotten_however_many_come() -> None:
-    xapp = XAppHarness(XAPP, predictor="rule")
+    xapp = XAppHarness(XAPP)
     for seq in range(50):
         xapp.send(flows([2 * seq, 2 * seq + 1], offered_kbps=[100, 200], seq=seq))
     assert len(xapp.module("app").ues) == 2 * 4  # those of the last report and of the three periods before it

@@ -7,7 +7,6 @@ from ranloop import Report, SetUeWeight, XApp
 from . import policy
 
 app = XApp()
-flow_rate = app.model("flow_rate")
 ues = app.per_ue(demand_kbps=nan, bits_per_prb=nan, miss_rate=nan, given_up_s=0.0)  # a policy.Known each
 cells = app.per_cell(prbs=0.0)  # available in a slot
 
@@ -18,12 +17,12 @@ def learn_capacity(report: Report) -> None:
 
 
 @app.on_report(
-    "CQI", "RSRP", "X.UE.SpectralEffDl", "X.UE.MeanMcsDl", "X.DRB.OfferedVolDl", "X.DRB.RadioBudgetDl",
-    "X.DRB.BudgetMissRateDl", level="qos_flow", every_ms=100,
+    "CQI", "X.UE.SpectralEffDl", "X.DRB.OfferedVolDl", "X.DRB.RadioBudgetDl", "X.DRB.BudgetMissRateDl",
+    level="qos_flow", every_ms=100,
 )  # fmt: skip
 def share_airtime(report: Report) -> SetUeWeight:
     known = policy.brought_to(policy.Known(**ues.of(report)), report)
-    rate = flow_rate(report) if app.settings["predictor"] == "model" else policy.recent_rate(known, report)
+    rate = policy.recent_rate(known, report)
     prb_per_s = cells.of(report)["prbs"] * (1e3 / app.settings["slot_ms"])
     tuning = policy.Tuning(**{name: app.settings[name] for name in policy.Tuning._fields})
     bound, weight, known = policy.decide(known, report, rate, prb_per_s, tuning)

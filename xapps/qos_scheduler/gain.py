@@ -1,14 +1,12 @@
-"""The gain of `qos_scheduler`, measured: tuned on training drops, judged on held-out ones, drop by drop.
+"""The gain of `qos_scheduler`, measured: judged on held-out drops, drop by drop, against what `ranloop train` has tuned.
 
-    python xapps/qos_scheduler/gain.py tune        # each side on the training drops; writes tuned.json
     python xapps/qos_scheduler/gain.py evaluate    # held-out drops; writes gain.json, drops.md, the picture; prints as `show`
     python xapps/qos_scheduler/gain.py show        # the verdicts and the table of the README, from gain.json
     python xapps/qos_scheduler/gain.py parts       # for how long the users of a drop are seen
 
-Arms: proportional fair with static per-5QI weights (a sweep, its best point is the tuned baseline), the xApp with its
-model, the same triage with the same settings as a rule without a model, and two rules to compare with, which see every queue
-in every slot: M-LWDF with class weights tuned on the same grid as the baseline's, and strict priority with EDF, which has
-nothing to tune (each class has a priority level of its own, and weights count inside a level only).
+Arms: a sweep of static per-5QI weights under proportional fair; the best of three rules with the best static weights, which is the
+tuned baseline; the xApp above that rule and above proportional fair; and strict priority with EDF, which has nothing to tune
+(each class has a priority level of its own, and weights count inside a level only). The rules see every queue in every slot.
 """
 
 from __future__ import annotations
@@ -17,9 +15,9 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,58 +28,30 @@ from ranloop.evaluate import Arm, DropResult, Task, run_tasks
 from ranloop.judgement import MARGIN_PCT, Judgement
 from ranloop.node import open_world
 from ranloop.statistics import paired_difference
+from ranloop.training import Arms, Training, tuned_arm
 from ranloop_work import WorkError
 
 FOLDER = Path(__file__).resolve().parent
-TUNED = FOLDER / "tuned.json"
 GAIN = FOLDER / "gain.json"
-SIDES = ("static", "xapp", "m-lwdf")  # what is tuned
-SCHEDULERS = {"static": "pf", "m-lwdf": "m-lwdf"}
-NODE = "sim:seven-sites"
-LOADS = (0.4, 1.0, 1.6)  # light, busy, beyond what the carrier can serve
-TRAINING_SEEDS = range(1000, 1004)
-HELD_OUT_SEEDS = range(3001, 3025)  # no tuning, training or earlier evaluation has seen them
-WARMUP_S = 2.0
+TRAINING = Training(FOLDER)
+PLAN, STATIC = TRAINING.plan, cast("Arms", TRAINING.trainee.contender("static"))
+LOADS = PLAN.loads
+NODE = PLAN.held_out.worlds[0].node
+WARMUP_S = PLAN.held_out.warmup_s
+HELD_OUT_SEEDS = PLAN.held_out.each
+XAPP = "xApp on LOG"
 KEPT = ("users", "satisfied", "best_effort_mbps", "prb_use_pct")
-DELAY_BOUND_5QI = (1, 2, 3, 80)
-CLASS_WEIGHTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-SWEEP = (1.0, 4.0, 16.0, 64.0)  # of them, those that the evaluation shows
-SHORT_BUDGET_FACTORS = (1.0, 4.0)  # 5QI 80 (8 ms on the radio) above the others
-XAPP_GRID = {"cap": (0.5, 0.75, 1.0, 1.5), "rest_weight": (0.2, 1.0), "give_up_miss_rate": (0.05, 0.1, 0.3)}
+SWEEP = (1.0, 4.0, 16.0, 64.0)  # class weights; 5QI 80 (8 ms on the radio) has four times as much
 
 
 Evidence = Mapping[str, Any]  # what gain.json keeps
 Column = NDArray[Any]
 
 
-def weighted_arm(side: str, weight: float, short_budget_factor: float = 1.0) -> Arm:
-    """A scheduler with one weight for all delay-bound classes, more for the shortest budget."""
-    overrides = {
-        "scheduler.name": SCHEDULERS[side],
-        "scheduler.class_weight": class_weight(weight, short_budget_factor),
-    }
-    return Arm(name=f"{side} {weight:g}/{weight * short_budget_factor:g}", overrides=overrides)
-
-
-def class_weight(weight: float, short_budget_factor: float = 1.0) -> dict[str, float]:
-    return {str(five_qi): weight for five_qi in DELAY_BOUND_5QI} | {"80": weight * short_budget_factor}
-
-
-def xapp_arm(predictor: str, **settings: float) -> Arm:
-    """The xApp over class weights of 1: it sets weights per UE."""
-    return Arm(
-        name=" ".join([f"xApp ({predictor})", *(f"{name}={value:g}" for name, value in settings.items())]),
-        overrides=weighted_arm("static", 1.0).overrides,
-        xapps=(FOLDER,),
-        settings={"qos_scheduler": {"predictor": predictor, **settings}},
-    )
-
-
 def run(
-    arms: Sequence[Arm], seeds: Iterable[int], measured_s: float, workers: Mapping[str, Any]
+    arms: Sequence[Arm], seeds: Sequence[int], measured_s: float, workers: Mapping[str, Any]
 ) -> dict[tuple[str, float], list[DropResult]]:
     """All arms on all drops at all loads: (arm, load) -> results in the order of the seeds."""
-    seeds = list(seeds)
     keys = [(arm, load) for load in LOADS for arm in arms]
     tasks = [
         Task(
@@ -108,22 +78,6 @@ def column(results: Sequence[DropResult], key: str) -> list[float]:
     return [result.score[key] for result in results]
 
 
-def mean_over_loads(found: Mapping[tuple[str, float], list[DropResult]], arm: str, key: str) -> float:
-    return float(np.mean([column(found[arm, load], key) for load in LOADS]))
-
-
-def tune(measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
-    """Grid search on the training drops: the most satisfied users; within half a user of that, the most best effort."""
-    chosen = json.loads(TUNED.read_text("utf-8")) if TUNED.exists() else {}
-    chosen |= {"training_seeds": [TRAINING_SEEDS.start, TRAINING_SEEDS.stop - 1], "loads": LOADS}
-    for side in named(only, SIDES):
-        candidates = grid(side)
-        best = pick([arm for arm, _ in candidates], measured_s, workers)
-        chosen[side] = next(point for arm, point in candidates if arm.name == best)
-    TUNED.write_text(json.dumps(chosen, indent=2) + "\n", "utf-8")
-    print(json.dumps(chosen, indent=2))
-
-
 def named(only: Sequence[str], possible: Sequence[str]) -> Sequence[str]:
     """Those of `possible` that are called `only`; all where none is."""
     if unknown := sorted({*only} - {*possible}):
@@ -131,57 +85,24 @@ def named(only: Sequence[str], possible: Sequence[str]) -> Sequence[str]:
     return only or possible
 
 
-def grid(side: str) -> list[tuple[Arm, dict[str, Any]]]:
-    """The arms that `tune` tries for one of `SIDES`, each with its entry for tuned.json."""
-    if side == "xapp":
-        points = [
-            dict(zip(XAPP_GRID, point, strict=True)) for point in itertools.product(*XAPP_GRID.values())
-        ]
-        return [(xapp_arm("model", **point), point) for point in points]
-    pairs = itertools.product(CLASS_WEIGHTS, SHORT_BUDGET_FACTORS)
-    return [
-        (
-            weighted_arm(side, *pair),
-            {"weight": pair[0], "short_budget_factor": pair[1], "class_weight": class_weight(*pair)},
-        )
-        for pair in pairs
-    ]
+def judged_arms() -> list[Arm]:
+    """The arms of the evaluation."""
+    sweep = [static(0, weight, 4.0) for weight in SWEEP]
+    on_pf, on_log = (
+        Arm(name=name, overrides=static(rule, 1.0, 1.0).overrides, xapps=(FOLDER,))
+        for name, rule in (("xApp on PF", 0), (XAPP, 2))
+    )
+    return [*sweep, baseline(), on_pf, on_log, Arm(name="edf", overrides={"scheduler.name": "edf"})]
 
 
-def pick(arms: Sequence[Arm], measured_s: float, workers: Mapping[str, Any]) -> str:
-    found = run(arms, TRAINING_SEEDS, measured_s, workers)
-    points = {
-        arm.name: (
-            mean_over_loads(found, arm.name, "satisfied"),
-            mean_over_loads(found, arm.name, "best_effort_mbps"),
-        )
-        for arm in arms
-    }
-    most = max(satisfied for satisfied, _ in points.values())
-    for name, (satisfied, mbps) in sorted(points.items(), key=lambda item: -item[1][0]):
-        print(f"{name:60s} satisfied {satisfied:6.2f}  best effort {mbps:6.1f} Mb/s")
-    near = {name: mbps for name, (satisfied, mbps) in points.items() if satisfied >= most - 0.5}
-    best = max(near, key=lambda name: near[name])
-    print(f"-> {best}\n")
-    return best
+def static(rule: int, weight: float, short_budget_factor: float) -> Arm:
+    """A point of the contender `static`."""
+    return STATIC.arm({"rule": rule, "weight": weight, "short_budget_factor": short_budget_factor})
 
 
-def tuned_arms() -> list[Arm]:
-    """The arms of the evaluation: the static sweep, the tuned points, strict priority with EDF."""
-    tuned = json.loads(TUNED.read_text("utf-8"))
-    static, m_lwdf = tuned["static"], tuned["m-lwdf"]
-    weights = sorted({*SWEEP, static["weight"]})
-    return [
-        *(weighted_arm("static", weight, static["short_budget_factor"]) for weight in weights),
-        *(xapp_arm(predictor, **tuned["xapp"]) for predictor in ("model", "rule")),
-        weighted_arm("m-lwdf", m_lwdf["weight"], m_lwdf["short_budget_factor"]),
-        Arm(name="edf", overrides={"scheduler.name": "edf"}),
-    ]
-
-
-def baseline_name() -> str:
-    static = json.loads(TUNED.read_text("utf-8"))["static"]
-    return weighted_arm("static", static["weight"], static["short_budget_factor"]).name
+def baseline() -> Arm:
+    """The rule and the static class weights that training has found."""
+    return tuned_arm(FOLDER, "static")
 
 
 def evaluate(measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
@@ -192,11 +113,11 @@ def evaluate(measured_s: float, workers: Mapping[str, Any], only: Sequence[str])
         "warmup_s": WARMUP_S,
         "measured_s": measured_s,
         "margin_pct": MARGIN_PCT,
-        "baseline": baseline_name(),
+        "baseline": baseline().name,
     }
-    arms = tuned_arms()
-    names = named(only, [label(arm.name) for arm in arms])
-    found = run([arm for arm in arms if label(arm.name) in names], HELD_OUT_SEEDS, measured_s, workers)
+    arms = judged_arms()
+    names = named(only, [arm.name for arm in arms])
+    found = run([arm for arm in arms if arm.name in names], HELD_OUT_SEEDS, measured_s, workers)
     fresh = {
         (load, arm): {key: [round(value, 3) for value in column(results, key)] for key in KEPT}
         for (arm, load), results in found.items()
@@ -225,7 +146,7 @@ def show(evidence: Evidence) -> None:
 
 def report(evidence: Evidence) -> list[str]:
     """The lines of the README."""
-    return [*verdicts(evidence), "", *table(evidence), "", *model_less_rule(evidence)]
+    return [*verdicts(evidence), "", *table(evidence)]
 
 
 def of_load(evidence: Evidence, load: float) -> dict[str, Any]:
@@ -233,39 +154,14 @@ def of_load(evidence: Evidence, load: float) -> dict[str, Any]:
     return {row["arm"]: row for row in evidence["rows"] if row["load"] == load}
 
 
-def label(arm: str) -> str:
-    """An arm's name without its settings, which tuned.json has."""
-    return arm.partition(" cap=")[0]
-
-
 def verdicts(evidence: Evidence) -> list[str]:
-    """A line a load: the xApp with its model against the tuned baseline."""
+    """A line a load: the xApp against the tuned baseline."""
     lines = []
     for load in LOADS:
         rows = of_load(evidence, load)
-        judgement = Judgement.of(rows[evidence["baseline"]], called(rows, "xApp (model)"))
+        judgement = Judgement.of(rows[evidence["baseline"]], rows[XAPP])
         lines.append(f"- Load {load:g}. {judgement}")
     return lines
-
-
-def model_less_rule(evidence: Evidence) -> list[str]:
-    """A line per load: the difference that the model makes to the same triage without one."""
-    lines = []
-    for load in LOADS:
-        rows = of_load(evidence, load)
-        users, mbps = (
-            paired_difference(called(rows, "xApp (model)")[key], called(rows, "xApp (rule)")[key])
-            for key in ("satisfied", "best_effort_mbps")
-        )
-        lines.append(
-            f"- Load {load:g}, model less rule: satisfied users {users:+.1f}, best effort {mbps:+.1f} Mb/s."
-        )
-    return lines
-
-
-def called(rows: Mapping[str, Any], wanted: str) -> Any:
-    """The row of the arm with this label."""
-    return next(row for name, row in rows.items() if label(name) == wanted)
 
 
 def table(evidence: Evidence) -> list[str]:
@@ -283,7 +179,7 @@ def table(evidence: Evidence) -> list[str]:
             for key in ("satisfied", "best_effort_mbps"):
                 cells.append("" if tuned else f"{paired_difference(row[key], old[key]):+.1f}")
             cells.append(f"{sum(name in front for front in fronts)} of {len(fronts)}")
-            arm = f"**{label(name)}** (tuned baseline)" if tuned else label(name)
+            arm = f"**{name}** (tuned baseline)" if tuned else name
             lines.append(f"| {load:g} | {arm} | " + " | ".join(cells) + " |")
     return lines
 
@@ -314,7 +210,7 @@ def page_of_drops(evidence: Evidence) -> list[str]:
     ]
     for load in LOADS:
         rows = of_load(evidence, load)
-        lines += ["", f"## Load {load:g}", "", "| drop | users | " + " | ".join(map(label, rows)) + " |"]
+        lines += ["", f"## Load {load:g}", "", "| drop | users | " + " | ".join(rows) + " |"]
         lines.append("|---" * (len(rows) + 2) + "|")
         users = rows[evidence["baseline"]]["users"]
         for i, (seed, on_front) in enumerate(zip(range(first, last + 1), fronts_of(rows), strict=True)):
@@ -353,9 +249,8 @@ def draw(evidence: Evidence) -> None:
 
 def look(name: str) -> dict[str, str]:
     """How an arm is drawn, the same in every panel."""
-    looks = {"xApp (model)": ("*", "C0"), "xApp (rule)": ("*", "C1"), "edf": ("v", "C3")}
-    default = ("^", "C2") if name.startswith("m-lwdf") else ("o", "0.5")
-    marker, color = looks.get(label(name), default)
+    looks = {XAPP: ("*", "C0"), "xApp on PF": ("*", "C1"), "edf": ("v", "C3")}
+    marker, color = looks.get(name, ("o", "0.5"))
     return {"marker": marker, "color": color, "linestyle": "none"}
 
 
@@ -363,19 +258,19 @@ def draw_means(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
     points = {
         name: (np.mean(row["best_effort_mbps"]), np.mean(row["satisfied"])) for name, row in rows.items()
     }
-    sweep = [point for name, point in points.items() if name.startswith("static")]
-    panel.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="PF, static class weights 1 … 64")
+    sweep = [point for name, point in points.items() if name.startswith("pf ")]
+    panel.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="PF, static class weights 1/4 … 64/256")
     panel.plot(*points[baseline], "o", color="black", markersize=9, label="tuned baseline")
     for name, point in points.items():
-        if not name.startswith("static"):
-            panel.plot(*point, markersize=11, label=label(name), **look(name))
+        if not name.startswith("pf ") and name != baseline:
+            panel.plot(*point, markersize=11, label=name, **look(name))
     panel.grid(alpha=0.3)
 
 
 def draw_drops(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
     old = rows[baseline]
     for name, row in rows.items():
-        if name != baseline and label(name) != "xApp (rule)":  # it would hide the model's
+        if name != baseline:
             points = [np.subtract(row[key], old[key]) for key in ("best_effort_mbps", "satisfied")]
             panel.plot(*points, markersize=6, alpha=0.7, **look(name))
     panel.axhline(0, color="black", linewidth=0.8)
@@ -386,13 +281,13 @@ def draw_drops(panel: Any, rows: Mapping[str, Any], baseline: str) -> None:
 
 
 def parts(measured_s: float) -> None:
-    """The time for which users are seen, and the satisfied share of them: the tuned baseline on the training drops."""
+    """The time for which users are seen, and the satisfied share of them: the tuned baseline on the validation drops."""
     print(
         "| load | users | seen s, median | seen throughout | satisfied of these | seen < 2 s | satisfied of these |"
     )
     print("|---|---|---|---|---|---|---|")
     for load in LOADS:
-        found = [users_of_drop(load, seed, measured_s) for seed in TRAINING_SEEDS]
+        found = [users_of_drop(load, seed, measured_s) for seed in PLAN.validation.each]
         seen_s, happy = (np.concatenate(column) for column in zip(*found, strict=True))
         cells = [f"{len(seen_s)}", f"{np.median(seen_s):.1f}"]
         for group in (seen_s >= measured_s - 0.1, seen_s < 2.0):  # 0.1: sessions begin and end at radio ticks
@@ -402,11 +297,8 @@ def parts(measured_s: float) -> None:
 
 def users_of_drop(load: float, seed: int, measured_s: float) -> tuple[Column, Column]:
     """Seconds that each judged user is seen after the warm-up, and whether it is satisfied."""
-    weights = json.loads(TUNED.read_text("utf-8"))["static"]["class_weight"]
     run_fields = {"run.duration_s": WARMUP_S + measured_s, "run.warmup_s": WARMUP_S}
-    world = open_world(
-        NODE, seed=seed, overrides={"load": load, **run_fields, "scheduler.class_weight": weights}
-    )
+    world = open_world(NODE, seed=seed, overrides={"load": load, **run_fields, **baseline().overrides})
     run_embedded(world, ())
     engine = world.engine  # type: ignore[attr-defined]  # because only the simulator's worlds have one
     sessions = engine.sessions()
@@ -421,7 +313,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("tune", "evaluate", "show", "parts"))
+    parser.add_argument("what", choices=("evaluate", "show", "parts"))
     parser.add_argument("--measured-s", type=float, default=10.0, help="measured seconds per drop")
     parser.add_argument("--processes", type=int, default=None)
     parser.add_argument(
@@ -431,7 +323,7 @@ def main() -> None:
         "--only",
         action="append",
         default=[],
-        help="tune this side or evaluate this arm; the others stay as they are",
+        help="evaluate this arm; the others stay as they are",
     )
     arguments = parser.parse_args()
     workers = {"processes": arguments.processes, "on": arguments.on}
@@ -442,9 +334,7 @@ def main() -> None:
 
 
 def carry_out(what: str, measured_s: float, workers: Mapping[str, Any], only: Sequence[str]) -> None:
-    if what == "tune":
-        tune(measured_s, workers, only)
-    elif what == "evaluate":
+    if what == "evaluate":
         evaluate(measured_s, workers, only)
     elif what == "parts":
         parts(measured_s)

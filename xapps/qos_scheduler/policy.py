@@ -63,7 +63,10 @@ def brought_to(known: Known, report: Report) -> Known:
 
 
 def recent_rate(known: Known, report: Report) -> F32:
-    """The rule's guess of bits per PRB: the UE's recent rate, or the rate of its CQI while it got nothing."""
+    """Bits that a PRB will carry: as many as lately for the UE, or as its CQI promises while it got nothing.
+
+    Fed with the true rates of the next half second the triage gains nothing (decision 47), so nothing better is predicted here.
+    """
     promised = CQI_BITS_PER_PRB[np.nan_to_num(report["CQI"]).astype(np.intp)]
     return np.where(np.isnan(known.bits_per_prb), promised, known.bits_per_prb).astype(np.float32)
 
@@ -103,7 +106,7 @@ def decide(
     Args:
         known: The memory, already updated with the report.
         report: A report of QoS flows.
-        bits_per_prb: Bits that one PRB will carry for each flow, predicted by the model or by `recent_rate`. [n]
+        bits_per_prb: Bits that one PRB will carry for each flow. [n]
         prb_per_s: PRBs that each flow's cell has in a second. [n]
         tuning: The operator's settings.
 

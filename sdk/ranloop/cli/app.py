@@ -399,7 +399,7 @@ def train(
 
     What is found is kept in FOLDER/journal: the same call goes on where a training was stopped.
     """
-    from ranloop.cli.train import run_train
+    from ranloop.cli.train_command import run_train
 
     raise typer.Exit(
         run_train(folder, only=only or [], processes=processes, on=on, shard=shard, json_output=json_output)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ranloop.evaluate import Arm, DropResult, Task, look_at, run_drop
 from ranloop.judgement import MARGIN_PCT, Judgement
 from ranloop.kpi import Kpi, by_key
 from ranloop.statistics import Difference, Shown, paired_difference
+from ranloop.training import tuned_arm
 
 __all__ = ("run_demo",)
 
@@ -31,10 +33,11 @@ LOAD = 1.0
 JUDGED_SEEDS = range(3001, 3025)  # the drops of the xApp's README; nothing was tuned or trained on them
 WARMUP_S = 2.0
 XAPP = Path("xapps/qos_scheduler")
+BENEATH = {"scheduler.name": "log"}  # the rule of the slots below the xApp
 STAGES = {
     "advance": "simulate up to the next event",
     "report": "build the reports",
-    "step": "publish, policy and model, answer",
+    "step": "publish, policy, answer",
     "guard": "judge the actions",
     "apply": "apply due changes",
 }
@@ -103,18 +106,9 @@ def find_xapp() -> Path:
 
 
 def arms(folder: Path) -> tuple[Arm, Arm]:
-    """The tuned baseline and the xApp, both as `gain.py tune` left them on the training drops."""
-    tuned = json.loads((folder / "tuned.json").read_text("utf-8"))
-    weights = tuned["static"]["class_weight"]
-    baseline = Arm(name="tuned baseline", overrides={"scheduler.class_weight": weights})
-    settings = {"predictor": "model", **tuned["xapp"]}
-    xapp = Arm(
-        name="qos_scheduler",
-        overrides={"scheduler.class_weight": dict.fromkeys(weights, 1.0)},
-        xapps=(folder,),
-        settings={"qos_scheduler": settings},
-    )
-    return baseline, xapp
+    """The tuned baseline, as `ranloop train` left it, and the xApp with its settings above the rule LOG."""
+    baseline = replace(tuned_arm(folder, "static"), name="tuned baseline")
+    return baseline, Arm(name="qos_scheduler", overrides=BENEATH, xapps=(folder,))
 
 
 def _of(results: Sequence[DropResult], arm: Arm) -> list[DropResult]:

@@ -20,6 +20,7 @@ __all__ = ("package_xapp",)
 
 _SDK = Path(ranloop.__file__).parent
 _HIDDEN = ("__pycache__", ".*")
+_OF_TRAINING = ("train.py", "plan.toml", "journal")  # see `ranloop.training`
 _METADATA = "Metadata-Version: 2.4\nName: ranloop\nVersion: {version}\nLicense-Expression: Apache-2.0\n"
 
 
@@ -40,7 +41,9 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     out = out or Path("build") / manifest.name
     try:
         _make_room(out, folder)
-        shutil.copytree(folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN))
+        shutil.copytree(
+            folder, out / "app" / places[""], ignore=shutil.ignore_patterns(*_HIDDEN, *_OF_TRAINING)
+        )
         for name, place in models.items():
             (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
             for file in files[name]:

@@ -4,7 +4,7 @@ from ranloop.training.card import write_card, write_defaults
 from ranloop.training.contender import Arms, Contender, Parameter, Point, Score
 from ranloop.training.outcome import Outcome, Winner
 from ranloop.training.plan import Drop, Drops, Plan, World, read_plan
-from ranloop.training.run import Training, train
+from ranloop.training.run import Training, train, tuned_arm
 from ranloop.training.users_first import UsersFirst
 
 __all__ = (
@@ -23,6 +23,7 @@ __all__ = (
     "World",
     "read_plan",
     "train",
+    "tuned_arm",
     "write_card",
     "write_defaults",
 )

@@ -81,7 +81,7 @@ class Contender(ABC):
     method: Literal["cma-es", "random", "grid"] = "cma-es"
 
     @abstractmethod
-    def score(self, points: Sequence[Point], drop: Drop, prepared: Mapping[str, Any]) -> list[Score]:
+    def score(self, points: Sequence[Point], drop: Drop, prepared: Mapping[str, Any]) -> Sequence[Score]:
         """The score of each point on a drop; the same, whichever points are asked together."""
 
     def prepare(self, plan: Plan) -> Mapping[str, Any]:
@@ -112,6 +112,6 @@ class Arms(Contender):
 
     arm: Callable[[Point], Arm]
 
-    def score(self, points: Sequence[Point], drop: Drop, prepared: Mapping[str, Any]) -> list[Score]:
+    def score(self, points: Sequence[Point], drop: Drop, prepared: Mapping[str, Any]) -> Sequence[Score]:
         """A run of the drop per point."""
         return [run_drop(drop.task(self.arm(point))).score for point in points]

@@ -6,19 +6,22 @@ import importlib
 import importlib.machinery
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-from ranloop.errors import TrainingError
+from ranloop.errors import RanloopError, TrainingError
 from ranloop.training.contender import Contender, Score
+from ranloop.xapp.instance import user_traceback
+from ranloop_work import WorkError
 
 if TYPE_CHECKING:
     from ranloop.training.outcome import Outcome
 
-__all__ = ("TRAIN_FILE", "Trainee", "load_trainee")
+__all__ = ("TRAIN_FILE", "Trainee", "load_trainee", "of_the_author")
 
 TRAIN_FILE: Final = "train.py"
 _PREFIX: Final = "_ranloop_training_"
@@ -37,6 +40,7 @@ class Trainee:
         keep: Called when all contenders are tuned: it makes a package or new defaults of a winner.
     """
 
+    folder: Path
     contenders: Sequence[Contender]
     kept: Sequence[str]
     worth: Callable[[Sequence[Score], Sequence[Score]], float]
@@ -56,12 +60,28 @@ class Trainee:
         )
 
 
+@contextmanager
+def of_the_author(folder: Path, what: str) -> Iterator[None]:
+    """Tell an error of the code in `folder` with the place in its files.
+
+    Raises:
+        TrainingError: Of every error that is none of ranloop's own.
+    """
+    try:
+        yield
+    except (RanloopError, WorkError):
+        raise
+    except Exception as error:
+        raise TrainingError(
+            f"{what} raised {type(error).__name__}\n{user_traceback(error, folder)}"
+        ) from error
+
+
 def load_trainee(folder: Path) -> Trainee:
     """Load `folder/train.py` as a module of a package of its own, so that it may import its neighbours: `from . import shape`.
 
     Raises:
-        TrainingError: No such file, or one that lacks a name.
-        Exception: Any error of the module at import.
+        TrainingError: No such file, one that lacks a name, or one that raises an error, with its traceback.
     """
     folder = folder.resolve()
     if not (folder / TRAIN_FILE).is_file():
@@ -73,7 +93,8 @@ def load_trainee(folder: Path) -> Trainee:
     package.__path__ = [str(folder)]
     package.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
     sys.modules[name] = package
-    module = importlib.import_module(f"{name}.train")
+    with of_the_author(folder, str(folder / TRAIN_FILE)):
+        module = importlib.import_module(f"{name}.train")
     if lacking := [each for each in ("CONTENDERS", "KEPT", "worth", "keep") if not hasattr(module, each)]:
         raise TrainingError(f"{folder / TRAIN_FILE} does not define {lacking[0]}")
     names = [each.name for each in module.CONTENDERS]
@@ -82,5 +103,9 @@ def load_trainee(folder: Path) -> Trainee:
             f"{folder / TRAIN_FILE}: two contenders are called {twice[0]!r}; want names of their own"
         )
     return Trainee(
-        contenders=tuple(module.CONTENDERS), kept=tuple(module.KEPT), worth=module.worth, keep=module.keep
+        folder=folder,
+        contenders=tuple(module.CONTENDERS),
+        kept=tuple(module.KEPT),
+        worth=module.worth,
+        keep=module.keep,
     )

@@ -8,23 +8,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from ranloop.arm import Arm
 from ranloop.errors import TrainingError
-from ranloop.training.contender import Contender, Point, Score
-from ranloop.training.crew import Crew, answered
-from ranloop.training.folder import Trainee, load_trainee
+from ranloop.training.contender import Arms, Contender
+from ranloop.training.crew import Crew
+from ranloop.training.folder import Trainee, load_trainee, of_the_author
 from ranloop.training.journal import Journal, read_journal
 from ranloop.training.outcome import Outcome, Winner
-from ranloop.training.plan import Drop, Plan, read_plan
+from ranloop.training.plan import Plan, read_plan
 from ranloop.training.search import Finalist, search
+from ranloop.training.weighing import Weighing, mean_worth
 from ranloop_work import Shard
 
-__all__ = ("Training", "train")
-
-T = TypeVar("T")
+__all__ = ("Training", "train", "tuned_arm")
 
 
 def train(
@@ -57,7 +57,8 @@ def train(
     """
     training = Training(folder.resolve(), say)
     wanted = training.wanted(only, shard)
-    with Crew(training.folder, processes=processes, on=on) as crew:
+    (probe, *_) = training.plan.training.of_round(0, training.plan.loads)
+    with Crew(training.folder, probe, processes=processes, on=on) as crew:
         for contender in wanted:
             if training.winner(contender) is None:
                 training.tune(contender, crew)
@@ -66,8 +67,25 @@ def train(
     if len(whole) < len(winners):
         return None
     outcome = Outcome(folder=training.folder, plan=training.plan, winners=whole)
-    training.trainee.keep(outcome)
+    with of_the_author(training.folder, "keep()"):
+        training.trainee.keep(outcome)
     return outcome
+
+
+def tuned_arm(folder: Path, name: str) -> Arm:
+    """The arm of a contender's winner.
+
+    Raises:
+        TrainingError: There is no such contender, its points are no arms, or it is not tuned yet.
+    """
+    training = Training(folder)
+    contender = training.trainee.contender(name)
+    winner = training.winner(contender)
+    if not isinstance(contender, Arms):
+        raise TrainingError(f"{folder}: the points of {name} are no arms")
+    if winner is None:
+        raise TrainingError(f"{folder}: {name} is not tuned yet; first: ranloop train {folder}")
+    return contender.arm(winner.point)
 
 
 @dataclass
@@ -103,12 +121,12 @@ class Training:
         return chosen
 
     def winner(self, contender: Contender) -> Winner | None:
-        """The winner of a search that is through.
+        """The winner of a search that is through; none before the reference has one.
 
         Raises:
             TrainingError: The journal is of another search.
         """
-        if contender is not self.reference and self.winner(self.reference) is None:
+        if contender is not self.reference and self._beside(contender) is None:
             return None
         lines = read_journal(self.folder, contender.name, self._digest(contender))
         if not lines or "winner" not in lines[-1]:
@@ -125,14 +143,23 @@ class Training:
                 return  # another process was quicker
             if not lines:
                 began = time.process_time()
-                prepared = contender.prepare(self.plan)
+                with of_the_author(self.folder, f"prepare() of {contender.name}"):
+                    prepared = contender.prepare(self.plan)
                 lines = [{"prepared": prepared, "cpu_s": round(time.process_time() - began, 2)}]
                 journal.append(lines[0])
-            weighing = _Weighing(self, contender, crew, lines[0]["prepared"])
+            beside, prepared = self._beside(contender), lines[0]["prepared"]
+            weighing = Weighing(
+                trainee=self.trainee,
+                crew=crew,
+                contender=contender,
+                reference=self.reference,
+                beside=beside.point if beside else self.reference.start,
+                prepared=(prepared, beside.prepared if beside else prepared),
+            )
             finalists = self._search(weighing, journal, lines)
             journal.append({"winner": self._validate(weighing, finalists, lines)})
 
-    def _search(self, weighing: _Weighing, journal: Journal, lines: list[dict[str, Any]]) -> list[Finalist]:
+    def _search(self, weighing: Weighing, journal: Journal, lines: list[dict[str, Any]]) -> list[Finalist]:
         """Follow the search; rounds that `lines` has are not run again, and those that are run are added to it."""
         contender, began, before = weighing.contender, time.monotonic(), _rollouts(lines)
         searching, place = search(contender, self.plan), 1
@@ -142,12 +169,15 @@ class Training:
                 if place == len(lines):
                     points = [contender.point(each) for each in asked.points]
                     found = weighing.weigh(points, asked.drops)
-                    rollouts = len(points) * len(asked.drops)
-                    line = {"worth": [round(each, 4) for each in found.worth], "rollouts": rollouts}
-                    lines.append({**line, "cpu_s": round(found.cpu_s, 2)})
+                    lines.append(
+                        {
+                            "worth": [round(each, 4) for each in found.worth],
+                            "rollouts": len(points) * len(asked.drops),
+                            "cpu_s": round(found.cpu_s, 2),
+                        }
+                    )
                     journal.append(lines[-1])
-                    done = _rollouts(lines)
-                    pace_s = (time.monotonic() - began) / (done - before)
+                    pace_s = (time.monotonic() - began) / (_rollouts(lines) - before)
                     self.say(self._progress(contender, lines, pace_s))
                 worth = lines[place]["worth"]
                 place += 1
@@ -165,7 +195,7 @@ class Training:
         )
 
     def _validate(
-        self, weighing: _Weighing, finalists: Sequence[Finalist], lines: Sequence[Mapping[str, Any]]
+        self, weighing: Weighing, finalists: Sequence[Finalist], lines: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
         """The winner among the finalists, as the journal keeps it."""
         contender = weighing.contender
@@ -173,11 +203,12 @@ class Training:
         found = weighing.weigh(points, self.plan.validation.all(self.plan.loads))
         best = int(np.argmax(found.worth))
         winners = {where: [row[best] for row in rows] for where, rows in found.scores.items()}
+        worth = found.worth[best]
         if contender is self.reference:  # all winners are weighed against its winner
-            found.worth[best] = _worth(self.trainee, winners, winners)
+            worth = mean_worth(self.trainee, winners, winners)
         return {
             "point": points[best],
-            "worth": round(found.worth[best], 4),
+            "worth": round(worth, 4),
             "figures": {
                 where: {
                     key: round(float(np.mean([row[key] for row in rows])), 4) for key in self.trainee.kept
@@ -189,78 +220,16 @@ class Training:
             "how": f"{contender.method}, seed {self.plan.search.seed}, {finalists[best].origin}",
         }
 
-    def beside(self, contender: Contender) -> Point:
-        """The point of the reference that a contender is weighed against."""
-        winner = None if contender is self.reference else self.winner(self.reference)
-        return winner.point if winner else self.reference.start
+    def _beside(self, contender: Contender) -> Winner | None:
+        """The tuned reference that a contender is weighed against; None is its start."""
+        return None if contender is self.reference else self.winner(self.reference)
 
     def _digest(self, contender: Contender) -> str:
         """What the numbers of a search depend on, beside the code."""
         plan = self.plan.model_dump(mode="json", include={"loads", "search", "training", "validation"})
-        of = [plan, contender.method, repr(contender.space), dict(self.beside(contender))]
+        beside = self._beside(contender)
+        of = [plan, contender.method, repr(contender.space), beside.point if beside else self.reference.start]
         return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Weighed:
-    """What points are worth on drops.
-
-    Attributes:
-        worth: Of each point.
-        scores: World and load -> drop by drop, the scores of all points.
-        cpu_s: Of all, the reference's runs included.
-    """
-
-    worth: list[float]
-    scores: Mapping[str, list[list[Score]]]
-    cpu_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Weighing:
-    """Weighs points of a contender against the reference on the same drops."""
-
-    training: Training
-    contender: Contender
-    crew: Crew
-    prepared: Mapping[str, Any]
-
-    def weigh(self, points: Sequence[Point], drops: Sequence[Drop]) -> _Weighed:
-        training, reference = self.training, self.training.reference
-        winner = training.winner(reference)
-        asked = (
-            self.crew.ask(self.contender.name, points, drops, self.prepared),
-            self.crew.ask(
-                reference.name,
-                [training.beside(self.contender)],
-                drops,
-                winner.prepared if winner else self.prepared,
-            ),
-        )
-        found, beside = (answered(each) for each in asked)
-        where = [f"{drop.world.name}, load {drop.load:g}" for drop in drops]
-        ours = _grouped(where, [each.scores for each in found])
-        theirs = _grouped(where, [each.scores[0] for each in beside])
-        by_point = [{at: [row[i] for row in rows] for at, rows in ours.items()} for i in range(len(points))]
-        return _Weighed(
-            worth=[_worth(training.trainee, each, theirs) for each in by_point],
-            scores=ours,
-            cpu_s=sum(each.cpu_s for each in (*found, *beside)),
-        )
-
-
-def _worth(
-    trainee: Trainee, ours: Mapping[str, Sequence[Score]], theirs: Mapping[str, Sequence[Score]]
-) -> float:
-    """The mean over worlds and loads."""
-    return float(np.mean([trainee.worth(ours[where], theirs[where]) for where in ours]))
-
-
-def _grouped(keys: Sequence[str], rows: Sequence[T]) -> dict[str, list[T]]:
-    groups: dict[str, list[T]] = {}
-    for key, row in zip(keys, rows, strict=True):
-        groups.setdefault(key, []).append(row)
-    return groups
 
 
 def _rollouts(lines: Sequence[Mapping[str, Any]]) -> int:

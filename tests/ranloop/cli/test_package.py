@@ -16,6 +16,7 @@ from tests.builders import write_xapp
 from tests.command import Command
 
 ROOT = Path(__file__).parents[3]
+RATE_WATCH = ROOT / "docs/examples/guide/rate_watch"  # it has a model
 
 
 def listing(folder: Path) -> set[str]:
@@ -24,24 +25,31 @@ def listing(folder: Path) -> set[str]:
 
 def test_a_context_holds_the_xapp_its_model_and_the_sdk(ranloop: Command, tmp_path: Path) -> None:
     out = tmp_path / "context"
-    told = json.loads(ranloop("package", ROOT / "xapps/qos_scheduler", "--out", out, "--json").out)
-    assert told == {"context": str(out), "tag": "ranloop/qos_scheduler:0.1.0", "models": ["flow_rate"]}
+    told = json.loads(ranloop("package", RATE_WATCH, "--out", out, "--json").out)
+    assert told == {"context": str(out), "tag": "ranloop/rate_watch:0.1.0", "models": ["rate"]}
     found = listing(out)
-    # manifest.toml says ../../models/flow_rate, and that is where the model lies.
+    # manifest.toml says ../../../../models/flow_rate, and that is where the model lies.
     assert {name for name in found if name.startswith("app/models")} == {
         "app/models/flow_rate/card.toml",
         "app/models/flow_rate/model.onnx",
     }
     assert {
-        "app/xapps/qos_scheduler/app.py",
-        "app/xapps/qos_scheduler/policy.py",
+        "app/docs/examples/guide/rate_watch/app.py",
         "sdk/ranloop/wire/codec.py",
     } <= found
     assert not [name for name in found if "__pycache__" in name or "ran_sim" in name or "train.py" in name]
     assert "onnxruntime==" in (out / "requirements.txt").read_text()
     dockerfile = (out / "Dockerfile").read_text()
-    assert 'ARG XAPP="xapps/qos_scheduler"\n' in dockerfile
-    assert 'ARG NAME="qos_scheduler"\n' in dockerfile
+    assert 'ARG XAPP="docs/examples/guide/rate_watch"\n' in dockerfile
+    assert 'ARG NAME="rate_watch"\n' in dockerfile
+
+
+def test_a_context_has_nothing_of_the_training(ranloop: Command, tmp_path: Path) -> None:
+    ranloop("package", ROOT / "xapps/qos_scheduler", "--out", tmp_path / "out")
+    found = listing(tmp_path / "out" / "app" / "qos_scheduler")
+    assert {"app.py", "policy.py", "manifest.toml"} <= found
+    assert not found & {"train.py", "plan.toml"}
+    assert not [name for name in found if name.startswith("journal")]
 
 
 def test_an_xapp_without_a_model_gets_no_onnxruntime(ranloop: Command, tmp_path: Path) -> None:
@@ -55,21 +63,21 @@ def test_an_xapp_without_a_model_gets_no_onnxruntime(ranloop: Command, tmp_path:
 
 def test_a_packaged_xapp_loads_with_the_packaged_sdk_alone(ranloop: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ranloop("package", ROOT / "xapps/qos_scheduler", "--out", out)
+    ranloop("package", RATE_WATCH, "--out", out)
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(out / "sdk"), sysconfig.get_path("purelib")]),
         "PYTHONSAFEPATH": "1",
     }
     done = subprocess.run(  # as the image's entry point does, in the xApp's folder
         [sys.executable, "-S", "-m", "ranloop_start", "check", "."],
-        cwd=out / "app/xapps/qos_scheduler",
+        cwd=out / "app/docs/examples/guide/rate_watch",
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "flow_rate@" in done.stdout
+    assert "rate@" in done.stdout
     command = [sys.executable, "-S", "-m", "ranloop_start", "new", "mine"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == (
@@ -98,12 +106,15 @@ def test_a_context_is_made_anew_and_nothing_else_is_overwritten(ranloop: Command
 def test_an_xapp_that_cannot_run_is_not_packaged(ranloop: Command, tmp_path: Path) -> None:
     broken = write_xapp(tmp_path / "broken", app="app = (")
     assert "is no Python" in ranloop("package", broken, "--out", tmp_path / "out").complaint
-    qos = shutil.copytree(ROOT / "xapps/qos_scheduler", tmp_path / "a" / "b" / "qos")
-    assert "card.toml" in ranloop("package", qos, "--out", tmp_path / "out").complaint
-    text = (qos / "manifest.toml").read_text()
-    (qos / "manifest.toml").write_text(text.replace("../../models/flow_rate", str(ROOT / "models/flow_rate")))
+    watch = shutil.copytree(RATE_WATCH, tmp_path / "a" / "b" / "c" / "d" / "rate_watch")
+    assert "card.toml" in ranloop("package", watch, "--out", tmp_path / "out").complaint
+    text = (watch / "manifest.toml").read_text()
+    (watch / "manifest.toml").write_text(
+        text.replace("../../../../models/flow_rate", str(ROOT / "models/flow_rate"))
+    )
     assert (
-        "absolute folder, which no image has" in ranloop("package", qos, "--out", tmp_path / "out").complaint
+        "absolute folder, which no image has"
+        in ranloop("package", watch, "--out", tmp_path / "out").complaint
     )
     quoted = write_xapp(tmp_path / 'a"b', text=(ROOT / "xapps/kpm_monitor/manifest.toml").read_text())
     assert "rename it" in ranloop("package", quoted, "--out", tmp_path / "out").complaint

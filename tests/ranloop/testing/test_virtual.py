@@ -214,8 +214,23 @@ def test_any_world_can_be_behind_it(ran: Open, tmp_path: Path) -> None:
         net.leave(1)
 
 
-def test_a_model_that_is_slow_or_fails(ran: Open) -> None:
-    net = ran("xapps/qos_scheduler")
+MODELLED = """
+from ranloop import Report, SetUeWeight, XApp
+app = XApp()
+flow_rate = app.model("flow_rate")
+
+@app.on_report("CQI", "X.UE.SpectralEffDl", "X.UE.MeanMcsDl", "RSRP", level="qos_flow", every_ms=100)
+def act(report: Report) -> SetUeWeight:
+    known = flow_rate(report) > 0  # NaN is not
+    return SetUeWeight(ue=report.ue, weight=1.0 + known)
+"""
+
+
+def test_a_model_that_is_slow_or_fails(ran: Open, tmp_path: Path) -> None:
+    text = MANIFEST.format(name="modelled").replace('level = "ue"', 'level = "qos_flow"')
+    text = text.replace('["CQI"]', '["CQI", "X.UE.SpectralEffDl", "X.UE.MeanMcsDl", "RSRP"]')
+    text += f'[models]\nflow_rate = "{Path(__file__).parents[3] / "models" / "flow_rate"}"\n'
+    net = ran(write_xapp(tmp_path / "modelled", app=MODELLED, text=text))
     net.run(300)
     asked = len(net.actions)
     assert any(batch.models for batch in net.actions)

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from ranloop.errors import TrainingError
-from ranloop.training import Training, read_plan, train, write_defaults
+from ranloop.training import Training, UsersFirst, read_plan, train, tuned_arm, write_defaults
 from ranloop.training.run import Training as Run
+from ranloop.xapp.manifest import load_manifest
 from ranloop_work import Shard
 from tests.builders import write_xapp
 from tests.command import Command
+from tests.dask_cluster import dask_cluster
 
 PLAN = """
 loads = [1.0, 2.0]
@@ -159,6 +161,13 @@ def test_what_cannot_be_trained_is_refused_in_one_line(
     ("old", "new", "said"),
     [
         ("KEPT =", "LEFT =", "train.py does not define KEPT"),
+        (
+            '"height": drop.load',
+            '"height": float("nan") * drop.load',
+            "worth() of hills is nan at a, load 1; want a finite number",
+        ),
+        ("for d in far]", "for d in far[1:]]", "contender line gave 3 scores of 4 points; want one each"),
+        ('KEPT = ("height",)', 'KEPT = ("hight",)', "hills: KEPT has 'hight', which is no KPI of the scores"),
         ('name="dice"', 'name="line"', "two contenders are called 'line'"),
         (
             ", values=(0.1, 1.0, 10.0, 100.0)",
@@ -172,6 +181,24 @@ def test_a_train_file_that_lacks_something_is_refused_in_one_line(
 ) -> None:
     folder = made(tmp_path / "hills", code=TRAIN.replace(old, new, 1))
     assert said in ranloop("train", folder, "--processes", "1").complaint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("KEPT = (", "KEPT = 1 / 0, (", r"hills/train.py raised ZeroDivisionError"),
+        ("return sum(row", "return 1 / 0 + sum(row", r"worth\(\) raised ZeroDivisionError"),
+        ("noise = (", "noise = 1 / 0 + (", r"contender line on drop 1 of 'a' raised ZeroDivisionError"),
+    ],
+)
+def test_an_error_of_the_authors_comes_with_the_place_in_his_file(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    folder = made(tmp_path / "hills", code=TRAIN.replace(old, new, 1))
+    with pytest.raises(TrainingError, match=said) as caught:
+        train(folder, processes=1)
+    assert str(caught.value).splitlines()[-1] == "ZeroDivisionError: division by zero"
+    assert f'File "{folder / "train.py"}", line' in str(caught.value)
 
 
 def test_a_folder_without_a_plan_says_what_it_wants(ranloop: Command, tmp_path: Path) -> None:
@@ -293,6 +320,18 @@ def test_results_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> Non
         assert [_without_cpu(line) for line in lines[0]] == [_without_cpu(line) for line in lines[1]]
 
 
+def test_a_cluster_gives_the_journals_of_this_machine(tmp_path: Path) -> None:
+    plan = PLAN.replace("rollouts = 480", "rollouts = 48")
+    here, there = made(tmp_path / "here", plan), made(tmp_path / "there", plan)
+    train(here, only=["line", "cloud"], processes=1)
+    with dask_cluster() as dask:
+        train(there, only=["line", "cloud"], on=dask.scheduler_address)
+    for name in ("line", "cloud"):
+        lines = [(folder / "journal" / f"{name}.jsonl").read_text().splitlines() for folder in (here, there)]
+        assert [_without_cpu(line) for line in lines[0]] == [_without_cpu(line) for line in lines[1]]
+    assert not (there / "seen.jsonl").exists()  # the worker has a copy of the folder
+
+
 def _without_cpu(line: str) -> Any:
     found = json.loads(line)
     found.pop("cpu_s", 0)
@@ -357,7 +396,7 @@ def test_points_of_a_drop_may_be_scored_in_parts(folder: Path) -> None:
     training = Training(folder)
     points = [{"x": x} for x in (1.0, 3.0, 9.0)]
     drops = training.plan.training.of_round(0, (1.0, 2.0))
-    with Crew(folder, processes=1) as crew:
+    with Crew(folder, drops[0], processes=1) as crew:
         crew._count = 3
         found = answered(crew.ask("line", points, drops, {"half": 0.5}))
     assert sorted(each[1] for each in seen(folder)) == [1, 1, 2, 2]
@@ -365,3 +404,70 @@ def test_points_of_a_drop_may_be_scored_in_parts(folder: Path) -> None:
         heights = np.array([score["height"] for score in scored.scores])
         far = np.log(np.array([1.0, 3.0, 9.0]) / 9.0) ** 2
         np.testing.assert_allclose(heights - heights[2], -load * far, atol=1e-12)
+
+
+def test_users_first_counts_percent_of_users_and_of_best_effort() -> None:
+    rule = {"users": 50.0, "satisfied": 30.0, "best_effort_mbps": 100.0, "user_p5_mbps": 1.0}
+    found = {
+        "users": 50.0,
+        "satisfied": 29.0,
+        "best_effort_mbps": 100.0 * math.exp(0.3),
+        "user_p5_mbps": math.exp(-0.1),
+    }
+    # 1 of 50 users less: -2 %, twice more as a loss; 30 % more best effort, of which 20 count; 10 % less at the edge
+    worth = UsersFirst(best_effort=0.1, most=20.0, loss=0.5, users_loss=2.0, edge_loss=0.05)
+    assert worth([found], [rule]) == pytest.approx(-2.0 - 4.0 + 2.0 - 0.5)
+
+
+# On the simulator
+
+XAPP_TRAIN = """
+from pathlib import Path
+from ranloop.evaluate import Arm
+from ranloop.training import Arms, Parameter, write_card, write_defaults
+
+FOLDER = Path(__file__).parent
+KEPT = ("users",)
+
+
+def static(point):
+    return Arm(name="static", overrides={"scheduler.class_weight": {"9": point["weight"]}})
+
+
+def weigher(point):
+    return Arm(name="weigher", xapps=(FOLDER,), settings={"weigher": dict(point)})
+
+
+CONTENDERS = (
+    Arms(name="static", kind="rule", method="grid", arm=static,
+         space=(Parameter(name="weight", low=1.0, high=4.0, start=1.0, values=(1.0, 4.0)),)),
+    Arms(name="weigher", kind="model", arm=weigher, space=(Parameter(name="gain", low=0.5, high=1.5, start=1.0),)),
+)
+
+
+def worth(found, reference):
+    return found[0]["best_effort_mbps"] - reference[0]["best_effort_mbps"]
+
+
+def keep(outcome):
+    write_defaults(FOLDER, outcome.winners["weigher"].point)
+    write_card(outcome, "weigher")
+"""
+
+
+def test_the_settings_of_an_xapp_are_tuned_on_the_simulator(tmp_path: Path) -> None:
+    folder = write_xapp(tmp_path / "weigher")
+    plan = PLAN.replace("loads = [1.0, 2.0]", "loads = [2.0]").replace("rollouts = 480", "rollouts = 8")
+    plan = plan.replace('"line"', '"static"\npopulation = 4').replace("warmup_s = 1.0", "warmup_s = 0.1")
+    plan = plan.replace("measured_s = 2.0", "measured_s = 0.2").replace("{ x = 1 }", "{ load = 1.0 }")
+    (folder / "plan.toml").write_text(plan.replace("seeds = [11, 14]", "seeds = [11, 11]"))
+    (folder / "train.py").write_text(XAPP_TRAIN)
+    outcome = train(folder, processes=1)
+    assert outcome
+    assert outcome.winners["weigher"].figures["a, load 2"]["users"] > 0
+    gain = load_manifest(folder).settings["gain"].default
+    assert gain == float(f"{outcome.winners['weigher'].point['gain']:.3g}")
+    weights = tuned_arm(folder, "static").overrides["scheduler.class_weight"]
+    assert weights in ({"9": 1.0}, {"9": 4.0})
+    with pytest.raises(TrainingError, match="no contender 'edf'"):
+        tuned_arm(folder, "edf")
