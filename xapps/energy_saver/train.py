@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import tomli_w
 
 from ranloop.arm import Arm
-from ranloop.training import Arms, Outcome, Parameter, Point, Score, write_card
+from ranloop.training import Arms, Outcome, Parameter, Point, Score, write_card, write_defaults
 
 FOLDER = Path(__file__).resolve().parent
-TUNED = FOLDER / "tuned.toml"  # contender -> settings
 KEPT = (
     "energy_kwh",
     "users",
@@ -49,14 +47,10 @@ BURDEN = (
 )
 
 
-def settings(policy: str, point: Point) -> dict[str, object]:
-    """A point as the xApp's settings, with as many digits as are kept."""
-    return {"policy": policy} | {name: float(f"{value:.3g}") for name, value in point.items()}
-
-
 def arm(policy: str, point: Point) -> Arm:
-    """The xApp with a point's settings."""
-    return Arm(name=policy, xapps=(FOLDER,), settings={"energy_saver": settings(policy, point)})
+    """The xApp with a point's settings, of which as many digits count as are kept."""
+    settings = {"policy": policy} | {name: float(f"{value:.3g}") for name, value in point.items()}
+    return Arm(name=policy, xapps=(FOLDER,), settings={"energy_saver": settings})
 
 
 CONTENDERS = (
@@ -76,19 +70,19 @@ def worth(found: Sequence[Score], reference: Sequence[Score]) -> float:
         100.0 * (_mean(found, "satisfied") - _mean(reference, "satisfied")) / _mean(reference, "users")
     )
     outage_pct = _mean(found, "outage_pct") - _mean(reference, "outage_pct")
-    edge_pct = 100.0 * math.log(_mean(found, "user_p5_mbps") / _mean(reference, "user_p5_mbps"))
+    edges = (max(_mean(scores, "user_p5_mbps"), 1e-3) for scores in (found, reference))
+    edge_pct = 100.0 * (math.log(next(edges)) - math.log(next(edges)))
     lost = min(satisfied_pct, 0.0) - 3.0 * max(outage_pct, 0.0)
     won = max(satisfied_pct, 0.0) - 3.0 * min(outage_pct, 0.0)
     return saved_pct + 3.0 * lost + won + 0.05 * min(edge_pct + 20.0, 0.0)
 
 
 def keep(outcome: Outcome) -> None:
-    """Write the tuned settings of both, and the card of the one that is worth more."""
-    tuned = {name: settings(name, winner.point) for name, winner in outcome.winners.items()}
-    TUNED.write_text(tomli_w.dumps(tuned), "utf-8")
+    """Make the settings that are worth more the manifest's defaults, the rule's if both are worth the same, and write the card."""
     better = max(outcome.winners.values(), key=lambda winner: (winner.worth, winner.kind == "rule"))
+    write_defaults(FOLDER, better.point)
     write_card(outcome, better.name)
 
 
 def _mean(scores: Sequence[Mapping[str, float]], key: str) -> float:
-    return float(np.nanmean([score[key] for score in scores]))
+    return float(np.mean([score[key] for score in scores]))
