@@ -19,8 +19,8 @@ xapp = false
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +31,12 @@ from ranloop.claims import Claim, parse_claim
 from ranloop.errors import EvaluationError
 from ranloop.evaluation.result import Place, Result
 from ranloop.toml import read_toml
-from ranloop.training import Plan, read_plan
+from ranloop.training import Plan, read_plan, tuned_arm
 from ranloop.xapp.manifest import load_manifest
 
 __all__ = ("CLAIMS_FILE", "Claimed", "read_claimed")
 
 CLAIMS_FILE: Final = "claims.toml"
-TUNED_FILE: Final = "tuned.toml"
 
 
 class _Declared(BaseModel):
@@ -50,17 +49,40 @@ class _Side(_Declared):
     Attributes:
         kind: How the verdict calls it.
         xapp: Whether the folder's xApp runs.
-        tuned: Table of `tuned.toml` with its settings.
-        settings: Of the xApp, over those that are tuned.
+        contender: Of the folder's training, whose winner this is.
+        settings: Of the xApp; those that are left out are the manifest's.
         overrides: Scenario fields.
     """
 
     name: str = Field(min_length=1)
     kind: str = Field(default="rule", min_length=1)
     xapp: bool = True
-    tuned: str = ""
+    contender: str = ""
     settings: dict[str, Any] = {}
     overrides: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _is_one_arm(self) -> _Side:
+        if self.contender and (self.settings or self.overrides or not self.xapp):
+            raise ValueError("a contender alone, or xapp, settings and overrides without one")
+        if self.settings and not self.xapp:
+            raise ValueError("no settings without the xApp, which alone takes them")
+        return self
+
+    def arm(self, name: str, folder: Path) -> Arm:
+        """What runs.
+
+        Raises:
+            TrainingError: The contender is not tuned yet.
+            RanloopError: The manifest has no such setting.
+        """
+        if self.contender:
+            return replace(tuned_arm(folder, self.contender), name=name)
+        if not self.xapp:
+            return Arm(name=name, overrides=self.overrides)
+        manifest = load_manifest(folder)
+        settings = {manifest.name: manifest.effective_settings(self.settings)}
+        return Arm(name=name, overrides=self.overrides, xapps=(folder,), settings=settings)
 
 
 class _File(_Declared):
@@ -132,24 +154,11 @@ def read_claimed(folder: Path) -> Claimed:
     path = folder / CLAIMS_FILE
     missing = f"{folder} has no {CLAIMS_FILE}; want its claims over its best tuned rule"
     file = read_toml(path, _File, missing=missing, error_type=EvaluationError)
-    manifest = load_manifest(folder)
     sides = [side for side in (file.rule, file.ours, file.nothing) if side]
-    arms = []
-    for letter, side in zip("ABC", sides, strict=False):
-        settings = _tuned(folder, side) | side.settings
-        if settings and not side.xapp:
-            raise EvaluationError(f"{path}: {side.name!r} runs without the xApp, which alone takes settings")
-        arms.append(
-            Arm(
-                name=f"{letter} {side.name}",
-                overrides=side.overrides,
-                xapps=(folder,) if side.xapp else (),
-                settings={manifest.name: manifest.effective_settings(settings)} if side.xapp else {},
-            )
-        )
+    arms = [side.arm(f"{letter} {side.name}", folder) for letter, side in zip("ABC", sides, strict=False)]
     return Claimed(
         folder=folder,
-        xapp=manifest.name,
+        xapp=load_manifest(folder).name,
         claims=tuple(map(parse_claim, file.claims)),
         costs=file.costs,
         measured_by=file.measured_by,
@@ -157,18 +166,3 @@ def read_claimed(folder: Path) -> Claimed:
         arms=tuple(arms),
         plan=read_plan(folder) if arms else None,
     )
-
-
-def _tuned(folder: Path, side: _Side) -> dict[str, Any]:
-    if not side.tuned:
-        return {}
-    path = folder / TUNED_FILE
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            f"{path}: cannot be read ({error}); `ranloop train {folder}` writes it, or leave out tuned = {side.tuned!r}"
-        ) from error
-    if not isinstance(table := tables.get(side.tuned), dict):
-        raise EvaluationError(f"{path}: has no table [{side.tuned}]; there is {', '.join(tables) or 'none'}")
-    return table

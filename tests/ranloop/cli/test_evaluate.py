@@ -29,7 +29,6 @@ claims = ["users at most 1 less", "best_effort_mbps at most 90% less"]
 costs = ["energy_kwh"]
 [rule]
 name = "weights of 1"
-tuned = "one"
 [ours]
 name = "weights of 2"
 kind = "model"
@@ -76,7 +75,6 @@ def xapps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs").mkdir()
     folder = write_xapp(tmp_path / "xapps" / "weigher", app=APP)
     (folder / "claims.toml").write_text(CLAIMS)
-    (folder / "tuned.toml").write_text("[one]\ngain = 1.0\n")
     (folder / "plan.toml").write_text(PLAN)
     write_xapp(tmp_path / "xapps" / "silent")
     return folder.parent
@@ -166,12 +164,17 @@ def test_results_of_xapps_that_are_not_named_stay_on_the_page(ranloop: Command, 
         ),
         ('costs = ["energy_kwh"]', 'costs = ["energy"]', "unknown KPI in xapps/weigher/claims.toml 'energy'"),
         ("gain = 2.0", "gian = 2.0", "gian"),
-        ('tuned = "one"', 'tuned = "two"', "tuned.toml: has no table [two]; there is one"),
+        ('name = "weights of 1"', 'name = "r"\ncontender = "one"', "weigher has no train.py"),
+        (
+            "gain = 2.0 }",
+            'gain = 2.0 }\ncontender = "one"',
+            "a contender alone, or xapp, settings and overrides",
+        ),
         ("[ours]", "[theirs]", "theirs"),
         (
             "xapp = false",
             "xapp = false\nsettings = { gain = 1.0 }",
-            "runs without the xApp, which alone takes settings",
+            "no settings without the xApp, which alone takes them",
         ),
         (
             "claims =",
