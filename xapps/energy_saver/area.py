@@ -40,7 +40,7 @@ class Heard(NamedTuple):
         heard = np.where(np.isnan(rsrp_dbm), np.float32(-np.inf), rsrp_dbm)
         own = measured == cell
         order = np.lexsort((-heard, ~own, ue))  # each UE: its own cell, then the strongest neighbour
-        _, first = np.unique(ue[order], return_index=True)
+        first = np.flatnonzero(np.diff(ue[order], prepend=-1))
         size = np.diff(np.append(first, len(order)))
         serving, neighbour = order[first], order[np.minimum(first + 1, len(order) - 1)]
         alone = (size < 2) | ~np.isfinite(heard[neighbour])
