@@ -9,6 +9,7 @@
     ├── ModelError         a model package that is broken, or does not fit its card or its input
     ├── NodeError          a RAN node, recording or scenario that cannot be opened
     ├── TrainingError      a training that cannot be carried out as it is planned
+    ├── EvaluationError    claims of an xApp that cannot be judged, or results that cannot be read
     ├── LimitsError        an operator's limits that cannot be used
     ├── LockstepError      an xApp that did not answer a step
     └── MissingExtraError  something optional is not installed; names the install line
@@ -22,6 +23,7 @@ from typing import Any
 
 __all__ = (
     "BusError",
+    "EvaluationError",
     "LimitsError",
     "LockstepError",
     "ManifestError",
@@ -86,6 +88,10 @@ class NodeError(RanloopError):
 
 class TrainingError(RanloopError):
     """A training that cannot be carried out as it is planned: its plan, its `train.py` or its journals do not fit."""
+
+
+class EvaluationError(RanloopError):
+    """Claims of an xApp that cannot be judged as its `claims.toml` states them, or kept results that cannot be read."""
 
 
 class LimitsError(RanloopError):

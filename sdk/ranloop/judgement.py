@@ -18,7 +18,7 @@ import numpy as np
 from ranloop.claims import parse_claim
 from ranloop.statistics import Difference, Shown, paired_difference
 
-__all__ = ("MARGIN_PCT", "Judgement")
+__all__ = ("AS_MANY_SATISFIED", "MARGIN_PCT", "MORE_BEST_EFFORT", "Judgement")
 
 # This is a choice, not a figure of a standard. An operator would not act on two users of a hundred, and one step of the tuned
 # class weights (4 to 16) moves more. The margin must stand before the drops that it judges are run.

@@ -71,6 +71,13 @@ def test_each_group_has_its_own_best_rules() -> None:
     table = evaluate.errors_table(logs)
     assert "1 s, all | 2 | 40 | 55 | 1000 | 80 (2 s) | 72 (5 s) | -24.1 [" in table
     assert "1 s, on 5G | 1 | 10 | 40 | 1000 | 50 (2 s) | 80 (5 s) | -20.0 [-20.0, -20.0] %" in table
+    place = evaluate.result(logs, "it").places[0]  # what `ranloop evaluate` shows of the first line
+    claim = place.claims[0]
+    assert (place.name, place.n, place.of, claim.word) == ("1 s ahead, all", 2, "days", "gain")
+    assert [claim.rule, claim.ours, claim.difference] == pytest.approx([72.5, 55.0, -17.5])
+    assert [claim.low, claim.high] == pytest.approx(
+        [72.5 * -0.5, 72.5 * (1800 / 2100 - 1)]
+    )  # of one day alone
 
 
 def test_the_logs_of_a_day_are_drawn_together() -> None:

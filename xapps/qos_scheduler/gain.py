@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from ran_sim.measure.score import SATISFIED_SHARE
 from ranloop.embedded import run_embedded
-from ranloop.evaluate import Arm, DropResult, Task, run_tasks
-from ranloop.judgement import MARGIN_PCT, Judgement
+from ranloop.evaluate import Arm, DropResult, Task, look_at, run_tasks
+from ranloop.evaluation import Result, judged_place
+from ranloop.judgement import AS_MANY_SATISFIED, MARGIN_PCT, MORE_BEST_EFFORT, Judgement
 from ranloop.node import open_world
 from ranloop.statistics import paired_difference
 from ranloop.training import Arms, Training, tuned_arm
@@ -40,6 +41,7 @@ NODE = PLAN.held_out.worlds[0].node
 WARMUP_S = PLAN.held_out.warmup_s
 HELD_OUT_SEEDS = PLAN.held_out.each
 XAPP = "xApp on LOG"
+COMMAND = "python xapps/qos_scheduler/gain.py evaluate"
 KEPT = ("users", "satisfied", "best_effort_mbps", "prb_use_pct")
 SWEEP = (1.0, 4.0, 16.0, 64.0)  # class weights under PF; 5QI 80 (8 ms on the radio) has four times as much
 RULES: Sequence[str] = ("pf", "m-lwdf", "log")  # as in train.py
@@ -140,10 +142,34 @@ def kept_rows(setting: Evidence) -> dict[tuple[float, str], Any]:
 
 
 def show(evidence: Evidence) -> None:
-    """Print the verdicts and the table, write the page of drops and the picture."""
+    """Print the verdicts and the table, write the page of drops, the picture, and what `ranloop evaluate` reads."""
     print("\n".join(report(evidence)))
+    (FOLDER / "result.json").write_text(result(evidence).model_dump_json(indent=1) + "\n", "utf-8")
     (FOLDER / "drops.md").write_text("\n".join(page_of_drops(evidence)) + "\n", "utf-8")
     draw(evidence)
+
+
+def result(evidence: Evidence) -> Result:
+    """What `ranloop evaluate` shows: the xApp beside the tuned baseline, at each load."""
+    kpis = [kpi for kpi in look_at(Task(arm=baseline(), seed=0, node=NODE)).kpis if kpi.key in KEPT]
+    places = []
+    for load in LOADS:
+        rows = of_load(evidence, load)
+        arms = [
+            [dict(zip(KEPT, drop, strict=True)) for drop in zip(*(rows[name][key] for key in KEPT), strict=True)]
+            for name in (evidence["baseline"], XAPP)
+        ]
+        claims = (MORE_BEST_EFFORT, AS_MANY_SATISFIED)
+        costs = [kpi for kpi in kpis if kpi.key == "prb_use_pct"]
+        places.append(judged_place("held_out", f"seven-sites, load {load:g}", claims, costs, kpis, arms))
+    return Result(
+        xapp=FOLDER.name,
+        kind="xApp",
+        rule=f"static class weights, {evidence['baseline']}",
+        ours=XAPP,
+        measured_by=COMMAND,
+        places=tuple(places),
+    )
 
 
 def report(evidence: Evidence) -> list[str]:

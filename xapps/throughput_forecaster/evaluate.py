@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.errors import RanloopError
+from ranloop.evaluation import Change, Place, Result
 from ranloop.node.replay import ReplayWorld, open_replay
+from ranloop.statistics import Shown
 from xapps.throughput_forecaster.interval import MISS_SHARE
 from xapps.throughput_forecaster.policy import HORIZONS_S, Phone, Second, new_scores
 
@@ -33,9 +35,12 @@ MEAN_S = (2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 30, 45, 60)
 RULES = ("persistence", *(f"EWMA {s:g} s" for s in EWMA_S), *(f"mean {s} s" for s in MEAN_S))
 KINDS = {"persistence": slice(0, 1), "EWMA": slice(1, 1 + len(EWMA_S)), "mean": slice(1 + len(EWMA_S), None)}
 WORDS = ("driving", "static", "amazon-prime", "netflix", "download")  # in the names of logs, each a group
+GROUPS = ("all", "on 5G", "downloading", *WORDS)
 N_RESAMPLED, SEED = 4000, 1
 COVERAGE_PCT = 100 * (1 - MISS_SHARE)
 README = Path(__file__).with_name("README.md")
+RESULT = README.with_name("result.json")  # which `ranloop evaluate` reads
+COMMAND = "python -m xapps.throughput_forecaster.evaluate --data DIR --write"
 MARKS = ("<!-- evaluation -->\n", "<!-- /evaluation -->\n")
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -175,7 +180,7 @@ def errors_table(logs: Sequence[Log]) -> str:
         "|".join(["---"] * (5 + len(KINDS))),
     ]
     for horizon in HORIZONS_S:
-        for name in ("all", "on 5G", "downloading", *WORDS):
+        for name in GROUPS:
             found = group(logs, horizon, name)
             if found is None:
                 continue
@@ -243,6 +248,44 @@ def report(logs: Sequence[Log]) -> str:
     return f"Logs: {len(logs)}, of {len(days)} days.\n\n{errors_table(logs)}\n\n{logs_table(logs)}\n"
 
 
+def result(logs: Sequence[Log], command: str) -> Result:
+    """What `ranloop evaluate` shows: each group, with the change against its best rule in kbit/s."""
+    places = []
+    for horizon in HORIZONS_S:
+        for name in GROUPS:
+            found = group(logs, horizon, name)
+            if found is None:
+                continue
+            n, rule = found.n.sum(), found.best()
+            rule_kbps = float(found.rules_kbps[:, rule].sum() / n)
+            change, low, high = (rule_kbps * pct / 100 for pct in found.gain_pct(rule))
+            shown = Shown.YES if high < 0 else Shown.NO if low > 0 else Shown.UNDECIDED
+            claim = Change(
+                what="mean absolute error less",
+                unit="kbit/s",
+                digits=0,
+                rule=rule_kbps,
+                ours=float(found.mixture_kbps.sum() / n),
+                difference=change,
+                low=low,
+                high=high,
+                word={Shown.YES: "gain", Shown.NO: "harm", Shown.UNDECIDED: "undecided"}[shown],
+                shown=shown.name.lower(),
+            )
+            where = f"{horizon} s ahead, {name}"
+            places.append(
+                Place(part="held_out", name=where, n=len(set(found.days)), of="days", claims=(claim,))
+            )
+    return Result(
+        xapp="throughput_forecaster",
+        kind="model",
+        rule="the best of 29 rules for the seconds of each line",
+        ours="experts mixed online",
+        measured_by=command,
+        places=tuple(places),
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -257,15 +300,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="YYYY-MM-DD",
         help="only logs that begin on these days",
     )
-    parser.add_argument("--write", action="store_true", help=f"put the section into {README.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put the section into {README.name}, and write {RESULT.name}"
+    )
     given = parser.parse_args(arguments)
     try:
         read = read_logs(given.data, given.days)
     except RanloopError as wrong:
         raise SystemExit(str(wrong)) from wrong
-    text = report([Log(name, day, follow(seconds)) for name, day, seconds in read])
+    logs = [Log(name, day, follow(seconds)) for name, day, seconds in read]
+    text = report(logs)
     print(text, end="")
     if given.write:
+        RESULT.write_text(result(logs, COMMAND).model_dump_json(indent=1) + "\n", "utf-8")
         before, mark, rest = README.read_text("utf-8").partition(MARKS[0])
         README.write_text(before + mark + text + MARKS[1] + rest.partition(MARKS[1])[2], "utf-8")
 

@@ -356,6 +356,35 @@ def compare(
 
 
 @app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Folder of xApps, such as xapps.", metavar="FOLDER")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="xApps in it; default: all with claims.", metavar="[NAME]...")
+    ] = None,
+    page: Annotated[
+        Path, typer.Option(metavar="FILE", help="The page of results; beside it they are kept as JSON.")
+    ] = Path("docs/xapps.md"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Keeps each finished drop, for the same call to go on.")
+    ] = Path("runs/evaluate"),
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Judge what xApps claim over their best tuned rule, on drops that nothing was tuned on, and write one page.
+
+    What an xApp claims is in claims.toml of its folder, the drops are in its plan.toml.
+    """
+    from ranloop.cli.evaluate import run_evaluate
+
+    raise typer.Exit(
+        run_evaluate(folder, names or [], page_file=page, out=out, on=on, json_output=json_output)
+    )
+
+
+@app.command()
 def train(
     folder: Annotated[
         Path, typer.Argument(help="xApp or model folder, with plan.toml and train.py.", metavar="FOLDER")

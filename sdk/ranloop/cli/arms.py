@@ -20,7 +20,7 @@ from ranloop.evaluate import Arm
 from ranloop.xapp.manifest import load_manifest
 from ranloop_work import UNCOPIED
 
-__all__ = ("NOTHING", "TypedArm", "code_digest", "identity", "read_arm")
+__all__ = ("NOTHING", "TypedArm", "identity", "origin", "read_arm")
 
 NOTHING = "nothing"
 
@@ -156,6 +156,13 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def code_digest() -> Mapping[str, str]:
-    """Of the SDK that runs the arms: its version may stay while its code changes."""
-    return {"ranloop": ranloop.__version__, "ranloop_code": digest(Path(ranloop.__file__).parent)[:16]}
+def origin(arm: Arm, world: Mapping[str, str | int]) -> dict[str, Any]:
+    """All that an arm's results depend on beside the seed: its xApps, the code that runs them, and what the world says of itself.
+
+    Raises:
+        RanloopError: A setting or model that a manifest does not have, or a folder that cannot be read.
+    """
+    # The SDK's version may stay while its code changes.
+    code = {"ranloop": ranloop.__version__, "ranloop_code": digest(Path(ranloop.__file__).parent)[:16]}
+    shared = {name: value for name, value in world.items() if name != "seed"}
+    return {"xapps": identity(arm), "versions": code, "world": shared}

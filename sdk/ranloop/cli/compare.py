@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ranloop.claims import Claim, check_direction, judge, parse_claim
-from ranloop.cli.arms import TypedArm, code_digest, identity, read_arm
+from ranloop.cli.arms import TypedArm, origin, read_arm
 from ranloop.cli.compare_outcome import EXIT_CODES, Outcome, facts
 from ranloop.cli.compare_page import page
 from ranloop.cli.compare_text import plan_line, show
@@ -31,7 +32,7 @@ from ranloop.cli.kept_drops import KeptDrops, write_results, write_whole
 from ranloop.cli.values import check_positive, parse_handler_delay, parse_pairs, parse_seeds
 from ranloop.cli.watching import watch
 from ranloop.comparison import table
-from ranloop.errors import RanloopError, VocabularyError
+from ranloop.errors import MissingExtraError, RanloopError, VocabularyError
 from ranloop.evaluate import Arm, Conditions, DropResult, Task, look_at, start_importing
 from ranloop.guard import load_limits
 from ranloop.kpi import Kpi, by_key
@@ -82,6 +83,8 @@ def run_compare(
         RanloopError: The command line cannot be carried out; nothing has run then.
     """
     started, out = time.monotonic(), where.out
+    if out is not None and find_spec("pyarrow") is None:
+        raise MissingExtraError("--out writes a Parquet file, which", "record")
     console = Console(stderr=json_output, soft_wrap=True, highlight=False)
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no edge at which to wrap
@@ -180,12 +183,8 @@ def _plan(
 ) -> _Plan:
     world = look_at(tasks[0])
     worlds = world, (world if arms[0].overrides == arms[1].overrides else look_at(tasks[1]))
-    code = code_digest()
-    first, second = (
-        {"xapps": identity(arm), "versions": code, "world": _without_seed(world.provenance)}
-        | _told(tasks[0].under)
-        for arm, world in zip(arms, worlds, strict=True)
-    )
+    told = _told(tasks[0].under)
+    first, second = (origin(arm, world.provenance) | told for arm, world in zip(arms, worlds, strict=True))
     if first == second:
         raise RanloopError(
             f"{arms[0].name} and {arms[1].name} are the same in files, settings, models and scenario; change one of them, for "
@@ -203,11 +202,6 @@ def _plan(
         claims=claims,
         tasks=tasks,
     )
-
-
-def _without_seed(provenance: Mapping[str, str | int]) -> dict[str, str | int]:
-    """What all drops of an arm share."""
-    return {name: value for name, value in provenance.items() if name != "seed"}
 
 
 def _check_claims(claims: Sequence[Claim], kpis: Sequence[Kpi]) -> None:

@@ -11,13 +11,13 @@ import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ranloop.errors import MissingExtraError, RanloopError
+from ranloop.errors import RanloopError
 from ranloop.evaluate import DropResult, Task
 from ranloop.kpi import Kpi
 
@@ -34,12 +34,13 @@ class _Drop(BaseModel):
     seed: int
     score: dict[str, float | None]  # None where there was nothing to judge
     outcomes: dict[str, int]
+    latencies_ns: dict[str, list[int]] = {}
     wall_s: float
     course: list[tuple[float, dict[str, float | None]]]
 
 
 class KeptDrops:
-    """The finished drops of two arms in a folder.
+    """The finished drops of some arms in a folder.
 
     Args:
         folder: Made if it is missing.
@@ -50,8 +51,6 @@ class KeptDrops:
     """
 
     def __init__(self, folder: Path, origins: Mapping[str, Mapping[str, Any]]) -> None:
-        if find_spec("pyarrow") is None:
-            raise MissingExtraError("--out writes a Parquet file, which", "record")
         self._drops, index = folder / "drops", folder / _INDEX
         try:
             self._drops.mkdir(parents=True, exist_ok=True)
@@ -84,7 +83,7 @@ class KeptDrops:
             seed=task.seed,
             score=_numbers(drop.score),
             outcomes=drop.outcomes,
-            latencies_ns={},
+            latencies_ns={name: np.array(times, np.int64) for name, times in drop.latencies_ns.items()},
             xapps={},
             wall_s=drop.wall_s,
             course=[(time_s, _numbers(score)) for time_s, score in drop.course],
@@ -100,6 +99,7 @@ class KeptDrops:
             seed=result.seed,
             score=_plain(result.score),
             outcomes=dict(result.outcomes),
+            latencies_ns={name: times.tolist() for name, times in result.latencies_ns.items()},
             wall_s=result.wall_s,
             course=[(time_s, _plain(score)) for time_s, score in result.course],
         )

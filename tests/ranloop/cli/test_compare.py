@@ -342,7 +342,7 @@ def test_a_damaged_file_of_the_folder_is_one_line(
 def test_without_pyarrow_the_line_that_installs_it_is_told_before_anything_runs(
     ranloop: Command, monkeypatch: pytest.MonkeyPatch, counted: list[tuple[str, int]], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ranloop.cli.kept_drops.find_spec", lambda _: None)
+    monkeypatch.setattr("ranloop.cli.compare.find_spec", lambda _: None)
     complaint = ranloop("compare", *ONE_LOAD, *QUICK, "--out", tmp_path / "out").complaint
     assert "pip install 'ranloop[record]'" in complaint
     assert counted == []
