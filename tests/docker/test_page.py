@@ -9,6 +9,7 @@ import struct
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,12 @@ from tests.ranloop.metrics.scraped import get, scrape
 pytestmark = pytest.mark.containers
 
 OTHERS = ("broker", "node", *XAPPS)
-WATCHED = {"op": "watch", "columns": {"ue": ["DRB.UEThpDl"], "cell": ["RRU.PrbTotDl"]}, "span": None}
+# What qos_scheduler and kpm_monitor read: an observer hears that and no more.
+WATCHED = {
+    "op": "watch",
+    "columns": {"qos_flow": ["CQI"], "cell": ["RRU.PrbTotDl"]},
+    "span": None,
+}
 
 
 def url_of(stack: Stack, path: str = "") -> str:
@@ -47,7 +53,7 @@ def until(done: Callable[[], object], within_s: float = 60.0) -> float:
 
 
 def shown(stack: Stack, within_s: float = 60.0) -> dict[str, Any]:
-    """What a browser is shown, up to reports of cells and UEs, a decision that was applied, and the bus's health."""
+    """What a browser is shown, up to reports of cells and flows, a decision that was applied, and the bus's health."""
     seen: dict[str, Any] = {"levels": set(), "decisions": [], "bus": {}}
     give_up_s = time.monotonic() + within_s
     with connect(url_of(stack, "events").replace("http", "ws"), open_timeout=30) as client:
@@ -82,7 +88,7 @@ def test_a_browser_is_shown_reports_and_decisions_of_containers(stack: Stack) ->
     with urllib.request.urlopen(url_of(stack), timeout=30) as answer:
         assert answer.read().startswith(b"<!doctype html>")
     seen = shown(stack)
-    assert seen["levels"] == {"ue", "cell"}
+    assert seen["levels"] == {"qos_flow", "cell"}
     assert seen["bus"]["connected"]
     assert seen["decisions"][0]["node"].startswith("site")
 
@@ -124,20 +130,17 @@ def test_a_page_that_is_killed_comes_back_and_the_loop_goes_on(stack: Stack, wat
 
 def test_a_page_that_hangs_and_browsers_that_read_nothing_hold_nobody_up(stack: Stack, watch: Watch) -> None:
     watch.loop_closes(60)
-    browsers = [
-        connect(url_of(stack, "events").replace("http", "ws"), open_timeout=30, max_queue=1) for _ in range(8)
-    ]
-    for browser in browsers:
-        browser.send(json.dumps(WATCHED))
-    os.kill(stack.pid("page"), signal.SIGSTOP)
-    try:
-        for _ in range(3):
-            print(f"\nwith a page that hangs the loop is closed after {watch.loop_closes(30):.1f} s")
-            time.sleep(1)
-    finally:
-        os.kill(stack.pid("page"), signal.SIGCONT)
-    for browser in browsers:
-        browser.close_socket()
+    with ExitStack() as browsers:
+        for _ in range(8):
+            browser = connect(url_of(stack, "events").replace("http", "ws"), open_timeout=30, max_queue=1)
+            browsers.enter_context(browser).send(json.dumps(WATCHED))
+        os.kill(stack.pid("page"), signal.SIGSTOP)
+        try:
+            for _ in range(3):
+                print(f"\nwith a page that hangs the loop is closed after {watch.loop_closes(30):.1f} s")
+                time.sleep(1)
+        finally:
+            os.kill(stack.pid("page"), signal.SIGCONT)
     until(lambda: health_of(stack, "healthz") == (200, "ok\n"))
     before = scrape(f"http://{stack.address('page')}:9464")["ranloop_page_reports_total",]
     until(lambda: scrape(f"http://{stack.address('page')}:9464")["ranloop_page_reports_total",] > before)

@@ -33,7 +33,7 @@ prometheus.io/port: {{ .root.Values.metrics.port | quote }}
 {{- end }}
 
 {{- /* A client of the bus: its address, its certificate, and the questions whether it is alive and ready. The page alone has a
-       port `web` and is no participant of the bus. */ -}}
+       port `web` and is no participant of the bus. Ports are not listed: Kubernetes needs no list, and podman would publish what is in it. */ -}}
 {{- define "ranloop.client" -}}
 env:
   - {name: RANLOOP_BUS, value: {{ .root.Values.bus | default (printf "mqtts://%s-broker:8883" .root.Release.Name) | quote }}}
@@ -45,37 +45,28 @@ env:
 {{- end }}
 {{- if .root.Values.metrics.enabled }}
   - {name: RANLOOP_METRICS, value: "0.0.0.0:{{ .root.Values.metrics.port }}"}
-{{- end }}
-{{- if or .web .root.Values.metrics.enabled }}
-ports:
-{{- end }}
-{{- with .web }}
-  - {name: web, containerPort: {{ . }}}
-{{- end }}
-{{- if .root.Values.metrics.enabled }}
-  - {name: metrics, containerPort: {{ .root.Values.metrics.port }}}
 startupProbe:
-  httpGet: {path: /healthz, port: metrics}
+  httpGet: {path: /healthz, port: {{ .root.Values.metrics.port }}}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 24
 readinessProbe:
-  httpGet: {path: /readyz, port: metrics}
+  httpGet: {path: /readyz, port: {{ .root.Values.metrics.port }}}
   periodSeconds: 10
   timeoutSeconds: 5
 livenessProbe:  # a broker that is away is no reason to lose what the process remembers
-  httpGet: {path: /healthz, port: metrics}
+  httpGet: {path: /healthz, port: {{ .root.Values.metrics.port }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 4
 {{- else if .web }}
 startupProbe:
-  httpGet: {path: /, port: web, httpHeaders: [{name: Host, value: {{ .host }}}]}
+  httpGet: {path: /, port: {{ .web }}, httpHeaders: [{name: Host, value: {{ .host }}}]}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 24
 livenessProbe:
-  httpGet: {path: /, port: web, httpHeaders: [{name: Host, value: {{ .host }}}]}
+  httpGet: {path: /, port: {{ .web }}, httpHeaders: [{name: Host, value: {{ .host }}}]}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 4
