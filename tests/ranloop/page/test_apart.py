@@ -25,6 +25,7 @@ from ranloop.node import NodeHost, Registration
 from ranloop.page import Watcher
 from ranloop.page.apart import PageApart, PageFacts
 from ranloop.testing.worlds import ToyWorld
+from ranloop.wire.codec import decode_action_batch, decode_catalogue, encode
 from ranloop.wire.messages import Labels
 from tests.ranloop.metrics.scraped import read
 from tests.ranloop.node.scripted import rights
@@ -86,9 +87,19 @@ def test_what_happens_is_shown_and_what_is_looked_at_comes_back(page: PageApart)
     assert until(lambda: page.looks_at == {"cell": {"RRU.PrbTotDl"}})  # nobody looks any more
 
 
-def test_names_of_targets_stay_here(page: PageApart) -> None:
-    labelled = replace(ues(0), labels=Labels({"ue": {0: "somebody"}}))
-    page.take(labelled)  # a `Labels` cannot be pickled, and no page shows one
+def test_messages_that_came_over_a_bus_are_shown(page: PageApart) -> None:
+    record = decision(0.25, ue=2)
+    assert record.batch is not None
+    batch = decode_action_batch(encode(record.batch))
+    report = replace(ues(0), labels=Labels({"ue": {0: "somebody"}}))
+    toy = decode_catalogue(encode(catalogue()))
+    with watching(page) as client:
+        page.meet([toy])
+        page.take(report)
+        page.take(replace(record, batch=batch))
+        page.flush()
+        facts, _ = heard(client, {"catalogue", "said"})
+    assert [fact["node"] for fact in facts if fact["kind"] == "catalogue"] == ["site0"]
 
 
 def test_a_host_tells_of_its_broker_its_nodes_and_its_xapps(page: PageApart) -> None:
