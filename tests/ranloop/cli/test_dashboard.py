@@ -28,6 +28,7 @@ from ranloop.wire import topics
 from ranloop.wire.codec import encode
 from tests.builders import write_xapp
 from tests.command import Command
+from tests.ranloop.metrics.scraped import scrape
 from tests.ranloop.page.test_onlooker import APP, MANIFEST
 from tests.ranloop.wire.samples import result
 
@@ -90,8 +91,16 @@ def test_a_recording_is_shown_with_its_decisions(reader: Path, tmp_path: Path) -
 
 @pytest.mark.broker
 def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
-    with running_broker("mosquitto") as broker, dashboard("--bus", broker.url) as url:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        running_broker("mosquitto") as broker,
+        dashboard("--bus", broker.url, "--metrics", port) as url,
+    ):
         facts = told_of_nobody(url)
+        seen = scrape(f"http://127.0.0.1:{port}")
+    assert (seen["ranloop_page_up",], seen["ranloop_bus_connected", "all"]) == (1, 1)
     (health,) = [fact for fact in facts if fact["kind"] == "health"][:1]
     assert health["broker"]["connected"]
     assert health["broker"]["address"] == broker.url
@@ -194,6 +203,7 @@ def test_an_operators_file_that_cannot_be_used_is_told(
     ("arguments", "complaint"),
     [
         (("dashboard", "--recording", ".", "--operator-token", "x"), "a recording takes no orders"),
+        (("dashboard", "--recording", ".", "--metrics", "0"), "--metrics belongs to a bus"),
         (("dashboard", "--audit", "x"), "--audit belongs to --recording"),
         (
             ("run", "xapps/kpm_monitor", "--node", "sim:one-cell", "--beside"),
