@@ -83,7 +83,7 @@ class PageApart(Closing):
     Attributes:
         url: Where the page is.
         looks_at: As in `History`; nothing once the page's process is gone.
-        counts: As in `Page`, at most a second old.
+        counts: As in `Page`, a moment old.
         is_up: Whether the page's process lives.
 
     Raises:
@@ -95,6 +95,7 @@ class PageApart(Closing):
         self.counts: Mapping[str, int] = {}
         self.is_up, self._is_closing = True, False
         self._taken: list[tuple[Event | _PlainReport, int]] = []
+        self._lock, self._speaking = threading.Lock(), threading.Lock()  # several watchers may share a page
         self._socket, theirs = socket.socketpair()
         self._connection = Connection(os.dup(self._socket.fileno()))
         with theirs:
@@ -123,7 +124,9 @@ class PageApart(Closing):
 
     def take(self, event: Event, world: int = 0) -> None:
         """As `History.take`, with the next `flush`."""
-        self._taken.append((_plain_report(event) if isinstance(event, Report) else event, world))
+        plain = _plain_report(event) if isinstance(event, Report) else event
+        with self._lock:
+            self._taken.append((plain, world))
 
     def flush(self) -> None:
         """Hand over what was taken.
@@ -131,24 +134,21 @@ class PageApart(Closing):
         Raises:
             OSError: The page's process is gone.
         """
-        taken, self._taken = self._taken, []
+        with self._lock:
+            taken, self._taken = self._taken, []
         self._send("take", taken)
 
     def meet(self, catalogues: Iterable[Catalogue], world: int = 0) -> None:
         """As `History.meet`."""
         self._send("meet", tuple(catalogues), world)
 
-    def tell_so_far(self, world: int = 0) -> None:
-        """As `History.tell_so_far`; nothing once the page's process is gone."""
-        with contextlib.suppress(OSError):
-            self._send("tell_so_far", world)
-
     def _send(self, what: str, *arguments: object) -> None:
         packed = io.BytesIO()
         pickler = pickle.Pickler(packed, pickle.HIGHEST_PROTOCOL)
         pickler.dispatch_table = _REDUCED
         pickler.dump((what, arguments))
-        self._connection.send_bytes(packed.getbuffer())
+        with self._speaking:
+            self._connection.send_bytes(packed.getbuffer())
 
     # What it hears
 
@@ -211,7 +211,6 @@ def serve_apart(descriptor: int, make_desk: Callable[[Path | None, str], OrderDe
             does: dict[str, Callable[..., None]] = {
                 "take": take,
                 "meet": history.meet,
-                "tell_so_far": history.tell_so_far,
             }
             with _telling(connection, lambda: {"looks_at": _plain(history.looks_at), "counts": page.counts}):
                 while True:

@@ -277,8 +277,6 @@ class Keeper(Protocol):
 
     def flush(self) -> None: ...
 
-    def tell_so_far(self, world: int = 0) -> None: ...
-
 
 class Watcher(Closing):
     """An `Onlooker` that hands one run's events to a history, on a thread of its own.
@@ -289,7 +287,7 @@ class Watcher(Closing):
     """
 
     def __init__(self, history: Keeper, world: int = 0) -> None:
-        self._history, self._world = history, world
+        self._history = history
         self._aside = Aside(_Entrance(history, world), every_s=_LOOK_S, flush=history.flush)
 
     @property
@@ -309,7 +307,6 @@ class Watcher(Closing):
     def close(self) -> None:
         """Let the history see what waits, then end the thread."""
         self._aside.close()
-        self._history.tell_so_far(self._world)
 
 
 class _Entrance:

@@ -149,6 +149,33 @@ def test_a_page_that_dies_costs_the_loop_nothing_but_the_page(page: PageApart) -
     assert {"page_ended", "outlet_failed"} <= {one["event"] for one in logged}
 
 
+def test_two_watchers_may_share_a_page(page: PageApart) -> None:
+    with Watcher(page) as first, Watcher(page, 1) as second:
+        for seq in range(200):
+            first.take(ues(seq, n=1000))
+            second.take(ues(seq, n=1000))
+    assert page.is_up
+    with watching(page) as client:
+        facts, _ = heard(client, {"filled"})
+    (filled,) = (fact["frames"] for fact in facts if fact["kind"] == "filled")
+    assert filled == 400  # nothing was lost or mixed up
+    assert (first.n_dropped, second.n_dropped) == (0, 0)
+
+
+def test_a_page_that_stands_still_holds_nobody_up(page: PageApart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranloop.node.outlets.CLOSE_S", 0.3)
+    monkeypatch.setattr("ranloop.page.apart._CLOSE_S", 0.3)
+    os.kill(page._process.pid, signal.SIGSTOP)
+    with capture_logs() as logged:
+        with Watcher(page) as watcher:
+            for seq in range(100):
+                watcher.take(ues(seq, n=5000))  # 100 times 120 kB: more than a socket keeps
+        page.close()
+    assert watcher.n_dropped > 0
+    assert "outlet_did_not_end" in {one["event"] for one in logged}
+    assert page._process.returncode == -signal.SIGKILL
+
+
 def test_a_page_ends_with_its_host_and_not_before(page: PageApart) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(page._process.pid, number)  # Ctrl-C reaches all of a terminal's processes
