@@ -116,7 +116,7 @@ class History:
     @property
     def n_forgotten(self) -> int:
         """Streams, nodes and xApps that went because too many names were heard."""
-        rosters = [roster.n_forgotten for roster in self.rosters.values()]
+        rosters = [roster.n_forgotten for roster in tuple(self.rosters.values())]
         return self.tracks.n_forgotten + self._named.n_forgotten + sum(rosters)
 
     # What comes in, on one thread

@@ -133,6 +133,9 @@ def health_facts(pulse: Pulse, roster: Roster, rates: Rates, place: str) -> dict
     table = roster.table(
         rates, host_of=lambda _: around.host, is_alive=around.alive.__contains__, admitted=pulse.xapps
     )
+    if not around.host:  # a runtime by itself
+        for row in table["nodes"]:
+            del row["host"]
     broker = None
     if place and around.stats is not None:
         broker = broker_facts(place, around.stats, connected=around.connected)

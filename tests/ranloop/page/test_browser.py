@@ -291,9 +291,13 @@ def test_an_operator_orders_with_a_token_and_a_confirmation(history: History, op
         history.take(Standing(node="site0", order="1", killed=True, autonomy={"qos": "act"}))
         return "site0 obeys"
 
+    quiet = Pulse(ran_time_ns=10**9, took_ns={}, n_dropped=0, n_outside=0, xapps=("quiet",))
+    history.take(quiet)  # an xApp that has done nothing yet may be stopped, too
     with Page(history, "127.0.0.1:0", desk=OrderDesk(TOKEN, give)) as served:
         page = ready(open_page(served.url))
+        contains(page, "#health", "quiet")
         page.click("#order")
+        assert page.locator("#order-xapp option").all_inner_texts() == ["qos", "quiet"]
         page.select_option("#order-node", "site0")
         page.fill("#order-token", TOKEN)
         assert page.is_disabled("#order-send")  # not confirmed yet

@@ -119,7 +119,8 @@ function begin(fact) {
     },
   });
   said = new SaidList(get("said"), { actions: fact.actions, remedies: fact.remedies, worlds: fact.worlds, nameOf });
-  new OrderDialog(() => [...catalogues.keys()].sort(), () => said.xapps());
+  const admitted = () => (facts.health?.xapps ?? []).filter((one) => one.admitted).map((one) => one.xapp);
+  new OrderDialog(() => [...catalogues.keys()].sort(), () => [...new Set([...said.xapps(), ...admitted()])].sort());
   if (fact.mode === "recording" && place.at === null) place.at = 0;
   if (fact.worlds.length > 1) get("score-panel").hidden = false;
 }
