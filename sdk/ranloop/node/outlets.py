@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
-_AT_ONCE = 16  # events: some hundred microseconds
+_AT_ONCE = 8  # events: a round of the loop waits for them at most
 _REST = 10.0  # times as long as the events took
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 

@@ -139,7 +139,7 @@ def test_an_outlet_that_looks_now_and_then_gets_some_events_at_once() -> None:
             aside.take(each)
     assert seen == events
     assert looks[0] == 3  # nobody woke it at the first event
-    assert np.diff(looks).max() <= 16
+    assert np.diff(looks).max() <= 8
     assert looks[-1] == 40
 
 
