@@ -9,9 +9,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -24,6 +25,7 @@ from ranloop.page.orders import OrderDesk, Wanted
 from ranloop.page.server import MOST_MESSAGE_BYTES, Page, parse_address
 from tests.ranloop.page.scenes import fill, ues
 
+T = TypeVar("T")
 TOKEN = "a-token-of-an-operator"
 WATCH = json.dumps({"op": "watch", "columns": {"ue": ["DRB.UEThpDl"]}, "span": None})
 PAGE_BYTES = 150_000  # what a page may load before its first report
@@ -304,6 +306,12 @@ def test_what_the_guards_did_not_confirm_is_told(desk: Page) -> None:
     assert order(desk, gone) == (409, "gone did not confirm within 5 s")
 
 
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns, on a thread of its own: where a browser is open, this one has a loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result(30)
+
+
 async def answers_of(desk: OrderDesk, n_wrong: int) -> list[tuple[int, str]]:
     """The answers to so many wrong tokens and to a right one that came behind them, in the order in which they are given."""
     found: list[tuple[int, str]] = []
@@ -318,7 +326,7 @@ async def answers_of(desk: OrderDesk, n_wrong: int) -> list[tuple[int, str]]:
 def test_the_right_token_waits_for_no_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ranloop.page.orders._WRONG_TOKEN_S", 0.5)
     desk = OrderDesk(TOKEN, lambda wanted: "site0 obeys")
-    found = asyncio.run(answers_of(desk, 30))
+    found = in_a_loop(answers_of(desk, 30))
     late, right = (403, "that is not the operator's token"), (200, "site0 obeys")
     # Eight wrong ones wait, the others are sent away at once, and all of those that wait come after the right one.
     assert [status for status, _ in found[:22]] == [429] * 22
@@ -341,5 +349,5 @@ def test_a_kill_waits_for_no_other_order() -> None:
         bodies = [json.dumps(KILL | {"what": what}).encode() for what in ("revive", "kill")]
         await asyncio.gather(*(desk.take(f"Bearer {TOKEN}", body) for body in bodies))
 
-    asyncio.run(ask())
+    in_a_loop(ask())
     assert given == ["kill", "revive"]  # the other order ends when the kill has been given
