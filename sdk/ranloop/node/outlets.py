@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 
 KEEP_BYTES = 1 << 26  # of the events that wait for one outlet: some seconds of a large network
 _OBJECT = 512
-_MOST_REST_S = 0.01
+_AT_ONCE = 8  # events: a round of the loop waits for them at most
+_REST = 10.0  # times as long as the events took
 CLOSE_S = 3.0  # an outlet may take so long at the end for what waits
 
 
@@ -108,9 +109,10 @@ class Aside(Closing):
     Args:
         outlet: Called on that thread alone. An outlet that raises is told in the log and not called again.
         keep_bytes: Of the events that may wait; what comes when there is no more room is dropped, counted and told once.
-        rest: After each event the thread sleeps for so many times as long as the event took, so that the loop's thread,
-            which needs the same interpreter, waits for one event at most. It does not rest while more than a tenth of the
-            room is taken.
+        every_s: Look at what waits so often, instead of at every event. The outlet then gets some events at once, and the
+            thread rests behind them: the loop needs the same interpreter. While more than a tenth of the room is taken
+            it does not rest.
+        flush: Called behind the events that the outlet got at once.
 
     Attributes:
         of: What kind of outlet it is.
@@ -118,12 +120,19 @@ class Aside(Closing):
         waiting_bytes: Of the events that wait for it.
     """
 
-    def __init__(self, outlet: Outlet, *, keep_bytes: int = KEEP_BYTES, rest: float = 0.0) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        *,
+        keep_bytes: int = KEEP_BYTES,
+        every_s: float = 0.0,
+        flush: Callable[[], object] = lambda: None,
+    ) -> None:
         self.n_dropped = 0
-        self._rest = rest
-        self._outlet = outlet
-        self._keep_bytes = keep_bytes
+        self._outlet, self._flush = outlet, flush
+        self._keep_bytes, self._every_s = keep_bytes, every_s
         self._waiting: deque[tuple[Event, int]] = deque()  # with its bytes
+        self._n_in_hand = 0  # events that the outlet is seeing
         self.waiting_bytes = 0
         self._there = threading.Condition()
         self._over = False
@@ -137,7 +146,8 @@ class Aside(Closing):
             if not self._over and self.waiting_bytes + size <= self._keep_bytes:
                 self._waiting.append((event, size))
                 self.waiting_bytes += size
-                self._there.notify()
+                if not self._every_s:
+                    self._there.notify()
                 return
             self.n_dropped += 1
             is_first = self.n_dropped == 1
@@ -159,33 +169,50 @@ class Aside(Closing):
             log.error("outlet_did_not_end", outlet=self.of, within_s=CLOSE_S, events_lost=n_lost)
 
     def _give_up(self) -> int:
-        """Count the event that the outlet has in hand, and those that wait, as dropped; how many they are."""
+        """Count the events that the outlet has in hand, and those that wait, as dropped; how many they are."""
         with self._there:
             self._over = True
-            n_lost = 1 + len(self._waiting)
+            n_lost = self._n_in_hand + len(self._waiting)
             self._waiting.clear()
+            self._n_in_hand = 0
             self.n_dropped += n_lost
         return n_lost
 
-    def _work(self) -> None:
-        while True:
-            with self._there:
-                self._there.wait_for(lambda: bool(self._waiting) or self._over)
-                if not self._waiting:
-                    return
+    def _next(self) -> list[Event]:
+        """Events that wait, at least one; none at the end."""
+        with self._there:
+            self._n_in_hand = 0
+            while not self._waiting and not self._over:
+                self._there.wait(self._every_s or None)
+            events: list[Event] = []
+            while self._waiting and len(events) < (_AT_ONCE if self._every_s else 1):
                 event, size = self._waiting.popleft()
                 self.waiting_bytes -= size
+                events.append(event)
+            self._n_in_hand = len(events)
+        return events
+
+    def _work(self) -> None:
+        while events := self._next():
             began_s = time.perf_counter()
             try:
-                self._outlet.take(event)
+                for event in events:
+                    self._outlet.take(event)
+                self._flush()
             except BaseException as error:  # noqa: BLE001 whatever fails in an outlet must not end the host
                 log.error(
                     "outlet_failed", outlet=self.of, error=type(error).__name__, reason=one_line(str(error))
                 )
                 self._give_up()
                 return
-            if self._rest and not self._over and self.waiting_bytes < self._keep_bytes // 10:
-                time.sleep(min(self._rest * (time.perf_counter() - began_s), _MOST_REST_S))
+            if self._every_s:
+                self._rest(time.perf_counter() - began_s)
+
+    def _rest(self, took_s: float) -> None:
+        """Leave the interpreter to the loop: until the next look, or for some time if more events wait."""
+        with self._there:
+            if self.waiting_bytes < self._keep_bytes // 10 and not self._over:
+                self._there.wait(min(_REST * took_s, self._every_s) if self._waiting else self._every_s)
 
 
 def emit(outlets: Sequence[Outlet], events: Sequence[Event]) -> None:

@@ -39,7 +39,7 @@ KEEP_BYTES = 1 << 28
 _REPORT = 400  # bytes of a report beside its block
 _SAID_KEPT = 4096
 _SAID_BYTES = 1 << 23
-_REST = 10.0  # a watcher's thread leaves the interpreter to the loop for so many times as long as it had it
+_LOOK_S = 0.05  # between two looks of a watcher at what has happened; eyes need no more
 _LINES_BYTES_PER_DAY = float(1 << 36)
 
 
@@ -116,7 +116,7 @@ class History:
     @property
     def n_forgotten(self) -> int:
         """Streams, nodes and xApps that went because too many names were heard."""
-        rosters = [roster.n_forgotten for roster in self.rosters.values()]
+        rosters = [roster.n_forgotten for roster in tuple(self.rosters.values())]
         return self.tracks.n_forgotten + self._named.n_forgotten + sum(rosters)
 
     # What comes in, on one thread
@@ -141,6 +141,9 @@ class History:
                 self.state(key, {"kind": "alarms", **asdict(event)}, world, foreign=True)
         if not isinstance(event, Report):  # the runtime counts them: it knows which are for the page alone
             self.rosters[world].take(event)
+
+    def flush(self) -> None:
+        """Nothing: what is taken is here."""
 
     def tell_so_far(self, world: int = 0) -> None:
         """Tell what became of the targets so far, and how nodes and xApps do."""
@@ -272,7 +275,7 @@ class Keeper(Protocol):
 
     def take(self, event: Event, world: int = 0) -> None: ...
 
-    def tell_so_far(self, world: int = 0) -> None: ...
+    def flush(self) -> None: ...
 
 
 class Watcher(Closing):
@@ -284,8 +287,8 @@ class Watcher(Closing):
     """
 
     def __init__(self, history: Keeper, world: int = 0) -> None:
-        self._history, self._world = history, world
-        self._aside = Aside(_Entrance(history, world), rest=_REST)
+        self._history = history
+        self._aside = Aside(_Entrance(history, world), every_s=_LOOK_S, flush=history.flush)
 
     @property
     def looks_at(self) -> Mapping[str, frozenset[str]]:
@@ -304,7 +307,6 @@ class Watcher(Closing):
     def close(self) -> None:
         """Let the history see what waits, then end the thread."""
         self._aside.close()
-        self._history.tell_so_far(self._world)
 
 
 class _Entrance:

@@ -13,7 +13,6 @@ from ranloop.bus import BusStats
 from ranloop.guard.fates import Told
 from ranloop.guard.remedies import REMEDIES
 from ranloop.node.outlets import Pulse
-from ranloop.node.streams import page_period_ms
 from ranloop.page.roster import Rates, Roster, told_row
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, MEASUREMENTS
 from ranloop.wire.messages import Catalogue, Standing
@@ -84,7 +83,7 @@ def catalogue_facts(catalogue: Catalogue) -> dict[str, Any]:
         "cells": dict(catalogue.cells),
         "slices": dict(catalogue.slices),
         "geometry": {cell: asdict(place) for cell, place in catalogue.geometry.items()},
-        "period_ms": page_period_ms(catalogue.periods_ms) if catalogue.periods_ms else None,
+        "longest_ms": max(catalogue.periods_ms, default=None),
     }
 
 
@@ -134,6 +133,9 @@ def health_facts(pulse: Pulse, roster: Roster, rates: Rates, place: str) -> dict
     table = roster.table(
         rates, host_of=lambda _: around.host, is_alive=around.alive.__contains__, admitted=pulse.xapps
     )
+    if not around.host:  # a runtime by itself
+        for row in table["nodes"]:
+            del row["host"]
     broker = None
     if place and around.stats is not None:
         broker = broker_facts(place, around.stats, connected=around.connected)

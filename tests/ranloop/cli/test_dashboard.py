@@ -93,8 +93,16 @@ def test_a_recording_is_shown_with_its_decisions(reader: Path, tmp_path: Path) -
 
 @pytest.mark.broker
 def test_a_bus_is_shown_to_an_observer(reader: Path) -> None:
-    with running_broker("mosquitto") as broker, dashboard("--bus", broker.url) as url:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        running_broker("mosquitto") as broker,
+        dashboard("--bus", broker.url, "--metrics", port) as url,
+    ):
         facts = told_of_nobody(url)
+        seen = scrape(f"http://127.0.0.1:{port}")
+    assert (seen["ranloop_page_up",], seen["ranloop_bus_connected", "all"]) == (1, 1)
     (health,) = [fact for fact in facts if fact["kind"] == "health"][:1]
     assert health["broker"]["connected"]
     assert health["broker"]["address"] == broker.url

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,28 +120,27 @@ def test_there_is_room_again_once_events_were_seen() -> None:
     assert (len(gate.seen), aside.n_dropped) == (10, 0)
 
 
-def test_the_thread_rests_behind_each_event_unless_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    rests: list[float] = []
-    ticks = itertools.count(step=0.0005)  # each event takes half a millisecond
-    fake = SimpleNamespace(perf_counter=lambda: next(ticks), sleep=rests.append)
-    monkeypatch.setattr("ranloop.node.outlets.time", fake)
-    gate, over = Gate(), threading.Event()
+def test_an_outlet_that_looks_now_and_then_gets_some_events_at_once() -> None:
+    looks: list[int] = []
+    seen: list[Event] = []
 
-    class Last:
+    class Looking:
         def take(self, event: Event) -> None:
-            gate.take(event)
-            if len(gate.seen) == 20:
-                over.set()
+            seen.append(event)
 
-    with Aside(
-        Last(), keep_bytes=50 * 512, rest=4.0
-    ) as aside:  # a tenth of the room is five events of 512 bytes
-        for number in range(20):
-            aside.take(event(number))
-        gate.may_go_on.set()
-        assert over.wait(PATIENCE_S)
-    # Behind the first 15 events five or more wait; behind the last one the end may have come.
-    assert rests in ([pytest.approx(0.002)] * 4, [pytest.approx(0.002)] * 5)
+    events = [event(number) for number in range(40)]
+    with Aside(Looking(), every_s=0.2, flush=lambda: looks.append(len(seen))) as aside:
+        for each in events[:3]:
+            aside.take(each)
+        began_s = time.perf_counter()
+        while not looks and time.perf_counter() - began_s < PATIENCE_S:
+            time.sleep(0.005)
+        for each in events[3:]:
+            aside.take(each)
+    assert seen == events
+    assert looks[0] == 3  # nobody woke it at the first event
+    assert np.diff(looks).max() <= 8
+    assert looks[-1] == 40
 
 
 def test_an_outlet_that_raises_is_logged_once_and_all_further_events_count_as_dropped() -> None:

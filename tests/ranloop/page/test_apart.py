@@ -25,6 +25,7 @@ from ranloop.node import NodeHost, Registration
 from ranloop.page import Watcher
 from ranloop.page.apart import PageApart, PageFacts
 from ranloop.testing.worlds import ToyWorld
+from ranloop.wire.codec import decode_action_batch, decode_catalogue, encode
 from ranloop.wire.messages import Labels
 from tests.ranloop.metrics.scraped import read
 from tests.ranloop.node.scripted import rights
@@ -86,9 +87,19 @@ def test_what_happens_is_shown_and_what_is_looked_at_comes_back(page: PageApart)
     assert until(lambda: page.looks_at == {"cell": {"RRU.PrbTotDl"}})  # nobody looks any more
 
 
-def test_names_of_targets_stay_here(page: PageApart) -> None:
-    labelled = replace(ues(0), labels=Labels({"ue": {0: "somebody"}}))
-    page.take(labelled)  # a `Labels` cannot be pickled, and no page shows one
+def test_messages_that_came_over_a_bus_are_shown(page: PageApart) -> None:
+    record = decision(0.25, ue=2)
+    assert record.batch is not None
+    batch = decode_action_batch(encode(record.batch))
+    report = replace(ues(0), labels=Labels({"ue": {0: "somebody"}}))
+    toy = decode_catalogue(encode(catalogue()))
+    with watching(page) as client:
+        page.meet([toy])
+        page.take(report)
+        page.take(replace(record, batch=batch))
+        page.flush()
+        facts, _ = heard(client, {"catalogue", "said"})
+    assert [fact["node"] for fact in facts if fact["kind"] == "catalogue"] == ["site0"]
 
 
 def test_a_host_tells_of_its_broker_its_nodes_and_its_xapps(page: PageApart) -> None:
@@ -136,6 +147,33 @@ def test_a_page_that_dies_costs_the_loop_nothing_but_the_page(page: PageApart) -
     assert seen["ranloop_page_up",] == 0
     assert seen["ranloop_page_events_dropped_total",] == watcher.n_dropped
     assert {"page_ended", "outlet_failed"} <= {one["event"] for one in logged}
+
+
+def test_two_watchers_may_share_a_page(page: PageApart) -> None:
+    with Watcher(page) as first, Watcher(page, 1) as second:
+        for seq in range(200):
+            first.take(ues(seq, n=1000))
+            second.take(ues(seq, n=1000))
+    assert page.is_up
+    with watching(page) as client:
+        facts, _ = heard(client, {"filled"})
+    (filled,) = (fact["frames"] for fact in facts if fact["kind"] == "filled")
+    assert filled == 400  # nothing was lost or mixed up
+    assert (first.n_dropped, second.n_dropped) == (0, 0)
+
+
+def test_a_page_that_stands_still_holds_nobody_up(page: PageApart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ranloop.node.outlets.CLOSE_S", 0.3)
+    monkeypatch.setattr("ranloop.page.apart._CLOSE_S", 0.3)
+    os.kill(page._process.pid, signal.SIGSTOP)
+    with capture_logs() as logged:
+        with Watcher(page) as watcher:
+            for seq in range(100):
+                watcher.take(ues(seq, n=5000))  # 100 times 120 kB: more than a socket keeps
+        page.close()
+    assert watcher.n_dropped > 0
+    assert "outlet_did_not_end" in {one["event"] for one in logged}
+    assert page._process.returncode == -signal.SIGKILL
 
 
 def test_a_page_ends_with_its_host_and_not_before(page: PageApart) -> None:

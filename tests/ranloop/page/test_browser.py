@@ -124,7 +124,14 @@ def test_health_names_what_is_wrong_first_and_leaves_out_what_nobody_knows(
         },
     )
     page = ready(open_page(served.url))
-    contains(page, "#health", "b-alone")
+    for text in (
+        "The broker mqtt://x is away.",
+        "No living host: b-alone.",
+        "No reports: c-silent.",  # after three periods of a second
+        "xApp away: gone.",
+    ):
+        contains(page, "#alert", text)
+    expect(page.locator("#health td.worse", has_text=re.compile("^0$"))).to_be_visible(timeout=PATIENCE_MS)
     tables = {one.locator("caption").inner_text(): one for one in page.locator("#health table").all()}
     rows = {name: [row.split("\t") for row in one.inner_text().split("\n")] for name, one in tables.items()}
     assert rows["broker"][2] == ["mqtt://x", "away", "2", "7", "0", "0"]
@@ -135,13 +142,6 @@ def test_health_names_what_is_wrong_first_and_leaves_out_what_nobody_knows(
         ["calm", "alive", "act", "–", "0", "0", "–"],
     ]
     assert "decides ms" not in rows["xApps"][1]  # no row has it
-    for text in (
-        "The broker mqtt://x is away.",
-        "No living host: b-alone.",
-        "No reports: c-silent.",
-        "xApp away: gone.",
-    ):
-        contains(page, "#alert", text)
 
 
 def test_a_network_that_falls_silent_is_told(served: Page, history: History, open_page: OpenPage) -> None:
@@ -291,9 +291,13 @@ def test_an_operator_orders_with_a_token_and_a_confirmation(history: History, op
         history.take(Standing(node="site0", order="1", killed=True, autonomy={"qos": "act"}))
         return "site0 obeys"
 
+    quiet = Pulse(ran_time_ns=10**9, took_ns={}, n_dropped=0, n_outside=0, xapps=("quiet",))
+    history.take(quiet)  # an xApp that has done nothing yet may be stopped, too
     with Page(history, "127.0.0.1:0", desk=OrderDesk(TOKEN, give)) as served:
         page = ready(open_page(served.url))
+        contains(page, "#health", "quiet")
         page.click("#order")
+        assert page.locator("#order-xapp option").all_inner_texts() == ["qos", "quiet"]
         page.select_option("#order-node", "site0")
         page.fill("#order-token", TOKEN)
         assert page.is_disabled("#order-send")  # not confirmed yet

@@ -39,7 +39,7 @@ export function table(caption, head, rows) {
 }
 
 // The tables of health. `over` is whether the run has ended: its xApps are not missed then.
-export function health({ pulses, health: known, page, lost, worlds, handlers, over }) {
+export function health({ pulses, health: known, page, lost, worlds, handlers, over, silent }) {
   const tables = [];
   if (known?.broker) {
     const { address, connected, ...counts } = known.broker;
@@ -68,29 +68,23 @@ export function health({ pulses, health: known, page, lost, worlds, handlers, ov
   ];
   tables.push(table("drops and pages", ["what", "#count"], counts));
   if (known?.nodes.length) {
-    const silent = new Set(over ? [] : silentNodes(known.nodes));
-    tables.push(known_table("nodes", NODES, known.nodes.map((one) => ({ ...one, isSilent: silent.has(one.node) }))));
+    tables.push(known_table("nodes", NODES, known.nodes.map((one) => ({ ...one, isSilent: silent.includes(one.node) }))));
   }
   return tables;
 }
 
-// What an operator must know at once, in words: it stands on top of the page.
-export function troubles({ health: known, over }) {
+// What an operator must know at once, in words: it stands on top of the page. `silent` are the nodes that have stopped to report.
+export function troubles({ health: known, over, silent }) {
   if (!known || over) return [];
   const { broker, nodes, xapps } = known;
   const named = (what, some, key) => (some.length ? [`${what}: ${listed(some.map((one) => one[key] ?? one))}.`] : []);
   return [
     ...(broker && !broker.connected ? [`The broker ${broker.address} is away.`] : []),
     ...named("No living host", nodes.filter((one) => one.host === null), "node"),
-    ...named("No reports", silentNodes(nodes), "node"),
+    ...named("No reports", silent, "node"),
     ...named("Shut out, because it flooded", xapps.filter((one) => one.shut_out), "xapp"),
     ...named("xApp away", xapps.filter((one) => one.admitted && !one.alive), "xapp"),
   ];
-}
-
-// Nodes without reports while others have some. Where none has any, perhaps nobody reads.
-function silentNodes(nodes) {
-  return nodes.some((one) => one.reports_per_s > 0) ? nodes.filter((one) => one.reports_per_s === 0).map((one) => one.node) : [];
 }
 
 function listed(names) {

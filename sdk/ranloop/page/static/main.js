@@ -38,6 +38,7 @@ let maps, legends, series, said, link;
 let lost = { frames: 0, lines: 0 };
 let facts = { pulses: [], fates: [], health: null, page: null, over: null, score: null, handlers: null };
 let connection = { state: "waiting", text: "connecting" };
+const reportedAt = new Map(); // node -> when it was last known to report
 const catalogues = new Map();
 const standings = new Map();
 const alarms = new Map();
@@ -58,7 +59,12 @@ const on = {
   alarms: (fact) => remember(alarms, fact.xapp, fact.active),
   pulse: (fact) => (facts.pulses[fact.w] = fact),
   fates: (fact) => (facts.fates[fact.w] = fact.fates),
-  health: (fact) => (facts.health = fact),
+  health(fact) {
+    facts.health = fact;
+    for (const { node, reports_per_s: rate } of fact.nodes) {
+      if (rate > 0 || !reportedAt.has(node)) remember(reportedAt, node, performance.now());
+    }
+  },
   page: (fact) => (facts.page = fact),
   over: (fact) => (facts.over = fact),
   score: (fact) => (facts.score = fact),
@@ -113,7 +119,8 @@ function begin(fact) {
     },
   });
   said = new SaidList(get("said"), { actions: fact.actions, remedies: fact.remedies, worlds: fact.worlds, nameOf });
-  new OrderDialog(() => [...catalogues.keys()].sort(), () => said.xapps());
+  const admitted = () => (facts.health?.xapps ?? []).filter((one) => one.admitted).map((one) => one.xapp);
+  new OrderDialog(() => [...catalogues.keys()].sort(), () => [...new Set([...said.xapps(), ...admitted()])].sort());
   if (fact.mode === "recording" && place.at === null) place.at = 0;
   if (fact.worlds.length > 1) get("score-panel").hidden = false;
 }
@@ -318,13 +325,13 @@ function drawWords(t) {
   const killed = [...standings.values()].filter((one) => one.killed).map((one) => one.node);
   const isLost = connection.state === "lost";
   const silentMs = performance.now() - heardAt;
-  const isStalled = hello.mode !== "recording" && !facts.over && newest > 0 && silentMs > Math.max(SILENT_MS, 3 * longestMs());
+  const isStalled = hello.mode !== "recording" && !facts.over && newest > 0 && silentMs > patienceMs();
   const state = isLost ? "lost" : killed.length ? "killed" : place.at !== null ? "paused" : facts.over ? "over" : isStalled ? "stalled" : connection.state;
   const word = { stalled: `no report for ${Math.round(silentMs / 1000)} s`, lost: connection.text, killed: `killed: ${killed.join(", ")}`, paused: isPlaying ? "playing" : "paused", over: "ended", waiting: "connecting", live: hello.mode === "recording" ? "recording" : "live" };
   setText(get("state"), isLost || !facts.over || state === "over" ? word[state] : `${word[state]}, ended`);
   get("state").dataset.state = state;
   const serious = [...alarms.values()].flat().filter((one) => one.severity === "critical" || one.severity === "major");
-  const texts = [...serious.map((one) => `${one.severity}: ${one.name} ${one.target} ${one.text}`), killed.length ? `The kill switch is on at ${killed.join(", ")}.` : "", isStalled ? "No reports come any more." : "", ...troubles(facts)];
+  const texts = [...serious.map((one) => `${one.severity}: ${one.name} ${one.target} ${one.text}`), killed.length ? `The kill switch is on at ${killed.join(", ")}.` : "", isStalled ? "No reports come any more." : "", ...troubles({ ...facts, silent: silentNodes() })];
   setText(get("alert"), texts.filter(Boolean).join("  ·  "));
   get("alert").hidden = !get("alert").textContent;
   sums(t);
@@ -341,9 +348,17 @@ function drawWords(t) {
   slider.setAttribute("aria-valuetext", `${t.toFixed(2)} seconds of RAN time`);
 }
 
-// The longest granularity period that is shown.
-function longestMs() {
-  return Math.max(0, ...[...catalogues.values()].map((one) => one.period_ms ?? 0));
+// Silence is no news before three of the longest granularity periods are over.
+function patienceMs() {
+  return Math.max(SILENT_MS, ...[...catalogues.values()].map((one) => 3 * (one.longest_ms ?? 0)));
+}
+
+// Nodes that report nothing any more while others do. Where none does, perhaps nobody reads.
+function silentNodes() {
+  const nodes = facts.over ? [] : (facts.health?.nodes ?? []);
+  if (!nodes.some((one) => one.reports_per_s > 0)) return [];
+  const since = performance.now() - patienceMs();
+  return nodes.filter((one) => one.reports_per_s === 0 && reportedAt.get(one.node) < since).map((one) => one.node);
 }
 
 function sums(t) {
@@ -384,7 +399,7 @@ function drawTables(t) {
     return;
   }
   tablesDue = performance.now() + TABLES_MS;
-  get("health").replaceChildren(...healthTables({ ...facts, lost, worlds: hello.worlds }));
+  get("health").replaceChildren(...healthTables({ ...facts, lost, worlds: hello.worlds, silent: silentNodes() }));
   const targets = hello.worlds.flatMap((world, w) => [
     ...(place.ue === null ? [] : [{ label: `UE ${place.ue} ${world}`.trim(), column: "ue", id: place.ue, frames: OF_A_UE.concat(place.ueBy).flatMap((name) => store.at(w, "ue", t, name)) }]),
     ...(place.cell === null ? [] : [{ label: `${nameOf("cell", place.cell)} ${world}`.trim(), column: "cell", id: place.cell, frames: OF_A_CELL.concat(place.cellBy).flatMap((name) => store.at(w, "cell", t, name)) }]),
