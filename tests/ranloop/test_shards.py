@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ranloop.bus import Bus, open_bus
+from ranloop.embedded import run_embedded
 from ranloop.guard.shard import NodeShard
 from ranloop.node import LiveHost, NodeHost, Registration, VirtualClock
 from ranloop.testing.worlds import ToyWorld
@@ -98,6 +99,23 @@ def test_each_node_has_exactly_one_decider(scene: Scene) -> None:
         "mine-4of4": ("toy-2",),
     }
     assert not [outcome for outcome in scene.live.runtime.tally.outcomes if outcome.startswith("refused")]
+
+
+def test_in_lockstep_the_shards_do_to_the_nodes_what_the_whole_xapp_does(folder: Path) -> None:
+    whole, parts = ToyWorld(duration_s=3.0), ToyWorld(duration_s=3.0)
+    packages = [load_package(folder) for _ in SHARDS]
+    ran = run_embedded(whole, [folder])
+    ran_in_parts = run_embedded(
+        parts,
+        [
+            replace(package, manifest=shard_of(package.manifest, shard))
+            for package, shard in zip(packages, SHARDS, strict=True)
+        ],
+    )
+    assert ran_in_parts.summary.outcomes == ran.summary.outcomes
+    assert ran.summary.outcomes["applied"] > 100
+    for node in ("toy-1", "toy-2"):
+        assert [parts.weight(node, ue) for ue in range(60)] == [whole.weight(node, ue) for ue in range(60)]
 
 
 def test_a_shard_that_dies_leaves_its_nodes_at_their_defaults_and_the_others_alone(scene: Scene) -> None:
