@@ -16,7 +16,7 @@ from ranloop.guard.shard import NodeShard
 from ranloop.node import LiveHost, NodeHost, Registration, VirtualClock
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_result
+from ranloop.wire.codec import decode_result, encode
 from ranloop.wire.messages import Cause, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -131,6 +131,19 @@ def test_a_shard_that_dies_leaves_its_nodes_at_their_defaults_and_the_others_alo
     assert scene.lapsed["toy-2"] == 0
     alone = scene.applied["mine-2of4", "toy-1"]
     assert scene.applied["mine-4of4", "toy-2"] > 2 * alone > 0
+
+
+def test_none_of_hundreds_of_catalogues_that_come_together_is_lost(
+    folder: Path, connect: Callable[[str], Bus]
+) -> None:
+    bus = connect("mine")
+    for catalogue in ToyWorld(nodes=[f"gnb-{number}" for number in range(300)]).catalogues:
+        bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
+    runner = LiveRunner(Instance(load_package(folder)), bus)
+    while runner.turn():
+        pass
+    assert len(runner.joined) == 300
+    assert bus.stats.dropped == 0
 
 
 def test_a_shard_that_waits_says_which_shard_it_is(folder: Path, connect: Callable[[str], Bus]) -> None:
