@@ -114,6 +114,9 @@ class LiveRunner:
             bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1, keep=NODES_AT_ONCE),
             bus.subscribe(topics.step("+", instance.name), self._on_step, qos=1),
         ]
+        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
+        results = topics.result(instance.name, "+")
+        bus.subscribe(results, self._on_result, qos=1, urgent=True, keep=NODES_AT_ONCE)
         self._sign.show()
 
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
@@ -208,8 +211,6 @@ class LiveRunner:
         for level, every_ms in self._columns:
             topic = topics.report(node, level, every_ms)
             self._subscriptions.append(self._bus.subscribe(topic, self._on_report, latest=True))
-        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
-        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1, urgent=True)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
     def _on_report(self, topic: str, payload: bytes) -> None:
