@@ -1,7 +1,7 @@
 """`python -m benchmarks`: run all, print one table; exit code 1 if a bar is missed.
 
 --only NAME    one of them (repeatable): action_path, codec, curves, first_report, forecaster, imports, loop, memory, metrics,
-               model_call, notebook, page, peers, recorder, simulator, tables
+               model_call, notebook, page, peers, recorder, scale, simulator, tables
 --json         the rows as JSON
 --write        put the table into docs/benchmarks.md, with the machine and the versions it was measured on
 """
@@ -12,16 +12,12 @@ import argparse
 import contextlib
 import importlib
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, machine, markdown
 
 NAMES = (
     "codec",
@@ -40,9 +36,9 @@ NAMES = (
     "page",
     "tables",
     "memory",
+    "scale",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-_DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
 _HEAD = ("name", "p50", "p99", "unit", "peer", "peer p50", "ratio p50", "ratio p99", "bar", "ok", "note")
 _PAGE = """\
 # Benchmarks
@@ -79,6 +75,9 @@ turns with it. A bar is the most that is allowed of the ratio, or of the number 
   another process.
 - **Memory.** What a host keeps (newest audit records, durations of stages, ids that could be repeated) is bounded and full long
   before 100,000 reports; from then on its size must not grow.
+- **Scale.** A loop is a report of 3 cells and 100 UEs, an action on all of them and its result; hosts, xApp and broker are processes,
+  and none waits awake. A figure is the time from a report to its result, without the node's control delay; the nodes of a host report
+  at the same instant, so it is how long a host's burst takes. [sizing.md](sizing.md) plans with the CPU times.
 - **Simulator.** The floor is what it would cost to look at each UE's channel in each slot and do nothing with it. S1 to S4
   are worlds of tri-sectored sites with 100 MHz at 30 kHz; a slot is CPU time of its thread, split among the stages
   by the cycle counter.
@@ -112,7 +111,7 @@ def main() -> int:
     else:
         print(_aligned([_HEAD, *map(_cells, rows)]))
     if arguments.write:
-        PAGE.write_text(_PAGE.format(machine=_machine(), table=_markdown(rows)), "utf-8")
+        PAGE.write_text(_PAGE.format(machine=machine(), table=markdown([_HEAD, *map(_cells, rows)])), "utf-8")
     return int(any(row.ok is False for row in rows))
 
 
@@ -134,32 +133,6 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def _markdown(rows: Sequence[Row]) -> str:
-    lines = [_HEAD, ["---"] * len(_HEAD), *map(_cells, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _machine() -> str:
-    """Where it was measured, and how busy the machine was: a load above the number of CPUs slows everything."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _DISTRIBUTIONS)
-    load = os.getloadavg()[1]
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}; {_cpu()}, {os.cpu_count()} CPUs, load {load:.1f} (5 min); "
-        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {versions}"
-    )
-
-
-def _cpu() -> str:
-    """The processor's own name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in (info.read_text().splitlines() if info.exists() else ())
-        if line.startswith("model name")
-    ]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

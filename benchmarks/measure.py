@@ -1,4 +1,4 @@
-"""The shared part of benchmarks: calls timed in turns with their peer, and a row of the table.
+"""The shared part of benchmarks: calls timed in turns with their peer, a row of the table, and the machine.
 
 Other processes often use the machine, too. A benchmark and its peer are therefore measured in one run, in rounds that
 alternate, and the median over the rounds is taken. A process that is busy for a second then spoils some rounds of both sides,
@@ -7,15 +7,21 @@ and not the ratio.
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 ROUNDS = 20
+_DISTRIBUTIONS = ("numpy", "numba", "onnxruntime", "pydantic", "paho-mqtt")
 _LEAST_FOR_P99 = 200  # samples a round: two of them lie above the percentile
 
 
@@ -113,3 +119,30 @@ def latency_row(
 
 def _median(values: F64) -> float:
     return float(np.median(values))
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table; its first line is the head."""
+    head, *rest = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rest))
+
+
+def machine() -> str:
+    """Where it was measured, and how busy the machine was: a load above the number of CPUs slows everything."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _DISTRIBUTIONS)
+    load = os.getloadavg()[1]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}; {_cpu()}, {os.cpu_count()} CPUs, load {load:.1f} (5 min); "
+        f"{platform.system()} {platform.release()}; Python {platform.python_version()}, {versions}"
+    )
+
+
+def _cpu() -> str:
+    """The processor's own name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.exists() else ())
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.machine()

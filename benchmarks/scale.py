@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ import numpy as np
 
 from benchmarks.far_end import THRESHOLD, far_end
 from benchmarks.loop import asleep
-from benchmarks.measure import Row
+from benchmarks.measure import Row, machine
 from benchmarks.still_world import DELAY_NS, N_CELLS
 from ranloop.bus import Broker
 from ranloop.bus.broker import BrokerKind
@@ -175,20 +173,14 @@ def row_of(load: Load) -> Row:
 
 def keep(found: Sequence[Load]) -> None:
     """Write the figures, and where they were measured, to `KEPT`."""
-    facts = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "loads": [asdict(load) for load in found],
-    }
+    facts = {"machine": machine(), "loads": [asdict(load) for load in found]}
     KEPT.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 
 def kept() -> tuple[str, list[Load]]:
     """Where and when the figures of `KEPT` were measured, and the figures."""
     facts = json.loads(KEPT.read_text("utf-8"))
-    return f"{facts['date']}, {facts['machine']}", [
-        Load(**{**load, "size": Size(**load["size"])}) for load in facts["loads"]
-    ]
+    return facts["machine"], [Load(**{**load, "size": Size(**load["size"])}) for load in facts["loads"]]
 
 
 def _every(period_ms: int, folder: Path) -> Path:

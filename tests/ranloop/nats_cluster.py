@@ -36,7 +36,7 @@ cluster {{
   listen: 127.0.0.1:{route}
   routes: [{", ".join(f"nats://127.0.0.1:{other}" for other in routes)}]
 }}
-mqtt {{ host: 127.0.0.1, port: {port} }}
+mqtt {{ host: 127.0.0.1, port: {port}, max_ack_pending: 64 }}
 """)
             with (own / "log").open("wb") as log:
                 command = [*_leash(), binary, "-c", str(own / "nats.conf")]

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from ranloop.bus import Bus, open_bus
+from ranloop.embedded import run_embedded
 from ranloop.guard.shard import NodeShard
 from ranloop.node import LiveHost, NodeHost, Registration, VirtualClock
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import topics
-from ranloop.wire.codec import decode_result
+from ranloop.wire.codec import decode_result, encode
 from ranloop.wire.messages import Cause, Status
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -100,6 +101,23 @@ def test_each_node_has_exactly_one_decider(scene: Scene) -> None:
     assert not [outcome for outcome in scene.live.runtime.tally.outcomes if outcome.startswith("refused")]
 
 
+def test_in_lockstep_the_shards_do_to_the_nodes_what_the_whole_xapp_does(folder: Path) -> None:
+    whole, parts = ToyWorld(duration_s=3.0), ToyWorld(duration_s=3.0)
+    packages = [load_package(folder) for _ in SHARDS]
+    ran = run_embedded(whole, [folder])
+    ran_in_parts = run_embedded(
+        parts,
+        [
+            replace(package, manifest=shard_of(package.manifest, shard))
+            for package, shard in zip(packages, SHARDS, strict=True)
+        ],
+    )
+    assert ran_in_parts.summary.outcomes == ran.summary.outcomes
+    assert ran.summary.outcomes["applied"] > 100
+    for node in ("toy-1", "toy-2"):
+        assert [parts.weight(node, ue) for ue in range(60)] == [whole.weight(node, ue) for ue in range(60)]
+
+
 def test_a_shard_that_dies_leaves_its_nodes_at_their_defaults_and_the_others_alone(scene: Scene) -> None:
     turns = scene.clock.turns
 
@@ -113,6 +131,19 @@ def test_a_shard_that_dies_leaves_its_nodes_at_their_defaults_and_the_others_alo
     assert scene.lapsed["toy-2"] == 0
     alone = scene.applied["mine-2of4", "toy-1"]
     assert scene.applied["mine-4of4", "toy-2"] > 2 * alone > 0
+
+
+def test_none_of_hundreds_of_catalogues_that_come_together_is_lost(
+    folder: Path, connect: Callable[[str], Bus]
+) -> None:
+    bus = connect("mine")
+    for catalogue in ToyWorld(nodes=[f"gnb-{number}" for number in range(300)]).catalogues:
+        bus.publish(topics.catalogue(catalogue.node), encode(catalogue), qos=1, retain=True)
+    runner = LiveRunner(Instance(load_package(folder)), bus)
+    while runner.turn():
+        pass
+    assert len(runner.joined) == 300
+    assert bus.stats.dropped == 0
 
 
 def test_a_shard_that_waits_says_which_shard_it_is(folder: Path, connect: Callable[[str], Bus]) -> None:

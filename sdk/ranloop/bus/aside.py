@@ -45,15 +45,15 @@ class AsideBus(Closing):
         return self._bus.connected
 
     def subscribe(
-        self, topic_filter: str, handler: Handler, *, qos: int = 0, urgent: bool = False
+        self, topic_filter: str, handler: Handler, *, qos: int = 0, keep: int = 256, urgent: bool = False
     ) -> Subscription:
         """As `Bus.subscribe`; call it before the first `serve`. `handler` runs inside `serve`."""
 
-        def keep(topic: str, payload: bytes) -> None:
+        def hold(topic: str, payload: bytes) -> None:
             self._waiting.append((handler, topic, payload))
             self._wake()
 
-        return self._bus.subscribe(topic_filter, keep, qos=qos, keep=_KEEP, urgent=urgent)
+        return self._bus.subscribe(topic_filter, hold, qos=qos, keep=keep, urgent=urgent)
 
     def serve(self) -> int:
         """Run the handlers of the waiting messages, and count them. The first call starts the thread."""

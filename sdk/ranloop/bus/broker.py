@@ -27,6 +27,7 @@ BrokerKind = Literal["mosquitto", "nats"]
 
 _HOST = "127.0.0.1"
 _MAX_MESSAGE_BYTES = 1 << 24
+_NATS_IN_FLIGHT = 64  # per QoS 1 filter; nats-server lets a client have 65535 in all, so 1,023 such filters
 _ATTEMPTS = 3  # a free port can be taken by another process before the broker binds it
 # MQTT 3.1.1 clause 3.1: CONNECT, protocol level 4, clean session, keepalive 10 s, client id "ranloop-knock".
 _CLIENT_ID = b"ranloop-knock"
@@ -273,5 +274,5 @@ port: -1
 server_name: ranloop
 max_payload: {_MAX_MESSAGE_BYTES}
 jetstream {{ store_dir: "{folder}/jetstream" }}
-mqtt {{ host: {_HOST}, port: {port} }}
+mqtt {{ host: {_HOST}, port: {port}, max_ack_pending: {_NATS_IN_FLIGHT} }}
 """

@@ -523,7 +523,13 @@ class MqttBus(Closing):
         self, client: paho.Client, data: Any, number: int, reasons: list[ReasonCode], properties: Any
     ) -> None:
         if refused := self._interest.refused(number, reasons):
-            log.error("subscription_refused", bus=self.name, broker=str(self._address), filters=refused)
+            log.error(
+                "subscription_refused",
+                bus=self.name,
+                broker=str(self._address),
+                filters=refused,
+                advice="the user's access list, or nats-server's 65535 / mqtt.max_ack_pending filters of a client; asked again",
+            )
 
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:
         topic, payload = message.topic, bytes(message.payload)

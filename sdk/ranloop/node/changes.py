@@ -38,6 +38,9 @@ class Changes:
     def __init__(self, port: NodePort, guards: Mapping[str, Guard], drop: Callable[[str, str], None]) -> None:
         self._port, self._guards, self._drop = port, guards, drop
         self._open: dict[str, _Open] = {}  # node -> change under way
+        self._soonest_ns: int | None = (
+            None  # at or before `next_ns`, as long as `note` hears of each guard that changes
+        )
 
     def __len__(self) -> int:
         """Count the nodes that have not answered yet."""
@@ -47,10 +50,23 @@ class Changes:
         """When a guard next has something for its node, or an answer is overdue; `FOR_EVER_NS` if nothing is to come."""
         times = [guard.next_event_ns() for guard in self._guards.values()]
         times += [open_.answer_by_ns for open_ in self._open.values()]
-        return min(times, default=FOR_EVER_NS)
+        self._soonest_ns = min(times, default=FOR_EVER_NS)
+        return self._soonest_ns
+
+    def soonest_ns(self) -> int:
+        """As `next_ns`, or earlier where what was due has gone; a host of many nodes asks with every message."""
+        return self.next_ns() if self._soonest_ns is None else self._soonest_ns
+
+    def note(self, node: str | None = None) -> None:
+        """The guard of `node` has taken something in; None: any of them may have."""
+        if node is None or self._soonest_ns is None:
+            self._soonest_ns = None
+        else:
+            self._soonest_ns = min(self._soonest_ns, self._guards[node].next_event_ns())
 
     def carry_out(self, now_ns: int) -> list[Result]:
         """Forget targets that left, hand over what the guards say is due, and take the nodes' answers."""
+        self.note()
         results = self._take_answers(now_ns)
         for node, guard in self._guards.items():
             for column in MORTAL:
@@ -99,6 +115,7 @@ class Changes:
 
     def _lose(self, nodes: Sequence[str], now_ns: int) -> list[Result]:
         results: list[Result] = []
+        self.note()
         for node in nodes:
             change = self._open.pop(node).change
             log.warning("node_did_not_answer", node=node, change=change.number)

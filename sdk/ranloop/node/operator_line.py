@@ -26,6 +26,7 @@ __all__ = ("OPERATOR", "OperatorLine")
 log = structlog.get_logger(__name__)
 
 OPERATOR = "operator"
+_KEEP = 4096  # that may wait of one kind: what is retained comes together
 
 
 class OperatorLine:
@@ -58,14 +59,18 @@ class OperatorLine:
         )  # told of each xApp that has settings to get
 
     def listen(self, bus: Bus | AsideBus) -> None:
-        """Subscribe to all that an operator says to this host."""
-        for node in self._runtime.guards:
-            bus.subscribe(topics.standing(node), self._on_own_standing, qos=1, urgent=True)
-            bus.subscribe(topics.order(node), self._on_order, qos=1, urgent=True)
-            bus.subscribe(topics.order(node, "+"), self._on_order, qos=1, urgent=True)
-        bus.subscribe(topics.order_all(), self._on_order, qos=1, urgent=True)
-        bus.subscribe(topics.admission(self._name, "+"), self._on_admission, qos=1, urgent=True)
-        bus.subscribe(topics.settings(self._name, "+"), self._on_settings, qos=1, urgent=True)
+        """Subscribe to all that an operator says to this host.
+
+        Orders to the nodes of other hosts are heard, too, and ignored: they are few, and nats-server lets a client have few filters.
+        """
+        for topic, handler in (
+            (topics.order("+"), self._on_order),
+            (topics.order("+", "+"), self._on_order),
+            (topics.standing("+"), self._on_own_standing),
+            (topics.admission(self._name, "+"), self._on_admission),
+            (topics.settings(self._name, "+"), self._on_settings),
+        ):
+            bus.subscribe(topic, handler, qos=1, urgent=True, keep=_KEEP)
 
     def say_what_stands(self) -> None:
         """Publish what stands at each node again; a broker that was restarted has forgotten it."""
@@ -76,6 +81,8 @@ class OperatorLine:
 
     def _on_order(self, topic: str, payload: bytes) -> None:
         _, about, *xapp = topics.levels(topic)
+        if about != topics.ALL and about not in self._orders:
+            return
         place = topics.place(topic)
         try:
             order = decode_order(payload) if payload else None
@@ -91,7 +98,7 @@ class OperatorLine:
     def _on_own_standing(self, topic: str, payload: bytes) -> None:
         """What this host obeyed before it was restarted; its own word while it runs says nothing new."""
         node = topics.levels(topic)[1]
-        if payload == self._said.get(node):
+        if node not in self._orders or payload == self._said.get(node):
             return
         try:
             standing = decode_standing(payload) if payload else None

@@ -237,6 +237,7 @@ class NodeRuntime:
         streams = readable(name, registration.rights, self.catalogues)
         self._keep_to_one_decider(name, registration.rights)
         rights, autonomy = registration.rights, registration.autonomy
+        self._changes.note()
         results: list[Result] = []
         for guard in self.guards.values():
             guard.register(name, rights, autonomy=autonomy, priority=registration.priority)
@@ -274,6 +275,7 @@ class NodeRuntime:
         if name not in self.xapps:
             raise VocabularyError("xApp", name, near_matches(name, self.xapps) or tuple(self.xapps))
         del self.xapps[name], self.streams[name]
+        self._changes.note()
         self.timers.forget(name)
         self._rewire()
         self.note("dismissed", name, by=by)
@@ -297,8 +299,8 @@ class NodeRuntime:
         return min(port.next_report_ns(), self._changes.next_ns(), self.timers.next_ns(port.now_ns))
 
     def next_change_ns(self) -> int:
-        """As `Changes.next_ns`."""
-        return self._changes.next_ns()
+        """As `Changes.soonest_ns`."""
+        return self._changes.soonest_ns()
 
     def advance(self, now_ns: int) -> Moment:
         """Move to `now_ns`, at most the next event, and do what is due there."""
@@ -349,6 +351,7 @@ class NodeRuntime:
     def stop(self) -> list[Result]:
         """The host goes down: what waits is refused, and what is held is due to go back to its default."""
         now_ns = self.now_ns
+        self._changes.note()
         return self._count([result for guard in self.guards.values() for result in guard.stop(now_ns)])
 
     # What comes in
@@ -367,6 +370,7 @@ class NodeRuntime:
             return self._count([self._refuse_node(batch, sender, now_ns)])
         before = guard.answered(sender, batch.id)
         result = guard.submit(batch, sender=sender, now_ns=now_ns)
+        self._changes.note(node)
         if result is None:
             return []
         # A retry: its answer was lost or is late, and it does not count twice.
@@ -402,6 +406,7 @@ class NodeRuntime:
             VocabularyError: It is about an xApp that is not admitted, or a level that does not exist.
         """
         self._told_ns = now_ns
+        self._changes.note()
         guard, by = self.guards[node], order.by or order.id
         results: list[Result] = []
         if order.xapp:
@@ -430,6 +435,7 @@ class NodeRuntime:
     def shut(self, xapp: str, now_ns: int, **facts: object) -> list[Result]:
         """Let an xApp that floods only observe, until the operator lets it act again; `facts` go into the audit log."""
         self._told_ns = now_ns
+        self._changes.note()
         self.shut_out[xapp] = self._let_act.get(xapp, "")
         self.note("shut_out", xapp, **facts)
         guards = self.guards.values()

@@ -191,7 +191,7 @@ class StandingHeader(TypedDict):
 
 @with_config(_HEADER)
 class AdmissionHeader(TypedDict):
-    """`rights`: `streams` and `actions` as in a manifest; not needed where `admitted` is false."""
+    """`rights`: `streams` and `actions` as in a manifest, and `shard` (2/4) of a part of the nodes; not needed where `admitted` is false."""
 
     v: Version
     id: OrderId

@@ -22,7 +22,7 @@ from ranloop.wire.codec import decode_catalogue_on, decode_report, decode_result
 from ranloop.wire.messages import ActionBatch, Catalogue, Cause, Report, Result, Status
 from ranloop.xapp.alarm_line import AlarmLine
 from ranloop.xapp.instance import HANDLERS_MAY_RAISE, Instance, user_traceback
-from ranloop.xapp.lockstep import life_sign, show_settings
+from ranloop.xapp.lockstep import NODES_AT_ONCE, life_sign, show_settings
 from ranloop.xapp.silence import Silence, nodes_open_to, why_no_reports
 from ranloop.xapp.times import too_slow
 
@@ -111,9 +111,12 @@ class LiveRunner:
         self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: round(clock() * 1e9))
         self._silence = Silence(instance, self._sign.others, self._waiting_s)
         self._subscriptions = [
-            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
+            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1, keep=NODES_AT_ONCE),
             bus.subscribe(topics.step("+", instance.name), self._on_step, qos=1),
         ]
+        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
+        results = topics.result(instance.name, "+")
+        bus.subscribe(results, self._on_result, qos=1, urgent=True, keep=NODES_AT_ONCE)
         self._sign.show()
 
     def run(self, stop: threading.Event, *, duration_s: float | None = None) -> LiveStats:
@@ -208,8 +211,6 @@ class LiveRunner:
         for level, every_ms in self._columns:
             topic = topics.report(node, level, every_ms)
             self._subscriptions.append(self._bus.subscribe(topic, self._on_report, latest=True))
-        # Urgent: a handler that is slower than its reports would leave the answers unread, and end them as UNKNOWN.
-        self._bus.subscribe(topics.result(self.instance.name, node), self._on_result, qos=1, urgent=True)
         log.info("node_joined", xapp=self.instance.name, node=node)
 
     def _on_report(self, topic: str, payload: bytes) -> None:

@@ -23,6 +23,7 @@ __all__ = ("LockstepRunner",)
 log = structlog.get_logger(__name__)
 
 GONE_S = 2.0  # a host that lost its connection for a moment is back by this time
+NODES_AT_ONCE = 4096  # catalogues that may wait between two polls: all retained ones come together
 _LAST_WORDS_S = 0.1
 _MOST_SETTINGS = 1 << 15  # bytes in a life sign, which has 64 KiB
 _MOST_DIFFERENCES = 16  # that are logged: anybody can forge a host's life sign
@@ -57,7 +58,7 @@ class LockstepRunner:
         self._alarms = AlarmLine(bus, instance.name, instance.registered.alarms, lambda: self._ran_time_ns)
         self._held: tuple[Step, bytes] | None = None  # waits for the catalogue of a node that it is about
         self._subscriptions: list[Subscription] = [
-            bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1),
+            self._hear_catalogues(),
             bus.subscribe(topics.step(host, instance.name), self._on_step, qos=1),
         ]
         self._sign.show()
@@ -75,7 +76,7 @@ class LockstepRunner:
             self._on_turn()
             if self._held:  # nats-server can lose a retained message for a subscription that is made with it
                 self._subscriptions[0].cancel()
-                self._subscriptions[0] = self._bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1)
+                self._subscriptions[0] = self._hear_catalogues()
             now_s = time.monotonic()
             if self._host in self._sign.others:
                 self._host_seen_s = now_s
@@ -105,6 +106,9 @@ class LockstepRunner:
             subscription.cancel()
         self._alarms.withdraw()
         self._sign.withdraw()
+
+    def _hear_catalogues(self) -> Subscription:
+        return self._bus.subscribe(topics.catalogue("+"), self._on_catalogue, qos=1, keep=NODES_AT_ONCE)
 
     def _on_step(self, _topic: str, payload: bytes) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from pydantic import ValidationError
 
@@ -43,6 +45,8 @@ def test_every_node_is_in_exactly_one_shard(count: int) -> None:
 def test_numbered_nodes_fall_evenly_into_shards_whose_number_is_a_power_of_two() -> None:
     """CRC-32 is linear: the 8 names that differ in the low three bits of a digit go to 8 different places."""
     assert len({NodeShard.of(f"gnb-{digit}", 8).number for digit in range(8)}) == 8
+    parts = Counter(NodeShard.of(f"gnb-{number:04}", 8).number for number in range(1000))
+    assert (min(parts.values()), max(parts.values())) == (124, 126)
 
 
 @pytest.mark.parametrize(

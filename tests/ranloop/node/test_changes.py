@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from ranloop.guard import Autonomy, Guard
 from ranloop.node import NodeRuntime, Registration
 from ranloop.node.changes import ANSWER_WITHIN_NS
 from ranloop.node.port import Applied
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Action, SetUeWeight
-from ranloop.wire.messages import F32, ActionBatch, Result, Status
+from ranloop.wire.messages import F32, ActionBatch, Order, Result, Status
 from tests.ranloop.node.scripted import MS, rights
 
 
@@ -129,3 +132,62 @@ def test_an_impossible_answer_ends_the_change_unknown(
     assert Status(result.status[0]) is Status.UNKNOWN
     (reason,) = dropped(runtime)
     assert reason.endswith("to change 0; want [1, 1], finite")
+
+
+# When something is due next, on a host of many nodes
+
+
+def test_with_each_message_one_guard_is_asked_for_its_next_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = NodeRuntime(ToyWorld(nodes=[f"gnb-{number}" for number in range(50)]))
+    runtime.admit("x", Registration(rights=rights("SetUeWeight")))
+    runtime.next_event_ns()
+    asked: list[str] = []
+    exact = Guard.next_event_ns
+
+    def counted(guard: Guard) -> int:
+        asked.append(guard.catalogue.node)
+        return exact(guard)
+
+    monkeypatch.setattr(Guard, "next_event_ns", counted)
+    for number in (7, 3):
+        assert runtime.submit(weight_of(f"gnb-{number}"), sender="x", node=f"gnb-{number}", now_ns=0) == []
+        assert runtime.next_change_ns() == 10 * MS  # the control delay
+    assert asked == ["gnb-7", "gnb-3"]
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda runtime: runtime.obey("toy-2", Order(id="k", kill=True), 60 * MS, kill=True),
+        lambda runtime: runtime.obey(
+            "toy-2", Order(id="o", xapp="x", autonomy="observe"), 60 * MS, kill=None
+        ),
+        lambda runtime: runtime.shut("x", 60 * MS),
+        lambda runtime: runtime.dismiss("x"),
+        lambda runtime: runtime.stop(),
+        lambda runtime: runtime.admit(
+            "x", Registration(rights=rights("SetUeWeight"), autonomy=Autonomy.OBSERVE)
+        ),
+    ],
+    ids=["kill", "observe", "shut", "dismiss", "stop", "admit"],
+)
+def test_what_becomes_due_by_the_operators_word_is_next(happens: Callable[[NodeRuntime], object]) -> None:
+    runtime = NodeRuntime(ToyWorld())
+    runtime.admit("x", Registration(rights=rights("SetUeWeight")))
+    assert runtime.submit(weight_of("toy-2"), sender="x", node="toy-2", now_ns=0) == []
+    until(runtime, 60 * MS)
+    assert runtime.next_change_ns() > 1000 * MS  # the end of the lease
+    happens(runtime)
+    assert runtime.next_change_ns() <= 61 * MS  # the setting goes back to its default at the next slot
+
+
+def weight_of(node: str) -> ActionBatch:
+    return ActionBatch(
+        id=node,
+        xapp="x",
+        node=node,
+        seq=0,
+        action=SetUeWeight(ue=[0], weight=3),
+        valid_until_ns=200 * MS,
+        lease_ms=10_000,
+    )
