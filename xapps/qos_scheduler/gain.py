@@ -154,7 +154,10 @@ def result(evidence: Evidence) -> Result:
     for load in LOADS:
         rows = of_load(evidence, load)
         arms = [
-            [dict(zip(KEPT, drop, strict=True)) for drop in zip(*(rows[name][key] for key in KEPT), strict=True)]
+            [
+                dict(zip(KEPT, drop, strict=True))
+                for drop in zip(*(rows[name][key] for key in KEPT), strict=True)
+            ]
             for name in (evidence["baseline"], XAPP)
         ]
         claims = (MORE_BEST_EFFORT, AS_MANY_SATISFIED)
