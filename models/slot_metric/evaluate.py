@@ -46,12 +46,12 @@ def beneath(name: str) -> Mapping[str, object]:
 
 
 def triage(name: str, **settings: float) -> Arm:
-    """The triage of qos_scheduler, as a rule, above a scheduler."""
+    """The triage of qos_scheduler above a scheduler."""
     return Arm(
         name=f"triage on {name}",
         overrides=beneath(name),
         xapps=(XAPP,),
-        settings={"qos_scheduler": {"predictor": "rule", **settings}},
+        settings={"qos_scheduler": settings},
     )
 
 

@@ -19,6 +19,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, w
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.metadata import entry_points
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ from ranloop.kpi import Kpi
 from ranloop.node import Profile, open_world, under_profile
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
+from ranloop.node.registry import ENTRY_POINTS
 from ranloop.wire.messages import Result
 from ranloop_work import Cluster, Parcel, check_alike
 
@@ -46,9 +49,11 @@ __all__ = (
     "look_at",
     "run_drop",
     "run_tasks",
+    "start_importing",
     "workers",
 )
 
+_PROCESSES: Final = multiprocessing.get_context("forkserver")
 ALIKE: Final = ("numba", "llvmlite", "onnxruntime")  # with these the same, a worker gives the same bits
 
 
@@ -209,6 +214,16 @@ def _open(task: Task) -> ScoredPort:
     return world
 
 
+def start_importing() -> None:
+    """Start the process that workers are forked from, which imports what they share; a caller has its plan to make meanwhile.
+
+    Workers see the environment variables of the first such call of a process, `run_tasks` included.
+    """
+    worlds = {point.module for point in entry_points(group=ENTRY_POINTS)}
+    _PROCESSES.set_forkserver_preload([__name__, *sorted(worlds)])
+    forkserver.ensure_running()
+
+
 def run_tasks(
     tasks: Sequence[Task],
     *,
@@ -234,7 +249,7 @@ def run_tasks(
     if not tasks:
         return []
     results: dict[int, DropResult] = {}
-    news = multiprocessing.get_context("spawn").Queue() if on_progress and not on else None
+    news = _PROCESSES.Queue() if on_progress and not on else None
     with workers(on, min(processes or len(os.sched_getaffinity(0)), len(tasks)), news) as pool:
         jobs = _away(tasks) if on else (partial(_run_reporting, task) for task in tasks)
         futures = {pool.submit(job): index for index, job in enumerate(jobs)}
@@ -270,8 +285,8 @@ def workers(on: str | None, count: int, news: multiprocessing.Queue[Progress] | 
     """
     if on:
         return Cluster(on, alike=ALIKE)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_remember, initargs=(news,))
+    start_importing()
+    return ProcessPoolExecutor(count, mp_context=_PROCESSES, initializer=_remember, initargs=(news,))
 
 
 def _away(tasks: Sequence[Task]) -> Iterator[partial[DropResult]]:

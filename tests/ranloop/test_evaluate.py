@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -88,13 +91,17 @@ def test_after_a_failure_the_waiting_tasks_are_not_run(tmp_path: Path) -> None:
     assert not marks.exists() or len(marks.read_text()) < 10
 
 
-def test_what_an_xapp_prints_stays_out_of_the_commands_answer(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_an_xapp_prints_stays_out_of_the_commands_answer(tmp_path: Path) -> None:
     loud = write_xapp(tmp_path / "loud", policy="print('loud')\ndef weight(cqi): return cqi * 0 + 1.0")
-    run_tasks([task(Arm(name="loud", xapps=(loud,)))], processes=1)
-    seen = capfd.readouterr()
-    assert ("loud" in seen.out, "loud" in seen.err) == (False, True)
+    times = ("--seeds", "2..3", "--duration-s", "0.4", "--warmup-s", "0.1")
+    compare = ("compare", "nothing", str(loud), "--node", "sim:one-cell", *times, "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", "from ranloop.cli import main; main()", *compare],
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout)["runs"]
+    assert "loud" in done.stderr
 
 
 def test_the_course_is_the_score_in_parts_and_changes_nothing() -> None:

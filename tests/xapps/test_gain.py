@@ -63,7 +63,12 @@ def test_the_page_of_drops_is_what_the_command_writes() -> None:
 
 
 def row(satisfied: list[float], best_effort_mbps: list[float]) -> dict[str, list[float]]:
-    return {"users": [50.0, 50.0], "satisfied": satisfied, "best_effort_mbps": best_effort_mbps}
+    return {
+        "users": [50.0, 50.0],
+        "satisfied": satisfied,
+        "best_effort_mbps": best_effort_mbps,
+        "user_p5_mbps": [0.5, 0.6],
+    }
 
 
 def test_by_hand_two_drops_of_three_arms() -> None:
@@ -85,9 +90,9 @@ def test_by_hand_two_drops_of_three_arms() -> None:
     )
     table = gain.table(evidence)
     assert table[6:8] == [
-        "| 1 | xApp on LOG | 50.0 | 32.0 | 120.0 | +1.0 [+1.0, +1.0] | +10.0 [+10.0, +10.0] | 2 of 2 |",
+        "| 1 | xApp on LOG | 50.0 | 32.0 | 120.0 | 0.55 | +1.0 [+1.0, +1.0] | +10.0 [+10.0, +10.0] | 2 of 2 |",
         # 1 and -12 users: -5.5 with Student's 12.7062 * sd 9.192 / sqrt(2) = 82.6; 5 and 20 Mb/s likewise
-        "| 1 | edf | 50.0 | 25.5 | 122.5 | -5.5 [-88.1, +77.1] | +12.5 [-82.8, +107.8] | 1 of 2 |",
+        "| 1 | edf | 50.0 | 25.5 | 122.5 | 0.55 | -5.5 [-88.1, +77.1] | +12.5 [-82.8, +107.8] | 1 of 2 |",
     ]
     assert gain.page_of_drops(evidence)[-2:] == [
         "| 7 | 50 | 30 / 100 | **31 / 110** | 31 / 105 |",

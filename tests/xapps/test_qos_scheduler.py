@@ -268,25 +268,25 @@ def weights(actions: list[Action]) -> dict[int, float]:
 
 
 def test_good_channels_are_boosted_and_a_hopeless_one_and_best_effort_are_not() -> None:
-    xapp = XAppHarness(XAPP, rest_weight=0.5)
+    xapp = XAppHarness(XAPP, boost=64.0, rest_weight=0.5)
     assert xapp.send(capacity()) == []
     assert weights(xapp.send(report())) == {11: 64.0, 12: 64.0, 13: 0.5}
 
 
 def test_before_the_capacity_of_a_cell_is_known_nobody_is_boosted() -> None:
-    xapp = XAppHarness(XAPP, rest_weight=0.5)
+    xapp = XAppHarness(XAPP, boost=64.0, rest_weight=0.5)
     assert set(weights(xapp.send(report())).values()) == {0.5}
 
 
 def test_the_cell_of_another_node_with_the_same_number_is_another_cell() -> None:
-    xapp = XAppHarness(XAPP)
+    xapp = XAppHarness(XAPP, boost=64.0)
     xapp.send(capacity())
     xapp.send(capacity(0.1, node="site1"))
     assert weights(xapp.send(report()))[11] == 64.0
 
 
 def test_ues_that_left_are_forgotten_however_many_come() -> None:
-    xapp = XAppHarness(XAPP)
+    xapp = XAppHarness(XAPP, boost=64.0)
     for seq in range(50):
         xapp.send(flows([2 * seq, 2 * seq + 1], offered_kbps=[100, 200], seq=seq))
     assert len(xapp.module("app").ues) == 2 * 4  # those of the last report and of the three periods before it

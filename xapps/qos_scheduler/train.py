@@ -39,9 +39,7 @@ CONTENDERS = (
         method="grid",
         space=(
             Parameter(name="rule", low=0.0, high=2.0, start=2.0, values=(0.0, 1.0, 2.0)),
-            Parameter(
-                name="weight", low=1.0, high=64.0, start=32.0, log=True, values=(8.0, 16.0, 32.0, 64.0)
-            ),
+            Parameter(name="weight", low=1.0, high=64.0, start=32.0, log=True, values=(16.0, 32.0)),
             Parameter(name="short_budget_factor", low=1.0, high=4.0, start=1.0, log=True, values=(1.0, 4.0)),
         ),
         arm=static,

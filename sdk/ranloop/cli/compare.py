@@ -33,7 +33,7 @@ from ranloop.cli.values import check_positive, parse_handler_delay, parse_pairs,
 from ranloop.cli.watching import watch
 from ranloop.comparison import table
 from ranloop.errors import MissingExtraError, RanloopError, VocabularyError
-from ranloop.evaluate import Arm, Conditions, DropResult, Task, look_at
+from ranloop.evaluate import Arm, Conditions, DropResult, Task, look_at, start_importing
 from ranloop.guard import load_limits
 from ranloop.kpi import Kpi, by_key
 from ranloop.node import load_profile, require_fit
@@ -90,6 +90,8 @@ def run_compare(
         console.width = 160  # a file or a pipe has no edge at which to wrap
     stated = [parse_claim(text) for text in claims]
     drops = parse_seeds(seeds, least=_LEAST_SEEDS)
+    if not where.on:
+        start_importing()
     common = parse_pairs("--override", overrides) | _times(duration_s, warmup_s)
     under = _conditions(profile, limits, handler_delay)
     with tempfile.TemporaryDirectory(prefix="ranloop-compare-") as scratch:

@@ -68,8 +68,8 @@ class Outcome:
         }
 
     def metrics(self, name: str) -> dict[str, float]:
-        """A winner's figures on the validation drops beside those of the best rule, as a card lists them."""
-        beside = dict.fromkeys((name, self.best_rule.name))
+        """A winner's figures on the validation drops beside those of the best rule and the reference, as a card lists them."""
+        beside = dict.fromkeys((name, self.best_rule.name, self.plan.search.reference))
         return {
             f"{kpi} {each} {where}": round(value, 2)
             for where in self.winners[name].figures

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ranloop.errors import TrainingError
-from ranloop.training import Training, UsersFirst, read_plan, train, tuned_arm, write_defaults
+from ranloop.training import Parameter, Training, UsersFirst, read_plan, train, tuned_arm, write_defaults
 from ranloop.training.run import Training as Run
 from ranloop.xapp.manifest import load_manifest
 from ranloop_work import Shard
@@ -471,3 +471,9 @@ def test_the_settings_of_an_xapp_are_tuned_on_the_simulator(tmp_path: Path) -> N
     assert weights in ({"9": 1.0}, {"9": 4.0})
     with pytest.raises(TrainingError, match="no contender 'edf'"):
         tuned_arm(folder, "edf")
+
+
+def test_rounding_takes_no_value_out_of_its_bounds() -> None:
+    two_thirds = Parameter(name="share", low=0.1, high=2 / 3, start=0.2, log=True)
+    assert two_thirds.value(two_thirds.coordinate(2 / 3)) == 2 / 3  # of 12 digits it would be 0.666666666667
+    assert two_thirds.value(two_thirds.coordinate(0.1) - 1e-3) == 0.1
