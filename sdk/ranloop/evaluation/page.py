@@ -47,14 +47,19 @@ def _overview(result: Result) -> str:
     cells = []
     for part in _PARTS:
         places = [place for place in result.places if place.part == part]
-        cells.append(_first_claim(places[-1]) if places else "")
+        cells.append("; ".join(map(_first_claim, _overviewed(places))))
     link = f"[{result.xapp}](#{result.xapp})"
     return f"| {link} | **{verdict(result)}** | {result.rule} | {result.ours} | {' | '.join(cells)} |"
 
 
+def _overviewed(places: Sequence[Place]) -> Sequence[Place]:
+    """All known worlds, up to three; of the others the place that is all of them together."""
+    return places[:3] if places and places[0].part == "held_out" else places[-1:]
+
+
 def _first_claim(place: Place) -> str:
     first = place.claims[0]
-    return f"{first.what}: {_difference(first)} ({first.word})"
+    return f"{first.what}, {place.name}: {_difference(first)} ({first.word})"
 
 
 def _section(result: Result) -> Iterator[str]:
