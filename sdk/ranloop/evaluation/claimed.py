@@ -1,20 +1,22 @@
 """`claims.toml` of an xApp's folder: the arms, and what is claimed of one over the other on the held-out drops of its `plan.toml`.
 
-claims = ["energy_kwh less", "satisfied at most 2% of users less"]
-costs = ["handovers_per_ue_min"]    # told beside, and not judged
+    claims = ["energy_kwh less", "satisfied at most 2% of users less"]
+    costs = ["handovers_per_ue_min"]    # told beside, and not judged
 
-[rule]                              # the best tuned rule
-name = "thresholds"
-contender = "threshold"             # as `ranloop train` has tuned it; or settings and overrides of its own
+    [rule]                              # the best tuned rule
+    name = "thresholds"
+    contender = "threshold"             # as `ranloop train` has tuned it; or settings and overrides of its own
 
-[ours]
-name = "burdens"
-kind = "model"                      # how the verdict calls it
-contender = "burden"
+    [ours]
+    name = "burdens"
+    kind = "model"                      # how the verdict calls it
+    contender = "burden"
 
-[nothing]                           # may be left out: told beside both
-name = "always on"
-xapp = false
+    [nothing]                           # may be left out: told beside both
+    name = "always on"
+    xapp = false
+
+The drops are those of `[held_out]` and `[held_out_worlds]`.
 """
 
 from __future__ import annotations
