@@ -73,7 +73,7 @@ def test_each_group_has_its_own_best_rules() -> None:
     assert "1 s, on 5G | 1 | 10 | 40 | 1000 | 50 (2 s) | 80 (5 s) | -20.0 [-20.0, -20.0] %" in table
     place = evaluate.result(logs, "it").places[0]  # what `ranloop evaluate` shows of the first line
     claim = place.claims[0]
-    assert (place.name, place.n, place.of, claim.word) == ("1 s ahead, all", 2, "days", "gain")
+    assert (place.name, place.n, place.of, claim.word) == ("1 s ahead, all", 2, "logs", "gain")
     assert [claim.rule, claim.ours, claim.difference] == pytest.approx([72.5, 55.0, -17.5])
     assert [claim.low, claim.high] == pytest.approx(
         [72.5 * -0.5, 72.5 * (1800 / 2100 - 1)]

@@ -78,10 +78,11 @@ def worth(found: Sequence[Score], reference: Sequence[Score]) -> float:
 
 
 def keep(outcome: Outcome) -> None:
-    """Make the settings that are worth more the manifest's defaults, the rule's if both are worth the same, and write the card."""
-    better = max(outcome.winners.values(), key=lambda winner: (winner.worth, winner.kind == "rule"))
-    write_defaults(FOLDER, better.point)
-    write_card(outcome, better.name)
+    """Make the rule's settings the manifest's defaults and write their card; the policy's, if it is worth a percent of energy more."""
+    rule, burden = outcome.winners["threshold"], outcome.winners["burden"]
+    kept = burden if burden.worth >= rule.worth + 1.0 else rule
+    write_defaults(FOLDER, kept.point)
+    write_card(outcome, kept.name)
 
 
 def _mean(scores: Sequence[Mapping[str, float]], key: str) -> float:

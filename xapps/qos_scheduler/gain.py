@@ -161,7 +161,7 @@ def result(evidence: Evidence) -> Result:
             for name in (evidence["baseline"], XAPP)
         ]
         claims = (MORE_BEST_EFFORT, AS_MANY_SATISFIED)
-        costs = [kpi for kpi in kpis if kpi.key == "prb_use_pct"]
+        costs = [kpi for kpi in kpis if kpi.key == "user_p5_mbps"]
         places.append(judged_place("held_out", f"seven-sites, load {load:g}", claims, costs, kpis, arms))
     return Result(
         xapp=FOLDER.name,

@@ -367,6 +367,9 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Keeps each finished drop, for the same call to go on.")
     ] = Path("runs/evaluate"),
+    processes: Annotated[
+        int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)
+    ] = None,
     on: Annotated[
         str | None,
         typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
@@ -377,10 +380,17 @@ def evaluate(
 
     What an xApp claims is in claims.toml of its folder, the drops are in its plan.toml.
     """
-    from ranloop.cli.evaluate import run_evaluate
+    from ranloop.cli.evaluate import Workers, run_evaluate
 
     raise typer.Exit(
-        run_evaluate(folder, names or [], page_file=page, out=out, on=on, json_output=json_output)
+        run_evaluate(
+            folder,
+            names or [],
+            page_file=page,
+            out=out,
+            workers=Workers(processes=processes, on=on),
+            json_output=json_output,
+        )
     )
 
 

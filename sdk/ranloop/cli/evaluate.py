@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ from ranloop.kpi import Kpi, by_key
 from ranloop.training import Drop, Drops
 from ranloop.vocabulary.near import near_matches
 
-__all__ = ("run_evaluate",)
+__all__ = ("Workers", "run_evaluate")
 
 RESULT_FILE: Final = "result.json"  # of an xApp that another command judges
 PARTS: Final[tuple[Part, ...]] = ("held_out", "held_out_worlds")
@@ -41,6 +41,13 @@ OWN_KPIS: Final = (
     ),
 )  # fmt: skip
 _results: Final = TypeAdapter(dict[str, Result])
+
+
+class Workers(TypedDict):
+    """Processes of this machine, by default all cores, or the address of a dask scheduler."""
+
+    processes: int | None
+    on: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +86,13 @@ class _Where:
 
 
 def run_evaluate(
-    folder: Path, names: Sequence[str], *, page_file: Path, out: Path, on: str | None, json_output: bool
+    folder: Path,
+    names: Sequence[str],
+    *,
+    page_file: Path,
+    out: Path,
+    workers: Workers,
+    json_output: bool,
 ) -> int:
     """Judge the xApps called `names`, or all with claims, and write the page; results of the others stay as they were.
 
@@ -103,7 +116,7 @@ def run_evaluate(
             found = _of_own_command(each, console)
         else:
             command = f"ranloop evaluate {folder} {each.folder.name}"
-            found = each.result(command, list(_measured(each, places, kept, on, console)))
+            found = each.result(command, list(_measured(each, places, kept, workers, console)))
         if found:
             results[each.xapp] = found
             write_whole(kept_results, _results.dump_json(results, indent=1) + b"\n")
@@ -158,7 +171,7 @@ def _check_names(claimed: Claimed, known: Mapping[str, Kpi]) -> None:
 
 
 def _measured(
-    claimed: Claimed, places: Sequence[_Where], kept: Sequence[KeptDrops], on: str | None, console: Console
+    claimed: Claimed, places: Sequence[_Where], kept: Sequence[KeptDrops], workers: Workers, console: Console
 ) -> Iterator[Place]:
     """What the drops say, those that are kept from an earlier call and those that are run now."""
     pooled: list[list[dict[str, float]]] = [[] for _ in claimed.arms]
@@ -169,7 +182,7 @@ def _measured(
         )
         known = by_key(where.kpis)
         costs = [known[key] for key in claimed.costs] + list(OWN_KPIS)
-        scores = _scores(where, before, on, console, [known[claim.kpi] for claim in claimed.claims])
+        scores = _scores(where, before, workers, console, [known[claim.kpi] for claim in claimed.claims])
         yield judged_place(where.part, where.name, claimed.claims, costs, where.kpis, scores)
         if where.part == PARTS[1] and n_worlds > 1:
             for column, more in zip(pooled, scores, strict=True):
@@ -179,13 +192,13 @@ def _measured(
 
 
 def _scores(
-    where: _Where, kept: KeptDrops, on: str | None, console: Console, tally: Sequence[Kpi]
+    where: _Where, kept: KeptDrops, workers: Workers, console: Console, tally: Sequence[Kpi]
 ) -> list[list[dict[str, float]]]:
     """By arm, the scores of all drops in the order of the seeds."""
     tasks = [task for of_drop in zip(*where.tasks, strict=True) for task in of_drop]
     before = [kept.read(task) for task in tasks]
     left = [task for task, result in zip(tasks, before, strict=True) if result is None]
-    ran = iter(watch(left, console, tally, on_done=kept.keep, on=on) if left else [])
+    ran = iter(watch(left, console, tally, on_done=kept.keep, **workers) if left else [])
     results = [next(ran) if result is None else result for result in before]
     n = len(where.tasks)
     return [[_with_own(result) for result in results[i::n]] for i in range(n)]

@@ -25,6 +25,7 @@ def watch(
     on_done: Callable[[DropResult], object] = lambda result: None,
     *,
     on: str | None = None,
+    processes: int | None = None,
 ) -> list[DropResult]:
     """The results of the tasks, in their order.
 
@@ -33,7 +34,8 @@ def watch(
         console: Where the view is.
         tally: KPIs of which the means so far are shown.
         on_done: Called with each result as it comes.
-        on: Address of the dask scheduler whose workers run them; by default all cores of this machine do.
+        on: Address of the dask scheduler whose workers run them; by default this machine does.
+        processes: Of this machine; default: all cores that this process may use.
     """
     bar = Bar(
         TextColumn("drops"),
@@ -72,7 +74,7 @@ def watch(
                 )
             on_done(result)
 
-        return run_tasks(tasks, on=on, on_done=ended, on_progress=progressed)
+        return run_tasks(tasks, processes=processes, on=on, on_done=ended, on_progress=progressed)
 
 
 def _running_table(running: dict[tuple[str, int], Progress]) -> Table:

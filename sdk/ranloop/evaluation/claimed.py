@@ -1,26 +1,28 @@
 """`claims.toml` of an xApp's folder: the arms, and what is claimed of one over the other on the held-out drops of its `plan.toml`.
 
-claims = ["energy_kwh less", "satisfied at most 2% of users less"]
-costs = ["handovers_per_ue_min"]        # told beside, and not judged
+    claims = ["energy_kwh less", "satisfied at most 2% of users less"]
+    costs = ["handovers_per_ue_min"]    # told beside, and not judged
 
-[rule]                                  # the best tuned rule; without an xApp that of the node
-name = "thresholds"
-tuned = "threshold"                     # the settings in this table of tuned.toml
+    [rule]                              # the best tuned rule
+    name = "thresholds"
+    contender = "threshold"             # as `ranloop train` has tuned it; or settings and overrides of its own
 
-[ours]
-name = "burdens"
-kind = "model"                          # how the verdict calls it
-tuned = "burden"
+    [ours]
+    name = "burdens"
+    kind = "model"                      # how the verdict calls it
+    contender = "burden"
 
-[nothing]                               # perhaps: what both are told beside
-name = "always on"
-xapp = false
+    [nothing]                           # may be left out: told beside both
+    name = "always on"
+    xapp = false
+
+The drops are those of `[held_out]` and `[held_out_worlds]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,18 +110,23 @@ class _File(_Declared):
 
     @model_validator(mode="after")
     def _has_arms_or_a_command(self) -> _File:
-        arms = bool(self.rule and self.ours and self.claims)
-        if arms == bool(self.measured_by) or (self.measured_by and (self.rule or self.ours or self.claims)):
+        arms = self.rule and self.ours and self.claims
+        none = not (self.rule or self.ours or self.nothing or self.claims)
+        if not (none if self.measured_by else arms):
             raise ValueError(
                 "either claims, [rule] and [ours], or measured_by alone, the command that judges it by itself"
             )
         return self
 
 
-class Claimed(BaseModel):
-    """An xApp's claims with all that they are judged by."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An xApp's claims with all that they are judged by.
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    Attributes:
+        arms: The rule's, ours, perhaps that of nothing, called "A …", "B …", "C …".
+        plan: None where another command judges.
+    """
 
     folder: Path
     xapp: str
@@ -127,7 +134,7 @@ class Claimed(BaseModel):
     costs: tuple[str, ...]
     measured_by: str
     kind: str
-    arms: tuple[Arm, ...]  # the rule's, ours, perhaps that of nothing: "A …", "B …", "C …"
+    arms: tuple[Arm, ...]
     plan: Plan | None
 
     def result(self, command: str, places: Sequence[Place]) -> Result:

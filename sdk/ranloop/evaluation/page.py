@@ -25,14 +25,14 @@ def page(results: Sequence[Result], command: str) -> str:
     lines = [
         "# What the xApps gain",
         "",
-        f"Written by `{command}`. Each xApp stands beside its best tuned rule, on drops that nothing was tuned on: the same positions,",
-        "fading, sessions and packets for all arms. Its claims and drops are in `claims.toml` and `plan.toml` of its folder, and were",
-        f"stated before. An interval is of {100 * LEVEL:g} % over drops; the verdicts on the claims of one place hold together at {100 * LEVEL:g} %",
-        "([compare.md](compare.md)). The verdict of an xApp:",
+        f"Written by `{command}`. Each xApp stands beside its best tuned rule, on drops that nothing was tuned on; all arms meet the same",
+        "positions, fading, sessions and packets. Claims and drops are in `claims.toml` and `plan.toml` of its folder, and were stated before",
+        f"anything was judged. Intervals are over drops; the verdicts on the claims of one place hold together at {100 * LEVEL:g} %",
+        "([compare.md](compare.md)). The verdict on what stands beside the rule:",
         "",
         "- *… wins*: on the held-out drops of known worlds all its claims are shown;",
         "- *harm*: a claim is refuted there, or in all held-out scenarios together, as a loss;",
-        "- *rule suffices*: neither.",
+        "- *rule suffices*: neither. Then, and where it harms, the rule is the xApp's default.",
         "",
         "| xApp | verdict | best tuned rule | beside it | first claim, on held-out drops | in held-out scenarios |",
         "|---|---|---|---|---|---|",
@@ -47,14 +47,19 @@ def _overview(result: Result) -> str:
     cells = []
     for part in _PARTS:
         places = [place for place in result.places if place.part == part]
-        cells.append(_first_claim(places[-1]) if places else "")
+        cells.append("; ".join(map(_first_claim, _overviewed(places))))
     link = f"[{result.xapp}](#{result.xapp})"
     return f"| {link} | **{verdict(result)}** | {result.rule} | {result.ours} | {' | '.join(cells)} |"
 
 
+def _overviewed(places: Sequence[Place]) -> Sequence[Place]:
+    """All known worlds, up to three; of the others the place that is all of them together."""
+    return places[:3] if places and places[0].part == "held_out" else places[-1:]
+
+
 def _first_claim(place: Place) -> str:
     first = place.claims[0]
-    return f"{first.what}: {_difference(first)} ({first.word})"
+    return f"{first.what}, {place.name}: {_difference(first)} ({first.word})"
 
 
 def _section(result: Result) -> Iterator[str]:

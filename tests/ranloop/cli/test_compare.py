@@ -33,9 +33,8 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_here(
         tasks: Sequence[Task],
         *,
-        on: str | None,
         on_done: Callable[[DropResult], object],
-        on_progress: object,
+        **_: object,
     ) -> list[DropResult]:
         results = []
         for task in tasks:

@@ -105,7 +105,7 @@ def test_each_arm_meets_the_same_held_out_drops_and_the_page_has_what_came_of_it
     assert step["nothing"] == 0.0 < step["ours"]
     page = Path("docs/xapps.md").read_text()
     assert (
-        "| [weigher](#weigher) | **model wins** | weights of 1 | weights of 2 | users at most 1 less: +0.0 [+0.0, +0.0] UE"
+        "| [weigher](#weigher) | **model wins** | weights of 1 | weights of 2 | users at most 1 less, one cell: +0.0 [+0.0, +0.0] UE"
         in page
     )
     assert "| one cell, 2 drops | users at most 1 less | no worse than the margin |" in page
