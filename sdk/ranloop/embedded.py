@@ -15,6 +15,7 @@ from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
 from ranloop.guard.rights import StreamRight
+from ranloop.inference import Trust
 from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
@@ -56,6 +57,7 @@ def run_embedded(
     settings: Mapping[str, Mapping[str, object]] | None = None,
     settings_at_s: SettingsAt | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
+    trust: Trust | None = None,
     autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
     priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
@@ -78,6 +80,7 @@ def run_embedded(
         settings_at_s: RAN time in s -> the same, of settings that change then, as `ranloop settings` changes them: they are in
             force before the handlers of the first step from then on.
         models: xApp name -> model name -> model package, in place of the manifest's own.
+        trust: Whose model packages may run; those of everybody, if left out.
         autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
         priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
         until_ns: RAN time at which the run ends; default: the world's end.
@@ -125,6 +128,7 @@ def run_embedded(
                 package,
                 settings=given.get(name),
                 models=chosen.get(name),
+                trust=trust,
                 state=stack.enter_context(StateFile(state, name)).state if state else None,
             )
             for name, package in zip(names, packages, strict=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ranloop.bundled import xapp_folder
+from ranloop.cli.model_app import model_app
 from ranloop.cli.options import (
     Audit,
     Autonomy,
@@ -26,6 +27,7 @@ from ranloop.cli.options import (
     Record,
     Settings,
     State,
+    Trusted,
 )
 from ranloop.errors import RanloopError
 
@@ -37,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(model_app, name="model")
 
 
 def _show_version(wanted: bool) -> None:
@@ -118,6 +121,7 @@ def run(
     ] = None,
     settings: Settings = None,
     model: Models = None,
+    trust: Trusted = None,
     override: Overrides = None,
     autonomy: Autonomy = None,
     priority: Priority = None,
@@ -166,6 +170,7 @@ def run(
                 duration_s=duration_s,
                 settings=settings or [],
                 models=model or [],
+                trust=trust,
                 overrides=override or [],
                 autonomy=autonomy or [],
                 priorities=priority or [],
@@ -187,6 +192,7 @@ def run(
                 bus,
                 settings=settings or [],
                 models=model or [],
+                trust=trust,
                 duration_s=duration_s,
                 lockstep=lockstep,
                 host=host,
@@ -386,6 +392,7 @@ def host(
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
     limits: Limits = None,
+    trust: Trusted = None,
     audit: Audit = None,
     record: Record = None,
     metrics: Metrics = "",
@@ -419,6 +426,7 @@ def host(
             handler_delay=handler_delay,
             speed=speed,
             limits=limits,
+            trust=trust,
             audit=audit,
             record=record,
             metrics=metrics,

@@ -25,6 +25,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
+from ranloop.inference import load_trust
 from ranloop.metrics import HostSource, serve_metrics
 from ranloop.node import (
     LiveHost,
@@ -59,6 +60,7 @@ def run_host(
     handler_delay: str,
     speed: float,
     limits: Path | None,
+    trust: Path | None,
     audit: Path | None,
     record: Path | None,
     metrics: str,
@@ -79,9 +81,12 @@ def run_host(
         process = stack.enter_context(serve_metrics(metrics, lambda url: tell(f"metrics are on {url}")))
         last_resort = stack.enter_context(LastResort())
         bounds = None if limits is None else load_limits(limits)
+        trusted = None if trust is None else load_trust(trust)
         log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
-        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+        node = open_node(
+            address, seed=seed, overrides=overrides, profile=profile, xapps=rights, trust=trusted
+        )
         world = stack.enter_context(contextlib.closing(node))
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
         line = stack.enter_context(contextlib.closing(open_bus(url, name=f"{name}-operator")))

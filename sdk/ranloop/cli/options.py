@@ -23,6 +23,7 @@ __all__ = (
     "Priority",
     "Record",
     "Settings",
+    "Trusted",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
@@ -103,6 +104,16 @@ State = Annotated[
     typer.Option(
         envvar="RANLOOP_STATE",
         help="Keep what the xApp keeps in app.state in this folder, for its next start.",
+        file_okay=False,
+    ),
+]
+Trusted = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        envvar="RANLOOP_TRUST",
+        metavar="DIR",
+        help="Run only models that a key in this folder has signed, of the xApps and of a simulated node.",
         file_okay=False,
     ),
 ]

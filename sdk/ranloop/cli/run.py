@@ -29,6 +29,7 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
+from ranloop.inference import load_trust
 from ranloop.metrics import HostSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
 from ranloop.voice import named_output
@@ -50,6 +51,7 @@ def run_on_node(
     duration_s: float | None,
     settings: Sequence[str],
     models: Sequence[str],
+    trust: Path | None,
     overrides: Sequence[str],
     autonomy: Sequence[str],
     priorities: Sequence[str],
@@ -75,11 +77,14 @@ def run_on_node(
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         bounds = None if limits is None else load_limits(limits)
+        trusted = None if trust is None else load_trust(trust)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
 
         def opened() -> NodePort:
-            node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+            node = open_node(
+                address, seed=seed, overrides=overrides, profile=profile, xapps=rights, trust=trusted
+            )
             return stack.enter_context(contextlib.closing(node))
 
         world = opened()
@@ -99,6 +104,7 @@ def run_on_node(
             folders,
             settings=given,
             models=chosen,
+            trust=trusted,
             autonomy=levels,
             priorities=ranks,
             until_ns=until_ns,
@@ -140,6 +146,7 @@ def join_bus(
     *,
     settings: Sequence[str],
     models: Sequence[str],
+    trust: Path | None,
     duration_s: float | None,
     lockstep: bool,
     host: str,
@@ -168,6 +175,7 @@ def join_bus(
             package,
             settings=parse_pairs("--set", settings),
             models=model_folders("--model", models),
+            trust=None if trust is None else load_trust(trust),
             incarnation=incarnation,
             state=kept.state,
         )

@@ -20,7 +20,7 @@ from ranloop.bus import new_run
 from ranloop.errors import ManifestError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
-from ranloop.inference import load_model, share_features
+from ranloop.inference import Trust, load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.voice import speaks
 from ranloop.wire.frame import MAX_ROWS
@@ -59,6 +59,7 @@ class Instance:
         *,
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
+        trust: Trust | None = None,
         incarnation: str = "0",
         state: State | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -69,6 +70,7 @@ class Instance:
             package: A package from `load_package`.
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
+            trust: Whose model packages may run; those of everybody, if left out.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
             state: What the app kept of its former runs; nothing, if left out.
             clock_ns: Times the handlers; nothing that an xApp does depends on it.
@@ -91,7 +93,7 @@ class Instance:
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
         places = self.manifest.model_folders(package.folder, models or {})
-        self.models = {name: load_model(folder) for name, folder in places.items()}
+        self.models = {name: load_model(folder, trust=trust) for name, folder in places.items()}
         share_features(self.models.values())
         self.state = State() if state is None else state
         self._given = dict(settings or {})

@@ -1,0 +1,109 @@
+"""`ranloop model …`: the verbs about model packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ranloop.cli.options import Json, Trusted
+
+__all__ = ("model_app",)
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="A model package: card.toml and an ONNX file.")
+]
+
+model_app = typer.Typer(
+    help="Model packages: make, check, sign, verify and show them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@model_app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model, of any framework.")],
+    facts: Annotated[
+        Path, typer.Argument(metavar="FACTS.toml", help="The fields of its card; the hash is filled in.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the package goes.")],
+    trained_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npy|FILE.csv",
+            help="The inputs it learned from, a column for each feature: the card gets their ranges and histograms.",
+        ),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Make a package of an ONNX file: try it out, check it against its card, write both.
+
+    A fitted scikit-learn estimator is exported in Python, by ranloop.inference.export.export_package.
+    """
+    from ranloop.cli.model import export_model
+
+    raise typer.Exit(export_model(file, facts, folder, trained_on=trained_on, json_output=json_output))
+
+
+@model_app.command()
+def check(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Model packages.")],
+    json_output: Json = False,
+) -> None:
+    """Read packages, run each in a process of its own, and say what its card lacks and what --trust would refuse."""
+    from ranloop.cli.model import check_models
+
+    raise typer.Exit(check_models(folders, json_output=json_output))
+
+
+@model_app.command()
+def key(
+    file: Annotated[
+        Path, typer.Argument(metavar="NAME.pem", help="The private key to make; NAME.pub.pem goes beside it.")
+    ],
+    json_output: Json = False,
+) -> None:
+    """Make a pair of keys to sign with. The public one goes into the folders of --trust, the private one nowhere."""
+    from ranloop.cli.model import new_key
+
+    raise typer.Exit(new_key(file, json_output=json_output))
+
+
+@model_app.command()
+def sign(
+    folder: Folder,
+    key: Annotated[Path, typer.Option("--key", metavar="NAME.pem", help="Your private key, Ed25519 in PEM.")],
+    json_output: Json = False,
+) -> None:
+    """Sign a package that `check` finds sound: write signature.json with the hashes of its files."""
+    from ranloop.cli.model import sign_model
+
+    raise typer.Exit(sign_model(folder, key, json_output=json_output))
+
+
+@model_app.command()
+def verify(
+    folder: Folder,
+    trust: Trusted = None,
+    json_output: Json = False,
+) -> None:
+    """Say whether a host or runner with --trust DIR would run a package: 0 it would, 1 it would not."""
+    from ranloop.cli.model import verify_model
+
+    raise typer.Exit(verify_model(folder, trust, json_output=json_output))
+
+
+@model_app.command()
+def show(
+    folder: Folder,
+    sbom: Annotated[
+        bool, typer.Option("--sbom", help="Print a CycloneDX 1.6 bill of materials in JSON instead.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Show the card: inputs with unit and range seen in training, outputs, training, metrics, operators."""
+    from ranloop.cli.model import show_model
+
+    raise typer.Exit(show_model(folder, sbom=sbom, json_output=json_output))
