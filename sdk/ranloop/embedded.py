@@ -43,11 +43,12 @@ _runs = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedRun:
-    """The outcome of a run: the host's summary, and the summary and the handlers' times of each xApp."""
+    """The outcome of a run: the host's summary; the summary, the handlers' times and what its models were asked, of each xApp."""
 
     summary: RunSummary
     xapps: Mapping[str, Mapping[str, Any]]
     times: Mapping[str, tuple[HandlerTime, ...]]
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def run_embedded(
@@ -168,6 +169,7 @@ def run_embedded(
         summary=summary,
         xapps={instance.name: instance.summary() for instance in instances},
         times={instance.name: instance.times.told() for instance in instances},
+        models={instance.name: instance.models_told() for instance in instances if instance.models},
     )
 
 

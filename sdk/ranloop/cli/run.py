@@ -131,7 +131,7 @@ def run_on_node(
             **delay_facts(delay, summary),
             **gaps(world),
             **score,
-            **ending(summary.fates, run.times, takes_actions=takes_actions),
+            **ending(summary.fates, run.times, models=run.models, takes_actions=takes_actions),
         }
         stack.close()
         _show(facts, run.xapps, json_output=json_output)
@@ -196,7 +196,8 @@ def join_bus(
         bus.poll(0.1)
         found = {instance.name: instance.summary()}
     told = instance.fates.told()
-    facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
+    of_models = {instance.name: instance.models_told()} if instance.models else {}
+    facts |= ending(told, {instance.name: instance.times.told()}, models=of_models, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import structlog
@@ -13,12 +15,18 @@ from ranloop.durations import Durations
 from ranloop.errors import ModelError
 from ranloop.inference.card import Card
 from ranloop.inference.features import FeatureBinder
+from ranloop.inference.ladder import LastAnswers, Rung, fill
 from ranloop.inference.predictor import Late, Predictor
+from ranloop.inference.truth import Errors
+from ranloop.inference.watch import Watch
 from ranloop.wire.messages import F32, FOR_EVER_NS, Report
 
 __all__ = ("Model", "share_features")
 
 log = structlog.get_logger(__name__)
+
+OVER_IN_A_ROW = 3  # calls over budget after which a model rests
+RESTS = 10  # calls
 
 
 class Model:
@@ -32,6 +40,17 @@ class Model:
         n_late: Number of answers that were not there by their deadline.
         n_failed: Number of calls that raised.
         used: Whether there was an answer since this was last set to False; for the audit log.
+        instead: Rungs that stood in for an answer since this was last cleared.
+        watch: Its inputs beside those of training; None if the card has no ranges.
+        error: Of its outputs, as far as the truth became known.
+        budget_ns: Wall-clock time that a call may take; None: any. See `n_over`.
+        rungs: Name -> what stands in for an answer that does not come, asked in this order. With rungs a call that fails is one
+            without an answer.
+        rests: Whether a model that is too slow rests, see `n_over`: only in real time, as a run in lockstep is to be the same again.
+        n_over: Number of calls that took longer than the budget. Nothing can cut a call short, so its answer is used, as it is there.
+            After `OVER_IN_A_ROW` of them in a row the model rests for `RESTS` calls, in which the rungs answer at once.
+        n_rested: Number of calls in which it rested.
+        rows_by: Rows by what answered them: "model", the rungs, "none".
     """
 
     def __init__(self, card: Card, predictor: Predictor) -> None:
@@ -41,6 +60,14 @@ class Model:
         self.took = Durations()
         self.n_late = self.n_failed = 0
         self.used = False
+        self.watch = Watch(card) if any(feature.seen for feature in card.features) else None
+        self.error = Errors()
+        self.instead: set[str] = set()
+        self.budget_ns: int | None = None
+        self.rungs: dict[str, Rung] = {}
+        self.rests = False
+        self.n_over = self.n_rested = self._over_in_a_row = self._resting = 0
+        self.rows_by: Counter[str] = Counter()
         low = np.array([output.low for output in card.outputs], np.float32)
         high = np.array([output.high for output in card.outputs], np.float32)
         self._bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
@@ -62,13 +89,23 @@ class Model:
     def __call__(self, report: Report, extra: Mapping[str, ArrayLike] | None = None) -> F32:
         """Outputs for each row of a report: shape [n_rows] for one output column, else [n_rows, n_outputs].
 
-        NaN, as for a measurement without a value, where the predictor has no answer within the report's period.
+        Where the predictor has no answer within the report's period, the rungs answer; NaN, as for a measurement without a
+        value, where none has.
 
         Raises:
             ModelError: The report or `extra` lacks something that the card asks for.
         """
         answer = self.ask(report, extra)
-        return self._no_value(len(report)) if isinstance(answer, Late) else answer
+        if isinstance(answer, Late):
+            outputs = self._no_value(len(report))
+            filled = fill(outputs, self.rungs, report, extra)
+            self.rows_by.update(filled)
+            self.instead.update(name for name, n in filled.items() if n and name != "none")
+            return outputs
+        self.rows_by["model"] += len(answer)
+        if (last := self.rungs.get("last")) is not None and isinstance(last, LastAnswers):
+            last.keep(report, answer)
+        return answer
 
     def ask(
         self, report: Report, extra: Mapping[str, ArrayLike] | None = None, *, within_ms: int | None = None
@@ -95,12 +132,20 @@ class Model:
             return self._no_value(0)
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             matrix = np.ascontiguousarray(matrix, np.float32)
+        if self._resting:
+            self._resting -= 1
+            self.n_rested += 1
+            return Late(asked_ns=asked_ns, deadline_ns=deadline_ns)
         began_ns = time.perf_counter_ns()
         try:
             out = self.predictor.predict(matrix, asked_ns, deadline_ns)
-        except ModelError:
+        except ModelError as error:
             self.n_failed += 1
-            raise
+            if not self.rungs:
+                raise
+            if self.n_failed == 1:
+                log.warning("model_failed", model=self.tag, reason=str(error))
+            return Late(asked_ns=asked_ns, deadline_ns=deadline_ns)
         if isinstance(out, Late):
             if not self.n_late:
                 log.warning("model_late", model=self.tag, deadline_s=out.deadline_ns / 1e9)
@@ -111,13 +156,58 @@ class Model:
             raise ModelError(
                 f"model {self.card.name} answers {n} rows with {list(out.shape)}: want {[n, self._n_outputs]}"
             )
-        self.took.add(time.perf_counter_ns() - began_ns)
+        took_ns = time.perf_counter_ns() - began_ns
+        self.took.add(took_ns)
+        if self.budget_ns is not None:
+            self._hold_to_budget(took_ns, self.budget_ns)
         self.used = True
+        if self.watch is not None:
+            self.watch.take(matrix)
         if self._n_outputs == 1:
             out = out[:, 0]
         if self._bounded:
             out = np.minimum(np.maximum(out, self._low), self._high)  # half the time of np.clip
         return out
+
+    def _hold_to_budget(self, took_ns: int, budget_ns: int) -> None:
+        if took_ns <= budget_ns:
+            self._over_in_a_row = 0
+            return
+        self.n_over += 1
+        self._over_in_a_row += 1
+        if self.rests and self._over_in_a_row >= OVER_IN_A_ROW:
+            self._over_in_a_row, self._resting = 0, RESTS
+            if not self.n_rested:
+                log.warning(
+                    "model_rests",
+                    model=self.tag,
+                    took_ms=took_ns / 1e6,
+                    budget_ms=budget_ns / 1e6,
+                    calls=RESTS,
+                )
+
+    def told(self) -> dict[str, Any]:
+        """What was asked of it and what came of that, for a run's summary; counts of 0 are left out."""
+        counts = {
+            "late": self.n_late,
+            "failed": self.n_failed,
+            "over_budget": self.n_over,
+            "rested": self.n_rested,
+        }
+        facts: dict[str, Any] = {"version": self.card.version, "model": self.tag, "calls": self.took.n}
+        facts |= {name: count for name, count in counts.items() if count}
+        facts["rows"] = {name: count for name, count in self.rows_by.items() if count}
+        if self.watch is not None and self.watch.n_values:
+            facts["inputs"] = self.watch.told()
+            facts["drifted"] = sorted(self.watch.drifted)
+        if self.error.n:
+            facts["error"] = {"n": self.error.n, "mean": self.error.overall, "recent": self.error.recent}
+        return facts
+
+    def tags(self) -> list[str]:
+        """What had a part in the answers since `used` and `instead` were cleared: its tag, and its tag with each rung."""
+        rungs = [f"{self.tag}:{name}" for name in sorted(self.instead)]
+        return [self.tag, *rungs] if self.used else rungs
 
     def _no_value(self, n: int) -> F32:
         return np.full((n,) if self._n_outputs == 1 else (n, self._n_outputs), np.nan, np.float32)

@@ -42,7 +42,7 @@ def _seen(feature: Feature, column: F32) -> Seen:
     if not len(known):
         raise ValueError(f"{feature.label} has no value in any row")
     low, high = known.min(), known.max()
-    deciles = {float(f"{edge:.6g}") for edge in np.quantile(known, _DECILES)}
+    deciles = {float(f"{edge:.6g}") for edge in np.quantile(known, _DECILES, method="inverted_cdf")}
     edges = sorted(edge for edge in deciles if low < edge <= high)
     shares = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1) / len(filled)
     return Seen(

@@ -27,6 +27,7 @@ from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
 from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Catalogue, Report, Result, Settings, Step
 from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
+from ranloop.xapp.budget import put_budgets
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
 from ranloop.xapp.state import State
@@ -95,11 +96,27 @@ class Instance:
         places = self.manifest.model_folders(package.folder, models or {})
         self.models = {name: load_model(folder, trust=trust) for name, folder in places.items()}
         share_features(self.models.values())
+        self._put_budgets()
         self.state = State() if state is None else state
         self._given = dict(settings or {})
         self.settings = self.manifest.effective_settings(self._given)
         self.settings_order: dict[str, str] = {}  # the operator's last one: id, and why it is refused
         bind(package.app, self.models, self.settings, self.state)
+
+    def _put_budgets(self) -> None:
+        handles = self.registered.models
+        said = {name: handle.budget for name, handle in handles.items() if handle.budget is not None}
+        if twice := said.keys() & self.manifest.budget.keys():
+            raise ManifestError(
+                f"{self.name}: the budget of {min(twice)} stands in the manifest and in app.py; keep one"
+            )
+        rules = {name: handle.own_rule for name, handle in handles.items() if handle.own_rule is not None}
+        put_budgets(self.name, self.models, {**self.manifest.budget, **said}, rules)
+
+    def in_real_time(self) -> None:
+        """Let models rest that exceed their budget by the wall clock."""
+        for model in self.models.values():
+            model.rests = True
 
     @property
     def timers(self) -> dict[str, int]:
@@ -216,6 +233,10 @@ class Instance:
         with speaks(self.name):
             return self.registered.summary() if self.registered.summary else {}
 
+    def models_told(self) -> dict[str, dict[str, Any]]:
+        """Model -> what it was asked and what came of that."""
+        return {name: model.told() for name, model in self.models.items()}
+
     @property
     def _shortest_ms(self) -> int:
         """The shortest period of the xApp's streams and timers."""
@@ -245,6 +266,7 @@ class Instance:
         board.node, board.now_ns = node, ran_time_ns
         for model in self.models.values():
             model.used = False
+            model.instead.clear()
         began_ns = self._clock_ns()
         with speaks(self.name):
             wanted = function(*arguments)
@@ -255,7 +277,7 @@ class Instance:
             ]
         own_period_ms = period_ms if called in ("report", "timer") else None
         self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
-        used = tuple([model.tag for model in self.models.values() if model.used])
+        used = tuple([tag for model in self.models.values() for tag in model.tags()])
         for request in requests:
             _refuse_unsendable(request.action, function)
             if not (request.node or node):

@@ -87,6 +87,7 @@ class LiveRunner:
         on_turn: Callable[[], object] = lambda: None,
     ) -> None:
         self.instance, self._on_turn = instance, on_turn
+        instance.in_real_time()
         self.stats = LiveStats()
         self.answered = Durations()  # from an action to its answer, without the time in handlers
         self._bus = bus
