@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import structlog
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ranloop.durations import Durations
 from ranloop.errors import ModelError
 from ranloop.inference.card import Card
+from ranloop.inference.evidence import Call, evidence
 from ranloop.inference.features import FeatureBinder
 from ranloop.inference.ladder import LastAnswers, Rung, fill
 from ranloop.inference.predictor import Late, Predictor
 from ranloop.inference.truth import Errors
 from ranloop.inference.watch import Watch
+from ranloop.vocabulary import Action
+from ranloop.wire.asked import Asked
 from ranloop.wire.messages import F32, FOR_EVER_NS, Report
 
 __all__ = ("Model", "share_features")
@@ -39,8 +42,8 @@ class Model:
         took: How long the calls took that were answered, by the wall clock.
         n_late: Number of answers that were not there by their deadline.
         n_failed: Number of calls that raised.
-        used: Whether there was an answer since this was last set to False; for the audit log.
-        instead: Rungs that stood in for an answer since this was last cleared.
+        used: Whether there was an answer since `begin`; for the audit log.
+        instead: Rungs that stood in for an answer since `begin`.
         watch: Its inputs beside those of training; None if the card has no ranges.
         error: Of its outputs, as far as the truth became known.
         budget_ns: Wall-clock time that a call may take; None: any. See `n_over`.
@@ -51,6 +54,7 @@ class Model:
             After `OVER_IN_A_ROW` of them in a row the model rests for `RESTS` calls, in which the rungs answer at once.
         n_rested: Number of calls in which it rested.
         rows_by: Rows by what answered them: "model", the rungs, "none".
+        call: Its last call since `begin`, with what the xApp got; None if there was none.
     """
 
     def __init__(self, card: Card, predictor: Predictor) -> None:
@@ -68,6 +72,7 @@ class Model:
         self.rests = False
         self.n_over = self.n_rested = self._over_in_a_row = self._resting = 0
         self.rows_by: Counter[str] = Counter()
+        self.call: Call | None = None
         low = np.array([output.low for output in card.outputs], np.float32)
         high = np.array([output.high for output in card.outputs], np.float32)
         self._bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
@@ -101,6 +106,8 @@ class Model:
             filled = fill(outputs, self.rungs, report, extra)
             self.rows_by.update(filled)
             self.instead.update(name for name, n in filled.items() if n and name != "none")
+            if self.instead:
+                self.call = Call(report, self.features.matrix(report, extra), outputs)
             return outputs
         self.rows_by["model"] += len(answer)
         if (last := self.rungs.get("last")) is not None and isinstance(last, LastAnswers):
@@ -119,12 +126,18 @@ class Model:
         """
         matrix = self.features.matrix(report, extra)
         patience_ns = (report.period_ms if within_ms is None else within_ms) * 1_000_000
-        return self._answer(matrix, report.ran_time_ns, report.ran_time_ns + patience_ns)
+        answer = self._answer(matrix, report.ran_time_ns, report.ran_time_ns + patience_ns)
+        if not isinstance(answer, Late):
+            self.call = Call(report, matrix, answer)
+        return answer
 
     def predict(self, matrix: F32) -> F32:
         """Outputs for a ready matrix in the card's column order, however late."""
         answer = self._answer(matrix, 0, FOR_EVER_NS)
-        return self._no_value(len(matrix)) if isinstance(answer, Late) else answer
+        if isinstance(answer, Late):
+            return self._no_value(len(matrix))
+        self.call = Call(None, matrix, answer)
+        return answer
 
     def _answer(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
         n = len(matrix)
@@ -204,8 +217,19 @@ class Model:
             facts["error"] = {"n": self.error.n, "mean": self.error.overall, "recent": self.error.recent}
         return facts
 
+    def begin(self) -> None:
+        """Forget the calls so far: an action that comes from now on rests on later ones."""
+        self.used, self.call = False, None
+        self.instead.clear()
+
+    def asked(self, action: Action, of_interest: NDArray[np.intp]) -> list[Asked]:
+        """What it was asked and said about targets of an action since `begin`; nothing if it was not called. See `evidence`."""
+        if self.call is None or not len(self.call.matrix):
+            return []
+        return [evidence(self.tags()[-1], self.card, self.call, self.watch, action, of_interest)]
+
     def tags(self) -> list[str]:
-        """What had a part in the answers since `used` and `instead` were cleared: its tag, and its tag with each rung."""
+        """What had a part in the answers since `begin`: its tag, and its tag with each rung."""
         rungs = [f"{self.tag}:{name}" for name in sorted(self.instead)]
         return [self.tag, *rungs] if self.used else rungs
 

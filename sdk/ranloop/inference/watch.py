@@ -75,7 +75,7 @@ class Watch:
         for compare, bounds in ((np.less, self._lows), (np.greater, self._highs)):
             compare(rows, bounds[:n], beyond)
             if np.count_nonzero(beyond):
-                self.outside += np.add.reduce(beyond, axis=0, dtype=np.int64)[self._at]
+                self.outside += beyond.T[self._at].sum(axis=1)
         self.n_values += n
         self._sample(rows, n)
 
@@ -117,8 +117,8 @@ class Watch:
     def beyond(self, rows: F32) -> tuple[str, ...]:
         """Labels of the features that have a value outside of training in these rows."""
         flat = rows.reshape(-1, self._width)
-        found = ((flat < self._low) | (flat > self._high)).any(axis=0)[self._at]
-        return tuple(label for label, is_beyond in zip(self.labels, found, strict=True) if is_beyond)
+        found = ((flat < self._low) | (flat > self._high)).T[self._at]
+        return tuple(label for label, column in zip(self.labels, found, strict=True) if column.any())
 
     def _look(self) -> None:
         drift = self.psi()

@@ -23,9 +23,21 @@ from ranloop.guard.fates import Fates
 from ranloop.inference import Trust, load_model, share_features
 from ranloop.vocabulary import Action, Kind
 from ranloop.voice import speaks
+from ranloop.wire.asked import Asked
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Catalogue, Report, Result, Settings, Step
+from ranloop.wire.messages import (
+    F32,
+    I32,
+    MAX_ID,
+    ActionBatch,
+    Answer,
+    Catalogue,
+    Report,
+    Result,
+    Settings,
+    Step,
+)
 from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
 from ranloop.xapp.budget import put_budgets
 from ranloop.xapp.loader import XAppPackage
@@ -93,6 +105,9 @@ class Instance:
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
+        self._wanted: dict[
+            tuple[str, str], tuple[I32, F32]
+        ] = {}  # node, action -> targets and values of its last batch
         places = self.manifest.model_folders(package.folder, models or {})
         self.models = {name: load_model(folder, trust=trust) for name, folder in places.items()}
         share_features(self.models.values())
@@ -265,8 +280,7 @@ class Instance:
         board = self.registered.alarms
         board.node, board.now_ns = node, ran_time_ns
         for model in self.models.values():
-            model.used = False
-            model.instead.clear()
+            model.begin()
         began_ns = self._clock_ns()
         with speaks(self.name):
             wanted = function(*arguments)
@@ -286,6 +300,16 @@ class Instance:
                     "return Request(action=…, node=…)"
                 )
         return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
+
+    def _asked(self, action: Action, node: str) -> tuple[Asked, ...]:
+        """What the models were asked and said, first about targets that want something else than in the batch before."""
+        place, targets, values = (node, action.spec.name), action.targets(), action.parameters()
+        before, self._wanted[place] = self._wanted.get(place), (targets, values)
+        changed = np.zeros(len(action), bool)
+        if before is not None and np.array_equal(before[0], targets):
+            changed = (before[1] != values).any(axis=1)
+        first = np.argsort(~changed, kind="stable")
+        return tuple([asked for model in self.models.values() for asked in model.asked(action, first)])
 
     def _batch(
         self,
@@ -315,6 +339,7 @@ class Instance:
             atomic=request.atomic,
             models=models,
             report_seq=report.seq if report else -1,
+            asked=self._asked(request.action, request.node or node) if models else (),
             run=self.runs.get(request.node or node, ""),
             stamps=report.stamps if report else {},
         )
