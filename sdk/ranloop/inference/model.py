@@ -47,14 +47,11 @@ class Model:
         watch: Its inputs beside those of training; None if the card has no ranges.
         error: Of its outputs, as far as the truth became known.
         budget_ns: Wall-clock time that a call may take; None: any. See `n_over`.
-        rungs: Name -> what stands in for an answer that does not come, asked in this order. With rungs a call that fails is one
-            without an answer.
         rests: Whether a model that is too slow rests, see `n_over`: only in real time, as a run in lockstep is to be the same again.
         n_over: Number of calls that took longer than the budget. Nothing can cut a call short, so its answer is used, as it is there.
             After `OVER_IN_A_ROW` of them in a row the model rests for `RESTS` calls, in which the rungs answer at once.
         n_rested: Number of calls in which it rested.
-        rows_by: Rows by what answered them: "model", the rungs, "none".
-        call: Its last call since `begin`, with what the xApp got; None if there was none.
+        rungs: What stands in for an answer that does not come, see `put_ladder`.
     """
 
     def __init__(self, card: Card, predictor: Predictor) -> None:
@@ -68,11 +65,12 @@ class Model:
         self.error = Errors()
         self.instead: set[str] = set()
         self.budget_ns: int | None = None
-        self.rungs: dict[str, Rung] = {}
+        self.rungs: Mapping[str, Rung] = {}
         self.rests = False
         self.n_over = self.n_rested = self._over_in_a_row = self._resting = 0
-        self.rows_by: Counter[str] = Counter()
-        self.call: Call | None = None
+        self._last: LastAnswers | None = None
+        self._n_rows, self._rows_instead = 0, Counter[str]()
+        self._call: tuple[Report | None, F32, F32] | None = None  # as in `Call`, which takes longer to make
         low = np.array([output.low for output in card.outputs], np.float32)
         high = np.array([output.high for output in card.outputs], np.float32)
         self._bounded = bool(np.isfinite(low).any() or np.isfinite(high).any())
@@ -80,6 +78,20 @@ class Model:
         # A single output is a column of its own, and a number is compared faster than an array of one.
         self._low: F32 | np.float32 = low if self._n_outputs > 1 else low[0]
         self._high: F32 | np.float32 = high if self._n_outputs > 1 else high[0]
+
+    def put_ladder(self, rungs: Mapping[str, Rung]) -> None:
+        """Let these stand in for an answer that does not come, in their order; a call that fails is then one without an answer.
+
+        Args:
+            rungs: Name -> rung.
+        """
+        self.rungs = dict(rungs)
+        self._last = next((rung for rung in rungs.values() if isinstance(rung, LastAnswers)), None)
+
+    @property
+    def rows_by(self) -> dict[str, int]:
+        """Rows by what answered them: "model", the rungs, "none"."""
+        return {name: n for name, n in {"model": self._n_rows, **self._rows_instead}.items() if n}
 
     @property
     def tag(self) -> str:
@@ -104,14 +116,14 @@ class Model:
         if isinstance(answer, Late):
             outputs = self._no_value(len(report))
             filled = fill(outputs, self.rungs, report, extra)
-            self.rows_by.update(filled)
+            self._rows_instead.update(filled)
             self.instead.update(name for name, n in filled.items() if n and name != "none")
             if self.instead:
-                self.call = Call(report, self.features.matrix(report, extra), outputs)
+                self._call = report, self.features.matrix(report, extra), outputs
             return outputs
-        self.rows_by["model"] += len(answer)
-        if (last := self.rungs.get("last")) is not None and isinstance(last, LastAnswers):
-            last.keep(report, answer)
+        self._n_rows += len(answer)
+        if self._last is not None:
+            self._last.keep(report, answer)
         return answer
 
     def ask(
@@ -128,7 +140,7 @@ class Model:
         patience_ns = (report.period_ms if within_ms is None else within_ms) * 1_000_000
         answer = self._answer(matrix, report.ran_time_ns, report.ran_time_ns + patience_ns)
         if not isinstance(answer, Late):
-            self.call = Call(report, matrix, answer)
+            self._call = report, matrix, answer
         return answer
 
     def predict(self, matrix: F32) -> F32:
@@ -136,7 +148,7 @@ class Model:
         answer = self._answer(matrix, 0, FOR_EVER_NS)
         if isinstance(answer, Late):
             return self._no_value(len(matrix))
-        self.call = Call(None, matrix, answer)
+        self._call = None, matrix, answer
         return answer
 
     def _answer(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
@@ -209,7 +221,7 @@ class Model:
         }
         facts: dict[str, Any] = {"version": self.card.version, "model": self.tag, "calls": self.took.n}
         facts |= {name: count for name, count in counts.items() if count}
-        facts["rows"] = {name: count for name, count in self.rows_by.items() if count}
+        facts["rows"] = self.rows_by
         if self.watch is not None and self.watch.n_values:
             facts["inputs"] = self.watch.told()
             facts["drifted"] = sorted(self.watch.drifted)
@@ -219,14 +231,15 @@ class Model:
 
     def begin(self) -> None:
         """Forget the calls so far: an action that comes from now on rests on later ones."""
-        self.used, self.call = False, None
+        self.used, self._call = False, None
         self.instead.clear()
 
     def asked(self, action: Action, of_interest: NDArray[np.intp]) -> list[Asked]:
         """What it was asked and said about targets of an action since `begin`; nothing if it was not called. See `evidence`."""
-        if self.call is None or not len(self.call.matrix):
+        if self._call is None or not len(self._call[1]):
             return []
-        return [evidence(self.tags()[-1], self.card, self.call, self.watch, action, of_interest)]
+        call = Call(*self._call)
+        return [evidence(self.tags()[-1], self.card, call, self.watch, action, of_interest)]
 
     def tags(self) -> list[str]:
         """What had a part in the answers since `begin`: its tag, and its tag with each rung."""

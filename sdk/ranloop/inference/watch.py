@@ -10,6 +10,7 @@ do depend on each other, so the index of a few UEs is larger.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -25,9 +26,32 @@ log = structlog.get_logger(__name__)
 DRIFTED, SETTLED = 0.25, 0.1
 WINDOW = 4096  # rows that the index is of
 LEAST_ROWS = 512  # before it says something
-_PER_CALL = 16  # rows of a call that enter the window
+_EVERY, _AT_ONCE = 8, 128  # of every eighth call at most so many rows enter the window
 _MOST_VALUES = 1 << 20  # that the window keeps
+_MOST_UNSUMMED = 128  # calls; a count of one byte holds 255
 _LEAST_SHARE = 1e-4  # of a bin, as an empty one has no logarithm
+
+
+class _Bench(NamedTuple):
+    """Arrays of one number of rows, [n, n_features] each, so that a call makes none; the bounds are in each row, which is three times as
+    fast as one row of them."""
+
+    lows: F32
+    highs: F32
+    below: NDArray[np.bool_]
+    above: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+    as_numbers: NDArray[np.uint8]  # the same memory
+    counts: NDArray[
+        np.uint8
+    ]  # of each row and feature since they were summed up: a sum in each call would take twice as long
+
+    @staticmethod
+    def of(n: int, low: F32, high: F32) -> _Bench:
+        shape = n, len(low)
+        below, above, beyond = (np.zeros(shape, np.bool_) for _ in range(3))
+        lows, highs = (np.repeat(bound[None], n, axis=0) for bound in (low, high))
+        return _Bench(lows, highs, below, above, beyond, beyond.view(np.uint8), np.zeros(shape, np.uint8))
 
 
 class Watch:
@@ -36,7 +60,6 @@ class Watch:
     Attributes:
         labels: The features that the card has seen in training; counts and indices are in this order.
         n_values: Values that were looked at, of each feature.
-        outside: Values below or above all of training, of each feature.
         drifted: Labels whose index exceeded `DRIFTED` when it was last looked at, and has not come below `SETTLED` since.
     """
 
@@ -44,7 +67,6 @@ class Watch:
         known = [(at, each, each.seen) for at, each in enumerate(card.features) if each.seen is not None]
         self.labels = tuple(each.label for _, each, _ in known)
         self.n_values = 0
-        self.outside = np.zeros(len(known), np.int64)
         self.drifted: set[str] = set()
         self._tag = f"{card.name} {card.version}"
         self._seen: list[Seen] = [seen for _, _, seen in known]
@@ -54,9 +76,8 @@ class Watch:
         self._high = np.full(self._width, np.inf, np.float32)
         self._low[self._at] = [seen.low for seen in self._seen]
         self._high[self._at] = [seen.high for seen in self._seen]
-        # The bounds again and again, for a matrix of so many rows: three times as fast as one row of them.
-        self._lows, self._highs = self._low[None], self._high[None]
-        self._beyond: NDArray[np.bool_] = np.empty((1, self._width), bool)
+        self._bench = _Bench.of(0, self._low, self._high)
+        self._summed = np.zeros(self._width, np.int64)
         self._window = np.empty((min(WINDOW, _MOST_VALUES // self._width), self._width), np.float32)
         self._filled = self._next = self._fresh = self._turn = 0
 
@@ -68,23 +89,31 @@ class Watch:
         """
         rows = matrix if matrix.ndim == 2 else matrix.reshape(-1, self._width)
         n = len(rows)
-        if n > len(self._lows):
-            self._lows, self._highs = (np.repeat(bound[None], n, axis=0) for bound in (self._low, self._high))
-            self._beyond = np.empty((n, self._width), bool)
-        beyond = self._beyond[:n]
-        for compare, bounds in ((np.less, self._lows), (np.greater, self._highs)):
-            compare(rows, bounds[:n], beyond)
-            if np.count_nonzero(beyond):
-                self.outside += beyond.T[self._at].sum(axis=1)
+        if n != len(self._bench.counts) or self._turn % _MOST_UNSUMMED == 0:
+            self._sum_up(n)
+        bench = self._bench
+        np.less(rows, bench.lows, bench.below)
+        np.greater(rows, bench.highs, bench.above)
+        np.bitwise_or(bench.below, bench.above, bench.beyond)
+        np.add(bench.counts, bench.as_numbers, bench.counts)
         self.n_values += n
-        self._sample(rows, n)
+        self._turn += 1
+        if self._turn % _EVERY == 0:
+            self._sample(rows, n)
+
+    def _sum_up(self, n: int) -> None:
+        """Take the counts of each row into those of the features, and make room for calls of n rows."""
+        self._summed += self._bench.counts.sum(axis=0, dtype=np.int64)
+        if n != len(self._bench.counts):
+            self._bench = _Bench.of(n, self._low, self._high)
+        self._bench.counts[:] = 0
 
     def _sample(self, rows: F32, n: int) -> None:
         """Rows of all places of the matrix enter the window in turn; the same calls give the same window."""
         size = len(self._window)
-        stride = max(n // _PER_CALL, 1)
-        self._turn += 1
-        some = rows[self._turn % stride :: stride][: min(_PER_CALL, size)]
+        most = min(_AT_ONCE, size)
+        stride = -(-n // most)
+        some = rows[self._turn // _EVERY % stride :: stride]
         if self._next + len(some) > size:
             self._next = 0
         self._window[self._next : self._next + len(some)] = some
@@ -94,6 +123,12 @@ class Watch:
         if self._fresh >= size:
             self._fresh = 0
             self._look()
+
+    @property
+    def outside(self) -> NDArray[np.int64]:
+        """Values below or above all of training, of each feature."""
+        counts: NDArray[np.int64] = self._summed + self._bench.counts.sum(axis=0, dtype=np.int64)
+        return counts.take(self._at)
 
     def psi(self) -> dict[str, float]:
         """Feature -> index of the window; {} before it has `LEAST_ROWS` rows."""

@@ -181,7 +181,7 @@ XAppSource.metrics = (
         kind="counter",
         labels=("xapp", "model", "by"),
         meaning="Rows that a model was called with, by what answered: the model, a rung of its ladder, none",
-        read=_of_models(lambda model: dict(model.rows_by).items()),
+        read=_of_models(lambda model: model.rows_by.items()),
     ),
     Metric(
         name="ranloop_model_inputs_total",

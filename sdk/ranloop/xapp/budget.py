@@ -65,7 +65,8 @@ def put_budgets(
         if name not in models:
             raise ManifestError(f"{where}: there is no such model; there are: {', '.join(models) or 'none'}")
         models[name].budget_ns = None if budget.call_ms is None else round(budget.call_ms * 1e6)
-        models[name].rungs = {rung: _rung(rung, name, budget, models, rules, where) for rung in budget.past}
+        rungs = {rung: _rung(rung, name, budget, models, rules, where) for rung in budget.past}
+        models[name].put_ladder(rungs)
 
 
 def _rung(

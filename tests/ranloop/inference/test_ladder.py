@@ -69,7 +69,7 @@ def test_the_rungs_fill_the_rows_that_those_before_left_open(made: Made) -> None
     # UE 5 was answered before; of 6 and 7, which are new, the rule knows the one with a CQI above 5.
     said = rate(report([5, 6, 7], [9, 9, 1], seq=1))
     assert said.tolist() == pytest.approx([12, 7, NAN], abs=1e-3, nan_ok=True)
-    assert dict(rate.rows_by) == {"model": 2, "last": 1, "rule": 1, "none": 1}
+    assert rate.rows_by == {"model": 2, "last": 1, "rule": 1, "none": 1}
 
 
 def test_another_model_answers_as_a_rung_without_its_own_ladder(made: Made) -> None:
@@ -216,7 +216,7 @@ def test_a_rung_stands_beside_the_models_tag_in_what_an_action_rests_on(made: Ma
     rate = instance.models["rate"]
     rate(report([4], [9]))
     assert rate.tags() == [rate.tag]
-    rate.used = False
+    rate.begin()
     late(rate)
     rate(report([4], [9], seq=1))
     assert rate.tags() == [f"{rate.tag}:rule"]

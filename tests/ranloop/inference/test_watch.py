@@ -64,6 +64,14 @@ def test_fewer_rows_after_more_are_held_to_the_same_bounds() -> None:
     assert watch.outside.tolist() == [11]
 
 
+def test_no_count_is_lost_over_many_calls_of_all_sizes() -> None:
+    watch = Watch(card(HALVES))
+    sizes = [3, 3, 1, 7] * 150 + [2] * 1000  # a row's own count would overflow after 255
+    for n in sizes:
+        watch.take(np.full((n, 1), 5, np.float32))
+    assert (watch.outside.tolist(), watch.n_values) == ([sum(sizes)], sum(sizes))
+
+
 def test_the_index_is_that_of_the_definition() -> None:
     # A quarter now below 1, half in training: (0.25 - 0.5) ln(0.25 / 0.5) + (0.75 - 0.5) ln(0.75 / 0.5).
     by_hand = -0.25 * log(0.5) + 0.25 * log(1.5)
@@ -96,7 +104,7 @@ def test_a_feature_of_few_values_has_few_bins() -> None:
 
 def test_the_index_is_silent_before_it_has_rows_enough() -> None:
     watch = Watch(card(HALVES))
-    for _ in range(LEAST_ROWS - 1):
+    for _ in range(8 * LEAST_ROWS - 1):  # every eighth call enters the window
         watch.take(matrix([1.5]))
     assert watch.psi() == {}
     watch.take(matrix([1.5]))
@@ -111,7 +119,7 @@ def test_drift_that_is_planted_is_found_and_none_is_found_without() -> None:
 
     features = with_seen([Feature(name="f0", unit="1"), Feature(name="f1", unit="1")], draw(0, 20_000))
     watch = Watch(card(*(feature.seen for feature in features)))
-    calls = WINDOW // 16  # rows of a call that enter the window
+    calls = WINDOW // 100 * 8  # of every eighth call its 100 rows enter the window
     with capture_logs() as logs:
         for _ in range(calls):
             watch.take(draw(0))
@@ -132,7 +140,7 @@ def test_drift_that_is_planted_is_found_and_none_is_found_without() -> None:
 def test_all_rows_of_a_large_matrix_come_into_the_window_in_turn() -> None:
     watch = Watch(card(HALVES))
     rows = np.arange(160, dtype=np.float32)[:, None]
-    for _ in range(10):
+    for _ in range(16):  # 80 of them in every eighth call
         watch.take(rows)
     assert sorted(watch._window[:160, 0].tolist()) == list(range(160))
 

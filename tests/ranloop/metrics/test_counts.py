@@ -277,7 +277,8 @@ def test_the_inputs_and_answers_of_a_model_are_counted(loop: Loop, tmp_path: Pat
     features = with_seen(FEATURES, np.array([[0, 1], [10, 3]], np.float32))
     model = load_model(write_model(tmp_path / "sum", features=features))
     loop.runner.instance.models["rate"] = model
-    model.budget_ns, model.rungs = 1, {"last": LastAnswers(300)}
+    model.budget_ns = 1
+    model.put_ladder({"last": LastAnswers(300)})
     model(make_report({"DRB.UEThpDl": [5.0, 11.0], "CQI": [0.0, 4.0]}))  # one of two outside, and two of two
     model.predictor = DelayedPredictor(model.predictor, delay_ms=101)
     model(make_report({"DRB.UEThpDl": [5.0, 5.0, 5.0], "CQI": [2.0, 2.0, 2.0]}, seq=1))  # one more UE
