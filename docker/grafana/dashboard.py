@@ -167,6 +167,18 @@ ROWS: Mapping[str, Sequence[tuple[str, str, Mapping[str, str]]]] = {
             "short",
             {"{{model}} {{feature}}": f"ranloop_model_drift_psi{{{XAPP}}}"},
         ),
+        (
+            "Candidates of models",
+            "cps",
+            {
+                "{{model}} {{outcome}}": rate(
+                    "ranloop_model_candidate_calls_total", XAPP, "model", "outcome"
+                ),
+                "{{model}} rows {{answer}}": rate(
+                    "ranloop_model_candidate_rows_total", XAPP, "model", "answer"
+                ),
+            },
+        ),
         ("Error of models", "short", {"{{model}}": f"ranloop_model_error{{{XAPP}}}"}),
     ],
     "What is lost?": [

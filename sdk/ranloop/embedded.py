@@ -30,6 +30,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import Manifest
+from ranloop.xapp.rollouts import PREFIX, split
 from ranloop.xapp.state_file import StateFile
 from ranloop.xapp.times import HandlerTime
 
@@ -192,8 +193,10 @@ class _Orders:
         for at_s, of_xapps in sorted(changes.items()):
             at_ns = round(at_s * 1e9)
             for xapp, values in of_xapps.items():
-                checked = manifests[xapp].effective_settings(values)
-                changed[xapp] = changed.get(xapp, {}) | {name: checked[name] for name in values}
+                plain, stages = split(values)
+                checked = manifests[xapp].effective_settings(plain)
+                changed[xapp] = changed.get(xapp, {}) | {name: checked[name] for name in plain}
+                changed[xapp] |= {PREFIX + name: stage for name, stage in stages.items()}
                 order = Settings(id=f"at-{at_ns}", values=changed[xapp], by="settings_at_s")
                 self._due.append((at_ns, xapp, order))
 

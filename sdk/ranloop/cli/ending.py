@@ -123,6 +123,20 @@ def _time_in_words(time: Mapping[str, Any]) -> str:
     return f"p50 {time['p50_ms']:.3g} ms, p99 {time['p99_ms']:.3g} ms{period}{nodes}, {time['calls']} calls"
 
 
+def _candidate_in_words(trial: Mapping[str, Any]) -> str:
+    counts = [f"{n:,} {outcome}" for outcome, n in trial["calls"].items()]
+    rows = [f"{n:,} rows {answer}" for answer, n in trial["rows"].items()]
+    off = [f"mean difference {trial['mean_difference']:.4g}"] if "mean_difference" in trial else []
+    fate = [f"rolled back: {trial['rolled_back']}"] if "rolled_back" in trial else []
+    return "; ".join(
+        [
+            f"{trial['model']}, version {trial['version']}, {trial['stage']}",
+            ", ".join([*counts, *rows, *off]),
+            *fate,
+        ]
+    )
+
+
 def _model_in_words(model: Mapping[str, Any]) -> dict[str, Any]:
     """Counts on one line, and the inputs that have something to tell."""
     counts = [
@@ -140,6 +154,8 @@ def _model_in_words(model: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "inputs" in model:
         words["inputs"] = strange or "as in training"
+    if "candidate" in model:
+        words["candidate"] = _candidate_in_words(model["candidate"])
     if "error" in model:
         words["error"] = (
             f"{model['error']['mean']:.4g} of {model['error']['n']:,}, lately {model['error']['recent']:.4g}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ranloop.cli.options import Json, Trusted
+from ranloop.cli.options import BusUrl, Json, Trusted
 
 __all__ = ("model_app",)
 
@@ -93,6 +93,56 @@ def verify(
     from ranloop.cli.model import verify_model
 
     raise typer.Exit(verify_model(folder, trust, json_output=json_output))
+
+
+Where = Annotated[str, typer.Argument(metavar="HOST|NODE", help="A host, or one of its nodes.")]
+XAppName = Annotated[str, typer.Argument(metavar="XAPP", help="Name of the running xApp.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model in its manifest.")]
+
+
+@model_app.command()
+def deploy(
+    where: Where,
+    xapp: XAppName,
+    model: ModelName,
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="The new package, as the xApp's process finds it.")
+    ],
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Ask it, too, and count how its answers differ. The default.")
+    ] = False,
+    canary: Annotated[
+        str, typer.Option(metavar="10%", help="Let it answer for a share of the targets.")
+    ] = "",
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Let it answer; the manifest's model stands in where it does not.")
+    ] = False,
+    bus: BusUrl = "mqtt://localhost:1883",
+    json_output: Json = False,
+) -> None:
+    """Bring a new model to a running xApp, which loses no report by it; it is rolled back by itself if it proves unfit."""
+    from ranloop.cli.model_orders import deploy_model
+
+    place = where, xapp, model
+    raise typer.Exit(
+        deploy_model(
+            place, folder, bus, shadow=shadow, canary=canary, everywhere=everywhere, json_output=json_output
+        )
+    )
+
+
+@model_app.command()
+def terminate(
+    where: Where,
+    xapp: XAppName,
+    model: ModelName,
+    bus: BusUrl = "mqtt://localhost:1883",
+    json_output: Json = False,
+) -> None:
+    """Stop a model of a running xApp: the ladder of its budget answers, or nothing."""
+    from ranloop.cli.model_orders import terminate_model
+
+    raise typer.Exit(terminate_model((where, xapp, model), bus, json_output=json_output))
 
 
 @model_app.command()

@@ -18,6 +18,7 @@ from ranloop.inference.evidence import Call, evidence
 from ranloop.inference.features import FeatureBinder
 from ranloop.inference.ladder import LastAnswers, Rung, fill
 from ranloop.inference.predictor import Late, Predictor
+from ranloop.inference.rollout import Trial
 from ranloop.inference.truth import Errors
 from ranloop.inference.watch import Watch
 from ranloop.vocabulary import Action
@@ -48,6 +49,8 @@ class Model:
         error: Of its outputs, as far as the truth became known.
         budget_ns: Wall-clock time that a call may take; None: any. See `n_over`.
         rests: Whether a model that is too slow rests, see `n_over`: only in real time, as a run in lockstep is to be the same again.
+        off: Whether an operator has terminated it: it is not asked, and the rungs answer.
+        trial: A candidate beside it.
         n_over: Number of calls that took longer than the budget. Nothing can cut a call short, so its answer is used, as it is there.
             After `OVER_IN_A_ROW` of them in a row the model rests for `RESTS` calls, in which the rungs answer at once.
         n_rested: Number of calls in which it rested.
@@ -66,7 +69,8 @@ class Model:
         self.instead: set[str] = set()
         self.budget_ns: int | None = None
         self.rungs: Mapping[str, Rung] = {}
-        self.rests = False
+        self.rests = self.off = False
+        self.trial: Trial | None = None
         self.n_over = self.n_rested = self._over_in_a_row = self._resting = 0
         self._last: LastAnswers | None = None
         self._n_rows, self._rows_instead = 0, Counter[str]()
@@ -136,6 +140,17 @@ class Model:
             extra: Values of the card's named features.
             within_ms: RAN time after the report in which the answer is of use; default: one report period.
         """
+        if self.trial is not None and not self.trial.rolled_back:
+            answer = self.trial.ask(self, report, extra, within_ms)
+            if self._call is not None and not isinstance(answer, Late):
+                self._call = *self._call[:2], answer
+            return answer
+        return self.ask_itself(report, extra, within_ms)
+
+    def ask_itself(
+        self, report: Report, extra: Mapping[str, ArrayLike] | None, within_ms: int | None
+    ) -> F32 | Late:
+        """As `ask`, whatever candidate there is."""
         matrix = self.features.matrix(report, extra)
         patience_ns = (report.period_ms if within_ms is None else within_ms) * 1_000_000
         answer = self._answer(matrix, report.ran_time_ns, report.ran_time_ns + patience_ns)
@@ -144,7 +159,12 @@ class Model:
         return answer
 
     def predict(self, matrix: F32) -> F32:
-        """Outputs for a ready matrix in the card's column order, however late."""
+        """Outputs for a ready matrix in the card's column order, however late.
+
+        A candidate is asked only where it has taken over and has the same features: a ready matrix has no targets.
+        """
+        if self.trial is not None and self.trial.takes(self.card):
+            return self.trial.candidate.predict(matrix)
         answer = self._answer(matrix, 0, FOR_EVER_NS)
         if isinstance(answer, Late):
             return self._no_value(len(matrix))
@@ -157,6 +177,8 @@ class Model:
             return self._no_value(0)
         if matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             matrix = np.ascontiguousarray(matrix, np.float32)
+        if self.off:
+            return Late(asked_ns=asked_ns, deadline_ns=deadline_ns)
         if self._resting:
             self._resting -= 1
             self.n_rested += 1
@@ -225,6 +247,8 @@ class Model:
         if self.watch is not None and self.watch.n_values:
             facts["inputs"] = self.watch.told()
             facts["drifted"] = sorted(self.watch.drifted)
+        if self.trial is not None:
+            facts["candidate"] = self.trial.told()
         if self.error.n:
             facts["error"] = {"n": self.error.n, "mean": self.error.overall, "recent": self.error.recent}
         return facts
@@ -233,16 +257,24 @@ class Model:
         """Forget the calls so far: an action that comes from now on rests on later ones."""
         self.used, self._call = False, None
         self.instead.clear()
+        if self.trial is not None:
+            self.trial.candidate.begin()
 
     def asked(self, action: Action, of_interest: NDArray[np.intp]) -> list[Asked]:
         """What it was asked and said about targets of an action since `begin`; nothing if it was not called. See `evidence`."""
+        beside = [] if self.trial is None else self.trial.asked(action, of_interest)
         if self._call is None or not len(self._call[1]):
-            return []
+            return beside
         call = Call(*self._call)
-        return [evidence(self.tags()[-1], self.card, call, self.watch, action, of_interest)]
+        tag = self.own_tags()[-1]
+        return [evidence(tag, self.card, call, self.watch, action, of_interest), *beside]
 
     def tags(self) -> list[str]:
-        """What had a part in the answers since `begin`: its tag, and its tag with each rung."""
+        """What had a part in the answers since `begin`: its tag, its tag with each rung, and that of a candidate with its stage."""
+        return [*self.own_tags(), *(() if self.trial is None else self.trial.tags())]
+
+    def own_tags(self) -> list[str]:
+        """As `tags`, without a candidate's."""
         rungs = [f"{self.tag}:{name}" for name in sorted(self.instead)]
         return [self.tag, *rungs] if self.used else rungs
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from ranloop.durations import Durations
 from ranloop.inference.model import Model
+from ranloop.inference.rollout import Trial
 from ranloop.metrics.host import of_fates
 from ranloop.metrics.metric import Kind, Metric, Reading
 from ranloop.xapp.instance import Instance
@@ -91,6 +92,10 @@ def _outside(model: Model) -> Iterable[tuple[str, float]]:
 
 def _drift(model: Model) -> Iterable[tuple[str, float]]:
     return [] if model.watch is None else model.watch.psi().items()
+
+
+def _of_candidate(trial: Trial | None, kind: str) -> Iterable[tuple[str, float]]:
+    return [] if trial is None else dict(trial.calls if kind == "calls" else trial.rows).items()
 
 
 XAppSource.metrics = (
@@ -207,6 +212,20 @@ XAppSource.metrics = (
         labels=("xapp", "model", "feature"),
         meaning="Population stability index of an input beside training, over a window of 4096 rows: above 0.25 it has drifted",
         read=_of_models(_drift),
+    ),
+    Metric(
+        name="ranloop_model_candidate_calls_total",
+        kind="counter",
+        labels=("xapp", "model", "outcome"),
+        meaning="Calls of a model's candidate since it came to its stage: answered, late or failed",
+        read=_of_models(lambda model: _of_candidate(model.trial, "calls")),
+    ),
+    Metric(
+        name="ranloop_model_candidate_rows_total",
+        kind="counter",
+        labels=("xapp", "model", "answer"),
+        meaning="Rows that a model and its candidate both answered: the same, or other",
+        read=_of_models(lambda model: _of_candidate(model.trial, "rows")),
     ),
     Metric(
         name="ranloop_model_error",

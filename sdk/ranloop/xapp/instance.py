@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 
 from ranloop.bus import new_run
-from ranloop.errors import ManifestError, WireError
+from ranloop.errors import ManifestError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
 from ranloop.inference import Trust, load_model, share_features
-from ranloop.vocabulary import Action, Kind
+from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.voice import speaks
 from ranloop.wire.asked import Asked
 from ranloop.wire.frame import MAX_ROWS
@@ -42,6 +42,7 @@ from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, regi
 from ranloop.xapp.budget import put_budgets
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
+from ranloop.xapp.rollouts import Change, Rollouts, split
 from ranloop.xapp.state import State
 from ranloop.xapp.times import Called, HandlerTimes
 
@@ -112,6 +113,12 @@ class Instance:
         self.models = {name: load_model(folder, trust=trust) for name, folder in places.items()}
         share_features(self.models.values())
         self._put_budgets()
+        measured = frozenset(name for stream in self.manifest.streams for name in stream.measurements)
+        self._rollouts = Rollouts(self.name, self.models, measured, trust)
+        self._change: tuple[Settings, dict[str, Any], Change] | None = (
+            None  # an order whose models are being loaded
+        )
+        self.has_news = False  # about the models, for the life sign
         self.state = State() if state is None else state
         self._given = dict(settings or {})
         self.settings = self.manifest.effective_settings(self._given)
@@ -130,6 +137,7 @@ class Instance:
 
     def in_real_time(self) -> None:
         """Let models rest that exceed their budget by the wall clock."""
+        self._rollouts.in_background = True
         for model in self.models.values():
             model.rests = True
 
@@ -188,6 +196,8 @@ class Instance:
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
         self.fates.take(result)
+        if self.models and result.action in ACTIONS:
+            self._rollouts.take_result(result, ACTIONS[result.action].spec.targets)
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.registered.results:
@@ -197,14 +207,41 @@ class Instance:
         return batches
 
     def on_settings(self, order: Settings, ran_time_ns: int) -> list[ActionBatch]:
-        """Put an operator's values in force, all of them or none, and tell the app which have changed."""
-        before = self.settings
+        """Put an operator's values in force, all of them or none, and tell the app which have changed.
+
+        While a model is loaded in the background, the order is not answered; `go_on` puts it in force then.
+        """
+        values, stages = split(order.values)
         try:
-            self.settings = self.manifest.effective_settings(self._given | dict(order.values))
-        except ManifestError as error:
+            settings = self.manifest.effective_settings(self._given | values)
+            self._change = order, settings, self._rollouts.begin(stages)
+        except RanloopError as error:
             self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
             return []
-        self.settings_order = {"id": order.id, "refused": ""}
+        return self.go_on(ran_time_ns)
+
+    def close(self) -> None:
+        """Let go of what works in the background."""
+        self._rollouts.close()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether an order waits for its models."""
+        return self._change is not None
+
+    def go_on(self, ran_time_ns: int) -> list[ActionBatch]:
+        """Put an order in force whose models have been loaded in the meantime; nothing if there is none."""
+        if self._change is None or not self._rollouts.is_ready(self._change[2]):
+            return []
+        (order, settings, change), self._change = self._change, None
+        self.has_news = True
+        before = self.settings
+        try:
+            self._rollouts.put(change)
+        except RanloopError as error:
+            self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
+            return []
+        self.settings, self.settings_order = settings, {"id": order.id, "refused": ""}
         change_settings(self.package.app, self.settings)
         changed = {name: value for name, value in self.settings.items() if value != before[name]}
         batches: list[ActionBatch] = []
@@ -247,6 +284,10 @@ class Instance:
         """The app's summary at the end of its run; {} if the app has none."""
         with speaks(self.name):
             return self.registered.summary() if self.registered.summary else {}
+
+    def in_force(self) -> dict[str, Any]:
+        """The settings, and the stages of models that an operator has ordered."""
+        return {**self.settings, **self._rollouts.in_force()}
 
     def models_told(self) -> dict[str, dict[str, Any]]:
         """Model -> what it was asked and what came of that."""
@@ -291,6 +332,9 @@ class Instance:
             ]
         own_period_ms = period_ms if called in ("report", "timer") else None
         self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
+        for name, reason in self._rollouts.fallen():
+            self.has_news = True
+            board.set("model-rolled-back", "minor", node or None, name, reason)
         used = tuple([tag for model in self.models.values() for tag in model.tags()])
         for request in requests:
             _refuse_unsendable(request.action, function)

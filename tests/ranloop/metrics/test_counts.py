@@ -18,6 +18,7 @@ from ranloop.embedded import run_embedded
 from ranloop.errors import ModelError
 from ranloop.inference import load_model
 from ranloop.inference.ladder import LastAnswers
+from ranloop.inference.rollout import Stage, Trial
 from ranloop.inference.seen import with_seen
 from ranloop.metrics import HostSource, Process, XAppSource
 from ranloop.metrics.exposition import _readings, exposition
@@ -283,16 +284,19 @@ def test_the_inputs_and_answers_of_a_model_are_counted(loop: Loop, tmp_path: Pat
     model.predictor = DelayedPredictor(model.predictor, delay_ms=101)
     model(make_report({"DRB.UEThpDl": [5.0, 5.0, 5.0], "CQI": [2.0, 2.0, 2.0]}, seq=1))  # one more UE
     model.error.note([1.0], [3.0])
+    model.trial = Trial(load_model(write_model(tmp_path / "other", features=FEATURES)), Stage(kind="shadow"))
+    model(make_report({"DRB.UEThpDl": [5.0], "CQI": [2.0]}, seq=2))
     seen = loop.scrape()
     assert {
         (name.removeprefix("ranloop_model_"), *labels): value
         for (name, *labels), value in seen.items()
-        if name.startswith("ranloop_model_") and "seconds" not in name and "calls_total" not in name
+        if name.startswith("ranloop_model_") and "seconds" not in name and "model_calls_total" not in name
     } == {
         ("calls_over_budget_total", "rate", "weigher"): 1,
         ("rows_total", "model", "rate", "weigher"): 2,
-        ("rows_total", "last", "rate", "weigher"): 2,
+        ("rows_total", "last", "rate", "weigher"): 3,
         ("rows_total", "none", "rate", "weigher"): 1,
+        ("candidate_calls_total", "rate", "answered", "weigher"): 1,
         ("inputs_total", "rate", "weigher"): 2,
         ("inputs_outside_total", "DRB.UEThpDl", "rate", "weigher"): 1,
         ("inputs_outside_total", "CQI", "rate", "weigher"): 2,
