@@ -15,7 +15,7 @@ from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
 from ranloop.guard.rights import StreamRight
-from ranloop.inference import Trust
+from ranloop.inference import Provider, Trust
 from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
@@ -60,6 +60,7 @@ def run_embedded(
     settings_at_s: SettingsAt | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
     trust: Trust | None = None,
+    provider: Provider = "cpu",
     autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
     priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
@@ -83,6 +84,7 @@ def run_embedded(
             force before the handlers of the first step from then on.
         models: xApp name -> model name -> model package, in place of the manifest's own.
         trust: Whose model packages may run; those of everybody, if left out.
+        provider: What computes the models.
         autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
         priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
         until_ns: RAN time at which the run ends; default: the world's end.
@@ -131,6 +133,7 @@ def run_embedded(
                 settings=given.get(name),
                 models=chosen.get(name),
                 trust=trust,
+                provider=provider,
                 state=stack.enter_context(StateFile(state, name)).state if state else None,
             )
             for name, package in zip(names, packages, strict=True)

@@ -6,18 +6,20 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from ranloop.errors import ModelError, RanloopError
 from ranloop.foreign import one_line
-from ranloop.inference import Card, load_trust, read_package
+from ranloop.inference import Card, Provider, load_trust, read_package
 from ranloop.inference.card import CARD_FILE, Feature, card_bytes
 from ranloop.inference.export import export_file
+from ranloop.inference.golden import SAME, difference
 from ranloop.inference.onnx_file import operators, refused
 from ranloop.inference.package import MAX_BYTES, rows_at_a_time
 from ranloop.inference.sbom import sbom as bill_of
+from ranloop.inference.session import SessionPredictor, open_session
 from ranloop.inference.signature import PASSWORD, SIGNATURE_FILE, key_id, make_key, read_private_key, signed
 from ranloop.inference.trust import version_of
 from ranloop.wire.messages import F32
@@ -58,22 +60,36 @@ def _rows(path: Path) -> F32:
         raise ModelError(f"{path} holds no table of numbers: {one_line(str(error), 200)}") from error
 
 
-def check_models(folders: Sequence[Path], *, json_output: bool) -> int:
-    """Read and try out packages; the first that cannot be used is raised as one line."""
-    found = []
+def check_models(folders: Sequence[Path], providers: Sequence[str], *, json_output: bool) -> int:
+    """Read and try out packages; the first that cannot be used is raised as one line. 1 if a provider gives other answers."""
+    if unknown := [name for name in providers if name not in get_args(Provider)]:
+        raise RanloopError(f"--provider {unknown[0]!r}: want one of {', '.join(get_args(Provider))}")
+    found: list[dict[str, Any]] = []
     for folder in folders:
         card, content = read_package(folder)
-        rows_at_a_time(card, content, folder / card.file)
-        found.append(_about(folder, card, content) | {"remarks": _remarks(folder, card, content)})
+        batch = rows_at_a_time(card, content, folder / card.file)
+        off: dict[str, float | None] = {}
+        for name in providers:
+            session = open_session(content, str(folder / card.file), cast(Provider, name))
+            predictor = SessionPredictor(session, str(folder / card.file), output=card.output, batch=batch)
+            off[name] = difference(card, predictor)
+        facts = {"differences": off, "remarks": _remarks(folder, card, content)}
+        found.append(_about(folder, card, content) | facts)
     lines = []
     for facts in found:
         lines.append(
             f"{facts['name']} {facts['version']} runs, and its card and graph agree: {len(facts['inputs'])} inputs, "
             f"{len(facts['outputs'])} outputs, {facts['bytes']:,} bytes"
         )
+        for name, off in facts["differences"].items():
+            lines += [] if off is None else [f"  on {name}: golden answers off by {off:.1e}, {_word(off)}"]
         lines += [f"  {remark}" for remark in facts["remarks"]]
     _print(found, "\n".join(lines), json_output=json_output)
-    return 0
+    return int(any((off or 0.0) > SAME for facts in found for off in facts["differences"].values()))
+
+
+def _word(off: float) -> str:
+    return f"the same (at most {SAME:g})" if off <= SAME else f"OTHER ANSWERS (more than {SAME:g})"
 
 
 def _remarks(folder: Path, card: Card, content: bytes) -> list[str]:
@@ -84,6 +100,8 @@ def _remarks(folder: Path, card: Card, content: bytes) -> list[str]:
         "no licence of the model: set licence": not card.licence,
         "no licence of the data it learned from: set data_licence": not card.data_licence,
         "no word of how it was trained: scenarios, seeds": not card.training,
+        "no golden inputs: nobody can tell whether another machine gives the same answers": card.golden
+        is None,
         "no metrics, such as its error beside that of the best rule": not card.metrics,
         f"not signed: ranloop model sign {folder} --key KEY.pem": not (folder / SIGNATURE_FILE).exists(),
     }

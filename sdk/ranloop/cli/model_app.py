@@ -50,12 +50,20 @@ def export(
 @model_app.command()
 def check(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Model packages.")],
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="cpu | openvino | cuda | tensorrt | reference: compute the card's golden inputs there, too; repeatable. "
+            "Default: cpu. 1 if an answer is another one than at the export.",
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Read packages, run each in a process of its own, and say what its card lacks and what --trust would refuse."""
     from ranloop.cli.model import check_models
 
-    raise typer.Exit(check_models(folders, json_output=json_output))
+    raise typer.Exit(check_models(folders, provider or ["cpu"], json_output=json_output))
 
 
 @model_app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ __all__ = (
     "OperatorToken",
     "Overrides",
     "Priority",
+    "ProviderName",
     "Record",
     "Settings",
     "Trusted",
@@ -115,6 +116,14 @@ Trusted = Annotated[
         metavar="DIR",
         help="Run only models that a key in this folder has signed, of the xApps and of a simulated node.",
         file_okay=False,
+    ),
+]
+ProviderName = Annotated[
+    Literal["cpu", "openvino", "cuda", "tensorrt", "reference"],
+    typer.Option(
+        "--provider",
+        envvar="RANLOOP_PROVIDER",
+        help="What computes the models: an execution provider of onnxruntime, or onnx's reference in NumPy.",
     ),
 ]
 HandlerDelay = Annotated[

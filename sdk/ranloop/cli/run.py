@@ -29,7 +29,7 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
-from ranloop.inference import load_trust
+from ranloop.inference import Provider, load_trust
 from ranloop.metrics import HostSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
 from ranloop.voice import named_output
@@ -52,6 +52,7 @@ def run_on_node(
     settings: Sequence[str],
     models: Sequence[str],
     trust: Path | None,
+    provider: Provider,
     overrides: Sequence[str],
     autonomy: Sequence[str],
     priorities: Sequence[str],
@@ -105,6 +106,7 @@ def run_on_node(
             settings=given,
             models=chosen,
             trust=trusted,
+            provider=provider,
             autonomy=levels,
             priorities=ranks,
             until_ns=until_ns,
@@ -147,6 +149,7 @@ def join_bus(
     settings: Sequence[str],
     models: Sequence[str],
     trust: Path | None,
+    provider: Provider,
     duration_s: float | None,
     lockstep: bool,
     host: str,
@@ -176,6 +179,7 @@ def join_bus(
             settings=parse_pairs("--set", settings),
             models=model_folders("--model", models),
             trust=None if trust is None else load_trust(trust),
+            provider=provider,
             incarnation=incarnation,
             state=kept.state,
         )

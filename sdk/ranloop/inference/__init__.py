@@ -5,6 +5,7 @@ from ranloop.inference.features import FeatureBinder
 from ranloop.inference.model import Model, share_features
 from ranloop.inference.package import load_model, read_package
 from ranloop.inference.predictor import Late, Predictor
+from ranloop.inference.session import Provider
 from ranloop.inference.trust import Trust, load_trust
 
 __all__ = (
@@ -15,6 +16,7 @@ __all__ = (
     "Model",
     "Output",
     "Predictor",
+    "Provider",
     "Trust",
     "load_card",
     "load_model",

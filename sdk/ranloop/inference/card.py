@@ -17,10 +17,21 @@ from ranloop.errors import ModelError
 from ranloop.toml import parse_toml, toml_bytes
 from ranloop.vocabulary import measurement
 
-__all__ = ("CARD_FILE", "Card", "Feature", "Output", "Seen", "card_bytes", "load_card", "parse_card")
+__all__ = (
+    "CARD_FILE",
+    "Card",
+    "Feature",
+    "Golden",
+    "Output",
+    "Seen",
+    "card_bytes",
+    "load_card",
+    "parse_card",
+)
 
 CARD_FILE = "card.toml"
 MAX_ROW = 65_536  # values of one row of a sequence
+MOST_GOLDEN = 512  # numbers
 _ROUNDED = 0.01  # of a sum of shares that were rounded
 
 
@@ -114,6 +125,13 @@ class Output(_Frozen):
         return self
 
 
+class Golden(_Frozen):
+    """Rows of inputs as the model gets them, one after the other, and the outputs that it gave at its export, before they are clipped."""
+
+    inputs: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    outputs: tuple[tuple[float, ...], ...]
+
+
 class Card(_Frozen):
     """All facts that are needed to use a model, and to doubt it."""
 
@@ -138,6 +156,9 @@ class Card(_Frozen):
     data_licence: str = Field(default="", max_length=200, description="of the data it learned from")
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
+    golden: Golden | None = Field(
+        default=None, description="answers that have to be the same on every machine"
+    )
 
     @model_validator(mode="after")
     def _row_is_of_this_world(self) -> Card:
@@ -145,6 +166,20 @@ class Card(_Frozen):
             raise ValueError(
                 f"a row of {self.steps} steps of {len(self.features)} features; at most {MAX_ROW} values"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _golden_rows_are_its_own(self) -> Card:
+        golden = self.golden
+        if golden is None:
+            return self
+        width = math.prod(self.row_shape)
+        if {*map(len, golden.inputs)} != {width} or {*map(len, golden.outputs)} != {len(self.outputs)}:
+            raise ValueError(f"golden: want rows of {width} inputs and of {len(self.outputs)} outputs")
+        if len(golden.inputs) != len(golden.outputs):
+            raise ValueError(f"golden: {len(golden.inputs)} rows of inputs, {len(golden.outputs)} of outputs")
+        if len(golden.inputs) * (width + len(self.outputs)) > MOST_GOLDEN:
+            raise ValueError(f"golden: more than {MOST_GOLDEN} numbers")
         return self
 
     @property

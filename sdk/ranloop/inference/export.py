@@ -16,18 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.errors import MissingExtraError, ModelError
-from ranloop.inference.card import CARD_FILE, Card, Feature, Output
+from ranloop.inference.card import CARD_FILE, Card, Feature, Golden, Output
+from ranloop.inference.golden import golden_of
 from ranloop.inference.onnx_file import refused
 from ranloop.inference.package import rows_at_a_time
+from ranloop.inference.predictor import Late
 from ranloop.inference.probe import reason
 from ranloop.inference.seen import with_seen
-from ranloop.inference.session import open_session
+from ranloop.inference.session import SessionPredictor, open_session
 from ranloop.inference.signature import SIGNATURE_FILE
 from ranloop.toml import parse_toml, toml_bytes
-from ranloop.wire.messages import F32
+from ranloop.wire.messages import F32, FOR_EVER_NS
 
 __all__ = ("Estimator", "export_file", "export_package")
 
+_GOLDEN = 8  # rows
 _PROBABILITIES = "probabilities"  # as skl2onnx calls the output
 _ON_FILLED = " on the samples as the node fills them; an estimator that learned from missing values wants fill = nan on its features"
 
@@ -82,9 +85,8 @@ def export_package(
     want = _outputs_of(estimator, samples, classifies, name)
     content = _convert(estimator, len(features), classifies, name)
     output = _PROBABILITIES if classifies else ""
-    got = open_session(content, name).run(
-        [output] if output else None, {"features": np.where(np.isnan(samples), fill, samples)}
-    )[0]
+    filled = np.where(np.isnan(samples), fill, samples)
+    got = open_session(content, name).run([output] if output else None, {"features": filled})[0]
     if got.shape != (len(samples), len(outputs)) or want.shape != got.shape:
         raise ModelError(
             f"{name}: the ONNX file gives {list(got.shape)}, the estimator {list(want.shape)}, "
@@ -109,6 +111,7 @@ def export_package(
         data_licence=data_licence,
         training=_plain(training),
         metrics={**_plain(metrics), "export_difference": float(f"{off:.1e}")},
+        golden=golden_of(filled, got),
     )
     _write(folder, card, content)
     return card
@@ -134,14 +137,28 @@ def export_file(content: bytes, facts: Path, folder: Path, *, trained_on: F32 | 
     card = parse_toml(of_facts, facts, Card, error_type=ModelError, also=also)
     if why := refused(content):
         raise ModelError(f"{card.name}: the ONNX file is refused: {why}")
-    rows_at_a_time(card, content, Path(card.name))
+    batch = rows_at_a_time(card, content, Path(card.name))
     if trained_on is not None:
         try:
-            card = card.model_copy(update={"features": with_seen(card.features, trained_on)})
+            features = with_seen(card.features, trained_on)
+            card = card.model_copy(
+                update={"features": features, "golden": _golden(card, content, batch, trained_on)}
+            )
         except ValueError as error:
             raise ModelError(f"{card.name}: of what it was trained on, {error}") from error
     _write(folder, card, content)
     return card
+
+
+def _golden(card: Card, content: bytes, batch: int, rows: F32) -> Golden | None:
+    """Of the first rows, as the node fills them."""
+    fill = np.array([feature.fill for feature in card.features], np.float32)
+    inputs = np.ascontiguousarray(np.where(np.isnan(rows), fill, rows)[:_GOLDEN], np.float32)
+    session = open_session(content, card.name)
+    said = SessionPredictor(session, card.name, output=card.output, batch=batch).predict(
+        inputs, 0, FOR_EVER_NS
+    )
+    return None if isinstance(said, Late) else golden_of(inputs, said)
 
 
 def _write(folder: Path, card: Card, content: bytes) -> None:

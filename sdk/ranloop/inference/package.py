@@ -7,15 +7,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.card import CARD_FILE, Card, card_bytes, parse_card
+from ranloop.inference.golden import SAME, difference
 from ranloop.inference.model import Model
 from ranloop.inference.onnx_file import refused
 from ranloop.inference.probe import try_out
-from ranloop.inference.session import SessionPredictor, open_session
+from ranloop.inference.session import Provider, SessionPredictor, open_session
 from ranloop.inference.trust import Trust
 
 __all__ = ("load_model", "read_package", "rows_at_a_time")
+
+log = structlog.get_logger(__name__)
 
 MAX_BYTES = 256 << 20
 
@@ -60,10 +65,13 @@ def read_package(folder: Path, *, trust: Trust | None = None, running: str = "")
     return card, content
 
 
-def load_model(folder: Path, *, trust: Trust | None = None, running: str = "") -> Model:
+def load_model(
+    folder: Path, *, trust: Trust | None = None, running: str = "", provider: Provider = "cpu"
+) -> Model:
     """Load a model package; the file is tried out in a process of its own before it is opened in this one.
 
-    `trust` and `running` as in `read_package`.
+    `trust` and `running` as in `read_package`. A `provider` whose answers to the card's golden inputs are others than at the export
+    is told in the log.
 
     Raises:
         ModelError: As `read_package`; or the file does not run, takes too long or too much memory, or has other shapes than
@@ -73,7 +81,11 @@ def load_model(folder: Path, *, trust: Trust | None = None, running: str = "") -
     card, content = read_package(folder, trust=trust, running=running)
     path = folder / card.file
     batch = rows_at_a_time(card, content, path)
-    predictor = SessionPredictor(open_session(content, str(path)), str(path), output=card.output, batch=batch)
+    session = open_session(content, str(path), provider)
+    predictor = SessionPredictor(session, str(path), output=card.output, batch=batch)
+    off = difference(card, predictor)
+    if off is not None and off > SAME:
+        log.warning("model_answers_differ", model=Model.tag_of(card), provider=provider, by=off, want=SAME)
     return Model(card, predictor)
 
 

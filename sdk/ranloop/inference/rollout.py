@@ -203,7 +203,12 @@ class Trial:
         """Whether the candidate answers about a ready matrix of another model's features."""
         its = self.candidate.card
         same = [each.label for each in card.features] == [each.label for each in its.features]
-        return self.stage.kind == "all" and not self.rolled_back and same and card.steps == its.steps
+        return self.has_taken_over and same and card.steps == its.steps
+
+    @property
+    def has_taken_over(self) -> bool:
+        """Whether the candidate answers for all targets."""
+        return self.stage.kind == "all" and not self.rolled_back
 
     def tags(self) -> list[str]:
         """The candidate's tag and stage, if it had a part in the answers: in the shadow it has none."""

@@ -20,7 +20,7 @@ from ranloop.bus import new_run
 from ranloop.errors import ManifestError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
-from ranloop.inference import Trust, load_model, share_features
+from ranloop.inference import Provider, Trust, load_model, share_features
 from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.voice import speaks
 from ranloop.wire.asked import Asked
@@ -74,6 +74,7 @@ class Instance:
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
         trust: Trust | None = None,
+        provider: Provider = "cpu",
         incarnation: str = "0",
         state: State | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -85,6 +86,7 @@ class Instance:
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
             trust: Whose model packages may run; those of everybody, if left out.
+            provider: What computes its models.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
             state: What the app kept of its former runs; nothing, if left out.
             clock_ns: Times the handlers; nothing that an xApp does depends on it.
@@ -110,11 +112,13 @@ class Instance:
             tuple[str, str], tuple[I32, F32]
         ] = {}  # node, action -> targets and values of its last batch
         places = self.manifest.model_folders(package.folder, models or {})
-        self.models = {name: load_model(folder, trust=trust) for name, folder in places.items()}
+        self.models = {
+            name: load_model(folder, trust=trust, provider=provider) for name, folder in places.items()
+        }
         share_features(self.models.values())
         self._put_budgets()
         measured = frozenset(name for stream in self.manifest.streams for name in stream.measurements)
-        self._rollouts = Rollouts(self.name, self.models, measured, trust)
+        self._rollouts = Rollouts(self.name, self.models, measured, trust=trust, provider=provider)
         self._change: tuple[Settings, dict[str, Any], Change] | None = (
             None  # an order whose models are being loaded
         )

@@ -19,6 +19,7 @@ from ranloop.wire.messages import Result
 if TYPE_CHECKING:
     from ranloop.inference import Model, Trust
     from ranloop.inference.rollout import Stage
+    from ranloop.inference.session import Provider
 
 __all__ = ("PREFIX", "Change", "Rollouts", "split")
 
@@ -49,12 +50,20 @@ class Rollouts:
         models: By the names of the manifest.
         measured: Names that the manifest's streams carry: a candidate can have no others.
         trust: Whose packages may run.
+        provider: What computes them.
     """
 
     def __init__(
-        self, xapp: str, models: Mapping[str, Model], measured: frozenset[str], trust: Trust | None
+        self,
+        xapp: str,
+        models: Mapping[str, Model],
+        measured: frozenset[str],
+        *,
+        trust: Trust | None,
+        provider: Provider,
     ) -> None:
-        self._xapp, self._models, self._measured, self._trust = xapp, models, measured, trust
+        self._xapp, self._models, self._measured = xapp, models, measured
+        self._trust, self._provider = trust, provider
         self._stages: dict[str, Stage] = {}
         self._told: set[int] = set()
         self._thread: ThreadPoolExecutor | None = None
@@ -161,7 +170,10 @@ class Rollouts:
         from ranloop.inference import load_model
 
         model = self._models[name]
-        candidate = load_model(folder, trust=self._trust, running=model.card.version)
+        before = model.trial.candidate if model.trial is not None and model.trial.has_taken_over else model
+        candidate = load_model(
+            folder, trust=self._trust, running=before.card.version, provider=self._provider
+        )
         mine, its = model.card, candidate.card
         if [(each.name, each.unit) for each in mine.outputs] != [
             (each.name, each.unit) for each in its.outputs
