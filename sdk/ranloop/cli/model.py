@@ -73,19 +73,23 @@ def check_models(folders: Sequence[Path], providers: Sequence[str], *, json_outp
             session = open_session(content, str(folder / card.file), cast(Provider, name))
             predictor = SessionPredictor(session, str(folder / card.file), output=card.output, batch=batch)
             off[name] = difference(card, predictor)
-        facts = {"differences": off, "remarks": _remarks(folder, card, content)}
-        found.append(_about(folder, card, content) | facts)
+        found.append(
+            _about(folder, card, content) | {"differences": off, "remarks": _remarks(folder, card, content)}
+        )
     lines = []
     for facts in found:
         lines.append(
             f"{facts['name']} {facts['version']} runs, and its card and graph agree: {len(facts['inputs'])} inputs, "
             f"{len(facts['outputs'])} outputs, {facts['bytes']:,} bytes"
         )
-        for name, off in facts["differences"].items():
-            lines += [] if off is None else [f"  on {name}: golden answers off by {off:.1e}, {_word(off)}"]
+        lines += [
+            f"  on {name}: golden answers off by {by:.1e}, {_word(by)}"
+            for name, by in facts["differences"].items()
+            if by is not None
+        ]
         lines += [f"  {remark}" for remark in facts["remarks"]]
     _print(found, "\n".join(lines), json_output=json_output)
-    return int(any((off or 0.0) > SAME for facts in found for off in facts["differences"].values()))
+    return int(any((by or 0.0) > SAME for facts in found for by in facts["differences"].values()))
 
 
 def _word(off: float) -> str:

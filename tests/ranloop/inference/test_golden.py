@@ -109,7 +109,7 @@ def test_a_provider_that_does_not_start_is_never_taken_for_another(
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(
-        ModelError, match="CUDAExecutionProvider does not start on this machine|not a runnable"
+        ModelError, match=r"CUDAExecutionProvider does not start on this machine|not a runnable"
     ):
         load_model(package, provider="cuda")
 
