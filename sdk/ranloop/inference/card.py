@@ -131,6 +131,12 @@ class Golden(_Frozen):
     inputs: tuple[tuple[float, ...], ...] = Field(min_length=1)
     outputs: tuple[tuple[float, ...], ...]
 
+    @model_validator(mode="after")
+    def _is_small(self) -> Golden:
+        if sum(map(len, (*self.inputs, *self.outputs))) > MOST_GOLDEN:
+            raise ValueError(f"golden: more than {MOST_GOLDEN} numbers")
+        return self
+
 
 class Card(_Frozen):
     """All facts that are needed to use a model, and to doubt it."""
@@ -166,20 +172,6 @@ class Card(_Frozen):
             raise ValueError(
                 f"a row of {self.steps} steps of {len(self.features)} features; at most {MAX_ROW} values"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _golden_rows_are_its_own(self) -> Card:
-        golden = self.golden
-        if golden is None:
-            return self
-        width = math.prod(self.row_shape)
-        if {*map(len, golden.inputs)} != {width} or {*map(len, golden.outputs)} != {len(self.outputs)}:
-            raise ValueError(f"golden: want rows of {width} inputs and of {len(self.outputs)} outputs")
-        if len(golden.inputs) != len(golden.outputs):
-            raise ValueError(f"golden: {len(golden.inputs)} rows of inputs, {len(golden.outputs)} of outputs")
-        if len(golden.inputs) * (width + len(self.outputs)) > MOST_GOLDEN:
-            raise ValueError(f"golden: more than {MOST_GOLDEN} numbers")
         return self
 
     @property

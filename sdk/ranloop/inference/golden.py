@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from ranloop.errors import ModelError
 from ranloop.inference.card import MOST_GOLDEN, Card, Golden
 from ranloop.inference.predictor import Late, Predictor
 from ranloop.wire.messages import F32, FOR_EVER_NS
@@ -34,12 +37,21 @@ def difference(card: Card, predictor: Predictor) -> float | None:
     Infinite where one of the two is no number, or where no answer comes.
 
     Raises:
-        ModelError: The predictor cannot compute them.
+        ModelError: The predictor cannot compute them, or they are not of this card's sizes.
     """
-    if card.golden is None:
+    golden, width, n_outputs = card.golden, math.prod(card.row_shape), len(card.outputs)
+    if golden is None:
         return None
-    inputs = np.array(card.golden.inputs, np.float32).reshape(-1, *card.row_shape)
-    want = np.array(card.golden.outputs, np.float32)
+    if {*map(len, golden.inputs)} != {width} or {*map(len, golden.outputs)} != {n_outputs}:
+        raise ModelError(
+            f"{card.name}: the card's golden rows: want {width} inputs and {n_outputs} outputs in each"
+        )
+    if len(golden.inputs) != len(golden.outputs):
+        raise ModelError(
+            f"{card.name}: the card has {len(golden.inputs)} golden rows of inputs and {len(golden.outputs)} of outputs"
+        )
+    inputs = np.array(golden.inputs, np.float32).reshape(-1, *card.row_shape)
+    want = np.array(golden.outputs, np.float32)
     got = predictor.predict(inputs, 0, FOR_EVER_NS)
     if isinstance(got, Late) or got.shape != want.shape or (np.isnan(got) != np.isnan(want)).any():
         return float("inf")

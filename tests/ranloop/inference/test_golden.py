@@ -136,8 +136,14 @@ def test_a_card_holds_as_many_golden_rows_as_fit(width: int, rows: int | None) -
 @pytest.mark.parametrize(
     ("golden", "reason"),
     [
-        ({"inputs": [[1.0]], "outputs": [[1.0]]}, "golden: want rows of 2 inputs and of 1 outputs"),
-        ({"inputs": [[1.0, 2.0]] * 2, "outputs": [[1.0]]}, "golden: 2 rows of inputs, 1 of outputs"),
+        (
+            {"inputs": [[1.0]], "outputs": [[1.0]]},
+            "sum: the card's golden rows: want 2 inputs and 1 outputs in each",
+        ),
+        (
+            {"inputs": [[1.0, 2.0]] * 2, "outputs": [[1.0]]},
+            "sum: the card has 2 golden rows of inputs and 1 of outputs",
+        ),
         ({"inputs": [[1.0, 2.0]] * 200, "outputs": [[1.0]] * 200}, "golden: more than 512 numbers"),
     ],
 )
@@ -147,4 +153,4 @@ def test_golden_rows_that_do_not_fit_the_card_are_refused(
     card = package / "card.toml"
     card.write_text(tomli_w.dumps(tomllib.loads(card.read_text()) | {"golden": golden}))
     with pytest.raises(ModelError, match=reason):
-        load_card(package)
+        load_model(package)

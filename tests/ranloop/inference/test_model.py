@@ -201,7 +201,6 @@ def test_a_card_with_another_number_of_features_is_refused(package: Path) -> Non
     card = package / "card.toml"
     facts = tomllib.loads(card.read_text())
     facts["features"].append({"measurement": "RSRP", "unit": "dBm"})
-    del facts["golden"]  # they have two features
     card.write_text(tomli_w.dumps(facts))
     with pytest.raises(
         ModelError, match=r"takes 'features' tensor\(float\) \[.*2\] but its card lists 3 features"
