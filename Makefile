@@ -65,9 +65,9 @@ $(VENV)/.containers: requirements/containers.txt $(VENV)/.dev
 
 pins:                         ## renew the hashed requirements (needs uv)
 	$(PINS) --group build --all-extras --group dev -o requirements/dev.txt
-	$(PINS) --group build --extra sim --extra metrics -c requirements/dev.txt -o requirements/run.txt
+	$(PINS) --group build --extra sim --extra metrics --extra trust -c requirements/dev.txt -o requirements/run.txt
 	$(PINS) --group containers -c requirements/dev.txt -o requirements/containers.txt
-	$(PINS) --extra models --extra metrics -c requirements/dev.txt -o requirements/xapp-models.txt
+	$(PINS) --extra models --extra metrics --extra trust -c requirements/dev.txt -o requirements/xapp-models.txt
 	$(PINS) --extra metrics -c requirements/dev.txt -o requirements/xapp.txt
 	$(PINS) --extra page --extra metrics -c requirements/dev.txt -o requirements/page.txt
 

@@ -1,7 +1,8 @@
 """A model called with a report, beside `session.run` with a ready matrix: the cost of binding features by name.
 
 100 rows, 8 features of a report of 12 measurements in which 5 % have no value; trained on noise, because only the
-shapes matter. The session of the peer has the same options.
+shapes matter. The card has what the inputs were in training, so each call is held to it; a budget and a ladder are set. The session of the
+peer has the same options.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.measure import Row, in_turns, latency_row
 from benchmarks.still_world import N_UE, NAMES, PERIOD_MS
 from ranloop.inference import Feature, Output, load_model
 from ranloop.inference.export import Estimator, export_package
+from ranloop.inference.ladder import LastAnswers
 from ranloop.inference.session import open_session
 from ranloop.vocabulary import ID_COLUMNS, measurement
 from ranloop.wire import Report
@@ -66,11 +68,14 @@ def _row(name: str, estimator: Estimator, rng: np.random.Generator, folder: Path
         features=[Feature(measurement=name, unit=measurement(name).unit) for name in _FEATURES],
         outputs=[Output(name="y", unit="1", low=-10.0, high=10.0)],
         samples=rng.random((N_UE, len(_FEATURES)), np.float32),
+        trained_on=np.concatenate([_report(rng).block[:, -len(NAMES) :][:, :8] for _ in range(10)]),
         training={},
         metrics={},
     )
     # Two reports in turns: of one and the same the matrix would be known from the call before.
     model, reports = load_model(folder), itertools.cycle([_report(rng), _report(rng)])
+    model.budget_ns = 1_000_000_000
+    model.put_ladder({"last": LastAnswers(300)})
     session = open_session((folder / card.file).read_bytes(), "noise")
     name_in = session.get_inputs()[0].name
     inputs = itertools.cycle([{name_in: rng.random((N_UE, len(_FEATURES)), np.float32)} for _ in range(2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -12,15 +13,29 @@ from typer.testing import CliRunner
 from ran_sim.tools.cli import app as ran_sim
 from ranloop.cli.app import app as ranloop
 
+
+def commands_of(group: Any, name: str) -> list[Any]:
+    """The commands of a program, those of its groups among them."""
+    return [
+        each
+        for verb, command in group.commands.items()
+        for each in (
+            commands_of(command, f"{name}-{verb}")
+            if hasattr(command, "commands")
+            else [pytest.param(command, id=f"{name}-{verb}")]
+        )
+    ]
+
+
 COMMANDS = [
-    pytest.param(command, id=f"{program}-{name}")
-    for program, app in (("ranloop", ranloop), ("ran_sim", ran_sim))
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]  # because an app of several commands is a group
+    *commands_of(typer.main.get_command(ranloop), "ranloop"),
+    *commands_of(typer.main.get_command(ran_sim), "ran_sim"),
 ]
 
 
 def test_all_commands_are_looked_at() -> None:
-    assert len(COMMANDS) == len(ranloop.registered_commands) + len(ran_sim.registered_commands) >= 10
+    apps = [ranloop, ran_sim, *(group.typer_instance for group in ranloop.registered_groups)]
+    assert len(COMMANDS) == sum(len(app.registered_commands) for app in apps if app) >= 10
 
 
 @pytest.mark.parametrize("command", COMMANDS)

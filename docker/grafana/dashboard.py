@@ -147,8 +147,39 @@ ROWS: Mapping[str, Sequence[tuple[str, str, Mapping[str, str]]]] = {
         (
             "Model calls by outcome",
             "cps",
-            {"{{model}} {{outcome}}": rate("ranloop_model_calls_total", XAPP, "model", "outcome")},
+            {
+                "{{model}} {{outcome}}": rate("ranloop_model_calls_total", XAPP, "model", "outcome"),
+                "{{model}} over budget": rate("ranloop_model_calls_over_budget_total", XAPP, "model"),
+            },
         ),
+        (
+            "Rows by what answered",
+            "cps",
+            {"{{model}} {{by}}": rate("ranloop_model_rows_total", XAPP, "model", "by")},
+        ),
+        (
+            "Model inputs outside training",
+            "cps",
+            {"{{model}} {{feature}}": rate("ranloop_model_inputs_outside_total", XAPP, "model", "feature")},
+        ),
+        (
+            "Drift of model inputs (PSI)",
+            "short",
+            {"{{model}} {{feature}}": f"ranloop_model_drift_psi{{{XAPP}}}"},
+        ),
+        (
+            "Candidates of models",
+            "cps",
+            {
+                "{{model}} {{outcome}}": rate(
+                    "ranloop_model_candidate_calls_total", XAPP, "model", "outcome"
+                ),
+                "{{model}} rows {{answer}}": rate(
+                    "ranloop_model_candidate_rows_total", XAPP, "model", "answer"
+                ),
+            },
+        ),
+        ("Error of models", "short", {"{{model}}": f"ranloop_model_error{{{XAPP}}}"}),
     ],
     "What is lost?": [
         (

@@ -153,6 +153,9 @@ def main() -> None:
         features=FEATURES,
         outputs=OUTPUTS,
         samples=test.inputs[:5000],
+        trained_on=train.inputs,
+        licence="Apache-2.0",
+        data_licence="Apache-2.0",  # made by ran_sim
         training={
             "command": f"python models/flow_rate/train.py --drops {arguments.drops} --duration {arguments.duration:g}",
             "scenario": "seven-sites",

@@ -33,6 +33,7 @@ from ran_sim.measure.tables import Tables
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 from ranloop.bundled import model_folder
 from ranloop.errors import NodeError, VocabularyError
+from ranloop.inference import Trust, read_package
 from ranloop.kpi import Kpi
 from ranloop.node.doing import doing
 from ranloop.node.port import AnswersAtOnce
@@ -42,23 +43,32 @@ from ranloop.wire.messages import F32, FOR_EVER_NS, Catalogue, Report
 log = structlog.get_logger(__name__)
 
 
-def open_world(target: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> SimWorld:
+def open_world(
+    target: str,
+    *,
+    seed: int = 1,
+    overrides: Mapping[str, object] | None = None,
+    trust: Trust | None = None,
+) -> SimWorld:
     """The simulated network of a scenario; the entry point `sim` of `ranloop.nodes`.
 
     Args:
         target: Name of a scenario that ships, or path of a TOML file.
         seed: Which of the worlds that the scenario describes.
         overrides: Dotted paths into the scenario and values, see `Scenario.with_overrides`.
+        trust: Whose scheduling models may be loaded; None for everybody's.
 
     Raises:
         NodeError: No such scenario, or one with a field that does not fit.
+        ModelError: `trust` does not admit a scheduling model.
     """
     try:
         scenario = load_scenario(target).with_overrides(overrides or {})
         if models := scenario.scheduler.models:
-            scenario = scenario.with_overrides(
-                {"scheduler.models": [str(model_folder(name)) for name in models]}
-            )
+            folders = [model_folder(name) for name in models]
+            for folder in folders if trust is not None else ():
+                read_package(folder, trust=trust)
+            scenario = scenario.with_overrides({"scheduler.models": list(map(str, folders))})
         tell_compiling()
         if not (notice := compile_notice()):
             return SimWorld(scenario, seed)

@@ -15,6 +15,7 @@ from ranloop.guard.audit import AuditLog
 from ranloop.guard.autonomy import Autonomy
 from ranloop.guard.limits import Limits
 from ranloop.guard.rights import StreamRight
+from ranloop.inference import Provider, Trust
 from ranloop.node.delay import Delay, HandlerDelay, fixed
 from ranloop.node.host import NodeHost
 from ranloop.node.lockstep import LockstepHost
@@ -29,6 +30,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import XAppPackage, load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from ranloop.xapp.manifest import Manifest
+from ranloop.xapp.rollouts import PREFIX, split
 from ranloop.xapp.state_file import StateFile
 from ranloop.xapp.times import HandlerTime
 
@@ -42,11 +44,12 @@ _runs = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedRun:
-    """The outcome of a run: the host's summary, and the summary and the handlers' times of each xApp."""
+    """The outcome of a run: the host's summary; the summary, the handlers' times and what its models were asked, of each xApp."""
 
     summary: RunSummary
     xapps: Mapping[str, Mapping[str, Any]]
     times: Mapping[str, tuple[HandlerTime, ...]]
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def run_embedded(
@@ -56,6 +59,8 @@ def run_embedded(
     settings: Mapping[str, Mapping[str, object]] | None = None,
     settings_at_s: SettingsAt | None = None,
     models: Mapping[str, Mapping[str, Path]] | None = None,
+    trust: Trust | None = None,
+    provider: Provider = "cpu",
     autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
     priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
@@ -78,6 +83,8 @@ def run_embedded(
         settings_at_s: RAN time in s -> the same, of settings that change then, as `ranloop settings` changes them: they are in
             force before the handlers of the first step from then on.
         models: xApp name -> model name -> model package, in place of the manifest's own.
+        trust: Whose model packages may run; those of everybody, if left out.
+        provider: What computes the models.
         autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
         priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
         until_ns: RAN time at which the run ends; default: the world's end.
@@ -125,6 +132,8 @@ def run_embedded(
                 package,
                 settings=given.get(name),
                 models=chosen.get(name),
+                trust=trust,
+                provider=provider,
                 state=stack.enter_context(StateFile(state, name)).state if state else None,
             )
             for name, package in zip(names, packages, strict=True)
@@ -164,6 +173,7 @@ def run_embedded(
         summary=summary,
         xapps={instance.name: instance.summary() for instance in instances},
         times={instance.name: instance.times.told() for instance in instances},
+        models={instance.name: instance.models_told() for instance in instances if instance.models},
     )
 
 
@@ -186,8 +196,10 @@ class _Orders:
         for at_s, of_xapps in sorted(changes.items()):
             at_ns = round(at_s * 1e9)
             for xapp, values in of_xapps.items():
-                checked = manifests[xapp].effective_settings(values)
-                changed[xapp] = changed.get(xapp, {}) | {name: checked[name] for name in values}
+                plain, stages = split(values)
+                checked = manifests[xapp].effective_settings(plain)
+                changed[xapp] = changed.get(xapp, {}) | {name: checked[name] for name in plain}
+                changed[xapp] |= {PREFIX + name: stage for name, stage in stages.items()}
                 order = Settings(id=f"at-{at_ns}", values=changed[xapp], by="settings_at_s")
                 self._due.append((at_ns, xapp, order))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,7 +16,7 @@ from ranloop.errors import RanloopError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ("read_toml",)
+__all__ = ("parse_toml", "read_toml", "toml_bytes")
 
 MAX_BYTES = 1 << 16  # a manifest or a card is a few kB
 MAX_KEY_PARTS = 16
@@ -44,23 +44,50 @@ def read_toml(path: Path, kind: type[M], *, missing: str, error_type: type[Ranlo
         RanloopError: As `error_type`: the file is missing, too large, too deep, not TOML or not a `kind`; one line with
             the paths of the fields.
     """
+    content = toml_bytes(path, missing=missing, error_type=error_type)
+    return parse_toml(content, path, kind, error_type=error_type)
+
+
+def toml_bytes(path: Path, *, missing: str, error_type: type[RanloopError]) -> bytes:
+    """The bytes of a file, for `parse_toml`: where a hash is to be that of the very bytes that are read.
+
+    Raises:
+        RanloopError: As `error_type`: the file is missing, too large, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise error_type(f"{path} is larger than {MAX_BYTES} bytes")
+    except FileNotFoundError:
+        raise error_type(missing) from None
+    except OSError as error:
+        raise error_type(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise error_type(f"{path} is larger than {MAX_BYTES} bytes")
+    return content
+
+
+def parse_toml(
+    content: bytes,
+    path: Path,
+    kind: type[M],
+    *,
+    error_type: type[RanloopError],
+    also: Mapping[str, Any] | None = None,
+) -> M:
+    """Check the bytes of a file; `path` is its name in errors, `also` what the caller knows better than the file.
+
+    Raises:
+        RanloopError: As `error_type`: they are too deep, not TOML or not a `kind`.
+    """
+    try:
         text = content.decode()
         if _LONG_KEY.search(text):
             raise error_type(f"{path} has a key of more than {MAX_KEY_PARTS} parts between dots")
-        return kind.model_validate(tomllib.loads(text))
-    except FileNotFoundError:
-        raise error_type(missing) from None
+        return kind.model_validate(tomllib.loads(text) | dict(also or {}))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise error_type(f"{path} is not TOML: {error}") from error
     except RecursionError:
         raise error_type(f"{path} is nested too deeply") from None
-    except OSError as error:
-        raise error_type(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise error_type(f"{path}: {_problems(error, kind)}") from error
 

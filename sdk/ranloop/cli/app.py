@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ranloop.bundled import xapp_folder
+from ranloop.cli.model_app import model_app
 from ranloop.cli.options import (
     Audit,
     Autonomy,
@@ -23,11 +24,13 @@ from ranloop.cli.options import (
     OperatorToken,
     Overrides,
     Priority,
+    ProviderName,
     Record,
     Settings,
     Shard,
     Shards,
     State,
+    Trusted,
 )
 from ranloop.errors import RanloopError
 
@@ -39,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(model_app, name="model")
 
 
 def _show_version(wanted: bool) -> None:
@@ -120,6 +124,8 @@ def run(
     ] = None,
     settings: Settings = None,
     model: Models = None,
+    trust: Trusted = None,
+    provider: ProviderName = "cpu",
     override: Overrides = None,
     autonomy: Autonomy = None,
     priority: Priority = None,
@@ -176,6 +182,8 @@ def run(
                 duration_s=duration_s,
                 settings=settings or [],
                 models=model or [],
+                trust=trust,
+                provider=provider,
                 overrides=override or [],
                 autonomy=autonomy or [],
                 priorities=priority or [],
@@ -197,6 +205,8 @@ def run(
                 bus,
                 settings=settings or [],
                 models=model or [],
+                trust=trust,
+                provider=provider,
                 duration_s=duration_s,
                 lockstep=lockstep,
                 host=host,
@@ -470,6 +480,7 @@ def host(
         float, typer.Option(help="RAN seconds per wall-clock second, live only.", min=0.001)
     ] = 1.0,
     limits: Limits = None,
+    trust: Trusted = None,
     audit: Audit = None,
     record: Record = None,
     metrics: Metrics = "",
@@ -504,6 +515,7 @@ def host(
             handler_delay=handler_delay,
             speed=speed,
             limits=limits,
+            trust=trust,
             audit=audit,
             record=record,
             metrics=metrics,

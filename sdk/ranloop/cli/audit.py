@@ -115,7 +115,8 @@ class _Row:
     def take(self, verdict: Verdict) -> bool:
         """Whether `verdict` is as the ones before, apart from its moment; it belongs to the row then."""
         now = {
-            name: getattr(verdict, name) for name in ("time", "ran_time_s", "id", "held_until_s", "repeats")
+            name: getattr(verdict, name)
+            for name in ("time", "ran_time_s", "id", "held_until_s", "repeats", "asked")
         }
         if replace(self.last, **now) != verdict:
             return False
@@ -168,7 +169,17 @@ def _in_words(one: Verdict | Happening | _Row) -> str:
     again = f"({first.repeats} more alike)" if first.repeats else ""
     if last is not first:
         again = f"×{row.n}, {_span(first.time, last.time)}, RAN time to {last.ran_time_s:.3f} s"
-    return _joined(_head(first), what, fate, first.text, held, again)
+    asked = "; ".join(map(_asked_in_words, first.asked))
+    return _joined(_head(first), what, fate, first.text, asked, held, again)
+
+
+def _asked_in_words(one: Mapping[str, Any]) -> str:
+    """What a model was asked and said about a target; of a row of equal verdicts the first time."""
+    inputs = one["inputs"]
+    shown = _pairs(inputs) if isinstance(inputs, dict) else f"{len(inputs)} inputs"
+    said = " ".join("no value" if value is None else f"{value:g}" for value in one["outputs"])
+    outside = f", outside its training: {', '.join(map(str, one['outside']))}" if one["outside"] else ""
+    return f"{one['model']} (version {one['version']}) asked {shown} said {said}{outside}"
 
 
 def _head(one: Verdict | Happening) -> tuple[str, str, str, str]:

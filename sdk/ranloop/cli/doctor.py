@@ -41,6 +41,7 @@ _EXTRAS = {
     "gymnasium": "gym",
     "matplotlib": "plot",
     "skl2onnx": "train",
+    "cryptography": "trust",
 }
 _CLOCK_SLACK_S = 60.0
 _ANSWER_SLACK_S = 5.0  # an answer has whole seconds, and waits until its host polls

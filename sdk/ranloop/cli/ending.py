@@ -10,6 +10,7 @@ from typing import Any
 from ranloop.errors import NodeError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Told, fruitless, is_meant
+from ranloop.inference.watch import SETTLED
 from ranloop.node import RunSummary
 from ranloop.node.delay import HandlerDelay
 from ranloop.node.port import NodePort, ScoredPort
@@ -44,6 +45,7 @@ def ending(
     told: Sequence[Told],
     times: Mapping[str, Sequence[HandlerTime]],
     *,
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]],
     takes_actions: bool = True,
     is_live: bool = False,
 ) -> dict[str, Any]:
@@ -52,17 +54,25 @@ def ending(
     Args:
         told: All fates of the run.
         times: xApp -> the times of its handlers.
+        models: xApp -> model -> what it was asked and what came of that.
         takes_actions: False where the node takes none at all, as a recording: that all are refused is no news there.
         is_live: In lockstep RAN time waits for the handlers, and what they would miss is told as such.
     """
     would = "" if is_live else " live; --handler-delay measured shows what that costs"
+    drifted = [
+        f"{xapp}: inputs of the model {name} have drifted from its training: {', '.join(model['drifted'])}"
+        for xapp, of_one in models.items()
+        for name, model in of_one.items()
+        if model.get("drifted")
+    ]
     vain = fruitless(told).values() if takes_actions else ()
     slow = [f"{xapp}: {line}{would}" for xapp, of_one in times.items() for line in too_slow(of_one)]
-    warnings = [one_line(line, 2 * _MOST_TEXT) for line in (*vain, *slow)]
+    warnings = [one_line(line, 2 * _MOST_TEXT) for line in (*vain, *slow, *drifted)]
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     return {
         "handlers": {xapp: [time._asdict() for time in of_one] for xapp, of_one in times.items()},
+        **({"models": models} if models else {}),
         "not_applied": not_applied(told),
         "warnings": warnings,
     }
@@ -91,6 +101,11 @@ def in_words(facts: Mapping[str, Any]) -> dict[str, Any]:
             xapp: {time["handler"]: _time_in_words(time) for time in of_one}
             for xapp, of_one in facts["handlers"].items()
         }
+    if "models" in facts:
+        words["models"] = {
+            xapp: {name: _model_in_words(model) for name, model in of_one.items()}
+            for xapp, of_one in facts["models"].items()
+        }
     words["not_applied"] = {
         xapp: {
             action: {name: f"{fate['targets']}, e.g. {fate['example']}" for name, fate in by_name.items()}
@@ -106,6 +121,46 @@ def _time_in_words(time: Mapping[str, Any]) -> str:
     period = f", {called} every {period_ms} ms" if period_ms else f", on {called.removesuffix('s')}s"
     nodes = f" from {time['sources']} nodes" if time["sources"] > 1 else ""
     return f"p50 {time['p50_ms']:.3g} ms, p99 {time['p99_ms']:.3g} ms{period}{nodes}, {time['calls']} calls"
+
+
+def _candidate_in_words(trial: Mapping[str, Any]) -> str:
+    counts = [f"{n:,} {outcome}" for outcome, n in trial["calls"].items()]
+    rows = [f"{n:,} rows {answer}" for answer, n in trial["rows"].items()]
+    off = [f"mean difference {trial['mean_difference']:.4g}"] if "mean_difference" in trial else []
+    fate = [f"rolled back: {trial['rolled_back']}"] if "rolled_back" in trial else []
+    return "; ".join(
+        [
+            f"{trial['model']}, version {trial['version']}, {trial['stage']}",
+            ", ".join([*counts, *rows, *off]),
+            *fate,
+        ]
+    )
+
+
+def _model_in_words(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts on one line, and the inputs that have something to tell."""
+    counts = [
+        f"{key} {model[key]:,}"
+        for key in ("calls", "late", "failed", "over_budget", "rested")
+        if key in model
+    ]
+    by = [f"{n:,} by {name}" for name, n in model["rows"].items()]
+    words: dict[str, Any] = {f"{model['model']}, version {model['version']}": ", ".join([*counts, *by])}
+    strange = {
+        label: f"{input['outside']:.2%} outside of training"
+        + (f", PSI {input['psi']:.2f}" if "psi" in input else "")
+        for label, input in model.get("inputs", {}).items()
+        if input["outside"] or input.get("psi", 0.0) > SETTLED
+    }
+    if "inputs" in model:
+        words["inputs"] = strange or "as in training"
+    if "candidate" in model:
+        words["candidate"] = _candidate_in_words(model["candidate"])
+    if "error" in model:
+        words["error"] = (
+            f"{model['error']['mean']:.4g} of {model['error']['n']:,}, lately {model['error']['recent']:.4g}"
+        )
+    return words
 
 
 def lines(facts: Mapping[str, Any], indent: str = "") -> str:

@@ -25,6 +25,7 @@ from ranloop.cli.values import (
 )
 from ranloop.errors import ManifestError
 from ranloop.guard import AuditLog, load_limits
+from ranloop.inference import load_trust
 from ranloop.metrics import HostSource, PageSource, serve_metrics
 from ranloop.node import (
     LiveHost,
@@ -60,6 +61,7 @@ def run_host(
     handler_delay: str,
     speed: float,
     limits: Path | None,
+    trust: Path | None,
     audit: Path | None,
     record: Path | None,
     metrics: str,
@@ -80,9 +82,12 @@ def run_host(
         process = stack.enter_context(serve_metrics(metrics, lambda url: tell(f"metrics are on {url}")))
         last_resort = stack.enter_context(LastResort())
         bounds = None if limits is None else load_limits(limits)
+        trusted = None if trust is None else load_trust(trust)
         log = stack.enter_context(AuditLog(audit))
         rights = {xapp: registration.rights for xapp, registration in xapps.items()}
-        node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+        node = open_node(
+            address, seed=seed, overrides=overrides, profile=profile, xapps=rights, trust=trusted
+        )
         world = stack.enter_context(contextlib.closing(node))
         here = [catalogue.node for catalogue in world.catalogues]
         xapps = {xapp: one for xapp, one in xapps.items() if any(map(one.rights.reach, here))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,10 +21,12 @@ __all__ = (
     "OperatorToken",
     "Overrides",
     "Priority",
+    "ProviderName",
     "Record",
     "Settings",
     "Shard",
     "Shards",
+    "Trusted",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
@@ -120,6 +122,24 @@ Shards = Annotated[
     typer.Option(
         metavar="NAME=N",
         help="An xApp that runs as N processes, each with --shard: its names are NAME-1ofN to NAME-NofN; repeatable.",
+    ),
+]
+Trusted = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        envvar="RANLOOP_TRUST",
+        metavar="DIR",
+        help="Run only models that a key in this folder has signed, of the xApps and of a simulated node.",
+        file_okay=False,
+    ),
+]
+ProviderName = Annotated[
+    Literal["cpu", "openvino", "cuda", "tensorrt", "reference"],
+    typer.Option(
+        "--provider",
+        envvar="RANLOOP_PROVIDER",
+        help="What computes the models: an execution provider of onnxruntime, or onnx's reference in NumPy.",
     ),
 ]
 HandlerDelay = Annotated[

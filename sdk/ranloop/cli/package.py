@@ -13,6 +13,8 @@ import ranloop
 from ranloop.bundled import bundled
 from ranloop.errors import ManifestError, RanloopError
 from ranloop.inference import read_package
+from ranloop.inference.card import CARD_FILE
+from ranloop.inference.signature import SIGNATURE_FILE
 from ranloop.xapp.loader import read_code
 from ranloop.xapp.manifest import Manifest, load_manifest
 
@@ -35,7 +37,9 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     read_code(folder)
     models = manifest.model_folders(folder, {})
     places = _places(folder, manifest)
-    files = {name: ("card.toml", read_package(place)[0].file) for name, place in models.items()}
+    files = {name: [CARD_FILE, read_package(place)[0].file] for name, place in models.items()}
+    for name, place in models.items():
+        files[name] += [SIGNATURE_FILE] if (place / SIGNATURE_FILE).exists() else []
     out = out or Path("build") / manifest.name
     if out.resolve().is_relative_to(folder):
         raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")

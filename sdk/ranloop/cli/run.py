@@ -30,6 +30,7 @@ from ranloop.cli.values import (
 from ranloop.embedded import run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
+from ranloop.inference import Provider, load_trust
 from ranloop.metrics import HostSource, PageSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
 from ranloop.voice import named_output
@@ -51,6 +52,8 @@ def run_on_node(
     duration_s: float | None,
     settings: Sequence[str],
     models: Sequence[str],
+    trust: Path | None,
+    provider: Provider,
     overrides: Sequence[str],
     autonomy: Sequence[str],
     priorities: Sequence[str],
@@ -76,11 +79,14 @@ def run_on_node(
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, tell_metrics))
         bounds = None if limits is None else load_limits(limits)
+        trusted = None if trust is None else load_trust(trust)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
 
         def opened() -> NodePort:
-            node = open_node(address, seed=seed, overrides=overrides, profile=profile, xapps=rights)
+            node = open_node(
+                address, seed=seed, overrides=overrides, profile=profile, xapps=rights, trust=trusted
+            )
             return stack.enter_context(contextlib.closing(node))
 
         world = opened()
@@ -102,6 +108,8 @@ def run_on_node(
             folders,
             settings=given,
             models=chosen,
+            trust=trusted,
+            provider=provider,
             autonomy=levels,
             priorities=ranks,
             until_ns=until_ns,
@@ -128,7 +136,7 @@ def run_on_node(
             **delay_facts(delay, summary),
             **gaps(world),
             **score,
-            **ending(summary.fates, run.times, takes_actions=takes_actions),
+            **ending(summary.fates, run.times, models=run.models, takes_actions=takes_actions),
         }
         stack.close()
         _show(facts, run.xapps, json_output=json_output)
@@ -143,6 +151,8 @@ def join_bus(
     *,
     settings: Sequence[str],
     models: Sequence[str],
+    trust: Path | None,
+    provider: Provider,
     duration_s: float | None,
     lockstep: bool,
     host: str,
@@ -175,6 +185,8 @@ def join_bus(
             package,
             settings=parse_pairs("--set", settings),
             models=model_folders("--model", models),
+            trust=None if trust is None else load_trust(trust),
+            provider=provider,
             incarnation=incarnation,
             state=kept.state,
         )
@@ -195,7 +207,8 @@ def join_bus(
         bus.poll(0.1)
         found = {instance.name: instance.summary()}
     told = instance.fates.told()
-    facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
+    of_models = {instance.name: instance.models_told()} if instance.models else {}
+    facts |= ending(told, {instance.name: instance.times.told()}, models=of_models, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
 

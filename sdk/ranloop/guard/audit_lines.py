@@ -22,6 +22,7 @@ from ranloop.guard.audit_record import AuditRecord
 from ranloop.guard.grants import TokenBucket
 from ranloop.guard.results import cause_labels, fate_runs, verdict_counts
 from ranloop.recent import Recent
+from ranloop.wire.asked import asked_key
 from ranloop.wire.messages import ActionBatch, Result, Status
 
 __all__ = ("MAX_LISTED", "AuditLines")
@@ -195,12 +196,13 @@ def _head(record: AuditRecord, event: str) -> dict[str, Any]:
 
 
 def _decision(batch: ActionBatch) -> dict[str, Any]:
-    """The report and models of the batch, and its times."""
+    """The report and models of the batch, what they were asked and said, and its times."""
     return {
         "report_seq": batch.report_seq,
         "models": [_plain(model) for model in batch.models[:_MOST_TEXTS]],
         "valid_until_ns": batch.valid_until_ns,
         "lease_ms": batch.lease_ms,
+        **asked_key(batch.asked),
     }
 
 

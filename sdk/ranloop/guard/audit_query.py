@@ -48,6 +48,7 @@ class Verdict:
         text: The guard's words.
         holder: xApp whose setting is in force there after it; "" if none is, or the log does not tell.
         held_until_s: RAN time at which that setting ends if nobody renews it.
+        asked: What each model was asked and said about the target, as far as the log lists it.
         repeats: Further batches that met the same fate up to here and have no line of their own.
     """
 
@@ -66,6 +67,7 @@ class Verdict:
     holder: str = ""
     held_until_s: float | None = None
     repeats: int = 0
+    asked: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +294,7 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
     spec = ACTIONS[line["action"]].spec
     fates = [fate for n, fate in line["status"] for _ in range(int(n))]
     values = line.get("parameters") or line.get("applied") or []
-    causes = line.get("causes", {})
+    causes, asked = line.get("causes", {}), line.get("asked", ())
     if not len(fates) == len(line["targets"]) == len(values or fates):
         raise ValueError("targets, values and verdicts are not of one length")
     for row, (ids, fate) in enumerate(zip(line["targets"], fates, strict=True)):
@@ -307,13 +309,33 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
                 xapp=str(line["xapp"]),
                 id=str(line["id"]),
                 action=spec.name,
-                target=dict(zip(spec.targets, map(int, ids), strict=True)),
+                target=(target := dict(zip(spec.targets, map(int, ids), strict=True))),
+                asked=tuple(found for one in asked if (found := _about(one, target))),
                 parameters=_parameters(spec, values[row] if values else ()),
                 verdict=verdict,
                 cause=label.partition("#")[0],
                 text=str(causes.get(label, "")),
             ),
         )
+
+
+def _about(asked: Mapping[str, Any], target: Mapping[str, int]) -> dict[str, Any]:
+    """The part about one target of what a model was asked and said; {} if there is none."""
+    ids = asked.get("ids", {})
+    common = ids.keys() & target.keys()
+    rows = zip(*(ids[name] for name in common), strict=True)
+    wanted = tuple(target[name] for name in common)
+    row = next((row for row, found in enumerate(rows) if found == wanted), None)
+    if row is None:
+        return {}
+    inputs = asked["inputs"][row] if asked.get("inputs") else []
+    return {
+        "model": str(asked["model"]),
+        "version": str(asked.get("version", "")),
+        "inputs": dict(zip(asked.get("features", ()), inputs, strict=False)) or inputs,
+        "outputs": asked["outputs"][row],
+        "outside": [*asked.get("outside", ())],
+    }
 
 
 def _parameters(spec: ActionSpec, values: Iterable[float | None]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from ranloop.wire.messages import ActionBatch, Result
 
 _OBJECT = 512  # a message with its arrays' heads
 _TEXT = 64  # a text or a number in a container
+_NUMBER = 32  # in a tuple
 
 
 def n_bytes(message: ActionBatch | Result | None) -> int:
@@ -16,7 +17,8 @@ def n_bytes(message: ActionBatch | Result | None) -> int:
     if isinstance(message, ActionBatch):
         spec = message.action.spec
         columns = 4 * len(message.action) * (len(spec.targets) + len(spec.parameters))
-        return _OBJECT + columns + texts + sum(_TEXT + len(model) for model in message.models)
+        asked = sum(_OBJECT + _NUMBER * one.n_values for one in message.asked)
+        return _OBJECT + columns + texts + asked + sum(_TEXT + len(model) for model in message.models)
     arrays = (message.targets, message.status, message.cause, message.applied)
     return (
         _OBJECT

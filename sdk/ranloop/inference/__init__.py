@@ -5,6 +5,8 @@ from ranloop.inference.features import FeatureBinder
 from ranloop.inference.model import Model, share_features
 from ranloop.inference.package import load_model, read_package
 from ranloop.inference.predictor import Late, Predictor
+from ranloop.inference.session import Provider
+from ranloop.inference.trust import Trust, load_trust
 
 __all__ = (
     "Card",
@@ -14,8 +16,11 @@ __all__ = (
     "Model",
     "Output",
     "Predictor",
+    "Provider",
+    "Trust",
     "load_card",
     "load_model",
+    "load_trust",
     "read_package",
     "share_features",
 )

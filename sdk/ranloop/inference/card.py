@@ -7,23 +7,63 @@ column to a measurement of the catalogue, so that training and serving build the
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from ranloop.errors import ModelError
-from ranloop.toml import read_toml
+from ranloop.toml import parse_toml, toml_bytes
 from ranloop.vocabulary import measurement
 
-__all__ = ("CARD_FILE", "Card", "Feature", "Output", "load_card")
+__all__ = (
+    "CARD_FILE",
+    "Card",
+    "Feature",
+    "Golden",
+    "Output",
+    "Seen",
+    "card_bytes",
+    "load_card",
+    "parse_card",
+)
 
 CARD_FILE = "card.toml"
 MAX_ROW = 65_536  # values of one row of a sequence
+MOST_GOLDEN = 512  # numbers
+_ROUNDED = 0.01  # of a sum of shares that were rounded
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Seen(_Frozen):
+    """The values of one input in training, as the node fills them: their range, and a histogram.
+
+    `shares` are those of the bins between `edges`, the outer ones open, and `missing` that of no value; they add up to 1.
+    """
+
+    low: FiniteFloat
+    high: FiniteFloat
+    edges: tuple[FiniteFloat, ...] = Field(default=(), max_length=31)
+    shares: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (1.0,)
+    missing: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Seen:
+        if self.low > self.high:
+            raise ValueError(f"seen from {self.low:g} to {self.high:g}, which is no range")
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("the edges of seen do not rise")
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError(
+                f"{len(self.edges)} edges make {len(self.edges) + 1} bins, got {len(self.shares)} shares"
+            )
+        if abs(sum(self.shares) + self.missing - 1) > _ROUNDED:
+            raise ValueError(f"the shares of seen add up to {sum(self.shares) + self.missing:g}, want 1")
+        return self
 
 
 class Feature(_Frozen):
@@ -41,6 +81,7 @@ class Feature(_Frozen):
     window: int = Field(default=1, ge=1, le=600)
     stat: Literal["last", "mean", "std", "min", "max"] = "last"
     fill: float = 0.0
+    seen: Seen | None = Field(default=None, description="the values in training; without, nothing is flagged")
 
     @field_validator("fill")
     @classmethod
@@ -84,6 +125,19 @@ class Output(_Frozen):
         return self
 
 
+class Golden(_Frozen):
+    """Rows of inputs as the model gets them, one after the other, and the outputs that it gave at its export, before they are clipped."""
+
+    inputs: tuple[tuple[float, ...], ...] = Field(min_length=1)
+    outputs: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _is_small(self) -> Golden:
+        if sum(map(len, (*self.inputs, *self.outputs))) > MOST_GOLDEN:
+            raise ValueError(f"golden: more than {MOST_GOLDEN} numbers")
+        return self
+
+
 class Card(_Frozen):
     """All facts that are needed to use a model, and to doubt it."""
 
@@ -104,8 +158,13 @@ class Card(_Frozen):
     )
     output: str = Field(default="", description="name of the output to read, where the file has several")
     outputs: tuple[Output, ...] = Field(min_length=1)
+    licence: str = Field(default="", max_length=200, description="of the model, an SPDX expression")
+    data_licence: str = Field(default="", max_length=200, description="of the data it learned from")
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
+    golden: Golden | None = Field(
+        default=None, description="answers that have to be the same on every machine"
+    )
 
     @model_validator(mode="after")
     def _row_is_of_this_world(self) -> Card:
@@ -132,5 +191,23 @@ def load_card(folder: Path) -> Card:
     Raises:
         ModelError: There is no card, it is not TOML, or it does not describe a model; one line with the field's path.
     """
+    return parse_card(card_bytes(folder), folder)
+
+
+def card_bytes(folder: Path) -> bytes:
+    """The bytes of `folder/card.toml`, for `parse_card`.
+
+    Raises:
+        ModelError: There is no card, or it is too large.
+    """
     missing = f"{folder} is no model package: it has no {CARD_FILE}"
-    return read_toml(folder / CARD_FILE, Card, missing=missing, error_type=ModelError)
+    return toml_bytes(folder / CARD_FILE, missing=missing, error_type=ModelError)
+
+
+def parse_card(content: bytes, folder: Path) -> Card:
+    """The card in these bytes, which were read from `folder`.
+
+    Raises:
+        ModelError: They are not TOML, or do not describe a model; one line with the field's path.
+    """
+    return parse_toml(content, folder / CARD_FILE, Card, error_type=ModelError)

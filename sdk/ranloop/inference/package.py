@@ -7,14 +7,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from ranloop.errors import MissingExtraError, ModelError
-from ranloop.inference.card import Card, load_card
+from ranloop.inference.card import CARD_FILE, Card, card_bytes, parse_card
+from ranloop.inference.golden import SAME, difference
 from ranloop.inference.model import Model
 from ranloop.inference.onnx_file import refused
 from ranloop.inference.probe import try_out
-from ranloop.inference.session import SessionPredictor, open_session
+from ranloop.inference.session import Provider, SessionPredictor, open_session
+from ranloop.inference.trust import Trust
 
-__all__ = ("load_model", "read_package")
+__all__ = ("load_model", "read_package", "rows_at_a_time")
+
+log = structlog.get_logger(__name__)
 
 MAX_BYTES = 256 << 20
 
@@ -22,14 +28,20 @@ MAX_BYTES = 256 << 20
 _found: dict[tuple[str, tuple[int, ...], str], dict[str, Any]] = {}
 
 
-def read_package(folder: Path) -> tuple[Card, bytes]:
+def read_package(folder: Path, *, trust: Trust | None = None, running: str = "") -> tuple[Card, bytes]:
     """The card and the ONNX file, read and checked against each other; nothing is run.
+
+    Args:
+        folder: The package.
+        trust: The operator's keys; None takes packages of everybody.
+        running: With `trust`: the version that the package is to take the place of, which must not be newer.
 
     Raises:
         ModelError: The card is missing or wrong; or the file is missing, too large, altered or truncated, or holds parts that
-            are refused.
+            are refused; or `trust` does not admit the package.
     """
-    card = load_card(folder)
+    of_card = card_bytes(folder)
+    card = parse_card(of_card, folder)
     path = folder / card.file
     try:
         with path.open("rb") as file:
@@ -48,35 +60,53 @@ def read_package(folder: Path) -> tuple[Card, bytes]:
         )
     if why := refused(content):
         raise ModelError(f"{path} is refused: {why}")
+    if trust is not None:
+        trust.admit(folder, card, {CARD_FILE: of_card, card.file: content}, running=running)
     return card, content
 
 
-def load_model(folder: Path) -> Model:
+def load_model(
+    folder: Path, *, trust: Trust | None = None, running: str = "", provider: Provider = "cpu"
+) -> Model:
     """Load a model package; the file is tried out in a process of its own before it is opened in this one.
+
+    `trust` and `running` as in `read_package`. A `provider` whose answers to the card's golden inputs are others than at the export
+    is told in the log.
 
     Raises:
         ModelError: As `read_package`; or the file does not run, takes too long or too much memory, or has other shapes than
             the card.
         MissingExtraError: onnxruntime is not installed.
     """
-    card, content = read_package(folder)
+    card, content = read_package(folder, trust=trust, running=running)
     path = folder / card.file
+    batch = rows_at_a_time(card, content, path)
+    session = open_session(content, str(path), provider)
+    predictor = SessionPredictor(session, str(path), output=card.output, batch=batch)
+    off = difference(card, predictor)
+    if off is not None and off > SAME:
+        log.warning("model_answers_differ", model=Model.tag_of(card), provider=provider, by=off, want=SAME)
+    return Model(card, predictor)
+
+
+def rows_at_a_time(card: Card, content: bytes, path: Path) -> int:
+    """Number of rows that a file takes at a time, 0 for any number, as a trial of it in a process of its own shows.
+
+    Raises:
+        ModelError: The file does not run, takes too long or too much memory, or has other shapes than the card.
+        MissingExtraError: onnxruntime is not installed.
+    """
     if find_spec("onnxruntime") is None:
         raise MissingExtraError(f"the model {card.name}", "models")
     key = card.sha256, card.row_shape, card.output
     found = _found.get(key) or try_out(content, card.row_shape, card.output)
     batch = _batch(card, found, path)
     _found[key] = found
-    predictor = SessionPredictor(open_session(content, str(path)), str(path), output=card.output, batch=batch)
-    return Model(card, predictor)
+    return batch
 
 
 def _batch(card: Card, found: dict[str, Any], path: Path) -> int:
-    """Number of rows that the file takes at a time, 0 for any number.
-
-    Raises:
-        ModelError: The findings of the trial do not fit the card.
-    """
+    """As `rows_at_a_time`, of the findings of a trial."""
     if "inputs" not in found:
         raise ModelError(f"{path} is not a runnable ONNX model: {found['error']}")
     inputs, outputs = found["inputs"], found["outputs"]

@@ -70,8 +70,8 @@ _ENDS = {
 }
 
 
-def new_session(content: bytes) -> Any:
-    """An onnxruntime session for small models: one thread, sequential, no spinning, CPU only.
+def new_session(content: bytes, provider: str = "CPUExecutionProvider") -> Any:
+    """An onnxruntime session for small models: one thread, sequential, no spinning; the CPU takes what `provider` cannot.
 
     At the batch sizes of a cell one thread is as fast as several, and spinning burns twice the CPU for no latency.
     """
@@ -82,7 +82,8 @@ def new_session(content: bytes) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    providers = list(dict.fromkeys((provider, "CPUExecutionProvider")))
+    return ort.InferenceSession(content, options, providers=providers)
 
 
 def reason(error: BaseException) -> str:

@@ -1,12 +1,13 @@
-"""The predictor in this process: an ONNX file run by onnxruntime."""
+"""The predictor in this process: an ONNX file run by onnxruntime, on the CPU unless another provider is named."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from ranloop.errors import ModelError
+from ranloop.errors import MissingExtraError, ModelError
 from ranloop.inference.predictor import Late
 from ranloop.inference.probe import new_session, reason
 from ranloop.wire.messages import F32
@@ -14,19 +15,69 @@ from ranloop.wire.messages import F32
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-__all__ = ("SessionPredictor", "open_session")
+__all__ = ("Provider", "SessionPredictor", "open_session")
 
 
-def open_session(content: bytes, name: str) -> ort.InferenceSession:
-    """An onnxruntime session, see `new_session`.
+Provider = Literal["cpu", "openvino", "cuda", "tensorrt", "reference"]
+"""What computes a model: an execution provider of onnxruntime, or ONNX's own reference in NumPy, which is slow."""
+
+_PROVIDERS: dict[str, tuple[str, str]] = {  # its name in onnxruntime, and the distribution that has it
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
+}
+
+
+def open_session(content: bytes, name: str, provider: Provider = "cpu") -> ort.InferenceSession:
+    """A session, see `new_session`.
 
     Raises:
-        ModelError: The bytes are not an ONNX model that this onnxruntime can run.
+        ModelError: The bytes are not an ONNX model that this provider can run, or this machine has no such provider: it is never
+            taken for another one.
     """
+    if provider == "reference":
+        return cast("ort.InferenceSession", _Reference(content, name))
+    wanted, distribution = _PROVIDERS[provider]
+    import onnxruntime as ort
+
+    if wanted not in (known := ort.get_available_providers()):
+        raise ModelError(
+            f"{name}: this onnxruntime has no {wanted}, it has {', '.join(known)}; install {distribution}, or run on cpu"
+        )
     try:
-        return new_session(content)
+        session = new_session(content, wanted)
     except Exception as error:  # onnxruntime's errors share no public base class
         raise ModelError(f"{name} is not a runnable ONNX model: {reason(error)}") from error
+    if session.get_providers()[0] != wanted:
+        raise ModelError(
+            f"{name}: {wanted} does not start on this machine, onnxruntime would take {session.get_providers()[0]}"
+        )
+    return cast("ort.InferenceSession", session)
+
+
+class _Reference:
+    """As much of a session as a predictor needs, by onnx's ReferenceEvaluator."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        try:
+            import onnx
+            from onnx.reference import ReferenceEvaluator
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(f"the reference of {name}", "train") from error
+        try:
+            self._evaluator = ReferenceEvaluator(onnx.load_model_from_string(content))
+        except Exception as error:  # onnx may raise any
+            raise ModelError(f"{name} cannot be computed by the reference: {reason(error)}") from error
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self._evaluator.input_names]
+
+    def get_outputs(self) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self._evaluator.output_names]
+
+    def run(self, outputs: list[str] | None, inputs: dict[str, F32]) -> list[Any]:
+        return list(self._evaluator.run(outputs, inputs))
 
 
 class SessionPredictor:

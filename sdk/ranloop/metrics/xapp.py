@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from ranloop.durations import Durations
 from ranloop.inference.model import Model
+from ranloop.inference.rollout import Trial
 from ranloop.metrics.host import of_fates
 from ranloop.metrics.metric import Kind, Metric, Reading
 from ranloop.xapp.instance import Instance
@@ -63,7 +64,38 @@ def _reports(source: XAppSource) -> Iterator[Reading]:
 
 
 def _outcomes(model: Model) -> dict[str, int]:
-    return {"answered": model.took.n, "late": model.n_late, "failed": model.n_failed}
+    return {
+        "answered": model.took.n,
+        "late": model.n_late,
+        "failed": model.n_failed,
+        "rested": model.n_rested,
+    }
+
+
+def _of_models(
+    values: Callable[[Model], Iterable[tuple[str, float]]],
+) -> Callable[[XAppSource], Iterator[Reading]]:
+    """Values with a label of their own, of each model."""
+
+    def read(source: XAppSource) -> Iterator[Reading]:
+        for name, model in source.instance.models.items():
+            for label, value in values(model):
+                yield (source.name, name, label), value
+
+    return read
+
+
+def _outside(model: Model) -> Iterable[tuple[str, float]]:
+    watch = model.watch
+    return [] if watch is None else zip(watch.labels, watch.outside.tolist(), strict=True)
+
+
+def _drift(model: Model) -> Iterable[tuple[str, float]]:
+    return [] if model.watch is None else model.watch.psi().items()
+
+
+def _of_candidate(trial: Trial | None, kind: str) -> Iterable[tuple[str, float]]:
+    return [] if trial is None else dict(trial.calls if kind == "calls" else trial.rows).items()
 
 
 XAppSource.metrics = (
@@ -136,11 +168,74 @@ XAppSource.metrics = (
         name="ranloop_model_calls_total",
         kind="counter",
         labels=("xapp", "model", "outcome"),
-        meaning="Calls of a model: answered, late (the xApp does without an answer) or failed",
+        meaning="Calls of a model: answered, late, failed, or rested after several over its budget. Without an answer its ladder "
+        "answers, or nothing",
+        read=_of_models(lambda model: _outcomes(model).items()),
+    ),
+    Metric(
+        name="ranloop_model_calls_over_budget_total",
+        kind="counter",
+        labels=("xapp", "model"),
+        meaning="Calls of a model that were answered and took longer than its budget",
         read=lambda source: [
-            ((source.name, name, outcome), count)
+            ((source.name, name), model.n_over) for name, model in source.instance.models.items()
+        ],
+    ),
+    Metric(
+        name="ranloop_model_rows_total",
+        kind="counter",
+        labels=("xapp", "model", "by"),
+        meaning="Rows that a model was called with, by what answered: the model, a rung of its ladder, none",
+        read=_of_models(lambda model: model.rows_by.items()),
+    ),
+    Metric(
+        name="ranloop_model_inputs_total",
+        kind="counter",
+        labels=("xapp", "model"),
+        meaning="Values of each input that were held to the range seen in training",
+        read=lambda source: [
+            ((source.name, name), model.watch.n_values)
             for name, model in source.instance.models.items()
-            for outcome, count in _outcomes(model).items()
+            if model.watch is not None
+        ],
+    ),
+    Metric(
+        name="ranloop_model_inputs_outside_total",
+        kind="counter",
+        labels=("xapp", "model", "feature"),
+        meaning="Values of an input outside the range seen in training",
+        read=_of_models(_outside),
+    ),
+    Metric(
+        name="ranloop_model_drift_psi",
+        kind="gauge",
+        labels=("xapp", "model", "feature"),
+        meaning="Population stability index of an input beside training, over a window of 4096 rows: above 0.25 it has drifted",
+        read=_of_models(_drift),
+    ),
+    Metric(
+        name="ranloop_model_candidate_calls_total",
+        kind="counter",
+        labels=("xapp", "model", "outcome"),
+        meaning="Calls of a model's candidate since it came to its stage: answered, late or failed",
+        read=_of_models(lambda model: _of_candidate(model.trial, "calls")),
+    ),
+    Metric(
+        name="ranloop_model_candidate_rows_total",
+        kind="counter",
+        labels=("xapp", "model", "answer"),
+        meaning="Rows that a model and its candidate both answered: the same, or other",
+        read=_of_models(lambda model: _of_candidate(model.trial, "rows")),
+    ),
+    Metric(
+        name="ranloop_model_error",
+        kind="gauge",
+        labels=("xapp", "model"),
+        meaning="Mean absolute error of the last outputs whose truth became known",
+        read=lambda source: [
+            ((source.name, name), model.error.recent)
+            for name, model in source.instance.models.items()
+            if model.error.n
         ],
     ),
     Metric(

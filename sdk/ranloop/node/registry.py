@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import cast
+from inspect import signature
+from typing import TYPE_CHECKING, cast
 
 from ranloop.errors import MissingExtraError, NodeError
 from ranloop.node.port import NodePort
+
+if TYPE_CHECKING:
+    from ranloop.inference import Trust
 
 __all__ = ("ENTRY_POINTS", "open_world")
 
@@ -19,7 +23,13 @@ _OWN = {"pipe": "program", "replay": "recording", "table": "table"}
 _EXTRAS = {"sim": ("the simulator", "sim")}
 
 
-def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] | None = None) -> NodePort:
+def open_world(
+    address: str,
+    *,
+    seed: int = 1,
+    overrides: Mapping[str, object] | None = None,
+    trust: Trust | None = None,
+) -> NodePort:
     """Open the world behind an address.
 
     Args:
@@ -27,9 +37,11 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
             `table:kpm.csv?mapping=own.toml` or `pipe:node my_node.js`.
         seed: Of a simulated world.
         overrides: Scenario fields to change in a simulated world, by dotted path.
+        trust: Whose models a simulated world may load; None for everybody's. A program behind `pipe:` loads its own.
 
     Raises:
-        NodeError: No such kind, scenario or recording; one line.
+        NodeError: No such kind, scenario or recording, or a kind that knows no trust; one line.
+        ModelError: `trust` does not admit a model of the world.
         MissingExtraError: The kind is known but not installed.
     """
     kind, _, target = address.partition(":")
@@ -57,4 +69,8 @@ def open_world(address: str, *, seed: int = 1, overrides: Mapping[str, object] |
     except ModuleNotFoundError as error:
         # A wheel of the SDK alone still advertises the simulator's entry point; so does one without numba.
         raise MissingExtraError(*_EXTRAS.get(kind, (f"the node kind {kind!r}", kind))) from error
-    return cast(NodePort, opener(target, seed=seed, overrides=overrides))
+    if trust is None:
+        return cast(NodePort, opener(target, seed=seed, overrides=overrides))
+    if "trust" not in signature(opener).parameters:
+        raise NodeError(f"{address}: a node of kind {kind!r} takes no --trust: nobody would check its models")
+    return cast(NodePort, opener(target, seed=seed, overrides=overrides, trust=trust))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ranloop.errors import VocabularyError, WireError
 from ranloop.vocabulary import ACTIONS, action_type
 from ranloop.wire import headers
+from ranloop.wire.asked import asked_key, asked_of
 from ranloop.wire.checking import parse
 from ranloop.wire.frame import (
     LITTLE_F32,
@@ -58,6 +59,7 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
         "report_seq": batch.report_seq,
         "run": batch.run,
         "stamps": dict(batch.stamps),
+        **asked_key(batch.asked),
     }
     return json_line(header) + block.tobytes()
 
@@ -104,6 +106,7 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
         report_seq=header["report_seq"],
         run=header.get("run", ""),
         stamps=MappingProxyType(header["stamps"]),
+        asked=asked_of(header.get("asked", ())),
     )
 
 

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, Level
 from ranloop.vocabulary.page import range_text
+from ranloop.wire.asked import AskedForms
 from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import (
@@ -135,6 +136,9 @@ class ActionForm(TypedDict):
     ]
     atomic: NotRequired[Annotated[bool, Field(description="All targets or none; false if left out.")]]
     models: NotRequired[Models]
+    asked: NotRequired[
+        Annotated[AskedForms, Field(description="What models were asked and said about some of the targets.")]
+    ]
     report_seq: NotRequired[
         Annotated[
             ReportSeq,

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from ranloop.vocabulary import Level
+from ranloop.wire.asked import AskedForms
 from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
 from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause, Severity
@@ -88,6 +89,7 @@ class ActionHeader(TypedDict):
     lease_ms: Milliseconds | None
     atomic: bool
     models: Models
+    asked: NotRequired[AskedForms]
     report_seq: ReportSeq
     run: NotRequired[Run]
     stamps: Stamps

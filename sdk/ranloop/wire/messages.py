@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ranloop.errors import MissingExtraError, VocabularyError
 from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.near import near_matches
+from ranloop.wire.asked import Asked
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = (
     "Alarm",
     "Alarms",
     "Answer",
+    "Asked",
     "Catalogue",
     "Cause",
     "CellPlace",
@@ -236,6 +238,7 @@ class ActionBatch:
         report_seq: Sequence number of the report that the decision rests on, -1 if none.
         run: Run of the host that the decision was made for: RAN time begins at 0 again in the next.
         stamps: As in `Report`, continued.
+        asked: What models were asked and said about some of its targets, for the audit log.
     """
 
     id: str
@@ -250,6 +253,7 @@ class ActionBatch:
     report_seq: int = -1
     run: str = ""
     stamps: Mapping[str, int] = field(default_factory=dict)
+    asked: tuple[Asked, ...] = ()
 
 
 class Status(IntEnum):

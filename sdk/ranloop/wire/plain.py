@@ -21,6 +21,7 @@ from ranloop.errors import VocabularyError, WireError
 from ranloop.foreign import some_lines
 from ranloop.vocabulary import ACTIONS, ID_COLUMNS, action_type
 from ranloop.wire import forms
+from ranloop.wire.asked import asked_key, asked_of
 from ranloop.wire.checking import parse, too_many_brackets
 from ranloop.wire.frame import LITTLE_F32, dense_ids, most_header_bytes, within
 from ranloop.wire.headers import MAX_TEXT
@@ -117,6 +118,7 @@ def _action_form(batch: ActionBatch) -> dict[str, Any]:
         "report_seq": batch.report_seq,
         "run": batch.run,
         "stamps": dict(batch.stamps),
+        **asked_key(batch.asked),
     }
 
 
@@ -277,6 +279,7 @@ def _action_batch(form: forms.ActionForm) -> ActionBatch:
         report_seq=form.get("report_seq", -1),
         run=form.get("run", ""),
         stamps=MappingProxyType(form.get("stamps", {})),
+        asked=asked_of(form.get("asked", ())),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from ranloop.vocabulary.model import LEVELS
 from ranloop.wire.messages import F32, Report, Result, Severity
 from ranloop.wire.topics import is_topic_level
 from ranloop.xapp.alarms import AlarmBoard
+from ranloop.xapp.budget import Budget, Rule
 from ranloop.xapp.catalogues import Catalogues
 from ranloop.xapp.latest import LEVELS as LEVELS_OF_LATEST
 from ranloop.xapp.latest import Latest
@@ -81,6 +82,7 @@ TimerFunction = Callable[[], Wanted]
 RestartFunction = Callable[[str], Wanted]
 SettingsFunction = Callable[[Mapping[str, Any]], Wanted]
 SummaryFunction = Callable[[], Mapping[str, Any]]
+L = TypeVar("L", bound=Rule)
 N = TypeVar("N", bound=RestartFunction)
 P = TypeVar("P", bound=SettingsFunction)
 R = TypeVar("R", bound=ReportFunction)
@@ -113,6 +115,8 @@ class ModelHandle:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.budget: Budget | None = None
+        self.own_rule: Rule | None = None
         self._model: Model | None = None
 
     def bind(self, model: Model) -> None:
@@ -137,6 +141,25 @@ class ModelHandle:
     def predict(self, matrix: F32) -> F32:
         """Outputs for a ready matrix [n, n_features] in the card's column order."""
         return self.model.predict(matrix)
+
+    def within(
+        self, call_ms: float | None = None, *, past: Sequence[str] = (), keep_ms: float = 300.0
+    ) -> ModelHandle:
+        """Set a budget where the manifest has none: `rate = app.model("rate").within(2.0, past=["last", "rule"])`.
+
+        See `Budget` for the arguments.
+        """
+        self.budget = Budget(call_ms=call_ms, past=tuple(past), keep_ms=keep_ms)
+        return self
+
+    def rule(self, function: L) -> L:
+        """Answer by this function where the model's `past` names the rule; it takes the report and gives a value for each row."""
+        self.own_rule = function
+        return function
+
+    def note_truth(self, predicted: ArrayLike, truth: ArrayLike) -> None:
+        """Tell what came true of earlier outputs, NaN where it is not known; the error is in the summary and in the metrics."""
+        self.model.error.note(predicted, truth)
 
 
 @dataclass(slots=True)

@@ -17,18 +17,32 @@ from typing import Any, Final
 import numpy as np
 
 from ranloop.bus import new_run
-from ranloop.errors import ManifestError, WireError
+from ranloop.errors import ManifestError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
-from ranloop.inference import load_model, share_features
-from ranloop.vocabulary import Action, Kind
+from ranloop.inference import Provider, Trust, load_model, share_features
+from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.voice import speaks
+from ranloop.wire.asked import Asked
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
-from ranloop.wire.messages import MAX_ID, ActionBatch, Answer, Catalogue, Report, Result, Settings, Step
+from ranloop.wire.messages import (
+    F32,
+    I32,
+    MAX_ID,
+    ActionBatch,
+    Answer,
+    Catalogue,
+    Report,
+    Result,
+    Settings,
+    Step,
+)
 from ranloop.xapp.app import Request, Timer, Wanted, bind, change_settings, registrations
+from ranloop.xapp.budget import put_budgets
 from ranloop.xapp.loader import XAppPackage
 from ranloop.xapp.memory import began_anew
+from ranloop.xapp.rollouts import Change, Rollouts, split
 from ranloop.xapp.state import State
 from ranloop.xapp.times import Called, HandlerTimes
 
@@ -59,6 +73,8 @@ class Instance:
         *,
         settings: Mapping[str, object] | None = None,
         models: Mapping[str, Path] | None = None,
+        trust: Trust | None = None,
+        provider: Provider = "cpu",
         incarnation: str = "0",
         state: State | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
@@ -69,6 +85,8 @@ class Instance:
             package: A package from `load_package`.
             settings: The operator's values; the manifest's defaults otherwise.
             models: Model name -> the operator's model package, in place of the manifest's own.
+            trust: Whose model packages may run; those of everybody, if left out.
+            provider: What computes its models.
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
             state: What the app kept of its former runs; nothing, if left out.
             clock_ns: Times the handlers; nothing that an xApp does depends on it.
@@ -90,14 +108,42 @@ class Instance:
         self._period_ms: dict[str, int] = {}  # batch id -> period of the stream or timer that it came from
         self.runs: dict[str, str] = {}  # node -> run of its host, as its reports (or its catalogue) say
         self._met: dict[str, _Met] = {}  # node -> as far as its reports have been handled
+        self._wanted: dict[
+            tuple[str, str], tuple[I32, F32]
+        ] = {}  # node, action -> targets and values of its last batch
         places = self.manifest.model_folders(package.folder, models or {})
-        self.models = {name: load_model(folder) for name, folder in places.items()}
+        self.models = {
+            name: load_model(folder, trust=trust, provider=provider) for name, folder in places.items()
+        }
         share_features(self.models.values())
+        self._put_budgets()
+        measured = frozenset(name for stream in self.manifest.streams for name in stream.measurements)
+        self._rollouts = Rollouts(self.name, self.models, measured, trust=trust, provider=provider)
+        self._change: tuple[Settings, dict[str, Any], Change] | None = (
+            None  # an order whose models are being loaded
+        )
+        self.has_news = False  # about the models, for the life sign
         self.state = State() if state is None else state
         self._given = dict(settings or {})
         self.settings = self.manifest.effective_settings(self._given)
         self.settings_order: dict[str, str] = {}  # the operator's last one: id, and why it is refused
         bind(package.app, self.models, self.settings, self.state)
+
+    def _put_budgets(self) -> None:
+        handles = self.registered.models
+        said = {name: handle.budget for name, handle in handles.items() if handle.budget is not None}
+        if twice := said.keys() & self.manifest.budget.keys():
+            raise ManifestError(
+                f"{self.name}: the budget of {min(twice)} stands in the manifest and in app.py; keep one"
+            )
+        rules = {name: handle.own_rule for name, handle in handles.items() if handle.own_rule is not None}
+        put_budgets(self.name, self.models, {**self.manifest.budget, **said}, rules)
+
+    def in_real_time(self) -> None:
+        """Let models rest that exceed their budget by the wall clock."""
+        self._rollouts.in_background = True
+        for model in self.models.values():
+            model.rests = True
 
     @property
     def timers(self) -> dict[str, int]:
@@ -154,6 +200,8 @@ class Instance:
     def on_result(self, result: Result) -> list[ActionBatch]:
         """Hand a result to the app."""
         self.fates.take(result)
+        if self.models and result.action in ACTIONS:
+            self._rollouts.take_result(result, ACTIONS[result.action].spec.targets)
         batches: list[ActionBatch] = []
         period_ms = self._period_ms.get(result.id, self._shortest_ms)
         for function in self.registered.results:
@@ -163,14 +211,41 @@ class Instance:
         return batches
 
     def on_settings(self, order: Settings, ran_time_ns: int) -> list[ActionBatch]:
-        """Put an operator's values in force, all of them or none, and tell the app which have changed."""
-        before = self.settings
+        """Put an operator's values in force, all of them or none, and tell the app which have changed.
+
+        While a model is loaded in the background, the order is not answered; `go_on` puts it in force then.
+        """
+        values, stages = split(order.values)
         try:
-            self.settings = self.manifest.effective_settings(self._given | dict(order.values))
-        except ManifestError as error:
+            settings = self.manifest.effective_settings(self._given | values)
+            self._change = order, settings, self._rollouts.begin(stages)
+        except RanloopError as error:
             self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
             return []
-        self.settings_order = {"id": order.id, "refused": ""}
+        return self.go_on(ran_time_ns)
+
+    def close(self) -> None:
+        """Let go of what works in the background."""
+        self._rollouts.close()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether an order waits for its models."""
+        return self._change is not None
+
+    def go_on(self, ran_time_ns: int) -> list[ActionBatch]:
+        """Put an order in force whose models have been loaded in the meantime; nothing if there is none."""
+        if self._change is None or not self._rollouts.is_ready(self._change[2]):
+            return []
+        (order, settings, change), self._change = self._change, None
+        self.has_news = True
+        before = self.settings
+        try:
+            self._rollouts.put(change)
+        except RanloopError as error:
+            self.settings_order = {"id": order.id, "refused": one_line(str(error), 1000)}
+            return []
+        self.settings, self.settings_order = settings, {"id": order.id, "refused": ""}
         change_settings(self.package.app, self.settings)
         changed = {name: value for name, value in self.settings.items() if value != before[name]}
         batches: list[ActionBatch] = []
@@ -214,6 +289,14 @@ class Instance:
         with speaks(self.name):
             return self.registered.summary() if self.registered.summary else {}
 
+    def in_force(self) -> dict[str, Any]:
+        """The settings, and the stages of models that an operator has ordered."""
+        return {**self.settings, **self._rollouts.in_force()}
+
+    def models_told(self) -> dict[str, dict[str, Any]]:
+        """Model -> what it was asked and what came of that."""
+        return {name: model.told() for name, model in self.models.items()}
+
     @property
     def _shortest_ms(self) -> int:
         """The shortest period of the xApp's streams and timers."""
@@ -242,7 +325,7 @@ class Instance:
         board = self.registered.alarms
         board.node, board.now_ns = node, ran_time_ns
         for model in self.models.values():
-            model.used = False
+            model.begin()
         began_ns = self._clock_ns()
         with speaks(self.name):
             wanted = function(*arguments)
@@ -253,7 +336,10 @@ class Instance:
             ]
         own_period_ms = period_ms if called in ("report", "timer") else None
         self.times.note(function.__name__, called, own_period_ms, node, self._clock_ns() - began_ns)
-        used = tuple([model.tag for model in self.models.values() if model.used])
+        for name, reason in self._rollouts.fallen():
+            self.has_news = True
+            board.set("model-rolled-back", "minor", node or None, name, reason)
+        used = tuple([tag for model in self.models.values() for tag in model.tags()])
         for request in requests:
             _refuse_unsendable(request.action, function)
             if not (request.node or node):
@@ -262,6 +348,16 @@ class Instance:
                     "return Request(action=…, node=…)"
                 )
         return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
+
+    def _asked(self, action: Action, node: str) -> tuple[Asked, ...]:
+        """What the models were asked and said, first about targets that want something else than in the batch before."""
+        place, targets, values = (node, action.spec.name), action.targets(), action.parameters()
+        before, self._wanted[place] = self._wanted.get(place), (targets, values)
+        changed = np.zeros(len(action), bool)
+        if before is not None and np.array_equal(before[0], targets):
+            changed = (before[1] != values).any(axis=1)
+        first = np.argsort(~changed, kind="stable")
+        return tuple([asked for model in self.models.values() for asked in model.asked(action, first)])
 
     def _batch(
         self,
@@ -291,6 +387,7 @@ class Instance:
             atomic=request.atomic,
             models=models,
             report_seq=report.seq if report else -1,
+            asked=self._asked(request.action, request.node or node) if models else (),
             run=self.runs.get(request.node or node, ""),
             stamps=report.stamps if report else {},
         )

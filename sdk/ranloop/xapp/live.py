@@ -87,6 +87,7 @@ class LiveRunner:
         on_turn: Callable[[], object] = lambda: None,
     ) -> None:
         self.instance, self._on_turn = instance, on_turn
+        instance.in_real_time()
         self.stats = LiveStats()
         self.answered = Durations()  # from an action to its answer, without the time in handlers
         self._bus = bus
@@ -127,6 +128,7 @@ class LiveRunner:
                 self.turn(max(0.0, min(_TURN_S, end - self._clock())))
             self._end_what_is_open()
         finally:
+            self.instance.close()
             self._alarms.withdraw()
             self._sign.withdraw()
         return self.stats
@@ -135,12 +137,22 @@ class LiveRunner:
         """Handle what waits on the bus, or what comes within `timeout_s`; how many messages."""
         self._stay_known()
         n_handled = self._bus.poll(timeout_s)
+        self._put_models()
         self._give_up_on_silent_nodes()
         if self._bus.connected:  # else the bus has told that the broker is away
             self._silence.tell()
         self._alarms.tell()
         self._on_turn()
         return n_handled
+
+    def _put_models(self) -> None:
+        """Put models in force that have been loaded in the meantime, and show that, or that one was rolled back."""
+        if self.instance.is_loading:
+            now_ns = max(self._ran_time_ns.values(), default=0)
+            self._send(self._guarded(lambda: self.instance.go_on(now_ns)))
+        if self.instance.has_news:
+            self.instance.has_news = False
+            show_settings(self._sign, self.instance)
 
     def not_ready(self) -> str:
         """Why no reports can come and no actions can be heard now, in words; "" if they can. Any thread may ask."""

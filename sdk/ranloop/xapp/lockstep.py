@@ -195,6 +195,7 @@ def _facts(instance: Instance) -> dict[str, object]:
     }
     if instance.settings_order:
         facts["settings_order"] = instance.settings_order
-    if len(orjson.dumps(instance.settings)) <= _MOST_SETTINGS:
-        facts["settings"] = instance.settings
+    in_force = instance.in_force()
+    if len(orjson.dumps(in_force)) <= _MOST_SETTINGS:
+        facts["settings"] = in_force
     return facts

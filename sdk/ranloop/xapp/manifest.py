@@ -15,6 +15,7 @@ from ranloop.guard.rights import ActionRights, Rights, StreamRight
 from ranloop.guard.shard import NodeShard
 from ranloop.toml import read_toml
 from ranloop.wire.messages import Encoding
+from ranloop.xapp.budget import Budget
 
 __all__ = ("MANIFEST_FILE", "Manifest", "Setting", "ShardManifest", "load_manifest", "shard_of")
 
@@ -108,6 +109,9 @@ class Manifest(BaseModel):
         default_factory=dict, description="name -> folder, relative to the manifest"
     )
     settings: dict[str, Setting] = Field(default_factory=dict)
+    budget: dict[str, Budget] = Field(
+        default_factory=dict, description="model -> how long a call may take, and what answers past it"
+    )
 
     @property
     def rights(self) -> Rights:

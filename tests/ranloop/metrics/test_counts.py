@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ranloop.bus import Bus, open_bus
@@ -17,6 +18,9 @@ from ranloop.durations import EDGES_NS
 from ranloop.embedded import run_embedded
 from ranloop.errors import ModelError
 from ranloop.inference import load_model
+from ranloop.inference.ladder import LastAnswers
+from ranloop.inference.rollout import Stage, Trial
+from ranloop.inference.seen import with_seen
 from ranloop.metrics import HostSource, PageSource, Process, XAppSource
 from ranloop.metrics.exposition import _readings, exposition
 from ranloop.metrics.metric import Metric, Reading
@@ -36,7 +40,7 @@ from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from tests.builders import MANIFEST, write_xapp
-from tests.model_packages import write_model
+from tests.model_packages import FEATURES, write_model
 from tests.ranloop.metrics.scraped import Scraped, read
 
 APP = """
@@ -285,3 +289,33 @@ def test_an_outlet_that_is_slow_shows_what_waits_and_what_it_has_missed(loop: Lo
         assert seen["ranloop_host_outlet_events_dropped_total", "Slow"] == 3
         assert 1024 <= seen["ranloop_host_outlet_waiting_bytes", "Slow"] <= 1500
         go_on.set()
+
+
+def test_the_inputs_and_answers_of_a_model_are_counted(loop: Loop, tmp_path: Path) -> None:
+    features = with_seen(FEATURES, np.array([[0, 1], [10, 3]], np.float32))
+    model = load_model(write_model(tmp_path / "sum", features=features))
+    loop.runner.instance.models["rate"] = model
+    model.budget_ns = 1
+    model.put_ladder({"last": LastAnswers(300)})
+    model(make_report({"DRB.UEThpDl": [5.0, 11.0], "CQI": [0.0, 4.0]}))  # one of two outside, and two of two
+    model.predictor = DelayedPredictor(model.predictor, delay_ms=101)
+    model(make_report({"DRB.UEThpDl": [5.0, 5.0, 5.0], "CQI": [2.0, 2.0, 2.0]}, seq=1))  # one more UE
+    model.error.note([1.0], [3.0])
+    model.trial = Trial(load_model(write_model(tmp_path / "other", features=FEATURES)), Stage(kind="shadow"))
+    model(make_report({"DRB.UEThpDl": [5.0], "CQI": [2.0]}, seq=2))
+    seen = loop.scrape()
+    assert {
+        (name.removeprefix("ranloop_model_"), *labels): value
+        for (name, *labels), value in seen.items()
+        if name.startswith("ranloop_model_") and "seconds" not in name and "model_calls_total" not in name
+    } == {
+        ("calls_over_budget_total", "rate", "weigher"): 1,
+        ("rows_total", "model", "rate", "weigher"): 2,
+        ("rows_total", "last", "rate", "weigher"): 3,
+        ("rows_total", "none", "rate", "weigher"): 1,
+        ("candidate_calls_total", "rate", "answered", "weigher"): 1,
+        ("inputs_total", "rate", "weigher"): 2,
+        ("inputs_outside_total", "DRB.UEThpDl", "rate", "weigher"): 1,
+        ("inputs_outside_total", "CQI", "rate", "weigher"): 2,
+        ("error", "rate", "weigher"): 2,
+    }

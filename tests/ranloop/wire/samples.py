@@ -32,6 +32,7 @@ from ranloop.wire import (
     Status,
     Step,
 )
+from ranloop.wire.asked import MOST_TEXT, Asked
 
 # How long an example takes says nothing here, on a busy machine least of all.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,6 +82,21 @@ def actions(draw: st.DrawFn) -> Action:
     )
 
 
+numbers = st.lists(st.lists(st.none() | finite_f32.map(float), max_size=3).map(tuple), max_size=2).map(tuple)
+words = st.text(st.characters(codec="utf-8"), max_size=MOST_TEXT)
+asked = st.builds(
+    Asked,
+    model=texts,
+    version=words,
+    rows=counts,
+    ids=st.dictionaries(words, st.lists(ids, max_size=2).map(tuple), max_size=2),
+    features=st.lists(words, max_size=2).map(tuple),
+    inputs=numbers,
+    outputs=numbers,
+    outside=st.lists(words, max_size=2).map(tuple),
+)
+
+
 @st.composite
 def batches(draw: st.DrawFn) -> ActionBatch:
     return ActionBatch(
@@ -96,6 +112,7 @@ def batches(draw: st.DrawFn) -> ActionBatch:
         report_seq=draw(st.integers(-1, 2**63 - 1)),
         run=draw(runs),
         stamps=draw(stamps),
+        asked=tuple(draw(st.lists(asked, max_size=2))),
     )
 
 
@@ -286,6 +303,18 @@ def batch(**changes: Any) -> ActionBatch:
         "valid_until_ns": 10**9,
         "lease_ms": 300,
         "models": ("late-flow@0a1b",),
+        "asked": (
+            Asked(
+                model="late-flow@0a1b",
+                version="1.2.0",
+                rows=60,
+                ids={"ue": (7,)},
+                features=("CQI",),
+                inputs=((12.5,),),
+                outputs=((None,),),
+                outside=("CQI",),
+            ),
+        ),
         "report_seq": 4,
     }
     return ActionBatch(**(given | changes))

@@ -150,7 +150,7 @@ def test_what_a_schema_refuses_the_decoder_refuses(kind: str, path: list[Any], v
     assert not decodes(kind, mutant)
 
 
-@pytest.mark.parametrize("left_out", ["lease_ms", "atomic", "models", "report_seq", "run", "stamps"])
+@pytest.mark.parametrize("left_out", ["lease_ms", "atomic", "models", "asked", "report_seq", "run", "stamps"])
 def test_what_has_a_default_may_be_left_out(left_out: str) -> None:
     said = {key: value for key, value in VALID["action_batch"].items() if key != left_out}
     schema_of("action_batch").validate(said)

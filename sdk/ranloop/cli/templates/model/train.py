@@ -76,9 +76,9 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=8.0, help="simulated seconds per drop")
     arguments = parser.parse_args()
     seeds, held_out = range(1000, 1000 + arguments.drops), range(1900, 1901)
-    inputs, truth = gather(seeds, arguments.duration)
+    learned, truth = gather(seeds, arguments.duration)
     model = GradientBoostingRegressor(n_estimators=40, max_depth=3, loss="absolute_error", random_state=1)
-    model.fit(inputs, truth)
+    model.fit(learned, truth)
     inputs, truth = gather(held_out, arguments.duration)
     known = inputs[:, 0] >= 0
     mae = float(np.abs(model.predict(inputs[known]) - truth[known]).mean())
@@ -93,6 +93,7 @@ def main() -> None:
         features=FEATURES,
         outputs=OUTPUTS,
         samples=inputs[:5000],
+        trained_on=learned,
         training={
             "command": f"python train.py --drops {arguments.drops} --duration {arguments.duration:g}",
             "scenario": "seven-sites",
