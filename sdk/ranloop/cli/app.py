@@ -26,6 +26,7 @@ from ranloop.cli.options import (
     Record,
     Settings,
     State,
+    Tiers,
 )
 from ranloop.errors import RanloopError
 
@@ -127,6 +128,7 @@ def run(
     state: State = None,
     profile: NodeProfile = "",
     handler_delay: HandlerDelay = "",
+    tiers: Tiers = None,
     dashboard: Dashboard = False,
     dashboard_at: DashboardAt = "",
     beside: Annotated[
@@ -175,6 +177,7 @@ def run(
                 record=record,
                 state=state,
                 handler_delay=handler_delay,
+                tiers=tiers,
                 metrics=metrics,
                 dashboard=page,
                 json_output=json_output,
@@ -191,6 +194,7 @@ def run(
                 lockstep=lockstep,
                 host=host,
                 state=state,
+                tiers=tiers,
                 metrics=metrics,
                 json_output=json_output,
             )

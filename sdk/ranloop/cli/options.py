@@ -23,6 +23,7 @@ __all__ = (
     "Priority",
     "Record",
     "Settings",
+    "Tiers",
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
@@ -104,6 +105,13 @@ State = Annotated[
         envvar="RANLOOP_STATE",
         help="Keep what the xApp keeps in app.state in this folder, for its next start.",
         file_okay=False,
+    ),
+]
+Tiers = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="The tiers where models that the manifest places can be computed; in lockstep they are virtual.",
     ),
 ]
 HandlerDelay = Annotated[

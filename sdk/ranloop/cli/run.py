@@ -31,6 +31,7 @@ from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.metrics import HostSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
+from ranloop.placement import VirtualTiers, load_tiers
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -59,6 +60,7 @@ def run_on_node(
     record: Path | None,
     state: Path | None,
     handler_delay: str,
+    tiers: Path | None,
     metrics: str,
     dashboard: PageWanted | None,
     json_output: bool,
@@ -108,6 +110,7 @@ def run_on_node(
             outlets=[recorder] if recorder else (),
             onlooker=page.onlooker if page else None,
             handler_delay_ms=delay,
+            tiers=None if tiers is None else load_tiers(tiers),
             on_start=show,
             on_progress=page.follow if page else None,
         )
@@ -144,6 +147,7 @@ def join_bus(
     lockstep: bool,
     host: str,
     state: Path | None,
+    tiers: Path | None,
     metrics: str,
     json_output: bool,
 ) -> int:
@@ -170,6 +174,7 @@ def join_bus(
             models=model_folders("--model", models),
             incarnation=incarnation,
             state=kept.state,
+            reach=VirtualTiers(load_tiers(tiers)) if tiers else None,
         )
         will = will_of(instance.name, instance.run)
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=instance.name, will=will)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ranloop.errors import NodeError
+from ranloop.guard.audit_inferences import INFERENCE_KEYS
 from ranloop.vocabulary import ACTIONS
 from ranloop.vocabulary.model import ActionSpec
 
@@ -48,6 +49,7 @@ class Verdict:
         text: The guard's words.
         holder: xApp whose setting is in force there after it; "" if none is, or the log does not tell.
         held_until_s: RAN time at which that setting ends if nobody renews it.
+        inferences: Where the answers of placed models came from, as in the log; of repeated batches together.
         repeats: Further batches that met the same fate up to here and have no line of their own.
     """
 
@@ -65,6 +67,7 @@ class Verdict:
     text: str = ""
     holder: str = ""
     held_until_s: float | None = None
+    inferences: tuple[Mapping[str, Any], ...] = ()
     repeats: int = 0
 
 
@@ -233,6 +236,7 @@ class AuditReader:
             "time": str(line["time"]),
             "ran_time_s": line["ran_time_ns"] / 1e9,
             "id": str(line["id"]),
+            "inferences": _inferences(line),
             "repeats": int(line.get("n", 1)),
         }
         return [
@@ -295,6 +299,7 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
     causes = line.get("causes", {})
     if not len(fates) == len(line["targets"]) == len(values or fates):
         raise ValueError("targets, values and verdicts are not of one length")
+    inferences = _inferences(line)
     for row, (ids, fate) in enumerate(zip(line["targets"], fates, strict=True)):
         verdict, _, label = str(fate).partition("/")
         yield (
@@ -312,8 +317,16 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
                 verdict=verdict,
                 cause=label.partition("#")[0],
                 text=str(causes.get(label, "")),
+                inferences=inferences,
             ),
         )
+
+
+def _inferences(line: _Line) -> tuple[Mapping[str, Any], ...]:
+    """Where the answers of placed models came from; what is damaged is left out."""
+    return tuple(
+        one for one in line.get("inferences", ()) if isinstance(one, dict) and one.keys() >= INFERENCE_KEYS
+    )
 
 
 def _parameters(spec: ActionSpec, values: Iterable[float | None]) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ranloop.wire.messages import ActionBatch, Result
 
 _OBJECT = 512  # a message with its arrays' heads
+_INFERENCE = 1024  # where one answer of a model came from
 _TEXT = 64  # a text or a number in a container
 
 
@@ -16,7 +17,13 @@ def n_bytes(message: ActionBatch | Result | None) -> int:
     if isinstance(message, ActionBatch):
         spec = message.action.spec
         columns = 4 * len(message.action) * (len(spec.targets) + len(spec.parameters))
-        return _OBJECT + columns + texts + sum(_TEXT + len(model) for model in message.models)
+        return (
+            _OBJECT
+            + columns
+            + texts
+            + sum(_TEXT + len(model) for model in message.models)
+            + _INFERENCE * len(message.inferences)
+        )
     arrays = (message.targets, message.status, message.cause, message.applied)
     return (
         _OBJECT

@@ -18,7 +18,7 @@ __all__ = ("FeatureBinder",)
 
 # The ids by which a row is found again in other reports: a UE and its flows take their past along when they change the
 # cell. 5QIs come first: they are below 2**8 (TS 23.501 clause 5.7.4), so that three ids fit one int64.
-_IDENTITY: dict[Level, tuple[str, ...]] = {
+IDENTITY: dict[Level, tuple[str, ...]] = {
     "cell": ("cell",),
     "ue": ("ue",),
     "slice": ("slice", "cell"),
@@ -148,7 +148,7 @@ class FeatureBinder:
         return known
 
     def _assemble(self, report: Report, values: F32, extra: Mapping[str, ArrayLike]) -> F32:
-        targets = keys(report, _IDENTITY[report.level])
+        targets = keys(report, IDENTITY[report.level])
         order = np.argsort(targets, kind="stable")
         window = self._window(report, targets[order], values[order])
         matrix = np.full((len(report), self._n_columns), np.nan, np.float32)

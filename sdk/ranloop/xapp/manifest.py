@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model
 
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRights, Rights, StreamRight
+from ranloop.placement.declaration import Placement
 from ranloop.toml import read_toml
 from ranloop.wire.messages import Encoding
 
@@ -105,7 +106,18 @@ class Manifest(BaseModel):
     models: dict[str, str] = Field(
         default_factory=dict, description="name -> folder, relative to the manifest"
     )
+    placement: dict[str, Placement] = Field(
+        default_factory=dict, description="model -> how it is computed on several tiers"
+    )
     settings: dict[str, Setting] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _places_its_own_models(self) -> Manifest:
+        if unknown := [name for name in self.placement if name not in self.models]:
+            raise ValueError(
+                f"placement.{unknown[0]}: there is no model of that name; there are: {', '.join(self.models) or 'none'}"
+            )
+        return self
 
     @property
     def rights(self) -> Rights:
@@ -142,6 +154,10 @@ class Manifest(BaseModel):
                 f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}"
             )
         return {name: given.get(name, folder / place) for name, place in self.models.items()}
+
+    def better_folders(self, folder: Path) -> dict[str, Path]:
+        """Model -> folder of the one that its placement lets tiers above compute, where that is another."""
+        return {name: folder / one.better for name, one in self.placement.items() if one.better}
 
 
 def load_manifest(folder: Path) -> Manifest:

@@ -1,0 +1,49 @@
+"""`[placement.NAME]` of a manifest: how a model is computed on several tiers. The xApp's code does not change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ranloop.wire.inference import Instead
+
+__all__ = ("Placement",)
+
+
+class Placement(BaseModel):
+    """The pattern of one model.
+
+    Attributes:
+        pattern: "edge-first": the model here always answers, and the better one's answer is taken if it comes in time.
+        better: Folder of the model that the tiers above compute, relative to the manifest; "" for the model itself.
+        ask: The tiers to ask, the first choice first.
+        wait_ms: RAN time after the report for which the handler waits for the better answer.
+        on_miss: What a handler gets without it: "rule", the answer of the model here; "last", for each target the last
+            better answer of at most `keep_ms`, else as "rule"; "hold", no value, so that what is in force stays until its
+            lease ends.
+        keep_ms: Age of a better answer's report up to which "last" takes it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    pattern: Literal["edge-first"]
+    better: str = ""
+    ask: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")], ...] = Field(
+        min_length=1, max_length=8
+    )
+    wait_ms: float = Field(gt=0, le=60_000)
+    on_miss: Instead = "rule"
+    keep_ms: float = Field(default=300.0, gt=0, le=86_400_000)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Placement:
+        if len(set(self.ask)) < len(self.ask):
+            raise ValueError(f"ask names a tier twice: {', '.join(self.ask)}")
+        if not self.on_miss:
+            raise ValueError("on_miss is hold, rule or last")
+        return self
+
+    @property
+    def wait_ns(self) -> int:
+        return round(self.wait_ms * 1e6)
