@@ -74,6 +74,7 @@ def run_on_node(
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     until_ns = None if duration_s is None else round(duration_s * 1e9)
+    places = None if tiers is None else load_tiers(tiers)
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         bounds = None if limits is None else load_limits(limits)
@@ -110,7 +111,7 @@ def run_on_node(
             outlets=[recorder] if recorder else (),
             onlooker=page.onlooker if page else None,
             handler_delay_ms=delay,
-            tiers=None if tiers is None else load_tiers(tiers),
+            tiers=places,
             on_start=show,
             on_progress=page.follow if page else None,
         )

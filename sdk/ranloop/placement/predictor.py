@@ -144,6 +144,9 @@ class PlacedPredictor:
         asked.reason = "away" if allowed else "private"
         while candidates:
             now_ns = self._reach.now_ns(question.asked_ns)
+            if now_ns >= until_ns:
+                asked.reason = "late" if asked.reason == "away" else asked.reason
+                break
             choice = self._policy.choose(question, candidates, now_ns, until_ns - now_ns)
             if not choice.tier:
                 asked.reason = choice.reason if asked.reason == "away" else asked.reason
