@@ -432,6 +432,42 @@ def host(
     )
 
 
+@app.command("infer-host")
+def infer_host(
+    packages: Annotated[list[Path], typer.Argument(help="Model packages to serve.", metavar="FOLDER")],
+    tier: Annotated[str, typer.Option(help="The tier that this host is part of, by its name in tiers.toml.")],
+    bus: BusUrl = "mqtt://localhost:1883",
+    name: Annotated[
+        str, typer.Option(help="Of this host on the bus; replicas need different ones. Default: the tier's.")
+    ] = "",
+    queue: Annotated[
+        int, typer.Option(help="Questions that may wait; further ones are answered busy.", min=1, max=65_536)
+    ] = 256,
+    batch_rows: Annotated[
+        int, typer.Option(help="Rows that are computed together at most.", min=1, max=65_536)
+    ] = 4096,
+    duration_s: Annotated[
+        float | None, typer.Option(help="Wall-clock seconds; default: until stopped.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Serve models to xApps over a bus, as one host of a tier."""
+    from ranloop.cli.infer_host import run_infer_host
+
+    raise typer.Exit(
+        run_infer_host(
+            packages,
+            bus,
+            tier=tier,
+            name=name,
+            queue=queue,
+            batch_rows=batch_rows,
+            duration_s=duration_s,
+            json_output=json_output,
+        )
+    )
+
+
 @app.command()
 def order(
     node: Annotated[str, typer.Argument(help="Node name, or 'all' for every node on the bus.")],

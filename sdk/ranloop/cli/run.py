@@ -31,7 +31,7 @@ from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.metrics import HostSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
-from ranloop.placement import VirtualTiers, load_tiers
+from ranloop.placement import BusTiers, Tiers, VirtualTiers, load_tiers
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
@@ -163,11 +163,15 @@ def join_bus(
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
         )
+    places = None if tiers is None else load_tiers(tiers)
     incarnation = "0" if lockstep else secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
         package = load_package(folders[0])
+        reach = None if places is None else _reach(places, package.manifest.name, url, lockstep=lockstep)
+        if isinstance(reach, BusTiers):
+            stack.enter_context(reach)
         kept = stack.enter_context(StateFile(state, package.manifest.name))
         instance = Instance(
             package,
@@ -175,7 +179,7 @@ def join_bus(
             models=model_folders("--model", models),
             incarnation=incarnation,
             state=kept.state,
-            reach=VirtualTiers(load_tiers(tiers)) if tiers else None,
+            reach=reach,
         )
         will = will_of(instance.name, instance.run)
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=instance.name, will=will)))
@@ -187,7 +191,13 @@ def join_bus(
             runner.close()
             facts: dict[str, Any] = {}
         else:
-            live = LiveRunner(instance, bus, on_turn=kept.turn)
+
+            def turn() -> None:
+                kept.turn()
+                if isinstance(reach, BusTiers):
+                    reach.turn()
+
+            live = LiveRunner(instance, bus, on_turn=turn)
             process.show("xapp", instance.name, {"all": bus}, XAppSource(live))
             stats = live.run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
@@ -197,6 +207,13 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
+
+
+def _reach(tiers: Tiers, xapp: str, url: str, *, lockstep: bool) -> VirtualTiers | BusTiers:
+    """The way to the tiers: virtual ones where RAN time waits for the xApp, else those on their buses."""
+    if lockstep:
+        return VirtualTiers(tiers)
+    return BusTiers(tiers, xapp, lambda address: open_bus(address or url, name=xapp))
 
 
 def _tell_place(url: str) -> None:

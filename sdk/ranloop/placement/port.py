@@ -99,8 +99,8 @@ class Reach(Protocol):
         """False if the tier is known to be away."""
         ...
 
-    def send(self, tier: str, question: Question) -> int:
-        """Put a question; its number."""
+    def send(self, tier: str, question: Question, until_ns: int) -> int:
+        """Put a question whose answer is of use until then; its number."""
         ...
 
     def wait(self, number: int, until_ns: int) -> Reply | None:

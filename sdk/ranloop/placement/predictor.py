@@ -151,7 +151,7 @@ class PlacedPredictor:
             if not choice.tier:
                 asked.reason = choice.reason if asked.reason == "away" else asked.reason
                 break
-            number = self._reach.send(choice.tier, question)
+            number = self._reach.send(choice.tier, question, until_ns)
             kind = question.sensitivity
             asked.sent_bytes[kind] = asked.sent_bytes.get(kind, 0) + question.n_bytes
             asked.add_joules(tiers[choice.tier].cost(question.n_bytes, question.mmac).joules)

@@ -63,7 +63,7 @@ class VirtualTiers:
     def is_there(self, tier: str) -> bool:
         return True  # a tier that is down is silent, as on a network
 
-    def send(self, tier: str, question: Question) -> int:
+    def send(self, tier: str, question: Question, until_ns: int) -> int:
         self._n_sent += 1
         took_ns = self.took_ns(tier, question, self._now_ns)
         if took_ns is not None:

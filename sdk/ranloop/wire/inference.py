@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -62,7 +62,19 @@ class Inference:
 
     def form(self) -> dict[str, Any]:
         """As it travels, and as it stands in the audit log."""
-        return {**asdict(self), "sent_bytes": dict(self.sent_bytes)}
+        return {
+            "model": self.model,
+            "tier": self.tier,
+            "reason": self.reason,
+            "asked_ns": self.asked_ns,
+            "instead": self.instead,
+            "waited_ns": self.waited_ns,
+            "rows": self.rows,
+            "rows_above": self.rows_above,
+            "sent_bytes": dict(self.sent_bytes),
+            "joules": self.joules,
+            "confidence": self.confidence,
+        }
 
 
 _Count = Annotated[int, Field(ge=0, lt=1 << 63)]
