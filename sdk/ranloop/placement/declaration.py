@@ -15,7 +15,8 @@ class Placement(BaseModel):
     """The pattern of one model.
 
     Attributes:
-        pattern: "edge-first": the model here always answers, and the better one's answer is taken if it comes in time.
+        pattern: "edge-first": the model here always answers, and the better one's answer is taken if it comes in time;
+            "cascade": the same for rows that the model here is not sure of, all others stay.
         better: Folder of the model that the tiers above compute, relative to the manifest; "" for the model itself.
         ask: The tiers to ask, the first choice first.
         wait_ms: RAN time after the report for which the handler waits for the better answer.
@@ -23,11 +24,14 @@ class Placement(BaseModel):
             better answer of at most `keep_ms`, else as "rule"; "hold", no value, so that what is in force stays until its
             lease ends.
         keep_ms: Age of a better answer's report up to which "last" takes it.
+        offload: Of a cascade: share of rows that go up at most.
+        wrong_here: Of a cascade, in place of `offload`: share of all rows that are answered here and wrong at most.
+        audit: Of a cascade: share of the rows that it is sure of that go up all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    pattern: Literal["edge-first"]
+    pattern: Literal["edge-first", "cascade"]
     better: str = ""
     ask: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")], ...] = Field(
         min_length=1, max_length=8
@@ -35,6 +39,9 @@ class Placement(BaseModel):
     wait_ms: float = Field(gt=0, le=60_000)
     on_miss: Instead = "rule"
     keep_ms: float = Field(default=300.0, gt=0, le=86_400_000)
+    offload: float | None = Field(default=None, gt=0, lt=1)
+    wrong_here: float | None = Field(default=None, gt=0, lt=1)
+    audit: float = Field(default=0.02, ge=0, le=1)
 
     @model_validator(mode="after")
     def _is_one(self) -> Placement:
@@ -42,6 +49,9 @@ class Placement(BaseModel):
             raise ValueError(f"ask names a tier twice: {', '.join(self.ask)}")
         if not self.on_miss:
             raise ValueError("on_miss is hold, rule or last")
+        n_goals = (self.offload is not None) + (self.wrong_here is not None)
+        if n_goals != (self.pattern == "cascade"):
+            raise ValueError("a cascade has one goal, offload or wrong_here; other patterns have none")
         return self
 
     @property

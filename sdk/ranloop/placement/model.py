@@ -42,6 +42,17 @@ class PlacedModel(Model):
         with self._placed.about(report, above):
             return super().ask(report, extra, within_ms=within_ms)
 
+    @property
+    def broken_promise(self) -> str:
+        """In words, that the rows that stay here are no longer like those of the calibration; "" as long as they are."""
+        watch = self._placed.sieve.watch
+        if watch is None or not watch.alarm:
+            return ""
+        return (
+            f"of {watch.n} confident rows {watch.n_disagreeing} are answered otherwise by {self._placed.better.name}; "
+            f"the calibration expects {watch.share:.1%}: calibrate {self.card.name} anew"
+        )
+
     def take_told(self) -> tuple[Inference, ...]:
         """Where the answers came from since the last call."""
         told, self._placed.told = tuple(self._placed.told), []

@@ -8,10 +8,12 @@ from pathlib import Path
 from ranloop.errors import PlacementError
 from ranloop.inference import Card, Model
 from ranloop.placement.declaration import Placement
+from ranloop.placement.gate import read_calibration
 from ranloop.placement.model import PlacedModel
 from ranloop.placement.policies import FirstThatAnswers
 from ranloop.placement.port import HEADER_BYTES, Reach
 from ranloop.placement.predictor import PlacedPredictor, mmac_per_row
+from ranloop.placement.sieve import HardRows, Sieve
 from ranloop.placement.tiers import Tiers
 
 __all__ = ("place",)
@@ -20,6 +22,7 @@ __all__ = ("place",)
 def place(
     models: Mapping[str, Model],
     placements: Mapping[str, Placement],
+    own_folders: Mapping[str, Path],
     folders: Mapping[str, Path],
     reach: Reach | None,
 ) -> dict[str, Model]:
@@ -28,6 +31,7 @@ def place(
     Args:
         models: Name -> the model of this place.
         placements: Name -> declaration of the manifest.
+        own_folders: Name -> its folder.
         folders: Name -> folder of the better model; the model's own if it is left out.
         reach: The way to the tiers.
 
@@ -42,9 +46,27 @@ def place(
         here = models[name]
         better = reach.serve(here, folders.get(name))
         _refuse_misfits(f"placement.{name}", placement, reach.tiers, here.card, better)
-        predictor = PlacedPredictor(here, better, placement, reach, FirstThatAnswers(reach.tiers))
+        sieve = _hard_rows(f"placement.{name}", placement, here.card, own_folders[name], reach.tiers.seed)
+        policy = FirstThatAnswers(reach.tiers)
+        predictor = PlacedPredictor(here, better, placement, reach, policy, sieve)
         placed[name] = PlacedModel(here, predictor)
     return placed
+
+
+def _hard_rows(where: str, placement: Placement, card: Card, folder: Path, seed: int) -> Sieve | None:
+    """The sieve of a cascade; None for other patterns."""
+    if placement.pattern != "cascade":
+        return None
+    if card.output != "probabilities":
+        raise PlacementError(
+            f"{where}: a cascade wants a classifier, whose outputs are probabilities; {card.name} is none"
+        )
+    calibration = read_calibration(folder)
+    if placement.offload is not None:
+        threshold = calibration.threshold_of_offload(placement.offload)
+    else:
+        threshold = calibration.threshold_of_wrong_here(placement.wrong_here or 0.0)
+    return HardRows(calibration, threshold, audit=placement.audit, seed=seed)
 
 
 def _refuse_misfits(where: str, placement: Placement, tiers: Tiers, here: Card, better: Card) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ranloop.errors import ModelError
 from ranloop.inference import Card, Late, Model
+from ranloop.placement.asker import Asked, Asker, Rows
 from ranloop.placement.declaration import Placement
+from ranloop.placement.gate import confidence_of
 from ranloop.placement.memory import LastAnswers
-from ranloop.placement.port import Policy, Question, Reach, Reply
-from ranloop.wire.inference import Inference, Instead, Reason
+from ranloop.placement.port import Policy, Question, Reach
+from ranloop.placement.sieve import AllRows, Sieve
+from ranloop.wire.inference import Inference, Instead
 from ranloop.wire.messages import F32, Report
 
 __all__ = ("PlacedPredictor", "mmac_per_row")
-
-_MOST_OPEN = 1024  # questions whose answer may still come
 
 
 def mmac_per_row(card: Card) -> float:
@@ -27,21 +27,8 @@ def mmac_per_row(card: Card) -> float:
     return float(figure) if isinstance(figure, int | float) and 0 <= figure < 1e9 else 0.0
 
 
-@dataclass(slots=True)
-class _Asked:
-    """What came of the questions about one matrix, and what they cost."""
-
-    reply: Reply | None = None
-    reason: Reason = "stay"
-    sent_bytes: dict[str, int] = field(default_factory=dict)
-    joules: float | None = 0.0
-
-    def add_joules(self, joules: float | None) -> None:
-        self.joules = None if joules is None or self.joules is None else self.joules + joules
-
-
 class PlacedPredictor:
-    """Edge-first with fallback: see `Placement`.
+    """See `Placement` for what it does.
 
     Args:
         here: The model of this place.
@@ -49,24 +36,33 @@ class PlacedPredictor:
         placement: The author's declaration.
         reach: The way to the tiers.
         policy: Chooses a tier for each question.
+        sieve: Chooses the rows that go up.
 
     Attributes:
         told: Where the answers came from; the caller empties it.
         answered_by: Tag of the model that answered last.
-        n_unused: Answers from above that were of no use: of another shape, or not finite.
     """
 
-    def __init__(self, here: Model, better: Card, placement: Placement, reach: Reach, policy: Policy) -> None:
+    def __init__(
+        self,
+        here: Model,
+        better: Card,
+        placement: Placement,
+        reach: Reach,
+        policy: Policy,
+        sieve: Sieve | None = None,
+    ) -> None:
         self.better = better
         self.told: list[Inference] = []
-        self.n_unused = 0
-        self._placement, self._reach, self._policy = placement, reach, policy
+        self.sieve = sieve or AllRows()
+        self._placement, self._reach = placement, reach
+        self._asker = Asker(placement, reach, policy)
         self._here, self._here_tag = here.predictor, Model.tag_of(here.card)
+        self._classifies = here.card.output == "probabilities"
         self._mmac_here, self._mmac_above = mmac_per_row(here.card), mmac_per_row(better)
         self._above_tag = Model.tag_of(better)
         self.answered_by = self._here_tag
         self._last = LastAnswers()
-        self._open: dict[int, Report] = {}  # questions that nobody waits for any more
         self._about: tuple[Report, F32 | None] | None = None
 
     @contextmanager
@@ -89,126 +85,84 @@ class PlacedPredictor:
         if self._about is None:
             return self._here.predict(matrix, asked_ns, deadline_ns)
         report, above = self._about
-        self._take_late_answers()
+        for late in self._asker.late_answers():
+            self._last.keep(late.report, late.rows, late.outputs)
         begun_ns = self._reach.now_ns(asked_ns)
         try:
-            outputs = self._here.predict(matrix, asked_ns, deadline_ns)
-            failure = None
+            own, failure = self._here.predict(matrix, asked_ns, deadline_ns), None
         except ModelError as error:
-            outputs, failure = Late(asked_ns=asked_ns, deadline_ns=deadline_ns), error
-        question = Question(
-            model=self._above_tag,
-            matrix=matrix if above is None else above,
-            n_outputs=len(self.better.outputs),
-            node=report.node,
-            level=report.level,
-            asked_ns=asked_ns,
-            mmac=self._mmac_above * len(matrix),
-        )
-        until_ns = min(deadline_ns, asked_ns + self._placement.wait_ns)
-        asked = self._ask(question, report, until_ns)
-        own = self._reach.tiers[self._reach.tiers.here].cost(0, self._mmac_here * len(matrix))
-        asked.add_joules(own.joules)
-        instead: Instead = ""
-        rests_on_ns = asked_ns
-        if asked.reply is not None and asked.reply.outputs is not None:
-            outputs = asked.reply.outputs
-            self._last.keep(report, outputs)
-            self.answered_by = self._above_tag
+            own, failure = Late(asked_ns=asked_ns, deadline_ns=deadline_ns), error
+        if isinstance(own, Late):
+            own = np.full((len(matrix), len(self.better.outputs)), np.nan, np.float32)
+            rows, audited = np.arange(len(matrix)), np.zeros(0, np.intp)
         else:
-            self.answered_by = self._here_tag
-            outputs, instead, rests_on_ns = self._instead(report, outputs, len(matrix))
-        self.told.append(
-            Inference(
-                model=self.answered_by,
-                tier=asked.reply.tier if asked.reply and not instead else self._reach.tiers.here,
-                reason=asked.reason,
-                instead=instead,
-                asked_ns=rests_on_ns,
-                waited_ns=self._reach.now_ns(asked_ns) - begun_ns,
-                rows=len(matrix),
-                rows_above=0 if instead else len(matrix),
-                sent_bytes=asked.sent_bytes,
-                joules=asked.joules,
-            )
-        )
-        if isinstance(outputs, Late) and failure is not None and instead != "hold":
+            rows, audited = self.sieve.rows(own, report)
+        asked = Asked("stay")
+        up = np.concatenate((rows, audited))
+        if len(up):
+            asked = self._ask(report, matrix if above is None else above, up, deadline_ns)
+        cost = self._reach.tiers[self._reach.tiers.here].cost(0, self._mmac_here * len(matrix))
+        asked.add_joules(cost.joules)
+        outputs, instead, rests_on_ns = own, "", asked_ns
+        if asked.outputs is not None:
+            outputs = own.copy()
+            outputs[up] = asked.outputs
+            self._last.keep(report, up, asked.outputs)
+            self.sieve.learn(own[audited], asked.outputs[len(rows) :])
+        elif len(rows):
+            outputs, instead, rests_on_ns = self._instead(report, own, rows)
+        waited_ns = self._reach.now_ns(asked_ns) - begun_ns if len(up) else 0
+        self._tell(asked, outputs, up, instead, rests_on_ns, waited_ns)
+        if failure is not None and np.isnan(outputs).all() and instead == "rule":
             raise failure
         return outputs
 
-    def _ask(self, question: Question, report: Report, until_ns: int) -> _Asked:
-        """Put the question to one tier after the other, until one answers or the time is over."""
-        asked, tiers = _Asked(), self._reach.tiers
-        allowed = [tier for tier in self._placement.ask if tiers.may_see(tier, question.sensitivity)]
-        candidates = [tier for tier in allowed if self._reach.is_there(tier)]
-        asked.reason = "away" if allowed else "private"
-        while candidates:
-            now_ns = self._reach.now_ns(question.asked_ns)
-            if now_ns >= until_ns:
-                asked.reason = "late" if asked.reason == "away" else asked.reason
-                break
-            choice = self._policy.choose(question, candidates, now_ns, until_ns - now_ns)
-            if not choice.tier:
-                asked.reason = choice.reason if asked.reason == "away" else asked.reason
-                break
-            number = self._reach.send(choice.tier, question, until_ns)
-            kind = question.sensitivity
-            asked.sent_bytes[kind] = asked.sent_bytes.get(kind, 0) + question.n_bytes
-            asked.add_joules(tiers[choice.tier].cost(question.n_bytes, question.mmac).joules)
-            if choice.is_trial:
-                self._leave_open(number, report)
-                asked.reason = choice.reason
-                break
-            reply = self._reach.wait(number, until_ns)
-            if reply is None:
-                self._policy.learn(choice.tier, self._reach.now_ns(question.asked_ns), None)
-                self._leave_open(number, report)
-                asked.reason = "late"
-                break
-            fault = self._fault(reply, len(question.matrix))
-            self._policy.learn(choice.tier, now_ns + reply.took_ns, None if fault else reply.took_ns)
-            if not fault:
-                asked.reply, asked.reason = reply, "better"
-                break
-            asked.reason = fault
-            candidates.remove(choice.tier)
-        return asked
+    def _ask(self, report: Report, matrix: F32, up: Rows, deadline_ns: int) -> Asked:
+        whole = len(up) == len(matrix)
+        question = Question(
+            model=self._above_tag,
+            matrix=matrix if whole and self.sieve.keeps_order else np.ascontiguousarray(matrix[up]),
+            n_outputs=len(self.better.outputs),
+            node=report.node,
+            level=report.level,
+            asked_ns=report.ran_time_ns,
+            mmac=self._mmac_above * len(up),
+        )
+        until_ns = min(deadline_ns, report.ran_time_ns + self._placement.wait_ns)
+        return self._asker.ask(question, report, up, until_ns)
 
-    def _fault(self, reply: Reply, n_rows: int) -> Reason | None:
-        """Why an answer is of no use."""
-        if reply.outputs is None:
-            return "busy" if reply.fault == "busy" else "failed"
-        if reply.outputs.shape != (n_rows, len(self.better.outputs)) or not np.isfinite(reply.outputs).all():
-            self.n_unused += 1
-            return "failed"
-        return None
-
-    def _leave_open(self, number: int, report: Report) -> None:
-        if len(self._open) >= _MOST_OPEN:
-            del self._open[next(iter(self._open))]
-        self._open[number] = report
-
-    def _take_late_answers(self) -> None:
-        """Answers that nobody waited for: the last known ones, and a sign that their tier is in health if they were quick."""
-        for reply in self._reach.arrived():
-            report = self._open.pop(reply.number, None)
-            if report is None or self._fault(reply, len(report)):
-                continue
-            assert reply.outputs is not None  # `_fault` has looked
-            self._last.keep(report, reply.outputs)
-            if reply.took_ns <= self._placement.wait_ns:
-                self._policy.learn(reply.tier, report.ran_time_ns + reply.took_ns, reply.took_ns)
-
-    def _instead(self, report: Report, outputs: F32 | Late, n_rows: int) -> tuple[F32 | Late, Instead, int]:
-        """What stands in for a better answer, by which rule, and the time of the report that it rests on."""
-        nothing = np.full((n_rows, len(self.better.outputs)), np.nan, np.float32)
+    def _instead(self, report: Report, own: F32, rows: Rows) -> tuple[F32, Instead, int]:
+        """What stands in for better answers of `rows`, by which rule, and the time of the report that it rests on."""
         match self._placement.on_miss:
             case "hold":
-                return nothing, "hold", report.ran_time_ns
+                held = own.copy()
+                held[rows] = np.nan
+                return held, "hold", report.ran_time_ns
             case "last":
-                rule = nothing if isinstance(outputs, Late) else outputs
                 oldest_ns = report.ran_time_ns - round(self._placement.keep_ms * 1e6)
-                filled, rests_on_ns = self._last.fill(report, rule, not_before_ns=oldest_ns)
+                filled, rests_on_ns = self._last.fill(report, rows, own, not_before_ns=oldest_ns)
                 if rests_on_ns is not None:
                     return filled, "last", rests_on_ns
-        return outputs, "rule", report.ran_time_ns
+        return own, "rule", report.ran_time_ns
+
+    def _tell(
+        self, asked: Asked, outputs: F32, up: Rows, instead: Instead, rests_on_ns: int, waited_ns: int
+    ) -> None:
+        is_better = asked.outputs is not None
+        self.answered_by = self._above_tag if is_better or instead == "last" else self._here_tag
+        known = confidence_of(outputs)[~np.isnan(outputs).any(axis=1)] if self._classifies else ()
+        self.told.append(
+            Inference(
+                model=self.answered_by,
+                tier=asked.tier if is_better else self._reach.tiers.here,
+                reason=asked.reason,
+                instead=instead,
+                asked_ns=rests_on_ns,
+                waited_ns=waited_ns,
+                rows=len(outputs),
+                rows_above=len(up) if is_better else 0,
+                sent_bytes=asked.sent_bytes,
+                joules=asked.joules,
+                confidence=min(float(np.min(known)), 1.0) if len(known) else None,
+            )
+        )

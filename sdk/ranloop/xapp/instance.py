@@ -107,6 +107,7 @@ class Instance:
         self.models = place(
             {name: load_model(folder) for name, folder in places.items()},
             self.manifest.placement,
+            places,
             self.manifest.better_folders(package.folder),
             reach,
         )
@@ -286,6 +287,9 @@ class Instance:
                     f"{_place(function)} wants {request.action.spec.name} without saying where; "
                     "return Request(action=…, node=…)"
                 )
+        for placed in self._placed:
+            if text := placed.broken_promise:
+                board.set("cascade-gate", "minor", "", placed.card.name, text)
         told = tuple([one for model in self._placed for one in model.take_told()])
         return [
             self._batch(request, node, ran_time_ns, period_ms, _Decided(used, told, report))
