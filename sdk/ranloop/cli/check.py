@@ -52,8 +52,7 @@ def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
         handles = Instance(load_package(folder)).registered.models.values()
         return [handle.model.tag for handle in handles]
     read_code(folder)
-    packages = manifest.model_folders(folder, {}).values()
-    return [Model.tag_of(read_package(package)[0]) for package in packages]
+    return [Model.tag_of(read_package(folder / place)[0]) for place in manifest.packages.values()]
 
 
 def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:

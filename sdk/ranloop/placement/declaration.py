@@ -16,22 +16,29 @@ class Placement(BaseModel):
 
     Attributes:
         pattern: "edge-first": the model here always answers, and the better one's answer is taken if it comes in time;
-            "cascade": the same for rows that the model here is not sure of, all others stay.
+            "cascade": the same for rows that the model here is not sure of, all others stay; "hybrid": a planner weighs the
+            better answer against its cost for each question, and may stay.
         better: Folder of the model that the tiers above compute, relative to the manifest; "" for the model itself.
         ask: The tiers to ask, the first choice first.
         wait_ms: RAN time after the report for which the handler waits for the better answer.
         on_miss: What a handler gets without it: "rule", the answer of the model here; "last", for each target the last
             better answer of at most `keep_ms`, else as "rule"; "hold", no value, so that what is in force stays until its
             lease ends.
+        policy: Chooses the tier: "first", the author's order; "quickest", what was measured; "planner", worth and cost. Default:
+            "planner" of a hybrid, else "first".
         keep_ms: Age of a better answer's report up to which "last" takes it.
         offload: Of a cascade: share of rows that go up at most.
         wrong_here: Of a cascade, in place of `offload`: share of all rows that are answered here and wrong at most.
+        worth: Of a hybrid: of a better answer, in any unit.
+        per_joule: Of a hybrid: price of a joule in that unit.
+        per_wait_s: Of a hybrid: price of a second for which the handler waits.
+        miss_rate: Of a hybrid: share of questions that may be asked in vain.
         audit: Of a cascade: share of the rows that it is sure of that go up all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    pattern: Literal["edge-first", "cascade"]
+    pattern: Literal["edge-first", "cascade", "hybrid"]
     better: str = ""
     ask: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")], ...] = Field(
         min_length=1, max_length=8
@@ -42,6 +49,11 @@ class Placement(BaseModel):
     offload: float | None = Field(default=None, gt=0, lt=1)
     wrong_here: float | None = Field(default=None, gt=0, lt=1)
     audit: float = Field(default=0.02, ge=0, le=1)
+    worth: float = Field(default=1.0, gt=0)
+    per_joule: float = Field(default=0.0, ge=0)
+    per_wait_s: float = Field(default=0.0, ge=0)
+    miss_rate: float = Field(default=0.01, gt=0, lt=1)
+    policy: Literal["", "first", "quickest", "planner"] = ""
 
     @model_validator(mode="after")
     def _is_one(self) -> Placement:

@@ -10,8 +10,8 @@ from ranloop.inference import Card, Model
 from ranloop.placement.declaration import Placement
 from ranloop.placement.gate import read_calibration
 from ranloop.placement.model import PlacedModel
-from ranloop.placement.policies import FirstThatAnswers
-from ranloop.placement.port import HEADER_BYTES, Reach
+from ranloop.placement.policies import POLICIES, Goal
+from ranloop.placement.port import HEADER_BYTES, Policy, Reach
 from ranloop.placement.predictor import PlacedPredictor, mmac_per_row
 from ranloop.placement.sieve import HardRows, Sieve
 from ranloop.placement.tiers import Tiers
@@ -47,10 +47,22 @@ def place(
         better = reach.serve(here, folders.get(name))
         _refuse_misfits(f"placement.{name}", placement, reach.tiers, here.card, better)
         sieve = _hard_rows(f"placement.{name}", placement, here.card, own_folders[name], reach.tiers.seed)
-        policy = FirstThatAnswers(reach.tiers)
+        policy = _policy(placement, reach.tiers)
         predictor = PlacedPredictor(here, better, placement, reach, policy, sieve)
         placed[name] = PlacedModel(here, predictor)
     return placed
+
+
+def _policy(placement: Placement, tiers: Tiers) -> Policy:
+    goal = Goal(
+        worth=placement.worth,
+        per_joule=placement.per_joule,
+        per_wait_s=placement.per_wait_s,
+        miss_rate=placement.miss_rate,
+    )
+    return POLICIES[placement.policy or ("planner" if placement.pattern == "hybrid" else "first")](
+        tiers, goal
+    )
 
 
 def _hard_rows(where: str, placement: Placement, card: Card, folder: Path, seed: int) -> Sieve | None:

@@ -50,8 +50,12 @@ class VirtualTiers:
     def serve(self, here: Model, folder: Path | None) -> Card:
         """See `Reach`; the model is opened in this process."""
         model = here if folder is None else load_model(folder)
-        self._models[Model.tag_of(model.card)] = model.predictor
+        self.offer(Model.tag_of(model.card), model.predictor)
         return model.card
+
+    def offer(self, tag: str, predictor: Predictor) -> None:
+        """Let the tiers compute a model."""
+        self._models[tag] = predictor
 
     def begin(self, now_ns: int) -> None:
         self._now_ns, self.waited_ns = now_ns, 0

@@ -155,6 +155,12 @@ class Manifest(BaseModel):
             )
         return {name: given.get(name, folder / place) for name, place in self.models.items()}
 
+    @property
+    def packages(self) -> dict[str, str]:
+        """Folder of each model package, relative to the manifest: the models, and those that tiers above compute."""
+        better = {f"placement.{name}": one.better for name, one in self.placement.items() if one.better}
+        return {**self.models, **better}
+
     def better_folders(self, folder: Path) -> dict[str, Path]:
         """Model -> folder of the one that its placement lets tiers above compute, where that is another."""
         return {name: folder / one.better for name, one in self.placement.items() if one.better}
