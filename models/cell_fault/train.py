@@ -32,7 +32,7 @@ from ranloop.wire.messages import F32
 MODELS = Path(__file__).parents[1]
 CLASSES = ("none", "sleeping-cell", "backhaul-delay", "power-loss", "tilt-shift")
 N_CELLS, N_FAULTY = 21, 8
-START_S, FIRST_S, DURATION_S = 2, 6, 11  # the windows of three seconds lie within the fault
+START_S, FIRST_S, DURATION_S = 1, 5, 9  # the windows of three seconds lie within the fault
 LOADS = (0.5, 0.8, 1.2)
 PERIOD_MS = 1000
 BY_SECOND = (
@@ -98,7 +98,12 @@ def faults_of(seed: int) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
 def collect(seed: int) -> Samples:
     """One drop: both inputs of every cell and second from `FIRST_S` on."""
     faults, label = faults_of(seed)
-    overrides = {"faults": faults, "load": LOADS[seed % len(LOADS)], "duration_s": float(DURATION_S)}
+    overrides = {
+        "faults": faults,
+        "load": LOADS[seed % len(LOADS)],
+        "duration_s": float(DURATION_S),
+        "reports.periods_ms": [PERIOD_MS],
+    }
     world = open_world("sim:seven-sites", seed=seed, overrides=overrides)
     wanted = {(catalogue.node, "cell", PERIOD_MS): frozenset(OVER_SECONDS) for catalogue in world.catalogues}
     # The cells of a node, by its own ids, in the order of sites: the number of a cell through the network.
