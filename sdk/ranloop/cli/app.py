@@ -62,6 +62,13 @@ def configure(
 
 @app.command()
 def demo(
+    context: typer.Context,
+    what: Annotated[
+        Literal["gain", "placement"],
+        typer.Argument(
+            help="gain: of an xApp over a tuned baseline; placement: a tier of models fails and comes back."
+        ),
+    ] = "gain",
     drops: Annotated[
         int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
     ] = 24,
@@ -70,13 +77,19 @@ def demo(
     dashboard_at: DashboardAt = "",
     json_output: Json = False,
 ) -> None:
-    """Close a loop on the simulator and measure what it gains over a tuned baseline.
+    """Close a loop on the simulator and measure what it gains over a tuned baseline, or watch one live through failing tiers.
 
     With a page: first one drop there, in real time, with the xApp and with the baseline side by side.
     """
     from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.demo import run_demo
+    from ranloop.cli.demo_placement import demo_placement
+    from ranloop.cli.ways import refuse_idle
 
+    if what == "placement":
+        idle = ("drops", "duration_s", "dashboard", "dashboard_at")
+        refuse_idle(context, dict.fromkeys(idle, "belongs to ranloop demo gain"))
+        raise typer.Exit(demo_placement(json_output=json_output))
     page = wanted_page(dashboard, dashboard_at)
     raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output, dashboard=page))
 
@@ -430,6 +443,23 @@ def host(
             json_output=json_output,
         )
     )
+
+
+@app.command()
+def evaluate(
+    what: Annotated[Literal["placement"], typer.Argument(help="placement: policies that choose a tier.")],
+    tiers: Tiers = None,
+    seeds: Annotated[str, typer.Option(help="Of the virtual tiers: 1..20 or 1,2,5.")] = "1..20",
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write the tables between the marks of this page.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Try policies of placement beside an oracle, on virtual tiers that fail in several ways."""
+    from ranloop.cli.evaluate_placement import evaluate_placement
+
+    assert what == "placement"  # the only one
+    raise typer.Exit(evaluate_placement(tiers, seeds=seeds, write=write, json_output=json_output))
 
 
 @app.command("infer-host")

@@ -15,9 +15,12 @@ from ranloop.bus import Bus
 from ranloop.inference import Model, load_model
 from ranloop.inference.predictor import Late
 from ranloop.placement import BusTiers, InferenceHost, Question, Reply
+from ranloop.testing import make_report
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked, encode_inferred
 from ranloop.wire.messages import F32
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.places import MS, tiers
 
 Connect = Callable[[str], Bus]
@@ -314,3 +317,23 @@ def test_the_transport_itself_keeps_what_a_zone_may_not_see(connect: Connect, la
     bus.poll()
     assert reply is not None
     assert (reply.fault, sent) == ("failed", [])
+
+
+def test_a_live_xapp_acts_on_the_better_answer_and_on_its_own_when_the_host_has_gone(
+    connect: Connect, large: Model, xapp: Path
+) -> None:
+    reach = BusTiers(tiers(), "placed", lambda _: connect("placed"))
+    instance = Instance(load_package(xapp), reach=reach)
+    host = InferenceHost(connect("east"), "east", "regional", [large])
+
+    def decided(seq: int) -> tuple[str, str, list[float]]:
+        (batch,) = instance.on_report(make_report({"DRB.UEThpDl": [3.0, 4.0]}, seq=seq))
+        (how,) = batch.inferences
+        return how.tier, how.reason, batch.action.parameters()[:, 0].tolist()
+
+    with served(host):
+        reach.turn()
+        # The first question may meet a machine that is busy for longer than 50 ms.
+        assert ("regional", "better", [2.0, 2.0]) in [decided(seq) for seq in range(20)]
+    reach.turn()
+    assert decided(20) == ("edge", "away", [1.0, 1.0])
