@@ -1,4 +1,4 @@
-"""Sends UEs away from a cell for as long as it seems to have a fault."""
+"""Sends UEs away from a cell for as long as it seems to have a fault. It shows placement and claims no gain: let it recommend only."""
 
 import numpy as np
 

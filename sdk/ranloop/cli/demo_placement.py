@@ -14,6 +14,7 @@ from typing import Any
 from ranloop.bundled import bundled
 from ranloop.embedded import run_embedded
 from ranloop.errors import NodeError
+from ranloop.guard import Autonomy
 from ranloop.guard.audit_record import AuditRecord
 from ranloop.node import open_world
 from ranloop.placement import Tiers, load_tiers
@@ -33,7 +34,7 @@ class _Second:
     """The decisions about the reports of one second."""
 
     by: Counter[str] = field(default_factory=Counter)  # "tier" or "tier (reason)" -> nodes
-    took_ms: list[float] = field(default_factory=list)  # from report to effect
+    took_ms: list[float] = field(default_factory=list)  # from report to verdict
     right: list[bool] = field(
         default_factory=list
     )  # a cell was sent away from or left alone, as it should be
@@ -99,7 +100,7 @@ def _run(xapp: Path, tiers: Tiers | None) -> _Watcher:
     overrides = {"faults": faults, "load": 0.8, "run.duration_s": float(DURATION_S)}
     watcher = _Watcher(frozenset(cell for fault in faults for cell in fault["cells"]))
     with closing(open_world(NODE, seed=SEED, overrides=overrides)) as world:
-        run_embedded(world, [xapp], tiers=tiers, outlets=[watcher])
+        run_embedded(world, [xapp], tiers=tiers, outlets=[watcher], autonomy=Autonomy.RECOMMEND)
     return watcher
 
 
@@ -111,11 +112,11 @@ def _state(second: int) -> str:
 
 
 def _text(placed: _Watcher, alone: _Watcher) -> Iterator[str]:
-    yield "Seven sites; six of 21 cells have a fault. An xApp asks a classifier each second which, and sends UEs away from cells that seem ill."
+    yield "Seven sites; six of 21 cells have a fault. An xApp asks a classifier each second which, and recommends to send UEs away from those."
     yield f"Its model is here; a better one is on two tiers above. The region fails from {DOWN_S[0]:g} to {DOWN_S[1]:g} s, both from {CUT_S[0]:g} to {CUT_S[1]:g} s."
     yield ""
     yield f"{'report':>7}  {'tiers above':18}  {'slowest':>8}  decided by"
-    for number, second in sorted(placed.seconds.items()):
+    for number, second in sorted(placed.seconds.items())[: DURATION_S - 1]:
         by = ", ".join(f"{n} x {who}" for who, n in second.by.most_common())
         yield f"{number:>5} s  {_state(number):18}  {max(second.took_ms):>5.0f} ms  {by}"
     facts = _facts(placed, alone)

@@ -43,7 +43,7 @@ _Bits = NDArray[np.bool_]
 
 def confidence_of(outputs: F32) -> NDArray[np.float32]:
     """Probability of the most probable class of each row, [n_rows]; 0 where there is none."""
-    return np.nan_to_num(outputs).max(axis=1).astype(np.float32)
+    return np.asarray(np.nan_to_num(outputs).max(axis=1), np.float32)
 
 
 class Calibration(BaseModel):

@@ -103,7 +103,8 @@ class PlacedPredictor:
             asked = self._ask(report, matrix if above is None else above, up, deadline_ns)
         cost = self._reach.tiers[self._reach.tiers.here].cost(0, self._mmac_here * len(matrix))
         asked.add_joules(cost.joules)
-        outputs, instead, rests_on_ns = own, "", asked_ns
+        instead: Instead = ""
+        outputs, rests_on_ns = own, asked_ns
         if asked.outputs is not None:
             outputs = own.copy()
             outputs[up] = asked.outputs

@@ -9,12 +9,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ranloop.errors import PlacementError
-from ranloop.inference import Feature, Output
+from ranloop.inference import Feature, Model, Output, load_card
 from ranloop.inference.export import export_package
 from ranloop.placement import VirtualTiers
 from ranloop.placement.gate import write_calibration
 from ranloop.testing import make_report
-from ranloop.wire.messages import Answer, Step
+from ranloop.wire.messages import F32, Answer, Step
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.builders import write_xapp
@@ -61,7 +61,7 @@ audit = {audit}
 
 def export(folder: Path, *, above: float) -> Path:
     """A classifier that says 1 above a CQI, and is the less sure the nearer it is to it."""
-    cqi = np.arange(0.0, 16.0, 0.25, np.float32)[:, None]
+    cqi = np.arange(0.0, 16.0, 0.25).astype(np.float32)[:, None]
     estimator = LogisticRegression(C=1.0).fit(cqi, (cqi[:, 0] > above).astype(int))
     export_package(
         estimator,
@@ -137,6 +137,13 @@ def test_hard_rows_without_a_better_answer_get_the_one_of_here(tmp_path: Path, p
     assert (how.reason, how.instead, how.rows_above) == ("late", "rule", 0)
 
 
+class Denies:
+    """Says 0 whatever it is asked."""
+
+    def predict(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32:
+        return np.tile(np.array([[1.0, 0.0]], np.float32), (len(matrix), 1))
+
+
 def test_an_alarm_is_raised_when_the_sure_rows_are_no_longer_answered_alike(
     tmp_path: Path, pair: Path
 ) -> None:
@@ -149,15 +156,10 @@ def test_an_alarm_is_raised_when_the_sure_rows_are_no_longer_answered_alike(
     instance = sorting(tmp_path / "sorting", pair, audit=1.0, reach=reach)
     alike = step(instance, [1, 15] * 20)
     assert alike.batches[0].inferences[0].rows_above == 40
-    assert instance.registered.alarms.active == ()
-
-    class Denies:
-        def predict(self, matrix: np.ndarray, asked_ns: int, deadline_ns: int) -> np.ndarray:
-            return np.tile(np.array([[1.0, 0.0]], np.float32), (len(matrix), 1))
-
-    reach._models = dict.fromkeys(reach._models, Denies())  # type: ignore[arg-type]  # it predicts
+    assert not instance.registered.alarms.active
+    reach.offer(Model.tag_of(load_card(pair / "large")), Denies())
     step(instance, [15] * 9, seq=1)
-    assert instance.registered.alarms.active == ()
+    assert not instance.registered.alarms.active
     step(instance, [15] * 2, seq=2)
     (alarm,) = instance.registered.alarms.active
     assert (alarm.name, alarm.target) == ("cascade-gate", "small")

@@ -250,7 +250,7 @@ class Liar:
         self.bus = connect("east")
         self._real = InferenceHost(self.bus, "east", "regional", [model])
         self._answers = answers
-        self._real._admit = lambda waiting: [say(waiting.asked, self.bus) for say in answers]  # type: ignore[method-assign,assignment,func-returns-value]  # because it lies
+        self._real._admit = lambda waiting: [say(waiting.asked, self.bus) for say in answers]  # type: ignore[method-assign,assignment]  # because it lies
 
     def run(self, stop: threading.Event) -> None:
         self._real.run(stop)
