@@ -77,16 +77,13 @@ class Asker:
                 asked.reason = "late" if asked.reason == "away" else asked.reason
                 break
             choice = self._policy.choose(question, candidates, now_ns, until_ns - now_ns)
+            if choice.trial:
+                number = self._send(choice.trial, question, until_ns, asked)
+                self._leave_open(number, report, rows, question.n_outputs)
             if not choice.tier:
                 asked.reason = choice.reason if asked.reason == "away" else asked.reason
                 break
-            number = self._reach.send(choice.tier, question, until_ns)
-            asked.sent_bytes[kind] = asked.sent_bytes.get(kind, 0) + question.n_bytes
-            asked.add_joules(tiers[choice.tier].cost(question.n_bytes, question.mmac).joules)
-            if choice.is_trial:
-                self._leave_open(number, report, rows, question.n_outputs)
-                asked.reason = choice.reason
-                break
+            number = self._send(choice.tier, question, until_ns, asked)
             reply = self._reach.wait(number, until_ns)
             if reply is None:
                 self._policy.learn(choice.tier, self._reach.now_ns(question.asked_ns), None)
@@ -112,6 +109,12 @@ class Asker:
                 self._policy.learn(reply.tier, report.ran_time_ns + reply.took_ns, reply.took_ns)
             assert reply.outputs is not None  # `_fault` has looked
             yield Late(report, rows, reply.outputs)
+
+    def _send(self, tier: str, question: Question, until_ns: int, asked: Asked) -> int:
+        kind = question.sensitivity
+        asked.sent_bytes[kind] = asked.sent_bytes.get(kind, 0) + question.n_bytes
+        asked.add_joules(self._reach.tiers[tier].cost(question.n_bytes, question.mmac).joules)
+        return self._reach.send(tier, question, until_ns)
 
     def _fault(self, reply: Reply, shape: tuple[int, int]) -> Reason | None:
         """Why an answer is of no use."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ranloop.placement.port import Choice, Policy, Question
 from ranloop.placement.tiers import Tiers
@@ -49,6 +49,7 @@ class Health:
         log_ratio: Moving average of the logarithm of measured over planned time.
         variance: Its moving variance.
         lost: Moving share of questions without an answer in time.
+        lost_at_first: By the tiers file.
     """
 
     misses: int = 0
@@ -56,6 +57,7 @@ class Health:
     log_ratio: float = 0.0
     variance: float = _LEAST_SPREAD**2
     lost: float = 0.01
+    lost_at_first: float = 0.01
 
     @property
     def is_left_alone(self) -> bool:
@@ -63,11 +65,14 @@ class Health:
 
     def learn(self, now_ns: int, ratio: float | None) -> None:
         """Take in the measured over the planned time of an answer; None if it did not come in time."""
-        self.misses = 0 if ratio is not None else self.misses + 1
-        self.lost += GAIN * ((ratio is None) - self.lost)
         if ratio is None:
+            self.misses += 1
+            self.lost += GAIN * (1 - self.lost)
             self.tried_ns = now_ns
             return
+        # The end of an outage: it says nothing about how many are lost while the tier is there.
+        self.lost = self.lost_at_first if self.is_left_alone else (1 - GAIN) * self.lost
+        self.misses = 0
         off = math.log(max(ratio, 1e-6)) - self.log_ratio
         self.log_ratio += GAIN * off
         self.variance = max((1 - GAIN) * (self.variance + GAIN * off * off), _LEAST_SPREAD**2)
@@ -90,7 +95,11 @@ class _Learning:
     def __init__(self, tiers: Tiers, goal: Goal) -> None:
         self._tiers, self._goal = tiers, goal
         self._health = {
-            name: Health(variance=max(tier.spread, _LEAST_SPREAD) ** 2, lost=max(tier.loss, _LOST_AT_LEAST))
+            name: Health(
+                variance=max(tier.spread, _LEAST_SPREAD) ** 2,
+                lost=max(tier.loss, _LOST_AT_LEAST),
+                lost_at_first=max(tier.loss, _LOST_AT_LEAST),
+            )
             for name, tier in tiers.tiers.items()
         }
         self._planned: dict[str, int] = {}  # of the last question to each tier
@@ -104,13 +113,21 @@ class _Learning:
         self._planned[tier] = planned_ns
         return planned_ns
 
-    def _trial(self, near: Sequence[str], now_ns: int) -> Choice:
-        for name in near:
+    def _trial(self, names: Sequence[str], now_ns: int) -> str:
+        """One of these tiers that it is time to try; "" if there is none."""
+        for name in names:
             health = self._health[name]
             if health.wants_trial(now_ns):
                 health.tried_ns = now_ns
-                return Choice(tier=name, reason="away", is_trial=True)
-        return Choice(reason="away" if near else "stay")
+                return name
+        return ""
+
+    def _first_in_health(self, names: Sequence[str], now_ns: int) -> Choice:
+        """The first of these, and a trial of one that stands before it."""
+        for at, name in enumerate(names):
+            if not self._health[name].is_left_alone:
+                return Choice(tier=name, trial=self._trial(names[:at], now_ns))
+        return Choice(reason="away" if names else "stay", trial=self._trial(names, now_ns))
 
 
 class FirstThatAnswers(_Learning):
@@ -122,24 +139,18 @@ class FirstThatAnswers(_Learning):
 
     def choose(self, question: Question, candidates: Sequence[str], now_ns: int, left_ns: int) -> Choice:
         near = [name for name in candidates if self._plan(question, name) <= left_ns]
-        for name in near:
-            if not self._health[name].is_left_alone:
-                return Choice(tier=name)
-        return self._trial(near, now_ns)
+        return self._first_in_health(near, now_ns)
 
 
 class Quickest(_Learning):
-    """The tier with the least expected time, if that is short enough: a moving average of what was measured."""
+    """The tier with the least expected time by a moving average of what was measured, of those that are near enough as planned."""
 
     def choose(self, question: Question, candidates: Sequence[str], now_ns: int, left_ns: int) -> Choice:
+        planned = {name: self._plan(question, name) for name in candidates}
         expected = {
-            name: self._plan(question, name) * math.exp(self._health[name].log_ratio) for name in candidates
+            name: ns * math.exp(self._health[name].log_ratio) for name, ns in planned.items() if ns <= left_ns
         }
-        near = sorted((ns, name) for name, ns in expected.items() if ns <= left_ns)
-        for _, name in near:
-            if not self._health[name].is_left_alone:
-                return Choice(tier=name)
-        return self._trial(list(candidates), now_ns)
+        return self._first_in_health(sorted(expected, key=lambda name: expected[name]), now_ns)
 
 
 class Planner(_Learning):
@@ -164,10 +175,9 @@ class Planner(_Learning):
             if len(self._known) >= self._MOST_KEPT:
                 self._known.clear()
             known = self._known[key] = self._best(question, candidates, left_ns)
-        if known.tier:
-            return known
-        trial = self._trial([name for name in candidates if self._would_pay(question, name, left_ns)], now_ns)
-        return trial if trial.is_trial else known
+        others = [name for name in candidates if name != known.tier and self._health[name].misses]
+        trial = self._trial([name for name in others if self._would_pay(question, name, left_ns)], now_ns)
+        return replace(known, trial=trial) if trial else known
 
     def _would_pay(self, question: Question, name: str, left_ns: int) -> bool:
         """Whether an answer of this tier would be worth its cost if it came as planned."""

@@ -119,12 +119,12 @@ class Choice:
     Attributes:
         tier: "" to stay here.
         reason: Why it stays here.
-        is_trial: Nobody waits for the answer: it shows whether the tier is back.
+        trial: A tier that is asked besides, and nobody waits for its answer: it shows whether the tier is back. "" for none.
     """
 
     tier: str = ""
     reason: Reason = "stay"
-    is_trial: bool = False
+    trial: str = ""
 
 
 class Policy(Protocol):

@@ -39,6 +39,16 @@ def test_the_first_one_in_health_is_asked_unless_it_is_too_far_away() -> None:
     ]
 
 
+def test_a_tier_that_is_left_alone_is_tried_besides_the_next_one_and_is_first_again_when_it_answers() -> None:
+    policy = FirstThatAnswers(tiers(), Goal())
+    took(policy, "regional", None, times=2)
+    assert policy.choose(question(), BOTH, 100 * MS, 50 * MS) == Choice(tier="central")
+    assert policy.choose(question(), BOTH, TRIAL_NS, 50 * MS) == Choice(tier="central", trial="regional")
+    assert policy.choose(question(), BOTH, TRIAL_NS + 100 * MS, 50 * MS) == Choice(tier="central")
+    policy.learn("regional", TRIAL_NS + 20 * MS, 20 * MS)
+    assert policy.choose(question(), BOTH, TRIAL_NS + 200 * MS, 50 * MS) == Choice(tier="regional")
+
+
 def test_the_quickest_is_the_one_that_was_measured_to_be() -> None:
     """Regional is planned at 20 ms; forty answers of 60 ms bring its average beyond the 40 ms of central: 20 x 3**0.985."""
     policy = Quickest(tiers(), Goal())
@@ -67,9 +77,7 @@ def test_a_planner_leaves_a_tier_that_fails_for_the_next_and_comes_back_after_a_
     policy = Planner(tiers(), Goal(worth=1.0, per_wait_s=1.0))
     took(policy, "regional", None, times=2)
     assert chosen(policy, BOTH) == "central"
-    took(policy, "central", None, times=2)
-    trial = policy.choose(question(), BOTH, TRIAL_NS, 50 * MS)
-    assert (trial.tier, trial.is_trial) == ("regional", True)
+    assert policy.choose(question(), BOTH, TRIAL_NS, 50 * MS) == Choice(tier="central", trial="regional")
     policy.learn("regional", TRIAL_NS, 20 * MS)
     assert chosen(policy, BOTH, now_ms=600) == "regional"
 
