@@ -8,7 +8,7 @@ from typing import Any
 from ranloop.wire.inference import Inference
 from ranloop.wire.messages import ActionBatch, Result
 
-__all__ = ("INFERENCE_KEYS", "Told", "added", "facts", "way_of", "ways")
+__all__ = ("Told", "added", "facts", "is_fact", "way_of", "ways")
 
 Told = list[dict[str, Any]]
 _MOST = 16  # of one line
@@ -30,14 +30,26 @@ def _facts(one: Inference, took_effect_ns: int) -> dict[str, Any]:
     }
 
 
-INFERENCE_KEYS = _facts(Inference(model="", tier="", reason="stay", asked_ns=0), 0).keys()
+_TEXTS = ("model", "tier", "reason", "instead")
+_NUMBERS = ("waited_ms", "age_ms", "rows", "rows_above")
+
+
+def is_fact(one: object) -> bool:
+    """Whether an entry of a log is what `facts` writes."""
+    if not isinstance(one, dict) or not isinstance(sent := one.get("sent_bytes"), dict):
+        return False
+    may_miss = [one.get(key, "") for key in ("modelled_joules", "confidence")]
+    numbers = [*(one.get(key) for key in _NUMBERS), *sent.values(), *(v for v in may_miss if v is not None)]
+    return all(isinstance(one.get(key), str) for key in _TEXTS) and all(
+        isinstance(number, int | float) for number in numbers
+    )
 
 
 def way_of(inference: Inference | Mapping[str, Any]) -> tuple[object, ...]:
     """What has to be the same for two answers to count as one renewed."""
     if isinstance(inference, Inference):
         return inference.model, inference.tier, inference.reason, inference.instead
-    return tuple(inference.get(key, "") for key in ("model", "tier", "reason", "instead"))
+    return tuple(inference.get(key, "") for key in _TEXTS)
 
 
 def ways(batch: ActionBatch) -> tuple[tuple[object, ...], ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ranloop.errors import NodeError
-from ranloop.guard.audit_inferences import INFERENCE_KEYS
+from ranloop.guard.audit_inferences import is_fact
 from ranloop.vocabulary import ACTIONS
 from ranloop.vocabulary.model import ActionSpec
 
@@ -323,10 +323,15 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
 
 
 def _inferences(line: _Line) -> tuple[Mapping[str, Any], ...]:
-    """Where the answers of placed models came from; what is damaged is left out."""
-    return tuple(
-        one for one in line.get("inferences", ()) if isinstance(one, dict) and one.keys() >= INFERENCE_KEYS
-    )
+    """Where the answers of placed models came from.
+
+    Raises:
+        ValueError: One of them is damaged.
+    """
+    told = tuple(line.get("inferences", ()))
+    if not all(map(is_fact, told)):
+        raise ValueError("an entry of inferences is damaged")
+    return told
 
 
 def _parameters(spec: ActionSpec, values: Iterable[float | None]) -> dict[str, float | None]:

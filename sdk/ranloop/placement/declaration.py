@@ -10,6 +10,14 @@ from ranloop.wire.inference import Instead
 
 __all__ = ("Placement",)
 
+_BELONGS = {
+    "keep_ms": 'it belongs to on_miss = "last"',
+    "audit": 'it belongs to pattern = "cascade"',
+    **dict.fromkeys(
+        ("worth", "per_joule", "per_wait_s"), 'it belongs to policy = "planner", which a hybrid has'
+    ),
+}
+
 
 class Placement(BaseModel):
     """The pattern of one model.
@@ -32,7 +40,6 @@ class Placement(BaseModel):
         worth: Of a hybrid: of a better answer, in any unit.
         per_joule: Of a hybrid: price of a joule in that unit.
         per_wait_s: Of a hybrid: price of a second for which the handler waits.
-        miss_rate: Of a hybrid: share of questions that may be asked in vain.
         audit: Of a cascade: share of the rows that it is sure of that go up all the same.
     """
 
@@ -52,7 +59,6 @@ class Placement(BaseModel):
     worth: float = Field(default=1.0, gt=0)
     per_joule: float = Field(default=0.0, ge=0)
     per_wait_s: float = Field(default=0.0, ge=0)
-    miss_rate: float = Field(default=0.01, gt=0, lt=1)
     policy: Literal["", "first", "quickest", "planner"] = ""
 
     @model_validator(mode="after")
@@ -61,10 +67,27 @@ class Placement(BaseModel):
             raise ValueError(f"ask names a tier twice: {', '.join(self.ask)}")
         if not self.on_miss:
             raise ValueError("on_miss is hold, rule or last")
+        if idle := [name for name in self._idle if name in self.model_fields_set]:
+            raise ValueError(f"{idle[0]} means nothing here: {_BELONGS[idle[0]]}")
         n_goals = (self.offload is not None) + (self.wrong_here is not None)
         if n_goals != (self.pattern == "cascade"):
             raise ValueError("a cascade has one goal, offload or wrong_here; other patterns have none")
         return self
+
+    @property
+    def _idle(self) -> list[str]:
+        """Keys that this placement would ignore."""
+        is_used = {
+            "keep_ms": self.on_miss == "last",
+            "audit": self.pattern == "cascade",
+            **dict.fromkeys(("worth", "per_joule", "per_wait_s"), self.chosen_by == "planner"),
+        }
+        return [name for name, used in is_used.items() if not used]
+
+    @property
+    def chosen_by(self) -> str:
+        """Name of the policy."""
+        return self.policy or ("planner" if self.pattern == "hybrid" else "first")
 
     @property
     def wait_ns(self) -> int:

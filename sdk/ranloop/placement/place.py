@@ -54,15 +54,8 @@ def place(
 
 
 def _policy(placement: Placement, tiers: Tiers) -> Policy:
-    goal = Goal(
-        worth=placement.worth,
-        per_joule=placement.per_joule,
-        per_wait_s=placement.per_wait_s,
-        miss_rate=placement.miss_rate,
-    )
-    return POLICIES[placement.policy or ("planner" if placement.pattern == "hybrid" else "first")](
-        tiers, goal
-    )
+    goal = Goal(worth=placement.worth, per_joule=placement.per_joule, per_wait_s=placement.per_wait_s)
+    return POLICIES[placement.chosen_by](tiers, goal)
 
 
 def _hard_rows(where: str, placement: Placement, card: Card, folder: Path, seed: int) -> Sieve | None:

@@ -26,13 +26,11 @@ class Goal:
         worth: Of a better answer in place of the one of here.
         per_joule: Price of a modelled joule; where a tier has no figures its energy counts nothing.
         per_wait_s: Price of a second for which the handler waits.
-        miss_rate: Share of questions that may be asked in vain, in the long run.
     """
 
     worth: float = 1.0
     per_joule: float = 0.0
     per_wait_s: float = 0.0
-    miss_rate: float = 0.01
 
     def value(self, *, joules: float | None, price: float, waited_s: float, is_better: bool) -> float:
         """Worth less cost of one question."""
@@ -154,11 +152,10 @@ class Quickest(_Learning):
 
 
 class Planner(_Learning):
-    """Drift plus penalty (Lyapunov): the most valuable tier, as long as not too many questions are asked in vain.
+    """The most valuable tier in expectation, or none.
 
-    A question to a tier is worth P(in time) x worth less its price, energy and expected wait. Staying is worth nothing. The debt Z
-    grows by 1 for each miss and falls by the miss rate for each question; a miss costs Z besides. What was measured decides, and
-    tiers that are not asked are tried now and then.
+    A question to a tier is worth P(in time) x worth less its price, energy and expected wait; to stay is worth nothing. The
+    probability comes from what was measured: times are log-normal around the planned one. A tier that missed is tried besides.
     """
 
     _MOST_KEPT = 64

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ranloop.errors import PlacementError
+from ranloop.errors import ManifestError, PlacementError
 from ranloop.placement import VirtualTiers
+from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.places import Loop, down, seen, tiers, write_placed
 
 
@@ -149,3 +150,30 @@ def test_a_placement_that_does_not_fit_the_tiers_is_refused_in_one_line(
     with pytest.raises(PlacementError, match=complaint) as refused:
         Loop(xapp, VirtualTiers(tiers()))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ('on_miss = "never"', r"placement\.load\.on_miss: Input should be"),
+        ("keep_ms = 100", 'keep_ms means nothing here: it belongs to on_miss = "last"'),
+        ("worth = 2.0", 'worth means nothing here: it belongs to policy = "planner"'),
+        ("offload = 0.2", "a cascade has one goal, offload or wrong_here; other patterns have none"),
+        ("wait = 3", r"placement\.load\.wait: no such key \(did you mean wait_ms"),
+    ],
+)
+def test_a_placement_that_contradicts_itself_is_refused_in_one_line(
+    tmp_path: Path, models: Path, more: str, complaint: str
+) -> None:
+    with pytest.raises(ManifestError, match=complaint) as refused:
+        load_package(write_placed(tmp_path / "placed", models, more))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_placement_of_a_model_that_the_manifest_does_not_list_is_refused(xapp: Path) -> None:
+    text = (xapp / "manifest.toml").read_text().replace("[placement.load]", "[placement.lode]")
+    (xapp / "manifest.toml").write_text(text)
+    with pytest.raises(
+        ManifestError, match=r"placement\.lode: there is no model of that name; there are: load"
+    ):
+        load_package(xapp)
