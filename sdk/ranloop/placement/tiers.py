@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -42,7 +42,7 @@ class Event(_Frozen):
         return self
 
 
-class Cost(_Frozen):
+class Cost(NamedTuple):
     """What one question takes by the figures of a tier: time without waiting in a line, energy, money."""
 
     time_ns: int

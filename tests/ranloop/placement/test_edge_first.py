@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ranloop.errors import ManifestError, PlacementError
@@ -177,3 +178,19 @@ def test_a_placement_of_a_model_that_the_manifest_does_not_list_is_refused(xapp:
         ManifestError, match=r"placement\.lode: there is no model of that name; there are: load"
     ):
         load_package(xapp)
+
+
+@pytest.mark.parametrize("fails", [("regional",), ("central",), ("regional", "central")])
+def test_wherever_a_failure_begins_every_report_is_decided_on_within_the_wait(
+    xapp: Path, fails: tuple[str, ...]
+) -> None:
+    """Twenty random moments and lengths; 2 s of reports each. The decision comes before the next report is there."""
+    rng = np.random.default_rng(len(fails) + len(fails[0]))
+    for from_s in rng.uniform(0, 1.5, 20):
+        gone = down(float(from_s), float(from_s + rng.uniform(0.05, 1.0)))
+        loop = Loop(xapp, VirtualTiers(tiers(**dict.fromkeys(fails, gone))))
+        answers = [loop.step(seq) for seq in range(20)]
+        assert all(len(answer.batches) == 1 and len(answer.batches[0].action) == 2 for answer in answers)
+        assert max(answer.waited_ns for answer in answers) <= 50_000_000
+        ids = [answer.batches[0].id for answer in answers]
+        assert len(set(ids)) == 20  # no action twice
