@@ -37,7 +37,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import load_manifest
+from ranloop.xapp.manifest import Manifest, load_manifest
 from ranloop.xapp.state_file import StateFile
 
 __all__ = ("join_bus", "run_on_node")
@@ -74,7 +74,7 @@ def run_on_node(
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     until_ns = None if duration_s is None else round(duration_s * 1e9)
-    places = None if tiers is None else load_tiers(tiers)
+    places = _tiers(manifests, tiers)
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
         bounds = None if limits is None else load_limits(limits)
@@ -163,7 +163,7 @@ def join_bus(
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
         )
-    places = None if tiers is None else load_tiers(tiers)
+    places = _tiers([load_manifest(folder) for folder in folders], tiers)
     incarnation = "0" if lockstep else secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, _tell_place))
@@ -207,6 +207,25 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
+
+
+def _tiers(manifests: Sequence[Manifest], path: Path | None) -> Tiers | None:
+    """The tiers file; without one it is said of which models the placement does not hold.
+
+    Raises:
+        RanloopError: The file cannot be used, or no model would use it.
+    """
+    placed = [f"{manifest.name}/{model}" for manifest in manifests for model in manifest.placement]
+    if path is None:
+        if placed:
+            told = ", ".join(placed)
+            print(f"without --tiers, computed here alone: {told}", file=sys.stderr, flush=True)
+        return None
+    if not placed:
+        raise RanloopError(
+            f"--tiers {path}: no manifest here has a [placement.MODEL]; docs/placement.md shows one"
+        )
+    return load_tiers(path)
 
 
 def _reach(tiers: Tiers, xapp: str, url: str, *, lockstep: bool) -> VirtualTiers | BusTiers:

@@ -25,6 +25,7 @@ class PlacedModel(Model):
     def __init__(self, here: Model, placed: PlacedPredictor) -> None:
         super().__init__(here.card, placed)
         self._placed = placed
+        self._broken_promise = ""
         mine, above = here.card, placed.better
         shared = (mine.features, mine.steps) == (above.features, above.steps)
         self._features_above = None if shared else FeatureBinder(above)
@@ -44,14 +45,17 @@ class PlacedModel(Model):
 
     @property
     def broken_promise(self) -> str:
-        """In words, that the rows that stay here are no longer like those of the calibration; "" as long as they are."""
+        """In words, that the rows that stay here are no longer like those of the calibration; "" as long as they are.
+
+        The words stay as they were at first: an alarm is not news again with each report.
+        """
         watch = self._placed.sieve.watch
-        if watch is None or not watch.alarm:
-            return ""
-        return (
-            f"of {watch.n} confident rows {watch.n_disagreeing} are answered otherwise by {self._placed.better.name}; "
-            f"the calibration expects {watch.share:.1%}: calibrate {self.card.name} anew"
-        )
+        if watch is not None and watch.alarm and not self._broken_promise:
+            self._broken_promise = (
+                f"of {watch.n} confident rows {watch.n_disagreeing} were answered otherwise by {self._placed.better.name}; "
+                f"the calibration expects {watch.share:.1%}: calibrate {self.card.name} anew"
+            )
+        return self._broken_promise
 
     def take_told(self) -> tuple[Inference, ...]:
         """Where the answers came from since the last call."""

@@ -164,6 +164,8 @@ def test_an_alarm_is_raised_when_the_sure_rows_are_no_longer_answered_alike(
     (alarm,) = instance.registered.alarms.active
     assert (alarm.name, alarm.target) == ("cascade-gate", "small")
     assert "calibrate small anew" in alarm.text
+    step(instance, [15] * 2, seq=3)
+    assert instance.registered.alarms.active == (alarm,)  # and it is no news with each report
 
 
 def test_a_cascade_without_a_classifier_is_refused(tmp_path: Path, pair: Path, models: Path) -> None:

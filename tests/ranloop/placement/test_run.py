@@ -25,6 +25,7 @@ from ranloop.wire.messages import ActionBatch
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
+from tests.builders import write_xapp
 from tests.command import Command
 from tests.ranloop.placement.places import MS, down, tiers, write_placed
 
@@ -147,3 +148,13 @@ def test_the_command_line_takes_a_tiers_file_and_refuses_a_wrong_one(
     )
     outcome = ranloop("run", xapp, "--node", "sim:one-cell", "--tiers", tmp_path / "tiers.toml")
     assert "tiers.edge: no trust zone" in outcome.complaint
+
+
+def test_tiers_that_no_model_would_use_are_refused_and_models_without_tiers_are_named(
+    xapp: Path, tmp_path: Path, ranloop: Command
+) -> None:
+    plain = write_xapp(tmp_path / "plain")
+    refused = ranloop("run", plain, "--node", "sim:one-cell", "--tiers", tmp_path / "tiers.toml")
+    assert "no manifest here has a [placement.MODEL]" in refused.complaint
+    unreachable = ranloop("run", xapp, "--bus", "mqtt://127.0.0.1:1")  # it ends before anything runs
+    assert "without --tiers, computed here alone: placed/load" in unreachable.err
