@@ -24,6 +24,7 @@ from ranloop.node.port import NodePort
 from ranloop.node.runtime import Registration
 from ranloop.node.settings_desk import SettingsDesk
 from ranloop.node.summary import RunSummary
+from ranloop.placement import Tiers, VirtualTiers
 from ranloop.wire.messages import Settings
 from ranloop.wire.operating import SettingValue
 from ranloop.xapp.instance import Instance
@@ -71,6 +72,7 @@ def run_embedded(
     onlooker: Onlooker | None = None,
     state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
+    tiers: Tiers | None = None,
     on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
@@ -95,6 +97,7 @@ def run_embedded(
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+        tiers: Virtual tiers of the models that the manifests place; without them all models are computed here.
         on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
@@ -135,6 +138,7 @@ def run_embedded(
                 trust=trust,
                 provider=provider,
                 state=stack.enter_context(StateFile(state, name)).state if state else None,
+                reach=VirtualTiers(tiers) if tiers else None,
             )
             for name, package in zip(names, packages, strict=True)
         ]

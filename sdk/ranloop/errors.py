@@ -7,6 +7,7 @@
     │   └── NameTakenError a living participant has our name, or one of our RAN nodes
     ├── ManifestError      an xApp package that cannot be loaded as it stands
     ├── ModelError         a model package that is broken, or does not fit its card or its input
+    ├── PlacementError     a tiers file, or a placement of a model, that cannot be used
     ├── NodeError          a RAN node, recording or scenario that cannot be opened
     ├── TrainingError      a training that cannot be carried out as it is planned
     ├── EvaluationError    claims of an xApp that cannot be judged, or results that cannot be read
@@ -31,6 +32,7 @@ __all__ = (
     "ModelError",
     "NameTakenError",
     "NodeError",
+    "PlacementError",
     "RanloopError",
     "TrainingError",
     "VocabularyError",
@@ -80,6 +82,10 @@ class ManifestError(RanloopError):
 
 class ModelError(RanloopError):
     """A model package that is broken, or does not fit its card or its input."""
+
+
+class PlacementError(RanloopError):
+    """A tiers file, or the placement of a model, that cannot be used."""
 
 
 class NodeError(RanloopError):

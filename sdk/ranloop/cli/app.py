@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ranloop.bundled import xapp_folder
+from ranloop.cli.evaluate_app import evaluate_app
 from ranloop.cli.model_app import model_app
 from ranloop.cli.options import (
     Audit,
@@ -30,6 +31,7 @@ from ranloop.cli.options import (
     Shard,
     Shards,
     State,
+    Tiers,
     Trusted,
 )
 from ranloop.errors import RanloopError
@@ -43,6 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(model_app, name="model")
+app.add_typer(evaluate_app, name="evaluate")
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,6 +70,13 @@ def configure(
 
 @app.command()
 def demo(
+    context: typer.Context,
+    what: Annotated[
+        Literal["gain", "placement"],
+        typer.Argument(
+            help="gain: of an xApp over a tuned baseline; placement: a tier of models fails and comes back."
+        ),
+    ] = "gain",
     drops: Annotated[
         int, typer.Option(help="Held-out drops, each run with the tuned baseline and with the xApp.", min=2)
     ] = 24,
@@ -75,13 +85,19 @@ def demo(
     dashboard_at: DashboardAt = "",
     json_output: Json = False,
 ) -> None:
-    """Close a loop on the simulator and measure what it gains over a tuned baseline.
+    """Close a loop on the simulator and measure what it gains over a tuned baseline, or watch one live through failing tiers.
 
     With a page: first one drop there, in real time, with the xApp and with the baseline side by side.
     """
     from ranloop.cli.dashboard import wanted_page
     from ranloop.cli.demo import run_demo
+    from ranloop.cli.demo_placement import demo_placement
+    from ranloop.cli.ways import refuse_idle
 
+    if what == "placement":
+        idle = ("drops", "duration_s", "dashboard", "dashboard_at")
+        refuse_idle(context, dict.fromkeys(idle, "belongs to ranloop demo gain"))
+        raise typer.Exit(demo_placement(json_output=json_output))
     page = wanted_page(dashboard, dashboard_at)
     raise typer.Exit(run_demo(drops=drops, duration_s=duration_s, json_output=json_output, dashboard=page))
 
@@ -135,6 +151,7 @@ def run(
     state: State = None,
     profile: NodeProfile = "",
     handler_delay: HandlerDelay = "",
+    tiers: Tiers = None,
     dashboard: Dashboard = False,
     dashboard_at: DashboardAt = "",
     beside: Annotated[
@@ -193,6 +210,7 @@ def run(
                 record=record,
                 state=state,
                 handler_delay=handler_delay,
+                tiers=tiers,
                 metrics=metrics,
                 dashboard=page,
                 json_output=json_output,
@@ -212,6 +230,7 @@ def run(
                 host=host,
                 state=state,
                 shard=shard,
+                tiers=tiers,
                 metrics=metrics,
                 json_output=json_output,
             )
@@ -366,45 +385,6 @@ def compare(
 
 
 @app.command()
-def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Folder of xApps, such as xapps.", metavar="FOLDER")],
-    names: Annotated[
-        list[str] | None, typer.Argument(help="xApps in it; default: all with claims.", metavar="[NAME]...")
-    ] = None,
-    page: Annotated[
-        Path, typer.Option(metavar="FILE", help="The page of results; beside it they are kept as JSON.")
-    ] = Path("docs/xapps.md"),
-    out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Keeps each finished drop, for the same call to go on.")
-    ] = Path("runs/evaluate"),
-    processes: Annotated[
-        int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)
-    ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
-    ] = None,
-    json_output: Json = False,
-) -> None:
-    """Judge what xApps claim over their best tuned rule, on drops that nothing was tuned on, and write one page.
-
-    What an xApp claims is in claims.toml of its folder, the drops are in its plan.toml.
-    """
-    from ranloop.cli.evaluate import Workers, run_evaluate
-
-    raise typer.Exit(
-        run_evaluate(
-            folder,
-            names or [],
-            page_file=page,
-            out=out,
-            workers=Workers(processes=processes, on=on),
-            json_output=json_output,
-        )
-    )
-
-
-@app.command()
 def train(
     folder: Annotated[
         Path, typer.Argument(help="xApp or model folder, with plan.toml and train.py.", metavar="FOLDER")
@@ -520,6 +500,42 @@ def host(
             record=record,
             metrics=metrics,
             dashboard=page,
+            json_output=json_output,
+        )
+    )
+
+
+@app.command("infer-host")
+def infer_host(
+    packages: Annotated[list[Path], typer.Argument(help="Model packages to serve.", metavar="FOLDER")],
+    tier: Annotated[str, typer.Option(help="The tier that this host is part of, by its name in tiers.toml.")],
+    bus: BusUrl = "mqtt://localhost:1883",
+    name: Annotated[
+        str, typer.Option(help="Of this host on the bus; replicas need different ones. Default: the tier's.")
+    ] = "",
+    queue: Annotated[
+        int, typer.Option(help="Questions that may wait; further ones are answered busy.", min=1, max=65_536)
+    ] = 256,
+    batch_rows: Annotated[
+        int, typer.Option(help="Rows that are computed together at most.", min=1, max=65_536)
+    ] = 4096,
+    duration_s: Annotated[
+        float | None, typer.Option(help="Wall-clock seconds; default: until stopped.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Serve models to xApps over a bus, as one host of a tier."""
+    from ranloop.cli.infer_host import run_infer_host
+
+    raise typer.Exit(
+        run_infer_host(
+            packages,
+            bus,
+            tier=tier,
+            name=name,
+            queue=queue,
+            batch_rows=batch_rows,
+            duration_s=duration_s,
             json_output=json_output,
         )
     )

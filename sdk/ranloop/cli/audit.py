@@ -8,13 +8,14 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ranloop.errors import RanloopError, VocabularyError
 from ranloop.foreign import one_line
+from ranloop.guard.audit_inferences import Told, added, way_of
 from ranloop.guard.audit_query import AuditReader, Happening, Verdict
 from ranloop.guard.remedies import REMEDIES
 from ranloop.vocabulary.near import near_matches
@@ -22,6 +23,7 @@ from ranloop.vocabulary.near import near_matches
 __all__ = ("show_audit",)
 
 _MOST_TEXT = 300
+_OF_ITS_MOMENT = ("time", "ran_time_s", "id", "held_until_s", "inferences", "repeats")
 _MOST_WAITING = 10_000  # lines that may wait for the end of a row of equal verdicts
 _Place = tuple[str | tuple[str, int], ...]  # node, xApp, action, target
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -111,16 +113,16 @@ class _Row:
     first: Verdict
     last: Verdict
     n: int  # batches
+    inferences: Told = field(default_factory=list)  # of all of them
 
     def take(self, verdict: Verdict) -> bool:
         """Whether `verdict` is as the ones before, apart from its moment; it belongs to the row then."""
-        now = {
-            name: getattr(verdict, name)
-            for name in ("time", "ran_time_s", "id", "held_until_s", "repeats", "asked")
-        }
-        if replace(self.last, **now) != verdict:
+        now = {name: getattr(verdict, name) for name in _OF_ITS_MOMENT}
+        same_ways = [*map(way_of, self.last.inferences)] == [*map(way_of, verdict.inferences)]
+        if replace(self.last, **now) != verdict or not same_ways:
             return False
         self.last = verdict
+        self.inferences = added(self.inferences, verdict.inferences)
         self.n += max(verdict.repeats, 1)
         return True
 
@@ -136,7 +138,7 @@ def _rows(told: Iterable[Verdict | Happening]) -> Iterator[_Row | Happening]:
             place = one.node, one.xapp, one.action, *one.target.items()
             if place in newest and newest[place].take(one):
                 continue
-            shown = newest[place] = _Row(one, one, max(one.repeats, 1))
+            shown = newest[place] = _Row(one, one, max(one.repeats, 1), added((), one.inferences))
         else:
             shown = one
         waiting.append((place, shown))
@@ -159,7 +161,7 @@ def _in_words(one: Verdict | Happening | _Row) -> str:
     if isinstance(one, Happening):
         facts = " ".join(f"{name}={_plain(fact)}" for name, fact in one.facts.items())
         return _joined(_head(one), one.event, facts)
-    row = one if isinstance(one, _Row) else _Row(one, one, 1)
+    row = one if isinstance(one, _Row) else _Row(one, one, 1, added((), one.inferences))
     first, last = row.first, row.last
     what = f"{first.action} {_pairs(first.target)}"
     if values := _pairs(first.parameters):
@@ -170,7 +172,8 @@ def _in_words(one: Verdict | Happening | _Row) -> str:
     if last is not first:
         again = f"×{row.n}, {_span(first.time, last.time)}, RAN time to {last.ran_time_s:.3f} s"
     asked = "; ".join(map(_asked_in_words, first.asked))
-    return _joined(_head(first), what, fate, first.text, asked, held, again)
+    models = "; ".join(map(_way_in_words, row.inferences))
+    return _joined(_head(first), what, fate, first.text, asked, models, held, again)
 
 
 def _asked_in_words(one: Mapping[str, Any]) -> str:
@@ -180,6 +183,22 @@ def _asked_in_words(one: Mapping[str, Any]) -> str:
     said = " ".join("no value" if value is None else f"{value:g}" for value in one["outputs"])
     outside = f", outside its training: {', '.join(map(str, one['outside']))}" if one["outside"] else ""
     return f"{one['model']} (version {one['version']}) asked {shown} said {said}{outside}"
+
+
+def _way_in_words(one: Mapping[str, Any]) -> str:
+    """Where an answer came from; of a row of verdicts the longest wait, the oldest report and the sums."""
+    how = f"{one['reason']}, {one['instead']} instead" if one["instead"] else one["reason"]
+    sent = ", ".join(f"{n:,} B {kind}" for kind, n in one["sent_bytes"].items())
+    joules, confidence = one["modelled_joules"], one["confidence"]
+    parts = (
+        f"{one['model']} at {one['tier']} ({how})",
+        f"waited {one['waited_ms']:.1f} ms, report {one['age_ms']:.1f} ms old",
+        f"{one['rows_above']} of {one['rows']} rows from above",
+        sent and f"sent {sent}",
+        "" if joules is None else f"{joules:.3g} J modelled",
+        "" if confidence is None else f"confidence {confidence:.2f}",
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def _head(one: Verdict | Happening) -> tuple[str, str, str, str]:

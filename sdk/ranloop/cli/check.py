@@ -11,7 +11,7 @@ from typing import Any
 
 from ranloop.errors import RanloopError
 from ranloop.guard.rights import ActionRight
-from ranloop.inference import Model, read_package
+from ranloop.inference import Model, load_model, read_package
 from ranloop.node.profile import Profile, load_profile
 from ranloop.node.profile_fit import Lack, as_lines, lacks, remarks
 from ranloop.voice import named_output
@@ -50,10 +50,10 @@ def _models(folder: Path, manifest: Manifest, run: bool) -> list[str]:
     """Tags of the xApp's models, after a check of them and of its code."""
     if run:
         handles = Instance(load_package(folder)).registered.models.values()
-        return [handle.model.tag for handle in handles]
+        better = [load_model(place) for place in manifest.better_folders(folder).values()]
+        return [*(handle.model.tag for handle in handles), *(model.tag for model in better)]
     read_code(folder)
-    packages = manifest.model_folders(folder, {}).values()
-    return [Model.tag_of(read_package(package)[0]) for package in packages]
+    return [Model.tag_of(read_package(folder / place)[0]) for place in manifest.packages.values()]
 
 
 def _facts(folder: Path, stack: Profile | None, run: bool) -> dict[str, Any]:

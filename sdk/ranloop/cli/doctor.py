@@ -146,8 +146,8 @@ def _folder(folder: Path) -> tuple[Finding, Manifest | None]:
         manifest = load_manifest(folder)
         if manifest.encoding == "binary" or (folder / "app.py").exists():
             read_code(folder)
-        for package in manifest.model_folders(folder, {}).values():
-            Model.tag_of(read_package(package)[0])
+        for place in manifest.packages.values():
+            Model.tag_of(read_package(folder / place)[0])
     except RanloopError as error:
         return Finding("xapp", "problem", str(error), f"ranloop check {folder} looks closer"), None
     return Finding("xapp", "ok", f"{manifest.name} {manifest.version} reads well"), manifest

@@ -115,13 +115,13 @@ def run_evaluate(
         if each.measured_by:
             found = _of_own_command(each, console)
         else:
-            command = f"ranloop evaluate {folder} {each.folder.name}"
+            command = f"{_command(folder)} {each.folder.name}"
             found = each.result(command, list(_measured(each, places, kept, workers, console)))
         if found:
             results[each.xapp] = found
             write_whole(kept_results, _results.dump_json(results, indent=1) + b"\n")
     ordered = [results[name] for name in sorted(results)]
-    write_whole(page_file, page(ordered, f"ranloop evaluate {folder}").encode())
+    write_whole(page_file, page(ordered, _command(folder)).encode())
     if json_output:
         print(
             json.dumps(
@@ -137,6 +137,10 @@ def run_evaluate(
             print(f"{result.xapp}: {verdict(result)}")
         print(f"{page_file} has all of it")
     return 0
+
+
+def _command(folder: Path) -> str:
+    return "ranloop evaluate xapps" + ("" if folder == Path("xapps") else f" --folder {folder}")
 
 
 def _chosen(folder: Path, names: Sequence[str]) -> list[Path]:

@@ -26,6 +26,7 @@ __all__ = (
     "Settings",
     "Shard",
     "Shards",
+    "Tiers",
     "Trusted",
 )
 
@@ -140,6 +141,13 @@ ProviderName = Annotated[
         "--provider",
         envvar="RANLOOP_PROVIDER",
         help="What computes the models: an execution provider of onnxruntime, or onnx's reference in NumPy.",
+    ),
+]
+Tiers = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="The tiers where models that the manifest places can be computed; in lockstep they are virtual.",
     ),
 ]
 HandlerDelay = Annotated[

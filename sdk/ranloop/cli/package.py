@@ -15,6 +15,7 @@ from ranloop.errors import ManifestError, RanloopError
 from ranloop.inference import read_package
 from ranloop.inference.card import CARD_FILE
 from ranloop.inference.signature import SIGNATURE_FILE
+from ranloop.placement.gate import CALIBRATION_FILE
 from ranloop.xapp.loader import read_code
 from ranloop.xapp.manifest import Manifest, load_manifest
 
@@ -35,11 +36,9 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
     folder = folder.resolve()  # as when it is loaded: a manifest's relative paths begin where a link leads
     manifest = load_manifest(folder)
     read_code(folder)
-    models = manifest.model_folders(folder, {})
+    models = {name: folder / place for name, place in manifest.packages.items()}
     places = _places(folder, manifest)
-    files = {name: [CARD_FILE, read_package(place)[0].file] for name, place in models.items()}
-    for name, place in models.items():
-        files[name] += [SIGNATURE_FILE] if (place / SIGNATURE_FILE).exists() else []
+    files = {name: _files(place) for name, place in models.items()}
     out = out or Path("build") / manifest.name
     if out.resolve().is_relative_to(folder):
         raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
@@ -104,18 +103,24 @@ def _places(folder: Path, manifest: Manifest) -> dict[str, Path]:
     Raises:
         ManifestError: A model's folder is absolute, or the xApp's has quotes or the like in its name.
     """
-    if absolute := [name for name, place in manifest.models.items() if Path(place).is_absolute()]:
+    if absolute := [name for name, place in manifest.packages.items() if Path(place).is_absolute()]:
         raise ManifestError(
             f"{folder}: the model {absolute[0]!r} has an absolute folder, which no image has; make it relative"
         )
     there = {"": folder} | {
-        name: Path(os.path.normpath(folder / place)) for name, place in manifest.models.items()
+        name: Path(os.path.normpath(folder / place)) for name, place in manifest.packages.items()
     }
     root = Path(os.path.commonpath([place.parent for place in there.values()]))
     places = {name: place.relative_to(root) for name, place in there.items()}
     if _plain(places[""].as_posix()) != places[""].as_posix():
         raise ManifestError(f"{folder}: a folder with such signs in its name cannot be packaged; rename it")
     return places
+
+
+def _files(package: Path) -> tuple[str, ...]:
+    """The files of a model package that a running xApp reads."""
+    others = (name for name in (SIGNATURE_FILE, CALIBRATION_FILE) if (package / name).exists())
+    return (CARD_FILE, read_package(package)[0].file, *others)
 
 
 def _own(path: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +34,13 @@ from ranloop.guard import AuditLog, load_limits
 from ranloop.inference import Provider, load_trust
 from ranloop.metrics import HostSource, PageSource, XAppSource, serve_metrics
 from ranloop.node import LockstepHost, NodePort, Recorder
+from ranloop.placement import BusTiers, Tiers, VirtualTiers, load_tiers
 from ranloop.voice import named_output
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from ranloop.xapp.manifest import load_manifest, shard_of
+from ranloop.xapp.manifest import Manifest, load_manifest, shard_of
 from ranloop.xapp.state_file import StateFile
 
 __all__ = ("join_bus", "run_on_node")
@@ -63,6 +65,7 @@ def run_on_node(
     record: Path | None,
     state: Path | None,
     handler_delay: str,
+    tiers: Path | None,
     metrics: str,
     dashboard: PageWanted | None,
     json_output: bool,
@@ -76,6 +79,7 @@ def run_on_node(
     given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
     chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     until_ns = None if duration_s is None else round(duration_s * 1e9)
+    places = _tiers(manifests, tiers)
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, tell_metrics))
         bounds = None if limits is None else load_limits(limits)
@@ -119,6 +123,7 @@ def run_on_node(
             outlets=[recorder] if recorder else (),
             onlooker=page.watchers[0] if page else None,
             handler_delay_ms=delay,
+            tiers=places,
             on_start=show,
             on_progress=page.follow if page else None,
         )
@@ -158,6 +163,7 @@ def join_bus(
     host: str,
     state: Path | None,
     shard: str,
+    tiers: Path | None,
     metrics: str,
     json_output: bool,
 ) -> int:
@@ -173,6 +179,7 @@ def join_bus(
         raise RanloopError(
             f"on a bus one process runs one xApp, with its own credentials; got {len(folders)} folders"
         )
+    places = _tiers([load_manifest(folder) for folder in folders], tiers)
     incarnation = "0" if lockstep else secrets.token_hex(8)
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, tell_metrics))
@@ -180,6 +187,9 @@ def join_bus(
         package = load_package(folders[0])
         if part is not None:
             package = replace(package, manifest=shard_of(package.manifest, part))
+        reach = None if places is None else _reach(places, package.manifest.name, url, lockstep=lockstep)
+        if isinstance(reach, BusTiers):
+            stack.enter_context(reach)
         kept = stack.enter_context(StateFile(state, package.manifest.name))
         instance = Instance(
             package,
@@ -189,6 +199,7 @@ def join_bus(
             provider=provider,
             incarnation=incarnation,
             state=kept.state,
+            reach=reach,
         )
         will = will_of(instance.name, instance.run)
         bus = stack.enter_context(contextlib.closing(open_bus(url, name=instance.name, will=will)))
@@ -200,7 +211,13 @@ def join_bus(
             runner.close()
             facts: dict[str, Any] = {}
         else:
-            live = LiveRunner(instance, bus, on_turn=kept.turn)
+
+            def turn() -> None:
+                kept.turn()
+                if isinstance(reach, BusTiers):
+                    reach.turn()
+
+            live = LiveRunner(instance, bus, on_turn=turn)
             process.show("xapp", instance.name, {"all": bus}, XAppSource(live))
             stats = live.run(stop_on_signals(), duration_s=duration_s)
             facts = {"live": stats.as_dict()}
@@ -211,6 +228,32 @@ def join_bus(
     facts |= ending(told, {instance.name: instance.times.told()}, models=of_models, is_live=not lockstep)
     _show(facts, found, json_output=json_output)
     return exit_code(told)
+
+
+def _tiers(manifests: Sequence[Manifest], path: Path | None) -> Tiers | None:
+    """The tiers file; without one it is said of which models the placement does not hold.
+
+    Raises:
+        RanloopError: The file cannot be used, or no model would use it.
+    """
+    placed = [f"{manifest.name}/{model}" for manifest in manifests for model in manifest.placement]
+    if path is None:
+        if placed:
+            told = ", ".join(placed)
+            print(f"without --tiers, computed here alone: {told}", file=sys.stderr, flush=True)
+        return None
+    if not placed:
+        raise RanloopError(
+            f"--tiers {path}: no manifest here has a [placement.MODEL]; docs/placement.md shows one"
+        )
+    return load_tiers(path)
+
+
+def _reach(tiers: Tiers, xapp: str, url: str, *, lockstep: bool) -> VirtualTiers | BusTiers:
+    """The way to the tiers: virtual ones where RAN time waits for the xApp, else those on their buses."""
+    if lockstep:
+        return VirtualTiers(tiers)
+    return BusTiers(tiers, xapp, lambda address: open_bus(address or url, name=xapp))
 
 
 def _show(facts: Mapping[str, Any], told: Mapping[str, object], *, json_output: bool) -> None:

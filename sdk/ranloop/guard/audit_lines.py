@@ -10,7 +10,7 @@ has the wanted values in force.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ranloop.guard.audit_inferences import Told, added, facts, ways
 from ranloop.guard.audit_record import AuditRecord
 from ranloop.guard.grants import TokenBucket
 from ranloop.guard.results import cause_labels, fate_runs, verdict_counts
@@ -47,11 +48,12 @@ class _Spelled:
 
     targets: bytes | None  # None: to be spelled out again
     fates: U32  # [n, columns] parameters, applied, status, cause: the bits of each
-    why: object  # causes, and the models that decided
+    why: object  # causes, the models that decided, and where they were computed
     id: str  # of the batch that the next line's `since` names
     told_ns: int  # RAN time
     n_renewed: int = 0
     last: AuditRecord | None = None  # the renewal counted last
+    inferences: Told = field(default_factory=list)  # of all renewals counted
 
 
 class AuditLines:
@@ -78,9 +80,9 @@ class AuditLines:
         batch, result = record.batch, record.result
         if batch is None or result is None:
             of = result.action if result is not None else ""
-            told = self._renewals((record.node, record.xapp, of))
+            text = self._renewals((record.node, record.xapp, of))
             columns = {} if result is None else _columns(result.targets, None, result, None)
-            return told + self._line(record, columns)
+            return text + self._line(record, columns)
         key = record.node, record.xapp, result.action
         fates = np.hstack(
             (
@@ -91,28 +93,29 @@ class AuditLines:
             )
         )
         targets, known = result.targets.tobytes(), self._spelled.get(key)
-        why = result.causes, batch.models
+        why = result.causes, batch.models, ways(batch)
         if known is None or known.targets != targets or known.why != why:
-            told = self._renewals(key)
+            text = self._renewals(key)
             kept = sum(other.fates.nbytes for other in self._spelled.values())
             if (
                 len(self._spelled) >= _MOST_KEYS or kept > _MOST_BYTES
             ):  # an xApp may name nodes that do not exist
-                told += self.rest()
+                text += self.rest()
                 self._spelled.clear()
             self._spelled[key] = _Spelled(targets, fates, why, result.id, record.ran_time_ns)
-            return told + self._line(record, _columns(result.targets, batch, result, None))
+            return text + self._line(record, _columns(result.targets, batch, result, None))
         changed = np.flatnonzero((known.fates != fates).any(axis=1))
         if not len(changed):
             known.n_renewed += 1
             known.last = record
+            known.inferences = added(known.inferences, facts(batch, result))
             due = record.ran_time_ns - known.told_ns >= _TOLD_EVERY_NS
             return self._renewals(key) if due else b""
-        told = self._renewals(key)
+        text = self._renewals(key)
         columns = _columns(result.targets, batch, result, changed)
         columns |= {"unchanged": len(result) - len(changed), "since": known.id}
         known.fates, known.id, known.told_ns = fates, result.id, record.ran_time_ns
-        return told + self._line(record, columns)
+        return text + self._line(record, columns)
 
     def _renewals(self, key: _Key) -> bytes:
         """The line that tells of renewals counted so far."""
@@ -120,6 +123,7 @@ class AuditLines:
         if known is None or known.last is None:
             return b""
         last, n = known.last, known.n_renewed
+        inferences, known.inferences = known.inferences, []
         known.last, known.n_renewed, known.told_ns = None, 0, last.ran_time_ns
         assert last.result is not None  # only results are counted
         return self._charged(
@@ -133,6 +137,7 @@ class AuditLines:
                 "n": n,
                 "n_targets": len(last.result),
             }
+            | ({"inferences": inferences} if inferences else {})
             | dict(last.facts),
         )
 
@@ -150,6 +155,8 @@ class AuditLines:
             line |= _decision(record.batch)
         if record.result is not None:
             result = record.result
+            if record.batch is not None and record.batch.inferences:
+                line["inferences"] = facts(record.batch, result)
             line |= {"id": result.id, "action": result.action, "n_targets": len(result)}
             line["verdict"] = verdict_counts(result)
             reasons = zip(cause_labels(result), result.causes, strict=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ranloop.errors import NodeError
+from ranloop.guard.audit_inferences import is_fact
 from ranloop.vocabulary import ACTIONS
 from ranloop.vocabulary.model import ActionSpec
 
@@ -49,6 +50,7 @@ class Verdict:
         holder: xApp whose setting is in force there after it; "" if none is, or the log does not tell.
         held_until_s: RAN time at which that setting ends if nobody renews it.
         asked: What each model was asked and said about the target, as far as the log lists it.
+        inferences: Where the answers of placed models came from, as in the log; of repeated batches together.
         repeats: Further batches that met the same fate up to here and have no line of their own.
     """
 
@@ -66,6 +68,7 @@ class Verdict:
     text: str = ""
     holder: str = ""
     held_until_s: float | None = None
+    inferences: tuple[Mapping[str, Any], ...] = ()
     repeats: int = 0
     asked: tuple[Mapping[str, Any], ...] = ()
 
@@ -235,6 +238,7 @@ class AuditReader:
             "time": str(line["time"]),
             "ran_time_s": line["ran_time_ns"] / 1e9,
             "id": str(line["id"]),
+            "inferences": _inferences(line),
             "repeats": int(line.get("n", 1)),
         }
         return [
@@ -297,6 +301,7 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
     causes, asked = line.get("causes", {}), line.get("asked", ())
     if not len(fates) == len(line["targets"]) == len(values or fates):
         raise ValueError("targets, values and verdicts are not of one length")
+    inferences = _inferences(line)
     for row, (ids, fate) in enumerate(zip(line["targets"], fates, strict=True)):
         verdict, _, label = str(fate).partition("/")
         yield (
@@ -315,6 +320,7 @@ def _rows(line: _Line) -> Iterator[tuple[_Target, Verdict]]:
                 verdict=verdict,
                 cause=label.partition("#")[0],
                 text=str(causes.get(label, "")),
+                inferences=inferences,
             ),
         )
 
@@ -336,6 +342,18 @@ def _about(asked: Mapping[str, Any], target: Mapping[str, int]) -> dict[str, Any
         "outputs": asked["outputs"][row],
         "outside": [*asked.get("outside", ())],
     }
+
+
+def _inferences(line: _Line) -> tuple[Mapping[str, Any], ...]:
+    """Where the answers of placed models came from.
+
+    Raises:
+        ValueError: One of them is damaged.
+    """
+    told = tuple(line.get("inferences", ()))
+    if not all(map(is_fact, told)):
+        raise ValueError("an entry of inferences is damaged")
+    return told
 
 
 def _parameters(spec: ActionSpec, values: Iterable[float | None]) -> dict[str, float | None]:

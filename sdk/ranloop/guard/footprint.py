@@ -5,6 +5,7 @@ from __future__ import annotations
 from ranloop.wire.messages import ActionBatch, Result
 
 _OBJECT = 512  # a message with its arrays' heads
+_INFERENCE = 1024  # where one answer of a model came from
 _TEXT = 64  # a text or a number in a container
 _NUMBER = 32  # in a tuple
 
@@ -18,7 +19,8 @@ def n_bytes(message: ActionBatch | Result | None) -> int:
         spec = message.action.spec
         columns = 4 * len(message.action) * (len(spec.targets) + len(spec.parameters))
         asked = sum(_OBJECT + _NUMBER * one.n_values for one in message.asked)
-        return _OBJECT + columns + texts + asked + sum(_TEXT + len(model) for model in message.models)
+        models = sum(_TEXT + len(model) for model in message.models) + _INFERENCE * len(message.inferences)
+        return _OBJECT + columns + texts + asked + models
     arrays = (message.targets, message.status, message.cause, message.applied)
     return (
         _OBJECT

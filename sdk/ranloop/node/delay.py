@@ -70,9 +70,16 @@ class AtWork:
         """When the first xApp is done; `FOR_EVER_NS` if none is at work."""
         return min([desk.until_ns for desk in self._desks.values() if desk.is_at_work], default=FOR_EVER_NS)
 
-    def begin(self, xapp: str, batches: Sequence[ActionBatch], now_ns: int, took_ns: int) -> None:
-        """Note the answer of `xapp` to the step of `now_ns`; it is at work until its delay is over."""
-        desk, until_ns = self._desks[xapp], now_ns + max(self._delay(xapp, took_ns), 0)
+    def begin(
+        self, xapp: str, batches: Sequence[ActionBatch], now_ns: int, took_ns: int, *, waited_ns: int = 0
+    ) -> None:
+        """Note the answer of `xapp` to the step of `now_ns`; it is at work until its delay and its wait are over.
+
+        Args:
+            took_ns: Wall clock from the step to its answer.
+            waited_ns: RAN time for which the xApp says that it waited for models of other tiers.
+        """
+        desk, until_ns = self._desks[xapp], now_ns + max(self._delay(xapp, took_ns), 0) + waited_ns
         desk.is_at_work, desk.batches = True, batches
         desk.until_ns = -(-until_ns // self._slot_ns) * self._slot_ns
 

@@ -176,7 +176,10 @@ class LockstepHost:
             self._collect(timeout_s, on_timeout)
             self.runtime.tally.took("step", start_ns)
             for xapp, (answer, answered_ns) in self._answers.items():
-                self._at_work.begin(xapp, answer.batches, moment.ran_time_ns, answered_ns - start_ns)
+                took_ns = answered_ns - start_ns
+                self._at_work.begin(
+                    xapp, answer.batches, moment.ran_time_ns, took_ns, waited_ns=answer.waited_ns
+                )
             self._answers.clear()
             self._judge(self._at_work.done(moment.ran_time_ns))
             self._step += 1

@@ -22,6 +22,7 @@ from ranloop.wire.frame import (
     matrix,
     none_infinite,
 )
+from ranloop.wire.inference import inferences_key, inferences_of
 from ranloop.wire.messages import F32, I32, WIRE_VERSION, ActionBatch, Result, Status
 from ranloop.wire.plain import decode_plain_action_batch, decode_plain_result, is_json
 
@@ -56,6 +57,7 @@ def encode_action_batch(batch: ActionBatch) -> bytes:
         "lease_ms": batch.lease_ms,
         "atomic": batch.atomic,
         "models": batch.models,
+        **inferences_key(batch.inferences),
         "report_seq": batch.report_seq,
         "run": batch.run,
         "stamps": dict(batch.stamps),
@@ -103,6 +105,7 @@ def decode_action_batch(payload: bytes) -> ActionBatch:
         lease_ms=header["lease_ms"],
         atomic=header["atomic"],
         models=tuple(header["models"]),
+        inferences=inferences_of(header.get("inferences", ())),
         report_seq=header["report_seq"],
         run=header.get("run", ""),
         stamps=MappingProxyType(header["stamps"]),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ranloop.wire import topics
 
-Role = Literal["host", "xapp", "operator", "observer"]
+Role = Literal["host", "xapp", "inference", "operator", "observer"]
 MessageName = Literal[
     "report",
     "action_batch",
@@ -25,6 +25,8 @@ MessageName = Literal[
     "alarms",
     "step",
     "answer",
+    "asked",
+    "inferred",
 ]
 Form = Literal["binary", "json"]
 
@@ -72,7 +74,8 @@ PARAMETERS = {
     "period_ms": "Granularity period in milliseconds.",
     "xapp": "Name of the xApp; on topics that it writes, its identity.",
     "host": "Name of the node host.",
-    "name": "Name of the living xApp or node host.",
+    "name": "Name of the living xApp, node host or inference host.",
+    "inference": "Name of the inference host.",
 }
 _EITHER: tuple[Form, ...] = ("json", "binary")
 
@@ -136,8 +139,8 @@ CHANNELS: tuple[Channel, ...] = (
         parameters=("name",),
         message="presence",
         forms=("json",),
-        writers=("host", "xapp"),
-        readers=("host", "xapp", "operator", "observer"),
+        writers=("host", "xapp", "inference"),
+        readers=("host", "xapp", "inference", "operator", "observer"),
         retained=True,
         purpose="Life sign; also the last will, with alive = false.",
     ),
@@ -237,5 +240,27 @@ CHANNELS: tuple[Channel, ...] = (
         readers=("host", "operator", "observer"),
         retained=True,
         purpose="Which orders stand at a node; its host reads them back when it starts.",
+    ),
+    Channel(
+        name="ask",
+        topic=topics.ask,
+        parameters=("inference", "xapp"),
+        message="asked",
+        forms=("binary",),
+        writers=("xapp",),
+        readers=("inference", "observer"),
+        qos=0,
+        purpose="What an xApp asks of a model on another tier; of no use after its deadline, so it is sent once.",
+    ),
+    Channel(
+        name="inferred",
+        topic=topics.inferred,
+        parameters=("xapp", "inference"),
+        message="inferred",
+        forms=("binary",),
+        writers=("inference",),
+        readers=("xapp", "observer"),
+        qos=0,
+        purpose="The outputs of that model, or why there are none.",
     ),
 )

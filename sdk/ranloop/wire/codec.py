@@ -354,6 +354,7 @@ def encode_answer(answer: Answer) -> bytes:
         "xapp": answer.xapp,
         "step": answer.step,
         "batches": [len(part) for part in batches],
+        "waited_ns": answer.waited_ns,
         # A traceback names the error in its last lines.
         "error": answer.error[-headers.MAX_TEXT :],
     }
@@ -375,6 +376,7 @@ def decode_answer(payload: bytes) -> Answer:
         xapp=header["xapp"],
         step=header["step"],
         batches=tuple(map(decode_action_batch, parts)),
+        waited_ns=header.get("waited_ns", 0),
         error=some_lines(header["error"], headers.MAX_TEXT),  # it ends on a terminal
     )
 

@@ -36,7 +36,9 @@ from ranloop.wire.headers import (
     Timers,
     Topic,
     Version,
+    Waited,
 )
+from ranloop.wire.inference import Inferences
 
 _FORM = ConfigDict(strict=True, allow_inf_nan=False)
 _MAX_TARGETS, _MAX_VALUES = 16, 64
@@ -139,6 +141,9 @@ class ActionForm(TypedDict):
     asked: NotRequired[
         Annotated[AskedForms, Field(description="What models were asked and said about some of the targets.")]
     ]
+    inferences: NotRequired[
+        Annotated[Inferences, Field(description="Where the answers of the models came from.")]
+    ]
     report_seq: NotRequired[
         Annotated[
             ReportSeq,
@@ -216,6 +221,14 @@ class AnswerForm(TypedDict):
     xapp: Topic
     step: Count
     batches: Annotated[list[ActionForm], Field(max_length=MAX_PARTS)]
+    waited_ns: NotRequired[
+        Annotated[
+            Waited,
+            Field(
+                description="RAN time for which it waited for models of other tiers; its actions are judged so much later."
+            ),
+        ]
+    ]
     error: NotRequired[
         Annotated[
             Text, Field(description="The error for which the xApp gave up; the host then stops the run.")

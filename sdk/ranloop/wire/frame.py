@@ -29,6 +29,8 @@ _HEADER_BYTES = {
     "admission": 1 << 16,
     "settings": 1 << 15,
     "alarms": 1 << 18,
+    "question": 1 << 12,
+    "inference": 1 << 12,
 }
 MAX_ROWS = 1 << 16
 ALIGN = 8

@@ -14,6 +14,7 @@ from ranloop.vocabulary import Level
 from ranloop.wire.asked import AskedForms
 from ranloop.wire.checking import validator
 from ranloop.wire.frame import MAX_PAYLOAD_BYTES, MAX_ROWS
+from ranloop.wire.inference import Inferences
 from ranloop.wire.messages import MAX_ID, WIRE_VERSION, Cause, Severity
 from ranloop.wire.operating import MAX_ALARMS
 
@@ -50,6 +51,7 @@ LabelColumns = Annotated[dict[Name, NamesById], Field(max_length=16)]
 Models = Annotated[list[Label], Field(max_length=64)]
 ReportSeq = Annotated[int, Field(ge=-1, lt=1 << 63)]
 CauseText = tuple[Cause, Text]
+Waited = Annotated[int, Field(ge=0, le=86_400_000_000_000)]  # a day
 Timers = Annotated[list[Label], Field(max_length=MAX_NAMES)]
 Lengths = Annotated[list[Annotated[int, Field(ge=0, le=MAX_PAYLOAD_BYTES)]], Field(max_length=MAX_PARTS)]
 
@@ -90,6 +92,7 @@ class ActionHeader(TypedDict):
     atomic: bool
     models: Models
     asked: NotRequired[AskedForms]
+    inferences: NotRequired[Inferences]
     report_seq: ReportSeq
     run: NotRequired[Run]
     stamps: Stamps
@@ -265,6 +268,7 @@ class AnswerHeader(TypedDict):
     xapp: Topic
     step: Count
     batches: Lengths
+    waited_ns: NotRequired[Waited]
     error: Text
 
 

@@ -20,6 +20,7 @@ from ranloop.errors import MissingExtraError, VocabularyError
 from ranloop.vocabulary import ACTIONS, Action, Level, MeasurementName, measurement
 from ranloop.vocabulary.near import near_matches
 from ranloop.wire.asked import Asked
+from ranloop.wire.inference import Inference
 from ranloop.wire.operating import Admission, Alarm, Alarms, Encoding, Order, Settings, Severity, Standing
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = (
     "CellRelation",
     "Encoding",
     "Fate",
+    "Inference",
     "Labels",
     "Message",
     "Order",
@@ -235,6 +237,7 @@ class ActionBatch:
         lease_ms: RAN time that a setting lives without renewal; None for a one-shot.
         atomic: All targets or none, judged as the state after the whole change.
         models: "name@hash" of each model that had a part in the decision, for the audit log.
+        inferences: Where the answers of models with a placement came from.
         report_seq: Sequence number of the report that the decision rests on, -1 if none.
         run: Run of the host that the decision was made for: RAN time begins at 0 again in the next.
         stamps: As in `Report`, continued.
@@ -250,6 +253,7 @@ class ActionBatch:
     lease_ms: int | None = None
     atomic: bool = False
     models: tuple[str, ...] = ()
+    inferences: tuple[Inference, ...] = ()
     report_seq: int = -1
     run: str = ""
     stamps: Mapping[str, int] = field(default_factory=dict)
@@ -467,11 +471,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Answer:
-    """Lockstep: everything one xApp wants after one step; empty if nothing."""
+    """Lockstep: everything one xApp wants after one step; empty if nothing.
+
+    Attributes:
+        waited_ns: RAN time for which its handlers waited for models of other tiers; the batches are judged so much later.
+    """
 
     xapp: str
     step: int
     batches: tuple[ActionBatch, ...] = ()
+    waited_ns: int = 0
     error: str = ""  # the user's traceback when a handler raised: the host stops the run with it
 
 

@@ -25,6 +25,7 @@ from ranloop.wire.asked import asked_key, asked_of
 from ranloop.wire.checking import parse, too_many_brackets
 from ranloop.wire.frame import LITTLE_F32, dense_ids, most_header_bytes, within
 from ranloop.wire.headers import MAX_TEXT
+from ranloop.wire.inference import inferences_key, inferences_of
 from ranloop.wire.messages import (
     F32,
     I32,
@@ -115,6 +116,7 @@ def _action_form(batch: ActionBatch) -> dict[str, Any]:
         "lease_ms": batch.lease_ms,
         "atomic": batch.atomic,
         "models": batch.models,
+        **inferences_key(batch.inferences),
         "report_seq": batch.report_seq,
         "run": batch.run,
         "stamps": dict(batch.stamps),
@@ -160,6 +162,7 @@ def _answer_form(answer: Answer) -> dict[str, Any]:
         "xapp": answer.xapp,
         "step": answer.step,
         "batches": [_action_form(batch) for batch in answer.batches],
+        "waited_ns": answer.waited_ns,
         "error": answer.error[-MAX_TEXT:],  # as in the binary form
     }
 
@@ -229,6 +232,7 @@ def decode_plain_answer(payload: bytes) -> Answer:
         xapp=form["xapp"],
         step=form["step"],
         batches=tuple(map(_action_batch, form["batches"])),
+        waited_ns=form.get("waited_ns", 0),
         error=some_lines(form.get("error", ""), MAX_TEXT),
     )
 
@@ -276,6 +280,7 @@ def _action_batch(form: forms.ActionForm) -> ActionBatch:
         lease_ms=form.get("lease_ms"),
         atomic=form.get("atomic", False),
         models=tuple(form.get("models", ())),
+        inferences=inferences_of(form.get("inferences", ())),
         report_seq=form.get("report_seq", -1),
         run=form.get("run", ""),
         stamps=MappingProxyType(form.get("stamps", {})),

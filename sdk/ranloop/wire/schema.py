@@ -17,7 +17,7 @@ from pydantic_core import core_schema
 
 from ranloop.errors import VocabularyError
 from ranloop.vocabulary.near import near_matches
-from ranloop.wire import forms, headers, node_side
+from ranloop.wire import asking, forms, headers, node_side
 from ranloop.wire.channels import CHANNELS, PARAMETERS, Channel, Form
 from ranloop.wire.messages import WIRE_VERSION
 
@@ -48,13 +48,19 @@ HEADERS: dict[str, type] = {
     "result": headers.ResultHeader,
     "step": headers.StepHeader,
     "answer": headers.AnswerHeader,
+    "asked": asking.AskedHeader,
+    "inferred": asking.InferredHeader,
 }
+# Messages without a JSON form: their header.
+BINARY_ONLY = {name: HEADERS[name] for name in HEADERS.keys() - MESSAGES.keys()}
 _BEHIND_THE_HEADER = {
     "report": "little-endian int64 counters (seq, ran_time_ns, then the stamps), then the float32 block",
     "action_batch": "the float32 block: targets, then parameters",
     "result": "the float32 block: targets, status, index of the cause, values applied",
     "step": "the binary reports, then the binary results",
     "answer": "the binary action batches",
+    "asked": "the float32 block: rows of the model's input",
+    "inferred": "the float32 block: rows of the model's output",
 }
 
 
@@ -82,12 +88,12 @@ class _Draft07(GenerateJsonSchema):
 
 
 def json_schema(message: str) -> dict[str, Any]:
-    """The JSON Schema of the JSON form of a message, self-contained.
+    """The JSON Schema of the JSON form of a message, or of its header if it has none; self-contained.
 
     Raises:
         VocabularyError: There is no such message.
     """
-    known = MESSAGES | NODE_SIDE
+    known = MESSAGES | NODE_SIDE | BINARY_ONLY
     if message not in known:
         raise VocabularyError("message", message, near_matches(message, known) or tuple(known))
     schema = TypeAdapter(known[message]).json_schema(schema_generator=_Draft07)

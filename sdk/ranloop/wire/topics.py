@@ -103,6 +103,16 @@ def alarms(xapp: str) -> str:
     return _join("alarms", xapp)
 
 
+def ask(inference: str, xapp: str) -> str:
+    """Questions of one xApp to one inference host; writable by `xapp` alone."""
+    return _join("ask", inference, xapp)
+
+
+def inferred(xapp: str, inference: str) -> str:
+    """Answers of one inference host to one xApp; writable by that host alone."""
+    return _join("inferred", xapp, inference)
+
+
 def levels(topic: str) -> list[str]:
     """The parts after the root, or [] if the topic is not one of ours."""
     return topic[len(ROOT) + 1 :].split("/") if topic.startswith(ROOT + "/") else []

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from ranloop.bus import new_run
 from ranloop.errors import ManifestError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
-from ranloop.inference import Provider, Trust, load_model, share_features
+from ranloop.inference import Provider, Trust, load_model, read_package, share_features
+from ranloop.placement import PlacedModel, Reach, place
 from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.voice import speaks
 from ranloop.wire.asked import Asked
 from ranloop.wire.frame import MAX_ROWS
 from ranloop.wire.headers import MAX_PARTS
+from ranloop.wire.inference import Inference
 from ranloop.wire.messages import (
     F32,
     I32,
@@ -64,6 +66,14 @@ class _Met:
     newest_ns: dict[tuple[str, int], int] = field(default_factory=dict)  # (level, period) -> RAN time
 
 
+class _Decided(NamedTuple):
+    """What a handler's actions rest on."""
+
+    models: tuple[str, ...]
+    inferences: tuple[Inference, ...]
+    report: Report | None
+
+
 class Instance:
     """A loaded xApp bound to its models and settings."""
 
@@ -78,6 +88,7 @@ class Instance:
         incarnation: str = "0",
         state: State | None = None,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
+        reach: Reach | None = None,
     ) -> None:
         """Bind a package.
 
@@ -90,10 +101,12 @@ class Instance:
             incarnation: Makes action ids unique across restarts; constant in lockstep, random when live.
             state: What the app kept of its former runs; nothing, if left out.
             clock_ns: Times the handlers; nothing that an xApp does depends on it.
+            reach: The way to the tiers of the models that the manifest places; without it all are computed here.
 
         Raises:
             ManifestError: A setting or model does not exist, or a setting is out of range.
             ModelError: A model package cannot be used.
+            PlacementError: A placement does not fit the tiers.
         """
         self.package = package
         self.registered = registrations(package.app)
@@ -112,9 +125,18 @@ class Instance:
             tuple[str, str], tuple[I32, F32]
         ] = {}  # node, action -> targets and values of its last batch
         places = self.manifest.model_folders(package.folder, models or {})
-        self.models = {
-            name: load_model(folder, trust=trust, provider=provider) for name, folder in places.items()
-        }
+        better = self.manifest.better_folders(package.folder)
+        for folder in better.values() if trust is not None else ():
+            read_package(folder, trust=trust)
+        self.models = place(
+            {name: load_model(folder, trust=trust, provider=provider) for name, folder in places.items()},
+            self.manifest.placement,
+            places,
+            better,
+            reach,
+        )
+        self._reach = reach
+        self._placed = [model for model in self.models.values() if isinstance(model, PlacedModel)]
         share_features(self.models.values())
         self._put_budgets()
         measured = frozenset(name for stream in self.manifest.streams for name in stream.measurements)
@@ -267,6 +289,8 @@ class Instance:
     def handle(self, step: Step) -> Answer:
         """Handle one lockstep step: settings, results, timers, reports. An error of a handler becomes the answer's."""
         batches: list[ActionBatch] = []
+        if self._reach is not None:
+            self._reach.begin(step.ran_time_ns)
         try:
             if step.settings is not None:
                 batches += self.on_settings(step.settings, step.ran_time_ns)
@@ -282,7 +306,8 @@ class Instance:
                 )
         except HANDLERS_MAY_RAISE as error:
             return Answer(xapp=self.name, step=step.step, error=user_traceback(error, self.package.folder))
-        return Answer(xapp=self.name, step=step.step, batches=tuple(batches))
+        waited_ns = 0 if self._reach is None else self._reach.waited_ns
+        return Answer(xapp=self.name, step=step.step, batches=tuple(batches), waited_ns=waited_ns)
 
     def summary(self) -> Mapping[str, Any]:
         """The app's summary at the end of its run; {} if the app has none."""
@@ -326,6 +351,8 @@ class Instance:
         board.node, board.now_ns = node, ran_time_ns
         for model in self.models.values():
             model.begin()
+        for placed in self._placed:
+            placed.take_told()
         began_ns = self._clock_ns()
         with speaks(self.name):
             wanted = function(*arguments)
@@ -347,7 +374,14 @@ class Instance:
                     f"{_place(function)} wants {request.action.spec.name} without saying where; "
                     "return Request(action=…, node=…)"
                 )
-        return [self._batch(request, node, ran_time_ns, period_ms, used, report) for request in requests]
+        for placed in self._placed:
+            if text := placed.broken_promise:
+                board.set("cascade-gate", "minor", "", placed.card.name, text)
+        told = tuple([one for model in self._placed for one in model.take_told()])
+        return [
+            self._batch(request, node, ran_time_ns, period_ms, _Decided(used, told, report))
+            for request in requests
+        ]
 
     def _asked(self, action: Action, node: str) -> tuple[Asked, ...]:
         """What the models were asked and said, first about targets that want something else than in the batch before."""
@@ -365,9 +399,9 @@ class Instance:
         node: str,
         ran_time_ns: int,
         period_ms: int,
-        models: tuple[str, ...],
-        report: Report | None,
+        decided: _Decided,
     ) -> ActionBatch:
+        report = decided.report
         valid_ms = request.valid_ms if request.valid_ms is not None else VALID_PERIODS * period_ms
         is_setting = request.action.spec.kind is Kind.SETTING
         lease_ms = request.lease_ms if request.lease_ms is not None else LEASE_PERIODS * period_ms
@@ -385,9 +419,10 @@ class Instance:
             valid_until_ns=ran_time_ns + valid_ms * 1_000_000,
             lease_ms=lease_ms if is_setting else None,
             atomic=request.atomic,
-            models=models,
+            models=decided.models,
+            inferences=decided.inferences,
             report_seq=report.seq if report else -1,
-            asked=self._asked(request.action, request.node or node) if models else (),
+            asked=self._asked(request.action, request.node or node) if decided.models else (),
             run=self.runs.get(request.node or node, ""),
             stamps=report.stamps if report else {},
         )

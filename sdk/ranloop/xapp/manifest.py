@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model
 from ranloop.errors import ManifestError
 from ranloop.guard.rights import ActionRights, Rights, StreamRight
 from ranloop.guard.shard import NodeShard
+from ranloop.placement.declaration import Placement
 from ranloop.toml import read_toml
 from ranloop.wire.messages import Encoding
 from ranloop.xapp.budget import Budget
@@ -108,10 +109,21 @@ class Manifest(BaseModel):
     models: dict[str, str] = Field(
         default_factory=dict, description="name -> folder, relative to the manifest"
     )
+    placement: dict[str, Placement] = Field(
+        default_factory=dict, description="model -> how it is computed on several tiers"
+    )
     settings: dict[str, Setting] = Field(default_factory=dict)
     budget: dict[str, Budget] = Field(
         default_factory=dict, description="model -> how long a call may take, and what answers past it"
     )
+
+    @model_validator(mode="after")
+    def _places_its_own_models(self) -> Manifest:
+        if unknown := [name for name in self.placement if name not in self.models]:
+            raise ValueError(
+                f"placement.{unknown[0]}: there is no model of that name; there are: {', '.join(self.models) or 'none'}"
+            )
+        return self
 
     @property
     def rights(self) -> Rights:
@@ -148,6 +160,16 @@ class Manifest(BaseModel):
                 f"{self.name} has no model {unknown[0]!r}; it has: {', '.join(self.models) or 'none'}"
             )
         return {name: given.get(name, folder / place) for name, place in self.models.items()}
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Folder of each model package, relative to the manifest: the models, and those that tiers above compute."""
+        better = {f"placement.{name}": one.better for name, one in self.placement.items() if one.better}
+        return {**self.models, **better}
+
+    def better_folders(self, folder: Path) -> dict[str, Path]:
+        """Model -> folder of the one that its placement lets tiers above compute, where that is another."""
+        return {name: folder / one.better for name, one in self.placement.items() if one.better}
 
 
 class ShardManifest(Manifest):

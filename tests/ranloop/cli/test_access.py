@@ -52,12 +52,14 @@ def test_an_xapp_reads_the_streams_of_its_manifest_and_writes_under_its_own_name
         "ranloop/1/presence/qos",
         "ranloop/1/answer/qos/+",
         "ranloop/1/alarms/qos",
+        "ranloop/1/ask/+/qos",
     )
     assert access("xapp", "blind").reads == (
         "ranloop/1/result/blind/+",
         "ranloop/1/catalogue/+",
         "ranloop/1/presence/+",
         "ranloop/1/step/+/blind",
+        "ranloop/1/inferred/blind/+",
     )
 
 
@@ -80,7 +82,7 @@ def test_a_client_of_two_roles_may_do_what_either_may(ranloop: Command) -> None:
 def test_what_is_asked_for_in_vain_is_told(ranloop: Command, folders: list[Path]) -> None:
     assert (
         ranloop("access").complaint
-        == "no client is named; name xApp folders, or --role host | operator | observer"
+        == "no client is named; name xApp folders, or --role host | inference | operator | observer"
     )
     assert ranloop("access", "--role", "observr").complaint.endswith("did you mean observer?")
     assert ranloop("access", "--role", "operator+observr=x").complaint.endswith("did you mean observer?")

@@ -83,7 +83,7 @@ def xapps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_arm_meets_the_same_held_out_drops_and_the_page_has_what_came_of_it(
     ranloop: Command, xapps: Path
 ) -> None:
-    outcome = ranloop("evaluate", xapps, "--json")
+    outcome = ranloop("evaluate", "xapps", "--json")
     assert outcome.code == 0
     arms = ("A weights of 1", "B weights of 2", "C no xApp")
     assert sorted(RAN) == sorted((arm, seed) for arm in arms for seed in (21, 22, 31, 32, 31, 32))
@@ -113,10 +113,10 @@ def test_each_arm_meets_the_same_held_out_drops_and_the_page_has_what_came_of_it
 
 
 def test_the_same_call_goes_on_where_an_earlier_one_ended(ranloop: Command, xapps: Path) -> None:
-    first = ranloop("evaluate", xapps, "weigher", "--json").out
+    first = ranloop("evaluate", "xapps", "weigher", "--json").out
     next(Path("runs/evaluate/weigher").rglob("B-32.json")).unlink()  # as if it had been stopped before
     RAN.clear()
-    second = ranloop("evaluate", xapps, "weigher", "--json").out
+    second = ranloop("evaluate", "xapps", "weigher", "--json").out
     assert RAN == [("B weights of 2", 32)]
     without_times = [json.loads(said)["weigher"] for said in (first, second)]
     for found in without_times:
@@ -129,7 +129,7 @@ def test_a_claim_that_is_refuted_as_a_loss_is_harm_and_is_told_where(ranloop: Co
     claims = CLAIMS.replace('"best_effort_mbps at most 90% less"', '"prb_use_pct at most 0.0001 less"')
     claims = claims.replace("settings = { gain = 2.0 }", 'xapp = false\noverrides = { "load" = 0.001 }')
     (xapps / "weigher" / "claims.toml").write_text(claims.replace('"users at most 1 less", ', ""))
-    found = json.loads(ranloop("evaluate", xapps, "--json").out)["weigher"]
+    found = json.loads(ranloop("evaluate", "xapps", "--json").out)["weigher"]
     assert found["verdict"] == "harm", found["places"]
     assert (
         "Where it fails: all of these: prb_use_pct at most 0.0001 less (harm, "
@@ -139,18 +139,18 @@ def test_a_claim_that_is_refuted_as_a_loss_is_harm_and_is_told_where(ranloop: Co
 
 def test_an_xapp_that_judges_itself_brings_its_result(ranloop: Command, xapps: Path) -> None:
     (xapps / "weigher" / "claims.toml").write_text('measured_by = "python it.py"\n')
-    outcome = ranloop("evaluate", xapps)
+    outcome = ranloop("evaluate", "xapps")
     assert "weigher: is not measured yet; `python it.py` writes" in outcome.err
     result = {"xapp": "weigher", "kind": "model", "rule": "r", "ours": "o", "measured_by": "python it.py"}
     (xapps / "weigher" / "result.json").write_text(json.dumps({**result, "places": []}))
-    assert "weigher: rule suffices" in ranloop("evaluate", xapps).out
+    assert "weigher: rule suffices" in ranloop("evaluate", "xapps").out
     assert not RAN
 
 
 def test_results_of_xapps_that_are_not_named_stay_on_the_page(ranloop: Command, xapps: Path) -> None:
     other = Result(xapp="other", kind="model", rule="r", ours="o", measured_by="x", places=())
     Path("docs/xapps.json").write_text(json.dumps({"other": other.model_dump()}))
-    assert "other: rule suffices" in ranloop("evaluate", xapps, "weigher").out
+    assert "other: rule suffices" in ranloop("evaluate", "xapps", "weigher").out
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,10 @@ def test_claims_that_cannot_be_judged_are_one_line_before_anything_runs(
     ("arguments", "words"),
     [
         (("xapps", "wiegher"), "unknown xApp with claims 'wiegher'; did you mean weigher?"),
-        (("docs",), "docs: no folder in it has a claims.toml; want a folder of xApps that claim something"),
+        (
+            ("xapps", "--folder", "docs"),
+            "docs: no folder in it has a claims.toml; want a folder of xApps that claim something",
+        ),
         (("xapps", "--page", "no/such/page.md"), "no/such is no folder"),
     ],
 )
@@ -209,4 +212,4 @@ def test_what_is_typed_wrong_is_one_line(
 
 def test_held_out_drops_that_something_was_trained_on_are_refused(ranloop: Command, xapps: Path) -> None:
     (xapps / "weigher" / "plan.toml").write_text(PLAN.replace("[21, 22]", "[2, 3]"))
-    assert "[training] and [held_out] share seed 2" in ranloop("evaluate", xapps).complaint
+    assert "[training] and [held_out] share seed 2" in ranloop("evaluate", "xapps").complaint

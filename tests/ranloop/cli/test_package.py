@@ -52,6 +52,29 @@ def test_a_context_has_nothing_of_the_training(ranloop: Command, tmp_path: Path)
     assert not [name for name in found if name.startswith("journal")]
 
 
+def test_a_context_holds_what_a_placement_reads_too(ranloop: Command, tmp_path: Path) -> None:
+    """The better model, whose card a live xApp reads, and the calibration that a cascade would read."""
+    out = tmp_path / "context"
+    ranloop("package", ROOT / "docs/examples/fault_steering", "--out", out)
+    found = {name for name in listing(out) if name.startswith("app/models")}
+    assert found == {
+        "app/models/cell_fault/card.toml",
+        "app/models/cell_fault/model.onnx",
+        "app/models/cell_fault_small/calibration.json",
+        "app/models/cell_fault_small/card.toml",
+        "app/models/cell_fault_small/model.onnx",
+    }
+
+
+def test_a_check_looks_at_the_better_model_whether_it_runs_the_code_or_not(ranloop: Command) -> None:
+    folder = ROOT / "docs/examples/fault_steering"
+    run, read = (
+        json.loads(ranloop("check", *more, folder, "--json").out)[0]["models"] for more in ([], ["--no-run"])
+    )
+    assert [tag.split("@")[0] for tag in run] == ["cell_fault_small", "cell_fault"]
+    assert run == read
+
+
 def test_an_xapp_without_a_model_gets_no_onnxruntime(ranloop: Command, tmp_path: Path) -> None:
     xapp = write_xapp(tmp_path / "weigher")
     assert ranloop("package", xapp, "--out", tmp_path / "out").out == (

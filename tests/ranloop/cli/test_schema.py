@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ranloop.wire.schema import MESSAGES, NODE_SIDE, asyncapi, json_schema
+from ranloop.wire.schema import BINARY_ONLY, MESSAGES, NODE_SIDE, asyncapi, json_schema
 from tests.command import Command
 
 
@@ -17,7 +17,7 @@ def test_a_message_is_printed_as_its_schema(ranloop: Command) -> None:
 
 def test_without_a_name_every_topic_is_listed_with_its_message(ranloop: Command) -> None:
     listed = json.loads(ranloop("schema", "--json").out)
-    assert {entry["message"] for entry in listed} == set(MESSAGES)
+    assert {entry["message"] for entry in listed} == {*MESSAGES, *BINARY_ONLY}
     shown = ranloop("schema").out
     assert all(entry["topic"] in shown for entry in listed)
 

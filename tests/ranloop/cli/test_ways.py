@@ -100,7 +100,7 @@ def options_of(command: str) -> set[str]:
 
 
 def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
-    ours = {"xapps", "node", "settings", "model", "state", "metrics"}
+    ours = {"xapps", "node", "settings", "model", "state", "metrics", "tiers"}
     world = {"override", "autonomy", "priority", "limits", "audit", "record", "profile", "duration_s"}
     world |= {"handler_delay", "dashboard", "dashboard_at"}
     reads = {

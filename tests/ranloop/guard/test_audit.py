@@ -23,6 +23,7 @@ from ranloop.guard.audit_lines import MAX_LISTED
 from ranloop.guard.results import Verdicts
 from ranloop.vocabulary import SetUeWeight
 from ranloop.wire.codec import decode_action_batch, encode
+from ranloop.wire.inference import Inference, Reason
 from ranloop.wire.messages import ActionBatch, Cause, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
 
@@ -481,3 +482,47 @@ def test_verdicts_are_counted_by_cause(batch: BatchFactory) -> None:
     result = guard.submit(batch(wrong, run="r1"), sender="a", now_ns=0)
     assert result is not None
     assert verdict_counts(result) == {"refused/range": 3}
+
+
+def test_renewals_are_told_with_all_that_their_answers_cost_and_another_tier_is_spelled_out(
+    tmp_path: Path, batch: BatchFactory
+) -> None:
+    """Waits of 20 and 30 ms: the longest. 100 and 100 bytes, 0.5 and 0.25 J: their sums. Then the model here answers."""
+
+    def how(tier: str, reason: Reason, waited_ms: int, joules: float) -> Inference:
+        return Inference(
+            model="m@0",
+            tier=tier,
+            reason=reason,
+            asked_ns=0,
+            waited_ns=waited_ms * MS,
+            rows=2,
+            rows_above=2,
+            sent_bytes={"per-ue": 100},
+            joules=joules,
+            confidence=0.9,
+        )
+
+    path = tmp_path / "audit.jsonl"
+    answers = [
+        how("regional", "better", 10, 1.0),
+        how("regional", "better", 20, 0.5),
+        how("regional", "better", 30, 0.25),
+        how("edge", "late", 50, 0.25),
+    ]
+    with AuditLog(path) as log:
+        guard = audited(log)
+        for k, answer in enumerate(answers):
+            held = batch(SetUeWeight(ue=[4], weight=2), id=f"x{k}", run="r1", valid_until_ns=900 * MS)
+            hold(guard, dataclasses.replace(held, inferences=(answer,)), k * 100 * MS)
+    first, renewed, last = lines_of(path)
+    assert [(one["event"], one["inferences"][0]["tier"]) for one in (first, renewed, last)] == [
+        ("result", "regional"),
+        ("renewed", "regional"),
+        ("result", "edge"),
+    ]
+    (together,) = renewed["inferences"]
+    # The report of 0 ns is as old as the later of the two verdicts: 200 ms and the control delay.
+    assert (together["waited_ms"], together["age_ms"]) == (30, 200 + DELAY_NS / MS)
+    assert (together["sent_bytes"], together["modelled_joules"]) == ({"per-ue": 200}, 0.75)
+    assert (together["rows"], together["rows_above"], together["confidence"]) == (4, 4, 0.9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import HealthCheck, settings
@@ -33,6 +33,7 @@ from ranloop.wire import (
     Step,
 )
 from ranloop.wire.asked import MOST_TEXT, Asked
+from ranloop.wire.inference import Inference, Instead, Reason, Sensitivity
 
 # How long an example takes says nothing here, on a busy machine least of all.
 untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,6 +48,22 @@ stamps = st.dictionaries(names, st.integers(-(2**63), 2**63 - 1), max_size=4)
 labels = st.dictionaries(ids, texts, max_size=4)
 f32 = st.floats(width=32, allow_infinity=False)
 finite_f32 = st.floats(width=32, allow_infinity=False, allow_nan=False)
+
+
+inferences = st.builds(
+    Inference,
+    model=texts,
+    tier=topics,
+    reason=st.sampled_from(get_args(Reason)),
+    asked_ns=counts,
+    instead=st.sampled_from(get_args(Instead)),
+    waited_ns=counts,
+    rows=counts,
+    rows_above=counts,
+    sent_bytes=st.dictionaries(st.sampled_from(get_args(Sensitivity)), counts, max_size=4),
+    joules=st.none() | st.floats(0, 1e300),
+    confidence=st.none() | st.floats(0, 1),
+)
 
 
 @st.composite
@@ -109,6 +126,7 @@ def batches(draw: st.DrawFn) -> ActionBatch:
         lease_ms=draw(st.none() | st.integers(1, 86_400_000)),
         atomic=draw(st.booleans()),
         models=tuple(draw(st.lists(texts, max_size=2))),
+        inferences=tuple(draw(st.lists(inferences, max_size=2))),
         report_seq=draw(st.integers(-1, 2**63 - 1)),
         run=draw(runs),
         stamps=draw(stamps),
@@ -315,6 +333,19 @@ def batch(**changes: Any) -> ActionBatch:
                 outside=("CQI",),
             ),
         ),
+        "inferences": (
+            Inference(
+                model="late-flow@0a1b",
+                tier="regional",
+                reason="better",
+                asked_ns=500_000_000,
+                waited_ns=20_000_000,
+                rows=2,
+                rows_above=2,
+                sent_bytes={"per-ue": 264},
+                joules=0.25,
+            ),
+        ),
         "report_seq": 4,
     }
     return ActionBatch(**(given | changes))
@@ -388,5 +419,11 @@ def one_of_each() -> dict[str, Message]:
             results=(result(),),
             timers=("t",),
         ),
-        "answer": Answer(xapp="qos", step=3, batches=(batch(), batch(action=quota)), error="Traceback: ..."),
+        "answer": Answer(
+            xapp="qos",
+            step=3,
+            batches=(batch(), batch(action=quota)),
+            waited_ns=7_000_000,
+            error="Traceback: ...",
+        ),
     }

@@ -1,0 +1,62 @@
+"""`ranloop infer-host`: serves model packages to xApps over a bus, as one replica of a tier."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ranloop.bus import new_run, open_bus, will_of, without_password
+from ranloop.cli.logs import log_level
+from ranloop.cli.operator import leave_will_on_error, stop_on_signals
+from ranloop.cli.values import check_name, check_positive
+from ranloop.errors import RanloopError
+from ranloop.inference import load_model
+from ranloop.placement.server import InferenceHost
+from ranloop.voice import named_output
+
+__all__ = ("run_infer_host",)
+
+
+def run_infer_host(
+    folders: Sequence[Path],
+    url: str,
+    *,
+    tier: str,
+    name: str,
+    queue: int,
+    batch_rows: int,
+    duration_s: float | None,
+    json_output: bool,
+) -> int:
+    """Serve until a signal or `duration_s` ends it, then print what was answered.
+
+    Raises:
+        RanloopError: A package cannot be used, a name is none, or the bus cannot be opened.
+    """
+    check_positive("--duration-s", duration_s)
+    check_name("tier", tier)
+    name = name or tier
+    check_name("name", name)
+    if url.startswith("memory:"):
+        raise RanloopError(
+            f"--bus {url} is a bus inside one process, and no xApp is in this one; give a broker"
+        )
+    models = [load_model(folder) for folder in folders]
+    run = new_run()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(named_output(to_stderr=json_output, level=log_level()))
+        bus = stack.enter_context(contextlib.closing(open_bus(url, name=name, will=will_of(name, run))))
+        stack.enter_context(leave_will_on_error(bus))
+        stop = stop_on_signals(bus.wake)
+        host = InferenceHost(bus, name, tier, models, queue=queue, batch_rows=batch_rows, run=run)
+        if not json_output:
+            served = ", ".join(model.tag for model in models)
+            print(f"{name} serves {served} as tier {tier} on {without_password(url)}", flush=True)
+        counts = host.run(stop, duration_s=duration_s)
+        bus.poll(0.1)
+    facts = {"name": name, "tier": tier, "questions": dict(sorted(counts.items()))}
+    told = ", ".join(f"{state} {n:,}" for state, n in sorted(counts.items())) or "none"
+    print(json.dumps(facts, indent=2) if json_output else f"questions: {told}", flush=True)
+    return 0

@@ -1,0 +1,169 @@
+"""The predictor of a placement: an answer of this place at once, a better one from above if it comes in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ranloop.errors import ModelError
+from ranloop.inference import Card, Late, Model
+from ranloop.placement.asker import Asked, Asker, Rows
+from ranloop.placement.declaration import Placement
+from ranloop.placement.gate import confidence_of
+from ranloop.placement.memory import LastAnswers
+from ranloop.placement.port import Policy, Question, Reach
+from ranloop.placement.sieve import AllRows, Sieve
+from ranloop.wire.inference import Inference, Instead
+from ranloop.wire.messages import F32, Report
+
+__all__ = ("PlacedPredictor", "mmac_per_row")
+
+
+def mmac_per_row(card: Card) -> float:
+    """Million multiply-accumulates of a row, as the card's metrics say under this name; 0 if they do not."""
+    figure = card.metrics.get("mmac_per_row", 0.0)
+    return float(figure) if isinstance(figure, int | float) and 0 <= figure < 1e9 else 0.0
+
+
+class PlacedPredictor:
+    """See `Placement` for what it does.
+
+    Args:
+        here: The model of this place.
+        better: Card of the model that the tiers above compute.
+        placement: The author's declaration.
+        reach: The way to the tiers.
+        policy: Chooses a tier for each question.
+        sieve: Chooses the rows that go up.
+
+    Attributes:
+        told: Where the answers came from; the caller empties it.
+        answered_by: Tag of the model that answered last.
+    """
+
+    def __init__(
+        self,
+        here: Model,
+        better: Card,
+        placement: Placement,
+        reach: Reach,
+        policy: Policy,
+        sieve: Sieve | None = None,
+    ) -> None:
+        self.better = better
+        self.told: list[Inference] = []
+        self.sieve = sieve or AllRows()
+        self._placement, self._reach = placement, reach
+        self._asker = Asker(placement, reach, policy)
+        self._here, self._here_tag = here.predictor, Model.tag_of(here.card)
+        self._classifies = here.card.output == "probabilities"
+        self._mmac_here, self._mmac_above = mmac_per_row(here.card), mmac_per_row(better)
+        self._above_tag = Model.tag_of(better)
+        self.answered_by = self._here_tag
+        self._last = LastAnswers()
+        self._about: tuple[Report, F32 | None] | None = None
+
+    @contextmanager
+    def about(self, report: Report, matrix_above: F32 | None) -> Iterator[None]:
+        """The report that `predict` is called about, and the better model's matrix if it is another one."""
+        self._about = report, matrix_above
+        try:
+            yield
+        finally:
+            self._about = None
+
+    def predict(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
+        """Outputs for each row, see `Predictor`.
+
+        Without a report (`about`) the model of this place answers alone.
+
+        Raises:
+            ModelError: Neither it nor a tier above has an answer, and it is its error.
+        """
+        if self._about is None:
+            return self._here.predict(matrix, asked_ns, deadline_ns)
+        report, above = self._about
+        for late in self._asker.late_answers():
+            self._last.keep(late.report, late.rows, late.outputs)
+        begun_ns = self._reach.now_ns(asked_ns)
+        try:
+            own, failure = self._here.predict(matrix, asked_ns, deadline_ns), None
+        except ModelError as error:
+            own, failure = Late(asked_ns=asked_ns, deadline_ns=deadline_ns), error
+        if isinstance(own, Late):
+            own = np.full((len(matrix), len(self.better.outputs)), np.nan, np.float32)
+            rows, audited = np.arange(len(matrix)), np.zeros(0, np.intp)
+        else:
+            rows, audited = self.sieve.rows(own, report)
+        asked = Asked("stay")
+        up = np.concatenate((rows, audited))
+        if len(up):
+            asked = self._ask(report, matrix if above is None else above, up, deadline_ns)
+        cost = self._reach.tiers[self._reach.tiers.here].cost(0, self._mmac_here * len(matrix))
+        asked.add_joules(cost.joules)
+        instead: Instead = ""
+        outputs, rests_on_ns = own, asked_ns
+        if asked.outputs is not None:
+            outputs = own.copy()
+            outputs[up] = asked.outputs
+            self._last.keep(report, up, asked.outputs)
+            self.sieve.learn(own[audited], asked.outputs[len(rows) :])
+        elif len(rows):
+            outputs, instead, rests_on_ns = self._instead(report, own, rows)
+        waited_ns = self._reach.now_ns(asked_ns) - begun_ns if len(up) else 0
+        self._tell(asked, outputs, up, instead, rests_on_ns, waited_ns)
+        if failure is not None and np.isnan(outputs).all() and instead == "rule":
+            raise failure
+        return outputs
+
+    def _ask(self, report: Report, matrix: F32, up: Rows, deadline_ns: int) -> Asked:
+        whole = len(up) == len(matrix)
+        question = Question(
+            model=self._above_tag,
+            matrix=matrix if whole and self.sieve.keeps_order else np.ascontiguousarray(matrix[up]),
+            n_outputs=len(self.better.outputs),
+            node=report.node,
+            level=report.level,
+            asked_ns=report.ran_time_ns,
+            mmac=self._mmac_above * len(up),
+        )
+        until_ns = min(deadline_ns, report.ran_time_ns + self._placement.wait_ns)
+        return self._asker.ask(question, report, up, until_ns)
+
+    def _instead(self, report: Report, own: F32, rows: Rows) -> tuple[F32, Instead, int]:
+        """What stands in for better answers of `rows`, by which rule, and the time of the report that it rests on."""
+        match self._placement.on_miss:
+            case "hold":
+                held = own.copy()
+                held[rows] = np.nan
+                return held, "hold", report.ran_time_ns
+            case "last":
+                oldest_ns = report.ran_time_ns - round(self._placement.keep_ms * 1e6)
+                filled, rests_on_ns = self._last.fill(report, rows, own, not_before_ns=oldest_ns)
+                if rests_on_ns is not None:
+                    return filled, "last", rests_on_ns
+        return own, "rule", report.ran_time_ns
+
+    def _tell(
+        self, asked: Asked, outputs: F32, up: Rows, instead: Instead, rests_on_ns: int, waited_ns: int
+    ) -> None:
+        is_better = asked.outputs is not None
+        self.answered_by = self._above_tag if is_better or instead == "last" else self._here_tag
+        known = confidence_of(outputs)[~np.isnan(outputs).any(axis=1)] if self._classifies else ()
+        self.told.append(
+            Inference(
+                model=self.answered_by,
+                tier=asked.tier if is_better else self._reach.tiers.here,
+                reason=asked.reason,
+                instead=instead,
+                asked_ns=rests_on_ns,
+                waited_ns=waited_ns,
+                rows=len(outputs),
+                rows_above=len(up) if is_better else 0,
+                sent_bytes=asked.sent_bytes,
+                joules=asked.joules,
+                confidence=min(float(np.min(known)), 1.0) if len(known) else None,
+            )
+        )
