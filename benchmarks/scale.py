@@ -52,6 +52,11 @@ class Size:
         """Of each host."""
         return -(-self.cells // N_CELLS)
 
+    @property
+    def due_per_s(self) -> float:
+        """Loops that close where nobody is overloaded."""
+        return self.hosts * self.nodes * 1000 / self.period_ms
+
 
 SIZES = (
     *(Size(cells=cells) for cells in (10, 100, 1000, 10_000)),
@@ -166,7 +171,7 @@ def row_of(load: Load) -> Row:
         unit="ms",
         p50=float("nan") if load.p50_ms is None else load.p50_ms,
         p99=load.p99_ms,
-        note=f"{load.loops_per_s:.0f} loops/s, {100 * load.in_time:.0f} % before the next report; % of a core: {busy}; "
+        note=f"{load.loops_per_s:.0f} of {size.due_per_s:.0f} loops/s, {100 * load.in_time:.0f} % before the next report; % of a core: {busy}; "
         f"MB: {memory}; busiest: {load.first}",
     )
 

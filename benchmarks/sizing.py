@@ -22,6 +22,7 @@ CELLS = (1000, 100_000, 1_000_000)
 PERIODS_MS = (1000, 100)
 BUSY = 0.5  # of a core that a process has, so that a host's burst is over after half a period
 IN_TIME = 0.95  # of the reports: where fewer are answered before the next one, a size is overloaded
+ALL = 0.9  # of the loops that are due: a host that falls behind sends fewer reports, and these in time
 FEW_CELLS = 100  # on a broker: below, a loop's cost is mostly that of waking up
 
 
@@ -57,6 +58,7 @@ def fair(loads: Sequence[Load], broker: BrokerKind, period_ms: int) -> list[Load
         for load in loads
         if (load.size.broker, load.size.period_ms) == (broker, period_ms)
         and load.in_time > IN_TIME
+        and load.loops_per_s > ALL * load.size.due_per_s
         and load.size.hosts * load.size.cells >= FEW_CELLS
     ]
 
@@ -164,7 +166,7 @@ def _cells_of(load: Load) -> tuple[str, ...]:
         f"{size.cells:,}",
         f"{size.period_ms / 1000:g} s",
         str(size.shards),
-        f"{load.loops_per_s:,.0f}",
+        f"{load.loops_per_s:,.0f} of {size.due_per_s:,.0f}",
         f"{100 * load.in_time:.0f} %",
         *("" if ms is None else f"{ms:,.0f} ms" for ms in (load.p50_ms, load.p99_ms)),
         *parts,
@@ -180,11 +182,18 @@ def blocks() -> dict[str, str]:
 
 
 def filled(page: str) -> str:
-    """The page with today's blocks."""
+    """The page with today's blocks.
+
+    Raises:
+        ValueError: A mark is missing.
+    """
     for name, text in blocks().items():
-        before, _, rest = page.partition(f"<!-- {name} -->\n")
-        _, _, after = rest.partition(f"\n<!-- /{name} -->")
-        page = f"{before}<!-- {name} -->\n{text}\n<!-- /{name} -->{after}"
+        first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, at, rest = page.partition(first)
+        _, end, after = rest.partition(last)
+        if not (at and end):
+            raise ValueError(f"docs/{PAGE.name} has no {first} with its {last}; put both back")
+        page = f"{before}{first}\n{text}\n{last}{after}"
     return page
 
 

@@ -11,11 +11,11 @@ from benchmarks.scale import Load, Size, measure
 from tests.builders import MANIFEST, write_xapp
 
 
-def load(size: Size, *, in_time: float = 1.0, host_us: float = 1000.0) -> Load:
+def load(size: Size, *, in_time: float = 1.0, closed: float = 1.0, host_us: float = 1000.0) -> Load:
     parts = ("host", "xApp", "broker")
     return Load(
         size=size,
-        loops_per_s=1.0,
+        loops_per_s=closed * size.due_per_s,
         in_time=in_time,
         p50_ms=1.0,
         p99_ms=2.0,
@@ -48,6 +48,9 @@ def test_the_dearest_size_counts_that_is_neither_overloaded_nor_tiny() -> None:
         load(Size(cells=100)),
         load(Size(cells=10), host_us=9000.0),
         load(Size(cells=10_000), host_us=9000.0, in_time=0.1),
+        load(
+            Size(cells=3000), host_us=9000.0, closed=0.5
+        ),  # the host fell behind, and sent half of its reports
         load(Size(broker="nats", cells=1000), host_us=9000.0),
     ]
     assert {one.cpu_us["host"] for one in sizing.fair(loads, "mosquitto", 1000)} == {1000.0, 1200.0}
@@ -62,6 +65,8 @@ def test_the_page_has_the_tables_that_the_command_prints() -> None:
     page = sizing.PAGE.read_text("utf-8")
     assert sizing.filled(page) == page, "python -m benchmarks.sizing --write"
     assert all(text in page for text in sizing.blocks().values())
+    with pytest.raises(ValueError, match="has no <!-- plan --> with its <!-- /plan -->"):
+        sizing.filled(page.replace("<!-- /plan -->", ""))
 
 
 @pytest.mark.slow
