@@ -65,7 +65,7 @@ def brought_to(known: Known, report: Report) -> Known:
 def recent_rate(known: Known, report: Report) -> F32:
     """Bits that a PRB will carry: as many as lately for the UE, or as its CQI promises while it got nothing.
 
-    Fed with the true rates of the next half second the triage gains nothing (decision 47), so nothing better is predicted here.
+    A model that predicted better gained nothing (decision 47).
     """
     promised = CQI_BITS_PER_PRB[np.nan_to_num(report["CQI"]).astype(np.intp)]
     return np.where(np.isnan(known.bits_per_prb), promised, known.bits_per_prb).astype(np.float32)
