@@ -20,7 +20,7 @@ from ranloop.inference.ladder import LastAnswers, Rung, fill
 from ranloop.inference.predictor import Late, Predictor
 from ranloop.inference.rollout import Trial
 from ranloop.inference.truth import Errors
-from ranloop.inference.watch import Watch
+from ranloop.inference.watch import DRIFTED, Watch
 from ranloop.vocabulary import Action
 from ranloop.wire.asked import Asked
 from ranloop.wire.messages import F32, FOR_EVER_NS, Report
@@ -245,8 +245,8 @@ class Model:
         facts |= {name: count for name, count in counts.items() if count}
         facts["rows"] = self.rows_by
         if self.watch is not None and self.watch.n_values:
-            facts["inputs"] = self.watch.told()
-            facts["drifted"] = sorted(self.watch.drifted)
+            facts["inputs"] = inputs = self.watch.told()
+            facts["drifted"] = [name for name, told in inputs.items() if told.get("psi", 0.0) > DRIFTED]
         if self.trial is not None:
             facts["candidate"] = self.trial.told()
         if self.error.n:

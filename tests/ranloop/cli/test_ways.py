@@ -100,7 +100,7 @@ def options_of(command: str) -> set[str]:
 
 
 def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
-    ours = {"xapps", "node", "settings", "model", "state", "metrics", "tiers"}
+    ours = {"xapps", "node", "settings", "model", "trust", "provider", "state", "metrics", "tiers"}
     world = {"override", "autonomy", "priority", "limits", "audit", "record", "profile", "duration_s"}
     world |= {"handler_delay", "dashboard", "dashboard_at"}
     reads = {
@@ -121,7 +121,7 @@ def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
 
 def test_every_option_of_host_is_known_to_belong_somewhere() -> None:
     always = {"node", "allow", "name", "bus", "seed", "duration_s", "override"}
-    always |= {"autonomy", "priority", "profile", "lockstep", "limits", "audit", "record", "metrics"}
+    always |= {"autonomy", "priority", "profile", "lockstep", "limits", "trust", "audit", "record", "metrics"}
     always |= {"dashboard", "dashboard_at"}
     reads = {
         lockstep: options_of("host") - idle_in_host(node="sim:x", lockstep=lockstep).keys()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from ranloop.errors import ManifestError, ModelError
 from ranloop.inference import Late, Model, load_model
 from ranloop.inference.ladder import LastAnswers
 from ranloop.inference.model import OVER_IN_A_ROW, RESTS
+from ranloop.inference.seen import with_seen
 from ranloop.testing import make_report
 from ranloop.testing.predictors import DelayedPredictor, FailingPredictor
 from ranloop.wire.messages import F32
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
-from tests.model_packages import write_model
+from tests.model_packages import FEATURES, write_model
 
 NAN = float("nan")
 Made = Callable[..., Instance]
@@ -124,42 +125,45 @@ def test_the_last_answer_follows_a_ue_to_another_row() -> None:
 
 
 class Slow:
-    """Takes as long as it is told by the wall clock."""
+    """Takes as long as it is told, by a clock of its own."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner, self.s = inner, 0.0
+    def __init__(self, inner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inner, self.ms, self.now_ns = inner, 0, 0
+        monkeypatch.setattr(
+            "ranloop.inference.model.time", SimpleNamespace(perf_counter_ns=lambda: self.now_ns)
+        )
 
     def predict(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
-        time.sleep(self.s)
+        self.now_ns += self.ms * 1_000_000
         return self.inner.predict(matrix, asked_ns, deadline_ns)  # type: ignore[no-any-return]  # a predictor
 
 
-def test_a_model_over_its_budget_three_times_in_a_row_rests_for_ten_calls_in_real_time(made: Made) -> None:
+def test_a_model_over_its_budget_three_times_in_a_row_rests_for_ten_calls_in_real_time(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     instance = made('[budget.rate]\ncall_ms = 5\npast = ["rule"]\n', RULE)
     instance.in_real_time()
     rate = instance.models["rate"]
-    rate.predictor = slow = Slow(rate.predictor)
+    rate.predictor = slow = Slow(rate.predictor, monkeypatch)
     asked = [report([4], [9], seq=seq) for seq in range(30)]
+    slow.ms = 5  # as long as it may
     rate(asked[0])
-    slow.s = 0.006
+    slow.ms = 6
     said = [float(rate(each)[0]) for each in asked[1 : 1 + OVER_IN_A_ROW]]
     assert said == pytest.approx([19] * OVER_IN_A_ROW, abs=1e-3)  # the answers are there, and are used
-    slow.s = 0.0
+    slow.ms = 0
     said = [float(rate(each)[0]) for each in asked[10 : 10 + RESTS + 1]]
     assert said == pytest.approx([7] * RESTS + [19], abs=1e-3)
     assert (rate.n_over, rate.n_rested) == (OVER_IN_A_ROW, RESTS)
 
 
-def test_a_quick_call_in_between_begins_the_count_anew(made: Made) -> None:
+def test_a_quick_call_in_between_begins_the_count_anew(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = made('[budget.rate]\ncall_ms = 5\npast = ["rule"]\n', RULE)
     instance.in_real_time()
     rate = instance.models["rate"]
-    rate.predictor = slow = Slow(rate.predictor)
-    for seq in range(6):
-        slow.s = 0.0 if seq == 2 else 0.006
+    rate.predictor = slow = Slow(rate.predictor, monkeypatch)
+    for seq, slow.ms in enumerate((6, 6, 0, 6, 6)):
         rate(report([4], [9], seq=seq))
-        if seq == 4:
-            break
     assert (rate.n_over, rate.n_rested) == (4, 0)
 
 
@@ -245,3 +249,15 @@ def test_truth_that_becomes_known_makes_an_error(tmp_path: Path) -> None:
     assert (model.error.recent, round(model.error.overall, 4)) == (0.0, round(4 / 302, 4))
     with pytest.raises(ValueError, match=r"predicted has shape \[1\], truth \[2\]: want the same"):
         model.error.note([1], [1, 2])
+
+
+def test_the_summary_names_the_inputs_that_have_drifted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(1000, 2)).astype(np.float32)
+    model = load_model(write_model(tmp_path / "sum", features=with_seen(FEATURES, rows)))
+    shifted = rows + np.array([0.0, 2.0], np.float32)
+    for _ in range(
+        8 * 6
+    ):  # every eighth call 128 rows: more than enough to say something, and less than a window
+        model.predict(shifted)
+    assert model.told()["drifted"] == ["CQI"]
