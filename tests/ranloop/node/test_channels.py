@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ranloop.bus import is_question
 from ranloop.bus.filters import matches
 from ranloop.bus.memory import MemoryBus, memory_broker
 from ranloop.cli.operator import publish_orders
+from ranloop.inference import load_model
 from ranloop.node import LiveHost, LockstepHost, NodeHost, Registration, VirtualClock
+from ranloop.placement import BusTiers, InferenceHost, Question
 from ranloop.testing.worlds import ToyWorld
 from ranloop.wire import Admission, Order, Settings, topics
 from ranloop.wire.channels import CHANNELS, Channel, Role
@@ -20,6 +24,7 @@ from ranloop.xapp.live import LiveRunner
 from ranloop.xapp.loader import load_package
 from ranloop.xapp.lockstep import LockstepRunner
 from tests.builders import write_xapp
+from tests.ranloop.placement.places import tiers, write_models
 
 MANIFEST = """\
 name = "{name}"
@@ -127,4 +132,25 @@ def test_all_that_is_published_stands_in_the_table(tmp_path: Path) -> None:
     for runner in runners:
         runner.close()
     seen |= check([host, *xapps])
-    assert seen == {channel.name for channel in CHANNELS}
+    assert seen | question_and_answer(tmp_path / "models") == {channel.name for channel in CHANNELS}
+
+
+def question_and_answer(folder: Path) -> set[str]:
+    """What an xApp asks of an inference host, and what that answers."""
+    model = load_model(write_models(folder) / "small")
+    serving, asking = NotingBus("tiers", "inference"), NotingBus("tiers", "xapp")
+    host = InferenceHost(serving, "inference", "regional", [model])
+    way = BusTiers(tiers(), "xapp", lambda _: asking)
+    way.turn()
+    question = Question(
+        model=model.tag,
+        matrix=np.zeros((1, 1), np.float32),
+        n_outputs=1,
+        node="toy-1",
+        level="ue",
+        asked_ns=0,
+    )
+    way.send("regional", question, way.now_ns(0) + 10**10)
+    host.turn()
+    assert [reply.fault for reply in way.arrived()] == [""]
+    return check([serving, asking])
