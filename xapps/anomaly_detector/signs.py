@@ -66,7 +66,7 @@ class Heard(NamedTuple):
     rsrp_dbm: F32
     sinr_db: F32
 
-    def where(self, chosen: NDArray[np.bool_]) -> Heard:
+    def where(self, chosen: NDArray[np.intp]) -> Heard:
         """Some of the rows."""
         ue, cell, measured, rsrp_dbm, sinr_db = self
         return Heard(ue[chosen], cell[chosen], measured[chosen], rsrp_dbm[chosen], sinr_db[chosen])
@@ -87,11 +87,13 @@ class Ears:
 
     def listen(self, heard: Heard, cells: Ids) -> dict[str, F32]:
         """The signs of `cells` in what their UEs hear, and how many each serves and could serve, by name; shape [n_cell] each."""
+        keys = heard.ue.astype(np.int64) << 32 | heard.measured.astype(np.int64) & 0xFFFFFFFF
+        order = np.argsort(keys)
         known = (heard.rsrp_dbm >= RSRP_DBM[0]) & (heard.rsrp_dbm <= RSRP_DBM[1])
-        heard = heard.where(known)
-        pairs = heard.ue.astype(np.int64) << 32 | heard.measured.astype(np.int64) & 0xFFFFFFFF
+        order = order[known[order]]
+        heard, pairs = heard.where(order), keys[order]
         change_db, now_dbm = _change(self._pairs, self._rsrp_dbm, pairs, heard.rsrp_dbm)
-        _, of_ue = np.unique(heard.ue, return_inverse=True)
+        of_ue = np.cumsum(np.diff(heard.ue, prepend=heard.ue[:1]) != 0)
         common_db = _mean(of_ue, np.clip(change_db, -COMMON_DB, COMMON_DB), of_ue.max(initial=-1) + 1)
         own_db = np.clip(change_db, -MOST_DB, MOST_DB) - common_db[of_ue]
         at = _places(cells, heard.measured)
@@ -105,8 +107,8 @@ class Ears:
         cut_db = np.clip(noisier_db, -MOST_NOISE_DB, MOST_NOISE_DB)
         noise_db = cut_db.sum() / np.sqrt(len(cut_db) + 1)
 
-        self._pairs, self._rsrp_dbm = _sorted(pairs, now_dbm)
-        self._served, self._noise_dbm = _sorted(pairs[own], base_dbm)
+        self._pairs, self._rsrp_dbm = pairs, now_dbm
+        self._served, self._noise_dbm = pairs[own], base_dbm
         few = np.bincount(at[at >= 0], minlength=len(cells)) < FEWEST
         return {
             "faded_db": np.where(few, np.nan, -faded_db).astype(np.float32),
@@ -178,11 +180,6 @@ def _change(keys: NDArray[np.int64], past: F32, now_keys: NDArray[np.int64], now
     before = np.where(keys[place] == now_keys, past[place], now)
     change = now - before
     return change, (before - np.float32(np.expm1(-PERIOD_MS / 1e3 / HEARD_S)) * change).astype(np.float32)
-
-
-def _sorted(keys: NDArray[np.int64], values: F32) -> tuple[NDArray[np.int64], F32]:
-    order = np.argsort(keys)
-    return keys[order], values[order]
 
 
 def _places(cells: Ids, of: Ids) -> NDArray[np.intp]:
