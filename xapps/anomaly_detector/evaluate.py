@@ -112,7 +112,7 @@ def report(rule: str) -> str:
     """The section of the README."""
     hours = 24 * part("validation").cell_days
     worlds = dict.fromkeys(_base(world.name) for world in read_plan(FOLDER).held_out_worlds.worlds)
-    text = f"Limits: the scores that {int(hours / 24)} minutes of a cell reach in the {hours:.1f} fault-free cell hours of the validation.\n\n"
+    text = f"Limits: the least scores that at most {int(hours / 24)} of the cells' minutes reaches in the {hours:.1f} fault-free cell hours of the validation.\n\n"
     text += (
         table("Known worlds", part("held_out"), rule)
         + "\n\n"
