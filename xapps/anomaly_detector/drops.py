@@ -124,6 +124,7 @@ def _event(
             shift_deg = round(rng.uniform(3.0, 9.0), 1) * (1 if rng.random() < 0.5 else -1)
             return {"kind": "tilt-shift", "cells": [cell], "shift_deg": shift_deg}
         case "interference":
+            # Before whichever cell of the site that is: it counts as found at any of them.
             far_m = isd_m * rng.uniform(0.15, 0.4)
             towards = math.radians(90.0 - (place.azimuth_deg or 0.0) + rng.uniform(-40.0, 40.0))
             at = [place.x_m + far_m * math.cos(towards), place.y_m + far_m * math.sin(towards)]
