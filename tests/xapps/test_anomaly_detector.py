@@ -412,7 +412,7 @@ def test_what_is_remembered_is_bounded_by_what_reports_hold(xapp: XAppHarness) -
     assert len(app.waiting) <= 1
 
 
-def test_a_second_of_a_hundred_cells_takes_a_millisecond() -> None:
+def test_a_second_of_a_hundred_cells_and_a_thousand_ues_takes_few_milliseconds() -> None:
     n, rng = 100, np.random.default_rng(1)
     ue = np.repeat(np.arange(10 * n, dtype=np.int32), 9)
     measured = rng.integers(n, size=len(ue), dtype=np.int32)
@@ -427,4 +427,4 @@ def test_a_second_of_a_hundred_cells_takes_a_millisecond() -> None:
         found, memory = signs.look(told(second, n), ears.listen(rows, ids), memory)
         _, past = detector.step(found, past)
         took_ms.append(1e3 * (time.thread_time() - began))
-    assert min(took_ms) <= 4.0, "1 ms on a machine of its own; a busy one is granted four"
+    assert min(took_ms) <= 4.0, "it takes 1 to 2 ms; a busy machine is granted four"
