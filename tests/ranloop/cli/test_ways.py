@@ -114,15 +114,15 @@ def test_every_option_of_run_is_known_to_belong_somewhere() -> None:
         "sim": ours | world | {"seed"},
         "page": ours | world | {"seed", "beside", "speed"},
         "replay": ours | world,  # which says itself that it has no fields to override
-        "live": ours | {"bus", "duration_s", "lockstep"},
-        "lockstep": ours | {"bus", "host", "lockstep"},
+        "live": ours | {"bus", "duration_s", "lockstep", "shard"},
+        "lockstep": ours | {"bus", "host", "lockstep", "shard"},
     }
 
 
 def test_every_option_of_host_is_known_to_belong_somewhere() -> None:
     always = {"node", "allow", "name", "bus", "seed", "duration_s", "override"}
     always |= {"autonomy", "priority", "profile", "lockstep", "limits", "trust", "audit", "record", "metrics"}
-    always |= {"dashboard", "dashboard_at"}
+    always |= {"dashboard", "dashboard_at", "shards"}
     reads = {
         lockstep: options_of("host") - idle_in_host(node="sim:x", lockstep=lockstep).keys()
         for lockstep in (False, True)
