@@ -61,6 +61,22 @@ def test_the_dearest_size_counts_that_is_neither_overloaded_nor_tiny() -> None:
     ]
 
 
+def test_a_row_that_was_measured_and_not_carried_is_named_below_the_plan() -> None:
+    # 1,000 cells are 334 nodes; a host of 100 cells has 34 nodes, so the plan has 334 / 34 = 9.8 hosts: the ten that were measured.
+    ten = Size(cells=100, hosts=10)
+    (line,) = sizing.refuted([load(Size(cells=100)), load(ten, in_time=0.5)])
+    assert "1,000 cells over mosquitto was measured: 10 hosts of 100 cells answered 50 % in time" in line
+    assert list(sizing.refuted([load(Size(cells=100)), load(ten, closed=0.5)]))
+    assert not list(sizing.refuted([load(Size(cells=100)), load(ten)]))
+    other = Size(cells=100, hosts=10, shards=2)
+    assert not list(sizing.refuted([load(Size(cells=100)), load(other, in_time=0.5)]))
+
+
+def test_a_period_without_a_fair_size_is_named_below_the_plan() -> None:
+    assert list(sizing.unplanned([load(Size(cells=100))])) == ["No plan is given for 0.1 s."]
+    assert not list(sizing.unplanned([load(Size(cells=100)), load(Size(cells=100, period_ms=100))]))
+
+
 def test_the_page_has_the_tables_that_the_command_prints() -> None:
     page = sizing.PAGE.read_text("utf-8")
     assert sizing.filled(page) == page, "python -m benchmarks.sizing --write"

@@ -74,7 +74,7 @@ PageSource.metrics = (
     Metric(
         name="ranloop_page_frames_passed_over_total",
         kind="counter",
-        meaning="Reports that browsers were too slow for, or eyes",
+        meaning="Reports that were not drawn, because the browser was too slow or they came faster than anybody can see",
         read=_count("frames"),
     ),
     Metric(
