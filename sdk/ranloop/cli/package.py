@@ -14,8 +14,8 @@ from ranloop.bundled import bundled
 from ranloop.errors import ManifestError, RanloopError
 from ranloop.inference import read_package
 from ranloop.inference.card import CARD_FILE
+from ranloop.inference.package import CALIBRATION_FILE
 from ranloop.inference.signature import SIGNATURE_FILE
-from ranloop.placement.gate import CALIBRATION_FILE
 from ranloop.xapp.loader import read_code
 from ranloop.xapp.manifest import Manifest, load_manifest
 
