@@ -61,6 +61,8 @@ def toml_bytes(path: Path, *, missing: str, error_type: type[RanloopError]) -> b
         raise error_type(missing) from None
     except OSError as error:
         raise error_type(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the path
+        raise error_type(f"{str(path)!r} cannot be read: {error}") from error
     if len(content) > MAX_BYTES:
         raise error_type(f"{path} is larger than {MAX_BYTES} bytes")
     return content

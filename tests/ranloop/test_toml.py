@@ -67,3 +67,8 @@ def test_numbers_and_prose_may_have_many_dots(tmp_path: Path) -> None:
     card = read(tmp_path, f'numbers = [{"1.5, " * 40}]\nnote = "{"One. Two e.g. this... " * 40}"')
     assert card.numbers == (1.5,) * 40
     assert card.note.count(".") == 240
+
+
+def test_a_path_that_no_file_can_have_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"x\\x00' cannot be read: embedded null byte"):
+        read_toml(tmp_path / "x\0", Card, missing="no card", error_type=ManifestError)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from ranloop.testing import XAppHarness, make_report
+from ranloop.training import Outcome, read_plan
+from ranloop.training.outcome import Winner
 from ranloop.wire.messages import Report
-from xapps.anomaly_detector import alarms, detectors, evaluate, judging, rules, signs, weights
+from xapps.anomaly_detector import alarms, detectors, evaluate, judging, rules, signs, train, weights
 from xapps.anomaly_detector.alarms import At, Board
 from xapps.anomaly_detector.drops import Fault
 from xapps.anomaly_detector.signs import KINDS, NAMES, Ears, Heard
@@ -428,3 +430,12 @@ def test_a_second_of_a_hundred_cells_and_a_thousand_ues_takes_few_milliseconds()
         _, past = detector.step(found, past)
         took_ms.append(1e3 * (time.thread_time() - began))
     assert min(took_ms) <= 4.0, "it takes 1 to 2 ms; a busy machine is granted four"
+
+
+def test_a_card_has_no_figures_of_worlds_in_which_there_is_nothing_to_find() -> None:
+    plan = read_plan(XAPP)
+    figures = {f"{world.name}, load 1": {"recall": 1.0} for world in plan.validation.worlds}
+    facts: dict[str, Any] = {"point": {}, "worth": 0.0, "rollouts": 0, "cpu_minutes": 0.0, "prepared": {}}
+    winner = Winner(name="thresholds", kind="rule", figures=figures, how="", **facts)
+    outcome = train.of_faults(Outcome(folder=XAPP, plan=plan, winners={"thresholds": winner}))
+    assert list(outcome.metrics("thresholds")) == ["recall thresholds macro cells, load 1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, timedelta
 from pathlib import Path
@@ -145,11 +146,13 @@ def test_the_command_prints_its_section_and_writes_it_into_the_readme(
     readme = data / "README.md"
     readme.write_text("above\n" + evaluate.MARKS[0] + "old\n" + evaluate.MARKS[1] + "below\n")
     monkeypatch.setattr(evaluate, "README", readme)
+    monkeypatch.setattr(evaluate, "RESULT", data / "result.json")
     evaluate.main(["--data", str(data), "--write"])
     above, rest = readme.read_text().split(evaluate.MARKS[0])
     section, below = rest.split(evaluate.MARKS[1])
     assert (above, below) == ("above\n", "below\n")
     assert section.startswith("Logs: 2, of 2 days.\n")
+    assert json.loads((data / "result.json").read_text())["places"][0]["n"] == 2
     assert capsys.readouterr().out.endswith(section)
     evaluate.main(["--data", str(data), "--days", "2019-11-22"])
     assert "Logs: 1, of 1 days.\n" in capsys.readouterr().out

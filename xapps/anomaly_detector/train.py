@@ -7,6 +7,7 @@ that the drop in question is in: its limits are those that the list's fault-free
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import tomli_w
 from ranloop.training import Contender, Drop, Outcome, Parameter, Point, Score, read_plan, write_card
 
 from .detectors import TUNED
-from .drops import LASTS_S
+from .drops import LASTS_S, is_quiet
 from .judging import Found, Part, find, limits, minutes, part, scores
 from .signs import KINDS, NAMES, OF_KIND
 
@@ -110,4 +111,21 @@ def keep(outcome: Outcome) -> None:
         tuned[name] = {key: float(f"{value:.4g}") for key, value in found.items()}
     TUNED.write_text(tomli_w.dumps(tuned), "utf-8")
     better = max(outcome.winners.values(), key=lambda winner: (winner.worth, winner.kind == "rule"))
-    write_card(outcome, better.name)
+    write_card(of_faults(outcome), better.name)
+
+
+def of_faults(outcome: Outcome) -> Outcome:
+    """Without the figures of worlds in which nothing is wrong: there is nothing to find there."""
+    plan = outcome.plan
+    told = {
+        f"{drop.world.name}, load {drop.load:g}"
+        for drop in plan.validation.all(plan.loads)
+        if not is_quiet(drop)
+    }
+    winners = {
+        name: replace(
+            winner, figures={where: winner.figures[where] for where in winner.figures if where in told}
+        )
+        for name, winner in outcome.winners.items()
+    }
+    return replace(outcome, winners=winners)

@@ -13,11 +13,11 @@ import numpy as np
 from ranloop.errors import ModelError, RanloopError
 from ranloop.foreign import one_line
 from ranloop.inference import Card, Provider, load_trust, read_package
-from ranloop.inference.card import CARD_FILE, Feature, card_bytes
+from ranloop.inference.card import Feature, card_bytes
 from ranloop.inference.export import export_file
 from ranloop.inference.golden import SAME, difference
 from ranloop.inference.onnx_file import operators, refused
-from ranloop.inference.package import MAX_BYTES, rows_at_a_time
+from ranloop.inference.package import MAX_BYTES, package_files, rows_at_a_time
 from ranloop.inference.sbom import sbom as bill_of
 from ranloop.inference.session import SessionPredictor, open_session
 from ranloop.inference.signature import PASSWORD, SIGNATURE_FILE, key_id, make_key, read_private_key, signed
@@ -145,7 +145,7 @@ def sign_model(folder: Path, key: Path, *, json_output: bool) -> int:
     if why := refused(content, allowed_only=True):
         raise ModelError(f"{folder / card.file} would be refused under --trust: {why}")
     private = read_private_key(key)
-    files = {CARD_FILE: of_card, card.file: content}
+    files = package_files(folder, of_card, card, content)
     path = folder / SIGNATURE_FILE
     try:
         path.write_text(signed(card.name, card.version, files, private), "utf-8")
@@ -166,13 +166,21 @@ def verify_model(folder: Path, trust: Path | None, *, json_output: bool) -> int:
         raise RanloopError("give --trust DIR, a folder with the public keys that you trust, NAME.pem")
     keys = load_trust(trust)
     try:
-        card, _ = read_package(folder, trust=keys)
+        of_card = card_bytes(folder)
+        card, content = read_package(folder, trust=keys)
+        files = sorted(package_files(folder, of_card, card, content))
     except ModelError as error:
         _print({"admitted": False, "reason": str(error)}, f"refused: {error}", json_output=json_output)
         return 1
     _print(
-        {"admitted": True, "name": card.name, "version": card.version, "trusted": keys.shown()},
-        f"{card.name} {card.version} may run: signed, unaltered, and of operators that are allowed. "
+        {
+            "admitted": True,
+            "name": card.name,
+            "version": card.version,
+            "files": files,
+            "trusted": keys.shown(),
+        },
+        f"{card.name} {card.version} may run: {', '.join(files)} signed, unaltered, and of operators that are allowed. "
         f"Trusted: {', '.join(keys.shown())}",
         json_output=json_output,
     )
@@ -183,11 +191,12 @@ def show_model(folder: Path, *, sbom: bool, json_output: bool) -> int:
     """Print the card, or a bill of materials."""
     of_card = card_bytes(folder)
     card, content = read_package(folder)
+    files = package_files(folder, of_card, card, content)
     if sbom:
-        bill = bill_of(card, {CARD_FILE: of_card, card.file: content}, operators(content))
+        bill = bill_of(card, files, operators(content))
         print(json.dumps(bill, indent=2))
         return 0
-    facts = _about(folder, card, content)
+    facts = _about(folder, card, content) | {"files": sorted(files)}
     _print(facts, "\n".join(_shown(facts)), json_output=json_output)
     return 0
 
@@ -235,6 +244,7 @@ def _shown(facts: Mapping[str, Any]) -> list[str]:
         f"{facts['name']} {facts['version']}: {facts['summary']}",
         f"{facts['file']}: {facts['bytes']:,} bytes, sha256 {facts['sha256'][:12]}…, "
         + ("with a signature (ranloop model verify checks it)" if facts["signed"] else "not signed"),
+        f"files: {', '.join(facts['files'])}",
         f"licence: {facts['licence'] or 'not said'}; of the data: {facts['data_licence'] or 'not said'}",
         f"inputs, of reports of {facts['period_ms']} ms, with the range seen in training:",
     ]

@@ -14,8 +14,8 @@ from ranloop.bundled import bundled
 from ranloop.errors import ManifestError, RanloopError
 from ranloop.inference import read_package
 from ranloop.inference.card import CARD_FILE
+from ranloop.inference.package import CALIBRATION_FILE
 from ranloop.inference.signature import SIGNATURE_FILE
-from ranloop.placement.gate import CALIBRATION_FILE
 from ranloop.xapp.loader import read_code
 from ranloop.xapp.manifest import Manifest, load_manifest
 
@@ -24,6 +24,11 @@ __all__ = ("package_page", "package_xapp")
 _SDK = Path(ranloop.__file__).parent
 _HIDDEN = ("__pycache__", ".*")
 _OF_TRAINING = ("train.py", "plan.toml", "journal")  # see `ranloop.training`
+_OF_JUDGING = ("claims.toml", "result.json", "drops.md")  # see `ranloop.evaluation`
+_MAY_RUN = {
+    "evaluate": "evaluate.py",
+    "gain": "gain.*",
+}  # of judging, too, unless the xApp imports the module
 _METADATA = "Metadata-Version: 2.4\nName: ranloop\nVersion: {version}\nLicense-Expression: Apache-2.0\n"
 
 
@@ -44,7 +49,7 @@ def package_xapp(folder: Path, out: Path | None, *, json_output: bool) -> int:
         raise RanloopError(f"--out {out} lies in the xApp's own folder; give one outside of it")
 
     def copy_app() -> None:
-        hidden = shutil.ignore_patterns(*_HIDDEN, *_OF_TRAINING)
+        hidden = shutil.ignore_patterns(*_HIDDEN, *_OF_TRAINING, *_OF_JUDGING, *_not_run(folder))
         shutil.copytree(folder, out / "app" / places[""], ignore=hidden)
         for name, place in models.items():
             (out / "app" / places[name]).mkdir(parents=True, exist_ok=True)
@@ -121,6 +126,16 @@ def _files(package: Path) -> tuple[str, ...]:
     """The files of a model package that a running xApp reads."""
     others = (name for name in (SIGNATURE_FILE, CALIBRATION_FILE) if (package / name).exists())
     return (CARD_FILE, read_package(package)[0].file, *others)
+
+
+def _not_run(folder: Path) -> list[str]:
+    """Patterns of the modules of judging that no other module of the xApp imports."""
+    others = [path for path in folder.rglob("*.py") if path.stem not in (*_MAY_RUN, "train")]
+    code = "\n".join(path.read_text("utf-8", "replace") for path in others)
+    imported = {
+        name for name in _MAY_RUN if re.search(rf"^\s*(from|import)\b.*\b{name}\b", code, re.MULTILINE)
+    }
+    return [pattern for name, pattern in _MAY_RUN.items() if name not in imported]
 
 
 def _own(path: str) -> Path:

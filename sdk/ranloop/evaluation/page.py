@@ -25,9 +25,10 @@ def page(results: Sequence[Result], command: str) -> str:
     lines = [
         "# What the xApps gain",
         "",
-        f"Written by `{command}`. Each xApp stands beside its best tuned rule, on drops that nothing was tuned on; all arms meet the same",
-        "positions, fading, sessions and packets. Claims and drops are in `claims.toml` and `plan.toml` of its folder, and were stated before",
-        f"anything was judged. Intervals are over drops; the verdicts on the claims of one place hold together at {100 * LEVEL:g} %",
+        f"Written by `{command}`. Each xApp stands beside its best tuned rule. Where drops of the simulator judge, nothing was",
+        "tuned on them, and all arms meet the same positions, fading, sessions and packets; claims and drops are in `claims.toml` and",
+        "`plan.toml` of the folder. Where a row names another command, the README beside the xApp says what was judged and how the rule was",
+        f"tuned. Intervals are over drops; the verdicts on the claims of one place hold together at {100 * LEVEL:g} %",
         "([compare.md](compare.md)). The verdict on what stands beside the rule:",
         "",
         "- *… wins*: on the held-out drops of known worlds all its claims are shown;",
@@ -99,7 +100,7 @@ def _costs(result: Result) -> Iterator[str]:
     yield "| where | what | " + (f"{result.nothing} | " if beside else "") + "rule | ours | difference |"
     yield "|---" * (6 if beside else 5) + "|"
     for place, cost in rows:
-        yield f"| {place.name} | {cost.what}, {cost.unit} | {_means(cost, beside=beside)} |"
+        yield f"| {place.name} | {', '.join(filter(None, (cost.what, cost.unit)))} | {_means(cost, beside=beside)} |"
 
 
 def _failures(result: Result) -> str:
@@ -125,10 +126,10 @@ def _difference(change: Change) -> str:
     if math.isnan(change.difference):
         return ""
     spec = f"+,.{change.digits}f"
-    text = f"{change.difference:{spec}} [{change.low:{spec}}, {change.high:{spec}}]".replace(
-        "[nan, nan]", ""
-    ).strip()
+    unknown = math.isnan(change.low) or math.isnan(change.high)
+    interval = "" if unknown else f"[{change.low:{spec}}, {change.high:{spec}}]"
+    text = " ".join(filter(None, (f"{change.difference:{spec}}", interval, change.unit)))
     share = (
         f", {100 * change.difference / change.rule:+.1f} %" if change.rule > 0 and change.unit != "%" else ""
     )
-    return f"{text} {change.unit}{share}"
+    return text + share

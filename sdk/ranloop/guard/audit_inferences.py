@@ -12,6 +12,7 @@ __all__ = ("Told", "added", "facts", "is_fact", "way_of", "ways")
 
 Told = list[dict[str, Any]]
 _MOST = 16  # of one line
+_MOST_COUNTED = 1 << 53  # as far as any reader of JSON counts (RFC 8259, section 6)
 
 
 def _facts(one: Inference, took_effect_ns: int) -> dict[str, Any]:
@@ -76,15 +77,19 @@ def _together(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, 
         **second,
         "waited_ms": max(first["waited_ms"], second["waited_ms"]),
         "age_ms": max(first["age_ms"], second["age_ms"]),
-        "rows": first["rows"] + second["rows"],
-        "rows_above": first["rows_above"] + second["rows_above"],
+        "rows": _sum(first["rows"], second["rows"]),
+        "rows_above": _sum(first["rows_above"], second["rows_above"]),
         "sent_bytes": {
-            kind: first["sent_bytes"].get(kind, 0) + second["sent_bytes"].get(kind, 0)
+            kind: _sum(first["sent_bytes"].get(kind, 0), second["sent_bytes"].get(kind, 0))
             for kind in sorted(kinds)
         },
         "modelled_joules": None if None in joules else sum(joules),
         "confidence": _least(one["confidence"] for one in (first, second)),
     }
+
+
+def _sum(first: int, second: int) -> int:
+    return min(first + second, _MOST_COUNTED)
 
 
 def _least(values: Iterable[float | None]) -> float | None:

@@ -38,6 +38,7 @@ _MOST_KEYS, _MOST_BYTES = 1024, 1 << 24  # of what was spelled out
 _MOST_XAPPS = 4096  # a page that observes a bus reads names that anybody may make up
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 
+_HEAD = ("time", "event", "run", "node", "xapp", "ran_time_ns")  # of each line
 _Key = tuple[str, str, str]
 U32 = NDArray[np.uint32]
 
@@ -167,28 +168,44 @@ class AuditLines:
     def _charged(
         self, xapp: str, now_ns: int, line: dict[str, Any], columns: dict[str, Any] | None = None
     ) -> bytes:
-        """`line` with its columns, without them, or nothing, as the xApp's share allows. Orders are free."""
+        """`line` with its columns, without them, or nothing, as the xApp's share allows. Orders are free.
+
+        A line that JSON cannot carry is left out, and one that says so stands in its place.
+        """
+        try:
+            return self._fitting(xapp, now_ns, line, columns)
+        except orjson.JSONEncodeError as error:
+            self._spell_out_again(xapp)
+            head = {name: _plain(line[name]) for name in _HEAD}
+            said = {"event": "left_out", "lines_left_out": 1, "reason": f"{line['event']}: {error}"}
+            return self._fitting(xapp, now_ns, head | said, None)
+
+    def _fitting(self, xapp: str, now_ns: int, line: dict[str, Any], columns: dict[str, Any] | None) -> bytes:
         if not xapp:
             return _json(line | (columns or {}))
         budget = self._budgets.get(xapp) or TokenBucket(self._bytes_per_s, burst=_BURST_BYTES)
         self._budgets[xapp] = budget
         if left_out := self._left_out.get(xapp):
-            line["lines_left_out"] = left_out
+            line["lines_left_out"] = left_out + line.get("lines_left_out", 0)
         if columns:
             text = _json(line | columns)
             if budget.take(now_ns, len(text)):
                 self._left_out.pop(xapp, None)
                 return text
             line["columns"] = "left out: too many bytes a day"
-            for key, known in self._spelled.items():
-                if key[1] == xapp:
-                    known.targets = None  # a later line must not refer to these
+            self._spell_out_again(xapp)
         text = _json(line)
         if not budget.take(now_ns, len(text)):
             self._left_out[xapp] = (left_out or 0) + 1
             return b""
         self._left_out.pop(xapp, None)
         return text
+
+    def _spell_out_again(self, xapp: str) -> None:
+        """No later line may refer to those of this xApp."""
+        for (_, of, _), known in self._spelled.items():
+            if of == xapp:
+                known.targets = None
 
 
 def _head(record: AuditRecord, event: str) -> dict[str, Any]:

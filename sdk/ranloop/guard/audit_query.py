@@ -169,7 +169,10 @@ class AuditReader:
     def _take(self, line: _Line) -> Sequence[Verdict | Happening]:
         is_asked = self._since is None or datetime.fromisoformat(line["time"]) >= self._since
         node, run = str(line.get("node", "")), str(line.get("run", ""))
-        if node and line["event"] != "renewed":  # that is told late, behind an order that came after it
+        if node and line["event"] not in (
+            "renewed",
+            "left_out",
+        ):  # they may be told late, behind an order that came after it
             former, last_ns = self._runs.get(node, (run, 0))
             if former != run or line["ran_time_ns"] < last_ns:
                 self._forget(node)

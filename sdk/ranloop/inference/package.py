@@ -18,11 +18,20 @@ from ranloop.inference.probe import try_out
 from ranloop.inference.session import Provider, SessionPredictor, open_session
 from ranloop.inference.trust import Trust
 
-__all__ = ("load_model", "read_package", "rows_at_a_time")
+__all__ = (
+    "CALIBRATION_FILE",
+    "calibration_bytes",
+    "load_model",
+    "package_files",
+    "read_package",
+    "rows_at_a_time",
+)
 
 log = structlog.get_logger(__name__)
 
+CALIBRATION_FILE = "calibration.json"  # of a model at the gate of a cascade (`ranloop.placement.gate`)
 MAX_BYTES = 256 << 20
+MAX_CALIBRATION_BYTES = 1 << 22
 
 # Findings of trials in another process: each drop of an experiment loads the same file again.
 _found: dict[tuple[str, tuple[int, ...], str], dict[str, Any]] = {}
@@ -61,8 +70,38 @@ def read_package(folder: Path, *, trust: Trust | None = None, running: str = "")
     if why := refused(content):
         raise ModelError(f"{path} is refused: {why}")
     if trust is not None:
-        trust.admit(folder, card, {CARD_FILE: of_card, card.file: content}, running=running)
+        trust.admit(folder, card, package_files(folder, of_card, card, content), running=running)
     return card, content
+
+
+def package_files(folder: Path, of_card: bytes, card: Card, content: bytes) -> dict[str, bytes]:
+    """File name -> content of all that a signature of the package covers: card, ONNX file, and calibration if there is one.
+
+    Raises:
+        ModelError: The calibration cannot be read, or is too large.
+    """
+    calibration = calibration_bytes(folder)
+    others = {} if calibration is None else {CALIBRATION_FILE: calibration}
+    return {CARD_FILE: of_card, card.file: content, **others}
+
+
+def calibration_bytes(folder: Path) -> bytes | None:
+    """The bytes of a package's calibration; None if it has none.
+
+    Raises:
+        ModelError: It cannot be read, or is too large.
+    """
+    path = folder / CALIBRATION_FILE
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CALIBRATION_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_CALIBRATION_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_CALIBRATION_BYTES} bytes")
+    return content
 
 
 def load_model(

@@ -78,7 +78,7 @@ def parse_stage(text: str) -> Stage:
     if text in ("packaged", "off"):
         return Stage(kind="off" if text == "off" else "packaged")
     match = _GRAMMAR.fullmatch(text)
-    if match is None:
+    if match is None or not text.isprintable():  # no file opens under a name with a NUL
         raise ModelError(f"got {text[:100]!r} as the stage of a model; {_WANTED}")
     if match["of"]:
         share = float(match["percent"]) / 100

@@ -99,7 +99,14 @@ def load_trust(folder: Path) -> Trust:
         )
     if len(paths) > MAX_KEYS:
         raise ModelError(f"{folder} has {len(paths)} keys; at most {MAX_KEYS}")
-    keys = {path.name.removesuffix(".pem").removesuffix(".pub"): read_public_key(path) for path in paths}
+    keys: dict[str, Ed25519PublicKey] = {}
+    for path in paths:
+        name = path.name.removesuffix(".pem").removesuffix(".pub")
+        if name in keys:
+            raise ModelError(
+                f"{folder} has two keys of the name {name}: {name}.pem and {name}.pub.pem; rename one"
+            )
+        keys[name] = read_public_key(path)
     path = folder / LEAST_FILE
     least = read_toml(path, _Least, missing="", error_type=ModelError).root if path.exists() else {}
     for version in least.values():

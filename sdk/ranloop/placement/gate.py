@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ranloop.errors import PlacementError
+from ranloop.inference.package import CALIBRATION_FILE, calibration_bytes
 from ranloop.wire.messages import F32
 
 __all__ = (
-    "CALIBRATION_FILE",
     "Calibration",
     "Watch",
     "confidence_of",
@@ -35,8 +35,6 @@ __all__ = (
     "write_calibration",
 )
 
-CALIBRATION_FILE = "calibration.json"
-MAX_BYTES = 1 << 22
 MEAN_RUN = 1_000  # rows that the watch looks at between two false alarms, at least, in the mean
 _Bits = NDArray[np.bool_]
 
@@ -97,20 +95,15 @@ def read_calibration(folder: Path) -> Calibration:
 
     Raises:
         PlacementError: There is none, or it is wrong; one line.
+        ModelError: It cannot be read, or is too large.
     """
-    path = folder / CALIBRATION_FILE
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise PlacementError(f"{path} is larger than {MAX_BYTES} bytes")
-        return Calibration.model_validate_json(content)
-    except FileNotFoundError:
+    path, content = folder / CALIBRATION_FILE, calibration_bytes(folder)
+    if content is None:
         raise PlacementError(
             f"{path}: a cascade needs one; `write_calibration` of ranloop.placement.gate makes it of held-out rows"
-        ) from None
-    except OSError as error:
-        raise PlacementError(f"{path} cannot be read: {error.strerror}") from error
+        )
+    try:
+        return Calibration.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "document"

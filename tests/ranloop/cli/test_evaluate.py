@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from math import nan
 from pathlib import Path
 
 import pytest
 
 from ranloop.evaluate import DropResult, Task, run_drop
 from ranloop.evaluation import Result
+from ranloop.evaluation.page import page
+from ranloop.evaluation.result import Change, Place
 from tests.builders import write_xapp
 from tests.command import Command
+
+ROOT = Path(__file__).parents[3]
 
 DROPS = "seeds = [{}, {}]\nwarmup_s = 0.1\nmeasured_s = 0.3\n"
 PLAN = (
@@ -145,6 +150,24 @@ def test_an_xapp_that_judges_itself_brings_its_result(ranloop: Command, xapps: P
     (xapps / "weigher" / "result.json").write_text(json.dumps({**result, "places": []}))
     assert "weigher: rule suffices" in ranloop("evaluate", "xapps").out
     assert not RAN
+
+
+def test_the_page_of_this_repository_has_the_results_beside_the_xapps() -> None:
+    shown = json.loads((ROOT / "docs/xapps.json").read_text())
+    files = sorted((ROOT / "xapps").glob("*/result.json"))
+    assert {path.parent.name: json.loads(path.read_text()) for path in files}.items() <= shown.items()
+    results = [Result.model_validate(shown[name]) for name in sorted(shown)]
+    assert (ROOT / "docs/xapps.md").read_text() == page(results, "ranloop evaluate xapps")
+
+
+def test_the_page_has_no_interval_that_nobody_knows_and_no_unit_where_there_is_none() -> None:
+    alarms = Change(what="alarms", unit="", digits=1, rule=2.0, ours=1.0, difference=-1.0, low=nan, high=nan)
+    delay = Change(what="delay", unit="s", digits=0, rule=0.0, ours=3.0, difference=3.0, low=1.0, high=5.0)
+    place = Place(part="held_out", name="here", n=2, claims=(delay,), costs=(alarms, delay))
+    result = Result(xapp="x", kind="rule", rule="r", ours="o", measured_by="m", places=(place,))
+    told = page([result], "command").splitlines()
+    assert "| here | alarms | 2.0 | 1.0 | -1.0, -50.0 % |" in told
+    assert "| here | delay, s | 0 | 3 | +3 [+1, +5] s |" in told
 
 
 def test_results_of_xapps_that_are_not_named_stay_on_the_page(ranloop: Command, xapps: Path) -> None:

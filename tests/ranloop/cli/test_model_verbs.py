@@ -63,6 +63,23 @@ def test_from_an_onnx_file_to_a_package_that_a_stranger_trusts(tmp_path: Path, p
     assert load_model(made).predict(np.array([[1, 2]], np.float32)).tolist() == pytest.approx([3], abs=1e-4)
 
 
+def test_sign_verify_and_show_name_each_file_that_a_signature_covers(tmp_path: Path, package: Path) -> None:
+    (package / "calibration.json").write_text("{}")
+    (tmp_path / "trust").mkdir()
+    ranloop("key", tmp_path / "anna.pem")
+    (tmp_path / "anna.pub.pem").rename(tmp_path / "trust/anna.pem")
+    want = ["calibration.json", "card.toml", "model.onnx"]
+    for arguments in (
+        ("sign", package, "--key", tmp_path / "anna.pem"),
+        ("verify", package, "--trust", tmp_path / "trust"),
+        ("show", package),
+    ):
+        assert ", ".join(want) in ranloop(*arguments)[1]
+        assert json.loads(ranloop(*arguments, "--json")[1])["files"] == want
+    bill = json.loads(ranloop("show", package, "--sbom")[1])
+    assert sorted(part["name"] for part in bill["metadata"]["component"]["components"]) == want
+
+
 def test_a_new_export_takes_the_old_signature_away(tmp_path: Path, package: Path) -> None:
     ranloop("key", tmp_path / "anna.pem")
     ranloop("sign", package, "--key", tmp_path / "anna.pem")

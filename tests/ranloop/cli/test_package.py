@@ -52,6 +52,18 @@ def test_a_context_has_nothing_of_the_training(ranloop: Command, tmp_path: Path)
     assert not [name for name in found if name.startswith("journal")]
 
 
+def test_a_context_has_nothing_of_the_judging(ranloop: Command, tmp_path: Path) -> None:
+    files = ("claims.toml", "result.json", "drops.md", "gain.py", "gain.json", "gain.png", "evaluate.py")
+    xapp = write_xapp(tmp_path / "one")
+    for name in (*files, "policy.py"):
+        (xapp / name).write_text("")
+    ranloop("package", xapp, "--out", tmp_path / "out")
+    assert listing(tmp_path / "out/app/one") == {"app.py", "manifest.toml", "policy.py"}
+    (xapp / "policy.py").write_text("from . import gain\n")  # a module that runs may have any name
+    ranloop("package", xapp, "--out", tmp_path / "out")
+    assert {"gain.py", "gain.json"} <= listing(tmp_path / "out/app/one")
+
+
 def test_a_context_holds_what_a_placement_reads_too(ranloop: Command, tmp_path: Path) -> None:
     """The better model, whose card a live xApp reads, and the calibration that a cascade would read."""
     out = tmp_path / "context"

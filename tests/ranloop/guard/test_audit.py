@@ -526,3 +526,51 @@ def test_renewals_are_told_with_all_that_their_answers_cost_and_another_tier_is_
     assert (together["waited_ms"], together["age_ms"]) == (30, 200 + DELAY_NS / MS)
     assert (together["sent_bytes"], together["modelled_joules"]) == ({"per-ue": 200}, 0.75)
     assert (together["rows"], together["rows_above"], together["confidence"]) == (4, 4, 0.9)
+
+
+def test_sums_over_renewals_stop_where_json_stops_counting(tmp_path: Path, batch: BatchFactory) -> None:
+    """3 x 2^62 has no 64 bits; 2^53 is the largest count that each reader of JSON holds."""
+    answer = Inference(
+        model="m@0",
+        tier="edge",
+        reason="better",
+        asked_ns=0,
+        rows=1 << 62,
+        rows_above=1 << 62,
+        sent_bytes={"raw": 1 << 62},
+    )
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path) as log:
+        guard = audited(log)
+        for k in range(4):
+            held = batch(SetUeWeight(ue=[4], weight=2), run="r1", valid_until_ns=900 * MS)
+            hold(guard, dataclasses.replace(held, inferences=(answer,)), k * 100 * MS)
+    (together,) = lines_of(path)[1]["inferences"]
+    counted = together["rows"], together["rows_above"], together["sent_bytes"]["raw"]
+    assert counted == (1 << 53, 1 << 53, 1 << 53)
+
+
+@pytest.mark.parametrize("xapp", ["a", ""], ids=["of an xApp", "of the operator"])
+def test_a_line_that_json_cannot_carry_is_left_out_and_told_and_the_log_goes_on(
+    tmp_path: Path, xapp: str
+) -> None:
+    with AuditLog(tmp_path / "a") as log:
+        for facts in ({"number": 1 << 64}, {"number": 1}):
+            log.add(AuditRecord(event="order", ran_time_ns=7, node="n", xapp=xapp, facts=facts))
+    left_out, after = lines_of(tmp_path / "a")
+    assert (left_out["event"], left_out["ran_time_ns"], left_out["lines_left_out"]) == ("left_out", 7, 1)
+    assert left_out["reason"] == "order: Integer exceeds 64-bit range"
+    assert (after["event"], after["number"]) == ("order", 1)
+
+
+def test_what_follows_a_line_that_was_left_out_refers_to_nothing_in_it(
+    tmp_path: Path, batch: BatchFactory
+) -> None:
+    answer = Inference(model="m@0", tier="edge", reason="better", asked_ns=0, rows=1 << 64)
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path) as log:
+        guard = audited(log)
+        for k in range(2):
+            held = batch(SetUeWeight(ue=[4], weight=2), run="r1", valid_until_ns=900 * MS)
+            hold(guard, dataclasses.replace(held, inferences=(answer,)), k * 100 * MS)
+    assert [line["event"] for line in lines_of(path)] == ["left_out", "left_out"]  # the second is no renewal

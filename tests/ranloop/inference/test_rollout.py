@@ -346,6 +346,15 @@ def test_a_stage_reads_as_it_is_written(stage: str) -> None:
     assert str(parse_stage(stage)) == stage
 
 
+@pytest.mark.parametrize("sign", ["\0", "\x1b", "\x7f", "\n"])
+def test_an_order_with_a_control_character_is_refused_and_ends_nothing(folder: Path, sign: str) -> None:
+    instance = Instance(load_package(folder))
+    instance.on_settings(Settings(id="a", values={"model:rate": f"all {folder.parent / 'new'}{sign}"}), 0)
+    refused = instance.settings_order["refused"]
+    assert "as the stage of a model; want 'shadow FOLDER'" in refused
+    assert refused.isprintable()
+
+
 # While reports come
 
 

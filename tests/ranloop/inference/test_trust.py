@@ -18,6 +18,7 @@ from ranloop.errors import ModelError, NodeError
 from ranloop.inference import Trust, load_model, load_trust, read_package
 from ranloop.inference.card import CARD_FILE
 from ranloop.inference.operators import ALLOWED
+from ranloop.inference.package import CALIBRATION_FILE, package_files
 from ranloop.inference.signature import (
     SIGNATURE_FILE,
     make_key,
@@ -51,7 +52,7 @@ def trust(key: Path) -> Trust:
 
 def sign(folder: Path, key: Path) -> Path:
     card, content = read_package(folder)
-    files = {CARD_FILE: (folder / CARD_FILE).read_bytes(), card.file: content}
+    files = package_files(folder, (folder / CARD_FILE).read_bytes(), card, content)
     text = signed(card.name, card.version, files, read_private_key(key))
     (folder / SIGNATURE_FILE).write_text(text)
     return folder
@@ -219,6 +220,20 @@ def test_a_stranger_who_takes_annas_key_id_is_refused(package: Path, trust: Trus
         read_package(package, trust=trust)
 
 
+def test_the_calibration_of_a_cascade_is_signed_with_its_model(
+    package: Path, trust: Trust, key: Path
+) -> None:
+    """It says which rows go up, and with them which data leave the node."""
+    calibration = package / CALIBRATION_FILE
+    calibration.write_text("{}")
+    with pytest.raises(ModelError, match=r"calibration\.json is not the file that anna has signed"):
+        read_package(package, trust=trust)  # one that was not there when Anna signed
+    read_package(sign(package, key), trust=trust)
+    calibration.write_text("{ }")
+    with pytest.raises(ModelError, match=r"calibration\.json is not the file that anna has signed"):
+        read_package(package, trust=trust)
+
+
 @pytest.mark.parametrize(
     ("version", "running", "least", "reason"),
     [
@@ -331,6 +346,10 @@ def test_every_operator_on_the_list_is_one_of_onnx() -> None:
         (
             {"x.pem": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"},
             "is no public key in PEM",
+        ),
+        (
+            {"anna.pem": "public", "anna.pub.pem": "public"},
+            r"has two keys of the name anna: anna\.pem and anna\.pub\.pem; rename one",
         ),
         ({"anna.pem": "public", "least.toml": 'sum = "new"'}, r"least\.toml: version 'new' has no order"),
         ({"anna.pem": "public", "least.toml": "sum = 1"}, r"least\.toml: sum: .*string"),

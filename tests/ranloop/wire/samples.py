@@ -43,6 +43,7 @@ names = st.from_regex(r"[!-~]{1,40}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8"), max_size=60)
 runs = st.from_regex(r"[!-~]{0,64}", fullmatch=True)
 counts = st.integers(0, 2**63 - 1)
+spans = st.integers(0, 2**40 - 1)  # waits, rows and bytes of one answer
 ids = st.integers(0, MAX_ID - 1)
 stamps = st.dictionaries(names, st.integers(-(2**63), 2**63 - 1), max_size=4)
 labels = st.dictionaries(ids, texts, max_size=4)
@@ -57,10 +58,10 @@ inferences = st.builds(
     reason=st.sampled_from(get_args(Reason)),
     asked_ns=counts,
     instead=st.sampled_from(get_args(Instead)),
-    waited_ns=counts,
-    rows=counts,
-    rows_above=counts,
-    sent_bytes=st.dictionaries(st.sampled_from(get_args(Sensitivity)), counts, max_size=4),
+    waited_ns=spans,
+    rows=spans,
+    rows_above=spans,
+    sent_bytes=st.dictionaries(st.sampled_from(get_args(Sensitivity)), spans, max_size=4),
     joules=st.none() | st.floats(0, 1e300),
     confidence=st.none() | st.floats(0, 1),
 )

@@ -188,6 +188,18 @@ def test_keys_of_a_later_minor_version_are_ignored(kind: str) -> None:
             "lease_ms: Input should be greater than or equal to 1",
         ),
         ("action_batch", b'"atomic":false', b'"atomic":0', "atomic: Input should be a valid boolean"),
+        (
+            "action_batch",
+            b'"waited_ns":20000000',
+            b'"waited_ns":1099511627776',
+            "waited_ns: Input should be less than 1099511627776",
+        ),
+        (
+            "action_batch",
+            b'"per-ue":264',
+            b'"per-ue":1099511627776',
+            "per-ue.: Input should be less than 1099511627776",
+        ),
         ("result", b'"range"', b'"whim"', "causes/1/0"),
         ("presence", b'"pid":17', b'"pid":1e999', "not a finite number"),
         ("presence", b'"pid":17', b'"pid":[[[[[[[[[1]]]]]]]]]', "nested more than 8 deep"),
