@@ -66,13 +66,13 @@ def shown(stack: Stack, within_s: float = 60.0) -> dict[str, Any]:
                 seen["levels"].add(json.loads(message[8 : 8 + n_bytes])["level"])
                 continue
             fact = json.loads(message)
-            if fact["kind"] == "bus":
-                seen["bus"] = fact
-            seen["decisions"] += [
-                line
-                for line in fact.get("lines", ())
-                if (line["event"], line["xapp"]) == ("result", "qos_scheduler")
-            ]
+            if fact["kind"] == "health":
+                seen["bus"] = fact["broker"]
+            if fact["kind"] == "said":
+                of_results = "result", "qos_scheduler"
+                seen["decisions"] += [
+                    line for line in fact["lines"] if (line["event"], line["xapp"]) == of_results
+                ]
     return seen
 
 
