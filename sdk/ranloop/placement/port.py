@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -107,8 +107,8 @@ class Reach(Protocol):
         """The reply to a question as soon as it is there; None if it is not by `until_ns`."""
         ...
 
-    def arrived(self) -> Sequence[Reply]:
-        """Replies that have come to questions that nobody waits for any more."""
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
+        """Replies that have come to these questions, which nobody waits for any more; those to others stay."""
         ...
 
 

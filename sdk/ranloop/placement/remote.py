@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,10 +114,9 @@ class BusTiers(Closing):
             self._buses[self.tiers[sent.tier].address].poll(left_s)
         return self._come.pop(number, None)
 
-    def arrived(self) -> Sequence[Reply]:
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
         self.turn()
-        come, self._come = self._come, {}
-        return list(come.values())
+        return [self._come.pop(number) for number in list(self._come) if number in numbers]
 
     def turn(self) -> None:
         """Keep the connections alive, and learn which hosts live."""
@@ -155,6 +154,8 @@ class BusTiers(Closing):
 
     def _close(self, number: int, inferred: Inferred | None = None, *, fault: str = "") -> None:
         sent = self._open.pop(number)
+        if len(self._come) >= _MOST_OPEN:  # nobody has fetched the oldest
+            del self._come[next(iter(self._come))]
         self._come[number] = Reply(
             number=number,
             tier=sent.tier,
@@ -201,8 +202,10 @@ class BusTiers(Closing):
 def _serves(presence: Presence, known: Mapping[str, object]) -> tuple[str, frozenset[str]] | None:
     """Tier and models of a living inference host; None for anybody else."""
     tier, models = presence.facts.get("tier"), presence.facts.get("models")
-    if not presence.alive or presence.facts.get("kind") != "inference" or tier not in known:
+    if not presence.alive or presence.facts.get("kind") != "inference":
+        return None
+    if not isinstance(tier, str) or tier not in known:
         return None
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
         return None
-    return str(tier), frozenset(models)
+    return tier, frozenset(models)

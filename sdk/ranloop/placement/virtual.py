@@ -7,7 +7,7 @@ one seed therefore meet the same delays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
@@ -84,8 +84,9 @@ class VirtualTiers:
         self._pass(sent.due_ns)
         return self._reply(number)
 
-    def arrived(self) -> Sequence[Reply]:
-        due = [number for number, sent in self._under_way.items() if sent.due_ns <= self._now_ns]
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
+        under_way = [(number, sent.due_ns) for number, sent in self._under_way.items() if number in numbers]
+        due = [number for number, due_ns in under_way if due_ns <= self._now_ns]
         return [self._reply(number) for number in due]
 
     def took_ns(self, tier: str, question: Question, sent_ns: int) -> int | None:
