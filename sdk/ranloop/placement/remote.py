@@ -15,7 +15,7 @@ from pathlib import Path
 from ranloop.bus import Bus, is_question, new_run
 from ranloop.closing import Closing
 from ranloop.errors import WireError
-from ranloop.inference import Card, Model, load_card
+from ranloop.inference import Card, Model, Provider, Trust, load_card, read_package
 from ranloop.placement.port import Question, Reply
 from ranloop.placement.tiers import Tiers
 from ranloop.wire import topics
@@ -79,9 +79,11 @@ class BusTiers(Closing):
             bus.subscribe(topics.presence("+"), self._on_presence, qos=1, keep=4096, latest=4)
             bus.subscribe(topics.inferred(xapp, "+"), self._on_answer, urgent=True)
 
-    def serve(self, here: Model, folder: Path | None) -> Card:
-        """See `Reach`; the card alone is read, because other machines compute the model."""
-        return here.card if folder is None else load_card(folder)
+    def serve(self, here: Model, folder: Path | None, trust: Trust | None, provider: Provider) -> Card:
+        """See `Reach`; without `trust` the card alone is read, because other machines compute the model."""
+        if folder is None:
+            return here.card
+        return load_card(folder) if trust is None else read_package(folder, trust=trust)[0]
 
     def begin(self, now_ns: int) -> None:
         pass

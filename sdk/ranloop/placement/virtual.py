@@ -12,7 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from ranloop.inference import Card, Late, Model, Predictor, load_model
+from ranloop.errors import ModelError
+from ranloop.inference import Card, Late, Model, Predictor, Provider, Trust, load_model
 from ranloop.placement.port import Question, Reply
 from ranloop.placement.tiers import Tiers
 
@@ -47,9 +48,9 @@ class VirtualTiers:
         self._under_way: dict[int, _UnderWay] = {}
         self._models: dict[str, Predictor] = {}
 
-    def serve(self, here: Model, folder: Path | None) -> Card:
+    def serve(self, here: Model, folder: Path | None, trust: Trust | None, provider: Provider) -> Card:
         """See `Reach`; the model is opened in this process."""
-        model = here if folder is None else load_model(folder)
+        model = here if folder is None else load_model(folder, trust=trust, provider=provider)
         self.offer(Model.tag_of(model.card), model.predictor)
         return model.card
 
@@ -116,8 +117,12 @@ class VirtualTiers:
     def _reply(self, number: int) -> Reply:
         tier, question, sent_ns, due_ns = self._under_way.pop(number)
         predictor = self._models[question.model]
-        outputs = predictor.predict(question.matrix, question.asked_ns, due_ns)
         took_ns = due_ns - sent_ns
+        failed = Reply(number=number, tier=tier, took_ns=took_ns, fault="failed")
+        try:
+            outputs = predictor.predict(question.matrix, question.asked_ns, due_ns)
+        except ModelError:
+            return failed  # as from a host, which may not end the xApp
         if isinstance(outputs, Late):
-            return Reply(number=number, tier=tier, took_ns=took_ns, fault="failed")
+            return failed
         return Reply(number=number, tier=tier, took_ns=took_ns, outputs=outputs)
