@@ -519,6 +519,8 @@ def infer_host(
     batch_rows: Annotated[
         int, typer.Option(help="Rows that are computed together at most.", min=1, max=65_536)
     ] = 4096,
+    trust: Trusted = None,
+    provider: ProviderName = "cpu",
     duration_s: Annotated[
         float | None, typer.Option(help="Wall-clock seconds; default: until stopped.")
     ] = None,
@@ -535,6 +537,8 @@ def infer_host(
             name=name,
             queue=queue,
             batch_rows=batch_rows,
+            trust=trust,
+            provider=provider,
             duration_s=duration_s,
             json_output=json_output,
         )

@@ -12,7 +12,7 @@ from ranloop.cli.logs import log_level
 from ranloop.cli.operator import leave_will_on_error, stop_on_signals
 from ranloop.cli.values import check_name, check_positive
 from ranloop.errors import RanloopError
-from ranloop.inference import load_model
+from ranloop.inference import Provider, load_model, load_trust
 from ranloop.placement.server import InferenceHost
 from ranloop.voice import named_output
 
@@ -27,6 +27,8 @@ def run_infer_host(
     name: str,
     queue: int,
     batch_rows: int,
+    trust: Path | None,
+    provider: Provider,
     duration_s: float | None,
     json_output: bool,
 ) -> int:
@@ -43,7 +45,8 @@ def run_infer_host(
         raise RanloopError(
             f"--bus {url} is a bus inside one process, and no xApp is in this one; give a broker"
         )
-    models = [load_model(folder) for folder in folders]
+    trusted = None if trust is None else load_trust(trust)
+    models = [load_model(folder, trust=trusted, provider=provider) for folder in folders]
     run = new_run()
     with contextlib.ExitStack() as stack:
         stack.enter_context(named_output(to_stderr=json_output, level=log_level()))

@@ -131,7 +131,7 @@ Trusted = Annotated[
         "--trust",
         envvar="RANLOOP_TRUST",
         metavar="DIR",
-        help="Run only models that a key in this folder has signed, of the xApps and of a simulated node.",
+        help="Run only models that a key in this folder has signed: of xApps, a simulated node or an inference host.",
         file_okay=False,
     ),
 ]

@@ -98,6 +98,11 @@ class Model:
         return {name: n for name, n in {"model": self._n_rows, **self._rows_instead}.items() if n}
 
     @property
+    def elsewhere_ns(self) -> int:
+        """Wall-clock time of the last call that went to other machines; it is no part of the budget."""
+        return 0
+
+    @property
     def tag(self) -> str:
         """`name@` and the first 12 hex digits of the file's hash, as the audit log names it."""
         return self.tag_of(self.card)
@@ -206,7 +211,7 @@ class Model:
         took_ns = time.perf_counter_ns() - began_ns
         self.took.add(took_ns)
         if self.budget_ns is not None:
-            self._hold_to_budget(took_ns, self.budget_ns)
+            self._hold_to_budget(took_ns - self.elsewhere_ns, self.budget_ns)
         self.used = True
         if self.watch is not None:
             self.watch.take(matrix)
@@ -265,9 +270,11 @@ class Model:
         beside = [] if self.trial is None else self.trial.asked(action, of_interest)
         if self._call is None or not len(self._call[1]):
             return beside
-        call = Call(*self._call)
-        tag = self.own_tags()[-1]
-        return [evidence(tag, self.card, call, self.watch, action, of_interest), *beside]
+        return [self.evidence(Call(*self._call), action, of_interest), *beside]
+
+    def evidence(self, call: Call, action: Action, of_interest: NDArray[np.intp]) -> Asked:
+        """What it was asked and said in a call, under the last of its own tags."""
+        return evidence(self.own_tags()[-1], self.card, call, self.watch, action, of_interest)
 
     def tags(self) -> list[str]:
         """What had a part in the answers since `begin`: its tag, its tag with each rung, and that of a candidate with its stage."""

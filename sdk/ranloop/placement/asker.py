@@ -101,7 +101,7 @@ class Asker:
 
     def late_answers(self) -> Iterator[Late]:
         """Answers that have come meanwhile. One that was quick enough says that its tier is in health."""
-        for reply in self._reach.arrived():
+        for reply in self._reach.arrived(self._open.keys()):
             report, rows, n_outputs = self._open.pop(reply.number, (None, None, 0))
             if report is None or rows is None or self._fault(reply, (len(rows), n_outputs)):
                 continue

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ranloop.inference import FeatureBinder, Late, Model
+from ranloop.inference.evidence import Call, evidence
 from ranloop.placement.predictor import PlacedPredictor
+from ranloop.vocabulary import Action
+from ranloop.wire.asked import Asked
 from ranloop.wire.inference import Inference
 from ranloop.wire.messages import F32, Report
 
@@ -35,6 +40,11 @@ class PlacedModel(Model):
         """The tag of the model that answered last."""
         return self._placed.answered_by
 
+    @property
+    def elsewhere_ns(self) -> int:
+        """See `Model`; `wait_ms` bounds it."""
+        return self._placed.elsewhere_ns
+
     def ask(
         self, report: Report, extra: Mapping[str, ArrayLike] | None = None, *, within_ms: int | None = None
     ) -> F32 | Late:
@@ -42,6 +52,26 @@ class PlacedModel(Model):
         above = None if self._features_above is None else self._features_above.matrix(report, extra)
         with self._placed.about(report, above):
             return super().ask(report, extra, within_ms=within_ms)
+
+    def begin(self) -> None:
+        """See `Model.begin`."""
+        super().begin()
+        self._placed.forget()
+
+    def evidence(self, call: Call, action: Action, of_interest: NDArray[np.intp]) -> Asked:
+        """See `Model.evidence`. An answer from above is told with the card and the inputs of the better model.
+
+        Where it is so only for some rows, or an earlier answer stands in, no one card and no inputs are those of all rows: they are
+        left out.
+        """
+        if self.tag == self.tag_of(self.card):
+            return super().evidence(call, action, of_interest)
+        tag, matrix = self.own_tags()[-1], self._placed.matrix_above
+        if matrix is not None:
+            above = call._replace(matrix=matrix)
+            return evidence(tag, self._placed.better, above, None, action, of_interest)
+        told = evidence(tag, self.card, call, None, action, of_interest)
+        return replace(told, version="", features=(), inputs=())
 
     @property
     def broken_promise(self) -> str:

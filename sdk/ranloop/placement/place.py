@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ranloop.errors import PlacementError
-from ranloop.inference import Card, Model
+from ranloop.inference import Card, Model, Provider, Trust
 from ranloop.placement.declaration import Placement
 from ranloop.placement.gate import read_calibration
 from ranloop.placement.model import PlacedModel
@@ -25,6 +25,9 @@ def place(
     own_folders: Mapping[str, Path],
     folders: Mapping[str, Path],
     reach: Reach | None,
+    *,
+    trust: Trust | None = None,
+    provider: Provider = "cpu",
 ) -> dict[str, Model]:
     """The models of an xApp, those with a placement behind it; all as they are where no tiers can be reached.
 
@@ -34,6 +37,8 @@ def place(
         own_folders: Name -> its folder.
         folders: Name -> folder of the better model; the model's own if it is left out.
         reach: The way to the tiers.
+        trust: Whose better models may be used; those of everybody, if None.
+        provider: What computes them, where that is this process.
 
     Raises:
         PlacementError: A declaration does not fit the tiers, or the better model answers other outputs than the one here.
@@ -44,7 +49,7 @@ def place(
         return placed
     for name, placement in placements.items():
         here = models[name]
-        better = reach.serve(here, folders.get(name))
+        better = reach.serve(here, folders.get(name), trust, provider)
         _refuse_misfits(f"placement.{name}", placement, reach.tiers, here.card, better)
         sieve = _hard_rows(f"placement.{name}", placement, here.card, own_folders[name], reach.tiers.seed)
         policy = _policy(placement, reach.tiers)

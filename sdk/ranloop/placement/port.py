@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ranloop.inference import Card, Model
+from ranloop.inference import Card, Model, Provider, Trust
 from ranloop.placement.tiers import Tiers
 from ranloop.vocabulary import Level
 from ranloop.wire.inference import Reason, Sensitivity
@@ -79,8 +79,12 @@ class Reach(Protocol):
     tiers: Tiers
     waited_ns: int
 
-    def serve(self, here: Model, folder: Path | None) -> Card:
+    def serve(self, here: Model, folder: Path | None, trust: Trust | None, provider: Provider) -> Card:
         """The card of a model that the tiers compute: the one in `folder`, or the one of this place.
+
+        Args:
+            trust: Whose packages may be used; those of everybody, if None.
+            provider: What computes it, where that is this process.
 
         Raises:
             ModelError: The package cannot be used.
@@ -107,8 +111,8 @@ class Reach(Protocol):
         """The reply to a question as soon as it is there; None if it is not by `until_ns`."""
         ...
 
-    def arrived(self) -> Sequence[Reply]:
-        """Replies that have come to questions that nobody waits for any more."""
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
+        """Replies that have come to these questions, which nobody waits for any more; those to others stay."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -41,6 +42,8 @@ class PlacedPredictor:
     Attributes:
         told: Where the answers came from; the caller empties it.
         answered_by: Tag of the model that answered last.
+        matrix_above: What the better model was asked in the last call; None unless it answered all rows of it.
+        elsewhere_ns: Wall-clock time for which the last call asked the tiers.
     """
 
     def __init__(
@@ -61,9 +64,15 @@ class PlacedPredictor:
         self._classifies = here.card.output == "probabilities"
         self._mmac_here, self._mmac_above = mmac_per_row(here.card), mmac_per_row(better)
         self._above_tag = Model.tag_of(better)
-        self.answered_by = self._here_tag
+        self.elsewhere_ns = 0
+        self.forget()
         self._last = LastAnswers()
         self._about: tuple[Report, F32 | None] | None = None
+
+    def forget(self) -> None:
+        """From now on, and until a tier answers, it is the model of this place that answers."""
+        self.answered_by = self._here_tag
+        self.matrix_above: F32 | None = None
 
     @contextmanager
     def about(self, report: Report, matrix_above: F32 | None) -> Iterator[None]:
@@ -75,13 +84,15 @@ class PlacedPredictor:
             self._about = None
 
     def predict(self, matrix: F32, asked_ns: int, deadline_ns: int) -> F32 | Late:
-        """Outputs for each row, see `Predictor`.
+        """Outputs for each row, see `Predictor`; late if no row has any.
 
         Without a report (`about`) the model of this place answers alone.
 
         Raises:
             ModelError: Neither it nor a tier above has an answer, and it is its error.
         """
+        self.elsewhere_ns = 0
+        self.forget()
         if self._about is None:
             return self._here.predict(matrix, asked_ns, deadline_ns)
         report, above = self._about
@@ -100,7 +111,12 @@ class PlacedPredictor:
         asked = Asked("stay")
         up = np.concatenate((rows, audited))
         if len(up):
-            asked = self._ask(report, matrix if above is None else above, up, deadline_ns)
+            began_ns = time.perf_counter_ns()
+            matrix_above = matrix if above is None else above
+            asked = self._ask(report, matrix_above, up, deadline_ns)
+            self.elsewhere_ns = time.perf_counter_ns() - began_ns
+            if asked.outputs is not None and len(up) == len(matrix):
+                self.matrix_above = matrix_above
         cost = self._reach.tiers[self._reach.tiers.here].cost(0, self._mmac_here * len(matrix))
         asked.add_joules(cost.joules)
         instead: Instead = ""
@@ -114,9 +130,11 @@ class PlacedPredictor:
             outputs, instead, rests_on_ns = self._instead(report, own, rows)
         waited_ns = self._reach.now_ns(asked_ns) - begun_ns if len(up) else 0
         self._tell(asked, outputs, up, instead, rests_on_ns, waited_ns)
-        if failure is not None and np.isnan(outputs).all() and instead == "rule":
+        if not np.isnan(outputs).all():
+            return outputs
+        if failure is not None:
             raise failure
-        return outputs
+        return Late(asked_ns=asked_ns, deadline_ns=deadline_ns)
 
     def _ask(self, report: Report, matrix: F32, up: Rows, deadline_ns: int) -> Asked:
         whole = len(up) == len(matrix)

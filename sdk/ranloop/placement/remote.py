@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ranloop.bus import Bus, is_question, new_run
 from ranloop.closing import Closing
 from ranloop.errors import WireError
-from ranloop.inference import Card, Model, load_card
+from ranloop.inference import Card, Model, Provider, Trust, load_card, read_package
 from ranloop.placement.port import Question, Reply
 from ranloop.placement.tiers import Tiers
 from ranloop.wire import topics
@@ -79,9 +79,11 @@ class BusTiers(Closing):
             bus.subscribe(topics.presence("+"), self._on_presence, qos=1, keep=4096, latest=4)
             bus.subscribe(topics.inferred(xapp, "+"), self._on_answer, urgent=True)
 
-    def serve(self, here: Model, folder: Path | None) -> Card:
-        """See `Reach`; the card alone is read, because other machines compute the model."""
-        return here.card if folder is None else load_card(folder)
+    def serve(self, here: Model, folder: Path | None, trust: Trust | None, provider: Provider) -> Card:
+        """See `Reach`; without `trust` the card alone is read, because other machines compute the model."""
+        if folder is None:
+            return here.card
+        return load_card(folder) if trust is None else read_package(folder, trust=trust)[0]
 
     def begin(self, now_ns: int) -> None:
         pass
@@ -114,10 +116,9 @@ class BusTiers(Closing):
             self._buses[self.tiers[sent.tier].address].poll(left_s)
         return self._come.pop(number, None)
 
-    def arrived(self) -> Sequence[Reply]:
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
         self.turn()
-        come, self._come = self._come, {}
-        return list(come.values())
+        return [self._come.pop(number) for number in list(self._come) if number in numbers]
 
     def turn(self) -> None:
         """Keep the connections alive, and learn which hosts live."""
@@ -155,6 +156,8 @@ class BusTiers(Closing):
 
     def _close(self, number: int, inferred: Inferred | None = None, *, fault: str = "") -> None:
         sent = self._open.pop(number)
+        if len(self._come) >= _MOST_OPEN:  # nobody has fetched the oldest
+            del self._come[next(iter(self._come))]
         self._come[number] = Reply(
             number=number,
             tier=sent.tier,
@@ -201,8 +204,10 @@ class BusTiers(Closing):
 def _serves(presence: Presence, known: Mapping[str, object]) -> tuple[str, frozenset[str]] | None:
     """Tier and models of a living inference host; None for anybody else."""
     tier, models = presence.facts.get("tier"), presence.facts.get("models")
-    if not presence.alive or presence.facts.get("kind") != "inference" or tier not in known:
+    if not presence.alive or presence.facts.get("kind") != "inference":
+        return None
+    if not isinstance(tier, str) or tier not in known:
         return None
     if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
         return None
-    return str(tier), frozenset(models)
+    return tier, frozenset(models)

@@ -7,12 +7,13 @@ one seed therefore meet the same delays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from ranloop.inference import Card, Late, Model, Predictor, load_model
+from ranloop.errors import ModelError
+from ranloop.inference import Card, Late, Model, Predictor, Provider, Trust, load_model
 from ranloop.placement.port import Question, Reply
 from ranloop.placement.tiers import Tiers
 
@@ -47,9 +48,9 @@ class VirtualTiers:
         self._under_way: dict[int, _UnderWay] = {}
         self._models: dict[str, Predictor] = {}
 
-    def serve(self, here: Model, folder: Path | None) -> Card:
+    def serve(self, here: Model, folder: Path | None, trust: Trust | None, provider: Provider) -> Card:
         """See `Reach`; the model is opened in this process."""
-        model = here if folder is None else load_model(folder)
+        model = here if folder is None else load_model(folder, trust=trust, provider=provider)
         self.offer(Model.tag_of(model.card), model.predictor)
         return model.card
 
@@ -84,8 +85,9 @@ class VirtualTiers:
         self._pass(sent.due_ns)
         return self._reply(number)
 
-    def arrived(self) -> Sequence[Reply]:
-        due = [number for number, sent in self._under_way.items() if sent.due_ns <= self._now_ns]
+    def arrived(self, numbers: Collection[int]) -> Sequence[Reply]:
+        under_way = [(number, sent.due_ns) for number, sent in self._under_way.items() if number in numbers]
+        due = [number for number, due_ns in under_way if due_ns <= self._now_ns]
         return [self._reply(number) for number in due]
 
     def took_ns(self, tier: str, question: Question, sent_ns: int) -> int | None:
@@ -115,8 +117,12 @@ class VirtualTiers:
     def _reply(self, number: int) -> Reply:
         tier, question, sent_ns, due_ns = self._under_way.pop(number)
         predictor = self._models[question.model]
-        outputs = predictor.predict(question.matrix, question.asked_ns, due_ns)
         took_ns = due_ns - sent_ns
+        failed = Reply(number=number, tier=tier, took_ns=took_ns, fault="failed")
+        try:
+            outputs = predictor.predict(question.matrix, question.asked_ns, due_ns)
+        except ModelError:
+            return failed  # as from a host, which may not end the xApp
         if isinstance(outputs, Late):
-            return Reply(number=number, tier=tier, took_ns=took_ns, fault="failed")
+            return failed
         return Reply(number=number, tier=tier, took_ns=took_ns, outputs=outputs)

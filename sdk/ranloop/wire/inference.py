@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -101,8 +102,8 @@ Inferences = Annotated[list[InferenceForm], Field(max_length=_MOST)]
 
 
 def inferences_key(inferences: Iterable[Inference]) -> dict[str, Any]:
-    """The key of an action batch; none if no model with a placement had a part in it."""
-    forms = [one.form() for one in inferences]
+    """The key of an action batch, with as many as a reader takes; none if no model with a placement had a part in it."""
+    forms = [one.form() for one in islice(inferences, _MOST)]
     return {"inferences": forms} if forms else {}
 
 

@@ -20,7 +20,7 @@ from ranloop.bus import new_run
 from ranloop.errors import ManifestError, RanloopError, WireError
 from ranloop.foreign import one_line
 from ranloop.guard.fates import Fates
-from ranloop.inference import Provider, Trust, load_model, read_package, share_features
+from ranloop.inference import Provider, Trust, load_model, share_features
 from ranloop.placement import PlacedModel, Reach, place
 from ranloop.vocabulary import ACTIONS, Action, Kind
 from ranloop.voice import speaks
@@ -125,15 +125,14 @@ class Instance:
             tuple[str, str], tuple[I32, F32]
         ] = {}  # node, action -> targets and values of its last batch
         places = self.manifest.model_folders(package.folder, models or {})
-        better = self.manifest.better_folders(package.folder)
-        for folder in better.values() if trust is not None else ():
-            read_package(folder, trust=trust)
         self.models = place(
             {name: load_model(folder, trust=trust, provider=provider) for name, folder in places.items()},
             self.manifest.placement,
             places,
-            better,
+            self.manifest.better_folders(package.folder),
             reach,
+            trust=trust,
+            provider=provider,
         )
         self._reach = reach
         self._placed = [model for model in self.models.values() if isinstance(model, PlacedModel)]

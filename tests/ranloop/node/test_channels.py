@@ -150,7 +150,7 @@ def question_and_answer(folder: Path) -> set[str]:
         level="ue",
         asked_ns=0,
     )
-    way.send("regional", question, way.now_ns(0) + 10**10)
+    number = way.send("regional", question, way.now_ns(0) + 10**10)
     host.turn()
-    assert [reply.fault for reply in way.arrived()] == [""]
+    assert [reply.fault for reply in way.arrived([number])] == [""]
     return check([serving, asking])

@@ -194,3 +194,35 @@ def test_wherever_a_failure_begins_every_report_is_decided_on_within_the_wait(
         assert max(answer.waited_ns for answer in answers) <= 50_000_000
         ids = [answer.batches[0].id for answer in answers]
         assert len(set(ids)) == 20  # no action twice
+
+
+TWO = """
+import numpy as np
+from ranloop import SetUeWeight, XApp
+app = XApp()
+load, other = app.model("load"), app.model("other")
+
+@app.on_report("DRB.UEThpDl")
+def act(report):
+    here = report["DRB.UEThpDl"]
+    return SetUeWeight(ue=report.ue, weight=1.0 + np.round(load(report) - here) + np.round(other(report) - here) / 2)
+"""
+
+
+def test_each_of_two_placed_models_gets_its_own_late_answers(tmp_path: Path, models: Path) -> None:
+    """An answer takes 30 ms. `load` waits from 100 to 125 ms, `other` from then to 150 ms, both in vain.
+
+    With the report of 200 ms both have come, and are the last ones: 1 + 1 + 1 / 2.
+    """
+    xapp = write_placed(tmp_path / "placed", models, 'on_miss = "last"')
+    text = (xapp / "manifest.toml").read_text()
+    placement = text[text.index("[placement.load]") :].replace("placement.load", "placement.other")
+    text = text.replace("[placement.load]", f'other = "{models}/small"\n\n[placement.load]') + placement
+    (xapp / "manifest.toml").write_text(text.replace("wait_ms = 50", "wait_ms = 25", 1))
+    (xapp / "app.py").write_text(TWO)
+    slow = {"events": [{"what": "slow", "from_s": 0, "to_s": 9, "by": 1.5}]}
+    loop = Loop(xapp, VirtualTiers(tiers(regional=slow)))
+    loop.step(0)
+    (batch,) = loop.step(1).batches
+    assert batch.action.parameters()[:, 0].tolist() == [2.5, 2.5]
+    assert [how.instead for how in batch.inferences] == ["last", "last"]

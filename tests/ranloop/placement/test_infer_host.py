@@ -18,7 +18,8 @@ from ranloop.placement import BusTiers, InferenceHost, Question, Reply
 from ranloop.testing import make_report
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked, encode_inferred
-from ranloop.wire.messages import F32
+from ranloop.wire.codec import encode
+from ranloop.wire.messages import F32, Presence
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.places import MS, tiers
@@ -174,7 +175,8 @@ class Way:
         self.model, self.wait_ns = model, round(wait_ms * MS)
         self.tiers.turn()
 
-    def ask(self, tier: str = "regional") -> Reply | None:
+    def send(self, tier: str = "regional") -> tuple[int, int]:
+        """Number of the question, and the end of the time for it."""
         question = Question(
             model=self.model.tag,
             matrix=np.full((1, 1), 5.0, np.float32),
@@ -184,7 +186,10 @@ class Way:
             asked_ns=0,
         )
         until_ns = self.tiers.now_ns(0) + self.wait_ns
-        return self.tiers.wait(self.tiers.send(tier, question, until_ns), until_ns)
+        return self.tiers.send(tier, question, until_ns), until_ns
+
+    def ask(self, tier: str = "regional") -> Reply | None:
+        return self.tiers.wait(*self.send(tier))
 
 
 def value(reply: Reply | None) -> float:
@@ -241,6 +246,39 @@ def test_a_host_that_leaves_is_asked_no_more(connect: Connect, large: Model) -> 
     host.close()
     way.tiers.turn()
     assert not way.tiers.is_there("regional")
+
+
+@pytest.mark.parametrize("tier", [[], {}, 3, None, "fog"])
+def test_a_life_sign_whose_tier_is_none_of_the_file_is_no_host(
+    connect: Connect, large: Model, tier: object
+) -> None:
+    facts = {"kind": "inference", "tier": tier, "models": [large.tag]}
+    sign = encode(Presence(name="odd", alive=True, facts=facts))
+    connect("odd").publish(topics.presence("odd"), sign, retain=True)
+    InferenceHost(connect("east"), "east", "regional", [large])
+    way = Way(connect, large)
+    assert way.tiers.is_there("regional")
+    assert not any(way.tiers.is_there(each) for each in ("edge", "central"))
+
+
+def test_each_asker_fetches_the_answers_to_its_own_questions_and_leaves_the_others(
+    connect: Connect, large: Model
+) -> None:
+    host, way = InferenceHost(connect("east"), "east", "regional", [large]), Way(connect, large)
+    (first, _), (second, _) = way.send(), way.send()
+    host.turn()
+    for number in (second, first):
+        assert [(reply.number, value(reply)) for reply in way.tiers.arrived([number])] == [(number, 6)]
+    assert way.tiers.arrived([first, second]) == []
+
+
+def test_answers_that_nobody_fetches_do_not_pile_up(
+    connect: Connect, large: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.placement.remote._MOST_OPEN", 2)
+    way = Way(connect, large)
+    numbers = [way.send()[0] for _ in range(5)]  # no host: each has its fault at once
+    assert [reply.number for reply in way.tiers.arrived(numbers)] == numbers[-2:]
 
 
 class Liar:

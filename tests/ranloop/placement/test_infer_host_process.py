@@ -17,6 +17,7 @@ import pytest
 
 from ranloop.bus import open_bus
 from ranloop.inference import Model, load_card
+from ranloop.inference.signature import make_key
 from ranloop.placement import BusTiers, Question
 from ranloop.testing.brokers import running_broker
 from tests.command import Command
@@ -100,3 +101,17 @@ def test_a_host_ends_in_order_and_says_what_it_did(models: Path) -> None:
 def test_a_bus_inside_one_process_is_refused(models: Path, ranloop: Command) -> None:
     outcome = ranloop("infer-host", models / "large", "--tier", "regional", "--bus", "memory://x")
     assert "no xApp is in this one" in outcome.complaint
+
+
+def test_a_host_with_trust_serves_no_model_that_nobody_has_signed(
+    models: Path, ranloop: Command, tmp_path: Path
+) -> None:
+    (trust := tmp_path / "trust").mkdir()
+    make_key(tmp_path / "anna.pem").rename(trust / "anna.pem")
+    outcome = ranloop("infer-host", models / "large", "--tier", "regional", "--trust", trust)
+    assert "large is not signed" in outcome.complaint
+
+
+def test_a_host_computes_with_the_provider_that_it_is_given(models: Path, ranloop: Command) -> None:
+    outcome = ranloop("infer-host", models / "large", "--tier", "regional", "--provider", "cuda")
+    assert "CUDAExecutionProvider" in outcome.complaint

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranloop.errors import WireError
-from ranloop.wire import Answer, Labels, Message, Presence, Report, Step, codec, reports
+from ranloop.wire import ActionBatch, Answer, Labels, Message, Presence, Report, Step, codec, reports
 from ranloop.wire.codec import decode_answer, decode_presence, decode_report, decode_step, encode, encode_json
+from ranloop.wire.inference import Inference
 from ranloop.wire.reports import _STREAMS_KEPT
 from tests.ranloop.wire import samples
 from tests.ranloop.wire.samples import same
@@ -257,3 +258,13 @@ def test_names_are_the_nodes_own_and_empty_where_it_gave_none() -> None:
     # A column as the ids are: a comparison is a mask, and of no rows it is one, too.
     assert report.measured_cell[report.names_of("measured_cell") == "south"].tolist() == [1, 1]
     assert (dataclasses.replace(report, block=report.block[:0]).names_of("ue") == "x").tolist() == []
+
+
+def test_of_more_placed_answers_than_a_reader_takes_the_first_travel() -> None:
+    """A handler may ask a placed model for each of many cells; its action is to arrive all the same. The bound is 64."""
+    answers = tuple(Inference(model="m@0", tier="edge", reason="stay", asked_ns=n) for n in range(65))
+    batch = samples.one_of_each()["action_batch"]
+    assert isinstance(batch, ActionBatch)
+    batch = dataclasses.replace(batch, inferences=answers)
+    for payload in (encode(batch), encode_json(batch)):
+        assert decoder("action_batch")(payload).inferences == answers[:64]
