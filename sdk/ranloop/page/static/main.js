@@ -207,7 +207,12 @@ function changed() {
 // Time
 
 function now() {
-  return place.at === null ? newest : Math.min(Math.max(place.at, span.from), Math.max(newest, span.to));
+  return place.at === null ? newest : Math.min(Math.max(place.at, span.from), end());
+}
+
+// Of what there is, loaded or not.
+function end() {
+  return Math.max(newest, span.to);
 }
 
 function show(t) {
@@ -231,7 +236,7 @@ function pause() {
   } else if (isPlaying) isPlaying = false;
   else {
     isPlaying = true;
-    if (place.at >= newest - 1e-6 && hello.mode !== "live") place.at = span.from;
+    if (place.at >= end() - 1e-6 && hello.mode !== "live") place.at = span.from;
   }
   dirty = true;
 }
@@ -242,9 +247,9 @@ function play(stamp) {
   last = stamp;
   if (!isPlaying || place.at === null) return;
   place.at += passed * Number(get("speed").value);
-  if (place.at >= newest) {
+  if (place.at >= end()) {
     isPlaying = false;
-    place.at = hello.mode === "recording" || facts.over ? newest : null;
+    place.at = hello.mode === "recording" || facts.over ? end() : null;
   }
   dirty = true;
 }
