@@ -202,18 +202,13 @@ def _every(period_ms: int, folder: Path) -> Path:
 @contextmanager
 def _host(port: int, name: str, size: Size, folder: Path) -> Iterator[subprocess.Popen[str]]:
     arguments = [str(port), name, str(size.nodes), str(size.period_ms), str(folder), str(size.shards)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.scale_host", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "benchmarks.scale_host", *arguments]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _expect(process: subprocess.Popen[str], start: str) -> str:

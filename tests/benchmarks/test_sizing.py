@@ -89,7 +89,7 @@ def test_the_page_has_the_tables_that_the_command_prints() -> None:
 @pytest.mark.broker
 def test_a_small_size_is_measured_without_overload(tmp_path: Path) -> None:
     text = MANIFEST.format(name="threshold").replace("every_ms = 100", "every_ms = 1000")
-    app = "from ranloop import SetUeWeight, XApp\napp = XApp()\n\n@app.on_report('CQI')\ndef act(report):\n    return SetUeWeight(ue=report.ue, weight=2.0)\n"
+    app = "from ranloop import SetUeWeight, XApp\napp = XApp()\n\n@app.on_report('CQI', every_ms=1000)\ndef act(report):\n    return SetUeWeight(ue=report.ue, weight=2.0)\n"
     found = measure(Size(cells=10), write_xapp(tmp_path / "threshold", app=app, text=text))
     assert found.in_time == 1.0
     assert found.loops_per_s == pytest.approx(
