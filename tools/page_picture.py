@@ -39,10 +39,10 @@ def shown(*, beside: bool) -> Iterator[str]:
         closing(open_world(NODE)) as other,
         watched_run(wanted, world, lambda: other, f"qos_scheduler on {NODE}", until_ns) as page,
     ):
-        run_embedded(world, [XAPP], until_ns=until_ns, onlooker=page.onlooker, on_progress=page.follow)
+        run_embedded(world, [XAPP], until_ns=until_ns, onlooker=page.watchers[0], on_progress=page.follow)
         page.finish(world.now_ns)
         page.tell_over({})
-        yield page.url
+        yield page.page.url
 
 
 def picture(browser: Any, url: str, path: Path, *, width: int, height: int, scheme: str, whole: bool) -> None:
