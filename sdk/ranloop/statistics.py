@@ -20,6 +20,7 @@ __all__ = (
     "paired_difference",
     "pairs_needed",
     "t_quantile",
+    "welch_difference",
 )
 
 LEVEL: Final = 0.95  # of an interval, and of all claims of one comparison together
@@ -112,6 +113,26 @@ def paired_difference(new: Sequence[float], old: Sequence[float]) -> Difference:
         ValueError: There are fewer than two pairs, or the lists have different lengths.
     """
     return Pairs.of(new, old).interval()
+
+
+def welch_difference(new: Sequence[float], old: Sequence[float], tail: float = (1 - LEVEL) / 2) -> Difference:
+    """Welch's interval for the difference of two means, of values that are no pairs and spread differently.
+
+    The degrees of freedom are those of Welch (1947, Biometrika 34) and Satterthwaite, rounded down.
+
+    Args:
+        new: Two or more.
+        old: Two or more.
+        tail: The chance to lie beyond either end.
+    """
+    a, b = (np.asarray(values, np.float64) for values in (new, old))
+    of_a, of_b = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)  # squared errors of the means
+    mean, n = float(a.mean() - b.mean()), min(len(a), len(b))
+    if not of_a + of_b > 0:
+        return Difference(mean=mean, low=mean, high=mean, n=n)
+    df = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
+    reach = t_quantile(tail, max(int(df), 1)) * float(of_a + of_b) ** 0.5
+    return Difference(mean=mean, low=mean - reach, high=mean + reach, n=n)
 
 
 def holm_levels(p: Sequence[float], alpha: float) -> list[float]:

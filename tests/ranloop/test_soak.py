@@ -325,7 +325,7 @@ def test_a_burst_of_other_work_is_not_taken_for_a_delay_that_grew() -> None:
     faults_s = [(10.0, 12.0), (20.0, 22.0)]
     calm = [(at_s, 5.0) for at_s in (1.0, 9.0, 13.0, 19.0, 23.0, 29.0)]
     burst = [(at_s, 500.0 if 12.0 < at_s < 20.0 else 5.0) for at_s, _ in calm]  # in one stretch of three
-    grown = [(at_s, 500.0 if 12.0 < at_s else 5.0) for at_s, _ in calm]  # from the second stretch on
+    grown = [(at_s, 500.0 if at_s > 12.0 else 5.0) for at_s, _ in calm]  # from the second stretch on
     assert [typical_p99(series, faults_s) for series in (calm, burst, grown)] == [5.0, 5.0, 500.0]
 
 

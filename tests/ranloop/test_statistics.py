@@ -14,6 +14,7 @@ from ranloop.statistics import (
     paired_difference,
     pairs_needed,
     t_quantile,
+    welch_difference,
 )
 
 
@@ -78,6 +79,14 @@ def test_a_tail_is_the_p_of_the_one_sided_test() -> None:
     assert pairs.tail_below(3.0) == pairs.tail_below(5.0) == 1.0  # nothing speaks for a mean above these
     assert Pairs(mean=3.0, sd=0.0, n=4).tail_below(1.0) == 0.0
     assert Pairs(mean=float("nan"), sd=0.0, n=4).tail_below(1.0) == 1.0
+
+
+def test_welchs_interval_by_hand() -> None:
+    # Means 2.5 and 4; squared errors 5/3 / 4 and 4 / 3, together 1.75; 1.75^2 / (0.4167^2 / 3 + 1.3333^2 / 2) = 3.23 degrees of
+    # freedom, so 3, for which t is 3.182 at 2.5 %: 3.182 * sqrt(1.75) = 4.210.
+    difference = welch_difference([1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0])
+    assert f"{difference:.3f}" == "-1.500 [-5.710, 2.710]"
+    assert f"{welch_difference([2.0, 2.0], [1.0, 1.0]):.1f}" == "1.0 [1.0, 1.0]"
 
 
 def test_holm_by_hand() -> None:

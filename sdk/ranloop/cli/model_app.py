@@ -122,6 +122,14 @@ def deploy(
     canary: Annotated[
         str, typer.Option(metavar="10%", help="Let it answer for a share of the targets.")
     ] = "",
+    claim: Annotated[
+        str,
+        typer.Option(
+            "--while",
+            metavar="CLAIM",
+            help='Roll a canary back when its targets refute this against the others: "DRB.UEThpDl at most 5% less".',
+        ),
+    ] = "",
     everywhere: Annotated[
         bool, typer.Option("--all", help="Let it answer; the manifest's model stands in where it does not.")
     ] = False,
@@ -134,7 +142,14 @@ def deploy(
     place = where, xapp, model
     raise typer.Exit(
         deploy_model(
-            place, folder, bus, shadow=shadow, canary=canary, everywhere=everywhere, json_output=json_output
+            place,
+            folder,
+            bus,
+            shadow=shadow,
+            canary=canary,
+            claim=claim,
+            everywhere=everywhere,
+            json_output=json_output,
         )
     )
 

@@ -21,6 +21,7 @@ def deploy_model(
     *,
     shadow: bool,
     canary: str,
+    claim: str,
     everywhere: bool,
     json_output: bool,
 ) -> int:
@@ -31,6 +32,10 @@ def deploy_model(
     """
     if shadow + bool(canary) + everywhere > 1:
         raise RanloopError("--shadow, --canary and --all are stages of one candidate: give one of them")
+    if claim and not canary:
+        raise RanloopError(
+            f"--while {claim!r} compares a canary's targets with the others; give --canary, too"
+        )
     path = Path(folder)
     if not path.is_absolute():
         if not path.is_dir():
@@ -38,7 +43,8 @@ def deploy_model(
                 f"{folder} is not here; give its absolute path as the process of {place[1]} finds it"
             )
         path = path.resolve()
-    kind = f"canary {canary.removesuffix('%')}%" if canary else "all" if everywhere else "shadow"
+    held = f" while {claim}:" if claim else ""
+    kind = f"canary {canary.removesuffix('%')}%{held}" if canary else "all" if everywhere else "shadow"
     return _order(place, str(parse_stage(f"{kind} {path}")), bus, json_output=json_output)
 
 

@@ -1,8 +1,8 @@
 """A candidate beside a model that runs: in its shadow, for some targets, or in its place, until it proves unfit.
 
 A candidate is rolled back by itself if, over its last 200 calls and from the twentieth on, more than one in twenty failed or was late; if its
-mean call takes longer than the model's budget, live; or if more of the actions on its targets are refused than on the others, by more
-than five points of at least fifty targets each.
+mean call takes longer than the model's budget, live; if more of the actions on its targets are refused than on the others, by more
+than five points of at least fifty targets each; or if a claim about a KPI, which its order states, is refuted (`KpiEffect`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import numpy as np
 import structlog
 from numpy.typing import ArrayLike, NDArray
 
+from ranloop.claims import Claim, ClaimError, parse_claim
 from ranloop.errors import ModelError
 from ranloop.inference.card import Card
+from ranloop.inference.effect import KpiEffect
 from ranloop.inference.predictor import Late
 from ranloop.vocabulary import Action
 from ranloop.wire.asked import Asked
@@ -44,8 +46,10 @@ _BY: Final = (
 )  # the id that says to which side a row belongs, the first that a report has
 
 Kind = Literal["packaged", "shadow", "canary", "all", "off"]
-_GRAMMAR = re.compile(r"(?P<kind>shadow|all) (?P<folder>.+)|canary (?P<percent>\d{1,2}(\.\d+)?)% (?P<of>.+)")
-_WANTED = "want 'shadow FOLDER', 'canary 10% FOLDER', 'all FOLDER', 'off' or 'packaged'"
+_GRAMMAR = re.compile(
+    r"(?P<kind>shadow|all) (?P<folder>.+)|canary (?P<percent>\d{1,2}(\.\d+)?)% (while (?P<claim>[^:]+): )?(?P<of>.+)"
+)
+_WANTED = "want 'shadow FOLDER', 'canary 10% FOLDER', 'canary 10% while CLAIM: FOLDER', 'all FOLDER', 'off' or 'packaged'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +62,17 @@ class Stage:
             answers, but the ladder.
         folder: The candidate's package, as the xApp's process finds it.
         share: Of the targets that the candidate answers for.
+        claim: About a KPI of a canary's targets against the others'; None if only failures, time and refusals are looked at.
     """
 
     kind: Kind
     folder: Path | None = None
     share: float = 0.0
+    claim: Claim | None = None
 
     def __str__(self) -> str:
         share = f" {100 * self.share:g}%" if self.kind == "canary" else ""
+        share += f" while {self.claim.text}:" if self.claim else ""
         return f"{self.kind}{share}" + (f" {self.folder}" if self.folder else "")
 
 
@@ -84,10 +91,23 @@ def parse_stage(text: str) -> Stage:
         share = float(match["percent"]) / 100
         if not 0 < share < 1:
             raise ModelError(f"a canary of {match['percent']}%: want more than 0 and less than 100")
-        return Stage(kind="canary", folder=Path(match["of"]), share=share)
+        claim = _parse_while(match["claim"]) if match["claim"] else None
+        return Stage(kind="canary", folder=Path(match["of"]), share=share, claim=claim)
     return Stage(
         kind="shadow" if match["kind"] == "shadow" else "all", folder=Path(match["folder"]), share=1.0
     )
+
+
+def _parse_while(text: str) -> Claim:
+    try:
+        claim = parse_claim(text)
+    except ClaimError as error:
+        raise ModelError(str(error)) from error
+    if claim.percent_of not in ("", claim.kpi):
+        raise ModelError(
+            f"claim {text!r}: a canary's claim is about one measurement; want a share of {claim.kpi} itself"
+        )
+    return claim
 
 
 class Trial:
@@ -110,6 +130,7 @@ class Trial:
         self.rows: Counter[str] = Counter()
         self.difference = 0.0
         self.rolled_back = ""
+        self._effect = KpiEffect(stage.claim) if stage.claim else None
         self._answered: deque[bool] = deque(maxlen=LAST_CALLS)
         self._targets: Counter[tuple[bool, bool]] = Counter()  # is the candidate's, is refused
 
@@ -126,7 +147,10 @@ class Trial:
         self._compare(answer, said)
         if self.stage.kind != "canary":
             return answer
-        mine = self.is_candidates(report.node, _deciding(report))
+        ids = _deciding(report)
+        mine = self.is_candidates(report.node, ids)
+        if self._effect and (reason := self._effect.take(report, ids, mine)):
+            self.give_up(reason)
         return np.where(mine if answer.ndim == 1 else mine[:, None], said, answer)
 
     def is_candidates(self, node: str, ids: NDArray[np.int32]) -> NDArray[np.bool_]:

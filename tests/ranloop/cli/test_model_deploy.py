@@ -97,6 +97,11 @@ def test_a_model_is_deployed_in_stages_and_terminated_while_its_xapp_runs(
     place = ("host", "looker", "rate")
     assert model("deploy", *place, new) == f'gain = 1.0\nmodel:rate = "shadow {new}"\n'
     assert model("deploy", *place, new, "--canary", "10%") == f'gain = 1.0\nmodel:rate = "canary 10% {new}"\n'
+    held = ("--while", "CQI at most 5% less")
+    assert model("deploy", *place, new, "--canary", "10%", *held) == (
+        f'gain = 1.0\nmodel:rate = "canary 10% while CQI at most 5% less: {new}"\n'
+    )
+    assert model("deploy", *place, new, *held).startswith("--while 'CQI at most 5% less' compares a canary's")
     assert model("deploy", *place, tmp_path / "gone", "--all") == (
         f"{tmp_path / 'gone'} is no model package: it has no card.toml; nothing has changed"
     )

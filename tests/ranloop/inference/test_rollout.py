@@ -14,7 +14,9 @@ from sklearn.linear_model import LinearRegression
 
 from ranloop.bus import open_bus
 from ranloop.embedded import run_embedded
+from ranloop.errors import ModelError
 from ranloop.inference import Feature, Model, Output, Trust
+from ranloop.inference.effect import FIRST_LOOK
 from ranloop.inference.export import export_package
 from ranloop.inference.rollout import LAST_CALLS, LEAST_CALLS, Stage, Trial, parse_stage
 from ranloop.testing import XAppHarness, make_report
@@ -341,9 +343,37 @@ def test_under_trust_a_candidate_has_to_be_signed(folder: Path) -> None:
     assert "new is not signed" in instance.settings_order["refused"]
 
 
-@pytest.mark.parametrize("stage", ["packaged", "off", "shadow /a b", "all /a", "canary 2.5% /a"])
+@pytest.mark.parametrize(
+    "stage", ["packaged", "off", "shadow /a b", "all /a", "canary 2.5% /a", "canary 9% while CQI more: /a"]
+)
 def test_a_stage_reads_as_it_is_written(stage: str) -> None:
     assert str(parse_stage(stage)) == stage
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        ("CQI better", 'claim .CQI better.: want "KPI more"'),
+        (
+            "CQI at most 5% of users less",
+            "a canary's claim is about one measurement; want a share of CQI itself",
+        ),
+    ],
+)
+def test_a_claim_that_no_canary_can_keep_is_refused(claim: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        parse_stage(f"canary 10% while {claim}: /a")
+
+
+def test_a_canary_goes_when_its_targets_refute_the_claim_of_its_order(harness: XAppHarness) -> None:
+    order(harness, "canary 50% while DRB.UEThpDl at most 5% less: NEW")
+    ues, trial = np.arange(100), candidate(harness)
+    its = trial.is_candidates(report().node, ues.astype(np.int32))
+    for seq in range(FIRST_LOOK):
+        assert trial.rolled_back == ""
+        harness.send(make_report({"DRB.UEThpDl": np.where(its, 5.0, 10.0)}, ids={"ue": ues}, seq=seq))
+    assert "5 on its" in trial.rolled_back
+    assert said(harness, seq=FIRST_LOOK) == [10.0] * 100  # the manifest's model answers for all again
 
 
 @pytest.mark.parametrize("sign", ["\0", "\x1b", "\x7f", "\n"])
