@@ -184,6 +184,7 @@ class Way:
             node="site0",
             level="ue",
             asked_ns=0,
+            sensitivity="per-ue",
         )
         until_ns = self.tiers.now_ns(0) + self.wait_ns
         return self.tiers.send(tier, question, until_ns), until_ns

@@ -69,7 +69,13 @@ def test_an_xapp_lives_through_a_host_that_is_stopped_goes_on_and_is_killed(mode
             """The answer about a row of 5, or None if it does not come in time."""
             matrix = np.full((1, 1), 5.0, np.float32)
             question = Question(
-                model=tag, matrix=matrix, n_outputs=1, node="n", level="ue", asked_ns=time.time_ns()
+                model=tag,
+                matrix=matrix,
+                n_outputs=1,
+                node="n",
+                level="ue",
+                asked_ns=time.time_ns(),
+                sensitivity="per-ue",
             )
             until_ns = way.now_ns(question.asked_ns) + round(wait_ms * MS)
             reply = way.wait(way.send("regional", question, until_ns), until_ns)
