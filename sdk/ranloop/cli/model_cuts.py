@@ -78,9 +78,11 @@ def _times(ways: Iterable[Way]) -> dict[str, dict[str, Any]]:
 
 def _shown(facts: Mapping[str, Any], ask: Sequence[str]) -> Iterator[str]:
     whole = ", ".join(f"{_cell(told)} ms at {tier}" for tier, told in facts["whole"].items())
-    yield f"{facts['model']}: {facts['mmac']:.4g} MMAC a row, {len(facts['cuts'])} cuts. The whole model takes {whole}."
+    yield f"{facts['model']}: {facts['mmac']:.4g} MMAC a row; cuts: {len(facts['cuts'])}. The whole model takes {whole}."
     if not facts["all_cuts"]:
         yield f"It has more than {MOST_CUTS} cuts; those after each node of the file are listed."
+    if not facts["mmac"]:
+        yield "It has no convolution, matrix product or recurrent layer; all else counts nothing, so its times are those of the way."
     heads = ["cut", "bytes", "MMAC here", "MMAC there", *(f"{tier} ms" for tier in ask), "loss", ""]
     rows = [heads, *(_row(cut, ask) for cut in facts["cuts"])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -14,7 +14,7 @@ import pytest
 from ranloop.bus import Bus
 from ranloop.inference import Model, load_model
 from ranloop.inference.predictor import Late
-from ranloop.placement import BusTiers, InferenceHost, Question, Reply
+from ranloop.placement import BusTiers, InferenceHost, Question, Reply, Tiers
 from ranloop.testing import make_report
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked, encode_inferred
@@ -170,8 +170,10 @@ def served(host: InferenceHost) -> Iterator[None]:
 class Way:
     """The way of an xApp to the tiers, asked about one row of 5."""
 
-    def __init__(self, connect: Connect, model: Model, *, wait_ms: float = 2000.0) -> None:
-        self.tiers = BusTiers(tiers(), "a", lambda _: connect("a"))
+    def __init__(
+        self, connect: Connect, model: Model, *, wait_ms: float = 2000.0, of: Tiers | None = None
+    ) -> None:
+        self.tiers = BusTiers(of or tiers(), "a", lambda _: connect("a"))
         self.model, self.wait_ns = model, round(wait_ms * MS)
         self.tiers.turn()
 
@@ -350,8 +352,7 @@ def test_the_transport_itself_keeps_what_a_zone_may_not_see(connect: Connect, la
     bus, sent = connect("listener"), list[bytes]()
     bus.subscribe(topics.ask("+", "+"), lambda _, payload: sent.append(payload))
     InferenceHost(connect("east"), "east", "regional", [large])
-    way = Way(connect, large)
-    way.tiers.tiers = tiers(regional={"zone": "cloud"})
+    way = Way(connect, large, of=tiers(regional={"zone": "cloud"}))
     reply = way.ask()
     bus.poll()
     assert reply is not None

@@ -11,20 +11,18 @@ import numpy as np
 import pytest
 
 from ranloop.bus import Bus
-from ranloop.errors import ManifestError, PlacementError
-from ranloop.inference import Output
-from ranloop.placement import BusTiers, InferenceHost, Question, Tiers, VirtualTiers
+from ranloop.errors import ManifestError, ModelError, PlacementError
+from ranloop.inference import load_model, load_trust
+from ranloop.inference.signature import make_key
+from ranloop.placement import BusTiers, InferenceHost, Placement, Question, Tiers, VirtualTiers, place
 from ranloop.placement.split import CutModel, open_cut_model
 from ranloop.placement.split_plan import plan_split
 from ranloop.wire.messages import FOR_EVER_NS
 from ranloop.xapp.loader import load_package
 from tests.command import Command
-from tests.ranloop.placement.graphs import GRAPHS, MEASURED, card_of, f32, write_graph
-from tests.ranloop.placement.places import MS, Loop, down, seen, tiers, write_placed
-
-RAW = MEASURED.model_copy(update={"sensitivity": "raw"})
-# The first layer of `chain` has 2 multiply-accumulates, all three 26: at 2e-7 GMAC/s 10 ms and 130 ms a row.
-SLOW: dict[str, Any] = {"gmac_per_s": 2e-7}
+from tests.ranloop.placement.graphs import GRAPHS, MEASURED, card_of, f32
+from tests.ranloop.placement.places import MS, Loop, down, seen, tiers
+from tests.ranloop.placement.splits import SLOW, write_chain, write_split
 
 
 @pytest.fixture(scope="session")
@@ -34,18 +32,6 @@ def raw_models(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     (folder / "small").symlink_to(models / "small")
     write_chain(folder / "large")
     return folder
-
-
-def write_chain(folder: Path, **more: Any) -> Path:
-    fields = {"features": (RAW,), "sensitivity_inside": "per-ue", **more}
-    return write_graph(folder, "chain", outputs=(Output(name="sum", unit="1"),), **fields)
-
-
-def write_split(folder: Path, models: Path, more: str = "") -> Path:
-    xapp = write_placed(folder, models, more)
-    text = (xapp / "manifest.toml").read_text().replace('"edge-first"', '"split"')
-    (xapp / "manifest.toml").write_text(text)
-    return xapp
 
 
 @pytest.fixture
@@ -149,6 +135,21 @@ def test_the_loss_of_u8_is_the_largest_difference_on_the_golden_inputs() -> None
     assert model.loss(model.split(model.cut("p1"))) == 0.0
     assert loss is not None
     assert 0.0 < loss < 0.05
+
+
+def test_a_package_that_nobody_has_signed_is_not_cut_under_trust(raw_models: Path, tmp_path: Path) -> None:
+    (tmp_path / "trust").mkdir()
+    make_key(tmp_path / "anna.pem").rename(tmp_path / "trust/anna.pem")
+    declared = Placement(pattern="split", better="large", ask=("regional",), wait_ms=50)
+    with pytest.raises(ModelError, match="large is not signed"):
+        place(
+            {"load": load_model(raw_models / "small")},
+            {"load": declared},
+            {"load": raw_models / "small"},
+            {"load": raw_models / "large"},
+            VirtualTiers(tiers(edge=SLOW)),
+            trust=load_trust(tmp_path / "trust"),
+        )
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,7 @@ def test_the_table_shows_every_cut_with_its_bytes_and_times_and_whether_a_split_
     package = write_chain(tmp_path / "chain")
     shown = ranloop("model", "cuts", package, "--tiers", tmp_path / "tiers.toml").out.splitlines()
     assert shown[0] == (
-        "chain: 2.6e-05 MMAC a row, 4 cuts. The whole model takes 130 ms at edge, 20 (private) ms at regional."
+        "chain: 2.6e-05 MMAC a row; cuts: 4. The whole model takes 130 ms at edge, 20 (private) ms at regional."
     )
     assert [line.split()[:5] for line in shown[2:4]] == [
         ["g1", "264", "2e-06", "2.4e-05", "30"],
