@@ -22,7 +22,7 @@ from ranloop.placement.split import CutModel
 from ranloop.placement.split_plan import plan_split
 
 STEPS, BINS = 128, 256
-BANDWIDTHS_MBPS = (5, 10, 50, 200, 1000)
+BANDWIDTHS_MBPS = (10, 50, 1000)
 # Output channels, width of the kernel, pooling. The third layer is narrow: 8 channels are what a split sends.
 LAYERS = ((64, 3, 2), (128, 3, 2), (8, 1, 1), (256, 3, 1), (256, 3, 2), (256, 3, 2))
 

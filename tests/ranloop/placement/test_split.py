@@ -238,6 +238,22 @@ def test_the_plan_is_the_best_of_every_cut_at_every_tier() -> None:
     assert outcomes == {True, False}
 
 
+def test_the_plan_passes_over_a_cut_that_gives_other_bits() -> None:
+    """After the convolution and after its normalisation a cut costs the same; the first of the two rounds otherwise."""
+    content = GRAPHS["normalised"]()
+    raw = tuple(MEASURED.model_copy(update={"lag": lag, "sensitivity": "raw"}) for lag in range(5))
+    model = CutModel(card_of("normalised", content, features=raw, sensitivity_inside="per-ue"), content, "bn")
+    near = tiers(edge={"gmac_per_s": 1e-9})
+    plan = plan_split(model, near, ["regional"])
+    times = {way.cut.name: way.took_ns for way in plan.ways if way.cut is not None and way.may_leave}
+    assert times["c"] == times["b"] == min(times.values())
+    assert plan.split is not None
+    assert plan.split.cut == model.cut("b")
+    only = plan_split(model, near, ["regional"], only=model.cut("c"))
+    assert only.split is None
+    assert "no cut gives the bits of the whole model" in str(only)
+
+
 # On a bus
 
 
