@@ -92,7 +92,7 @@ class Graph:
         try:
             import onnx
         except ModuleNotFoundError as error:
-            raise MissingExtraError(f"cutting {name}", "train") from error
+            raise MissingExtraError(f"cutting {name}", "split") from error
         self._onnx, self._name = onnx, name
         self._model = onnx.load_model_from_string(content)
         graph = self._model.graph

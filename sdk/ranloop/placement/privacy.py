@@ -45,13 +45,9 @@ class Border:
 
     Args:
         tiers: The file's.
-
-    Attributes:
-        n_kept: Questions that did not leave.
     """
 
     def __init__(self, tiers: Tiers) -> None:
-        self.n_kept = 0
         self._tiers = tiers
         self._told: set[tuple[str, Sensitivity]] = set()
 
@@ -59,7 +55,6 @@ class Border:
         """Whether it may go there."""
         if self._tiers.may_see(tier, sensitivity):
             return True
-        self.n_kept += 1
         if (tier, sensitivity) not in self._told:
             self._told.add((tier, sensitivity))
             zone = self._tiers[tier].zone

@@ -362,6 +362,11 @@ def test_wrong_arguments_of_the_table_are_one_line(
     assert complaint in outcome.complaint
 
 
+def test_the_card_s_words_about_what_may_leave_are_shown(tmp_path: Path, ranloop: Command) -> None:
+    shown = ranloop("model", "show", write_chain(tmp_path / "chain")).out
+    assert "DRB.UEThpDl in kbit/s: not said, raw\na split sends what its maker calls per-ue\n" in shown
+
+
 def test_a_model_of_one_node_has_no_cut(models: Path, tmp_path: Path, ranloop: Command) -> None:
     (tmp_path / "tiers.toml").write_text(TIERS_FILE)
     outcome = ranloop("model", "cuts", models / "small", "--tiers", tmp_path / "tiers.toml")
