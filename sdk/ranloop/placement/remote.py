@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from ranloop.bus import Bus, is_question, new_run
 from ranloop.closing import Closing
 from ranloop.errors import WireError
@@ -25,6 +27,8 @@ from ranloop.wire.codec import decode_presence
 from ranloop.wire.messages import Presence
 
 __all__ = ("BusTiers",)
+
+log = structlog.get_logger(__name__)
 
 _MOST_OPEN = 1024
 _MOST_HOSTS = 256
@@ -160,7 +164,13 @@ class BusTiers(Closing):
             within_ms=min(left_ms, _MOST_MS),
             matrix=sent.question.sent,
         )
-        self._buses[self.tiers[tier].address].publish(topics.ask(host, self._xapp), encode_asked(asked))
+        try:
+            payload = encode_asked(asked)
+        except WireError as error:
+            log.warning("question_too_large", model=model, rows=len(asked.matrix), reason=str(error))
+            self._close(number, fault="failed")
+            return
+        self._buses[self.tiers[tier].address].publish(topics.ask(host, self._xapp), payload)
 
     def _close(self, number: int, inferred: Inferred | None = None, *, fault: str = "") -> None:
         sent = self._open.pop(number)

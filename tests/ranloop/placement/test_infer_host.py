@@ -19,7 +19,7 @@ from ranloop.testing import make_report
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked, encode_inferred
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import F32, Presence
+from ranloop.wire.messages import F32, FOR_EVER_NS, Presence
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.places import MS, tiers
@@ -241,6 +241,27 @@ def test_a_silent_host_is_waited_for_until_the_time_is_over_and_no_longer(
 ) -> None:
     InferenceHost(connect("east"), "east", "regional", [large])  # nobody turns it: it is stopped
     assert Way(connect, large, wait_ms=30).ask() is None
+
+
+def test_a_question_that_no_host_would_read_fails_at_once_and_says_why(
+    connect: Connect, large: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """65 rows of 65,536 float32 are 17,039,360 bytes, and a payload has 2^24 at most: nobody waits for an answer."""
+    InferenceHost(connect("east"), "east", "regional", [large])
+    way = Way(connect, large)
+    question = Question(
+        model=large.tag,
+        matrix=np.zeros((65, 65_536), np.float32),
+        n_outputs=1,
+        node="site0",
+        level="ue",
+        asked_ns=0,
+        sensitivity="per-ue",
+    )
+    number = way.tiers.send("regional", question, FOR_EVER_NS)
+    (reply,) = way.tiers.arrived([number])
+    assert reply.fault == "failed"
+    assert "at most 16777216 are read" in capsys.readouterr().out
 
 
 def test_a_host_that_leaves_is_asked_no_more(connect: Connect, large: Model) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,18 +14,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ranloop.bus import Bus
+from ranloop.bus import Bus, open_bus
 from ranloop.bus.memory import MemoryBroker
 from ranloop.embedded import run_embedded
 from ranloop.guard import AuditLog
 from ranloop.inference import Card, Feature, Output, load_model
 from ranloop.metrics import HostSource, Process, XAppSource
 from ranloop.metrics.exposition import exposition
+from ranloop.node import LiveHost, NodeHost, Registration
 from ranloop.node.recording import Recorder
 from ranloop.placement import BusTiers, InferenceHost, Question, Tiers, VirtualTiers
 from ranloop.placement.privacy import of_cut, of_inputs
 from ranloop.placement.split import open_cut_model
 from ranloop.testing import make_report
+from ranloop.testing.brokers import running_broker
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import Level
 from ranloop.wire import topics
@@ -34,6 +38,7 @@ from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.graphs import MEASURED, card_of, sensed, write_graph
 from tests.ranloop.placement.places import MS, tiers, write_placed
+from tests.tap import Tap
 
 CANARY = np.float32(-23456.789)
 IQ = Feature(name="iq", unit="1", sensitivity="raw")
@@ -206,6 +211,66 @@ def test_a_whole_run_leaves_no_raw_value_in_audit_recording_metrics_logs_or_on_t
         "logs": [(shown.out + shown.err).encode()],
     }
     assert [name for name, contents in places.items() if any(map(shows, contents))] == []
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("zone", "pattern", "is_heard"), [("operator", "split", False), ("site", "edge-first", True)]
+)
+def test_on_the_sockets_of_a_live_xapp_raw_values_are_heard_only_where_the_zone_may_see_them(
+    xapp: Path, tmp_path: Path, zone: str, pattern: str, *, is_heard: bool
+) -> None:
+    """`ranloop run` as a process. All its connections go through a proxy that keeps what it sends, and its output is kept."""
+    text = (xapp / "manifest.toml").read_text().replace('"edge-first"', f'"{pattern}"').replace("5000", "90")
+    (xapp / "manifest.toml").write_text(text)
+    (tmp_path / "tiers.toml").write_text(_TIERS.format(zone=zone))
+    model = open_cut_model(xapp / "../models/large")
+    registered = {"placed": Registration(rights=load_package(xapp).manifest.rights)}
+    with (
+        running_broker("mosquitto") as broker,
+        Tap(broker.port) as tap,
+        open_bus(broker.url, name="host") as bus,
+        open_bus(broker.url, name="east") as far,
+    ):
+        whole, split = load_model(xapp / "../models/large"), model.split(model.cut("m"))
+        host = LiveHost(NodeHost(ToyWorld(duration_s=60), bus, xapps=registered))
+        served, stop = InferenceHost(far, "east", "regional", [whole], splits=[split]), threading.Event()
+        threads = [threading.Thread(target=host.run), threading.Thread(target=served.run, args=(stop,))]
+        for thread in threads:
+            thread.start()
+        command = [sys.executable, "-m", "ranloop_start", "run", str(xapp), "--duration-s", "1"]
+        at = ["--bus", f"mqtt://127.0.0.1:{tap.port}", "--tiers", str(tmp_path / "tiers.toml")]
+        done = subprocess.run([*command, *at], capture_output=True, check=False, timeout=60)
+        host.stop()
+        stop.set()
+        for thread in threads:
+            thread.join(20.0)
+        heard = tap.heard()
+    assert done.returncode == 0, done.stderr
+    assert served.counts["ok"] > 0  # questions did leave
+    assert any(map(shows, heard)) == is_heard
+    assert not any(map(shows, (done.stdout, done.stderr)))
+
+
+# At 1e-7 GMAC/s the head of a row takes 60 ms and the whole model 90 ms, as it is planned; live it takes what it takes.
+_TIERS = """\
+here = "edge"
+[zones]
+site = "raw"
+operator = "per-ue"
+[tiers.edge]
+zone = "site"
+above = "regional"
+gmac_per_s = 1e-7
+[tiers.regional]
+zone = "{zone}"
+round_trip_ms = 1
+above = "central"
+gmac_per_s = 3000
+[tiers.central]
+zone = "operator"
+gmac_per_s = 3000
+"""
 
 
 # The rules
