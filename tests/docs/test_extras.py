@@ -45,7 +45,12 @@ def test_what_doctor_advises_exists() -> None:
 
 
 def test_doctor_looks_for_every_extra_that_brings_what_no_other_does() -> None:
-    elsewhere = {"models", "sweep", "notebook"}  # in `sim`, `record`, and in `plot` with `record`
+    elsewhere = {
+        "models",
+        "split",
+        "sweep",
+        "notebook",
+    }  # in `sim`, `sim`, `record`, and in `plot` with `record`
     elsewhere |= {"broker"}  # a program: `ranloop broker` says what is missing, and mosquitto does as well
     assert set(doctor._EXTRAS.values()) == EXTRAS - elsewhere
 

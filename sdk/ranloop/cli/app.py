@@ -509,6 +509,14 @@ def host(
 def infer_host(
     packages: Annotated[list[Path], typer.Argument(help="Model packages to serve.", metavar="FOLDER")],
     tier: Annotated[str, typer.Option(help="The tier that this host is part of, by its name in tiers.toml.")],
+    cut: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CUT",
+            help="Also serve the tail of the package from this cut on, to xApps that split it; repeatable. "
+            "ranloop model cuts lists them.",
+        ),
+    ] = None,
     bus: BusUrl = "mqtt://localhost:1883",
     name: Annotated[
         str, typer.Option(help="Of this host on the bus; replicas need different ones. Default: the tier's.")
@@ -533,6 +541,7 @@ def infer_host(
         run_infer_host(
             packages,
             bus,
+            cuts=cut or (),
             tier=tier,
             name=name,
             queue=queue,

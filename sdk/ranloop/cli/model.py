@@ -215,6 +215,7 @@ def _about(folder: Path, card: Card, content: bytes) -> dict[str, Any]:
         "data_licence": card.data_licence,
         "period_ms": card.period_ms,
         "inputs": [_input(feature) for feature in card.features],
+        "sensitivity_inside": card.sensitivity_inside,
         "outputs": [
             {"name": each.name, "unit": each.unit, "low": _bound(each.low), "high": _bound(each.high)}
             for each in card.outputs
@@ -230,6 +231,7 @@ def _input(feature: Feature) -> dict[str, Any]:
     return {
         "label": feature.label,
         "unit": feature.unit,
+        "sensitivity": feature.sensitivity,
         "seen": None if seen is None else [seen.low, seen.high],
     }
 
@@ -250,7 +252,10 @@ def _shown(facts: Mapping[str, Any]) -> list[str]:
     ]
     for each in facts["inputs"]:
         seen = "not said" if each["seen"] is None else f"{each['seen'][0]:g} to {each['seen'][1]:g}"
-        lines.append(f"  {each['label']} in {each['unit']}: {seen}")
+        kind = f", {each['sensitivity']}" if each["sensitivity"] else ""
+        lines.append(f"  {each['label']} in {each['unit']}: {seen}{kind}")
+    if facts["sensitivity_inside"]:
+        lines.append(f"a split sends what its maker calls {facts['sensitivity_inside']}")
     lines.append("outputs, with the range they are cut to:")
     for each in facts["outputs"]:
         low, high = ("none" if each[end] is None else f"{each[end]:g}" for end in ("low", "high"))

@@ -103,6 +103,28 @@ def verify(
     raise typer.Exit(verify_model(folder, trust, json_output=json_output))
 
 
+@model_app.command()
+def cuts(
+    folder: Folder,
+    tiers: Annotated[Path, typer.Option("--tiers", metavar="tiers.toml", help="The tiers file.")],
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIER", help="A tier that may compute the tail; repeatable. Default: all above."
+        ),
+    ] = None,
+    wire: Annotated[str, typer.Option(metavar="f32|u8", help="Form of what is sent.")] = "f32",
+    level: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Of the reports that it is asked about: cell, ue, slice, …")
+    ] = "ue",
+    json_output: Json = False,
+) -> None:
+    """Show where a model can be cut in two, and whether a split pays: its time at each tier for every cut."""
+    from ranloop.cli.model_cuts import show_cuts
+
+    raise typer.Exit(show_cuts(folder, tiers, ask or [], wire=wire, level=level, json_output=json_output))
+
+
 Where = Annotated[str, typer.Argument(metavar="HOST|NODE", help="A host, or one of its nodes.")]
 XAppName = Annotated[str, typer.Argument(metavar="XAPP", help="Name of the running xApp.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model in its manifest.")]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator,
 from ranloop.errors import ModelError
 from ranloop.toml import parse_toml, toml_bytes
 from ranloop.vocabulary import measurement
+from ranloop.wire.inference import Sensitivity
 
 __all__ = (
     "CARD_FILE",
@@ -82,6 +83,10 @@ class Feature(_Frozen):
     stat: Literal["last", "mean", "std", "min", "max"] = "last"
     fill: float = 0.0
     seen: Seen | None = Field(default=None, description="the values in training; without, nothing is flagged")
+    sensitivity: Sensitivity | None = Field(
+        default=None,
+        description="of the values; default: that of the report's level. Raw values leave no trace outside",
+    )
 
     @field_validator("fill")
     @classmethod
@@ -157,6 +162,10 @@ class Card(_Frozen):
         description="periods that a row shows, the oldest first: the input is [n, steps, n_features]; 0: [n, n_features]",
     )
     output: str = Field(default="", description="name of the output to read, where the file has several")
+    sensitivity_inside: Sensitivity | None = Field(
+        default=None,
+        description="of the tensors inside, which a split sends to another tier; default: that of the inputs",
+    )
     outputs: tuple[Output, ...] = Field(min_length=1)
     licence: str = Field(default="", max_length=200, description="of the model, an SPDX expression")
     data_licence: str = Field(default="", max_length=200, description="of the data it learned from")

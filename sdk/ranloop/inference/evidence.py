@@ -28,7 +28,7 @@ class Call(NamedTuple):
 def evidence(
     tag: str, card: Card, call: Call, watch: Watch | None, action: Action, of_interest: NDArray[np.intp]
 ) -> Asked:
-    """The rows of a call that are about an action's targets.
+    """The rows of a call that are about an action's targets. Inputs that the card calls raw stay here: no value stands in their place.
 
     Args:
         tag: Of the model, or of the rung that answered.
@@ -45,6 +45,8 @@ def evidence(
     rows = _rows_of(call, action, of_interest[:most])[:most]
     matrix = call.matrix[rows]
     report, beyond = call.report, () if watch is None else watch.beyond(matrix)
+    if any(is_raw := [feature.sensitivity == "raw" for feature in card.features]):
+        matrix = np.where(is_raw, np.float32(np.nan), matrix)
     return Asked(
         model=tag[:256],
         version=card.version[:MOST_TEXT],

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from ranloop.errors import ModelError
 from ranloop.placement.declaration import Placement
 from ranloop.placement.port import Policy, Question, Reach, Reply
+from ranloop.placement.privacy import Border
 from ranloop.wire.inference import Reason
 from ranloop.wire.messages import F32, Report
 
 __all__ = ("Asked", "Asker", "Late", "Rows")
+
+log = structlog.get_logger(__name__)
 
 Rows = NDArray[np.intp]
 _MOST_OPEN = 1024  # questions whose answer may still come
@@ -63,14 +68,31 @@ class Asker:
     def __init__(self, placement: Placement, reach: Reach, policy: Policy) -> None:
         self.n_unused = 0
         self._placement, self._reach, self._policy = placement, reach, policy
+        self._border = Border(reach.tiers)
         self._open: dict[int, tuple[Report, Rows, int]] = {}  # questions that nobody waits for any more
 
     def ask(self, question: Question, report: Report, rows: Rows, until_ns: int) -> Asked:
         """Ask about `rows` of a report; the matrix of the question has them alone."""
-        tiers, kind = self._reach.tiers, question.sensitivity
-        allowed = [tier for tier in self._placement.ask if tiers.may_see(tier, kind)]
+        allowed = [tier for tier in self._placement.ask if self._border.lets_out(tier, question.sensitivity)]
         candidates = [tier for tier in allowed if self._reach.is_there(tier)]
         asked = Asked("away" if allowed else "private")
+        try:
+            self._ask(question, report, rows, until_ns, candidates, asked)
+        except ModelError as error:  # of the head
+            log.warning("head_failed", model=question.model, reason=str(error))
+            asked.reason = "failed"
+        return asked
+
+    def _ask(
+        self,
+        question: Question,
+        report: Report,
+        rows: Rows,
+        until_ns: int,
+        candidates: list[str],
+        asked: Asked,
+    ) -> None:
+        """Ask `candidates`, and write into `asked` what came of it."""
         while candidates:
             now_ns = self._reach.now_ns(question.asked_ns)
             if now_ns >= until_ns:
@@ -97,7 +119,6 @@ class Asker:
                 break
             asked.reason = fault
             candidates.remove(choice.tier)
-        return asked
 
     def late_answers(self) -> Iterator[Late]:
         """Answers that have come meanwhile. One that was quick enough says that its tier is in health."""
@@ -111,6 +132,11 @@ class Asker:
             yield Late(report, rows, reply.outputs)
 
     def _send(self, tier: str, question: Question, until_ns: int, asked: Asked) -> int:
+        if question.head is not None and not asked.sent_bytes:  # the first question of these rows
+            _ = question.sent  # computed before the clock of the tier runs
+            mmac = question.head.mmac_per_row * len(question.matrix)
+            asked.add_joules(self._reach.tiers[self._reach.tiers.here].cost(0, mmac).joules)
+            self._reach.work(mmac)
         kind = question.sensitivity
         asked.sent_bytes[kind] = asked.sent_bytes.get(kind, 0) + question.n_bytes
         asked.add_joules(self._reach.tiers[tier].cost(question.n_bytes, question.mmac).joules)

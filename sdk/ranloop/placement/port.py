@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ranloop.inference import Card, Model, Provider, Trust
+from ranloop.inference import Card, Model, Predictor, Provider, Trust
+from ranloop.placement.split import Head
 from ranloop.placement.tiers import Tiers
 from ranloop.vocabulary import Level
 from ranloop.wire.inference import Reason, Sensitivity
@@ -25,12 +26,14 @@ class Question:
 
     Attributes:
         model: "name@hash" of the model.
-        matrix: Input, float32, rows first.
+        matrix: Input of the model, float32, rows first.
         n_outputs: Columns of the answer.
         node: RAN node of the report.
-        level: Of the report; it says how sensitive the rows are.
+        level: Of the report.
+        sensitivity: Of what is sent.
         asked_ns: RAN time of the report.
-        mmac: Million multiply-accumulates of all rows, 0 if unknown.
+        mmac: Million multiply-accumulates of all rows for the tier, 0 if unknown.
+        head: The part of the model that is computed here; None if the tier gets the input.
     """
 
     model: str
@@ -39,16 +42,23 @@ class Question:
     node: str
     level: Level
     asked_ns: int
+    sensitivity: Sensitivity
     mmac: float = 0.0
+    head: Head | None = None
 
     @property
     def n_bytes(self) -> int:
-        return self.matrix.nbytes + HEADER_BYTES
+        n_bytes = self.matrix.nbytes if self.head is None else len(self.matrix) * self.head.row_bytes
+        return n_bytes + HEADER_BYTES
 
     @property
-    def sensitivity(self) -> Sensitivity:
-        """Rows of a cell or slice are of many users; all other rows are of one."""
-        return "per-cell" if self.level in ("cell", "slice") else "per-ue"
+    def sent(self) -> F32:
+        """What the tier gets, rows first.
+
+        Raises:
+            ModelError: The head cannot be computed.
+        """
+        return self.matrix if self.head is None else self.head.rows(self.matrix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,12 +101,20 @@ class Reach(Protocol):
         """
         ...
 
+    def offer(self, tag: str, predictor: Predictor) -> None:
+        """Let tiers that are in this process compute a model; the hosts of other machines have their own."""
+        ...
+
     def begin(self, now_ns: int) -> None:
         """A step begins at this RAN time."""
         ...
 
     def now_ns(self, asked_ns: int) -> int:
         """RAN time now, as far as it is known, while a report of `asked_ns` is handled."""
+        ...
+
+    def work(self, mmac: float) -> None:
+        """This place computes so many million multiply-accumulates before it asks; live, the time has passed by itself."""
         ...
 
     def is_there(self, tier: str) -> bool:

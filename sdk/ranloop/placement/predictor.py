@@ -15,8 +15,11 @@ from ranloop.placement.declaration import Placement
 from ranloop.placement.gate import confidence_of
 from ranloop.placement.memory import LastAnswers
 from ranloop.placement.port import Policy, Question, Reach
+from ranloop.placement.privacy import of_cut
 from ranloop.placement.sieve import AllRows, Sieve
-from ranloop.wire.inference import Inference, Instead
+from ranloop.placement.split import Split
+from ranloop.vocabulary import Level
+from ranloop.wire.inference import Inference, Instead, Sensitivity
 from ranloop.wire.messages import F32, Report
 
 __all__ = ("PlacedPredictor", "mmac_per_row")
@@ -38,6 +41,7 @@ class PlacedPredictor:
         reach: The way to the tiers.
         policy: Chooses a tier for each question.
         sieve: Chooses the rows that go up.
+        split: The better model, if its first part is computed here.
 
     Attributes:
         told: Where the answers came from; the caller empties it.
@@ -54,6 +58,7 @@ class PlacedPredictor:
         reach: Reach,
         policy: Policy,
         sieve: Sieve | None = None,
+        split: Split | None = None,
     ) -> None:
         self.better = better
         self.told: list[Inference] = []
@@ -64,6 +69,10 @@ class PlacedPredictor:
         self._classifies = here.card.output == "probabilities"
         self._mmac_here, self._mmac_above = mmac_per_row(here.card), mmac_per_row(better)
         self._above_tag = Model.tag_of(better)
+        self._split = split
+        self._known_sensitivity: dict[Level, Sensitivity] = {}
+        if split is not None:
+            self._above_tag, self._mmac_above = split.tag, split.cut.mmac_tail
         self.elsewhere_ns = 0
         self.forget()
         self._last = LastAnswers()
@@ -145,10 +154,19 @@ class PlacedPredictor:
             node=report.node,
             level=report.level,
             asked_ns=report.ran_time_ns,
+            sensitivity=self._sensitivity(report.level),
             mmac=self._mmac_above * len(up),
+            head=None if self._split is None else self._split.head,
         )
         until_ns = min(deadline_ns, report.ran_time_ns + self._placement.wait_ns)
         return self._asker.ask(question, report, up, until_ns)
+
+    def _sensitivity(self, level: Level) -> Sensitivity:
+        """Of a question about rows of this level."""
+        if level not in self._known_sensitivity:
+            sends_input = self._split is None or self._split.cut.sends_input
+            self._known_sensitivity[level] = of_cut(self.better, level, sends_input=sends_input)
+        return self._known_sensitivity[level]
 
     def _instead(self, report: Report, own: F32, rows: Rows) -> tuple[F32, Instead, int]:
         """What stands in for better answers of `rows`, by which rule, and the time of the report that it rests on."""

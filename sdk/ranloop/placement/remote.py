@@ -12,11 +12,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from ranloop.bus import Bus, is_question, new_run
 from ranloop.closing import Closing
 from ranloop.errors import WireError
-from ranloop.inference import Card, Model, Provider, Trust, load_card, read_package
+from ranloop.inference import Card, Model, Predictor, Provider, Trust, load_card, read_package
 from ranloop.placement.port import Question, Reply
+from ranloop.placement.privacy import Border
 from ranloop.placement.tiers import Tiers
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked
@@ -24,6 +27,8 @@ from ranloop.wire.codec import decode_presence
 from ranloop.wire.messages import Presence
 
 __all__ = ("BusTiers",)
+
+log = structlog.get_logger(__name__)
 
 _MOST_OPEN = 1024
 _MOST_HOSTS = 256
@@ -66,6 +71,7 @@ class BusTiers(Closing):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.tiers, self.waited_ns = tiers, 0
+        self._border = Border(tiers)
         self.counts: Counter[str] = Counter()
         self._xapp, self._run, self._clock = xapp, new_run(), clock
         self._buses: dict[str, Bus] = {}
@@ -84,6 +90,12 @@ class BusTiers(Closing):
         if folder is None:
             return here.card
         return load_card(folder) if trust is None else read_package(folder, trust=trust)[0]
+
+    def offer(self, tag: str, predictor: Predictor) -> None:
+        pass
+
+    def work(self, mmac: float) -> None:
+        pass
 
     def begin(self, now_ns: int) -> None:
         pass
@@ -139,7 +151,7 @@ class BusTiers(Closing):
         left = [name for name in able if name not in sent.asked]
         left_ms = (sent.end_s - self._clock()) * 1e3
         # The transport itself keeps what may not leave, whatever a policy chose.
-        if not left or left_ms <= 0 or not self.tiers.may_see(tier, sent.question.sensitivity):
+        if not left or left_ms <= 0 or not self._border.lets_out(tier, sent.question.sensitivity):
             self._close(number, fault="busy" if fault == "busy" else "failed")
             return
         host = left[number % len(left)]
@@ -150,9 +162,15 @@ class BusTiers(Closing):
             xapp=self._xapp,
             model=model,
             within_ms=min(left_ms, _MOST_MS),
-            matrix=sent.question.matrix,
+            matrix=sent.question.sent,
         )
-        self._buses[self.tiers[tier].address].publish(topics.ask(host, self._xapp), encode_asked(asked))
+        try:
+            payload = encode_asked(asked)
+        except WireError as error:
+            log.warning("question_too_large", model=model, rows=len(asked.matrix), reason=str(error))
+            self._close(number, fault="failed")
+            return
+        self._buses[self.tiers[tier].address].publish(topics.ask(host, self._xapp), payload)
 
     def _close(self, number: int, inferred: Inferred | None = None, *, fault: str = "") -> None:
         sent = self._open.pop(number)

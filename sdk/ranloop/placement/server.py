@@ -21,7 +21,8 @@ from ranloop.bus import Bus, LifeSign
 from ranloop.bus.meter import is_round
 from ranloop.errors import ModelError, PlacementError, WireError
 from ranloop.foreign import one_line
-from ranloop.inference import Late, Model
+from ranloop.inference import Late, Model, Predictor
+from ranloop.placement.split import Split
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, State, decode_asked, encode_inferred
 from ranloop.wire.messages import F32, FOR_EVER_NS
@@ -38,6 +39,16 @@ _NONE = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
+class _Served:
+    """A model, or the tail of one."""
+
+    tag: str
+    row_shape: tuple[int, ...]
+    n_outputs: int
+    predictor: Predictor
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     asked: Asked
     came_s: float
@@ -51,6 +62,7 @@ class InferenceHost:
         name: Name of this host on the bus; replicas of a tier have different names.
         tier: The tier that it is part of.
         models: What it serves.
+        splits: Models whose tails it serves.
         queue: Questions that may wait.
         batch_rows: Rows that are computed at a time, if no single question has more.
         clock: Seconds, monotonic.
@@ -70,6 +82,7 @@ class InferenceHost:
         tier: str,
         models: Sequence[Model],
         *,
+        splits: Sequence[Split] = (),
         queue: int = QUEUE,
         batch_rows: int = BATCH_ROWS,
         clock: Callable[[], float] = time.monotonic,
@@ -77,9 +90,13 @@ class InferenceHost:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._bus, self._name, self._clock = bus, name, clock
-        self._models = {model.tag: model for model in models}
-        if len(self._models) < len(models):
-            raise PlacementError(f"a model is given twice: {', '.join(model.tag for model in models)}")
+        served = [
+            _Served(one.tag, one.card.row_shape, len(one.card.outputs), one.predictor) for one in models
+        ]
+        served += [_Served(one.tag, one.tail.row_shape, len(one.card.outputs), one.tail) for one in splits]
+        self._models = {one.tag: one for one in served}
+        if len(self._models) < len(served):
+            raise PlacementError(f"a model is given twice: {', '.join(one.tag for one in served)}")
         self._most_waiting, self._batch_rows = queue, batch_rows
         self._waiting: deque[_Waiting] = deque()
         self._seen: dict[tuple[str, str, int], None] = {}
@@ -137,7 +154,7 @@ class InferenceHost:
         model = self._models.get(waiting.asked.model)
         if model is None:
             self._answer(waiting, "unknown-model")
-        elif waiting.asked.matrix.shape[1:] != model.card.row_shape:
+        elif waiting.asked.matrix.shape[1:] != model.row_shape:
             self._answer(waiting, "wrong-shape")
         elif len(self._waiting) >= self._most_waiting:
             self._answer(waiting, "busy")
@@ -179,7 +196,7 @@ class InferenceHost:
         except ModelError as error:
             log.warning("model_failed", model=model.tag, reason=str(error))
             outputs = _NONE
-        if isinstance(outputs, Late) or outputs.shape != (len(matrix), len(model.card.outputs)):
+        if isinstance(outputs, Late) or outputs.shape != (len(matrix), model.n_outputs):
             state, outputs = "failed", _NONE
         took_ms, at = (self._clock() - began_s) * 1e3, 0
         for one in in_time:

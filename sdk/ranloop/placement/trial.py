@@ -264,6 +264,7 @@ def _run(reach: VirtualTiers, ask: Sequence[str], workload: Workload, policy: Po
             node="site0",
             level="cell",
             asked_ns=now_ns,
+            sensitivity="per-cell",
             mmac=workload.mmac,
         )
         asked = asker.ask(question, _report(seq, now_ns), rows, now_ns + placement.wait_ns)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ranloop.errors import ModelError
 from ranloop.inference import Card, Late, Model, Predictor, Provider, Trust, load_model
 from ranloop.placement.port import Question, Reply
+from ranloop.placement.privacy import Border
 from ranloop.placement.tiers import Tiers
 
 __all__ = ("VirtualTiers",)
@@ -44,6 +45,7 @@ class VirtualTiers:
         self.waited_ns = 0
         self._seed = tiers.seed if seed is None else seed
         self._now_ns = 0
+        self._border = Border(tiers)
         self._n_sent = 0
         self._under_way: dict[int, _UnderWay] = {}
         self._models: dict[str, Predictor] = {}
@@ -58,6 +60,9 @@ class VirtualTiers:
         """Let the tiers compute a model."""
         self._models[tag] = predictor
 
+    def work(self, mmac: float) -> None:
+        self._pass(self._now_ns + self.tiers[self.tiers.here].cost(0, mmac).time_ns)
+
     def begin(self, now_ns: int) -> None:
         self._now_ns, self.waited_ns = now_ns, 0
 
@@ -70,7 +75,9 @@ class VirtualTiers:
 
     def send(self, tier: str, question: Question, until_ns: int) -> int:
         self._n_sent += 1
-        took_ns = self.took_ns(tier, question, self._now_ns)
+        # The transport itself keeps what may not leave, whatever a policy chose.
+        is_let_out = self._border.lets_out(tier, question.sensitivity)
+        took_ns = self.took_ns(tier, question, self._now_ns) if is_let_out else None
         if took_ns is not None:
             if len(self._under_way) >= _MOST_UNDER_WAY:
                 del self._under_way[next(iter(self._under_way))]
@@ -120,7 +127,7 @@ class VirtualTiers:
         took_ns = due_ns - sent_ns
         failed = Reply(number=number, tier=tier, took_ns=took_ns, fault="failed")
         try:
-            outputs = predictor.predict(question.matrix, question.asked_ns, due_ns)
+            outputs = predictor.predict(question.sent, question.asked_ns, due_ns)
         except ModelError:
             return failed  # as from a host, which may not end the xApp
         if isinstance(outputs, Late):

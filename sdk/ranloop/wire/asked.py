@@ -42,7 +42,8 @@ class Asked:
         rows: How many it was asked about.
         ids: Id column -> dense ids of the rows that are listed here; {} where the model was not asked about a report.
         features: Label of each input; () where there are more than `MOST_LABELS`.
-        inputs: Of the listed rows, as the model got them, the steps of a sequence one after the other; None is no value. () where a row
+        inputs: Of the listed rows, as the model got them, the steps of a sequence one after the other; None is no value, or one that
+            the card calls raw. () where a row
             has too many.
         outputs: Of the listed rows, as the xApp got them.
         outside: Features with a value outside the range of training, in the listed rows.

@@ -15,7 +15,15 @@ from typing_extensions import TypedDict
 
 from ranloop.errors import WireError
 from ranloop.wire.checking import parse, validator
-from ranloop.wire.frame import LITTLE_F32, MAX_ROWS, first_line, json_line, matrix
+from ranloop.wire.frame import (
+    LITTLE_F32,
+    MAX_PAYLOAD_BYTES,
+    MAX_ROWS,
+    first_line,
+    json_line,
+    matrix,
+    within,
+)
 from ranloop.wire.headers import Count, Label, Name, Rows, Topic, Version
 from ranloop.wire.messages import F32, WIRE_VERSION
 
@@ -117,6 +125,11 @@ _ASKED, _INFERRED = validator(AskedHeader), validator(InferredHeader)
 
 
 def encode_asked(asked: Asked) -> bytes:
+    """The question as it travels.
+
+    Raises:
+        WireError: It is larger than a reader takes.
+    """
     header = {
         "v": WIRE_VERSION,
         "number": asked.number,
@@ -127,7 +140,8 @@ def encode_asked(asked: Asked) -> bytes:
         "rows": len(asked.matrix),
         "row": asked.matrix.shape[1:],
     }
-    return json_line(header) + asked.matrix.astype(LITTLE_F32, copy=False).tobytes()
+    block = asked.matrix.astype(LITTLE_F32, copy=False).tobytes()
+    return within(json_line(header) + block, MAX_PAYLOAD_BYTES, "question")
 
 
 def decode_asked(payload: bytes) -> Asked:

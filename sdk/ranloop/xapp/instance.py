@@ -131,6 +131,7 @@ class Instance:
             places,
             self.manifest.better_folders(package.folder),
             reach,
+            levels={stream.level for stream in self.manifest.streams},
             trust=trust,
             provider=provider,
         )

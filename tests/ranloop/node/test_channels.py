@@ -149,6 +149,7 @@ def question_and_answer(folder: Path) -> set[str]:
         node="toy-1",
         level="ue",
         asked_ns=0,
+        sensitivity="per-ue",
     )
     number = way.send("regional", question, way.now_ns(0) + 10**10)
     host.turn()

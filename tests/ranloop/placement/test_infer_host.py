@@ -14,12 +14,12 @@ import pytest
 from ranloop.bus import Bus
 from ranloop.inference import Model, load_model
 from ranloop.inference.predictor import Late
-from ranloop.placement import BusTiers, InferenceHost, Question, Reply
+from ranloop.placement import BusTiers, InferenceHost, Question, Reply, Tiers
 from ranloop.testing import make_report
 from ranloop.wire import topics
 from ranloop.wire.asking import Asked, Inferred, decode_inferred, encode_asked, encode_inferred
 from ranloop.wire.codec import encode
-from ranloop.wire.messages import F32, Presence
+from ranloop.wire.messages import F32, FOR_EVER_NS, Presence
 from ranloop.xapp.instance import Instance
 from ranloop.xapp.loader import load_package
 from tests.ranloop.placement.places import MS, tiers
@@ -170,8 +170,10 @@ def served(host: InferenceHost) -> Iterator[None]:
 class Way:
     """The way of an xApp to the tiers, asked about one row of 5."""
 
-    def __init__(self, connect: Connect, model: Model, *, wait_ms: float = 2000.0) -> None:
-        self.tiers = BusTiers(tiers(), "a", lambda _: connect("a"))
+    def __init__(
+        self, connect: Connect, model: Model, *, wait_ms: float = 2000.0, of: Tiers | None = None
+    ) -> None:
+        self.tiers = BusTiers(of or tiers(), "a", lambda _: connect("a"))
         self.model, self.wait_ns = model, round(wait_ms * MS)
         self.tiers.turn()
 
@@ -184,6 +186,7 @@ class Way:
             node="site0",
             level="ue",
             asked_ns=0,
+            sensitivity="per-ue",
         )
         until_ns = self.tiers.now_ns(0) + self.wait_ns
         return self.tiers.send(tier, question, until_ns), until_ns
@@ -238,6 +241,27 @@ def test_a_silent_host_is_waited_for_until_the_time_is_over_and_no_longer(
 ) -> None:
     InferenceHost(connect("east"), "east", "regional", [large])  # nobody turns it: it is stopped
     assert Way(connect, large, wait_ms=30).ask() is None
+
+
+def test_a_question_that_no_host_would_read_fails_at_once_and_says_why(
+    connect: Connect, large: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """65 rows of 65,536 float32 are 17,039,360 bytes, and a payload has 2^24 at most: nobody waits for an answer."""
+    InferenceHost(connect("east"), "east", "regional", [large])
+    way = Way(connect, large)
+    question = Question(
+        model=large.tag,
+        matrix=np.zeros((65, 65_536), np.float32),
+        n_outputs=1,
+        node="site0",
+        level="ue",
+        asked_ns=0,
+        sensitivity="per-ue",
+    )
+    number = way.tiers.send("regional", question, FOR_EVER_NS)
+    (reply,) = way.tiers.arrived([number])
+    assert reply.fault == "failed"
+    assert "at most 16777216 are read" in capsys.readouterr().out
 
 
 def test_a_host_that_leaves_is_asked_no_more(connect: Connect, large: Model) -> None:
@@ -349,8 +373,7 @@ def test_the_transport_itself_keeps_what_a_zone_may_not_see(connect: Connect, la
     bus, sent = connect("listener"), list[bytes]()
     bus.subscribe(topics.ask("+", "+"), lambda _, payload: sent.append(payload))
     InferenceHost(connect("east"), "east", "regional", [large])
-    way = Way(connect, large)
-    way.tiers.tiers = tiers(regional={"zone": "cloud"})
+    way = Way(connect, large, of=tiers(regional={"zone": "cloud"}))
     reply = way.ask()
     bus.poll()
     assert reply is not None

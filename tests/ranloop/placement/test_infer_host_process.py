@@ -19,9 +19,14 @@ from ranloop.bus import open_bus
 from ranloop.inference import Model, load_card
 from ranloop.inference.signature import make_key
 from ranloop.placement import BusTiers, Question
+from ranloop.testing import make_report
 from ranloop.testing.brokers import running_broker
+from ranloop.wire.messages import Step
+from ranloop.xapp.instance import Instance
+from ranloop.xapp.loader import load_package
 from tests.command import Command
-from tests.ranloop.placement.places import MS, tiers
+from tests.ranloop.placement.places import MS, seen, tiers
+from tests.ranloop.placement.splits import SLOW, write_chain, write_split
 
 pytestmark = pytest.mark.broker
 
@@ -69,7 +74,13 @@ def test_an_xapp_lives_through_a_host_that_is_stopped_goes_on_and_is_killed(mode
             """The answer about a row of 5, or None if it does not come in time."""
             matrix = np.full((1, 1), 5.0, np.float32)
             question = Question(
-                model=tag, matrix=matrix, n_outputs=1, node="n", level="ue", asked_ns=time.time_ns()
+                model=tag,
+                matrix=matrix,
+                n_outputs=1,
+                node="n",
+                level="ue",
+                asked_ns=time.time_ns(),
+                sensitivity="per-ue",
             )
             until_ns = way.now_ns(question.asked_ns) + round(wait_ms * MS)
             reply = way.wait(way.send("regional", question, until_ns), until_ns)
@@ -86,6 +97,28 @@ def test_an_xapp_lives_through_a_host_that_is_stopped_goes_on_and_is_killed(mode
         way.turn()  # the stopped host answers "late" to what it finds, which has no effect
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not way.is_there("regional"), way.turn)  # by its will
+
+
+def test_an_xapp_gets_its_answer_from_the_tail_that_a_host_was_told_to_serve(
+    models: Path, tmp_path: Path
+) -> None:
+    """Head here, tail in another process, mosquitto in between. The weight of 2 is the better model's."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/small").symlink_to(models / "small")
+    large = write_chain(tmp_path / "models/large")
+    xapp = write_split(tmp_path / "placed", tmp_path / "models", 'cut = "r2"')
+    text = (xapp / "manifest.toml").read_text().replace("wait_ms = 50", "wait_ms = 10000")
+    (xapp / "manifest.toml").write_text(text)
+    with (
+        running_broker("mosquitto") as broker,
+        infer_host(broker.url, large, "--cut", "r2"),
+        BusTiers(tiers(edge=SLOW), "placed", lambda _: open_bus(broker.url, name="placed")) as way,
+    ):
+        instance = Instance(load_package(xapp), reach=way)
+        until(lambda: way.is_there("regional"), way.turn)
+        report = make_report({"DRB.UEThpDl": [3.0, 7.0]}, ids={"ue": (4, 5), "cell": (0, 0)})
+        answer = instance.handle(Step(host="h", step=0, ran_time_ns=report.ran_time_ns, reports=(report,)))
+    assert seen(answer)[1:] == ("better", "regional", "", [2.0, 2.0])
 
 
 def test_a_host_ends_in_order_and_says_what_it_did(models: Path) -> None:

@@ -17,7 +17,16 @@ NEAR, BOTH = ["regional"], ["regional", "central"]  # 20 ms and 40 ms away
 
 def question(mmac: float = 0.0) -> Question:
     matrix = np.zeros((1, 1), np.float32)
-    return Question(model="m@0", matrix=matrix, n_outputs=1, node="a", level="ue", asked_ns=0, mmac=mmac)
+    return Question(
+        model="m@0",
+        matrix=matrix,
+        n_outputs=1,
+        node="a",
+        level="ue",
+        asked_ns=0,
+        sensitivity="per-ue",
+        mmac=mmac,
+    )
 
 
 def chosen(policy: Policy, candidates: list[str], *, now_ms: int = 0, left_ms: float = 50) -> str:
