@@ -20,8 +20,8 @@ demo: $(VENV)/.run            ## close a loop on the simulator and measure its e
 test: $(VENV)/.dev            ## the test suite
 	$(BIN)/pytest -n auto --dist loadfile --reruns 1 -r aR  # by file: what its tests share is made once; see CONTRIBUTING
 
-slow: $(VENV)/.dev            ## the tests that take minutes
-	$(BIN)/pytest -n auto --reruns 1 -r aR -m slow
+slow: $(VENV)/.dev            ## the tests that take minutes, and laws on many examples
+	$(BIN)/pytest -n auto --reruns 1 -r aR -m "slow or hypothesis" --hypothesis-profile thorough
 
 soak: $(VENV)/.dev            ## a live loop under faults for 15 minutes; RANLOOP_SOAK_S=120 shortens it
 	$(BIN)/pytest -s -m soak tests/ranloop/test_soak.py

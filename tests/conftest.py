@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Laws are tried on few examples, in `make slow` on many. How long one takes says nothing on a busy machine.
+_untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", _untimed, max_examples=25)
+settings.register_profile("thorough", _untimed, max_examples=200)
+settings.load_profile("quick")
 
 
 @pytest.fixture(autouse=True)

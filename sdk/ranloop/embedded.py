@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from ranloop.xapp.rollouts import PREFIX, split
 from ranloop.xapp.state_file import StateFile
 from ranloop.xapp.times import HandlerTime
 
-__all__ = ("EmbeddedRun", "SettingsAt", "run_embedded")
+__all__ = ("Choices", "EmbeddedRun", "SettingsAt", "run_embedded")
 
 SettingsAt = Mapping[
     float, Mapping[str, Mapping[str, object]]
@@ -53,26 +53,84 @@ class EmbeddedRun:
     models: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What is chosen for the xApps of a run; what is left out is as their manifests say.
+
+    Attributes:
+        settings: xApp name -> setting -> value.
+        settings_at_s: RAN time in s -> the same, of settings that change then, as `ranloop settings` changes them: they are in
+            force before the handlers of the first step from then on.
+        models: xApp name -> model name -> model package.
+        trust: Whose model packages may run; None takes those of everybody.
+        provider: What computes the models.
+        autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
+        priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
+        state: Folder of what the xApps keep between runs; with None each begins with nothing.
+        tiers: Virtual tiers of the models that the manifests place; with None all models are computed here.
+    """
+
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    settings_at_s: SettingsAt = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    trust: Trust | None = None
+    provider: Provider = "cpu"
+    autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    state: Path | None = None
+    tiers: Tiers | None = None
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Refuse what is chosen for an xApp that does not run.
+
+        Raises:
+            ManifestError: It is none of `names`.
+        """
+        levels = {} if isinstance(self.autonomy, Autonomy) else self.autonomy
+        for what, about in (
+            *(("settings", values) for values in (self.settings, *self.settings_at_s.values())),
+            ("models", self.models),
+            ("an autonomy", levels),
+            ("a priority", self.priorities),
+        ):
+            if strangers := set(about) - set(names):
+                raise ManifestError(f"{what} for {', '.join(sorted(strangers))}, which does not run here")
+
+    def registration(self, manifest: Manifest) -> Registration:
+        """The rights of a manifest, at the level and priority that are chosen."""
+        name, level = manifest.name, self.autonomy
+        return Registration(
+            rights=manifest.rights,
+            autonomy=level if isinstance(level, Autonomy) else level.get(name, Autonomy.ACT),
+            priority=self.priorities.get(name, 0),
+        )
+
+    def instance(self, package: XAppPackage, stack: ExitStack) -> Instance:
+        """The xApp as it is chosen; `stack` keeps its state at the end."""
+        name = package.manifest.name
+        return Instance(
+            package,
+            settings=self.settings.get(name),
+            models=self.models.get(name),
+            trust=self.trust,
+            provider=self.provider,
+            state=stack.enter_context(StateFile(self.state, name)).state if self.state else None,
+            reach=VirtualTiers(self.tiers) if self.tiers else None,
+        )
+
+
 def run_embedded(
     world: NodePort,
     xapps: Sequence[Path | XAppPackage],
+    chosen: Choices = Choices(),
     *,
-    settings: Mapping[str, Mapping[str, object]] | None = None,
-    settings_at_s: SettingsAt | None = None,
-    models: Mapping[str, Mapping[str, Path]] | None = None,
-    trust: Trust | None = None,
-    provider: Provider = "cpu",
-    autonomy: Autonomy | Mapping[str, Autonomy] = Autonomy.ACT,
-    priorities: Mapping[str, int] | None = None,
     until_ns: int | None = None,
     audit: AuditLog | None = None,
     outlets: Sequence[Outlet] = (),
     limits: Limits | None = None,
     watched: Sequence[StreamRight] = (),
     onlooker: Onlooker | None = None,
-    state: Path | None = None,
     handler_delay_ms: HandlerDelay = 0.0,
-    tiers: Tiers | None = None,
     on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
@@ -81,91 +139,49 @@ def run_embedded(
     Args:
         world: The world; the caller closes it.
         xapps: xApp folders, or packages that are loaded already; each gets the rights of its manifest.
-        settings: xApp name -> setting -> value.
-        settings_at_s: RAN time in s -> the same, of settings that change then, as `ranloop settings` changes them: they are in
-            force before the handlers of the first step from then on.
-        models: xApp name -> model name -> model package, in place of the manifest's own.
-        trust: Whose model packages may run; those of everybody, if left out.
-        provider: What computes the models.
-        autonomy: The level of all xApps, or xApp name -> level; an xApp that is left out may act.
-        priorities: xApp name -> priority, 0 by default; a higher one displaces the settings of a lower one.
+        chosen: For these xApps.
         until_ns: RAN time at which the run ends; default: the world's end.
+        audit: Where verdicts go; a log in memory if left out.
         outlets: Observers of every event: reports, results, the guard's audit records.
         limits: The operator's limits, which no manifest can widen.
         watched: Streams that the outlets see even if no xApp reads them.
         onlooker: Sees the events, too, and more columns of the reports, such as a page.
-        state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
             "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
-        tiers: Virtual tiers of the models that the manifests place; without them all models are computed here.
         on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
     Raises:
-        ManifestError: A folder is no xApp, two xApps have one name, an argument names an xApp that does not run, or a
+        ManifestError: A folder is no xApp, two xApps have one name, something is chosen for an xApp that does not run, or a
             setting is none of its manifest; nothing has run then.
         NodeError: An xApp reads what no node of this world offers, or settings change outside of the run.
         LockstepError: A handler raised; the text carries the user's traceback.
     """
     packages = [xapp if isinstance(xapp, XAppPackage) else load_package(xapp) for xapp in xapps]
-    names = [package.manifest.name for package in packages]
-    if len(set(names)) < len(names):
+    manifests = {package.manifest.name: package.manifest for package in packages}
+    if len(manifests) < len(packages):
+        names = [package.manifest.name for package in packages]
         raise ManifestError(f"two of the xApps have the same name: {', '.join(names)}")
-    levels = dict.fromkeys(names, autonomy) if isinstance(autonomy, Autonomy) else autonomy
-    given, chosen, ranks = settings or {}, models or {}, priorities or {}
-    changes = settings_at_s or {}
-    words: list[tuple[str, Mapping[str, object]]] = [
-        ("settings", values) for values in (given, *changes.values())
-    ]
-    words += [("models", chosen), ("an autonomy", levels), ("a priority", ranks)]
-    for what, about in words:
-        if strangers := set(about) - set(names):
-            raise ManifestError(f"{what} for {', '.join(sorted(strangers))}, which does not run here")
-    registrations = {
-        package.manifest.name: Registration(
-            rights=package.manifest.rights,
-            autonomy=levels.get(package.manifest.name, Autonomy.ACT),
-            priority=ranks.get(package.manifest.name, 0),
-        )
-        for package in packages
-    }
+    chosen.check_names(manifests)
+    end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
+    orders = _Orders(chosen.settings_at_s, manifests, end_ns)
     with ExitStack() as stack:
-        instances = [
-            Instance(
-                package,
-                settings=given.get(name),
-                models=chosen.get(name),
-                trust=trust,
-                provider=provider,
-                state=stack.enter_context(StateFile(state, name)).state if state else None,
-                reach=VirtualTiers(tiers) if tiers else None,
-            )
-            for name, package in zip(names, packages, strict=True)
-        ]
-        bus = open_bus(_private_url(), name="embedded")
-        stack.callback(bus.close)
+        instances = [chosen.instance(package, stack) for package in packages]
+        bus = stack.enter_context(closing(open_bus(_private_url(), name="embedded")))
         runners = [LockstepRunner(instance, bus) for instance in instances]
         host = NodeHost(
             world,
             bus,
-            xapps=registrations,
+            xapps={name: chosen.registration(manifest) for name, manifest in manifests.items()},
             audit=audit,
             outlets=outlets,
             limits=limits,
             watched=watched,
             onlooker=onlooker,
         )
-        took = {runner.instance.name: runner for runner in runners}
-        delay: Delay = (
-            (lambda xapp, _: took[xapp].took_ns)
-            if isinstance(handler_delay_ms, str)
-            else fixed(handler_delay_ms)
-        )
-        pace = LockstepHost(host, delay=delay)
+        pace = LockstepHost(host, delay=_delay(handler_delay_ms, runners))
         if on_start is not None:
             on_start(pace, runners)
-        end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
-        orders = _Orders(changes, {package.manifest.name: package.manifest for package in packages}, end_ns)
         summary = pace.run(
             until_ns,
             before_step=lambda now_ns: orders.give(now_ns, host.runtime.settings),
@@ -179,6 +195,14 @@ def run_embedded(
         times={instance.name: instance.times.told() for instance in instances},
         models={instance.name: instance.models_told() for instance in instances if instance.models},
     )
+
+
+def _delay(handlers: HandlerDelay, runners: Sequence[LockstepRunner]) -> Delay:
+    """The RAN time of a step: the same for each, or as long as its handlers took by the wall clock."""
+    if not isinstance(handlers, str):
+        return fixed(handlers)
+    took = {runner.instance.name: runner for runner in runners}
+    return lambda xapp, _: took[xapp].took_ns
 
 
 class _Orders:

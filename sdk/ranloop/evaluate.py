@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.arm import Arm, fresh_copies, packed
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import NodeError
 from ranloop.guard import Limits, verdict_counts
 from ranloop.kpi import Kpi
@@ -183,8 +183,7 @@ def _run_drop(
         run = run_embedded(
             world,
             arm.xapps,
-            settings=arm.settings,
-            models=arm.models,
+            Choices(settings=arm.settings, models=arm.models),
             limits=task.under.limits,
             handler_delay_ms=task.under.handler_delay_ms,
             outlets=[_Reporter(task, world, report_progress)] if report_progress else (),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from ranloop.embedded import EmbeddedRun, SettingsAt, run_embedded
+from ranloop.embedded import Choices, EmbeddedRun, SettingsAt, run_embedded
 from ranloop.errors import ManifestError, MissingExtraError, NodeError
 from ranloop.guard import AuditRecord, Autonomy
 from ranloop.node import open_world
@@ -231,10 +231,12 @@ def simulate(
         run = run_embedded(
             world,
             packages,
-            settings=settings,
-            settings_at_s=settings_at_s,
-            models=given,
-            autonomy=autonomy,
+            Choices(
+                settings=settings or {},
+                settings_at_s=settings_at_s or {},
+                models=given,
+                autonomy=autonomy,
+            ),
             until_ns=None if duration_s is None else round(duration_s * 1e9),
             outlets=[collected],
             watched=watch_rights(world.catalogues, watch, every_ms),

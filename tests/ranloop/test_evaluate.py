@@ -36,7 +36,7 @@ def test_results_come_in_the_order_of_the_tasks_and_each_is_told(tmp_path: Path)
         name="weigher", xapps=(write_xapp(tmp_path / "weigher"),), settings={"weigher": {"gain": 1.0}}
     )
     # The first takes longest: with two processes it is done after the second, unless that process starts very late.
-    tasks = [task(weigher, 4, duration_s=20.0), task(NOTHING, 5), task(NOTHING, 4), task(weigher, 5)]
+    tasks = [task(weigher, 4, duration_s=8.0), task(NOTHING, 5), task(NOTHING, 4), task(weigher, 5)]
     done: list[DropResult] = []
     progress: list[Progress] = []
     results = run_tasks(tasks, processes=2, on_done=done.append, on_progress=progress.append)

@@ -194,7 +194,7 @@ def learn(result):
 RATHER_MANY = pytest.param(26, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("n_xapps", [4, RATHER_MANY])
+@pytest.mark.parametrize("n_xapps", [2, RATHER_MANY])
 def test_each_target_has_one_end_at_an_xapp_that_stops_the_same_as_in_the_audit_of_the_host(
     broker: Broker, tmp_path: Path, n_xapps: int
 ) -> None:

@@ -56,16 +56,17 @@ def test_each_of_many_nodes_hears_its_xapp_and_its_operator(kind: BrokerKind, tm
         live, runner = LiveHost(host), LiveRunner(Instance(package), bus)
         operator.subscribe(topics.standing("+"), on_standing, qos=1, keep=1000)
         live.begin()
-        for node in (NODES[0], NODES[-1]):
-            operator.publish(topics.order(node), encode(Order(id="stop", kill=True)), qos=1)
+        stopped, told = {NODES[0], NODES[-1]}, runner.stats.results
+        for node in stopped:
+            order = encode(Order(id="stop", kill=True))
+            operator.publish(topics.order(node), order, qos=1, retain=True)
         give_up_s = time.monotonic() + 30.0
-        applied = set[str]()
-        while not (killed == {NODES[0], NODES[-1]} and applied >= set(NODES) - killed):
-            assert time.monotonic() < give_up_s, (killed, set(NODES) - applied)
+        applied = set[str]()  # at some time: on a busy machine a lease ends before the last node has one
+        while not (killed == stopped and applied >= set(NODES) - stopped and told[Status.APPLIED]):
+            assert time.monotonic() < give_up_s, (killed, set(NODES) - applied, told)
             live.turn(FOR_EVER_NS)
             live.settle()
             runner.turn()
             operator.poll()
-            applied = {node for node, guard in host.runtime.guards.items() if len(guard.held_targets("ue"))}
-        assert runner.stats.results[Status.APPLIED] > 0
+            applied |= {node for node, guard in host.runtime.guards.items() if len(guard.held_targets("ue"))}
         host.announce(alive=False)

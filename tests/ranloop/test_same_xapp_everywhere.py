@@ -184,7 +184,7 @@ def test_live_the_loop_closes_and_every_action_has_one_answer(bus_url: str, one_
         # The control delay of 10 ms is 2 ms on this clock: the answer comes long before the next report (20 ms).
         world = ToyWorld(duration_s=3.0)
         live = LiveHost(NodeHost(world, host_bus, xapps=rights, outlets=[watching]), speed=5.0)
-        runner = LiveRunner(instance, bus)
+        runner = LiveRunner(instance, bus, patience_s=0.3)
 
         def host() -> None:
             ended.append(live.run())

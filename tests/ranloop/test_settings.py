@@ -14,7 +14,7 @@ import pytest
 
 from ranloop.bus import Bus, open_bus
 from ranloop.cli.logs import configure_logs
-from ranloop.embedded import SettingsAt, run_embedded
+from ranloop.embedded import Choices, SettingsAt, run_embedded
 from ranloop.errors import ManifestError, NodeError
 from ranloop.guard import AuditLog
 from ranloop.node.host import NodeHost
@@ -267,8 +267,7 @@ def embedded(folder: Path, at_s: SettingsAt, audit: AuditLog | None = None) -> l
     run_embedded(
         ToyWorld(),
         [package],
-        settings={"tuned": {"gain": 2.0}},
-        settings_at_s=at_s,
+        Choices(settings={"tuned": {"gain": 2.0}}, settings_at_s=at_s),
         until_ns=300_000_000,
         audit=audit,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ranloop.cli.dashboard import PageWanted, watched_run
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.evaluate import Arm
 from ranloop.node import open_world
 
@@ -45,7 +45,11 @@ def shown_pair(
         ) as page,
     ):
         run = run_embedded(
-            world, [folder], settings=xapp.settings, onlooker=page.watchers[0], on_progress=page.follow
+            world,
+            [folder],
+            Choices(settings=xapp.settings),
+            onlooker=page.watchers[0],
+            on_progress=page.follow,
         )
         page.finish(world.now_ns)
         yield lambda: page.stay(run.times)

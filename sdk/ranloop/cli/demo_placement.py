@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ranloop.bundled import bundled
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import NodeError
 from ranloop.guard import Autonomy
 from ranloop.guard.audit_record import AuditRecord
@@ -100,7 +100,7 @@ def _run(xapp: Path, tiers: Tiers | None) -> _Watcher:
     overrides = {"faults": faults, "load": 0.8, "run.duration_s": float(DURATION_S)}
     watcher = _Watcher(frozenset(cell for fault in faults for cell in fault["cells"]))
     with closing(open_world(NODE, seed=SEED, overrides=overrides)) as world:
-        run_embedded(world, [xapp], tiers=tiers, outlets=[watcher], autonomy=Autonomy.RECOMMEND)
+        run_embedded(world, [xapp], Choices(tiers=tiers, autonomy=Autonomy.RECOMMEND), outlets=[watcher])
     return watcher
 
 

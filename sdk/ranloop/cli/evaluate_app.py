@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ranloop.cli.options import Json, Tiers
+from ranloop.cli.options import Json, On, Processes, Tiers
 
 __all__ = ("evaluate_app",)
 
@@ -30,13 +30,8 @@ def xapps(
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Keeps each finished drop, for the same call to go on.")
     ] = Path("runs/evaluate"),
-    processes: Annotated[
-        int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)
-    ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
-    ] = None,
+    processes: Processes = None,
+    on: On = None,
     json_output: Json = False,
 ) -> None:
     """Judge what xApps claim over their best tuned rule, on drops that nothing was tuned on, and write one page.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ranloop.cli.options import BusUrl, Json, Trusted
+from ranloop.cli.options import LOCAL_BUS, BusUrl, Json, Trusted
 
 __all__ = ("model_app",)
 
@@ -155,7 +155,7 @@ def deploy(
     everywhere: Annotated[
         bool, typer.Option("--all", help="Let it answer; the manifest's model stands in where it does not.")
     ] = False,
-    bus: BusUrl = "mqtt://localhost:1883",
+    bus: BusUrl = LOCAL_BUS,
     json_output: Json = False,
 ) -> None:
     """Bring a new model to a running xApp, which loses no report by it; it is rolled back by itself if it proves unfit."""
@@ -181,7 +181,7 @@ def terminate(
     where: Where,
     xapp: XAppName,
     model: ModelName,
-    bus: BusUrl = "mqtt://localhost:1883",
+    bus: BusUrl = LOCAL_BUS,
     json_output: Json = False,
 ) -> None:
     """Stop a model of a running xApp: the ladder of its budget answers, or nothing."""

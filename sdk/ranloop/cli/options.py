@@ -7,34 +7,53 @@ from typing import Annotated, Literal
 
 import typer
 
+from ranloop.bundled import xapp_folder
+
 __all__ = (
+    "LOCAL_BUS",
     "Audit",
     "Autonomy",
     "BusUrl",
     "Dashboard",
     "DashboardAt",
+    "HandlerDelay",
     "Json",
+    "Level",
     "Limits",
     "Metrics",
     "Models",
     "NodeProfile",
+    "On",
     "OperatorToken",
     "Overrides",
     "Priority",
+    "Processes",
     "ProviderName",
     "Record",
+    "Seed",
     "Settings",
     "Shard",
     "Shards",
     "Tiers",
     "Trusted",
+    "XAppFolders",
 )
+
+LOCAL_BUS = "mqtt://localhost:1883"  # the default of `BusUrl`
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 BusUrl = Annotated[
     str,
     typer.Option("--bus", envvar="RANLOOP_BUS", help="mqtt://[user:password@]host:port", show_default=True),
 ]
+XAppFolders = Annotated[list[Path], typer.Argument(help="xApp folders.", parser=xapp_folder, metavar="XAPP")]
+Seed = Annotated[int, typer.Option(help="Seed of the simulated world.")]
+Level = Annotated[str, typer.Option(help="observe | recommend | act")]
+On = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
+]
+Processes = Annotated[int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An xApp setting; repeatable.")
 ]

@@ -28,7 +28,7 @@ from ranloop.cli.values import (
     parse_priorities,
     parse_shard,
 )
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import RanloopError
 from ranloop.guard import AuditLog, load_limits
 from ranloop.inference import Provider, load_trust
@@ -75,15 +75,21 @@ def run_on_node(
     delay = parse_handler_delay(handler_delay)
     manifests = [load_manifest(folder) for folder in folders]
     names = [manifest.name for manifest in manifests]
-    levels, ranks = parse_autonomies(autonomy, names), parse_priorities(priorities, names)
-    given = deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings)
-    chosen = deal(manifests, model_folders("--model", models), lambda manifest: manifest.models)
     until_ns = None if duration_s is None else round(duration_s * 1e9)
-    places = _tiers(manifests, tiers)
+    trusted = None if trust is None else load_trust(trust)
+    chosen = Choices(
+        settings=deal(manifests, parse_pairs("--set", settings), lambda manifest: manifest.settings),
+        models=deal(manifests, model_folders("--model", models), lambda manifest: manifest.models),
+        autonomy=parse_autonomies(autonomy, names),
+        priorities=parse_priorities(priorities, names),
+        trust=trusted,
+        provider=provider,
+        state=state,
+        tiers=_tiers(manifests, tiers),
+    )
     with contextlib.ExitStack() as pages, contextlib.ExitStack() as stack:
         process = stack.enter_context(serve_metrics(metrics, tell_metrics))
         bounds = None if limits is None else load_limits(limits)
-        trusted = None if trust is None else load_trust(trust)
         log = stack.enter_context(AuditLog(audit))
         rights = {manifest.name: manifest.rights for manifest in manifests}
 
@@ -110,20 +116,13 @@ def run_on_node(
         run = run_embedded(
             world,
             folders,
-            settings=given,
-            models=chosen,
-            trust=trusted,
-            provider=provider,
-            autonomy=levels,
-            priorities=ranks,
+            chosen,
             until_ns=until_ns,
             audit=log,
             limits=bounds,
-            state=state,
             outlets=[recorder] if recorder else (),
             onlooker=page.watchers[0] if page else None,
             handler_delay_ms=delay,
-            tiers=places,
             on_start=show,
             on_progress=page.follow if page else None,
         )

@@ -46,7 +46,7 @@ def _tried(content: bytes, row: Sequence[int], output: str, rows: int) -> dict[s
     request = json.dumps({"path": sys.path, "row": list(row), "output": output, "rows": rows}).encode()
     try:
         done = subprocess.run(
-            [sys.executable, "-P", __file__],
+            [sys.executable, "-P", __file__, str(CPU_S)],
             input=request + b"\n" + content,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -59,15 +59,13 @@ def _tried(content: bytes, row: Sequence[int], output: str, rows: int) -> dict[s
     for line in done.stdout.splitlines():
         found |= json.loads(line)
     if done.returncode and "error" not in found:
-        why = _ENDS.get(-done.returncode, f"it ends the process that runs it (exit {done.returncode})")
+        ends = {
+            24: f"it does not come to an end within {CPU_S} s",  # SIGXCPU
+            9: "it takes more memory than this machine has",  # SIGKILL
+        }
+        why = ends.get(-done.returncode, f"it ends the process that runs it (exit {done.returncode})")
         found |= {"error": why, "ended": True}
     return found
-
-
-_ENDS = {
-    24: f"it does not come to an end within {CPU_S} s",  # SIGXCPU
-    9: "it takes more memory than this machine has",  # SIGKILL
-}
 
 
 def new_session(content: bytes, provider: str = "CPUExecutionProvider") -> Any:
@@ -96,7 +94,7 @@ def reason(error: BaseException) -> str:
 
 def _main() -> None:
     sys.excepthook = lambda _kind, error, _frames: _say(error=reason(error))
-    _limit()
+    _limit(int(sys.argv[1]))
     request = json.loads(sys.stdin.buffer.readline())
     sys.path[:] = request["path"]
     _try(sys.stdin.buffer.read(), request["row"], request["output"], request["rows"])
@@ -106,12 +104,12 @@ def _say(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)
 
 
-def _limit() -> None:
+def _limit(cpu_s: int) -> None:
     try:
         import resource
     except ModuleNotFoundError:  # Windows has only the limit of time
         return
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -28,7 +28,7 @@ try:
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
     from starlette.types import ASGIApp
-    from starlette.websockets import WebSocket
+    from starlette.websockets import WebSocket, WebSocketDisconnect
 
     from ranloop.page.session import HostileError, Session
 except ImportError as error:
@@ -293,7 +293,7 @@ def _origins(host: str) -> tuple[str, str]:
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    with contextlib.suppress(RuntimeError):  # it has gone
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has gone
         await socket.close(code, reason)
 
 

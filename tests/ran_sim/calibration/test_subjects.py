@@ -51,10 +51,10 @@ def test_programs_can_read_every_figure(name: str) -> None:
     ]
 
 
-LONGEST = pytest.param("large_scale", marks=pytest.mark.slow)
+LONGEST = [pytest.param(name, marks=pytest.mark.slow) for name in ("fading", "large_scale")]
 
 
-@pytest.mark.parametrize("name", ["fading", LONGEST, "network", "reception", "traffic"])
+@pytest.mark.parametrize("name", [*LONGEST, "network", "reception", "traffic"])
 def test_another_seed_draws_other_figures(name: str) -> None:
     one, two = section(name, True), report.run_subject(name, quick=True, seed=2)
     assert [check.what for check in two.checks] == [check.what for check in one.checks]

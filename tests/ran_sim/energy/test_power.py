@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from ran_sim.core import counters as count
+from ran_sim.core.jit import bound
 from ran_sim.core.state import Cells
 from ran_sim.energy.power import (
     ACTIVE,
@@ -69,12 +69,13 @@ class Meter:
             state=np.zeros(n_cell, np.int32),
         )
         self.slot = 0
+        self._spend = bound(spend_slot, 0, self.cells, RBG_PRB, self.energy)
 
     def run(self, slots: int) -> float:
         """Energy of the next slots of cell 0, unit ms."""
         before = self.energy.used[0]
         for _ in range(slots):
-            spend_slot(self.slot, self.cells, RBG_PRB, self.energy)
+            self._spend(self.slot, self.cells, RBG_PRB, self.energy)
             self.slot += 1
         return float(self.energy.used[0] - before)
 
@@ -284,7 +285,6 @@ def test_a_command_that_is_renewed_changes_nothing() -> None:
     assert once.energy.until_slot[0] == renewed.energy.until_slot[0]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(ACTIVE, OFF), st.integers(0, 40)), max_size=8))
 def test_no_sequence_of_commands_creates_energy_or_loses_a_slot(steps: list[tuple[int, int]]) -> None:
     """Each slot is booked once, at the power of a settled state or of a transition."""
@@ -369,11 +369,17 @@ def test_same_bits_however_a_night_is_cut_into_calls() -> None:
 
 
 @pytest.fixture(scope="module")
-def night() -> tuple[Engine, Engine]:
-    """Seven sites, one with site 0 (cells 0, 1, 2) in deep sleep from slot 1001 to 3000, the other as it is."""
-    plain, sleeping = Engine(SEVEN_SITES, seed=2), Engine(SEVEN_SITES, seed=2)
-    for engine in (plain, sleeping):
-        engine.run_until(1001)
+def evening() -> Engine:
+    """Seven sites at slot 1001, with all cells active; what runs on is a fork of it."""
+    engine = Engine(SEVEN_SITES, seed=2)
+    engine.run_until(1001)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def night(evening: Engine) -> tuple[Engine, Engine]:
+    """The evening until slot 3000: as it is, and with site 0 (cells 0, 1, 2) in deep sleep."""
+    plain, sleeping = evening.fork(), evening.fork()
     sleeping.set_cell_state(np.array([0, 1, 2]), DEEP_SLEEP)
     for engine in (plain, sleeping):
         engine.run_until(3000)
@@ -398,25 +404,17 @@ def test_cells_that_sleep_send_nothing_and_serve_nobody(night: tuple[Engine, Eng
     assert served.mean() > 0.8
 
 
-def test_a_site_in_deep_sleep_draws_one_unit_a_cell(night: tuple[Engine, Engine]) -> None:
+def test_a_site_in_deep_sleep_draws_one_unit_a_cell(evening: Engine, night: tuple[Engine, Engine]) -> None:
     sleeping = night[1]
     slots = 3000 - 1001
     entering = 25.0  # ms, at 1 + 1000 / 50 units
     expected = (slots * SLOT_MS - entering) * 1.0 + entering * 21.0
-    used = sleeping._network.energy.used[:3] - used_by(sleeping, 1001)
+    used = sleeping._network.energy.used[:3] - evening._network.energy.used[:3]
     assert used == pytest.approx(expected, rel=1e-9)
 
 
-def used_by(engine: Engine, slot: int) -> NDArray[np.float64]:
-    """Energy of cells 0 to 2 of the same world until `slot`."""
-    twin = Engine(engine.scenario, engine.seed)
-    twin.run_until(slot)
-    return twin._network.energy.used[:3].copy()
-
-
-def test_neighbours_of_cells_that_fall_asleep_hear_less_interference() -> None:
-    engine = Engine(SEVEN_SITES, seed=2)
-    engine.run_until(1001)
+def test_neighbours_of_cells_that_fall_asleep_hear_less_interference(evening: Engine) -> None:
+    engine = evening.fork()
     cells, links = engine.cells, engine.links
     stay = np.flatnonzero((engine.ues.connected > 0) & (engine.ues.cell > 2))
     before_db = 10 * np.log10([serving_sinr(u, cells, links) for u in stay.tolist()])
@@ -433,9 +431,8 @@ def test_neighbours_of_cells_that_fall_asleep_hear_less_interference() -> None:
     assert (after_db - before_db).max() > 3.0
 
 
-def test_a_cell_that_wakes_is_measured_and_serves_again() -> None:
-    engine = Engine(SEVEN_SITES, seed=2)
-    engine.run_until(1001)
+def test_a_cell_that_wakes_is_measured_and_serves_again(evening: Engine) -> None:
+    engine = evening.fork()
     engine.set_cell_state(np.array([0, 1, 2]), DEEP_SLEEP)
     engine.run_until(2000)
     engine.set_cell_state(np.array([0, 1, 2]), ACTIVE)
@@ -488,9 +485,8 @@ def test_nobody_is_handed_over_to_or_from_a_cell_that_sleeps() -> None:
     assert not engine.request_handover(u, 2)
 
 
-def test_cells_that_fall_asleep_together_do_not_pass_their_ues_to_each_other() -> None:
-    engine = Engine(SEVEN_SITES, seed=2)
-    engine.run_until(1001)
+def test_cells_that_fall_asleep_together_do_not_pass_their_ues_to_each_other(evening: Engine) -> None:
+    engine = evening.fork()
     before = engine.snapshot()
     of_site = int((before.cell[before.connected > 0] <= 2).sum())
     reachable = engine._network.radio.handover.phase[before.cell <= 2] <= PREPARING

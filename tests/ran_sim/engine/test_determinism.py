@@ -48,7 +48,7 @@ def whole() -> str:
     return digest(engine)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cuts=st.lists(st.integers(0, END), max_size=6),
     forks=st.sets(st.integers(0, END), max_size=2),

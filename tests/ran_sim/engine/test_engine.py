@@ -83,7 +83,7 @@ def test_schedulers_and_weights_face_the_same_world() -> None:
     engines[-1].run_until(200)
     engines[-1].set_ue_weight(3, 10.0)
     for engine in engines:
-        engine.run_until(4000)
+        engine.run_until(2000)
     first, *others = [engine.snapshot() for engine in engines]
     for other in others:
         assert np.array_equal(first.ue_id, other.ue_id)

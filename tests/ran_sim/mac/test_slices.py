@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -145,7 +145,6 @@ quotas = st.tuples(*[st.floats(0, 100)] * 3).map(sorted)
 loads = st.lists(st.sampled_from([0, 200, 2000, FULL_BUFFER_BYTES]), min_size=6, max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
 @given(rows=st.tuples(quotas, quotas, quotas), loads=loads, max_dci=st.integers(1, 6), change=loads)
 def test_caps_and_dedicated_prbs_hold_for_any_quotas_and_loads(
     rows: tuple[list[float], ...], loads: list[int], max_dci: int, change: list[int]

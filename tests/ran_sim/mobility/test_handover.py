@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ran_sim.core.state import F32, Ues
@@ -197,7 +197,6 @@ def test_a_command_moves_the_ue_and_blocks_it_until_the_tick_that_ends_the_execu
 
 
 @given(slot=st.integers(0, 1000), execution_ms=st.floats(0.0, 300.0), good=st.booleans())
-@settings(deadline=None)  # the first example compiles
 def test_the_interruption_ends_when_its_outcome_is_known_and_not_before(
     slot: int, execution_ms: float, good: bool
 ) -> None:
@@ -326,7 +325,6 @@ def test_sinr_is_averaged_linearly_over_the_window() -> None:
     assert failure_tick(handover, [above, below, below, below] * 15) == 23
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.lists(st.sampled_from([GOOD, BAD, 0.1]), max_size=80))
 def test_a_link_that_fails_was_bad_for_the_window_before_t310_and_never_recovered(sinrs: list[float]) -> None:
     _, handover = state()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ran_sim.core.jit import bound
 from ran_sim.engine.radio_state import init_radio
 from ran_sim.mobility.movement import build_sessions, first_session, next_session
 from ran_sim.scenario import Scenario, ScenarioError, load_scenario
@@ -33,12 +34,13 @@ def sessions(world: Scenario, until_s: float, seed: int = 1) -> NDArray[np.int64
     _, ues, _, _ = init_radio(world, seed)
     state = build_sessions(world)
     end = until_s * 1e9 / world.slot_ns
+    first, following = (bound(kernel, seed, 0, ues, state) for kernel in (first_session, next_session))
     found = []
     for u in range(world.n_ue):
-        first_session(seed, u, ues, state)
+        first(seed, u, ues, state)
         while ues.start_slot[u] < end:
             found.append((state.number[u] * world.n_ue + u, ues.start_slot[u], ues.end_slot[u]))
-            next_session(seed, u, ues, state)
+            following(seed, u, ues, state)
     return np.array(found)
 
 
@@ -110,8 +112,9 @@ def test_files_of_a_class_that_is_always_there_follow_the_load_if_it_says_so() -
     )
     traffic = init_traffic(world)
     index, due, arrivals = -1, 0.0, []
+    following = bound(next_packet, traffic, 1, 0, 3, 0, due, 0)
     while due < 400_000:  # one day of 200 s
-        index, due, size, _ = next_packet(traffic, 1, 0, 3, index + 1, due, 0)
+        index, due, size, _ = following(traffic, 1, 0, 3, index + 1, due, 0)
         assert size == 10_000
         arrivals.append(due)
     # 100 files a second at factor 1; the factor is 1 on average, 0.75 in the first and the last quarter of the day.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ran_sim.core.state import Cells, Links, Ues
@@ -93,7 +93,6 @@ def on_the_way(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return routed(tmp_path_factory.mktemp("routes"))
 
 
-@settings(deadline=None)  # the first example compiles
 @given(time_s=st.floats(0.0, 60.0), step_s=st.floats(0.001, 5.0))
 def test_nobody_is_faster_than_the_fastest_leg(on_the_way: Network, time_s: float, step_s: float) -> None:
     _, ues, _, radio = on_the_way

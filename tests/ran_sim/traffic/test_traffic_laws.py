@@ -74,7 +74,7 @@ def cells(draw: st.DrawFn) -> Scenario:
 
 
 # Without shrinking: an example is a run of the engine.
-few = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+few = settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 
 @few

@@ -151,7 +151,7 @@ def test_a_loop_closes_within_the_printed_list_and_nobody_gets_beyond_it(
         def live() -> None:
             instance = Instance(load_package(folders[0]))
             with closing(open_bus(url("a"), name="a")) as bus:
-                LiveRunner(instance, bus).run(over)
+                LiveRunner(instance, bus, patience_s=0.3).run(over)
 
         def go_beyond() -> None:
             while not over.is_set():

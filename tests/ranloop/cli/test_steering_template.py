@@ -16,7 +16,7 @@ import pytest
 
 import ranloop.cli.new
 from ranloop.bus import open_bus
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import NodeError
 from ranloop.node import (
     LiveHost,
@@ -91,7 +91,7 @@ def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_re
     seen, again = Seen(), Seen()
     with closing(open_world("sim:seven-sites")) as world, Recorder(tmp_path / "run", world) as recorder:
         outcomes = run_embedded(
-            world, [TEMPLATE], settings={"my_xapp": BUSY}, until_ns=7 * S, outlets=[recorder, seen]
+            world, [TEMPLATE], Choices(settings={"my_xapp": BUSY}), until_ns=7 * S, outlets=[recorder, seen]
         ).summary.outcomes
     assert outcomes["applied"] >= 4
     moved = [
@@ -107,7 +107,7 @@ def test_on_the_simulator_ues_go_where_it_says_and_a_replay_shows_it_the_same_re
     assert np.mean(there) >= 0.75  # a second later the network's own event A3 may have led it on
     with closing(open_world(f"replay:{tmp_path / 'run'}")) as replay:
         refused = run_embedded(
-            replay, [TEMPLATE], settings={"my_xapp": BUSY}, outlets=[again]
+            replay, [TEMPLATE], Choices(settings={"my_xapp": BUSY}), outlets=[again]
         ).summary.outcomes
     assert set(refused) == {"refused/not-supported"}
     # A replay gives the streams of one moment in another order.
@@ -140,7 +140,7 @@ def test_live_it_steers_too() -> None:
 
         thread = threading.Thread(target=host, name="host")
         thread.start()
-        stats = LiveRunner(instance, bus).run(stop, duration_s=30.0)
+        stats = LiveRunner(instance, bus, patience_s=0.3).run(stop, duration_s=30.0)
         thread.join(30.0)
     assert stats.results[Status.APPLIED] > 0
     assert (stats.failures, stats.malformed, stats.outside, ended[0].n_dropped) == (0, 0, 0, 0)

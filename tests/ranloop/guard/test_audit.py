@@ -191,9 +191,9 @@ def test_of_a_renewal_that_changes_something_only_that_is_spelled_out(
 def test_what_an_xapp_can_write_in_a_day_is_bounded(tmp_path: Path, batch: BatchFactory) -> None:
     """18 batches a second with 1,024 values that all change: every line would take some 15 kB, 23 GB in a day.
 
-    In 200 s of RAN time at most the share of 200 s and one burst of 4 MiB are written; so at most 1 GiB and 4 MiB a day.
+    In 60 s of RAN time at most the share of 60 s and one burst of 4 MiB are written; so at most 1 GiB and 4 MiB a day.
     """
-    seconds, share = 200, (1 << 30) / DAY_S
+    seconds, share = 60, (1 << 30) / DAY_S
     with AuditLog(tmp_path / "a") as log:
         guard = audited(log)
         for k in range(18 * seconds):

@@ -9,7 +9,7 @@ import pytest
 
 from ranloop.errors import VocabularyError
 from ranloop.guard import ActionRight, AuditLog, Autonomy, Guard, Rights
-from ranloop.guard.guard import MAX_ID_BYTES, MAX_IDS
+from ranloop.guard.guard import MAX_ID_BYTES
 from ranloop.vocabulary import Action, Handover, SetCellOffset, SetSliceQuota, SetTxPower, SetUeWeight
 from ranloop.wire.messages import FOR_EVER_NS, ActionBatch, Cause, Result, Status
 from tests.ranloop.guard.one_site import DELAY_NS, EVERYTHING, MS, NODE, SLOT_NS, BatchFactory
@@ -433,14 +433,17 @@ def test_ids_are_remembered_for_as_long_as_a_retry_could_come_and_no_longer(
     assert len(guard._grants["a"].ids) == 11
 
 
-def test_a_flood_of_ids_fills_no_memory_and_passes(guard: Guard, batch: BatchFactory) -> None:
+def test_a_flood_of_ids_fills_no_memory_and_passes(
+    guard: Guard, batch: BatchFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.guard.guard.MAX_IDS", 500)
     nothing = SetUeWeight(ue=[], weight=[])
-    for _ in range(MAX_IDS):
+    for _ in range(500):
         judge(guard, batch(nothing))
     verdict = judge(guard, batch(SetUeWeight(ue=[1], weight=2.0)))
     cause, text = refusal(verdict)
-    assert (cause, text.split(",")[0]) == (Cause.RATE, f"{MAX_IDS} batches of a are remembered")
-    assert len(guard._grants["a"].ids) == MAX_IDS
+    assert (cause, text.split(",")[0]) == (Cause.RATE, "500 batches of a are remembered")
+    assert len(guard._grants["a"].ids) == 500
     later = batch(SetUeWeight(ue=[1], weight=2.0), valid_until_ns=12_000 * MS)
     assert judge(guard, later, 11_001 * MS) is None
 

@@ -282,7 +282,7 @@ class AnyTraffic(RuleBasedStateMachine):
 
 
 TestAnyTraffic = AnyTraffic.TestCase
-TestAnyTraffic.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestAnyTraffic.settings = settings(stateful_step_count=40)
 
 
 def test_two_guards_fed_alike_say_the_same() -> None:

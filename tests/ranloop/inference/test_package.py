@@ -326,11 +326,12 @@ def test_a_file_that_computes_for_ever_is_one_line_in_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limited: str
 ) -> None:
     # On a busy machine seconds of CPU time take long.
-    monkeypatch.setattr(probe, "WALL_S", 2.0 if limited == "wall-clock time" else 60.0)
+    wall_s, cpu_s = (1.0, 60) if limited == "wall-clock time" else (60.0, 1)
+    monkeypatch.setattr(probe, "WALL_S", wall_s)
+    monkeypatch.setattr(probe, "CPU_S", cpu_s)
     content = model_of(SLOW, [constant("size", [5000, 5000]), constant("e", [[1.0]], np.float32)])
     began_s = time.monotonic()
-    within_s = 2 if limited == "wall-clock time" else probe.CPU_S
-    with pytest.raises(ModelError, match=rf"model.onnx .*: it does not come to an end within {within_s} s"):
+    with pytest.raises(ModelError, match=r"model.onnx .*: it does not come to an end within 1 s"):
         load_model(package(tmp_path / "m", content))
     assert time.monotonic() - began_s < probe.WALL_S + 5  # one trial, not two
 

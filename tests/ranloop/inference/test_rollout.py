@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from ranloop.bus import open_bus
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import ModelError
 from ranloop.inference import Feature, Model, Output, Trust
 from ranloop.inference.effect import FIRST_LOOK
@@ -391,7 +391,9 @@ def test_an_order_with_a_control_character_is_refused_and_ends_nothing(folder: P
 def test_in_lockstep_a_deployment_at_a_time_is_the_same_run_each_time(folder: Path) -> None:
     def run() -> Any:
         orders = {0.3: {"weigher": {"model:rate": f"canary 50% {folder.parent / 'new'}"}}}
-        done = run_embedded(ToyWorld(), [load_package(folder)], until_ns=600_000_000, settings_at_s=orders)
+        done = run_embedded(
+            ToyWorld(), [load_package(folder)], Choices(settings_at_s=orders), until_ns=600_000_000
+        )
         return done.summary.trace_hash, done.models["weigher"]["rate"]["candidate"]
 
     (first, told), again = run(), run()

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import ModelError, NodeError
 from ranloop.inference import Trust, load_model, load_trust, read_package
 from ranloop.inference.card import CARD_FILE
@@ -426,10 +426,10 @@ def test_a_run_with_trust_refuses_an_xapps_model_that_is_not_signed(
     xapp.mkdir()
     (xapp / "app.py").write_text(XAPP)
     (xapp / "manifest.toml").write_text(MANIFEST)
-    run_embedded(ToyWorld(), [load_package(xapp)], until_ns=200_000_000, trust=trust)
+    run_embedded(ToyWorld(), [load_package(xapp)], Choices(trust=trust), until_ns=200_000_000)
     drop_signature(package)
     with pytest.raises(ModelError, match="sum is not signed"):
-        run_embedded(ToyWorld(), [load_package(xapp)], until_ns=200_000_000, trust=trust)
+        run_embedded(ToyWorld(), [load_package(xapp)], Choices(trust=trust), until_ns=200_000_000)
 
 
 def test_a_simulated_node_with_trust_refuses_a_scheduling_model_that_is_not_signed(

@@ -354,7 +354,10 @@ def test_the_command_line_admits_and_dismisses(ranloop: Command, tmp_path: Path)
         assert running.thread.is_alive()
 
 
-def test_a_host_that_is_not_there_is_told_to_whoever_admits(ranloop: Command, tmp_path: Path) -> None:
+def test_a_host_that_is_not_there_is_told_to_whoever_admits(
+    ranloop: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ranloop.cli.admission.CONFIRMED_S", 0.1)  # nobody there could answer
     with running_broker("mosquitto") as broker:
         complaint = ranloop(
             "admit", write_xapp(tmp_path / "mine"), "--host", "north", "--bus", broker.url

@@ -208,7 +208,7 @@ class Loop:
                 runner.run(timeout_s=20.0)
                 runner.close()
             else:
-                LiveRunner(instance, bus).run(stop)
+                LiveRunner(instance, bus, patience_s=0.3).run(stop)
 
     def rights(self, xapp: str) -> dict[str, Any]:
         return self.instances[xapp].manifest.rights.model_dump(mode="json", exclude_defaults=True)
@@ -307,11 +307,13 @@ def test_an_xapp_is_dismissed_and_admitted_again(pace: str, url: str, tmp_path: 
             800: say(Admission(id="a", xapp="weigher", rights=loop.rights("weigher"), priority=2)),
         },
     )
-    assert [("weigher" in s.autonomy, s.order) for s in loop.standings] == [
-        (False, "d"),
-        (False, "d"),
-        (True, "a"),
-        (True, "a"),
+    # Once each: nats-server, asked again for what is retained at this moment, delivers an admission twice.
+    said = dict.fromkeys((s.node, "weigher" in s.autonomy, s.order) for s in loop.standings)
+    assert [*said] == [
+        ("toy-1", False, "d"),
+        ("toy-2", False, "d"),
+        ("toy-1", True, "a"),
+        ("toy-2", True, "a"),
     ]
     assert "SetUeWeight/not-permitted" in loop.seen["fates"]
     assert loop.seen["weight"][-1] == 3.0

@@ -15,7 +15,7 @@ import pytest
 
 from ranloop.bus import open_bus
 from ranloop.bus.broker import BrokerKind
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.guard import AuditLog
 from ranloop.node import LockstepHost, NodeHost, Registration
 from ranloop.placement import Tiers, VirtualTiers
@@ -54,7 +54,7 @@ def shaky() -> Tiers:
 def test_actions_are_in_force_as_late_as_the_better_answer_makes_them(xapp: Path) -> None:
     """Two nodes in one step, one after the other: 2 x 20 ms after the report of 100 ms, and a control delay of 10 ms."""
     seen = Decisions()
-    run_embedded(ToyWorld(), [xapp], until_ns=250 * MS, tiers=tiers(), outlets=[seen])
+    run_embedded(ToyWorld(), [xapp], Choices(tiers=tiers()), until_ns=250 * MS, outlets=[seen])
     assert {at_ns // MS for at_ns, batch in seen.batches if batch.report_seq == 0} == {150}
 
 
@@ -66,7 +66,11 @@ def test_no_report_goes_without_a_decision_while_all_tiers_fail_and_come_back(
     seen = Decisions()
     gone = down(from_s, from_s + 0.5)
     run_embedded(
-        ToyWorld(), [xapp], until_ns=UNTIL_NS, tiers=tiers(regional=gone, central=gone), outlets=[seen]
+        ToyWorld(),
+        [xapp],
+        Choices(tiers=tiers(regional=gone, central=gone)),
+        until_ns=UNTIL_NS,
+        outlets=[seen],
     )
     decided = [(batch.node, batch.report_seq) for _, batch in seen.batches]
     # Of the last report, too, whose actions end with the run.
@@ -79,7 +83,7 @@ def test_no_report_goes_without_a_decision_while_all_tiers_fail_and_come_back(
 @functools.cache
 def embedded_hash(xapp: Path, seed: int) -> str:
     shaken = shaky().model_copy(update={"seed": seed})
-    return run_embedded(ToyWorld(), [xapp], until_ns=UNTIL_NS, tiers=shaken).summary.trace_hash
+    return run_embedded(ToyWorld(), [xapp], Choices(tiers=shaken), until_ns=UNTIL_NS).summary.trace_hash
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(xapp: Path) -> None:
@@ -120,7 +124,11 @@ def test_the_audit_log_tells_where_each_answer_came_from(
     gone = down(0.15, 9)
     with AuditLog(tmp_path / "audit.jsonl") as log:
         run_embedded(
-            ToyWorld(), [xapp], until_ns=390 * MS, tiers=tiers(regional=gone, central=gone), audit=log
+            ToyWorld(),
+            [xapp],
+            Choices(tiers=tiers(regional=gone, central=gone)),
+            until_ns=390 * MS,
+            audit=log,
         )
     told = [
         json.loads(line) for line in ranloop("audit", tmp_path / "audit.jsonl", "--json").out.splitlines()

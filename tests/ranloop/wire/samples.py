@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import numpy as np
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -34,9 +33,6 @@ from ranloop.wire import (
 )
 from ranloop.wire.asked import MOST_TEXT, Asked
 from ranloop.wire.inference import Inference, Instead, Reason, Sensitivity
-
-# How long an example takes says nothing here, on a busy machine least of all.
-untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 topics = st.from_regex(r"[a-z0-9_-]{1,64}", fullmatch=True)
 names = st.from_regex(r"[!-~]{1,40}", fullmatch=True)
@@ -280,6 +276,22 @@ answers = st.builds(
     batches=st.lists(batches(), max_size=3).map(tuple),
     error=texts.map(lambda text: some_lines(text, 60)),
 )
+
+
+STRATEGIES: dict[str, st.SearchStrategy[Message]] = {
+    "report": reports(),
+    "action_batch": batches(),
+    "result": results(),
+    "catalogue": catalogues,
+    "presence": presences,
+    "order": orders,
+    "standing": standings,
+    "admission": admissions,
+    "settings": operator_settings,
+    "alarms": alarms,
+    "step": steps,
+    "answer": answers,
+}
 
 
 def same(one: Any, other: Any) -> bool:

@@ -100,7 +100,7 @@ def test_live_it_is_there_before_the_first_report(folder: Path) -> None:
 
         thread = threading.Thread(target=host, name="host")
         thread.start()
-        stats = LiveRunner(instance, bus).run(stop, duration_s=20.0)
+        stats = LiveRunner(instance, bus, patience_s=0.3).run(stop, duration_s=20.0)
         thread.join(20.0)
     assert (stats.failures, bool(instance.summary()["seen"])) == (0, True)
 

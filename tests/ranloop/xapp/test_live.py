@@ -216,7 +216,8 @@ def test_a_node_that_lacks_a_measurement_is_not_joined_and_the_log_says_what(liv
 
 def told_while_waiting(live: Setup, duration_s: float) -> list[tuple[float, str]]:
     live.wall.tick_s = 0.1  # several looks at the clock in each turn
-    with capture_logs() as logs:
+    with capture_logs() as logs, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ranloop.xapp.live._TURN_S", 0.0)  # no message comes, and the wall is the test's own
         live.runner.run(threading.Event(), duration_s=duration_s)
     return [(line["for_s"], line["reason"]) for line in logs if line["event"] == "no_reports"]
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ranloop import XApp
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import RanloopError
 from ranloop.testing import XAppHarness, make_report
 from ranloop.testing.worlds import ToyWorld
@@ -181,7 +181,9 @@ def test_an_embedded_run_begins_with_nothing_unless_told_a_folder(tmp_path: Path
     folder = write_xapp(tmp_path / "counts", app=COUNTS, text=COUNTS_MANIFEST)
 
     def run(state: Path | None) -> int:
-        n: int = run_embedded(ToyWorld(), [folder], until_ns=500_000_000, state=state).xapps["counts"]["n"]
+        n: int = run_embedded(ToyWorld(), [folder], Choices(state=state), until_ns=500_000_000).xapps[
+            "counts"
+        ]["n"]
         return n
 
     assert (run(None), run(None)) == (10, 10)  # five periods of two nodes

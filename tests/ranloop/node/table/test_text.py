@@ -41,7 +41,7 @@ cells_of_a_row = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(cells_of_a_row, min_size=2, max_size=6).filter(
         lambda rows: any(v is not None for r in rows for v in r)
