@@ -16,7 +16,7 @@ import pytest
 
 from ranloop.bus import Bus, open_bus
 from ranloop.bus.memory import MemoryBroker
-from ranloop.embedded import run_embedded
+from ranloop.embedded import Choices, run_embedded
 from ranloop.guard import AuditLog
 from ranloop.inference import Card, Feature, Output, load_model
 from ranloop.metrics import HostSource, Process, XAppSource
@@ -189,8 +189,8 @@ def test_a_whole_run_leaves_no_raw_value_in_audit_recording_metrics_logs_or_on_t
         run_embedded(
             world,
             [xapp],
+            Choices(tiers=tiers()),
             until_ns=400 * MS,
-            tiers=tiers(),
             audit=audit,
             outlets=[recorder],
             on_start=show,
