@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +22,15 @@ from ranloop.errors import PlacementError
 from ranloop.inference import load_model
 from ranloop.placement import Tiers, load_tiers
 from ranloop.placement.gate import confidence_of, read_calibration
-from ranloop.placement.trial import REGIMES, WORKLOADS, Outcome, outcomes
+from ranloop.placement.trial import REGIMES, WORKLOADS, Outcome, outcomes, place_of
 
 __all__ = ("evaluate_placement",)
 
 LEAST_SEEDS = 2
 _BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.5)
+_MAP_MMAC = (0.01, 1, 100, 1000, 10_000, 100_000)
+_MAP_WAIT_MS = (1, 10, 50, 100, 500, 1000)
+_MAP_MBPS = (10, 100, 1000)
 _POLICIES = ("first", "quickest", "planner", "random", "oracle")
 _MARKS = "<!-- placement -->", "<!-- /placement -->"
 _N_RESAMPLES = 2000
@@ -65,7 +69,7 @@ def evaluate_placement(tiers: Path | None, *, seeds: str, write: Path | None, js
     gate = list(_gate_rows())
     if json_output:
         print(json.dumps({"policies": [*_facts(found)], "gate": [row._asdict() for row in gate]}, indent=2))
-    text = "\n".join([*_text(found, len(chosen)), *_gate_text(gate)])
+    text = "\n".join([*_text(found, len(chosen)), *_map_text(given), *_gate_text(gate)])
     if not json_output:
         print(text)
     if page is not None and write is not None:
@@ -162,6 +166,25 @@ def _facts(found: Mapping[tuple[int, str], Sequence[Mapping[str, Outcome]]]) -> 
             "best_fixed": judged.fixed,
             "planner_closes": judged.closed("planner"),
         }
+
+
+# The map
+
+
+def _map_text(tiers: Tiers) -> Iterator[str]:
+    """Where the better model is worth most, over its size, the bandwidth up and the deadline."""
+    row = WORKLOADS[-1]
+    yield (
+        f"**The map.** Where a better model is worth most by the tiers file, before anything is measured: a row of {4 * row.n_values:,} bytes, value and "
+        f"costs as in *{row.name}*. `{tiers.here}` is the better model here; – is no place in time, so that the small model stays alone."
+    )
+    yield ""
+    yield f"| MMAC | Mb/s up | {' | '.join(f'{ms:,} ms' for ms in _MAP_WAIT_MS)} |"
+    yield f"|---|---|{'---|' * len(_MAP_WAIT_MS)}"
+    for mmac, mbps in itertools.product(_MAP_MMAC, _MAP_MBPS):
+        places = [place_of(tiers, replace(row, mmac=mmac, wait_ms=ms), mbps) or "–" for ms in _MAP_WAIT_MS]
+        yield f"| {mmac:,g} | {mbps:,} | {' | '.join(places)} |"
+    yield ""
 
 
 # The gate of a cascade

@@ -171,7 +171,7 @@ class Planner(_Learning):
         if known is None:
             if len(self._known) >= self._MOST_KEPT:
                 self._known.clear()
-            known = self._known[key] = self._best(question, candidates, left_ns)
+            known = self._known[key] = self.weigh(question, candidates, left_ns)[0]
         others = [name for name in candidates if name != known.tier and self._health[name].misses]
         trial = self._trial([name for name in others if self._would_pay(question, name, left_ns)], now_ns)
         return replace(known, trial=trial) if trial else known
@@ -183,7 +183,8 @@ class Planner(_Learning):
         value = self._goal.value(joules=cost.joules, price=cost.price, waited_s=waited_s, is_better=True)
         return cost.time_ns <= left_ns and value > 0
 
-    def _best(self, question: Question, candidates: Sequence[str], left_ns: int) -> Choice:
+    def weigh(self, question: Question, candidates: Sequence[str], left_ns: int) -> tuple[Choice, float]:
+        """The best choice, and what it is worth in expectation; to stay is worth 0."""
         best, most = Choice(), 0.0
         for name in candidates:
             planned_ns, health = self._plan(question, name), self._health[name]
@@ -200,7 +201,7 @@ class Planner(_Learning):
             value = in_time * self._goal.worth + spent
             if value > most:
                 best, most = Choice(tier=name), value
-        return best
+        return best, most
 
     def learn(self, tier: str, now_ns: int, took_ns: int | None) -> None:
         super().learn(tier, now_ns, took_ns)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from ranloop.placement.asker import Asker
 from ranloop.placement.declaration import Placement
-from ranloop.placement.policies import POLICIES, Always, Goal
+from ranloop.placement.policies import POLICIES, Always, Goal, Planner
 from ranloop.placement.port import Choice, Policy, Question
 from ranloop.placement.tiers import Event, Tiers
 from ranloop.placement.virtual import VirtualTiers
 from ranloop.wire.messages import F32, Report
 
-__all__ = ("REGIMES", "WORKLOADS", "Outcome", "Workload", "outcomes")
+__all__ = ("REGIMES", "WORKLOADS", "Outcome", "Workload", "outcomes", "place_of")
 
 PERIOD_NS = 100_000_000
 DURATION_S = 30
@@ -235,6 +235,41 @@ def _policies(
     yield "oracle", lambda reach: _Oracle(reach, goal)
 
 
+def place_of(tiers: Tiers, workload: Workload, bandwidth_mbps: float) -> str:
+    """Where the better model is worth most by the tiers file, before anything is measured.
+
+    Args:
+        tiers: Of the network.
+        workload: The question.
+        bandwidth_mbps: Of the way to each tier above.
+
+    Returns:
+        A tier, the one of here included; "" if no answer in time is worth its cost, so that the smaller model stays alone.
+    """
+    above = tiers.above(tiers.here)
+    ways = {name: tiers[name].model_copy(update={"bandwidth_mbps": bandwidth_mbps}) for name in above}
+    there = Planner(tiers.model_copy(update={"tiers": {**tiers.tiers, **ways}}), workload.goal)
+    matrix = np.zeros((1, workload.n_values), np.float32)
+    choice, value = there.weigh(_question(workload, matrix, 0), above, round(workload.wait_ms * 1e6))
+    here = tiers[tiers.here].cost(0, workload.mmac)
+    waited_s = here.time_ns / 1e9
+    own = workload.goal.value(joules=here.joules, price=here.price, waited_s=waited_s, is_better=True)
+    return tiers.here if waited_s * 1e3 <= workload.wait_ms and own > value else choice.tier
+
+
+def _question(workload: Workload, matrix: F32, now_ns: int) -> Question:
+    return Question(
+        model=_MODEL,
+        matrix=matrix,
+        n_outputs=1,
+        node="site0",
+        level="cell",
+        asked_ns=now_ns,
+        sensitivity="per-cell",
+        mmac=workload.mmac,
+    )
+
+
 @dataclass(slots=True)
 class _Tally:
     """Columns of an `Outcome` while they grow."""
@@ -257,16 +292,7 @@ def _run(reach: VirtualTiers, ask: Sequence[str], workload: Workload, policy: Po
         reach.begin(now_ns)
         for _ in asker.late_answers():
             pass
-        question = Question(
-            model=_MODEL,
-            matrix=matrix,
-            n_outputs=1,
-            node="site0",
-            level="cell",
-            asked_ns=now_ns,
-            sensitivity="per-cell",
-            mmac=workload.mmac,
-        )
+        question = _question(workload, matrix, now_ns)
         asked = asker.ask(question, _report(seq, now_ns), rows, now_ns + placement.wait_ns)
         waited_s, is_better = reach.waited_ns / 1e9, asked.outputs is not None
         joules, tier = asked.joules or 0.0, asked.tier or reach.tiers.here

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ranloop.bundled import bundled
 from ranloop.placement import load_tiers
-from ranloop.placement.trial import REGIMES, WORKLOADS, Outcome, outcomes
+from ranloop.placement.trial import REGIMES, WORKLOADS, Outcome, outcomes, place_of
 
 FILE = bundled("docs/examples/tiers.toml")
 assert FILE is not None
@@ -55,3 +57,26 @@ def test_every_regime_befalls_what_it_says() -> None:
     assert touched.pop("stationary") == set()
     assert touched.pop("site cut off") == {"regional", "central"}
     assert set(map(frozenset, touched.values())) == {frozenset({"regional"})}
+
+
+@pytest.mark.parametrize(
+    ("mmac", "mbps", "wait_ms", "place"),
+    [
+        # Nothing is quicker than 0.01 MMAC at 30 GMAC/s here, 0.3 us, and a row of 64 kB takes 0.5 ms at 1 Gb/s.
+        (0.01, 1000, 1, "edge"),
+        # Here it takes 33 ms and 0.33 J, in the region 10 + 0.5 + 0.3 ms and 0.7 J, so 1 - 0.05 against 1 - 0.045 …
+        (1000, 1000, 50, "regional"),
+        # … and at 10 Mb/s 52 ms only to send the row.
+        (1000, 10, 50, "edge"),
+        # In the region 44 ms and 10.6 J, in the centre 70 ms and 5.6 J: 1 - 0.57 against 1 - 0.35; the centre is too late in 50 ms.
+        (100_000, 1000, 100, "central"),
+        (100_000, 1000, 50, "regional"),
+        # 333 ms here, and 10 ms on the way.
+        (10_000, 1000, 1, ""),
+    ],
+)
+def test_the_map_shows_where_an_answer_is_worth_most(
+    mmac: float, mbps: float, wait_ms: float, place: str
+) -> None:
+    network = replace(NETWORK, mmac=mmac, wait_ms=wait_ms)
+    assert place_of(TIERS, network, mbps) == place
