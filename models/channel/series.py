@@ -30,6 +30,7 @@ from ran_sim.link.prediction import (
 )
 from ran_sim.scenario import load_scenario
 
+TABLES: Final = link_tables(51)  # the carrier of seven-sites
 LOOK_MS: Final = 5.0  # between two looks at the network: none of its reports, every 10 ms, is missed
 
 
@@ -46,7 +47,8 @@ class Series(NamedTuple):
     """One run, looked at every `LOOK_MS`."""
 
     sinr_db: F32  # [n_look, n_ue, n_rbg]
-    report_db: F32  # [n_look, n_ue, n_rbg]
+    cqi: I32  # [n_look, n_ue, n_rbg] of the newest report
+    wideband: I32  # [n_look, n_ue] of it, -1 without one
     age: F64  # [n_look, n_ue] of the newest report in periods, NaN without one
     ue: I64  # [n_look, n_ue] the UE's id, -1 for none
 
@@ -55,6 +57,7 @@ class Samples(NamedTuple):
     """n moments of UEs."""
 
     truth_db: F32  # [n, n_rbg]
+    held_db: F32  # [n, n_rbg] SNR that slots use without a prediction: T10 of the CQI
     known_db: F32  # [n, ORDER, n_rbg]
     mean_db: F64  # [n]
     age: F64  # [n]
@@ -72,7 +75,8 @@ def record(overrides: Mapping[str, object], seed: int, duration_s: float) -> Ser
         engine.run_until(slot)
         now = engine.channel()
         age = np.where(now.measured_slot >= 0, (slot - now.measured_slot) / period, np.nan)
-        looks.append((now.sinr_db, now.report_db, age, engine.ues.id.copy()))
+        cqi = np.searchsorted(TABLES.cqi_t10_db, np.nan_to_num(now.report_db), side="right") - 1
+        looks.append((now.sinr_db, cqi.astype(np.int32), now.wideband, age, engine.ues.id.copy()))
     return Series(*(np.stack(column) for column in zip(*looks, strict=True)))
 
 
@@ -80,10 +84,10 @@ def samples_of(
     series: Series, *, mean_reports: float = MEAN_REPORTS, change_reports: float = CHANGE_REPORTS, every: int = 3
 ) -> Samples:
     """The UEs with a report at every so many looks, the first second left out."""
-    n_look, n_ue, n_rbg = series.report_db.shape
+    n_look, n_ue, n_rbg = series.cqi.shape
     memory = init_prediction(np.zeros((0, N_AGE, 1), np.float32), 1, n_ue, n_rbg, 1)
     memory = memory._replace(mean_reports=mean_reports, change_reports=change_reports)
-    take_in = bound(remember, memory, 0, series.report_db[0, 0], True)
+    take_in = bound(remember, memory, TABLES, 0, series.cqi[0, 0], 0, True)
     owner = np.full(n_ue, -1)
     found = []
     for look in range(n_look):
@@ -91,12 +95,13 @@ def samples_of(
         fresh = known & (series.age[look] < np.nan_to_num(series.age[look - 1], nan=np.inf))
         first = known & (series.ue[look] != owner)
         for u in np.flatnonzero(fresh | first).tolist():
-            take_in(memory, u, series.report_db[look, u], bool(first[u]))
+            take_in(memory, TABLES, u, series.cqi[look, u], int(series.wideband[look, u]), bool(first[u]))
         owner = np.where(known, series.ue[look], -1)
         if look % every == 0 and look * LOOK_MS >= 1e3:
             u = np.flatnonzero(known)
             change = memory.memory[u, DIFFERENCE] / np.maximum(2.0 * memory.memory[u, VARIANCE], 1e-3)
-            rows = series.sinr_db[look, u], memory.known_db[u], memory.memory[u, MEAN], series.age[look, u]
+            held_db = TABLES.cqi_t10_db[series.cqi[look, u]].astype(np.float32)
+            rows = series.sinr_db[look, u], held_db, memory.known_db[u], memory.memory[u, MEAN], series.age[look, u]
             found.append((*rows, change, series.ue[look, u]))
     return Samples(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
@@ -120,10 +125,16 @@ def predicted(table: F32, samples: Samples) -> F32:
     return np.asarray(weighed + samples.mean_db[:, None], np.float32)
 
 
+def held(samples: Samples) -> F32:
+    """The newest report as it is, [n, n_rbg]."""
+    return samples.held_db
+
+
 def fresh(samples: Samples) -> F32:
     """The ceiling: reports without error, of the very moment, [n, n_rbg]; quantised like any other, TS 38.214 5.2.2.1."""
-    t10_db = link_tables(51).cqi_t10_db
-    mean = 2.0 ** np.log2(1.0 + 10.0 ** (samples.truth_db / 10.0)).mean(axis=1) - 1.0
+    t10_db = TABLES.cqi_t10_db
+    linear = 10.0 ** (samples.truth_db.astype(np.float64) / 10.0)
+    mean = np.maximum(2.0 ** np.log2(1.0 + linear).mean(axis=1) - 1.0, 1e-9)
     wideband: I32 = np.searchsorted(t10_db[1:], 10.0 * np.log10(mean), side="right")
     subband = np.searchsorted(t10_db[1:], samples.truth_db, side="right")
     cqi = np.clip(wideband[:, None] + np.clip(subband - wideband[:, None], -1, 2), 0, 15)

@@ -2,6 +2,7 @@
 
     python -m models.channel.train           # model.onnx, card.toml, contenders.json and offline.json
     python -m models.channel.train windows   # how long averages over reports should be: errors on the training series
+    python -m models.channel.train levels    # what reports beyond the ends of the offsets stand for
 
 Series of one speed each are recorded from the simulator. Those of `TRAINING` tune and fit everything, those of `HELD_OUT` judge; no seed
 is in both. What is compared in a running network is in contenders.json; `evaluate` runs it.
@@ -22,12 +23,14 @@ import numpy as np
 
 from models.channel import shape
 from models.channel.series import (
+    TABLES,
     Samples,
     Series,
     at_speed,
     deviations,
     error_db,
     fresh,
+    held,
     predicted,
     record,
     samples_of,
@@ -41,10 +44,10 @@ FOLDER: Final = Path(__file__).resolve().parent
 TRAINING: Final = {1.0: 6101, 3.0: 6102, 10.0: 6103, 30.0: 6104, 60.0: 6105, 120.0: 6106}  # km/h: seed
 HELD_OUT: Final = {3.0: (6201, 6202), 30.0: (6203, 6204), 60.0: (6205, 6206), 120.0: (6207, 6208)}
 DURATION_S: Final = 10.0
-SMOOTHING: Final = {"newest": np.linspace(0.0, 1.0, 11), "keep": np.linspace(0.0, 0.9, 10)}
-NOISES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
-SHIPPED_ORDER: Final = 3
-MLP_ROWS: Final = 200_000
+SMOOTHING: Final = {"newest": np.linspace(0.0, 1.0, 6), "keep": (0.0, 0.3, 0.5, 0.7)}
+NOISES: Final = (0.02, 0.05, 0.1, 0.2)
+SHIPPED_ORDER: Final = 2
+MLP_ROWS: Final = 60_000
 Guess = Callable[[Samples], F32]  # [n, n_rbg] of samples
 
 
@@ -116,7 +119,7 @@ def mlp(samples: Samples) -> Guess:
 
     every, target = rows_of(samples), wanted(samples).ravel()
     chosen = np.random.default_rng(1).permutation(len(target))[:MLP_ROWS]
-    network = MLPRegressor((32, 32), batch_size=512, early_stopping=True, n_iter_no_change=4, max_iter=60, random_state=1)
+    network = MLPRegressor(hidden_layer_sizes=(32, 32), batch_size=512, early_stopping=True, n_iter_no_change=3, max_iter=20, random_state=1)
     network.fit(every[chosen], target[chosen])
 
     def guess(of: Samples) -> F32:
@@ -157,7 +160,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, F32]:
     """Name -> table of weights; the rules first."""
     order, noise = found["clarke"]
     return {
-        "hold": shape.hold(),
+        "hold, levels": shape.hold(),
         "mean": shape.smoothing(0.0, 0.0),
         "smoothing": shape.smoothing(*found["smoothing"]),
         "clarke": shape.clarke(int(order), noise),
@@ -169,18 +172,30 @@ def judged(found: Mapping[str, Any], others: Mapping[str, Guess]) -> dict[str, d
     """Errors in dB on the held-out series: name -> speed in km/h -> error."""
     errors: dict[str, dict[str, float]] = {}
     for kmh, seeds in HELD_OUT.items():
-        samples = together([samples_of(record(at_speed(kmh), seed, DURATION_S)) for seed in seeds])
+        samples = together([samples_of(record(at_speed(kmh), seed, DURATION_S), every=9) for seed in seeds])
         guesses = {name: predicted(table, samples) for name, table in tables(found).items()}
+        guesses = {"hold": held(samples), **guesses}
         guesses |= {name: guess(samples) for name, guess in others.items()} | {"fresh": fresh(samples)}
         for name, guess in guesses.items():
             errors.setdefault(name, {})[f"{kmh:g}"] = round(error_db(samples, guess), 3)
     return errors
 
 
+def levels() -> None:
+    """Means of what lies beyond the ends of the offsets, on the training series: `BELOW_DB` and `ABOVE_DB` of `link.prediction`."""
+    at_db = TABLES.cqi_t10_db
+    for kmh, series in zip(TRAINING, training_series(), strict=True):
+        new = np.nan_to_num(series.age, nan=9.0) < 0.45  # the sooner, the less has changed
+        truth, cqi, wideband = series.sinr_db[new], series.cqi[new], series.wideband[new][:, None]
+        below = np.where(cqi < wideband, at_db[wideband] - truth, np.nan)
+        above = np.where((cqi >= wideband + 2) & (cqi < 15), truth - at_db[cqi], np.nan)
+        print(f"{kmh:5g} km/h  below {np.nanmean(below):5.2f} dB  above {np.nanmean(above):5.2f} dB", flush=True)
+
+
 def windows() -> None:
     """Errors on the training series by the lengths of the averages, in reports."""
     series = training_series()
-    for mean_reports, change_reports in ((16, 32), (32, 32), (64, 32), (128, 32), (64, 16), (64, 64)):
+    for mean_reports, change_reports in ((8, 32), (16, 32), (32, 32), (64, 32), (16, 16), (16, 64)):
         by_speed = [
             samples_of(each, mean_reports=mean_reports, change_reports=change_reports, every=7) for each in series
         ]
@@ -215,10 +230,11 @@ def write_package(folder: Path, coefficients: F64, training: Mapping[str, Any], 
 
 def train() -> None:
     began_s = time.process_time()
-    samples = together([samples_of(each) for each in training_series()])
+    samples = together([samples_of(each, every=9) for each in training_series()])
     found = contenders(samples)
     others = {"wiener, more inputs": wide_wiener(samples), "mlp, more inputs": mlp(samples)}
     trained_s = time.process_time() - began_s
+    print(f"trained in {trained_s:.0f} s of CPU", flush=True)
     errors = judged(found, others)
     for name, by_speed in errors.items():
         print(f"{name:24}", *(f"{error:7.3f}" for error in by_speed.values()))
@@ -247,11 +263,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", default="train", choices=("train", "windows"))
-    if parser.parse_args().what == "windows":
-        windows()
-    else:
-        train()
+    parser.add_argument("what", nargs="?", default="train", choices=("train", "windows", "levels"))
+    {"train": train, "windows": windows, "levels": levels}[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

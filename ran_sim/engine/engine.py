@@ -49,7 +49,8 @@ class Channel(NamedTuple):
 
     sinr_db: F32  # [n_ue, n_rbg] that a measurement without error would find in the next slot, NaN without a UE
     report_db: F32  # [n_ue, n_rbg] that slots work with, NaN without a report
-    measured_slot: I64  # [n_ue] that the newest report is of, -1 without one
+    wideband: I32  # [n_ue] CQI of the newest report, -1 without one
+    measured_slot: I64  # [n_ue] of that report, -1 without one
 
 
 def _classes(scenario: Scenario, weight: F64) -> tuple[TrafficClass, ...]:
@@ -179,7 +180,8 @@ class Engine(Actions):
         self._call(channel_into, sinr_db, self._slot, for_slots(self._network))
         known = csi.wideband >= 0
         report_db = np.where(known[:, None], csi.snr_db, np.float32(np.nan))
-        return Channel(sinr_db, report_db, np.where(known, csi.measured_slot, -1))
+        measured_slot = np.where(known, csi.measured_slot, -1)
+        return Channel(sinr_db, report_db, csi.wideband.copy(), measured_slot)
 
     def ue_row_of(self, ue_id: int) -> int | None:
         """UE row of a connected UE; None if there is no such UE (any more)."""

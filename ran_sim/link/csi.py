@@ -93,7 +93,7 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     counts[count.CQI_SUM] += csi.wideband[u]
     counts[count.CQI_REPORTS] += 1
     if predicts:
-        remember(csi.prediction, u, csi.snr_db[u], first)
+        remember(csi.prediction, tables, u, csi.pending[u], csi.wideband[u], first)
 
 
 @bare_kernel

@@ -5,8 +5,9 @@ for a car: beyond the coherence time the mean is the best guess. The prediction 
 
     m + sum over i of w_i (r_i[b] - m)
 
-r_1, r_2, ... are the SNRs that the CQIs of the last `ORDER` reports stand for, the newest first, and m their mean over sub-bands
-and time. The weights depend on two numbers of the UE, the inputs of a model (`channel_model`):
+r_1, r_2, ... are the SNRs that the last `ORDER` reports stand for, the newest first, and m their mean over sub-bands and time. A report
+says of a sub-band between which two SNRs it lies, or that it lies beyond the end of the offsets; it stands for the mean of what lies
+there (`level_db`). The weights depend on two numbers of the UE, the inputs of a model (`channel_model`):
 
 1. age: of the newest report, from its measurement to the slot, in report periods
 2. change: half the mean squared difference of two successive reports over their variance, both averages over sub-bands and time.
@@ -14,7 +15,7 @@ and time. The weights depend on two numbers of the UE, the inputs of a model (`c
    wavelength in two periods
 
 Both count in steps, and the weights of all steps are a table that is made when the model is read. A slot looks weights up and
-computes no model. With w = 1, 0, 0, ... everything is as without a prediction. The outer loop's offset comes on top, as ever.
+computes no model. The outer loop's offset comes on top, as ever.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ran_sim.core.jit import bare_kernel
-from ran_sim.core.state import F32, F64, U8
+from ran_sim.core.state import F32, F64, I32, U8
 from ran_sim.link.adaptation import LinkTables
 
 FEATURES: Final = ("age", "change")
@@ -34,8 +35,14 @@ CHANGE_STEPS: Final = 24  # in a change of 1
 N_AGE: Final = 2 * AGE_STEPS + 1  # a report is used for one period, after a delay of one at most
 N_CHANGE: Final = 4 * CHANGE_STEPS // 3 + 1
 
+# The ends of the 2-bit offset, TS 38.214 Table 5.2.2.1-1: "at most -1" lies this far below the T10 of the wideband CQI on the mean, "at least
+# +2" this far above that of its own. Measured: `python -m models.channel.train levels`.
+BELOW_DB: Final = 3.1
+ABOVE_DB: Final = 2.4
+HALF_STEP_DB: Final = 1.0  # taken off everything: without an offset of the outer loop, the MCS is that of the CQI
+
 # Averages over the last reports, exponential. Each begins as a plain mean, together with what is assumed of an unknown UE.
-MEAN_REPORTS: Final = 64.0
+MEAN_REPORTS: Final = 16.0
 CHANGE_REPORTS: Final = 32.0
 START_WEIGHT: Final = 4.0  # reports that the assumption counts for
 START_VARIANCE_DB2: Final = 10.0
@@ -82,36 +89,44 @@ def model_grid() -> F64:
 
 
 @bare_kernel
-def remember(prediction: Prediction, u: int, snr_db: F32, first: bool) -> None:
-    """Take in a report, `snr_db` [n_rbg]; it is the `first` that the cell gets of the UE."""
+def level_db(tables: LinkTables, cqi: int, wideband: int) -> float:
+    """SNR that a sub-band of `cqi` has on the mean, less half a step, in a report whose wideband CQI is `wideband`."""
+    at_db = tables.cqi_t10_db
+    if cqi < wideband:
+        return float(at_db[wideband] - BELOW_DB - HALF_STEP_DB)
+    if cqi >= wideband + 2 or cqi == at_db.size - 1:
+        return float(at_db[cqi] + ABOVE_DB - HALF_STEP_DB)
+    return float(0.5 * (at_db[cqi] + at_db[cqi + 1]) - HALF_STEP_DB)
+
+
+@bare_kernel
+def remember(prediction: Prediction, tables: LinkTables, u: int, cqi: I32, wideband: int, first: bool) -> None:
+    """Take in a report, `cqi` [n_rbg] and its wideband CQI; it is the `first` that the cell gets of the UE."""
     known, memory = prediction.known_db[u], prediction.memory[u]
-    total = 0.0
-    for b in range(snr_db.size):
-        total += snr_db[b]
-    mean = total / snr_db.size
+    n_rbg = cqi.size
+    for i in range(ORDER - 1, 0, -1):
+        for b in range(n_rbg):
+            known[i, b] = known[i - 1, b]
+    mean = 0.0
+    for b in range(n_rbg):
+        known[0, b] = level_db(tables, cqi[b], wideband)
+        mean += known[0, b] / n_rbg
     if first:
-        memory[MEAN], memory[VARIANCE] = mean, START_VARIANCE_DB2
-        memory[DIFFERENCE] = 2.0 * START_CHANGE * START_VARIANCE_DB2
-        memory[N_REPORT] = 1.0
-        for i in range(ORDER):
-            for b in range(snr_db.size):
-                known[i, b] = snr_db[b]
+        for i in range(1, ORDER):
+            for b in range(n_rbg):
+                known[i, b] = known[0, b]
+        memory[MEAN], memory[N_REPORT] = mean, 1.0
+        memory[VARIANCE], memory[DIFFERENCE] = START_VARIANCE_DB2, 2.0 * START_CHANGE * START_VARIANCE_DB2
         return
     variance, difference = 0.0, 0.0
-    for b in range(snr_db.size):
-        variance += (snr_db[b] - memory[MEAN]) ** 2
-        difference += (snr_db[b] - known[0, b]) ** 2
-    n = memory[N_REPORT]
-    gain = 1.0 / min(n + START_WEIGHT, prediction.change_reports)
-    memory[VARIANCE] += gain * (variance / snr_db.size - memory[VARIANCE])
-    memory[DIFFERENCE] += gain * (difference / snr_db.size - memory[DIFFERENCE])
-    memory[N_REPORT] = n + 1.0
-    memory[MEAN] += (mean - memory[MEAN]) / min(n + 1.0, prediction.mean_reports)
-    for i in range(ORDER - 1, 0, -1):
-        for b in range(snr_db.size):
-            known[i, b] = known[i - 1, b]
-    for b in range(snr_db.size):
-        known[0, b] = snr_db[b]
+    for b in range(n_rbg):
+        variance += (known[0, b] - memory[MEAN]) ** 2 / n_rbg
+        difference += (known[0, b] - known[1, b]) ** 2 / n_rbg
+    gain = 1.0 / min(memory[N_REPORT] + START_WEIGHT, prediction.change_reports)
+    memory[VARIANCE] += gain * (variance - memory[VARIANCE])
+    memory[DIFFERENCE] += gain * (difference - memory[DIFFERENCE])
+    memory[N_REPORT] += 1.0
+    memory[MEAN] += (mean - memory[MEAN]) / min(memory[N_REPORT], prediction.mean_reports)
 
 
 @bare_kernel

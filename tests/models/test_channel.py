@@ -21,7 +21,7 @@ def some_samples(truth_db: F32, known_db: F32, *, ue: list[int], age: float = 0.
     """Samples of mean 10 dB."""
     n = len(truth_db)
     return series.Samples(
-        truth_db, known_db, np.full(n, 10.0), np.full(n, age), np.full(n, change), np.array(ue, np.int64)
+        truth_db, truth_db, known_db, np.full(n, 10.0), np.full(n, age), np.full(n, change), np.array(ue, np.int64)
     )
 
 
@@ -65,7 +65,7 @@ def test_a_fit_finds_the_weights_that_made_the_channel() -> None:
     newest = (1.0 - 0.3 * age) * np.where(change < 0.3, 1.0, 0.5 + (change - 0.3))  # in the span of `basis`
     truth = 10.0 + newest[:, None] * deviations[:, 0] - 0.25 * deviations[:, 1] + rng.normal(0, 0.5, (n, 3))
     samples = series.Samples(
-        truth.astype(np.float32), 10.0 + deviations, np.full(n, 10.0), age, change, np.zeros(n, np.int64)
+        truth.astype(np.float32), truth.astype(np.float32), 10.0 + deviations, np.full(n, 10.0), age, change, np.zeros(n, np.int64)
     )
     weights = shape.basis(age, change) @ train.wiener(samples, 2)
     assert np.abs(weights[:, 1] + 0.25).mean() < 0.02

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ran_sim.core.state import F32
+from ran_sim.core.state import F32, I32
 from ran_sim.engine import Engine
 from ran_sim.link.adaptation import link_tables
 from ran_sim.link.channel_model import read_channel_model
 from ran_sim.link.prediction import (
+    ABOVE_DB,
     AGE_STEPS,
+    BELOW_DB,
     CHANGE_STEPS,
     FEATURES,
+    HALF_STEP_DB,
+    MEAN_REPORTS,
     N_AGE,
     N_CHANGE,
     ORDER,
@@ -27,6 +31,7 @@ from ran_sim.link.prediction import (
     change_of,
     efficiency_at,
     init_prediction,
+    level_db,
     model_grid,
     predict_into,
     remember,
@@ -47,44 +52,63 @@ def fresh_memory(weights: F32 | None = None) -> Prediction:
     return init_prediction(table, 1, 1, 2, 1)
 
 
-def db(*values: float) -> F32:
-    return np.array(values, np.float32)
+def cqi(*values: int) -> I32:
+    return np.array(values, np.int32)
+
+
+def stands_for(values: I32, wideband: int) -> list[float]:
+    return [level_db(TABLES, int(value), wideband) for value in values]
+
+
+def test_a_sub_band_stands_for_the_middle_of_its_step_or_for_what_lies_beyond_the_offsets() -> None:
+    at_db = TABLES.cqi_t10_db
+    assert level_db(TABLES, 8, 8) == 0.5 * (at_db[8] + at_db[9]) - HALF_STEP_DB
+    assert level_db(TABLES, 9, 8) == 0.5 * (at_db[9] + at_db[10]) - HALF_STEP_DB
+    assert level_db(TABLES, 7, 8) == at_db[8] - BELOW_DB - HALF_STEP_DB  # TS 38.214 Table 5.2.2.1-1: -1 or less
+    assert level_db(TABLES, 10, 8) == at_db[10] + ABOVE_DB - HALF_STEP_DB  # 2 or more
+    assert level_db(TABLES, 15, 15) == at_db[15] + ABOVE_DB - HALF_STEP_DB  # there is no CQI above
 
 
 def test_the_first_report_stands_for_all_before_it() -> None:
     prediction = fresh_memory()
-    remember(prediction, 0, db(4.0, 8.0), True)
-    assert prediction.known_db[0].tolist() == [[4.0, 8.0]] * ORDER
-    assert prediction.memory[0].tolist() == [6.0, START_VARIANCE_DB2, 2.0 * START_CHANGE * START_VARIANCE_DB2, 1.0]
+    remember(prediction, TABLES, 0, cqi(7, 9), 8, True)
+    levels = stands_for(cqi(7, 9), 8)
+    np.testing.assert_allclose(prediction.known_db[0], [levels] * ORDER, rtol=1e-6)
+    want = [np.mean(levels), START_VARIANCE_DB2, 2.0 * START_CHANGE * START_VARIANCE_DB2, 1.0]
+    assert prediction.memory[0].tolist() == pytest.approx(want, rel=1e-6)
     assert change_of(prediction.memory[0]) == pytest.approx(START_CHANGE)
 
 
 def test_reports_move_on_and_their_mean_is_that_of_all() -> None:
     prediction = fresh_memory()
-    for i, report in enumerate(((4.0, 8.0), (5.0, 9.0), (0.0, 1.0))):
-        remember(prediction, 0, db(*report), i == 0)
-    assert prediction.known_db[0, :3].tolist() == [[0.0, 1.0], [5.0, 9.0], [4.0, 8.0]]
-    assert prediction.memory[0, 0] == pytest.approx((6.0 + 7.0 + 0.5) / 3)
+    reports = (cqi(7, 9), cqi(8, 10), cqi(4, 5))
+    widebands = (8, 9, 4)
+    for i, (report, wideband) in enumerate(zip(reports, widebands, strict=True)):
+        remember(prediction, TABLES, 0, report, wideband, i == 0)
+    levels = [stands_for(report, wideband) for report, wideband in zip(reports, widebands, strict=True)]
+    np.testing.assert_allclose(prediction.known_db[0, :3], levels[::-1], rtol=1e-6)
+    assert prediction.memory[0, 0] == pytest.approx(np.mean(levels), rel=1e-6)
 
 
 def test_change_is_half_the_mean_squared_difference_over_the_variance() -> None:
     prediction = fresh_memory()
-    remember(prediction, 0, db(4.0, 8.0), True)
-    remember(prediction, 0, db(6.0, 8.0), False)
-    # about the mean of 6 before this report: squares 0 and 4; about the report before: 4 and 0
+    old, new = stands_for(cqi(8, 9), 8), stands_for(cqi(9, 9), 8)
+    remember(prediction, TABLES, 0, cqi(8, 9), 8, True)
+    remember(prediction, TABLES, 0, cqi(9, 9), 8, False)
     gain = 1.0 / (1.0 + START_WEIGHT)
-    variance = START_VARIANCE_DB2 + gain * (2.0 - START_VARIANCE_DB2)
+    about_mean = np.mean([(level - np.mean(old)) ** 2 for level in new])
+    variance = START_VARIANCE_DB2 + gain * (about_mean - START_VARIANCE_DB2)
     difference = 2.0 * START_CHANGE * START_VARIANCE_DB2
-    difference += gain * (2.0 - difference)
-    assert change_of(prediction.memory[0]) == pytest.approx(difference / (2.0 * variance))
+    difference += gain * ((new[0] - old[0]) ** 2 / 2 - difference)
+    assert change_of(prediction.memory[0]) == pytest.approx(difference / (2.0 * variance), rel=1e-5)
 
 
 def test_the_change_of_white_reports_is_one_and_that_of_the_same_report_falls_towards_none() -> None:
     rng = np.random.default_rng(1)
     white, same = fresh_memory(), fresh_memory()
     for i in range(400):
-        remember(white, 0, rng.normal(10.0, 3.0, 2).astype(np.float32), i == 0)
-        remember(same, 0, db(4.0, 8.0), i == 0)
+        remember(white, TABLES, 0, rng.integers(7, 10, 2).astype(np.int32), 8, i == 0)
+        remember(same, TABLES, 0, cqi(7, 9), 8, i == 0)
     assert change_of(white.memory[0]) == pytest.approx(1.0, abs=0.25)
     assert change_of(same.memory[0]) < 0.01
 
@@ -134,24 +158,20 @@ def predicting(folder: Path, scenario: Scenario = THREE_CELLS) -> Engine:
     return Engine(scenario.with_overrides({"scheduler.channel_model": str(folder)}), 3)
 
 
-def test_weights_that_hold_the_newest_report_change_no_bit(tmp_path: Path) -> None:
-    assert counted(predicting(constant(tmp_path, 1.0, 0.0, 0.0, 0.0))) == counted(Engine(THREE_CELLS, 3))
-
-
 def test_a_slot_works_with_the_prediction_of_the_reports_it_has(tmp_path: Path) -> None:
     """Half the newest deviation and a quarter of the one before, for all UEs, from reports that a network without a model has."""
     plain, model = Engine(ONE_CELL, 3), predicting(constant(tmp_path, 0.5, 0.25, 0.0, 0.0), ONE_CELL)
-    reports = list[F32]()
-    for slot in range(0, 200):
-        for engine in (plain, model):
-            engine.run_until(slot)
+    reports = list[list[float]]()
+    for slot in range(200):
+        plain.run_until(slot)
         now = plain.channel()
-        u = 0
-        if now.measured_slot[u] >= 0 and slot == now.measured_slot[u] + 9:  # known since 8 slots, used in one
-            reports.append(now.report_db[u])
-    assert len(reports) > 5
-    mean = np.mean([report.mean() for report in reports])
-    want = mean + 0.5 * (reports[-1] - mean) + 0.25 * (reports[-2] - mean)
+        if now.measured_slot[0] >= 0 and slot == now.measured_slot[0] + 9:  # known since 8 slots, used in one
+            of_report = np.searchsorted(TABLES.cqi_t10_db, now.report_db[0], side="right") - 1
+            reports.append(stands_for(of_report.astype(np.int32), int(now.wideband[0])))
+    assert MEAN_REPORTS >= len(reports) > 5
+    model.run_until(199)
+    mean, newest, one_before = np.mean(reports), np.array(reports[-1]), np.array(reports[-2])
+    want = mean + 0.5 * (newest - mean) + 0.25 * (one_before - mean)
     np.testing.assert_allclose(model.channel().report_db[0], want, atol=1e-4)
 
 
