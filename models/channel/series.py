@@ -81,7 +81,11 @@ def record(overrides: Mapping[str, object], seed: int, duration_s: float) -> Ser
 
 
 def samples_of(
-    series: Series, *, mean_reports: float = MEAN_REPORTS, change_reports: float = CHANGE_REPORTS, every: int = 3
+    series: Series,
+    *,
+    mean_reports: float = MEAN_REPORTS,
+    change_reports: float = CHANGE_REPORTS,
+    every: int = 3,
 ) -> Samples:
     """The UEs with a report at every so many looks, the first second left out."""
     n_look, n_ue, n_rbg = series.cqi.shape
@@ -101,7 +105,13 @@ def samples_of(
             u = np.flatnonzero(known)
             change = memory.memory[u, DIFFERENCE] / np.maximum(2.0 * memory.memory[u, VARIANCE], 1e-3)
             held_db = TABLES.cqi_t10_db[series.cqi[look, u]].astype(np.float32)
-            rows = series.sinr_db[look, u], held_db, memory.known_db[u], memory.memory[u, MEAN], series.age[look, u]
+            rows = (
+                series.sinr_db[look, u],
+                held_db,
+                memory.known_db[u],
+                memory.memory[u, MEAN],
+                series.age[look, u],
+            )
             found.append((*rows, change, series.ue[look, u]))
     return Samples(*(np.concatenate(column) for column in zip(*found, strict=True)))
 

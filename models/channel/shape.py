@@ -52,7 +52,9 @@ def clarke(order: int, noise: float) -> F32:
     x = np.interp(change, 1.0 - (1.0 - noise) * bessel_j0(2.0 * np.pi * turns) ** 2, turns)
     lags = np.arange(order)
     apart = np.abs(lags[:, None] - lags)
-    covariance = (1.0 - noise) * bessel_j0(2.0 * np.pi * x[:, None, None] * apart) ** 2 + noise * np.eye(order)
+    covariance = (1.0 - noise) * bessel_j0(2.0 * np.pi * x[:, None, None] * apart) ** 2 + noise * np.eye(
+        order
+    )
     ahead = (1.0 - noise) * bessel_j0(2.0 * np.pi * x[:, None] * (age[:, None] + lags)) ** 2
     weights = np.zeros((len(x), ORDER))
     weights[:, :order] = np.linalg.solve(covariance, ahead[..., None])[..., 0]

@@ -119,7 +119,14 @@ def mlp(samples: Samples) -> Guess:
 
     every, target = rows_of(samples), wanted(samples).ravel()
     chosen = np.random.default_rng(1).permutation(len(target))[:MLP_ROWS]
-    network = MLPRegressor(hidden_layer_sizes=(32, 32), batch_size=512, early_stopping=True, n_iter_no_change=3, max_iter=20, random_state=1)
+    network = MLPRegressor(
+        hidden_layer_sizes=(32, 32),
+        batch_size=512,
+        early_stopping=True,
+        n_iter_no_change=3,
+        max_iter=20,
+        random_state=1,
+    )
     network.fit(every[chosen], target[chosen])
 
     def guess(of: Samples) -> F32:
@@ -144,7 +151,8 @@ def training_series() -> list[Series]:
 def contenders(samples: Samples) -> dict[str, Any]:
     """Everything that is a table of weights, by its parameters."""
     smooth = {
-        (float(newest), float(keep)): shape.smoothing(newest, keep) for newest, keep in product(*SMOOTHING.values())
+        (float(newest), float(keep)): shape.smoothing(newest, keep)
+        for newest, keep in product(*SMOOTHING.values())
     }
     of_theory = {
         (float(order), noise): shape.clarke(order, noise) for order in range(1, ORDER + 1) for noise in NOISES
@@ -189,7 +197,9 @@ def levels() -> None:
         truth, cqi, wideband = series.sinr_db[new], series.cqi[new], series.wideband[new][:, None]
         below = np.where(cqi < wideband, at_db[wideband] - truth, np.nan)
         above = np.where((cqi >= wideband + 2) & (cqi < 15), truth - at_db[cqi], np.nan)
-        print(f"{kmh:5g} km/h  below {np.nanmean(below):5.2f} dB  above {np.nanmean(above):5.2f} dB", flush=True)
+        print(
+            f"{kmh:5g} km/h  below {np.nanmean(below):5.2f} dB  above {np.nanmean(above):5.2f} dB", flush=True
+        )
 
 
 def windows() -> None:
@@ -197,14 +207,21 @@ def windows() -> None:
     series = training_series()
     for mean_reports, change_reports in ((8, 32), (16, 32), (32, 32), (64, 32), (16, 16), (16, 64)):
         by_speed = [
-            samples_of(each, mean_reports=mean_reports, change_reports=change_reports, every=7) for each in series
+            samples_of(each, mean_reports=mean_reports, change_reports=change_reports, every=7)
+            for each in series
         ]
         table = shape.learned(wiener(together(by_speed), SHIPPED_ORDER))
         errors = [error_db(samples, predicted(table, samples)) for samples in by_speed]
-        print(f"mean {mean_reports:4}  change {change_reports:4}  ", *(f"{error:6.3f}" for error in errors), flush=True)
+        print(
+            f"mean {mean_reports:4}  change {change_reports:4}  ",
+            *(f"{error:6.3f}" for error in errors),
+            flush=True,
+        )
 
 
-def write_package(folder: Path, coefficients: F64, training: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+def write_package(
+    folder: Path, coefficients: F64, training: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> None:
     """`model.onnx` and `card.toml`."""
     import tomli_w
 
@@ -218,9 +235,7 @@ def write_package(folder: Path, coefficients: F64, training: Mapping[str, Any], 
         features=tuple(
             Feature(name=name, unit=unit) for name, unit in zip(FEATURES, ("report period", "1"), strict=True)
         ),
-        outputs=tuple(
-            Output(name=f"weight_{i + 1}", unit="1", low=-4.0, high=4.0) for i in range(ORDER)
-        ),
+        outputs=tuple(Output(name=f"weight_{i + 1}", unit="1", low=-4.0, high=4.0) for i in range(ORDER)),
         training=dict(training),
         metrics=dict(metrics),
     )

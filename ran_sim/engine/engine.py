@@ -47,7 +47,9 @@ class TrafficClass:
 class Channel(NamedTuple):
     """Of all UE rows at one moment."""
 
-    sinr_db: F32  # [n_ue, n_rbg] that a measurement without error would find in the next slot, NaN without a UE
+    sinr_db: (
+        F32  # [n_ue, n_rbg] that a measurement without error would find in the next slot, NaN without a UE
+    )
     report_db: F32  # [n_ue, n_rbg] that slots work with, NaN without a report
     wideband: I32  # [n_ue] CQI of the newest report, -1 without one
     measured_slot: I64  # [n_ue] of that report, -1 without one

@@ -39,7 +39,9 @@ class Csi(NamedTuple):
     wideband: I32  # CQI that the gNB works with, -1 before the first report of a serving cell
     efficiency: F32  # [n_ue, n_rbg] bits per resource element of each sub-band's CQI
     best: F32  # the largest of them
-    snr_db: F32  # [n_ue, n_rbg] T10 of each sub-band's CQI; this and the two above: or what is predicted of them
+    snr_db: (
+        F32  # [n_ue, n_rbg] T10 of each sub-band's CQI; this and the two above: or what is predicted of them
+    )
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way

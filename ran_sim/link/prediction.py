@@ -1,7 +1,7 @@
 """Prediction: the SNR of each sub-band at the moment of its use, from the UE's last reports, their age and their change.
 
-A report is some milliseconds old when a slot uses it. What it says still holds for a walker, half of it for a bicycle, and nothing
-for a car: beyond the coherence time the mean is the best guess. The prediction of sub-band b is
+A report is some milliseconds old when a slot uses it. For a walker most of it still holds. For a car nothing does: beyond the coherence
+time the mean is the best guess. The prediction of sub-band b is
 
     m + sum over i of w_i (r_i[b] - m)
 
@@ -11,8 +11,8 @@ there (`level_db`). The weights depend on two numbers of the UE, the inputs of a
 
 1. age: of the newest report, from its measurement to the slot, in report periods
 2. change: half the mean squared difference of two successive reports over their variance, both averages over sub-bands and time.
-   It is 1 less the channel's correlation over a period, so it tells the UE's speed: 0 for one that stands, about 1 beyond a
-   wavelength in two periods
+   It is 1 less the channel's correlation over a period, so it tells the UE's speed: near 0 for a UE that stands, near 1 from 0.4
+   wavelengths a period on (12 km/h at 3.5 GHz and 10 ms)
 
 Both count in steps, and the weights of all steps are a table that is made when the model is read. A slot looks weights up and
 computes no model. The outer loop's offset comes on top, as ever.
@@ -35,11 +35,12 @@ CHANGE_STEPS: Final = 24  # in a change of 1
 N_AGE: Final = 2 * AGE_STEPS + 1  # a report is used for one period, after a delay of one at most
 N_CHANGE: Final = 4 * CHANGE_STEPS // 3 + 1
 
-# The ends of the 2-bit offset, TS 38.214 Table 5.2.2.1-1: "at most -1" lies this far below the T10 of the wideband CQI on the mean, "at least
-# +2" this far above that of its own. Measured: `python -m models.channel.train levels`.
+# The ends of the 2-bit offset, TS 38.214 Table 5.2.2.1-1. On the mean a sub-band of "at most -1" lies this far below the T10 of the
+# wideband CQI, one of "at least +2" this far above the T10 of its own CQI. `python -m models.channel.train levels` measures both.
 BELOW_DB: Final = 3.1
 ABOVE_DB: Final = 2.4
-HALF_STEP_DB: Final = 1.0  # taken off everything: without an offset of the outer loop, the MCS is that of the CQI
+# Taken off everything: where the outer loop has no offset yet, the MCS is that of the CQI.
+HALF_STEP_DB: Final = 1.0
 
 # Averages over the last reports, exponential. Each begins as a plain mean, together with what is assumed of an unknown UE.
 MEAN_REPORTS: Final = 16.0
@@ -100,7 +101,9 @@ def level_db(tables: LinkTables, cqi: int, wideband: int) -> float:
 
 
 @bare_kernel
-def remember(prediction: Prediction, tables: LinkTables, u: int, cqi: I32, wideband: int, first: bool) -> None:
+def remember(
+    prediction: Prediction, tables: LinkTables, u: int, cqi: I32, wideband: int, first: bool
+) -> None:
     """Take in a report, `cqi` [n_rbg] and its wideband CQI; it is the `first` that the cell gets of the UE."""
     known, memory = prediction.known_db[u], prediction.memory[u]
     n_rbg = cqi.size

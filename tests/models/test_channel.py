@@ -17,11 +17,19 @@ from ran_sim.scenario import load_scenario
 from ranloop.inference import load_card
 
 
-def some_samples(truth_db: F32, known_db: F32, *, ue: list[int], age: float = 0.9, change: float = 0.2) -> series.Samples:
+def some_samples(
+    truth_db: F32, known_db: F32, *, ue: list[int], age: float = 0.9, change: float = 0.2
+) -> series.Samples:
     """Samples of mean 10 dB."""
     n = len(truth_db)
     return series.Samples(
-        truth_db, truth_db, known_db, np.full(n, 10.0), np.full(n, age), np.full(n, change), np.array(ue, np.int64)
+        truth_db,
+        truth_db,
+        known_db,
+        np.full(n, 10.0),
+        np.full(n, age),
+        np.full(n, change),
+        np.array(ue, np.int64),
     )
 
 
@@ -35,7 +43,9 @@ def test_the_ceiling_is_what_a_report_without_error_says() -> None:
         engine.run_until(slot + 2)  # what was measured in the slot is known
         later = engine.channel()
         u = np.flatnonzero(later.measured_slot == slot)
-        ceiling = series.fresh(some_samples(now.sinr_db[u], np.zeros((len(u), ORDER, 13), np.float32), ue=[0] * len(u)))
+        ceiling = series.fresh(
+            some_samples(now.sinr_db[u], np.zeros((len(u), ORDER, 13), np.float32), ue=[0] * len(u))
+        )
         np.testing.assert_allclose(later.report_db[u], ceiling, atol=1e-5)
         compared += len(u)
     assert compared > 5
@@ -65,7 +75,13 @@ def test_a_fit_finds_the_weights_that_made_the_channel() -> None:
     newest = (1.0 - 0.3 * age) * np.where(change < 0.3, 1.0, 0.5 + (change - 0.3))  # in the span of `basis`
     truth = 10.0 + newest[:, None] * deviations[:, 0] - 0.25 * deviations[:, 1] + rng.normal(0, 0.5, (n, 3))
     samples = series.Samples(
-        truth.astype(np.float32), truth.astype(np.float32), 10.0 + deviations, np.full(n, 10.0), age, change, np.zeros(n, np.int64)
+        truth.astype(np.float32),
+        truth.astype(np.float32),
+        10.0 + deviations,
+        np.full(n, 10.0),
+        age,
+        change,
+        np.zeros(n, np.int64),
     )
     weights = shape.basis(age, change) @ train.wiener(samples, 2)
     assert np.abs(weights[:, 1] + 0.25).mean() < 0.02
@@ -84,7 +100,9 @@ def test_theory_holds_the_report_of_a_channel_that_stands_and_forgets_that_of_a_
 
 
 def test_the_package_is_the_table_of_its_coefficients(tmp_path: Path) -> None:
-    coefficients: F64 = np.random.default_rng(2).normal(size=(shape.N_BASIS, ORDER)).astype(np.float32).astype(float)
+    coefficients: F64 = (
+        np.random.default_rng(2).normal(size=(shape.N_BASIS, ORDER)).astype(np.float32).astype(float)
+    )
     train.write_package(tmp_path, coefficients, {}, {})
     np.testing.assert_allclose(read_channel_model(tmp_path), shape.learned(coefficients), atol=1e-4)
     assert [feature.name for feature in load_card(tmp_path).features] == list(FEATURES)

@@ -42,7 +42,9 @@ from tests.slot_packages import Node, by_onnxruntime, write_slot_package
 
 SHIPPED = Path(__file__).parents[3] / "models" / "channel"
 TABLES = link_tables(51)
-ONE_CELL = load_scenario("one-cell").with_overrides({"run.warmup_s": 0.0})  # reports do not depend on the load there
+ONE_CELL = load_scenario("one-cell").with_overrides(
+    {"run.warmup_s": 0.0}
+)  # reports do not depend on the load there
 THREE_CELLS = ONE_CELL.with_overrides({"layout.sectors": 3})
 
 
@@ -64,7 +66,9 @@ def test_a_sub_band_stands_for_the_middle_of_its_step_or_for_what_lies_beyond_th
     at_db = TABLES.cqi_t10_db
     assert level_db(TABLES, 8, 8) == 0.5 * (at_db[8] + at_db[9]) - HALF_STEP_DB
     assert level_db(TABLES, 9, 8) == 0.5 * (at_db[9] + at_db[10]) - HALF_STEP_DB
-    assert level_db(TABLES, 7, 8) == at_db[8] - BELOW_DB - HALF_STEP_DB  # TS 38.214 Table 5.2.2.1-1: -1 or less
+    assert (
+        level_db(TABLES, 7, 8) == at_db[8] - BELOW_DB - HALF_STEP_DB
+    )  # TS 38.214 Table 5.2.2.1-1: -1 or less
     assert level_db(TABLES, 10, 8) == at_db[10] + ABOVE_DB - HALF_STEP_DB  # 2 or more
     assert level_db(TABLES, 15, 15) == at_db[15] + ABOVE_DB - HALF_STEP_DB  # there is no CQI above
 
@@ -145,7 +149,10 @@ def test_efficiency_lies_on_lines_between_those_of_the_cqis() -> None:
 def constant(folder: Path, *weights: float) -> Path:
     """The same weights at any age and change."""
     return write_slot_package(
-        folder, [("MatMul", "xn", "z"), ("Add", "zw", "y")], {"n": np.zeros((2, ORDER)), "w": weights}, FEATURES
+        folder,
+        [("MatMul", "xn", "z"), ("Add", "zw", "y")],
+        {"n": np.zeros((2, ORDER)), "w": weights},
+        FEATURES,
     )
 
 
@@ -260,7 +267,7 @@ def test_a_graph_of_another_form_is_refused(
 
 
 def test_a_package_of_a_metric_predicts_no_channel() -> None:
-    with pytest.raises(SlotModelError, match="got the inputs log_rate, .* want age, change, in this order"):
+    with pytest.raises(SlotModelError, match=r"got the inputs log_rate, .* want age, change, in this order"):
         read_channel_model(SHIPPED.parent / "slot_metric")
 
 
