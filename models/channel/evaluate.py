@@ -86,22 +86,24 @@ def run(worlds: Sequence[str], seeds: Sequence[int]) -> None:
 
 def part_won(value: float, hold: float, ceiling: float) -> str:
     """Of the way from hold to the ceiling."""
-    return f"{100.0 * (value - hold) / (ceiling - hold):+.0f} %"
+    return f"{100.0 * (value - hold) / (ceiling - hold):.0f} %"
 
 
 def offline() -> list[str]:
     """The table of errors on recorded series."""
     errors = json.loads((FOLDER / "offline.json").read_text("utf-8"))
-    speeds = list(errors["hold"])
-    found = [
-        f"| predictor | {' | '.join(f'{kmh} km/h' for kmh in speeds)} |",
-        f"|---|{'---|' * len(speeds)}",
-    ]
-    for name, of in errors.items():
-        cells = (
-            f"{of[kmh]:.2f} dB, {part_won(of[kmh], errors['hold'][kmh], errors['fresh'][kmh])}"
-            for kmh in speeds
-        )
+    speeds = list(errors["db"]["hold"])
+    found = [f"| predictor | {' | '.join(f'{kmh} km/h' for kmh in speeds)} |", f"|---|{'---|' * len(speeds)}"]
+    for name, in_db in errors["db"].items():
+        cells = []
+        for kmh in speeds:
+            parts = (
+                part_won(of[name][kmh], of["hold"][kmh], of["fresh"][kmh])
+                for of in (errors["db"], errors["rate"])
+            )
+            cells.append(
+                f"{in_db[kmh]:.2f} dB" + ("" if name in ("hold", "fresh") else f", {', '.join(parts)}")
+            )
         found.append(f"| {name} | {' | '.join(cells)} |")
     return found
 
@@ -122,19 +124,25 @@ def gains(world: str) -> list[str]:
     found = [
         f"### {world}, load 1, {len(seeds)} drops, {np.mean(of['hold']['users']):.1f} users",
         "",
-        "| arm | satisfied | less hold [95 %] | of the ceiling's | best effort Mb/s | less hold, % [95 %] | of the ceiling's | its 5th percentile |",
-        "|---|---|---|---|---|---|---|---|",
+        "| arm | satisfied | less hold [95 %] | of the ceiling's | best effort Mb/s | less hold, % [95 %] | of the ceiling's | its 5th percentile | less hold, % [95 %] |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in ARMS:
         cells = []
-        for key, scale in (
-            ("satisfied", 1.0),
-            ("best_effort_mbps", 100.0 / float(np.mean(of["hold"]["best_effort_mbps"]))),
-        ):
+        for key in ("satisfied", "best_effort_mbps", "user_p5_mbps"):
             mean, hold, ceiling = (float(np.mean(of[which][key])) for which in (arm, "hold", "ceiling"))
-            less = paired_difference([scale * v for v in of[arm][key]], [scale * v for v in of["hold"][key]])
-            cells += [f"{mean:.1f}", f"{less:+.1f}" if arm != "hold" else "", part_won(mean, hold, ceiling)]
-        cells.append(f"{np.mean(of[arm]['user_p5_mbps']):.2f}")
+            scale = 1.0 if key == "satisfied" else 100.0 / hold
+            less, most = (
+                paired_difference([scale * v for v in of[which][key]], [scale * v for v in of["hold"][key]])
+                for which in (arm, "ceiling")
+            )
+            part = part_won(mean, hold, ceiling) if most.low > 0.0 else "no gain there"
+            cells += [
+                f"{mean:.2f}" if key == "user_p5_mbps" else f"{mean:.1f}",
+                "" if arm == "hold" else f"{less:+.1f}",
+            ]
+            if key != "user_p5_mbps":
+                cells.append("" if arm in ("hold", "ceiling") else part)
         found.append(f"| {arm} | {' | '.join(cells)} |")
     return [*found, ""]
 
@@ -142,7 +150,10 @@ def gains(world: str) -> list[str]:
 def show() -> None:
     """Print the tables, and put them into the page."""
     text = README.read_text("utf-8")
-    for mark, table in (("offline", offline()), ("gain", [line for world in WORLDS for line in gains(world)])):
+    for mark, table in (
+        ("offline", offline()),
+        ("gain", [line for world in WORLDS for line in gains(world)]),
+    ):
         print("\n".join(table))
         head, _, rest = text.partition(f"<!-- {mark} -->")
         _, _, tail = rest.partition(f"<!-- /{mark} -->")

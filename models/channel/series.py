@@ -153,8 +153,18 @@ def fresh(samples: Samples) -> F32:
 
 def error_db(samples: Samples, guess: F32) -> float:
     """Standard deviation of the error in dB inside each UE's samples: the outer loop takes away what is the same in all."""
-    error = (samples.truth_db - guess).astype(np.float64)
-    _, of_ue = np.unique(samples.ue, return_inverse=True)
+    return _spread(samples.truth_db - guess, samples.ue)
+
+
+def error_rate(samples: Samples, guess: F32) -> float:
+    """The same of log2(1 + SNR), in bit/s/Hz: an error far below what any CQI reaches counts for little there."""
+    truth, guessed = (np.log2(1.0 + 10.0 ** (db / 10.0)) for db in (samples.truth_db, guess))
+    return _spread(truth - guessed, samples.ue)
+
+
+def _spread(error: F32, ue: I64) -> float:
+    error = error.astype(np.float64)
+    _, of_ue = np.unique(ue, return_inverse=True)
     n = np.bincount(of_ue)
     mean = np.bincount(of_ue, error.mean(axis=1)) / n
     square = np.bincount(of_ue, (error**2).mean(axis=1))

@@ -29,6 +29,7 @@ from models.channel.series import (
     at_speed,
     deviations,
     error_db,
+    error_rate,
     fresh,
     held,
     predicted,
@@ -47,7 +48,7 @@ DURATION_S: Final = 10.0
 SMOOTHING: Final = {"newest": np.linspace(0.0, 1.0, 6), "keep": (0.0, 0.3, 0.5, 0.7)}
 NOISES: Final = (0.02, 0.05, 0.1, 0.2)
 SHIPPED_ORDER: Final = 2
-MLP_ROWS: Final = 60_000
+MLP_ROWS: Final = 120_000
 Guess = Callable[[Samples], F32]  # [n, n_rbg] of samples
 
 
@@ -124,7 +125,7 @@ def mlp(samples: Samples) -> Guess:
         batch_size=512,
         early_stopping=True,
         n_iter_no_change=3,
-        max_iter=20,
+        max_iter=30,
         random_state=1,
     )
     network.fit(every[chosen], target[chosen])
@@ -176,16 +177,17 @@ def tables(found: Mapping[str, Any]) -> dict[str, F32]:
     }
 
 
-def judged(found: Mapping[str, Any], others: Mapping[str, Guess]) -> dict[str, dict[str, float]]:
-    """Errors in dB on the held-out series: name -> speed in km/h -> error."""
-    errors: dict[str, dict[str, float]] = {}
+def judged(found: Mapping[str, Any], others: Mapping[str, Guess]) -> dict[str, dict[str, dict[str, float]]]:
+    """Errors on the held-out series: "db" and "rate" (bit/s/Hz) -> name -> speed in km/h -> error."""
+    errors: dict[str, dict[str, dict[str, float]]] = {"db": {}, "rate": {}}
     for kmh, seeds in HELD_OUT.items():
         samples = together([samples_of(record(at_speed(kmh), seed, DURATION_S), every=9) for seed in seeds])
-        guesses = {name: predicted(table, samples) for name, table in tables(found).items()}
-        guesses = {"hold": held(samples), **guesses}
+        guesses = {"hold": held(samples)}
+        guesses |= {name: predicted(table, samples) for name, table in tables(found).items()}
         guesses |= {name: guess(samples) for name, guess in others.items()} | {"fresh": fresh(samples)}
         for name, guess in guesses.items():
-            errors.setdefault(name, {})[f"{kmh:g}"] = round(error_db(samples, guess), 3)
+            for kind, error in (("db", error_db(samples, guess)), ("rate", error_rate(samples, guess))):
+                errors[kind].setdefault(name, {})[f"{kmh:g}"] = round(error, 3)
     return errors
 
 
@@ -251,8 +253,9 @@ def train() -> None:
     trained_s = time.process_time() - began_s
     print(f"trained in {trained_s:.0f} s of CPU", flush=True)
     errors = judged(found, others)
-    for name, by_speed in errors.items():
-        print(f"{name:24}", *(f"{error:7.3f}" for error in by_speed.values()))
+    for name, by_speed in errors["db"].items():
+        of_rate = errors["rate"][name].values()
+        print(f"{name:24}", *(f"{error:7.3f}" for error in (*by_speed.values(), *of_rate)))
     (FOLDER / "contenders.json").write_text(json.dumps(found) + "\n", "utf-8")
     (FOLDER / "offline.json").write_text(json.dumps(errors, indent=2) + "\n", "utf-8")
     name = f"wiener {SHIPPED_ORDER}"
@@ -267,9 +270,9 @@ def train() -> None:
         "cpu_minutes": round(trained_s / 60.0, 1),
     }
     metrics = {
-        f"error_db {which}, {kmh} km/h": errors[which][kmh]
+        f"error_db {which}, {kmh} km/h": errors["db"][which][kmh]
         for which in (name, "clarke", "hold", "fresh")
-        for kmh in errors[which]
+        for kmh in errors["db"][which]
     }
     write_package(FOLDER, np.array(found[name]), facts, metrics)
 

@@ -44,7 +44,8 @@ def read_channel_model(folder: Path) -> F32:
     """
     content = read_package(folder, FEATURES)
     try:
-        weights = _computed(content, model_grid())
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            weights = _computed(content, model_grid())
     except SlotModelError as error:
         raise SlotModelError(f"{folder}: {error}") from error
     if weights.shape[1] != ORDER:

