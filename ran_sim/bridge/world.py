@@ -11,6 +11,7 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -64,11 +65,7 @@ def open_world(
     """
     try:
         scenario = load_scenario(target).with_overrides(overrides or {})
-        if models := scenario.scheduler.models:
-            folders = [model_folder(name) for name in models]
-            for folder in folders if trust is not None else ():
-                read_package(folder, trust=trust)
-            scenario = scenario.with_overrides({"scheduler.models": list(map(str, folders))})
+        scenario = _with_models_found(scenario, trust)
         tell_compiling()
         if not (notice := compile_notice()):
             return SimWorld(scenario, seed)
@@ -79,6 +76,19 @@ def open_world(
         raise NodeError(str(error)) from error
     except ValueError as error:  # a seed or a combination of fields that the engine refuses
         raise NodeError(f"{target}: {error}") from error
+
+
+def _with_models_found(scenario: Scenario, trust: Trust | None) -> Scenario:
+    """`scenario` with the folders of its models as they are on this machine, once `trust` has admitted them."""
+    scheduler = scenario.scheduler
+    found = [str(model_folder(name)) for name in scheduler.models]
+    overrides: dict[str, object] = {"scheduler.models": found} if found else {}
+    if scheduler.channel_model is not None:
+        overrides["scheduler.channel_model"] = str(model_folder(scheduler.channel_model))
+        found.append(str(overrides["scheduler.channel_model"]))
+    for folder in found if trust is not None else ():
+        read_package(Path(folder), trust=trust)
+    return scenario.with_overrides(overrides) if overrides else scenario
 
 
 class _Due(NamedTuple):

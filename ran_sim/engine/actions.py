@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ran_sim.core.state import F64, I64
+from ran_sim.core.state import F32, F64, I64
 from ran_sim.energy.power import ACTIVE, STATE_NAMES, command_state
 from ran_sim.engine.arguments import check, whole, wholes
 from ran_sim.engine.link_powers import refresh_links
@@ -48,6 +49,23 @@ class Actions(SlotLoop):
     def set_slot_network(self, model: int, network: F64) -> None:
         """Replace the numbers of a learned metric, [N_NUMBERS] of `mac.learned`: for training, as it compiles nothing."""
         self._network.settings.rule.networks[model] = network
+
+    def set_prediction(self, cell: int | I64, on: bool | NDArray[np.bool_]) -> None:
+        """Let `cell` (or many: arrays of one length) use the scenario's `scheduler.channel_model`, as at the start, or its UEs' reports as
+        they are: from each UE's next report on."""
+        cells = np.atleast_1d(wholes("cell", cell))
+        check(
+            self.scenario.scheduler.channel_model is not None,
+            "channel_model",
+            None,
+            "a model package in the scenario's scheduler.channel_model",
+        )
+        check(np.isin(cells, range(self.n_cell)).all(), "cell", cell, f"0 to {self.n_cell - 1}")
+        self._network.csi.prediction.used[cells] = on
+
+    def set_channel_weights(self, weights: F32) -> None:
+        """Replace the numbers of the channel model, [N_CHANGE, N_AGE, ORDER] of `link.prediction`: for training, as it compiles nothing."""
+        self._network.csi.prediction.weights[:] = weights
 
     def set_slice_quota(
         self,

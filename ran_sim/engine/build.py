@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from ran_sim.engine.kernels import Network, Settings
 from ran_sim.engine.radio_state import init_radio
 from ran_sim.engine.sessions import init_counts
 from ran_sim.link.adaptation import link_tables
+from ran_sim.link.channel_model import read_channel_model
 from ran_sim.link.csi import Reports, init_csi
 from ran_sim.link.harq import init_harq, init_sent
+from ran_sim.link.prediction import Prediction, init_prediction, no_prediction
 from ran_sim.mac.metrics import PF, POLICIES, Rule, built_in_rule, own_rule, with_networks
 from ran_sim.mac.slices import init_slices
 from ran_sim.mac.slot_model import read_slot_model
@@ -24,6 +27,8 @@ from ran_sim.scenario import Scenario
 from ran_sim.scenario.sections import LEARNED_NAME
 from ran_sim.traffic.arrivals import init_traffic
 from ran_sim.traffic.queues import init_queues
+
+PREDICTION_MS: Final = 1.0  # a tenth of the usual report period
 
 
 def scheduling_rule(
@@ -71,6 +76,7 @@ def build_network(
 
     Raises:
         PluginError: A path loss or a traffic model that cannot be loaded or compiled.
+        SlotModelError: A channel model that cannot be read.
     """
     settings = _settings(scenario, seed, rule)
     cells, ues, links, radio_state = init_radio(scenario, seed, path_loss)
@@ -87,7 +93,7 @@ def build_network(
         queues=init_queues(n_ue),
         harq=init_harq(n_ue),
         sent=init_sent(n_cell * settings.max_dci),
-        csi=init_csi(n_ue, scenario.n_rbg, _reports(scenario, seed)),
+        csi=init_csi(n_ue, scenario.n_rbg, _reports(scenario, seed), _predicted_by(scenario)),
         mac=init_mac(n_ue, cells.site, rbg_prb, *guaranteed_bits(scenario)),
         slices=init_slices(scenario),
         tables=link_tables(scenario.carrier.bandwidth_prb, scenario.carrier.mcs_table),
@@ -115,3 +121,11 @@ def _reports(scenario: Scenario, seed: int) -> Reports:
         error_db=radio.cqi_error_db,
         subbands=scenario.subband_reports,
     )
+
+
+def _predicted_by(scenario: Scenario) -> Prediction:
+    if scenario.scheduler.channel_model is None:
+        return no_prediction()
+    weights = read_channel_model(Path(scenario.scheduler.channel_model))
+    every_slots = max(1, scenario.slots(PREDICTION_MS))
+    return init_prediction(weights, scenario.n_cell, scenario.n_ue, scenario.n_rbg, every_slots)

@@ -9,18 +9,19 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from ran_sim.core.counters import Snapshot
 from ran_sim.core.plugins import Plugin, PluginError
-from ran_sim.core.state import F64, I32, I64, Cells, Links, Ues
+from ran_sim.core.state import F32, F64, I32, I64, Cells, Links, Ues
 from ran_sim.engine import saved
 from ran_sim.engine.actions import Actions
 from ran_sim.engine.arguments import check, whole
 from ran_sim.engine.build import build_network, scheduling_rule
 from ran_sim.engine.first_use import compile_kernels
+from ran_sim.engine.kernels import channel_into, for_slots
 from ran_sim.engine.provenance import platform_provenance, scenario_hash
 from ran_sim.engine.session_rows import SESSION_DTYPE, SessionRows, running_rows
 from ran_sim.engine.sessions import fold_all
@@ -41,6 +42,17 @@ class TrafficClass:
     delay_bound: bool
     budget_ms: float  # the radio's share of the packet delay budget
     weight: float  # default scheduling weight
+
+
+class Channel(NamedTuple):
+    """Of all UE rows at one moment."""
+
+    sinr_db: (
+        F32  # [n_ue, n_rbg] that a measurement without error would find in the next slot, NaN without a UE
+    )
+    report_db: F32  # [n_ue, n_rbg] that slots work with, NaN without a report
+    wideband: I32  # [n_ue] CQI of the newest report, -1 without one
+    measured_slot: I64  # [n_ue] of that report, -1 without one
 
 
 def _classes(scenario: Scenario, weight: F64) -> tuple[TrafficClass, ...]:
@@ -163,6 +175,15 @@ class Engine(Actions):
         """
         terms = self._network.mac.terms
         return np.asarray(terms[(terms != 0.0).any(axis=1)])
+
+    def channel(self) -> Channel:
+        """What UEs would measure now, and the reports of them that slots use; copies."""
+        csi, sinr_db = self._network.csi, np.zeros((self.n_ue, self.n_rbg), np.float32)
+        self._call(channel_into, sinr_db, self._slot, for_slots(self._network))
+        known = csi.wideband >= 0
+        report_db = np.where(known[:, None], csi.snr_db, np.float32(np.nan))
+        measured_slot = np.where(known, csi.measured_slot, -1)
+        return Channel(sinr_db, report_db, csi.wideband.copy(), measured_slot)
 
     def ue_row_of(self, ue_id: int) -> int | None:
         """UE row of a connected UE; None if there is no such UE (any more)."""

@@ -20,7 +20,7 @@ from ran_sim.energy.power import Energy, spend_slot
 from ran_sim.engine.radio_state import RadioState
 from ran_sim.engine.sessions import Counts
 from ran_sim.link.adaptation import LinkTables, block_error_rate, effective_sinr
-from ran_sim.link.csi import Csi, apply_report, measure, sinr_into
+from ran_sim.link.csi import Csi, apply_report, measure, predict, sinr_into
 from ran_sim.link.harq import HARQ_RTT_SLOTS, SENT, Harq, Sent, feedback
 from ran_sim.mac.leg import Leg
 from ran_sim.mac.metrics import Rule
@@ -143,6 +143,24 @@ def run_slots(first: int, stop: int, network: Network) -> int:
 
 
 @bare_kernel
+def channel_into(out_db: F32, slot: int, network: Network) -> None:
+    """What UEs would measure in `slot` without an error: SINR in dB of each RBG, [n_ue, n_rbg]; NaN in rows without a UE.
+
+    Only a look: fading is a pure function of time.
+    """
+    csi, links, fading = network.csi, network.links, network.radio.fading
+    load = network.cells.load.reshape(-1, 1)
+    for u in range(out_db.shape[0]):
+        out_db[u, :] = np.float32(np.nan)
+        if network.queues.owner[u] < 0:
+            continue
+        fade_to(u, slot // network.radio.grid_slots, fading, links.fading[u])
+        sinr_into(csi.sinr, links, u, load, False)
+        for b in range(out_db.shape[1]):
+            out_db[u, b] = 10.0 * math.log10(max(csi.sinr[b], 1e-9))
+
+
+@bare_kernel
 def _arrivals_and_reports(
     slot: int,
     seed: int,
@@ -155,6 +173,7 @@ def _arrivals_and_reports(
     ailments: Ailments,
 ) -> bool:
     """Packets, budgets and reports up to `slot`; False, and to be done again, if the ring of a queue is full."""
+    predicts = csi.prediction.weights.shape[0] > 0
     for i in range(members.shape[0]):
         u = members[i]
         if queues.next_slot[u] <= slot:
@@ -166,6 +185,8 @@ def _arrivals_and_reports(
             discard_expired(queues, traffic, counts[u], slot, u)
         if csi.due_slot[u] <= slot:
             apply_report(csi, tables, counts[u], u)
+        if predicts and csi.prediction.used[queues.cell[u]] == 1:
+            predict(csi, tables, slot, u)
     return True
 
 

@@ -18,6 +18,7 @@ from ran_sim.core import random
 from ran_sim.core.jit import bare_kernel
 from ran_sim.core.state import F32, I32, I64, NEVER, Links
 from ran_sim.link.adaptation import LinkTables, highest_cqi
+from ran_sim.link.prediction import Prediction, no_prediction, predict_into, remember
 
 _NEPER_PER_DB: Final = math.log(10.0) / 10.0  # of power; exp takes a quarter of pow's time
 
@@ -38,16 +39,20 @@ class Csi(NamedTuple):
     wideband: I32  # CQI that the gNB works with, -1 before the first report of a serving cell
     efficiency: F32  # [n_ue, n_rbg] bits per resource element of each sub-band's CQI
     best: F32  # the largest of them
-    snr_db: F32  # [n_ue, n_rbg] T10 of each sub-band's CQI
+    snr_db: (
+        F32  # [n_ue, n_rbg] T10 of each sub-band's CQI; this and the two above: or what is predicted of them
+    )
     pending_wideband: I32
     pending: I32  # [n_ue, n_rbg] sub-band CQI on its way
     due_slot: I64  # when it is known at the gNB, NEVER if nothing is on its way
     next_slot: I64  # of the UE's next measurement; NEVER while no cell would receive its report
+    measured_slot: I64  # that the newest report at the gNB is of
     reports: Reports
+    prediction: Prediction  # that takes the place of the reports, if there is a model
     sinr: F32  # [n_rbg] scratch, linear
 
 
-def init_csi(n_ue: int, n_rbg: int, reports: Reports) -> Csi:
+def init_csi(n_ue: int, n_rbg: int, reports: Reports, prediction: Prediction | None = None) -> Csi:
     """State in which nothing is known of any UE and no report is on its way."""
     return Csi(
         wideband=np.full(n_ue, -1, np.int32),
@@ -58,7 +63,9 @@ def init_csi(n_ue: int, n_rbg: int, reports: Reports) -> Csi:
         pending=np.zeros((n_ue, n_rbg), np.int32),
         due_slot=np.full(n_ue, NEVER, np.int64),
         next_slot=np.full(n_ue, NEVER, np.int64),
+        measured_slot=np.zeros(n_ue, np.int64),
         reports=reports,
+        prediction=prediction or no_prediction(),
         sinr=np.zeros(n_rbg, np.float32),
     )
 
@@ -74,7 +81,9 @@ def forget_csi(csi: Csi, u: int, next_slot: int) -> None:
 @bare_kernel
 def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     """Let the report on its way become the gNB's knowledge."""
+    predicts, first = csi.prediction.weights.shape[0] > 0, csi.wideband[u] < 0
     csi.wideband[u] = csi.pending_wideband[u]
+    csi.measured_slot[u] = csi.due_slot[u] - csi.reports.delay_slots
     csi.due_slot[u] = NEVER
     best = 0
     for b in range(csi.pending.shape[1]):
@@ -85,6 +94,19 @@ def apply_report(csi: Csi, tables: LinkTables, counts: I64, u: int) -> None:
     csi.best[u] = tables.cqi_efficiency[best]
     counts[count.CQI_SUM] += csi.wideband[u]
     counts[count.CQI_REPORTS] += 1
+    if predicts:
+        remember(csi.prediction, tables, u, csi.pending[u], csi.wideband[u], first)
+
+
+@bare_kernel
+def predict(csi: Csi, tables: LinkTables, slot: int, u: int) -> None:
+    """Let the gNB work with the prediction for `slot` in place of the newest report; a UE without a report is left out."""
+    reports, prediction = csi.reports, csi.prediction
+    age = slot - csi.measured_slot[u]
+    if csi.wideband[u] >= 0 and (age - reports.delay_slots) % prediction.every_slots == 0:
+        csi.best[u] = predict_into(
+            csi.snr_db[u], csi.efficiency[u], prediction, tables, u, age / reports.period_slots
+        )
 
 
 @bare_kernel

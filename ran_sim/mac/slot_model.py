@@ -8,15 +8,13 @@ by node, each value held as a linear function of the inputs and of the hidden un
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ran_sim.core.errors import InputError, one_line
-from ran_sim.core.files import read_bytes
+from ran_sim.core.errors import one_line
 from ran_sim.core.state import F64
 from ran_sim.mac.learned import (
     BIAS,
@@ -33,16 +31,11 @@ from ran_sim.mac.learned import (
     N_UNITS,
     UNITS,
 )
-from ran_sim.scenario.toml_file import read_table
+from ran_sim.scenario.packages import SlotModelError, read_graph, read_package
 
 __all__ = ("SlotModelError", "read_slot_model")
 
-MAX_FILE_BYTES: Final = 1 << 16  # a network of eight units is 2 kB
 MOST_EXPONENT: Final = 20.0  # of the factor, either way, where the graph has no bounds
-
-
-class SlotModelError(InputError):
-    """A package is no learned scheduling metric: one line with its folder, what it has and what is wanted."""
 
 
 class _Value(NamedTuple):
@@ -69,10 +62,7 @@ def read_slot_model(folder: Path) -> F64:
     Raises:
         SlotModelError: No package, a card with other inputs, another file than the card's, or a graph of another form.
     """
-    card = _card(folder)
-    content = _content(folder / str(card.get("file", "model.onnx")), folder)
-    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
-        raise SlotModelError(f"{folder}: its ONNX file is not the one of its card (sha256); export it again")
+    content = read_package(folder, FEATURES)
     try:
         value, bounds = _followed(content)
     except SlotModelError as error:
@@ -92,65 +82,13 @@ def read_slot_model(folder: Path) -> F64:
     return network
 
 
-def _card(folder: Path) -> Mapping[str, Any]:
-    try:
-        card = read_table(folder / "card.toml")
-    except OSError as error:
-        raise SlotModelError(
-            f"{folder}: got no readable card.toml ({error.strerror}), want a model package"
-        ) from error
-    except ValueError as error:
-        raise SlotModelError(f"{folder}: its card.toml is no TOML ({one_line(str(error))})") from error
-    entries = card.get("features")
-    names = (
-        [entry.get("name") or entry.get("measurement") for entry in entries if isinstance(entry, Mapping)]
-        if isinstance(entries, list)
-        else []
-    )
-    if names != list(FEATURES):
-        raise SlotModelError(
-            f"{folder}: got the inputs {one_line(', '.join(map(str, names)))}, want {', '.join(FEATURES)}, in this order"
-        )
-    return card
-
-
-def _content(file: Path, folder: Path) -> bytes:
-    try:
-        return read_bytes(file, MAX_FILE_BYTES)
-    except OSError as error:
-        raise SlotModelError(f"{folder}: got no readable {one_line(file.name)} ({error.strerror})") from error
-    except ValueError as error:
-        raise SlotModelError(
-            f"{folder}: {one_line(file.name)} has {error}; a network of {MOST_UNITS} units is smaller"
-        ) from error
-
-
 def _followed(content: bytes) -> tuple[_Value, _Bounds]:
     """The output of an ONNX file, and the bounds before and after it."""
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ModuleNotFoundError as error:
-        raise SlotModelError('reading its ONNX file needs onnx: pip install "ranloop[sim]"') from error
-    try:
-        graph = onnx.load_model_from_string(content).graph
-        constants = {
-            tensor.name: np.asarray(numpy_helper.to_array(tensor), np.float64) for tensor in graph.initializer
-        }
-        attributes = [
-            {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in graph.node
-        ]
-    except Exception as error:  # protobuf and onnx may raise any
-        raise SlotModelError(f"its ONNX file cannot be read ({type(error).__name__})") from error
-    inputs = [each.name for each in graph.input if each.name not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise SlotModelError(
-            f"its graph has {len(inputs)} inputs and {len(graph.output)} outputs, want one of each"
-        )
-    reader = _Reader(inputs[0], constants)
-    for node, given in zip(graph.node, attributes, strict=True):
-        reader.take(node.op_type, list(node.input), node.output[0], given)
-    return reader.result(graph.output[0].name)
+    x, y, nodes, constants = read_graph(content)
+    reader = _Reader(x, constants)
+    for node in nodes:
+        reader.take(*node)
+    return reader.result(y)
 
 
 class _Reader:

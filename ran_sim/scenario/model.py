@@ -155,6 +155,8 @@ class Scenario(Section):
         models = {
             f"scheduler.models.{i}": f"{folder}/card.toml" for i, folder in enumerate(self.scheduler.models)
         }
+        if self.scheduler.channel_model is not None:
+            models["scheduler.channel_model"] = f"{self.scheduler.channel_model}/card.toml"
         tables = {"mobility.routes_file": self.mobility.routes_file, **traces, **models}
         return files | {field: Path(name) for field, name in tables.items() if name is not None}
 
@@ -273,9 +275,14 @@ def _beside(data: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         return {**section, **files}
 
     changed: dict[str, Any] = dict(data)
-    for section, name in (("layout", "path_loss"), ("scheduler", "metric"), ("mobility", "routes_file")):
+    for section, name in (
+        ("layout", "path_loss"),
+        ("scheduler", "metric"),
+        ("scheduler", "channel_model"),
+        ("mobility", "routes_file"),
+    ):
         if section in data:
-            changed[section] = placed(data[section], name)
+            changed[section] = placed(changed[section], name)
     scheduler = changed.get("scheduler")
     if isinstance(scheduler, Mapping) and isinstance(models := scheduler.get("models"), list):
         beside = [str(folder / name) if isinstance(name, str) else name for name in models]

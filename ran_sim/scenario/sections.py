@@ -264,6 +264,9 @@ class Scheduler(Section):
     class_weight: dict[FiveQi, Positive] = Field(default={})  # default weight by 5QI; 1 where missing
     # Folders of model packages: learned metrics that cells can change to while they run. "learned" begins with the first.
     models: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), max_length=8)
+    # Folder of a model package that predicts each UE's sub-bands from its last reports, see `link.prediction`. Without one a slot uses
+    # the newest report as it is.
+    channel_model: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _learned_has_a_model(self) -> Self:

@@ -79,6 +79,8 @@ def test_a_node_finds_a_bundled_model_in_any_folder(
     world = open_world("one-cell", overrides={"scheduler.models": ["models/slot_metric"]})
     assert "SetSchedulerModel" in world.catalogues[0].actions
     assert f"this is the bundled one, {ROOT / 'models' / 'slot_metric'}" in capsys.readouterr().err
+    open_world("one-cell", overrides={"scheduler.channel_model": "models/channel"})
+    assert f"this is the bundled one, {ROOT / 'models' / 'channel'}" in capsys.readouterr().err
     with pytest.raises(NodeError, match=r"models/mine: got no readable card\.toml"):
         open_world("one-cell", overrides={"scheduler.models": ["models/mine"]})
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import tomli_w
-from onnx import TensorProto, helper, numpy_helper
 
 from ran_sim.core.state import F64
 from ran_sim.engine import Engine
@@ -20,39 +18,16 @@ from ran_sim.mac.learned import FEATURES, N_FEATURE, features_into, log_factor
 from ran_sim.mac.metrics import MISS_LOG
 from ran_sim.mac.slot_model import SlotModelError, read_slot_model
 from ran_sim.scenario import ScenarioError, load_scenario
+from tests.slot_packages import Node, by_onnxruntime, write_slot_package
 
 SHIPPED = Path(__file__).parents[3] / "models" / "slot_metric"
 ONE_CELL = load_scenario("one-cell").with_overrides({"run.warmup_s": 0.0})
-Node = tuple[str, Sequence[str], str]
 
 
 def package(
-    folder: Path,
-    nodes: Sequence[Node],
-    constants: dict[str, Any],
-    *,
-    names: Sequence[str] = FEATURES,
-    width: int = N_FEATURE,
+    folder: Path, nodes: Sequence[Node], constants: dict[str, Any], names: Sequence[str] = FEATURES
 ) -> Path:
-    """A model package of this graph, from `x` to `y`."""
-    graph = helper.make_graph(
-        [helper.make_node(kind, list(inputs), [output]) for kind, inputs, output in nodes],
-        "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()],
-    )
-    content = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
-    ).SerializeToString()
-    folder.mkdir(exist_ok=True)
-    (folder / "model.onnx").write_bytes(content)
-    card = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "features": [{"name": name, "unit": "1"} for name in names],
-    }
-    (folder / "card.toml").write_text(tomli_w.dumps(card))
-    return folder
+    return write_slot_package(folder, nodes, constants, names)
 
 
 def straight(folder: Path, bias: float, **linear: float) -> Path:
@@ -76,12 +51,6 @@ def layers(kind: str, n_unit: int, rng: np.random.Generator) -> tuple[list[Node]
     return nodes, constants
 
 
-def by_onnxruntime(folder: Path, x: F64) -> F64:
-    session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
-    found = session.run(None, {session.get_inputs()[0].name: x.astype(np.float32)})[0]
-    return np.asarray(found[:, 0], np.float64)
-
-
 def by_kernel(folder: Path, x: F64) -> F64:
     network = read_slot_model(folder)
     return np.array([log_factor(network, row) for row in x.astype(np.float32).astype(np.float64)])
@@ -95,7 +64,7 @@ def inputs_around(low: F64, high: F64, rng: np.random.Generator) -> F64:
 def test_the_shipped_model_computes_in_a_slot_what_onnxruntime_computes() -> None:
     network = read_slot_model(SHIPPED)
     x = inputs_around(network[:N_FEATURE], network[N_FEATURE : 2 * N_FEATURE], np.random.default_rng(1))
-    want = by_onnxruntime(SHIPPED, x)
+    want = by_onnxruntime(SHIPPED, x)[:, 0]
     assert np.ptp(want) > 1.0
     np.testing.assert_allclose(by_kernel(SHIPPED, x), want, atol=1e-5)
 
@@ -108,7 +77,7 @@ def test_any_network_of_one_hidden_layer_computes_what_onnxruntime_computes(
     nodes, constants = layers(kind, n_unit, rng)
     folder = package(tmp_path, nodes, constants)
     x = inputs_around(constants["low"], constants["high"], rng)
-    want = by_onnxruntime(folder, x)
+    want = by_onnxruntime(folder, x)[:, 0]
     assert want.min() == -2.0
     assert want.max() == 2.5
     np.testing.assert_allclose(by_kernel(folder, x), want, atol=1e-5)

@@ -432,19 +432,25 @@ def test_a_run_with_trust_refuses_an_xapps_model_that_is_not_signed(
         run_embedded(ToyWorld(), [load_package(xapp)], Choices(trust=trust), until_ns=200_000_000)
 
 
-def test_a_simulated_node_with_trust_refuses_a_scheduling_model_that_is_not_signed(
-    tmp_path: Path, trust: Trust, key: Path
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("slot_metric", lambda folder: {"scheduler.models": [str(folder)]}),
+        ("channel", lambda folder: {"scheduler.channel_model": str(folder)}),
+    ],
+)
+def test_a_simulated_node_with_trust_refuses_a_model_of_its_slots_that_is_not_signed(
+    tmp_path: Path, trust: Trust, key: Path, name: str, overrides: Callable[[Path], dict[str, object]]
 ) -> None:
-    folder = tmp_path / "slot_metric"
+    folder = tmp_path / name
     folder.mkdir()
-    for name in ("card.toml", "model.onnx"):
-        (folder / name).write_bytes((ROOT / "models/slot_metric" / name).read_bytes())
-    overrides = {"scheduler.models": [str(folder)]}
-    with pytest.raises(ModelError, match="slot_metric is not signed"):
-        open_world("sim:one-cell", overrides=overrides, trust=trust)
+    for file in ("card.toml", "model.onnx"):
+        (folder / file).write_bytes((ROOT / "models" / name / file).read_bytes())
+    with pytest.raises(ModelError, match=f"{name} is not signed"):
+        open_world("sim:one-cell", overrides=overrides(folder), trust=trust)
     sign(folder, key)
-    world = open_world("sim:one-cell", overrides=overrides, trust=trust)
-    assert "SetSchedulerModel" in world.catalogues[0].actions
+    world = open_world("sim:one-cell", overrides=overrides(folder), trust=trust)
+    assert ("SetSchedulerModel" in world.catalogues[0].actions) == (name == "slot_metric")
     world.close()
 
 
