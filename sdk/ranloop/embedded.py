@@ -71,7 +71,7 @@ def run_embedded(
     watched: Sequence[StreamRight] = (),
     onlooker: Onlooker | None = None,
     state: Path | None = None,
-    handler_delay_ms: HandlerDelay = 0.0,
+    handler_delay_ms: HandlerDelay | Delay = 0.0,
     tiers: Tiers | None = None,
     on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
@@ -96,7 +96,8 @@ def run_embedded(
         onlooker: Sees the events, too, and more columns of the reports, such as a page.
         state: Folder of what the xApps keep between runs; each begins with nothing, if left out.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
-            "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+            "measured" takes the wall-clock time of its handlers, and no two runs are the same then; a `Delay` is
+            asked at each step.
         tiers: Virtual tiers of the models that the manifests place; without them all models are computed here.
         on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
@@ -156,12 +157,7 @@ def run_embedded(
             onlooker=onlooker,
         )
         took = {runner.instance.name: runner for runner in runners}
-        delay: Delay = (
-            (lambda xapp, _: took[xapp].took_ns)
-            if isinstance(handler_delay_ms, str)
-            else fixed(handler_delay_ms)
-        )
-        pace = LockstepHost(host, delay=delay)
+        pace = LockstepHost(host, delay=_delay(handler_delay_ms, took))
         if on_start is not None:
             on_start(pace, runners)
         end_ns = world.end_ns if until_ns is None else world.last_until(until_ns)
@@ -179,6 +175,14 @@ def run_embedded(
         times={instance.name: instance.times.told() for instance in instances},
         models={instance.name: instance.models_told() for instance in instances if instance.models},
     )
+
+
+def _delay(handler_delay_ms: HandlerDelay | Delay, runners: Mapping[str, LockstepRunner]) -> Delay:
+    if callable(handler_delay_ms):
+        return handler_delay_ms
+    if isinstance(handler_delay_ms, str):
+        return lambda xapp, _: runners[xapp].took_ns
+    return fixed(handler_delay_ms)
 
 
 class _Orders:
