@@ -24,13 +24,15 @@ BEGINS_S = 4.0
 # One site with so little to do that cells may sleep, and a few calls beside.
 SMALL = {
     "layout.sites": 1,
+    "radio.k_interferers": 2,
     "radio.indoor_share": 0.0,
     "load_profile.points": [[0.0, 1.0]],
     "traffic.downloads.ues": 1,
     "traffic.film.ues": 1,
     "traffic.video-call.ues": 2,
+    "traffic.video-call.idle_s": 0.0,
     "traffic.gaming.ues": 1,
-    "traffic.voice.ues": 2,
+    "traffic.voice.ues": 1,
     "run.warmup_s": BEGINS_S,
 }
 

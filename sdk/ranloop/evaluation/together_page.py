@@ -88,8 +88,11 @@ def _joint(joint: Joint) -> Iterator[str]:
         yield ""
         yield "| xApp | action | cause | because of | targets | in its words |"
         yield "|---|---|---|---|---|---|"
-        for one in [*others, *rest]:
-            yield f"| {one.xapp} | {one.action} | {one.cause} | {one.because_of} | {one.n:,} | {_cell(one.text)} |"
+        for refusal in [*others, *rest]:
+            yield (
+                f"| {refusal.xapp} | {refusal.action} | {refusal.cause} | {refusal.because_of} | {refusal.n:,} | "
+                f"{_cell(refusal.text)} |"
+            )
 
 
 def _fail_safe(fail_safe: FailSafe) -> Iterator[str]:

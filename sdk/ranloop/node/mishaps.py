@@ -36,7 +36,7 @@ MEANS: Final[Mapping[MishapKind, str]] = {
 }
 Draw = Callable[[np.random.Generator, float, float, int], F32]  # of a range and a number of values
 _UNBOUNDED: Final = 1e4  # the highest value where the vocabulary has no highest
-_FAR: Final = np.finfo(np.float32).max / 4
+_FAR: Final = float(np.finfo(np.float32).max) / 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,8 @@ def _beyond(rng: np.random.Generator, low: float, high: float, n: int) -> F32:
     """Values below and above a range; one without a highest value has none above."""
     below = max(low - 1.0 - abs(low), -_FAR)
     above = 2.0 * abs(high) + 1.0 if math.isfinite(high) else below
-    return np.where(rng.random(n) < 0.5, below, above).astype(np.float32)
+    values: F32 = np.where(rng.random(n) < 0.5, below, above).astype(np.float32)
+    return values
 
 
 def _at_an_end(rng: np.random.Generator, low: float, high: float, n: int) -> F32:

@@ -184,7 +184,8 @@ class Registrations:
 
     def forget(self, node: str | None = None) -> None:
         """Drop the memory of every target of a node, or of all nodes."""
-        for memory in (*self.memories, *self.latest, *self.stuck):
+        remembering: list[PerTarget | Latest | Stuck] = [*self.memories, *self.latest, *self.stuck]
+        for memory in remembering:
             memory.forget(node)
 
     def bind_models(self, models: Mapping[str, Model]) -> None:
