@@ -77,14 +77,10 @@ def _joint(joint: Joint) -> Iterator[str]:
     yield "### Conflicts"
     yield ""
     others = [one for one in joint.refusals if one.because_of]
-    if others:
-        yield "Targets that were refused because another xApp held them, in all drops together:"
-    else:
-        yield "No target was refused because another xApp held it."
     rest = [one for one in joint.refusals if not one.because_of]
-    if rest:
-        yield "Other refusals, of the guard or the node, stand below as well."
+    yield f"{'Some targets were' if others else 'No target was'} refused because another xApp held it."
     if joint.refusals:
+        yield "All refusals, in all drops together:"
         yield ""
         yield "| xApp | action | cause | because of | targets | in its words |"
         yield "|---|---|---|---|---|---|"
