@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from ranloop.cli.kept_drops import write_whole
 from ranloop.cli.paired_drops import PairedDrops, Workers
 from ranloop.errors import EvaluationError
 from ranloop.evaluation import Together, judge_fail_safe, judge_joint, read_together, together_page
+from ranloop.evaluation.joint import TrialVerdict
 from ranloop.evaluation.together import TOGETHER_FILE, drops_of
 from ranloop.kpi import by_key
 
@@ -61,8 +63,10 @@ def run_together(folder: Path, *, page_file: Path, out: Path, workers: Workers, 
         return 0
     for change in found.joint.claims:
         print(f"together: {change.what}: {change.word}")
+    words: tuple[TrialVerdict, ...] = get_args(TrialVerdict)
     for xapp in plan.xapps:
-        trials = [trial for trial in found.fail_safe.trials if trial.xapp == xapp]
-        print(f"{xapp}: safe in {sum(trial.is_safe for trial in trials)} of {len(trials)} mishaps")
+        verdicts = Counter(trial.verdict for trial in found.fail_safe.trials if trial.xapp == xapp)
+        told = ", ".join(f"{word} in {verdicts[word]}" for word in words)
+        print(f"{xapp}, of {verdicts.total()} mishaps: {told}")
     print(f"{page_file} has all of it")
     return 0

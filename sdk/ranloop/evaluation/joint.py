@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -31,6 +31,7 @@ __all__ = (
     "judge_joint",
 )
 
+TrialVerdict = Literal["safe", "undecided", "fails"]
 # Within how many leases all settings are at their default. Reports that come in time and repeat themselves have to be noticed
 # first. Values that could be real ones are no trouble that an xApp could notice: what they do is bounded by its ranges alone.
 PROMISED_LEASES: Final[Mapping[MishapKind, int]] = {
@@ -119,9 +120,12 @@ class Trial(_Plain):
         return self.lease_s * PROMISED_LEASES.get(self.mishap, math.inf) if self.lease_s else 0.0
 
     @property
-    def is_safe(self) -> bool:
-        """Whether they are, and no claim is refuted."""
-        return self.back_s <= self.within_s and all(change.shown != "no" for change in self.claims)
+    def verdict(self) -> TrialVerdict:
+        """ "safe" if they are and every claim is shown, "fails" if they are not or a claim is refuted, else "undecided"."""
+        shown = [change.shown for change in self.claims]
+        if self.back_s > self.within_s or "no" in shown:
+            return "fails"
+        return "undecided" if "undecided" in shown else "safe"
 
 
 class FailSafe(_Plain):

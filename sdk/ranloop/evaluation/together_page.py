@@ -121,6 +121,11 @@ def _fail_safe(fail_safe: FailSafe) -> Iterator[str]:
         yield f"| {trial.xapp} | {trial.mishap} | {trial.n_away:.1f} | {trial.lease_s:g} | {back} | {_in_time(trial)} | {judged} |"
     yield ""
     yield f"Where it fails: {_failures(fail_safe.trials) or 'in none of these.'}"
+    undecided = [
+        f"{trial.xapp}, {trial.mishap}" for trial in fail_safe.trials if trial.verdict == "undecided"
+    ]
+    if undecided:
+        yield f"A claim is not decided by {fail_safe.n} drops: {'; '.join(undecided)}."
 
 
 def _leases(n: int) -> str:
@@ -135,7 +140,7 @@ def _in_time(trial: Trial) -> str:
 
 def _failures(trials: Sequence[Trial]) -> str:
     found = []
-    for trial in (trial for trial in trials if not trial.is_safe):
+    for trial in (trial for trial in trials if trial.verdict == "fails"):
         late = ["not back in time"] if trial.back_s > trial.within_s else []
         lost = [f"{change.what} (refuted)" for change in trial.claims if change.shown == "no"]
         found.append(f"{trial.xapp}, {trial.mishap}: {', '.join([*late, *lost])}")
