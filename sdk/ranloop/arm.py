@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ranloop.errors import LockstepError, NodeError, RanloopError
+from ranloop.node.mishaps import Mishap
 from ranloop.xapp.instance import user_traceback
 from ranloop.xapp.manifest import load_manifest
 from ranloop_work import UNCOPIED, Parcel
@@ -27,6 +28,7 @@ class Arm:
         xapps: xApp folders.
         settings: xApp name -> setting -> value.
         models: xApp name -> model name -> model package, in place of the manifest's own.
+        mishap: What goes wrong between the network and its xApps, and from when on.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Arm:
     xapps: tuple[Path, ...] = ()
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    mishap: Mishap | None = None
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -130,7 +130,7 @@ def run_embedded(
     limits: Limits | None = None,
     watched: Sequence[StreamRight] = (),
     onlooker: Onlooker | None = None,
-    handler_delay_ms: HandlerDelay = 0.0,
+    handler_delay_ms: HandlerDelay | Delay = 0.0,
     on_start: Callable[[LockstepHost, Sequence[LockstepRunner]], object] | None = None,
     on_progress: Callable[[int, int], object] | None = None,
 ) -> EmbeddedRun:
@@ -147,7 +147,8 @@ def run_embedded(
         watched: Streams that the outlets see even if no xApp reads them.
         onlooker: Sees the events, too, and more columns of the reports, such as a page.
         handler_delay_ms: RAN time that each step of an xApp takes, in which it misses reports (`ranloop.node.delay`);
-            "measured" takes the wall-clock time of its handlers, and no two runs are the same then.
+            "measured" takes the wall-clock time of its handlers, and no two runs are the same then; a `Delay` is
+            asked at each step.
         on_start: Called once before RAN time moves, with what runs the nodes and the xApps.
         on_progress: Called after each step with (RAN time, end) in nanoseconds.
 
@@ -197,8 +198,10 @@ def run_embedded(
     )
 
 
-def _delay(handlers: HandlerDelay, runners: Sequence[LockstepRunner]) -> Delay:
-    """The RAN time of a step: the same for each, or as long as its handlers took by the wall clock."""
+def _delay(handlers: HandlerDelay | Delay, runners: Sequence[LockstepRunner]) -> Delay:
+    """The RAN time of a step: the same for each, as long as its handlers took by the wall clock, or another one's to say."""
+    if callable(handlers):
+        return handlers
     if not isinstance(handlers, str):
         return fixed(handlers)
     took = {runner.instance.name: runner for runner in runners}

@@ -28,11 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranloop.arm import Arm, fresh_copies, packed
+from ranloop.conduct import Conduct, Observer, Terms
 from ranloop.embedded import Choices, run_embedded
 from ranloop.errors import NodeError
 from ranloop.guard import Limits, verdict_counts
 from ranloop.kpi import Kpi
-from ranloop.node import Profile, open_world, under_profile
+from ranloop.node import Profile, open_world, under_mishap, under_profile
+from ranloop.node.mishaps import death
 from ranloop.node.outlets import Event
 from ranloop.node.port import NodePort, ScoredPort
 from ranloop.node.registry import ENTRY_POINTS
@@ -78,6 +80,7 @@ class Task:
 
     Attributes:
         course: Keep the score of each part of the run as well.
+        observe: Count what its xApps do to settings, on these terms.
     """
 
     arm: Arm
@@ -86,6 +89,7 @@ class Task:
     overrides: Mapping[str, object] = field(default_factory=dict)
     under: Conditions = Conditions()
     course: bool = False
+    observe: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,7 @@ class DropResult:
         latencies_ns: Stage of the loop -> duration of each pass.
         xapps: xApp name -> its summary.
         course: With `Task.course`: (RAN time in s, score since the entry before) at the ends of the parts of the run.
+        conduct: With `Task.observe`.
     """
 
     arm: str
@@ -119,6 +124,7 @@ class DropResult:
     xapps: Mapping[str, Mapping[str, Any]]
     wall_s: float
     course: Sequence[tuple[float, Mapping[str, float]]] = ()
+    conduct: Conduct | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,13 +186,16 @@ def _run_drop(
         if luggage:
             check_alike(world.provenance(), luggage.provenance)
         course = _Course(world) if task.course else None
+        observer = Observer(task.observe) if task.observe else None
+        reporter = _Reporter(task, world, report_progress) if report_progress else None
+        fatal = arm.mishap if arm.mishap and arm.mishap.kind == "killed" else None
         run = run_embedded(
             world,
             arm.xapps,
             Choices(settings=arm.settings, models=arm.models),
             limits=task.under.limits,
-            handler_delay_ms=task.under.handler_delay_ms,
-            outlets=[_Reporter(task, world, report_progress)] if report_progress else (),
+            handler_delay_ms=death(world, fatal) if fatal else task.under.handler_delay_ms,
+            outlets=[outlet for outlet in (reporter, observer) if outlet],
             on_progress=course.look if course else None,
         )
         return DropResult(
@@ -198,6 +207,7 @@ def _run_drop(
             xapps=run.xapps,
             wall_s=time.monotonic() - started,
             course=course.entries if course else (),
+            conduct=observer.conduct() if observer else None,
         )
 
 
@@ -205,6 +215,8 @@ def _open(task: Task) -> ScoredPort:
     world = open_world(task.node, seed=task.seed, overrides={**task.overrides, **task.arm.overrides})
     if task.under.profile:
         world = under_profile(world, task.under.profile)
+    if task.arm.mishap:
+        world = under_mishap(world, task.arm.mishap)
     if not isinstance(world, ScoredPort):
         world.close()
         raise NodeError(
@@ -293,7 +305,7 @@ def _away(tasks: Sequence[Task]) -> Iterator[partial[DropResult]]:
     parcels = dict[Path, Parcel]()
     worlds = dict[str, Mapping[str, str | int]]()  # by what makes a world
     for task in (replace(task, arm=packed(task.arm, parcels)) for task in tasks):
-        made_of = repr((task.node, task.overrides, task.arm.overrides))
+        made_of = repr((task.node, task.overrides, task.arm.overrides, task.arm.mishap))
         if made_of not in worlds:
             told = look_at(task).provenance
             worlds[made_of] = {name: value for name, value in told.items() if name != "seed"}

@@ -18,7 +18,7 @@ from ranloop.wire.messages import Report
 from xapps.energy_saver import policy
 from xapps.energy_saver.area import FADES_S, NOBODY, Area, Heard, Takers
 from xapps.energy_saver.policy import Limits, Prices, Site, Threshold
-from xapps.energy_saver.trust import DISTRUST_S, PATIENCE, Trust
+from xapps.energy_saver.trust import DISTRUST_S, PATIENCE, Trust, all_stuck
 
 XAPP = Path(policy.__file__).parent
 NAMES = ("north", "east", "south")
@@ -335,3 +335,15 @@ def test_a_node_that_does_not_obey_is_left_alone_for_a_minute() -> None:
     assert [trust.believes(b"", told, awake, float(s)) for s in range(3)] == [True, True, False]
     assert not trust.believes(b"", ~told, awake, 2.0 + DISTRUST_S - 0.1)
     assert trust.believes(b"", ~told, awake, 2.0 + DISTRUST_S)
+
+
+def test_a_site_without_ues_is_not_believed_while_all_others_are_stuck() -> None:
+    sites, nothing = [Trust(), Trust(), Trust()], np.zeros(3, bool)
+    assert not all_stuck(sites)  # nobody anywhere
+    heard = [(b"", b"-80", b"-90")] * (PATIENCE + 1) + [(b"", b"-80", b"-91")]
+    course = []
+    for second, bits in enumerate(heard):
+        for site, heard_there in zip(sites, bits, strict=True):
+            site.believes(heard_there, nothing, nothing, float(second))
+        course.append(all_stuck(sites))
+    assert course == [False] * PATIENCE + [True, False]

@@ -88,7 +88,7 @@ class Ears:
     def listen(self, heard: Heard, cells: Ids) -> dict[str, F32]:
         """The signs of `cells` in what their UEs hear, and how many each serves and could serve, by name; shape [n_cell] each."""
         keys = heard.ue.astype(np.int64) << 32 | heard.measured.astype(np.int64) & 0xFFFFFFFF
-        order = np.argsort(keys)
+        order = np.argsort(keys, kind="stable")  # quicker where they are nearly sorted, as a node sends them
         known = (heard.rsrp_dbm >= RSRP_DBM[0]) & (heard.rsrp_dbm <= RSRP_DBM[1])
         order = order[known[order]]
         heard, pairs = heard.where(order), keys[order]
@@ -97,7 +97,7 @@ class Ears:
         common_db = _mean(of_ue, np.clip(change_db, -COMMON_DB, COMMON_DB), of_ue.max(initial=-1) + 1)
         own_db = np.clip(change_db, -MOST_DB, MOST_DB) - common_db[of_ue]
         at = _places(cells, heard.measured)
-        faded_db, moved_db, _ = _sums(at, own_db, len(cells))
+        faded_db, moved_db, n_heard = _sums(at, own_db, len(cells))
 
         own = (heard.cell == heard.measured) & (np.abs(heard.sinr_db) <= MOST_SINR_DB)
         noise_dbm = heard.rsrp_dbm[own] - heard.sinr_db[own]
@@ -109,7 +109,7 @@ class Ears:
 
         self._pairs, self._rsrp_dbm = pairs, now_dbm
         self._served, self._noise_dbm = pairs[own], base_dbm
-        few = np.bincount(at[at >= 0], minlength=len(cells)) < FEWEST
+        few = n_heard < FEWEST
         return {
             "faded_db": np.where(few, np.nan, -faded_db).astype(np.float32),
             "moved_db": np.where(few, np.nan, moved_db).astype(np.float32),
@@ -138,10 +138,9 @@ def look(
         before: What was remembered, as `start` has it.
     """
     nothing = np.full(len(told[OF_CELLS[0]]), np.nan, np.float32)
-    column = {
-        name: np.where(np.isfinite(told[name]), np.maximum(told[name], 0.0), np.nan) for name in OF_CELLS
-    }
-    ues, prb_pct, used, available, sent, came, waits = (column[name] for name in OF_CELLS)
+    columns = np.stack([told[name] for name in OF_CELLS])
+    columns = np.where(np.isfinite(columns), np.maximum(columns, 0.0), np.nan)
+    ues, prb_pct, used, available, sent, came, waits = columns
     volumes = np.stack((sent, came, waits), axis=1).astype(np.float32)
     waited = before["volumes"][:, 2]
     same = np.where((volumes == before["volumes"]) & (volumes > 0), before["same"] + 1, 0).astype(np.float32)
@@ -161,7 +160,7 @@ def look(
         "volume_mismatch": np.abs(np.log((sent + 500.0) / (np.maximum(waited + came - waits, 0.0) + 500.0))),
         "efficiency": np.abs(per_prb - past),
         "repeats": same.max(axis=1),
-        "missing": np.isnan(np.stack([column[name] for name in OF_CELLS])).sum(axis=0),
+        "missing": np.isnan(columns).sum(axis=0),
         **heard,
     }  # fmt: skip
     signs = np.stack([found.get(name, nothing) for name in NAMES], axis=1).astype(np.float32)
@@ -184,9 +183,15 @@ def _change(keys: NDArray[np.int64], past: F32, now_keys: NDArray[np.int64], now
 
 def _places(cells: Ids, of: Ids) -> NDArray[np.intp]:
     """Row in `cells` of each, -1 where it is not there."""
-    order = np.argsort(cells)
-    place = order[np.searchsorted(cells, of, sorter=order).clip(max=len(cells) - 1)]
-    return np.where(cells[place] == of, place, -1)
+    if not len(cells):
+        return np.full(len(of), -1)
+    first = cells.min()
+    rows = np.full(
+        cells.max() - first + 2, -1
+    )  # a node numbers its cells densely; the last place is for all others
+    rows[cells - first] = np.arange(len(cells))
+    place: NDArray[np.intp] = rows[np.clip(of - first, -1, len(rows) - 1)]
+    return place
 
 
 def _mean(at: NDArray[np.intp], values: F32, n: int) -> NDArray[np.float64]:

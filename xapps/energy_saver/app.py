@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ranloop import CellState, Report, SetCellState, XApp
 
 from . import area, policy
-from .trust import Trust
+from .trust import Trust, all_stuck
 
 PATIENCE_S = 1.0  # what UEs hear must be this new
 
@@ -34,7 +34,8 @@ def save_energy(report: Report) -> SetCellState | None:
     heard = of_ues.get(report.node)
     if heard is None or abs(report.time_s - heard.time_s) > PATIENCE_S:
         return None  # without both nothing is known, and what sleeps wakes when its lease lapses
-    if trust[report.node].believes(heard.as_it_came, told, asleep, report.time_s):
+    believes = trust[report.node].believes(heard.as_it_came, told, asleep, report.time_s)
+    if believes and not all_stuck(trust.values()):
         app.clear("reports-not-believed")
         sleeps = wanted(report, heard, asleep | told)
     else:

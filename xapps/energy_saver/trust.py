@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,4 +40,20 @@ class Trust:
         self._heard = heard
         if self._times_ignored >= PATIENCE:
             self._times_ignored, self._until_s = 0, now_s + DISTRUST_S
-        return self._times_same < PATIENCE and now_s >= self._until_s
+        return not self.is_stuck and now_s >= self._until_s
+
+    @property
+    def has_ues(self) -> bool:
+        """Whether a UE was heard in the newest reports."""
+        return bool(self._heard)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether what UEs hear has repeated itself for too long."""
+        return self._times_same >= PATIENCE
+
+
+def all_stuck(sites: Iterable[Trust]) -> bool:
+    """Whether every site that has UEs is stuck: then one without any UE is not to be believed either, though nothing of it could change."""
+    heard = [site.is_stuck for site in sites if site.has_ues]
+    return bool(heard) and all(heard)

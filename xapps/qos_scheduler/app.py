@@ -9,6 +9,7 @@ from . import policy
 app = XApp()
 ues = app.per_ue(demand_kbps=nan, bits_per_prb=nan, miss_rate=nan, given_up_s=0.0)  # a policy.Known each
 cells = app.per_cell(prbs=0.0)  # available in a slot
+stuck = app.stuck(after=3)  # of flows with traffic no two reports are the same
 
 
 @app.on_report("RRU.PrbAvailDl", level="cell", every_ms=100)
@@ -20,7 +21,9 @@ def learn_capacity(report: Report) -> None:
     "CQI", "X.UE.SpectralEffDl", "X.DRB.OfferedVolDl", "X.DRB.RadioBudgetDl", "X.DRB.BudgetMissRateDl",
     level="qos_flow", every_ms=100,
 )  # fmt: skip
-def share_airtime(report: Report) -> SetUeWeight:
+def share_airtime(report: Report) -> SetUeWeight | None:
+    if stuck(report):
+        return None  # no weight is renewed
     known = policy.brought_to(policy.Known(**ues.of(report)), report)
     rate = policy.recent_rate(known, report)
     prb_per_s = cells.of(report)["prbs"] * (1e3 / app.settings["slot_ms"])

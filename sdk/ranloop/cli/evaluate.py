@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Final, NamedTuple
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from ranloop.cli.arms import origin
 from ranloop.cli.kept_drops import KeptDrops, write_whole
-from ranloop.cli.watching import watch
+from ranloop.cli.paired_drops import PairedDrops, Workers
 from ranloop.errors import EvaluationError, VocabularyError
-from ranloop.evaluate import DropResult, Task, look_at
+from ranloop.evaluate import DropResult
 from ranloop.evaluation import CLAIMS_FILE, Claimed, Place, Result, judged_place, page, read_claimed, verdict
 from ranloop.evaluation.result import Part
 from ranloop.kpi import Kpi, by_key
-from ranloop.training import Drop, Drops
+from ranloop.training import Drops
 from ranloop.vocabulary.near import near_matches
 
-__all__ = ("Workers", "run_evaluate")
+__all__ = ("run_evaluate",)
 
 RESULT_FILE: Final = "result.json"  # of an xApp that another command judges
 PARTS: Final[tuple[Part, ...]] = ("held_out", "held_out_worlds")
@@ -43,46 +41,12 @@ OWN_KPIS: Final = (
 _results: Final = TypeAdapter(dict[str, Result])
 
 
-class Workers(TypedDict):
-    """Processes of this machine, by default all cores, or the address of a dask scheduler."""
-
-    processes: int | None
-    on: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Where:
-    """One world at one load, in which all arms run the same drops.
-
-    Attributes:
-        tasks: By arm, in the order of the seeds.
-        kpis: Of the world, and ours.
-        origins: Arm letter -> all that its results depend on beside the seed.
-    """
+class _Where(NamedTuple):
+    """A world at a load, of one part of the plan."""
 
     part: Part
     name: str
-    tasks: tuple[tuple[Task, ...], ...]
-    kpis: tuple[Kpi, ...]
-    origins: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def of(cls, claimed: Claimed, part: Part, name: str, drops: Sequence[Drop]) -> _Where:
-        """All arms of `claimed` on these drops, checked."""
-        tasks = tuple(tuple(drop.task(arm) for drop in drops) for arm in claimed.arms)
-        worlds = [look_at(of_arm[0]) for of_arm in tasks]
-        kpis = (*worlds[0].kpis, *OWN_KPIS)
-        _check_names(claimed, by_key(kpis))
-        origins = {
-            arm.name[0]: origin(arm, world.provenance)
-            for arm, world in zip(claimed.arms, worlds, strict=True)
-        }
-        return cls(part=part, name=name, tasks=tasks, kpis=kpis, origins=origins)
-
-    def kept_in(self, folder: Path) -> KeptDrops:
-        """The drops of it that an earlier call left in a folder of all places."""
-        slug = re.sub(r"[^a-z0-9]+", "-", f"{self.part} {self.name}".lower()).strip("-")
-        return KeptDrops(folder / slug, self.origins)
+    drops: PairedDrops
 
 
 def run_evaluate(
@@ -108,7 +72,7 @@ def run_evaluate(
     prepared = []  # all is looked at, before anything runs
     for each in claimed:
         places = list(_places(each))
-        prepared.append((each, places, [where.kept_in(out / each.xapp) for where in places]))
+        prepared.append((each, places, [where.drops.kept_in(out / each.xapp) for where in places]))
     kept_results = page_file.with_suffix(".json")
     results = _read(kept_results)
     for each, places, kept in prepared:
@@ -164,7 +128,11 @@ def _places(claimed: Claimed) -> Iterator[_Where]:
         for world in listed.worlds:
             for load in loads:
                 name = world.name if len(loads) == 1 else f"{world.name}, load {load:g}"
-                yield _Where.of(claimed, part, name, [listed.drop(world, seed, load) for seed in listed.each])
+                drops = [listed.drop(world, seed, load) for seed in listed.each]
+                paired = PairedDrops.of(f"{part} {name}", claimed.arms, drops)
+                paired = replace(paired, kpis=(*paired.kpis, *OWN_KPIS))
+                _check_names(claimed, by_key(paired.kpis))
+                yield _Where(part, name, paired)
 
 
 def _check_names(claimed: Claimed, known: Mapping[str, Kpi]) -> None:
@@ -182,30 +150,21 @@ def _measured(
     n_worlds = sum(where.part == PARTS[1] for where in places)
     for where, before in zip(places, kept, strict=True):
         console.print(
-            escape(f"{claimed.xapp}, {where.name}: {len(where.tasks[0])} drops of {len(where.tasks)} arms")
+            escape(
+                f"{claimed.xapp}, {where.name}: {len(where.drops.tasks[0])} drops of {len(claimed.arms)} arms"
+            )
         )
-        known = by_key(where.kpis)
+        known = by_key(where.drops.kpis)
         costs = [known[key] for key in claimed.costs] + list(OWN_KPIS)
-        scores = _scores(where, before, workers, console, [known[claim.kpi] for claim in claimed.claims])
-        yield judged_place(where.part, where.name, claimed.claims, costs, where.kpis, scores)
+        tally = [known[claim.kpi] for claim in claimed.claims]
+        results = where.drops.results(before, workers, console, tally)
+        scores = [[_with_own(result) for result in of_arm] for of_arm in results]
+        yield judged_place(where.part, where.name, claimed.claims, costs, where.drops.kpis, scores)
         if where.part == PARTS[1] and n_worlds > 1:
             for column, more in zip(pooled, scores, strict=True):
                 column.extend(more)
     if pooled[0]:
-        yield judged_place(PARTS[1], "all of these", claimed.claims, costs, where.kpis, pooled)
-
-
-def _scores(
-    where: _Where, kept: KeptDrops, workers: Workers, console: Console, tally: Sequence[Kpi]
-) -> list[list[dict[str, float]]]:
-    """By arm, the scores of all drops in the order of the seeds."""
-    tasks = [task for of_drop in zip(*where.tasks, strict=True) for task in of_drop]
-    before = [kept.read(task) for task in tasks]
-    left = [task for task, result in zip(tasks, before, strict=True) if result is None]
-    ran = iter(watch(left, console, tally, on_done=kept.keep, **workers) if left else [])
-    results = [next(ran) if result is None else result for result in before]
-    n = len(where.tasks)
-    return [[_with_own(result) for result in results[i::n]] for i in range(n)]
+        yield judged_place(PARTS[1], "all of these", claimed.claims, costs, where.drops.kpis, pooled)
 
 
 def _with_own(result: DropResult) -> dict[str, float]:

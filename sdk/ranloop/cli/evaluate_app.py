@@ -38,12 +38,51 @@ def xapps(
 
     What an xApp claims is in claims.toml of its folder, the drops are in its plan.toml.
     """
-    from ranloop.cli.evaluate import Workers, run_evaluate
+    from ranloop.cli.evaluate import run_evaluate
+    from ranloop.cli.paired_drops import Workers
 
     raise typer.Exit(
         run_evaluate(
             folder,
             names or [],
+            page_file=page,
+            out=out,
+            workers=Workers(processes=processes, on=on),
+            json_output=json_output,
+        )
+    )
+
+
+@evaluate_app.command()
+def together(
+    folder: Annotated[
+        Path, typer.Option(help="Folder of xApps, with together.toml.", metavar="FOLDER")
+    ] = Path("xapps"),
+    page: Annotated[
+        Path, typer.Option(metavar="FILE", help="The page of results; beside it they are kept as JSON.")
+    ] = Path("docs/together.md"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Keeps each finished drop, for the same call to go on.")
+    ] = Path("runs/together"),
+    processes: Annotated[
+        int | None, typer.Option(help="Of this machine; default: all cores.", min=1, max=4096)
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, whose workers run the drops."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Judge all acting xApps on one network at once, and each one in trouble, and write one page.
+
+    Which xApps these are, on which drops, and what is claimed, is in together.toml of the folder.
+    """
+    from ranloop.cli.evaluate_together import run_together
+    from ranloop.cli.paired_drops import Workers
+
+    raise typer.Exit(
+        run_together(
+            folder,
             page_file=page,
             out=out,
             workers=Workers(processes=processes, on=on),

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ranloop.conduct import Conduct
 from ranloop.errors import RanloopError
 from ranloop.evaluate import DropResult, Task
 from ranloop.kpi import Kpi
@@ -29,7 +30,7 @@ _INDEX: Final = "comparison.json"
 class _Drop(BaseModel):
     """The file of a drop."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     seed: int
     score: dict[str, float | None]  # None where there was nothing to judge
@@ -37,6 +38,7 @@ class _Drop(BaseModel):
     latencies_ns: dict[str, list[int]] = {}
     wall_s: float
     course: list[tuple[float, dict[str, float | None]]]
+    conduct: Conduct | None = None
 
 
 class KeptDrops:
@@ -87,6 +89,7 @@ class KeptDrops:
             xapps={},
             wall_s=drop.wall_s,
             course=[(time_s, _numbers(score)) for time_s, score in drop.course],
+            conduct=drop.conduct,
         )
 
     def keep(self, result: DropResult) -> None:
@@ -102,6 +105,7 @@ class KeptDrops:
             latencies_ns={name: times.tolist() for name, times in result.latencies_ns.items()},
             wall_s=result.wall_s,
             course=[(time_s, _plain(score)) for time_s, score in result.course],
+            conduct=result.conduct,
         )
         path = self._path(result.arm, result.seed)
         try:

@@ -8,7 +8,9 @@ judged again when the slot comes, because a lease that the state counted on may 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +19,14 @@ from ranloop.guard.results import Verdicts
 from ranloop.guard.rules import Question
 from ranloop.vocabulary import joins_targets, state_invariant
 from ranloop.wire.messages import F32, Cause, Status
+
+_WHOSE: Final = re.compile(r"(?:held|taken over) by (\S+) \(priority ")  # of the texts here and of `accepted`
+
+
+def because_of(text: str) -> str:
+    """The other xApp that a guard named when it refused a target or ended a setting; "" where it named none."""
+    found = _WHOSE.match(text)
+    return found[1] if found else ""
 
 
 def check_conflicts(question: Question) -> None:

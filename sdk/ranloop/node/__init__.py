@@ -4,6 +4,7 @@ from ranloop.node.clock import Clock, RealClock, VirtualClock
 from ranloop.node.host import NodeHost
 from ranloop.node.live import LiveHost
 from ranloop.node.lockstep import LockstepHost
+from ranloop.node.mishaps import Mishap, under_mishap
 from ranloop.node.outlets import Outlet
 from ranloop.node.port import AnswersAtOnce, Applied, NodePort, PushPort, TruthfulPort, left_out, truth
 from ranloop.node.profile import Profile, load_profile
@@ -21,6 +22,7 @@ __all__ = (
     "Clock",
     "LiveHost",
     "LockstepHost",
+    "Mishap",
     "NodeHost",
     "NodePort",
     "NodeRuntime",
@@ -40,5 +42,6 @@ __all__ = (
     "open_world",
     "require_fit",
     "truth",
+    "under_mishap",
     "under_profile",
 )

@@ -12,11 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from ranloop.errors import NodeError
-from ranloop.kpi import Kpi
-from ranloop.node.port import Applied, NodePort, ScoredPort, left_out, truth
+from ranloop.node.port import NodePort, ScoredPort, Stream
 from ranloop.node.profile import Profile
-from ranloop.vocabulary import Action
-from ranloop.wire.messages import F32, Catalogue, Report
+from ranloop.node.view import Scored, View
+from ranloop.wire.messages import Catalogue, Report
 
 __all__ = ("under_profile",)
 
@@ -28,17 +27,17 @@ def under_profile(world: NodePort, profile: Profile) -> NodePort:
         NodeError: Every period of the nodes is shorter than the stack's; `world` is closed then.
     """
     try:
-        return _ScoredView(world, profile) if isinstance(world, ScoredPort) else _View(world, profile)
+        return _ScoredStack(world, profile) if isinstance(world, ScoredPort) else _Stack(world, profile)
     except NodeError:
         world.close()
         raise
 
 
-class _View:
-    """Implements `NodePort` over another one."""
+class _Stack(View):
+    """A world with the stack's catalogue and rounding."""
 
     def __init__(self, world: NodePort, profile: Profile) -> None:
-        self._world = world
+        super().__init__(world)
         self._whole = profile.whole
         self._catalogues = tuple(_narrowed(catalogue, profile) for catalogue in world.catalogues)
         periods_ms = {period for catalogue in world.catalogues for period in catalogue.periods_ms}
@@ -52,69 +51,16 @@ class _View:
     def catalogues(self) -> Sequence[Catalogue]:
         return self._catalogues
 
-    @property
-    def now_ns(self) -> int:
-        return self._world.now_ns
-
-    @property
-    def end_ns(self) -> int:
-        return self._world.end_ns
-
-    def last_until(self, end_ns: int) -> int:
-        return self._world.last_until(end_ns)
-
-    @property
-    def slot_ns(self) -> int:
-        return self._world.slot_ns
-
-    @property
-    def left_out(self) -> Sequence[str]:
-        return left_out(self._world)
-
-    @property
-    def truth(self) -> Sequence[Mapping[str, object]]:
-        return truth(self._world)
-
-    def next_report_ns(self) -> int:
-        return self._world.next_report_ns()
-
-    def advance(self, until_ns: int) -> None:
-        self._world.advance(until_ns)
-
-    def reports(self, wanted: Mapping[tuple[str, str, int], frozenset[str]]) -> list[Report]:
-        return [_rounded(report, self._whole) for report in self._world.reports(wanted)]
-
-    def hand_over(self, node: str, number: int, action: Action, *, atomic: bool = False) -> None:
-        self._world.hand_over(node, number, action, atomic=atomic)
-
-    def answers(self) -> list[Applied]:
-        return self._world.answers()
-
-    def hosts(self, node: str, column: str, ids: F32) -> F32:
-        return self._world.hosts(node, column, ids)
-
-    def close(self) -> None:
-        self._world.close()
+    def reports(self, wanted: Mapping[Stream, frozenset[str]]) -> list[Report]:
+        return [_rounded(report, self._whole) for report in super().reports(wanted)]
 
 
-class _ScoredView(_View):
-    """Implements `ScoredPort` over another one."""
+class _ScoredStack(Scored, _Stack):
+    """The same of a world that keeps score."""
 
     def __init__(self, world: ScoredPort, profile: Profile) -> None:
         super().__init__(world, profile)
-        self._scored, self._profile_name = world, profile.name
-
-    def kpis(self) -> Sequence[Kpi]:
-        return self._scored.kpis()
-
-    def provenance(self) -> Mapping[str, str | int]:
-        return {**self._scored.provenance(), "profile": self._profile_name}
-
-    def mark(self) -> object:
-        return self._scored.mark()
-
-    def score(self, since: object = None) -> Mapping[str, float]:
-        return self._scored.score(since)
+        self._scored, self.through = world, {"profile": profile.name}
 
 
 def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:

@@ -23,6 +23,7 @@ from ranloop.xapp.latest import LEVELS as LEVELS_OF_LATEST
 from ranloop.xapp.latest import Latest
 from ranloop.xapp.memory import PerTarget
 from ranloop.xapp.state import State
+from ranloop.xapp.stuck import Stuck
 
 if TYPE_CHECKING:
     from ranloop.inference import (
@@ -179,13 +180,13 @@ class Registrations:
         default_factory=lambda: (PerTarget("ue"), PerTarget("cell"))
     )
     latest: list[Latest] = field(default_factory=list)
+    stuck: list[Stuck] = field(default_factory=list)
 
     def forget(self, node: str | None = None) -> None:
         """Drop the memory of every target of a node, or of all nodes."""
-        for memory in self.memories:
+        remembering: list[PerTarget | Latest | Stuck] = [*self.memories, *self.latest, *self.stuck]
+        for memory in remembering:
             memory.forget(node)
-        for latest in self.latest:
-            latest.forget(node)
 
     def bind_models(self, models: Mapping[str, Model]) -> None:
         """Give the handles their models, and make a handle of each model that the code does not name."""
@@ -263,6 +264,16 @@ class XApp:
         made = Latest(measurement(name).name, level, unknown)
         self.on_report(name, level=level, every_ms=every_ms)(made)
         self._registered.latest.append(made)
+        return made
+
+    def stuck(self, *, after: int = 3) -> Stuck:
+        """Notice streams that repeat themselves: `if stuck(report): return None`, and what the xApp holds goes back to its default.
+
+        Args:
+            after: Repetitions in a row, to the bit.
+        """
+        made = Stuck(after, self.alarm, self.clear)
+        self._registered.stuck.append(made)
         return made
 
     def on_result(self, function: S) -> S:
