@@ -11,12 +11,14 @@ import pytest
 
 from ranloop import SetSliceQuota
 from ranloop.errors import ManifestError
+from ranloop.evaluate import run_drop
 from ranloop.testing import VirtualRan, XAppHarness, make_report
 from ranloop.testing.mail import Kind
+from ranloop.training import Drop, World
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import Catalogue
 from ranloop.xapp.manifest import load_manifest
-from xapps.slice_tuner import policy, promises
+from xapps.slice_tuner import policy, promises, train
 from xapps.slice_tuner.policy import Backlog, Demand, Integral, Known, Needs, Promises, Seen
 from xapps.slice_tuner.site import PATIENCE
 
@@ -94,8 +96,8 @@ def test_the_rule_by_demand_shares_a_cell_in_proportion_to_prbs_and_best_effort_
 
 def test_the_rule_by_backlog_weighs_what_waits_for_a_promised_delay_more() -> None:
     waiting = known(waiting_kbit=[100, 400, 900])  # roots of 4 * 400 and of 900: 40 and 30
-    wanted = policy.by_backlog(waiting, PROMISED, Backlog(floor_pct=1.0, power=0.5, delay_weight=4.0))
-    assert wanted.tolist() == [pytest.approx([0, 100 * 4 / 7, 100 * 3 / 7])]
+    wanted = policy.by_backlog(waiting, PROMISED, Backlog(floor_pct=1.0, total_pct=70.0, power=0.5, delay_weight=4.0))
+    assert wanted.tolist() == [pytest.approx([0, 40, 30])]  # 70 % in the ratio of 4 to 3
 
 
 @pytest.mark.parametrize(
@@ -307,10 +309,50 @@ def test_reports_that_repeat_each_other_while_there_is_traffic_are_not_believed(
     show(ran, **{"DRB.PdcpSduVolumeDL": [101.0] * 6})
     ran.run(300)
     assert len(ran.held) == 6
-    assert ran.alarms == []
+    assert ran.alarms == ()
 
 
 def test_a_node_without_traffic_may_repeat_itself(ran: VirtualRan) -> None:
     show(ran, **{"RRU.PrbUsedDl": [0.0] * 6})
     ran.run(100 * PATIENCE + 500)
     assert len(ran.held) == 6
+
+
+# Training
+
+
+def test_static_quotas_leave_best_effort_its_tenth() -> None:
+    point = {"gaming_pct": 60.0, "premium_pct": 60.0, "transport_pct": 1.0}
+    minima = [float(str(value)) for value in train.static(point).overrides.values()]
+    assert minima == pytest.approx([90 * 60 / 121, 90 * 60 / 121, 90 / 121], abs=0.01)
+    assert sum(minima) <= 90
+
+
+def test_a_point_of_the_training_scores_as_its_arm_does_in_the_loop() -> None:
+    """Without bus and guard the decisions and their slots are the same."""
+    world = World(
+        name="one site",
+        node="sim:sliced-district",
+        overrides={"layout.sites": 1, "layout.wrap_around": False, "radio.k_interferers": 2},
+    )
+    drop = Drop(world=world, seed=1, load=1.0, warmup_s=0.05, measured_s=0.95)
+    contender = next(each for each in train.CONTENDERS if each.name == "needs")
+    [forked] = contender.score([contender.start], drop, {})
+    looped = run_drop(drop.task(contender.arm(contender.start)))
+    assert looped.outcomes["applied"] > 0
+    assert forked == pytest.approx(dict(looped.score), nan_ok=True, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changed", "worth"),
+    [
+        ({}, 0.0),
+        ({"violations": 30.0}, 25.0),
+        ({"best_effort_mbps": 100.0 * math.exp(-0.03)}, -6.0),  # 3 % less cost 6
+        ({"best_effort_mbps": 100.0 * math.exp(0.03)}, 0.6),
+        ({"user_p5_mbps": math.exp(-0.3)}, -2.0),  # of 30 %, 20 count, a tenth each
+    ],
+)
+def test_broken_promises_are_weighed_against_what_best_effort_pays(changed: dict[str, float], worth: float) -> None:
+    before = {"violations": 40.0, "best_effort_mbps": 100.0, "user_p5_mbps": 1.0}
+    assert train.worth([before | changed], [before]) == pytest.approx(worth)

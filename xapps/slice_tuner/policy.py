@@ -90,6 +90,7 @@ class Backlog(NamedTuple):
     """Settings of the rule by what waits; see the manifest."""
 
     floor_pct: float
+    total_pct: float
     power: float
     delay_weight: float
 
@@ -122,9 +123,10 @@ def by_demand(known: Known, promises: Promises, rule: Demand) -> F32:
 
 
 def by_backlog(known: Known, promises: Promises, rule: Backlog) -> F32:
-    """Wanted minima in percent: in proportion to a power of what waits, which slices with a promised delay multiply by a weight."""
+    """Wanted minima in percent: `total_pct` in proportion to a power of what waits, which a promised delay gives another weight."""
     waiting = np.where(np.isnan(promises.delay_ms), 1.0, rule.delay_weight) * known.waiting_kbit
-    return np.maximum(rule.floor_pct, _shares(waiting**rule.power * promises.any)) * promises.any
+    share = rule.total_pct / 100.0 * _shares(waiting**rule.power * promises.any)
+    return np.maximum(rule.floor_pct, share) * promises.any
 
 
 def integrated(
