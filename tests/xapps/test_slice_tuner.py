@@ -69,7 +69,9 @@ def test_promises_are_read_by_slice_in_their_units() -> None:
     ],
 )
 def test_promises_of_another_form_are_refused_in_one_line(text: str) -> None:
-    with pytest.raises(ManifestError, match="promises: got .*, want a text like '1-000002: 30 ms; ") as caught:
+    with pytest.raises(
+        ManifestError, match="promises: got .*, want a text like '1-000002: 30 ms; "
+    ) as caught:
         load_manifest(XAPP).effective_settings({"promises": text})
     assert "\n" not in str(caught.value)
 
@@ -96,14 +98,19 @@ def test_the_rule_by_demand_shares_a_cell_in_proportion_to_prbs_and_best_effort_
 
 def test_the_rule_by_backlog_weighs_what_waits_for_a_promised_delay_more() -> None:
     waiting = known(waiting_kbit=[100, 400, 900])  # roots of 4 * 400 and of 900: 40 and 30
-    wanted = policy.by_backlog(waiting, PROMISED, Backlog(floor_pct=1.0, total_pct=70.0, power=0.5, delay_weight=4.0))
+    wanted = policy.by_backlog(
+        waiting, PROMISED, Backlog(floor_pct=1.0, total_pct=70.0, power=0.5, delay_weight=4.0)
+    )
     assert wanted.tolist() == [pytest.approx([0, 40, 30])]  # 70 % in the ratio of 4 to 3
 
 
 @pytest.mark.parametrize(
     ("columns", "to_pct"),
     [
-        ({"delay_ms": [NAN, 10, NAN], "ue_kbps": [NAN, NAN, 20_000]}, [33, 33]),  # at twice and half of what is aimed at
+        (
+            {"delay_ms": [NAN, 10, NAN], "ue_kbps": [NAN, NAN, 20_000]},
+            [33, 33],
+        ),  # at twice and half of what is aimed at
         ({"delay_ms": [NAN, 2.5, NAN], "ue_kbps": [NAN, NAN, 80_000]}, [29.4, 29.4]),  # a fifth as fast down
         ({"delay_ms": [NAN, 1e4, NAN], "ue_kbps": [NAN, NAN, 40_000]}, [33, 30]),  # never faster; as aimed at
         ({"waiting_kbit": [0, 9, 0]}, [33, 29.4]),  # nothing is sent though something waits; nothing to do
@@ -135,7 +142,9 @@ def test_a_need_is_the_prbs_with_which_a_promise_would_be_kept() -> None:
 
 def test_a_prb_of_a_slice_that_had_none_carries_what_it_carries_in_the_cell() -> None:
     rule = Demand(floor_pct=0.0, best_effort=1.0)
-    quiet = known(offered_kbps=[2000, 0, 1000], sent_kbps=[4000, 0, 0], prbs=[4, 0, 0])  # 1000 kbit/s a PRB: 2 and 1
+    quiet = known(
+        offered_kbps=[2000, 0, 1000], sent_kbps=[4000, 0, 0], prbs=[4, 0, 0]
+    )  # 1000 kbit/s a PRB: 2 and 1
     assert policy.by_demand(quiet, PROMISED, rule).tolist() == [pytest.approx([0, 0, 100 / 3])]
 
 
@@ -150,7 +159,9 @@ def test_what_is_known_moves_by_the_weight_of_a_period_and_remembers_the_most_ac
 # How it is made to fit
 
 
-def fitted(wanted: Sequence[float], low: Sequence[float] = (0, 0, 0), high: float = 100.0, **fit: float) -> list[float]:
+def fitted(
+    wanted: Sequence[float], low: Sequence[float] = (0, 0, 0), high: float = 100.0, **fit: float
+) -> list[float]:
     row = np.array([wanted], np.float32)
     return policy.minima(row, np.array([low], np.float32), np.full_like(row, high), 90.0, **fit)[0].tolist()
 
@@ -353,6 +364,8 @@ def test_a_point_of_the_training_scores_as_its_arm_does_in_the_loop() -> None:
         ({"user_p5_mbps": math.exp(-0.3)}, -2.0),  # of 30 %, 20 count, a tenth each
     ],
 )
-def test_broken_promises_are_weighed_against_what_best_effort_pays(changed: dict[str, float], worth: float) -> None:
+def test_broken_promises_are_weighed_against_what_best_effort_pays(
+    changed: dict[str, float], worth: float
+) -> None:
     before = {"violations": 40.0, "best_effort_mbps": 100.0, "user_p5_mbps": 1.0}
     assert train.worth([before | changed], [before]) == pytest.approx(worth)

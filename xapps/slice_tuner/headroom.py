@@ -24,7 +24,15 @@ from ranloop.training import read_plan, tuned_arm
 FOLDER: Final = Path(__file__).resolve().parent
 STEP_S: Final = 0.5
 SLICES: Final = ("1-000002", "1-000003", "1-000004")
-TRIED: Final = ((30, 30, 10), (45, 35, 10), (75, 5, 10), (5, 75, 10), (60, 25, 5), (25, 60, 5), (2, 2, 2))  # %
+TRIED: Final = (
+    (30, 30, 10),
+    (45, 35, 10),
+    (75, 5, 10),
+    (5, 75, 10),
+    (60, 25, 5),
+    (25, 60, 5),
+    (2, 2, 2),
+)  # %
 SESSION_S: Final = 8.0  # mean, by which packets may be late in a session that keeps its promise
 BEST_EFFORT_MBIT: Final = 60.0  # count as much as a broken promise: about what `train.worth` says
 
@@ -36,8 +44,13 @@ def main() -> None:
     parser.add_argument("last", type=int)
     asked = parser.parse_args()
     scenario = scenario_of_the_plan()
-    quotas = [tuned_static(), *({name: float(pct) for name, pct in zip(SLICES, each, strict=True)} for each in TRIED)]
-    print(f"{'drop':>6}  {'tuned static':>16}  {'best in hindsight':>18}  {'oracle':>16}   violations, Mb/s of best effort")
+    quotas = [
+        tuned_static(),
+        *({name: float(pct) for name, pct in zip(SLICES, each, strict=True)} for each in TRIED),
+    ]
+    print(
+        f"{'drop':>6}  {'tuned static':>16}  {'best in hindsight':>18}  {'oracle':>16}   violations, Mb/s of best effort"
+    )
     rows = []
     for seed in range(asked.first, asked.last + 1):
         begun = Engine(scenario, seed)
@@ -45,7 +58,9 @@ def main() -> None:
         fixed = [judged(ran(begun, each)) for each in quotas]
         found = (fixed[0], min(fixed), judged(by_oracle(begun, quotas)))
         rows.append(found)
-        print(f"{seed:>6}  " + "  ".join(f"{broken:>9.0f} {mbps:>6.0f}" for broken, mbps in found), flush=True)
+        print(
+            f"{seed:>6}  " + "  ".join(f"{broken:>9.0f} {mbps:>6.0f}" for broken, mbps in found), flush=True
+        )
     means = np.mean(rows, axis=0)
     print(f"{'mean':>6}  " + "  ".join(f"{broken:>9.1f} {mbps:>6.0f}" for broken, mbps in means))
 

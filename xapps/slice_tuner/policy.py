@@ -129,9 +129,7 @@ def by_backlog(known: Known, promises: Promises, rule: Backlog) -> F32:
     return np.maximum(rule.floor_pct, share) * promises.any
 
 
-def integrated(
-    known: Known, seen: Seen, promises: Promises, rule: Integral, period_s: float
-) -> Known:
+def integrated(known: Known, seen: Seen, promises: Promises, rule: Integral, period_s: float) -> Known:
     """What is known with `share_pct`, the wanted minima, moved by how far each slice is from its promise.
 
     The distance is the binary logarithm of measured over promised delay, or of promised over measured throughput, within -1

@@ -82,6 +82,4 @@ class Site:
 
     def configured_pct(self, catalogue: Catalogue) -> F32:
         """The minimum of each slice by the node's own configuration, shape [n_slice]."""
-        return np.array(
-            [catalogue.slice_min_pct.get(each, 0.0) for each in self.slices.tolist()], np.float32
-        )
+        return np.array([catalogue.slice_min_pct.get(each, 0.0) for each in self.slices.tolist()], np.float32)

@@ -30,7 +30,11 @@ KEPT = (
     "user_p5_mbps",
     "prb_use_pct",
 )
-SLICES = {"gaming_pct": "1-000002", "premium_pct": "1-000003", "transport_pct": "1-000004"}  # of sliced-district
+SLICES = {
+    "gaming_pct": "1-000002",
+    "premium_pct": "1-000003",
+    "transport_pct": "1-000004",
+}  # of sliced-district
 ROOM_PCT = 90.0  # best effort keeps its tenth
 
 FLOOR = Parameter(name="floor_pct", low=0.5, high=30.0, start=5.0, log=True)
@@ -106,7 +110,9 @@ def tuned(world: SimWorld, settings: Mapping[str, Any]) -> Score:
     delay_ns = round(world.catalogues[0].control_delay_ms * 1e6)
     while world.now_ns < world.end_ns:
         world.advance(world.end_ns)  # to the next report
-        decided = [(report.node, batch) for report in world.reports(wanted) for batch in xapp.on_report(report)]
+        decided = [
+            (report.node, batch) for report in world.reports(wanted) for batch in xapp.on_report(report)
+        ]
         world.advance(world.now_ns + delay_ns)
         for node, batch in decided:
             world.apply(node, batch.action)
@@ -126,7 +132,9 @@ CONTENDERS = (
     ),
     Forked(name="demand", kind="rule", space=SPACES["demand"], arm=lambda point: tuner("demand", point)),
     Forked(name="backlog", kind="rule", space=SPACES["backlog"], arm=lambda point: tuner("backlog", point)),
-    Forked(name="integral", kind="rule", space=SPACES["integral"], arm=lambda point: tuner("integral", point)),
+    Forked(
+        name="integral", kind="rule", space=SPACES["integral"], arm=lambda point: tuner("integral", point)
+    ),
     Forked(name="needs", kind="model", space=SPACES["needs"], arm=lambda point: tuner("needs", point)),
 )
 

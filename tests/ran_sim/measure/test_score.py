@@ -159,11 +159,17 @@ def test_handovers_of_the_warm_up_do_not_count() -> None:
     assert score(engine) == before
 
 
-def test_a_promise_is_broken_by_late_packets_or_by_a_throughput_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promise_is_broken_by_late_packets_or_by_a_throughput_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Slots of 0.5 ms. Classes of sliced-district: 0 downloads, 1 cloud gaming with a budget, 2 premium: 20 Mb/s promised
     engine = Engine(load_scenario("sliced-district"), seed=1)
     rows = sessions(
-        {"traffic_class": 2, "delivered_bytes": 1_250_000, "active_slots": 1000},  # 10 Mb in 0.5 s: 20 Mb/s, kept
+        {
+            "traffic_class": 2,
+            "delivered_bytes": 1_250_000,
+            "active_slots": 1000,
+        },  # 10 Mb in 0.5 s: 20 Mb/s, kept
         {"traffic_class": 2, "delivered_bytes": 1_249_999, "active_slots": 1000},
         {"traffic_class": 2, "active_slots": 9},  # starved
         {"traffic_class": 2},  # had no data: nothing was due
