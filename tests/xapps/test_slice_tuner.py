@@ -70,7 +70,7 @@ def test_promises_are_read_by_slice_in_their_units() -> None:
 )
 def test_promises_of_another_form_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(
-        ManifestError, match="promises: got .*, want a text like '1-000002: 30 ms; "
+        ManifestError, match=r"promises: got .*, want a text like '1-000002: 30 ms; "
     ) as caught:
         load_manifest(XAPP).effective_settings({"promises": text})
     assert "\n" not in str(caught.value)

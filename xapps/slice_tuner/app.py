@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from ranloop import Report, SetSliceQuota, XApp
 from ranloop.wire.messages import Catalogue
 

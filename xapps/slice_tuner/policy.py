@@ -44,10 +44,10 @@ class Seen(NamedTuple):
     def sound(self) -> Bools:
         """Cells whose values can be true, shape [n_cell]; a PRB more may be used than is available, as both are rounded."""
         rates = self.offered_kbps, self.sent_kbps, self.waiting_kbit
-        possible = [(0 <= rate) & (rate <= MOST_KBPS * self.cell_prbs) for rate in rates]
+        possible = [(rate >= 0) & (rate <= MOST_KBPS * self.cell_prbs) for rate in rates]
         possible += [
-            (0 <= self.prbs) & (self.prbs <= self.cell_prbs + 1),
-            (0 <= self.active_ues) & (self.active_ues <= 1e4),
+            (self.prbs >= 0) & (self.prbs <= self.cell_prbs + 1),
+            (self.active_ues >= 0) & (self.active_ues <= 1e4),
             self.cell_prbs > 0,
             self.dedicated_pct <= self.max_pct,
         ]
