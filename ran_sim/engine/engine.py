@@ -41,6 +41,7 @@ class TrafficClass:
     model: str
     delay_bound: bool
     budget_ms: float  # the radio's share of the packet delay budget
+    promised_mbps: float | None  # of a UE while data waits for it
     weight: float  # default scheduling weight
 
 
@@ -65,6 +66,7 @@ def _classes(scenario: Scenario, weight: F64) -> tuple[TrafficClass, ...]:
             model=traffic.model,
             delay_bound=traffic.delay_bound,
             budget_ms=traffic.budget_ms,
+            promised_mbps=traffic.promised_mbps,
             weight=float(weight[i]),
         )
         for i, traffic in enumerate(scenario.traffic)

@@ -59,15 +59,20 @@ _DELAY_P95: Final = Figure(
     f"95th percentile over sessions of a session's mean over its SDUs of the time {_SDU_DELAY}. It is about users, and no "
     "percentile over packets.",
 )  # fmt: skip
+_BEST_EFFORT: Final = "classes with neither a delay budget nor a promised throughput"
+_THROUGHPUT: Final = "the bits decoded, over the time in which data waited or was under way"
+_BELOW_PROMISE_PCT: Final = Figure(
+    "below_promise_pct", "users below the promised throughput", "%", "lower", 1,
+    f"Share of the sessions with data that got less than the scenario's `promised_mbps` of {_THROUGHPUT}.",
+)  # fmt: skip
 _TAIL: Final = (
     Figure(
         "best_effort_mbps", "best-effort throughput, whole network", "Mb/s", "higher", 1,
-        "Bits that UEs of classes without a delay budget decoded, over the time after the warm-up.",
+        f"Bits that UEs of {_BEST_EFFORT} decoded, over the time after the warm-up.",
     ),
     Figure(
         "user_p5_mbps", "5th percentile of best-effort users' throughput", "Mb/s", "higher", 2,
-        "5th percentile over sessions of classes without a delay budget of the bits decoded, over the time in which data waited "
-        "or was under way.",
+        f"5th percentile over sessions of {_BEST_EFFORT} of {_THROUGHPUT}.",
     ),
     Figure(
         "delivered_mbps", "throughput of all classes, whole network", "Mb/s", "higher", 1,
@@ -109,6 +114,21 @@ _TAIL: Final = (
         "Delivered bits of all classes over the energy of all cells: data energy efficiency, TS 28.554 6.7.1.",
     ),
 )  # fmt: skip
+_PROMISES: Final = (
+    Figure(
+        "promised_users", "users that something was promised to", "UE", "neither", 1,
+        "Delay-bound users, and sessions with data of classes with a promised throughput.",
+    ),
+    Figure(
+        "violations", "broken promises", "UE", "lower", 1,
+        f"Delay-bound users that are not satisfied, and sessions with data that got less than the scenario's `promised_mbps` of "
+        f"{_THROUGHPUT}: what an agreement on delay or on dLThptPerUE (TS 28.541) counts.",
+    ),
+    Figure(
+        "violations_pct", "broken promises, of all", "%", "lower", 1,
+        "Share of the users that something was promised to who did not get it; see `violations`.",
+    ),
+)  # fmt: skip
 _STREAMS: Final = (
     Figure("streams", "streams that played", "UE", "neither", 1, "Sessions of streams that have shown content."),
     Figure(
@@ -130,13 +150,15 @@ def figures(classes: Sequence[TrafficClass]) -> tuple[Figure, ...]:
         *(figure for traffic_class in classes for figure in _of_class(traffic_class)),
         *(_of(_DELAY, f"slice.{name}", f"the slice {name}") for name in slices),
         *_TAIL,
+        *(_PROMISES if any(c.promised_mbps is not None for c in classes) else ()),
         *(_STREAMS if any(c.model == "streaming" for c in classes) else ()),
     )
 
 
 def _of_class(traffic_class: TrafficClass) -> Iterator[Figure]:
     judged = (_USERS, _SATISFIED_PCT) if traffic_class.delay_bound else ()
-    for figure in (*judged, _DELAY, _DELAY_P95):
+    promised = (_BELOW_PROMISE_PCT,) if traffic_class.promised_mbps is not None else ()
+    for figure in (*judged, *promised, _DELAY, _DELAY_P95):
         yield _of(figure, traffic_class.name, f"the class {traffic_class.name}, 5QI {traffic_class.five_qi}")
 
 

@@ -90,6 +90,10 @@ def _entries(engine: Engine, tally: Tally) -> Iterator[tuple[str, float]]:
     bound = np.array([c.delay_bound for c in engine.classes])[rows["traffic_class"]]
     judged = bound & (outcomes > 0)
     happy = judged & (rows["packets_in_budget"] >= SATISFIED_SHARE * outcomes)
+    promised_mbps = np.array([c.promised_mbps or np.nan for c in engine.classes])[rows["traffic_class"]]
+    best_effort = ~bound & np.isnan(promised_mbps)
+    served = ~np.isnan(promised_mbps) & (rows["active_slots"] > 0)
+    below = served & (8e-3 * rows["delivered_bytes"] < promised_mbps * rows["active_slots"] * slot_ms)
     yield "users", float(judged.sum())
     yield "satisfied", float(happy.sum())
     yield "satisfied_pct", _percent(happy, judged)
@@ -97,13 +101,14 @@ def _entries(engine: Engine, tally: Tally) -> Iterator[tuple[str, float]]:
         of_class = rows["traffic_class"] == i
         yield f"users.{traffic_class.name}", float((judged & of_class).sum())
         yield f"satisfied_pct.{traffic_class.name}", _percent(happy & of_class, judged & of_class)
+        yield f"below_promise_pct.{traffic_class.name}", _percent(below & of_class, served & of_class)
         yield f"delay_ms.{traffic_class.name}", _mean_delay_ms(rows[of_class], slot_ms)
         yield f"delay_p95_ms.{traffic_class.name}", _percentile(_delays_ms(rows[of_class], slot_ms), 95)
     slices = np.array([c.slice for c in engine.classes])[rows["traffic_class"]]
     for name in engine.slice_names:
         yield f"delay_ms.slice.{name}", _mean_delay_ms(rows[slices == name], slot_ms)
-    yield "best_effort_mbps", _mbps(rows["delivered_bytes"][~bound], measured_s)
-    yield "user_p5_mbps", _percentile(_throughputs_mbps(rows[~bound], slot_ms), 5)
+    yield "best_effort_mbps", _mbps(rows["delivered_bytes"][best_effort], measured_s)
+    yield "user_p5_mbps", _percentile(_throughputs_mbps(rows[best_effort], slot_ms), 5)
     yield "delivered_mbps", _mbps(rows["delivered_bytes"], measured_s)
     yield "prb_use_pct", 100 * _ratio(rows["prb_used"].sum(), engine.n_prb * engine.n_cell * tally.slots)
     ue_min = float(rows["connected_slots"].sum()) * slot_ms / 60e3
@@ -114,6 +119,10 @@ def _entries(engine: Engine, tally: Tally) -> Iterator[tuple[str, float]]:
     yield "outage_pct", 100 * _ratio(rows["lost_slots"].sum(), rows["connected_slots"].sum())
     yield "energy_kwh", tally.energy_j / JOULE_PER_KWH
     yield "bits_per_joule", _ratio(8.0 * rows["delivered_bytes"].sum(), tally.energy_j)
+    due, broken = judged | served, (judged & ~happy) | below
+    yield "promised_users", float(due.sum())
+    yield "violations", float(broken.sum())
+    yield "violations_pct", _percent(broken, due)
     stalled, playing = rows["stalled_slots"], rows["playing_slots"]
     played = stalled + playing > 0
     yield "streams", float(played.sum())

@@ -109,6 +109,9 @@ class Traffic(Section):
         35.0  # mean of the exponential pause between sessions at load 1; 0 = always in session
     )
     radio_budget_ms: PositiveMs | None = None  # packet delay budget of the radio; from the 5QI if missing
+    promised_mbps: Mbps | None = (
+        None  # of a UE while data waits for it, dLThptPerUE of TS 28.541; no delay budget beside it. The score alone looks at it
+    )
 
     @model_validator(mode="after")
     def _fields_match_model(self) -> Self:
@@ -125,6 +128,8 @@ class Traffic(Section):
             raise ValueError(
                 "follows_load with model 'poisson-file' and idle_s = 0: the sessions of others follow"
             )
+        if self.promised_mbps is not None and self.delay_bound:
+            raise ValueError("no promised_mbps with a delay budget, by which the class is judged")
         if self.arrivals == "poisson" and self.jitter_ms is not None:
             raise ValueError("no jitter_ms with Poisson arrivals, which have no rhythm to miss")
         if self.model == "voip" and self.silence_s < VOICE_FRAME_S and self.activity < 1:

@@ -17,7 +17,14 @@ from ranloop.statistics import Shown
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text("utf-8")
 ANY_CLASS = TrafficClass(
-    name="CLASS", five_qi=1, slice="SLICE", model="streaming", delay_bound=True, budget_ms=80.0, weight=1.0
+    name="CLASS",
+    five_qi=1,
+    slice="SLICE",
+    model="streaming",
+    delay_bound=True,
+    budget_ms=80.0,
+    promised_mbps=1.0,
+    weight=1.0,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as short  # a value may be thousands of digits long
@@ -25,7 +26,11 @@ LONGEST_NAME = 64  # characters
 
 
 class Setting(BaseModel):
-    """One value an operator may change without touching the code."""
+    """One value an operator may change without touching the code.
+
+    Attributes:
+        pattern: Of a text: a regular expression that all of it matches; its default shows the form.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,12 +39,19 @@ class Setting(BaseModel):
     low: StrictInt | StrictFloat | None = None
     high: StrictInt | StrictFloat | None = None
     choices: tuple[str, ...] = ()
+    pattern: str = ""
     description: str
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Setting:
         if self.type != "str" and (self.choices or isinstance(self.default, str)):
             raise ValueError(f"a setting of type {self.type} has no choices, and a default without quotes")
+        if self.type != "str" and self.pattern:
+            raise ValueError(f"a setting of type {self.type} has no pattern")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern {self.pattern!r} is no regular expression: {error}") from None
         if self.type in ("bool", "str") and not self.low is self.high is None:
             raise ValueError(f"a setting of type {self.type} has no low and no high")
         if not self._low <= self._high:  # NaN, too
@@ -66,6 +78,8 @@ class Setting(BaseModel):
             raise ValueError(f"got {short(value)}, want {self.type} in [{self._low}, {self._high}]")
         if self.choices and parsed not in self.choices:
             raise ValueError(f"got {short(value)}, want one of {', '.join(self.choices)}")
+        if self.pattern and not re.fullmatch(self.pattern, str(parsed)):
+            raise ValueError(f"got {short(value)}, want a text like {self.default!r}")
         return parsed
 
 

@@ -44,7 +44,7 @@ def scored(
     return score(engine)
 
 
-@pytest.mark.parametrize("name", ["one-cell", "seven-sites", "city-day"])
+@pytest.mark.parametrize("name", ["one-cell", "seven-sites", "city-day", "sliced-district"])
 def test_each_entry_is_declared_once_with_what_a_reader_needs(name: str) -> None:
     engine = Engine(load_scenario(name), seed=1)
     declared = figures(engine)
@@ -157,3 +157,29 @@ def test_handovers_of_the_warm_up_do_not_count() -> None:
     fork.count_from_now()
     assert fork.handovers().sum() == 0
     assert score(engine) == before
+
+
+def test_a_promise_is_broken_by_late_packets_or_by_a_throughput_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Slots of 0.5 ms. Classes of sliced-district: 0 downloads, 1 cloud gaming with a budget, 2 premium: 20 Mb/s promised
+    engine = Engine(load_scenario("sliced-district"), seed=1)
+    rows = sessions(
+        {
+            "traffic_class": 2,
+            "delivered_bytes": 1_250_000,
+            "active_slots": 1000,
+        },  # 10 Mb in 0.5 s: 20 Mb/s, kept
+        {"traffic_class": 2, "delivered_bytes": 1_249_999, "active_slots": 1000},
+        {"traffic_class": 2, "active_slots": 9},  # starved
+        {"traffic_class": 2},  # had no data: nothing was due
+        {"traffic_class": 1, "packets_in_budget": 99, "packets_late": 1},
+        {"traffic_class": 1, "packets_in_budget": 98, "packets_late": 2},
+        {"traffic_class": 0, "delivered_bytes": 1, "active_slots": 1000},  # best effort: nothing was promised
+    )
+    found = scored(engine, monkeypatch, rows)
+    assert (found["promised_users"], found["violations"], found["violations_pct"]) == (5.0, 3.0, 60.0)
+    assert found["below_promise_pct.premium"] == pytest.approx(100 * 2 / 3)
+    assert (found["users"], found["satisfied"]) == (2.0, 1.0)
+    assert found["best_effort_mbps"] == pytest.approx(8e-6 / 60)
+    assert "violations" not in score(Engine(SEVEN, seed=1))

@@ -159,6 +159,9 @@ def test_a_refused_package_leaves_no_modules_behind(tmp_path: Path, app: str) ->
         ("type = 'str'\ndefault = 'a'\nlow = 1", "a setting of type str has no low and no high"),
         ("type = 'int'\ndefault = 1\nchoices = ['1']", "a setting of type int has no choices"),
         ("type = 'str'\ndefault = 'a'\nchoices = ['b']", "got 'a', want one of b"),
+        ("type = 'int'\ndefault = 1\npattern = '1'", "a setting of type int has no pattern"),
+        ("type = 'str'\ndefault = 'a'\npattern = '('", r"pattern '\(' is no regular expression"),
+        ("type = 'str'\ndefault = 'a'\npattern = 'b'", "got 'a', want a text like 'a'"),
     ],
 )
 def test_a_setting_that_does_not_agree_with_itself_is_one_line(
