@@ -1,0 +1,68 @@
+"""What `ranloop train xapps/link_tuner` tunes with the same budget: one target for all, one per class, one that follows each UE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ranloop.arm import Arm
+from ranloop.training import Arms, Outcome, Parameter, Point, UsersFirst, write_card, write_defaults
+
+FOLDER = Path(__file__).resolve().parent
+KEPT = ("users", "satisfied", "best_effort_mbps", "user_p5_mbps", "delivered_mbps")
+BAR_PCT = 5.0  # of best effort, that following each UE has to win over the best rule
+
+# Best effort takes what delay-bound users leave, so it is what a better link gains. A percent of satisfied users lost weighs as
+# much as three percent of it, one won as much as one.
+worth = UsersFirst(best_effort=1.0, most=100.0, loss=0.0, users_loss=2.0)
+
+BY_CLASS = (
+    Parameter(name="best_effort_target", low=0.01, high=0.5, start=0.1, log=True),
+    Parameter(name="delay_bound_target", low=0.01, high=0.5, start=0.1, log=True),
+)
+BY_UE = (
+    Parameter(name="per_cqi_spread", low=-2.0, high=2.0, start=0.0),
+    Parameter(name="per_backoff", low=-1.0, high=1.0, start=0.0),
+    Parameter(name="per_load", low=-3.0, high=3.0, start=0.0),
+)
+
+
+def settings(point: Point) -> dict[str, float]:
+    """All settings of the xApp at a point of any contender, in the digits that are kept; what it lacks is the start."""
+    start = {each.name: point.get("target", each.start) for each in BY_CLASS}
+    start |= {each.name: each.start for each in BY_UE}
+    return {name: float(f"{point.get(name, value):.3g}") for name, value in start.items()}
+
+
+def arm(point: Point) -> Arm:
+    """The xApp with the settings of a point."""
+    return Arm(name="link_tuner", xapps=(FOLDER,), settings={"link_tuner": settings(point)})
+
+
+CONTENDERS = (
+    Arms(
+        name="single",
+        kind="rule",
+        method="grid",
+        space=(
+            Parameter(
+                name="target",
+                low=0.01,
+                high=0.5,
+                start=0.1,
+                log=True,
+                values=(0.03, 0.07, 0.1, 0.14, 0.2, 0.3),
+            ),
+        ),
+        arm=arm,
+    ),
+    Arms(name="classes", kind="rule", space=BY_CLASS, arm=arm),
+    Arms(name="followed", kind="model", space=(*BY_CLASS, *BY_UE), arm=arm),
+)
+
+
+def keep(outcome: Outcome) -> None:
+    """Make the best rule's settings the manifest's defaults and write its card; those that follow each UE, if they pass the bar."""
+    followed, rule = outcome.winners["followed"], outcome.best_rule
+    kept = followed if followed.worth >= rule.worth + BAR_PCT else rule
+    write_defaults(FOLDER, settings(kept.point))
+    write_card(outcome, kept.name)
