@@ -15,14 +15,15 @@ BAR_PCT = 5.0  # of best effort, that following each UE has to win over the best
 # much as three percent of it, one won as much as one.
 worth = UsersFirst(best_effort=1.0, most=100.0, loss=0.0, users_loss=2.0)
 
+# A unit of the search is a factor of e in a target or, of a UE whose loop holds it two MCS below its CQI, in its odds.
 BY_CLASS = (
-    Parameter(name="best_effort_target", low=0.01, high=0.5, start=0.1, log=True),
-    Parameter(name="delay_bound_target", low=0.01, high=0.5, start=0.1, log=True),
+    Parameter(name="best_effort_target", low=0.01, high=0.5, start=0.1, log=True, scale=1.0),
+    Parameter(name="delay_bound_target", low=0.01, high=0.5, start=0.1, log=True, scale=1.0),
 )
 BY_UE = (
-    Parameter(name="per_cqi_spread", low=-2.0, high=2.0, start=0.0),
-    Parameter(name="per_backoff", low=-1.0, high=1.0, start=0.0),
-    Parameter(name="per_load", low=-3.0, high=3.0, start=0.0),
+    Parameter(name="per_cqi_spread", low=-2.0, high=2.0, start=0.0, scale=1.0),
+    Parameter(name="per_backoff", low=-1.0, high=1.0, start=0.0, scale=0.5),
+    Parameter(name="per_load", low=-3.0, high=3.0, start=0.0, scale=1.0),
 )
 
 
