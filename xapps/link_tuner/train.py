@@ -9,7 +9,7 @@ from ranloop.training import Arms, Outcome, Parameter, Point, UsersFirst, write_
 
 FOLDER = Path(__file__).resolve().parent
 KEPT = ("users", "satisfied", "best_effort_mbps", "user_p5_mbps", "delivered_mbps")
-BAR_PCT = 5.0  # of best effort, that following each UE has to win over the best rule
+BAR_PCT = 5.0  # of best effort, that a contender has to win over a simpler one
 
 # Best effort takes what delay-bound users leave, so it is what a better link gains. A percent of satisfied users lost weighs as
 # much as three percent of it, one won as much as one.
@@ -39,7 +39,7 @@ def arm(point: Point) -> Arm:
     return Arm(name="link_tuner", xapps=(FOLDER,), settings={"link_tuner": settings(point)})
 
 
-CONTENDERS = (
+CONTENDERS = (  # the simplest first
     Arms(
         name="single",
         kind="rule",
@@ -62,8 +62,10 @@ CONTENDERS = (
 
 
 def keep(outcome: Outcome) -> None:
-    """Make the best rule's settings the manifest's defaults and write its card; those that follow each UE, if they pass the bar."""
-    followed, rule = outcome.winners["followed"], outcome.best_rule
-    kept = followed if followed.worth >= rule.worth + BAR_PCT else rule
+    """Make settings the manifest's defaults and write their card: the simplest, unless others are worth the bar more."""
+    kept = outcome.winners[CONTENDERS[0].name]
+    for name in (each.name for each in CONTENDERS[1:]):
+        if outcome.winners[name].worth >= kept.worth + BAR_PCT:
+            kept = outcome.winners[name]
     write_defaults(FOLDER, settings(kept.point))
     write_card(outcome, kept.name)
