@@ -210,7 +210,8 @@ def test_it_asks_for_offsets_that_draw_ues_from_the_crowded_cell() -> None:
     # 15 UEs are 12.04 dB, 3 are 6.02 dB, none is 0 dB; the median is 6.02: half of 6.02 up and down, 2 dB at a time
     assert xapp.send(cells([15, 3, 0])) == [SetCellOffset(cell=[0, 1, 2], cio_db=[-2, 0, 2])]
     assert xapp.send(cells([15, 3, 0], seq=1)) == [SetCellOffset(cell=[0, 1, 2], cio_db=[-3, 0, 3])]
-    assert xapp.send(cells([NAN, 3, 0], seq=2)) == [SetCellOffset(cell=[1, 2], cio_db=[0, 3])]  # median 3.01: 1.5 dB less
+    # Without the north the median is 3.01 dB: half of 3.01 up and down, in whole dB
+    assert xapp.send(cells([NAN, 3, 0], seq=2)) == [SetCellOffset(cell=[1, 2], cio_db=[-2, 2])]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ KEPT = (
 )
 
 A3 = (  # of the entering condition only the sum of offset and hysteresis counts, so the hysteresis stays as it is
-    Parameter(name="a3_offset_db", low=0.0, high=6.0, start=2.0, values=(0.0, 1.0, 2.0, 3.0, 4.0)),
+    Parameter(name="a3_offset_db", low=0.0, high=6.0, start=2.0, values=(1.0, 2.0, 3.0, 4.0)),
     Parameter(name="ttt_ms", low=40.0, high=640.0, start=160.0, log=True, values=(80.0, 160.0, 320.0)),
 )
 OFFSETS = (
