@@ -14,7 +14,7 @@ from ranloop.testing import VirtualRan, XAppHarness, check_xapp, make_report
 from ranloop.testing.mail import Kind
 from ranloop.vocabulary import Action
 from ranloop.wire.messages import Catalogue, CellRelation, Report
-from xapps.traffic_steering import policy
+from xapps.traffic_steering import policy, train
 from xapps.traffic_steering.crowds import PATIENCE, Cell, Crowds, Stuck
 from xapps.traffic_steering.policy import F32, Heard, Moves, Offsets
 
@@ -34,8 +34,12 @@ def f32(*values: float) -> F32:
 def test_crowding_is_what_a_ues_share_falls_by_or_how_full_the_cell_is() -> None:
     active_ues, load_pct = f32(0, 1, 9, NAN), f32(0, 50, 100, NAN)
     # 10 log10(1 + n): alone 0 dB, one more UE halves the share (3.01 dB), ten UEs leave a tenth
-    assert policy.crowding_db("ues", active_ues, load_pct).tolist() == pytest.approx([0, 3.01, 10, NAN], abs=0.01, nan_ok=True)
-    assert policy.crowding_db("prbs", active_ues, load_pct).tolist() == pytest.approx([0, 5, 10, NAN], nan_ok=True)
+    assert policy.crowding_db("ues", active_ues, load_pct).tolist() == pytest.approx(
+        [0, 3.01, 10, NAN], abs=0.01, nan_ok=True
+    )
+    assert policy.crowding_db("prbs", active_ues, load_pct).tolist() == pytest.approx(
+        [0, 5, 10, NAN], nan_ok=True
+    )
 
 
 def test_two_cells_offsets_differ_in_proportion_to_their_crowding() -> None:
@@ -88,11 +92,21 @@ def test_reports_that_swing_from_full_to_empty_each_second_hardly_move_an_offset
 # The policy: moves of single UEs
 
 
-def heard(*rows: tuple[int, int, int, float, float, float], may_move: bool = True, offset_db: float = 0.0) -> Heard:
+def heard(
+    *rows: tuple[int, int, int, float, float, float], may_move: bool = True, offset_db: float = 0.0
+) -> Heard:
     """Rows of UE, serving cell, measured cell, RSRP, SINR, active UEs."""
     ue, cell, measured, rsrp_dbm, sinr_db, active_ues = zip(*rows, strict=True)
-    ids = (np.array(column, np.int32) for column in (ue, cell, measured))
-    return Heard(*ids, f32(*rsrp_dbm), f32(*sinr_db), f32(*[offset_db] * len(rows)), f32(*active_ues), np.full(len(rows), may_move))
+    return Heard(
+        ue=np.array(ue, np.int32),
+        cell=np.array(cell, np.int32),
+        measured_cell=np.array(measured, np.int32),
+        rsrp_dbm=f32(*rsrp_dbm),
+        sinr_db=f32(*sinr_db),
+        offset_db=np.full(len(rows), offset_db, np.float32),
+        active_ues=f32(*active_ues),
+        may_move=np.full(len(rows), may_move),
+    )
 
 
 ALL = {(a, b) for a in range(9) for b in range(9)}
@@ -132,7 +146,9 @@ def test_a_weaker_sinr_costs_what_the_target_must_make_good() -> None:
         (heard((7, 0, 0, -90, 0, 8), (7, 0, 1, -90, 0, 0), offset_db=NAN), ALL),
     ],
 )
-def test_a_ue_stays_where_something_is_against_it_or_not_known(seen: Heard, allowed: set[tuple[int, int]]) -> None:
+def test_a_ue_stays_where_something_is_against_it_or_not_known(
+    seen: Heard, allowed: set[tuple[int, int]]
+) -> None:
     assert chosen(seen, allowed=allowed) == []
 
 
@@ -175,9 +191,15 @@ def test_reports_are_stuck_that_say_the_same_to_the_bit_and_empty_ones_are_not()
 
 
 def cells(active_ues: Sequence[float], seq: int = 0) -> Report:
-    columns = {"RRU.PrbTotDl": active_ues, "DRB.MeanActiveUeDl": active_ues, "DRB.RlcSduTransmittedVolumeDL": [seq + 1.0] * 3}
+    columns = {
+        "RRU.PrbTotDl": active_ues,
+        "DRB.MeanActiveUeDl": active_ues,
+        "DRB.RlcSduTransmittedVolumeDL": [seq + 1.0] * 3,
+    }
     columns["X.Cell.Offset"] = [0.0] * 3
-    return make_report(columns, level="cell", period_ms=1000, labels={"cell": dict(enumerate(NAMES))}, seq=seq)
+    return make_report(
+        columns, level="cell", period_ms=1000, labels={"cell": dict(enumerate(NAMES))}, seq=seq
+    )
 
 
 def hears(*rsrp_dbm: float, cell: int = 2, seq: int = 0) -> Report:
@@ -199,9 +221,17 @@ def rate(kbps: float, budget_ms: float = NAN, seq: int = 0) -> Report:
 
 
 def node() -> Catalogue:
-    relations = {cell: tuple(CellRelation(cell=to, name=NAMES[to]) for to in range(3) if to != cell) for cell in range(3)}
+    relations = {
+        cell: tuple(CellRelation(cell=to, name=NAMES[to]) for to in range(3) if to != cell)
+        for cell in range(3)
+    }
     return Catalogue(
-        node="site0", measurements={}, actions=(), periods_ms=(), cells=dict(enumerate(NAMES)), neighbours=relations
+        node="site0",
+        measurements={},
+        actions=(),
+        periods_ms=(),
+        cells=dict(enumerate(NAMES)),
+        neighbours=relations,
     )
 
 
@@ -218,7 +248,9 @@ def test_it_asks_for_offsets_that_draw_ues_from_the_crowded_cell() -> None:
     ("kbps", "budget_ms", "moved"),
     [(900.0, NAN, True), (1100.0, NAN, False), (NAN, NAN, False), (900.0, 100.0, False)],
 )
-def test_a_slow_best_effort_ue_is_handed_over_once_it_has_stayed(kbps: float, budget_ms: float, moved: bool) -> None:
+def test_a_slow_best_effort_ue_is_handed_over_once_it_has_stayed(
+    kbps: float, budget_ms: float, moved: bool
+) -> None:
     xapp = XAppHarness(XAPP, policy="moves", stay_s=2.0, slow_mbps=1.0, worth_db=3.0, near_db=1.0)
     xapp.know(node())
     handed = []
@@ -253,7 +285,11 @@ def ran(request: pytest.FixtureRequest) -> Iterator[VirtualRan]:
 def follow(network: VirtualRan, second: int, active_ues: Sequence[float] = (15.0, 3.0, 0.0)) -> list[Action]:
     """A second in which nothing stands still."""
     volume_kbit = [1000.0 + second, 500.0, 3.0]
-    columns = {"RRU.PrbTotDl": [99.0, 40.0, 1.0], "DRB.MeanActiveUeDl": active_ues, "DRB.RlcSduTransmittedVolumeDL": volume_kbit}
+    columns = {
+        "RRU.PrbTotDl": [99.0, 40.0, 1.0],
+        "DRB.MeanActiveUeDl": active_ues,
+        "DRB.RlcSduTransmittedVolumeDL": volume_kbit,
+    }
     columns["X.Cell.Offset"] = [0.0] * 3
     network.show(columns, level="cell", labels={"cell": dict(enumerate(NAMES))})
     network.show({"RSRP": [], "SINR": []}, level="ue_cell")
@@ -261,7 +297,9 @@ def follow(network: VirtualRan, second: int, active_ues: Sequence[float] = (15.0
 
 
 @pytest.mark.parametrize("kind", ["report", "act"])
-def test_killed_or_cut_off_the_networks_own_offsets_are_back_within_the_lease(ran: VirtualRan, kind: Kind) -> None:
+def test_killed_or_cut_off_the_networks_own_offsets_are_back_within_the_lease(
+    ran: VirtualRan, kind: Kind
+) -> None:
     ran.lose(100, kind=kind)
     for second in range(6, 10):
         follow(ran, second)
@@ -292,7 +330,9 @@ def test_missing_and_impossible_reports_hold_no_offset(ran: VirtualRan, active_u
     assert ran.held == {}
 
 
-def test_an_absurd_report_of_one_cell_moves_that_cell_alone_and_by_the_largest_offset_at_most(ran: VirtualRan) -> None:
+def test_an_absurd_report_of_one_cell_moves_that_cell_alone_and_by_the_largest_offset_at_most(
+    ran: VirtualRan,
+) -> None:
     for second in range(6, 30):
         follow(ran, second, (3.0, 1e9, 3.0))
     held = {cell: values["cio_db"] for (_, (cell,)), values in ran.held.items()}
@@ -304,3 +344,48 @@ def test_an_absurd_report_of_one_cell_moves_that_cell_alone_and_by_the_largest_o
 
 def test_it_copes_with_what_a_network_does() -> None:
     check_xapp(XAPP, policy="moves")
+
+
+# What is tuned
+
+
+def test_worth_is_the_cell_edge_less_what_it_costs() -> None:
+    """One percent more of the edge is 0.995 in the logarithm, and pays for 0.05 handovers, 0.01 ping-pongs or 0.01 lost links more."""
+    before = {"users": 100.0, "satisfied": 50.0, "user_p5_mbps": 2.0, "handovers_per_ue_min": 0.5}
+    before |= {"ping_pongs_per_ue_min": 0.02, "link_failures_per_ue_min": 0.05}
+
+    def worth(**changed: float) -> float:
+        return train.worth([before | changed], [before])
+
+    assert worth() == 0.0
+    assert worth(user_p5_mbps=2.02) == pytest.approx(0.995, abs=1e-3)
+    assert worth(handovers_per_ue_min=0.6) == pytest.approx(-2.0)
+    assert worth(ping_pongs_per_ue_min=0.03) == pytest.approx(-1.0)
+    assert worth(link_failures_per_ue_min=0.06) == pytest.approx(-1.0)
+    assert worth(satisfied=49.0) == pytest.approx(-3.0)
+    assert worth(satisfied=51.0, link_failures_per_ue_min=0.0) == 0.0  # not searched for
+
+
+def test_a_point_of_the_rule_is_event_a3_and_the_xapps_settings() -> None:
+    point = {
+        "a3_offset_db": 2.3456,
+        "ttt_ms": 160.0,
+        "measure": 0.7,
+        "gain": 0.5,
+        "most_db": 4.0,
+        "step_db": 1.0,
+        "memory_s": 3.0,
+    }
+    made = train.arm("offsets", point)
+    assert made.overrides == {"handover.a3_offset_db": 2.35, "handover.ttt_ms": 160.0}
+    settings = {
+        "policy": "offsets",
+        "measure": "prbs",
+        "gain": 0.5,
+        "most_db": 4.0,
+        "step_db": 1.0,
+        "memory_s": 3.0,
+    }
+    assert made.settings == {"traffic_steering": settings}
+    alone = train.arm("", {"a3_offset_db": 2.0, "ttt_ms": 160.0})
+    assert alone.xapps == ()

@@ -79,7 +79,9 @@ def believes(report: Report, *names: str) -> bool:
     """Whether the reports of this node and level go on; an alarm says so where they do not."""
     alarm = f"stuck-{report.level}-reports"
     if stuck[report.node, report.level].look(np.column_stack([report[name] for name in names])):
-        app.alarm(alarm, severity="minor", text="the same to the bit again and again; nothing is steered by them")
+        app.alarm(
+            alarm, severity="minor", text="the same to the bit again and again; nothing is steered by them"
+        )
         return False
     app.clear(alarm)
     return True

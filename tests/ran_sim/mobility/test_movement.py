@@ -200,5 +200,7 @@ def test_sessions_of_a_class_start_in_the_home_areas_that_it_names() -> None:
 
 
 def test_a_home_cell_that_is_not_there_is_refused_in_one_line() -> None:
-    with pytest.raises(ScenarioError, match=r"want home_cells of traffic class crowd among the cells 0 to 20, not 21"):
+    with pytest.raises(
+        ScenarioError, match=r"want home_cells of traffic class crowd among the cells 0 to 20, not 21"
+    ):
         load_scenario("hot-spots").with_overrides({"traffic.crowd.home_cells": [3, 21]})

@@ -54,7 +54,10 @@ def values(of: Map, places_m: F64, shift_m: float = 0.0) -> F64:
 @pytest.mark.parametrize(
     "scenario",
     [
-        *(load_scenario(name) for name in ("one-cell", "seven-sites", "city-day", "district-day", "hot-spots")),
+        *(
+            load_scenario(name)
+            for name in ("one-cell", "seven-sites", "city-day", "district-day", "hot-spots")
+        ),
         *(calibration_scenario(environment, 57) for environment in ENVIRONMENTS),
         full_buffer(19),
     ],
