@@ -48,7 +48,7 @@ def crowding_db(measure: str, active_ues: F32, load_pct: F32) -> F32:
     """How crowded cells are, shape [n]: the share of a cell that one more UE would get falls by as many dB, or 10 dB are a full cell."""
     if measure == "prbs":
         return load_pct / np.float32(10)
-    return np.float32(10) * np.log10(np.float32(1) + active_ues)
+    return np.asarray(10.0 * np.log10(1.0 + active_ues), np.float32)
 
 
 def smoothed(before: F32, now: F32, period_s: float, memory_s: float) -> F32:

@@ -34,17 +34,17 @@ A3 = (  # of the entering condition only the sum of offset and hysteresis counts
 OFFSETS = (
     *A3,
     Parameter(name="measure", low=0.0, high=1.0, start=0.2),
-    Parameter(name="gain", low=0.05, high=2.0, start=0.5, log=True),
-    Parameter(name="most_db", low=1.0, high=12.0, start=4.0),
+    Parameter(name="gain", low=0.05, high=2.0, start=0.9, log=True),
+    Parameter(name="most_db", low=1.0, high=12.0, start=8.0),
     Parameter(name="step_db", low=0.0, high=4.0, start=1.0),
     Parameter(name="memory_s", low=0.5, high=30.0, start=3.0, log=True),
 )
 MOVES = (
     *A3,
-    Parameter(name="gain", low=0.05, high=2.0, start=0.5, log=True),
-    Parameter(name="most_db", low=1.0, high=12.0, start=4.0),
+    Parameter(name="gain", low=0.05, high=2.0, start=0.9, log=True),
+    Parameter(name="most_db", low=1.0, high=12.0, start=8.0),
     Parameter(name="worth_db", low=0.0, high=10.0, start=3.0),
-    Parameter(name="near_db", low=-3.0, high=6.0, start=1.0),
+    Parameter(name="near_db", low=-3.0, high=6.0, start=2.0),
     Parameter(name="stay_s", low=1.0, high=20.0, start=4.0, log=True),
     Parameter(name="slow_mbps", low=0.3, high=30.0, start=3.0, log=True),
 )
