@@ -97,15 +97,14 @@ def radio_tick(slot: int, cells: Cells, ues: Ues, links: Links, radio: RadioStat
 @bare_kernel
 def _start_ue(slot: int, u: int, ues: Ues, radio: RadioState) -> None:
     """Put a new UE into row `u`; settings of the UE before go back to their defaults."""
-    n_ue, n_cell = ues.id.size, radio.topology.azimuth_rad.size
-    ue_id = radio.sessions.number[u] * n_ue + u
+    ue_id = radio.sessions.number[u] * ues.id.size + u
     ues.id[u] = ue_id
     ues.connected[u] = 1
     ues.weight[u] = DEFAULT_WEIGHT
     ues.olla_target[u] = DEFAULT_OLLA_TARGET
     ues.reachable_slot[u] = slot
     ues.reestablished[u] = 0
-    place_ue(radio.seed, u, ue_id, u % n_cell, ues, radio.motion, radio.topology)
+    place_ue(radio.seed, u, ue_id, radio.motion.home_cell[u], ues, radio.motion, radio.topology)
     if has_route(u, radio.motion):
         take_route(u, radio.motion)
     speed_mps = doppler_speed_mps(u, radio.motion)

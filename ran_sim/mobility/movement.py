@@ -58,6 +58,7 @@ class Sessions(NamedTuple):
 class Motion(NamedTuple):
     """Properties of UEs besides place and velocity, per UE row."""
 
+    home_cell: I64  # in whose home area sessions start
     goal_x_m: F64
     goal_y_m: F64
     waypoints: I64  # drawn so far in this session
@@ -109,6 +110,7 @@ def build_motion(scenario: Scenario) -> Motion:
     """Motion of UEs that are still to come."""
     n_ue = scenario.n_ue
     return Motion(
+        home_cell=np.array(scenario.home_cell_of_ue, np.int64),
         goal_x_m=np.zeros(n_ue),
         goal_y_m=np.zeros(n_ue),
         waypoints=np.zeros(n_ue, np.int64),

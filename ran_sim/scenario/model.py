@@ -104,6 +104,11 @@ class Scenario(Section):
                 )
         if self.n_ue > MOST_UES:
             raise ValueError(f"at most {MOST_UES} UE rows in all, not {self.n_ue}")
+        for traffic in self.traffic:
+            if beyond := [cell for cell in traffic.home_cells or () if cell >= self.n_cell]:
+                raise ValueError(
+                    f"home_cells of traffic class {traffic.name} among the cells 0 to {self.n_cell - 1}, not {beyond[0]}"
+                )
         if len({t.plugin for t in self.traffic if t.plugin is not None}) > 1:
             raise ValueError("one traffic plug-in for all classes; it is told which class it is asked for")
         for field, time_ms in (
@@ -203,6 +208,12 @@ class Scenario(Section):
     def traffic_of_ue(self) -> tuple[int, ...]:
         """Index into `traffic` of every UE row; a class fills consecutive rows."""
         return tuple(chain.from_iterable(repeat(i, traffic.ues) for i, traffic in enumerate(self.traffic)))
+
+    @property
+    def home_cell_of_ue(self) -> tuple[int, ...]:
+        """The cell in whose home area the sessions of each UE row start: of all cells, or those of its class, one after the other."""
+        homes = (self.traffic[i].home_cells or range(self.n_cell) for i in self.traffic_of_ue)
+        return tuple(cells[u % len(cells)] for u, cells in enumerate(homes))
 
     def busy_share(self, traffic: Traffic) -> float:
         """Long-run share of the time in which a UE row of the class holds a session, at this scenario's load."""

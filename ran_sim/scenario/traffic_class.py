@@ -105,6 +105,9 @@ class Traffic(Section):
         default=100.0, ge=0.001, le=1e6
     )  # unsent data of a UE, 10^6 bytes; a packet that finds so much is dropped. Our choice: more than minutes of overload
     session_s: Range = (10.0, 60.0)  # uniform
+    home_cells: (
+        Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1, max_length=1000)] | None
+    ) = None  # in whose home areas sessions start, one UE row after the other; all cells if missing
     idle_s: NotNegativeS = (
         35.0  # mean of the exponential pause between sessions at load 1; 0 = always in session
     )

@@ -22,8 +22,8 @@ ACTING = {
     "docs/examples/keep_in_budget": (range(3101, 3105), "15%"),
     "xapps/qos_scheduler": (range(3201, 3209), "20%"),  # as the templates that decide as it does
 }
-# What gives no airtime: its energy and coverage beside cells that are always on are in docs/xapps.json, see test_xapps_page.
-JUDGED_ON_THE_PAGE = ("xapps/energy_saver",)
+# What gives no airtime: their KPIs beside a network without them are in docs/xapps.json, see test_xapps_page.
+JUDGED_ON_THE_PAGE = ("xapps/energy_saver", "xapps/traffic_steering")
 
 # Folders that are to recommend only, because no gain of theirs is shown; their manifests say so.
 RECOMMENDING = {"docs/examples/fault_steering"}

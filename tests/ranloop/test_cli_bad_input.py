@@ -65,7 +65,7 @@ def test_a_wrong_option_is_one_line(
     [
         (
             "sim:two-cells",
-            "two-cells: got no scenario, want a .toml file or one of city-day, district-day, one-cell, seven-sites, sliced-district",
+            "two-cells: got no scenario, want a .toml file or one of city-day, district-day, hot-spots, one-cell, seven-sites, sliced-district",
         ),
         ("sim:", "want kind:target"),
         ("simulator:one-cell", "want kind:target, where kind is one of pipe:…, replay:…, sim:…, table:…"),

@@ -9,9 +9,11 @@ import pytest
 
 from ran_sim.core.state import Ues
 from ran_sim.engine.radio_state import RadioState, init_radio
+from ran_sim.engine.radio_tick import radio_tick
 from ran_sim.mobility.movement import doppler_speed_mps, first_session, move_ue, next_session, place_ue
 from ran_sim.radio.propagation import way_inside_m
-from ran_sim.scenario import Scenario, load_scenario
+from ran_sim.radio.topology import nearest_copy
+from ran_sim.scenario import Scenario, ScenarioError, load_scenario
 
 TICK_SLOTS = 100  # 50 ms of 0.5 ms
 
@@ -175,3 +177,30 @@ def test_ues_behind_older_walls_lose_what_their_way_inside_says() -> None:
     _, ues, radio = world(radio__indoor_share=1.0, radio__wall_loss="below-6-ghz")
     place_ue(1, 0, 7, 0, ues, radio.motion, radio.topology)
     assert radio.motion.penetration_db[0] == pytest.approx(20.0 + 0.5 * way_inside_m(1, 7, False))
+
+
+def test_sessions_of_a_class_start_in_the_home_areas_that_it_names() -> None:
+    """hot-spots: 42 UE rows of the crowd in cells 2, 9 and 16 in turn, then rows that are at home in cell u mod 21."""
+    scenario = load_scenario("hot-spots")
+    homes = scenario.home_cell_of_ue
+    assert homes[:6] == (2, 9, 16, 2, 9, 16)
+    assert homes[42:] == tuple(u % 21 for u in range(42, scenario.n_ue))
+    cells, ues, links, radio = init_radio(scenario, 1)
+    radio_tick(0, cells, ues, links, radio)
+    assert ues.connected[:42].all()  # always in session
+    # Cells 2, 9 and 16 are sectors of the sites 0, 3 and 5: they look to 270, 30 and 150 degrees.
+    for u in range(42):
+        site, boresight_deg = ((0, 270.0), (3, 30.0), (5, 150.0))[u % 3]
+        topology = radio.topology
+        x_m, y_m = ues.x_m[u] - topology.site_x_m[site], ues.y_m[u] - topology.site_y_m[site]
+        dx_m, dy_m = nearest_copy(x_m, y_m, topology)
+        off_deg = (math.degrees(math.atan2(dy_m, dx_m)) - boresight_deg + 180.0) % 360.0 - 180.0
+        assert abs(off_deg) <= 60.0 + 1e-9
+        assert math.hypot(dx_m, dy_m) <= 500.0 / math.sqrt(3) + 1e-9
+
+
+def test_a_home_cell_that_is_not_there_is_refused_in_one_line() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"want home_cells of traffic class crowd among the cells 0 to 20, not 21"
+    ):
+        load_scenario("hot-spots").with_overrides({"traffic.crowd.home_cells": [3, 21]})

@@ -56,7 +56,14 @@ def values(of: Map, places_m: F64, shift_m: float = 0.0) -> F64:
     [
         *(
             load_scenario(name)
-            for name in ("one-cell", "seven-sites", "city-day", "district-day", "sliced-district")
+            for name in (
+                "one-cell",
+                "seven-sites",
+                "city-day",
+                "district-day",
+                "hot-spots",
+                "sliced-district",
+            )
         ),
         *(calibration_scenario(environment, 57) for environment in ENVIRONMENTS),
         full_buffer(19),

@@ -254,7 +254,8 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"gone\.toml: got no readable file"):
         load_scenario(tmp_path / "gone.toml")
     with pytest.raises(
-        ScenarioError, match="one of city-day, district-day, one-cell, seven-sites, sliced-district"
+        ScenarioError,
+        match="one of city-day, district-day, hot-spots, one-cell, seven-sites, sliced-district",
     ):
         load_scenario("two-cells")
 
