@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ranloop.node import Mishap, under_mishap
 from ranloop.node.mishaps import KINDS, LATE_S, MEANS, MishapKind
+from ranloop.testing import Mishap, VirtualRan, under_mishap
 from ranloop.testing.worlds import ToyWorld
 from ranloop.vocabulary import measurement
 from ranloop.wire.checked import checked
 from ranloop.wire.messages import Report
+from tests.builders import APP, MANIFEST, write_xapp
 
 WANTED = {("toy-1", "ue", 100): frozenset(["DRB.UEThpDl", "X.UE.Weight"])}
 BEGINS_S, END_S = 1.0, 8.0
@@ -92,3 +94,16 @@ def test_extreme_reports_have_one_end_of_the_range_in_each_column_now_one_now_th
 
 def test_a_killed_xapp_is_no_matter_of_the_reports() -> None:
     assert same(played("killed"), WELL)
+
+
+def test_a_network_in_virtual_time_may_be_in_trouble_too(tmp_path: Path) -> None:
+    app = APP.replace('"CQI"', '"DRB.UEThpDl"')
+    text = MANIFEST.format(name="held").replace('"CQI"', '"DRB.UEThpDl"')
+    mishap = Mishap(kind="missing", begins_s=0.65)
+    with VirtualRan(
+        write_xapp(tmp_path / "held", app=app, text=text), world=lambda: under_mishap(ToyWorld(), mishap)
+    ) as network:
+        network.run(640)
+        assert network.held
+        network.run(300)  # a lease after the report of 0.6 s, and its control delay
+        assert network.held == {}
