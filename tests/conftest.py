@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 # Laws are tried on few examples, in `make slow` on many. How long one takes says nothing on a busy machine.
 _untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", _untimed, max_examples=25)
-settings.register_profile("thorough", _untimed, max_examples=200)
+settings.register_profile("thorough", _untimed, max_examples=100)
 settings.load_profile("quick")
 
 
