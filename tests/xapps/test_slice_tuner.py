@@ -166,7 +166,9 @@ def fitted(
     wanted: Sequence[float], low: Sequence[float] = (0, 0, 0), high: float = 100.0, **fit: float
 ) -> list[float]:
     row = np.array([wanted], np.float32)
-    return policy.minima(row, np.array([low], np.float32), np.full_like(row, high), 90.0, **fit)[0].tolist()
+    return list(
+        policy.minima(row, np.array([low], np.float32), np.full_like(row, high), 90.0, **fit)[0].tolist()
+    )
 
 
 def test_where_room_is_short_all_are_cut_or_those_that_want_least_come_first() -> None:
@@ -246,9 +248,11 @@ def test_minima_are_held_in_every_cell_for_the_slices_with_a_promise_alone() -> 
 def test_the_sum_of_a_delay_is_that_of_rlc_and_the_air() -> None:
     xapp = harness(policy="integral", floor_pct=5.0, gain_pct_per_s=10.0, release=1.0, aim=1.0)
     # 2 + 0.5 ms are below half of 10 ms, 15 + 5 ms twice of it: the floor, and 5 + 1 %
-    delays = {"DRB.RlcSduDelayDl": [0, 0, 20, 150, 0, 0], "DRB.AirIfDelayDl": [0, 0, 5, 50, NAN, NAN]}
-    xapp_actions = send(xapp, delays)
-    [action] = xapp_actions
+    delays: Columns = {
+        "DRB.RlcSduDelayDl": [0, 0, 20, 150, 0, 0],
+        "DRB.AirIfDelayDl": [0, 0, 5, 50, NAN, NAN],
+    }
+    [action] = send(xapp, delays)
     assert action.parameters()[[0, 2], 0].tolist() == pytest.approx([5, 5])  # an integral begins at its floor
     [action] = send(xapp, delays, seq=1)
     assert action.parameters()[[0, 2], 0].tolist() == pytest.approx([5, 6])
