@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from xapps.slice_tuner.site import PATIENCE
 
 XAPP = Path(policy.__file__).parent
 NAN = math.nan
+Columns = Mapping[str, Sequence[float]]
 # Best effort, a promised delay of 10 ms, a promised throughput of 20 Mb/s
 PROMISED = Promises(np.array([NAN, 10, NAN], np.float32), np.array([NAN, NAN, 20_000], np.float32))
 
@@ -163,7 +166,9 @@ def fitted(
     wanted: Sequence[float], low: Sequence[float] = (0, 0, 0), high: float = 100.0, **fit: float
 ) -> list[float]:
     row = np.array([wanted], np.float32)
-    return policy.minima(row, np.array([low], np.float32), np.full_like(row, high), 90.0, **fit)[0].tolist()
+    return list(
+        policy.minima(row, np.array([low], np.float32), np.full_like(row, high), 90.0, **fit)[0].tolist()
+    )
 
 
 def test_where_room_is_short_all_are_cut_or_those_that_want_least_come_first() -> None:
@@ -186,9 +191,9 @@ def test_dedicated_and_maximal_shares_are_kept() -> None:
 # In the network
 
 
-def harness(**settings: object) -> XAppHarness:
+def harness(**settings: Any) -> XAppHarness:
     """The xApp at a node of two cells of 100 PRBs and three slices, of which 1-000001 has 10 % by configuration."""
-    xapp = XAppHarness(XAPP, **{"promises": "1-000002: 10 ms; 1-000003: 20 Mb/s"} | settings)
+    xapp = XAppHarness(XAPP, **dict[str, Any](promises="1-000002: 10 ms; 1-000003: 20 Mb/s") | settings)
     xapp.know(
         Catalogue(
             node="site0", measurements={}, actions=(), periods_ms=(), cells={0: "a", 1: "b"},
@@ -198,10 +203,12 @@ def harness(**settings: object) -> XAppHarness:
     return xapp
 
 
-def send(xapp: XAppHarness, *, seq: int = 0, drop: int = 0, **columns: Sequence[float]) -> list[Action]:
+def send(
+    xapp: XAppHarness, columns: Columns = MappingProxyType({}), *, seq: int = 0, drop: int = 0
+) -> list[Action]:
     """A period of both cells, in the order of slices; `drop` rows are missing."""
     xapp.send(make_report({"RRU.PrbAvailDl": [100.0, 100.0]}, level="cell", seq=seq))
-    values = shown(2, **columns)
+    values = shown(2, columns)
     ids = {"slice": [7, 7, 8, 8, 9, 9], "cell": [0, 1] * 3}
     keep = slice(drop, None)
     return xapp.send(
@@ -212,7 +219,7 @@ def send(xapp: XAppHarness, *, seq: int = 0, drop: int = 0, **columns: Sequence[
     )  # fmt: skip
 
 
-def shown(n_cell: int, **columns: Sequence[float]) -> dict[str, Sequence[float]]:
+def shown(n_cell: int, columns: Columns) -> dict[str, list[float]]:
     """Columns of a report: each slice is offered 1 Mb/s in each cell and sends it with 2 PRBs."""
     n = 3 * n_cell
     return {
@@ -241,11 +248,13 @@ def test_minima_are_held_in_every_cell_for_the_slices_with_a_promise_alone() -> 
 def test_the_sum_of_a_delay_is_that_of_rlc_and_the_air() -> None:
     xapp = harness(policy="integral", floor_pct=5.0, gain_pct_per_s=10.0, release=1.0, aim=1.0)
     # 2 + 0.5 ms are below half of 10 ms, 15 + 5 ms twice of it: the floor, and 5 + 1 %
-    delays = {"DRB.RlcSduDelayDl": [0, 0, 20, 150, 0, 0], "DRB.AirIfDelayDl": [0, 0, 5, 50, NAN, NAN]}
-    xapp_actions = send(xapp, **delays, **{"DRB.UEThpDl": [20_000.0] * 6})
-    [action] = xapp_actions
+    delays: Columns = {
+        "DRB.RlcSduDelayDl": [0, 0, 20, 150, 0, 0],
+        "DRB.AirIfDelayDl": [0, 0, 5, 50, NAN, NAN],
+    }
+    [action] = send(xapp, delays)
     assert action.parameters()[[0, 2], 0].tolist() == pytest.approx([5, 5])  # an integral begins at its floor
-    [action] = send(xapp, seq=1, **delays, **{"DRB.UEThpDl": [20_000.0] * 6})
+    [action] = send(xapp, delays, seq=1)
     assert action.parameters()[[0, 2], 0].tolist() == pytest.approx([5, 6])
 
 
@@ -270,9 +279,9 @@ def test_a_report_that_lacks_a_slice_of_a_cell_changes_nothing() -> None:
     ],
 )
 def test_a_cell_with_a_value_that_cannot_be_true_is_left_alone(name: str, value: float) -> None:
-    columns = list(shown(2)[name])
+    columns = list(shown(2, {})[name])
     columns[5] = value  # of the last slice in the second cell
-    [action] = send(harness(), **{name: columns})
+    [action] = send(harness(), {name: columns})
     assert action.targets()[:, 0].tolist() == [0, 0]
 
 
@@ -287,10 +296,10 @@ def ran(request: pytest.FixtureRequest) -> Iterator[VirtualRan]:
         yield network
 
 
-def show(network: VirtualRan, **columns: Sequence[float]) -> None:
+def show(network: VirtualRan, columns: Columns = MappingProxyType({})) -> None:
     network.show({"RRU.PrbAvailDl": [100.0] * 3}, level="cell")
     ids = {"slice": [1, 1, 1, 2, 2, 2], "cell": [0, 1, 2] * 2}
-    network.show(shown(2, **columns), level="slice", ids=ids)
+    network.show(shown(2, columns), level="slice", ids=ids)
 
 
 @pytest.mark.parametrize("kind", ["report", "act"])
@@ -308,7 +317,7 @@ def test_stale_reports_hold_no_quota(ran: VirtualRan) -> None:
 
 @pytest.mark.parametrize("value", [NAN, -5.0, 1e9, math.inf])
 def test_absurd_reports_hold_no_quota(ran: VirtualRan, value: float) -> None:
-    show(ran, **{"RRU.PrbUsedDl": [value] * 6})
+    show(ran, {"RRU.PrbUsedDl": [value] * 6})
     ran.run(500)
     assert ran.held == {}
 
@@ -317,14 +326,14 @@ def test_reports_that_repeat_each_other_while_there_is_traffic_are_not_believed(
     ran.run(100 * PATIENCE + 500)
     assert ran.held == {}
     assert [alarm.name for alarm in ran.alarms] == ["reports-not-believed"]
-    show(ran, **{"DRB.PdcpSduVolumeDL": [101.0] * 6})
+    show(ran, {"DRB.PdcpSduVolumeDL": [101.0] * 6})
     ran.run(300)
     assert len(ran.held) == 6
     assert ran.alarms == ()
 
 
 def test_a_node_without_traffic_may_repeat_itself(ran: VirtualRan) -> None:
-    show(ran, **{"RRU.PrbUsedDl": [0.0] * 6})
+    show(ran, {"RRU.PrbUsedDl": [0.0] * 6})
     ran.run(100 * PATIENCE + 500)
     assert len(ran.held) == 6
 

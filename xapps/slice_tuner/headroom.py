@@ -132,7 +132,7 @@ def losses_of_cells(engine: Engine) -> F64:
             lost[own] = np.clip(4.0 * short, 0.0, 1.0)
         else:
             lost[own] = -of_class["delivered_bytes"] * 8e-6 / BEST_EFFORT_MBIT
-    return np.bincount(rows["cell"], lost, engine.n_cell)
+    return np.bincount(rows["cell"], lost, engine.n_cell).astype(np.float64)
 
 
 def judged(engine: Engine) -> tuple[float, float]:

@@ -51,7 +51,7 @@ class Seen(NamedTuple):
             self.cell_prbs > 0,
             self.dedicated_pct <= self.max_pct,
         ]
-        return np.logical_and.reduce(possible).all(axis=1)
+        return np.asarray(np.logical_and.reduce(possible).all(axis=1))
 
 
 class Known(NamedTuple):
@@ -119,14 +119,14 @@ def by_demand(known: Known, promises: Promises, rule: Demand) -> F32:
     """Wanted minima in percent: in proportion to the PRBs that slices need for what they are offered, `floor_pct` at least."""
     need = known.offered_kbps / _kbps_of_a_prb(known)
     need *= np.where(promises.any, 1.0, rule.best_effort)
-    return np.maximum(rule.floor_pct, _shares(need)) * promises.any
+    return np.asarray(np.maximum(rule.floor_pct, _shares(need)) * promises.any, np.float32)
 
 
 def by_backlog(known: Known, promises: Promises, rule: Backlog) -> F32:
     """Wanted minima in percent: `total_pct` in proportion to a power of what waits, which a promised delay gives another weight."""
     waiting = np.where(np.isnan(promises.delay_ms), 1.0, rule.delay_weight) * known.waiting_kbit
     share = rule.total_pct / 100.0 * _shares(waiting**rule.power * promises.any)
-    return np.maximum(rule.floor_pct, share) * promises.any
+    return np.asarray(np.maximum(rule.floor_pct, share) * promises.any, np.float32)
 
 
 def integrated(known: Known, seen: Seen, promises: Promises, rule: Integral, period_s: float) -> Known:
@@ -156,7 +156,7 @@ def by_needs(known: Known, seen: Seen, promises: Promises, rule: Needs) -> F32:
     fast = rule.ue_margin * known.active_ues * promises.ue_kbps
     kbps = np.where(np.isnan(promises.delay_ms), fast, in_time)
     need_pct = 100.0 * kbps / (_kbps_of_a_prb(known) * seen.cell_prbs)
-    return np.where(promises.any, rule.floor_pct + need_pct, 0.0).astype(np.float32)
+    return np.asarray(np.where(promises.any, rule.floor_pct + need_pct, 0.0), np.float32)
 
 
 def minima(
@@ -181,7 +181,7 @@ def minima(
     if triage > 0.0:
         in_proportion = triage * _least_first(extra, room) + (1.0 - triage) * in_proportion
     fitted = np.where(total > room, in_proportion, extra + spare * left * extra / np.maximum(total, 1e-6))
-    return np.minimum(low_pct + fitted, high_pct).astype(np.float32)
+    return np.asarray(np.minimum(low_pct + fitted, high_pct), np.float32)
 
 
 def _least_first(extra: F32, room: F32) -> F32:
@@ -201,9 +201,9 @@ def _kbps_of_a_prb(known: Known) -> F32:
         cell_prbs > 0.5, known.sent_kbps.sum(axis=1, keepdims=True) / np.maximum(cell_prbs, 0.5), TYPICAL_KBPS
     )
     own = np.where(known.prbs > 0.5, known.sent_kbps / np.maximum(known.prbs, 0.5), of_cell)
-    return np.maximum(own, 0.05 * TYPICAL_KBPS).astype(np.float32)
+    return np.asarray(np.maximum(own, 0.05 * TYPICAL_KBPS), np.float32)
 
 
 def _shares(amount: F32) -> F32:
     """Each one's share of its cell's amount, in percent; 0 where there is none."""
-    return 100.0 * amount / np.maximum(amount.sum(axis=1, keepdims=True), 1e-6)
+    return np.asarray(100.0 * amount / np.maximum(amount.sum(axis=1, keepdims=True), 1e-6), np.float32)

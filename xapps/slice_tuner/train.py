@@ -102,7 +102,7 @@ def tuned(world: SimWorld, settings: Mapping[str, Any]) -> Score:
     xapp = Instance(load_package(FOLDER), settings=settings)
     for catalogue in world.catalogues:
         xapp.know(catalogue)
-    wanted = {
+    wanted: dict[tuple[str, str, int], frozenset[str]] = {
         (catalogue.node, stream.level, stream.every_ms): frozenset(stream.measurements)
         for catalogue in world.catalogues
         for stream in xapp.manifest.streams

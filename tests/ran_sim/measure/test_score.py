@@ -162,15 +162,15 @@ def test_handovers_of_the_warm_up_do_not_count() -> None:
 def test_a_promise_is_broken_by_late_packets_or_by_a_throughput_below_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Slots of 0.5 ms. Classes of sliced-district: 0 downloads, 1 cloud gaming with a budget, 2 premium: 20 Mb/s promised
+    # Slots of 0.5 ms. Classes of sliced-district: 0 downloads, 1 cloud gaming with a budget, 2 premium: 15 Mb/s promised
     engine = Engine(load_scenario("sliced-district"), seed=1)
     rows = sessions(
         {
             "traffic_class": 2,
-            "delivered_bytes": 1_250_000,
+            "delivered_bytes": 937_500,
             "active_slots": 1000,
-        },  # 10 Mb in 0.5 s: 20 Mb/s, kept
-        {"traffic_class": 2, "delivered_bytes": 1_249_999, "active_slots": 1000},
+        },  # 7.5 Mb in 0.5 s: 15 Mb/s, kept
+        {"traffic_class": 2, "delivered_bytes": 937_499, "active_slots": 1000},
         {"traffic_class": 2, "active_slots": 9},  # starved
         {"traffic_class": 2},  # had no data: nothing was due
         {"traffic_class": 1, "packets_in_budget": 99, "packets_late": 1},
