@@ -2,6 +2,7 @@
 
     python -m models.channel.evaluate run      # what is missing in held_out.jsonl; --world and --seeds limit it
     python -m models.channel.evaluate show     # the tables of README.md, from offline.json and held_out.jsonl
+    python -m models.channel.evaluate cost     # CPU time of a slot with and without the model
 
 Each line of `held_out.jsonl` is one arm on one drop; all arms run the same drops. A run that was stopped goes on where it was.
 """
@@ -79,6 +80,24 @@ def run(worlds: Sequence[str], seeds: Sequence[int]) -> None:
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{time.monotonic() - began_s:.0f} s  {row}", flush=True)
+
+
+def cost() -> None:
+    """CPU time of a slot of seven-sites with and without the model, in turns."""
+    plain = load_scenario("seven-sites")
+    engines = [
+        Engine(scenario, 1)
+        for scenario in (plain, plain.with_overrides({"scheduler.channel_model": str(FOLDER)}))
+    ]
+    took_us: list[list[float]] = [[], []]
+    for turn in range(12):
+        for engine, of in zip(engines, took_us, strict=True):
+            began_s = time.thread_time()
+            engine.run_until(engine.slot + 1000)
+            if turn > 0:
+                of.append((time.thread_time() - began_s) / 1000 * 1e6)
+    without, model = (float(np.median(of)) for of in took_us)
+    print(f"{without:.1f} us a slot without, {model:.1f} us with the model: {model / without:.2f} times")
 
 
 # -- the page -----------------------------------------------------------------------------------------------------
@@ -166,12 +185,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("run", "show"))
+    parser.add_argument("what", choices=("run", "show", "cost"))
     parser.add_argument("--world", action="append", default=[], choices=tuple(WORLDS))
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of the held-out drops")
     arguments = parser.parse_args()
     if arguments.what == "show":
         show()
+    elif arguments.what == "cost":
+        cost()
     else:
         run(arguments.world or list(WORLDS), SEEDS[: arguments.seeds])
 

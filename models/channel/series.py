@@ -98,8 +98,10 @@ def samples_of(
         known = np.isfinite(series.age[look])
         fresh = known & (series.age[look] < np.nan_to_num(series.age[look - 1], nan=np.inf))
         first = known & (series.ue[look] != owner)
-        for u in np.flatnonzero(fresh | first).tolist():
-            take_in(memory, TABLES, u, series.cqi[look, u], int(series.wideband[look, u]), bool(first[u]))
+        for row in np.flatnonzero(fresh | first).tolist():
+            take_in(
+                memory, TABLES, row, series.cqi[look, row], int(series.wideband[look, row]), bool(first[row])
+            )
         owner = np.where(known, series.ue[look], -1)
         if look % every == 0 and look * LOOK_MS >= 1e3:
             u = np.flatnonzero(known)
@@ -148,7 +150,7 @@ def fresh(samples: Samples) -> F32:
     wideband: I32 = np.searchsorted(t10_db[1:], 10.0 * np.log10(mean), side="right")
     subband = np.searchsorted(t10_db[1:], samples.truth_db, side="right")
     cqi = np.clip(wideband[:, None] + np.clip(subband - wideband[:, None], -1, 2), 0, 15)
-    return t10_db[cqi].astype(np.float32)
+    return np.asarray(t10_db[cqi], np.float32)
 
 
 def error_db(samples: Samples, guess: F32) -> float:

@@ -45,7 +45,7 @@ FOLDER: Final = Path(__file__).resolve().parent
 TRAINING: Final = {1.0: 6101, 3.0: 6102, 10.0: 6103, 30.0: 6104, 60.0: 6105, 120.0: 6106}  # km/h: seed
 HELD_OUT: Final = {3.0: (6201, 6202), 30.0: (6203, 6204), 60.0: (6205, 6206), 120.0: (6207, 6208)}
 DURATION_S: Final = 10.0
-SMOOTHING: Final = {"newest": np.linspace(0.0, 1.0, 6), "keep": (0.0, 0.3, 0.5, 0.7)}
+NEWEST, KEEP = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), (0.0, 0.3, 0.5, 0.7)  # of `shape.smoothing`
 NOISES: Final = (0.02, 0.05, 0.1, 0.2)
 SHIPPED_ORDER: Final = 2
 MLP_ROWS: Final = 120_000
@@ -151,12 +151,9 @@ def training_series() -> list[Series]:
 
 def contenders(samples: Samples) -> dict[str, Any]:
     """Everything that is a table of weights, by its parameters."""
-    smooth = {
-        (float(newest), float(keep)): shape.smoothing(newest, keep)
-        for newest, keep in product(*SMOOTHING.values())
-    }
-    of_theory = {
-        (float(order), noise): shape.clarke(order, noise) for order in range(1, ORDER + 1) for noise in NOISES
+    smooth: dict[tuple[float, ...], F32] = {point: shape.smoothing(*point) for point in product(NEWEST, KEEP)}
+    of_theory: dict[tuple[float, ...], F32] = {
+        (order, noise): shape.clarke(order, noise) for order in range(1, ORDER + 1) for noise in NOISES
     }
     return {
         "smoothing": best(smooth, samples),
