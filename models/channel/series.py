@@ -142,15 +142,19 @@ def held(samples: Samples) -> F32:
     return samples.held_db
 
 
-def fresh(samples: Samples) -> F32:
-    """The ceiling: reports without error, of the very moment, [n, n_rbg]; quantised like any other, TS 38.214 5.2.2.1."""
+def exact_report(truth_db: F32) -> tuple[I64, I64]:
+    """CQIs [n, n_rbg] and wideband CQI [n, 1] that a measurement without error reports, TS 38.214 5.2.2.1."""
     t10_db = TABLES.cqi_t10_db
-    linear = 10.0 ** (samples.truth_db.astype(np.float64) / 10.0)
-    mean = np.maximum(2.0 ** np.log2(1.0 + linear).mean(axis=1) - 1.0, 1e-9)
-    wideband: I32 = np.searchsorted(t10_db[1:], 10.0 * np.log10(mean), side="right")
-    subband = np.searchsorted(t10_db[1:], samples.truth_db, side="right")
-    cqi = np.clip(wideband[:, None] + np.clip(subband - wideband[:, None], -1, 2), 0, 15)
-    return np.asarray(t10_db[cqi], np.float32)
+    linear = 10.0 ** (truth_db.astype(np.float64) / 10.0)
+    mean = np.maximum(2.0 ** np.log2(1.0 + linear).mean(axis=1, keepdims=True) - 1.0, 1e-9)
+    wideband = np.searchsorted(t10_db[1:], 10.0 * np.log10(mean), side="right")
+    offset = np.searchsorted(t10_db[1:], truth_db, side="right") - wideband
+    return np.clip(wideband + np.clip(offset, -1, 2), 0, 15), wideband
+
+
+def fresh(samples: Samples) -> F32:
+    """The ceiling: reports without error, of the very moment, [n, n_rbg]; quantised like any other."""
+    return np.asarray(TABLES.cqi_t10_db[exact_report(samples.truth_db)[0]], np.float32)
 
 
 def error_db(samples: Samples, guess: F32) -> float:

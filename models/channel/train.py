@@ -30,6 +30,7 @@ from models.channel.series import (
     deviations,
     error_db,
     error_rate,
+    exact_report,
     fresh,
     held,
     predicted,
@@ -192,8 +193,8 @@ def levels() -> None:
     """Means of what lies beyond the ends of the offsets, on the training series: `BELOW_DB` and `ABOVE_DB` of `link.prediction`."""
     at_db = TABLES.cqi_t10_db
     for kmh, series in zip(TRAINING, training_series(), strict=True):
-        new = np.nan_to_num(series.age, nan=9.0) < 0.45  # the sooner, the less has changed
-        truth, cqi, wideband = series.sinr_db[new], series.cqi[new], series.wideband[new][:, None]
+        truth = series.sinr_db[np.isfinite(series.age)][::9]
+        cqi, wideband = exact_report(truth)
         below = np.where(cqi < wideband, at_db[wideband] - truth, np.nan)
         above = np.where((cqi >= wideband + 2) & (cqi < 15), truth - at_db[cqi], np.nan)
         print(
