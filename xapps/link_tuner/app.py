@@ -2,6 +2,8 @@
 
 from math import nan
 
+import numpy as np
+
 from ranloop import Report, SetOllaTarget, XApp
 
 from . import policy
@@ -17,5 +19,5 @@ def set_targets(report: Report) -> SetOllaTarget:
     ues.update(report, **known._asdict())
     delay_bound = report["X.DRB.RadioBudgetDl"] > 0  # best effort has no value
     tuning = policy.Tuning(**{name: app.settings[name] for name in policy.Tuning._fields})
-    bler_target = policy.targets(known, delay_bound, load_pct.of(report) / 100, tuning)
+    bler_target = policy.targets(known, delay_bound, load_pct.of(report) / np.float32(100), tuning)
     return SetOllaTarget(ue=report.ue, bler_target=bler_target)

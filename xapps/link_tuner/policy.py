@@ -59,7 +59,8 @@ def targets(known: Known, delay_bound: NDArray[np.bool_], load: F32, tuning: Tun
         (tuning.per_load, load),
     ):
         log_odds += per_unit * np.nan_to_num(amount)  # no value moves nothing
-    return np.clip(1 / (1 + np.exp(-log_odds)), LOWEST, HIGHEST).astype(np.float32)
+    found: F32 = np.clip(1 / (1 + np.exp(-log_odds)), LOWEST, HIGHEST).astype(np.float32)
+    return found
 
 
 def _mean(before: F32, newest: F32) -> F32:
