@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -270,7 +271,7 @@ def capacity(prbs: float = 51.0, node: str = "site0") -> Report:
     return make_report({"RRU.PrbAvailDl": [prbs]}, level="cell", ids={"cell": [0]}, node=node)
 
 
-def harness(loaded: Mapping[int, str] | None = None, **settings: float) -> XAppHarness:
+def harness(loaded: Mapping[int, str] | None = None, **settings: Any) -> XAppHarness:
     """The xApp at two nodes whose schedulers have loaded these metrics."""
     xapp = XAppHarness(XAPP, **settings)
     for node in ("site0", "site1"):
