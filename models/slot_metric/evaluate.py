@@ -216,20 +216,18 @@ def verdict(satisfied: Difference, best_effort: Difference, margin: float) -> st
     return f"{users}, {'less best effort' if best_effort.high < 0.0 else 'best effort not decided'}"
 
 
-def page(plan: Plan) -> list[str]:
-    """Per load and per held-out world: the arms, and the differences that were asked for."""
+Pairs = Sequence[tuple[str, str]]
+
+
+def page(plan: Plan, results: Path, order: Sequence[str], pairs: Pairs) -> list[str]:
+    """Per load and per held-out world: the arms in this order, and the differences that were asked for."""
     cases = [("held_out", plan.held_out.worlds[0].name, load) for load in plan.loads]
     cases += [
         ("held_out_worlds", world.name, load)
         for world in plan.held_out_worlds.worlds
         for load in WORLDS_LOADS
     ]
-    pairs = [
-        ("learned", tuned_arm(FOLDER, "rule").name),
-        ("learned", "triage on log"),
-        ("triage on learned", "triage on log"),
-    ]
-    rows, order, found = lines(RESULTS), [arm.name for arm in arms()], list[str]()
+    rows, found = lines(results), list[str]()
     for part, world, load in cases:
         chosen = [row for row in rows if (row["part"], row["world"], row["load"]) == (part, world, load)]
         if not chosen:
@@ -241,13 +239,12 @@ def page(plan: Plan) -> list[str]:
     return found[:-1]
 
 
-def show(plan: Plan) -> None:
+def show(text: str, readme: Path) -> None:
     """Print the tables, and put them into the page."""
-    text = "\n".join(page(plan))
     print(text)
-    head, _, rest = README.read_text("utf-8").partition("<!-- gain -->")
+    head, _, rest = readme.read_text("utf-8").partition("<!-- gain -->")
     _, _, tail = rest.partition("<!-- /gain -->")
-    README.write_text(f"{head}<!-- gain -->\n{text}\n<!-- /gain -->{tail}", "utf-8")
+    readme.write_text(f"{head}<!-- gain -->\n{text}\n<!-- /gain -->{tail}", "utf-8")
 
 
 def main() -> None:
@@ -262,7 +259,12 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = read_plan(FOLDER)
     if arguments.what == "show":
-        show(plan)
+        pairs = [
+            ("learned", tuned_arm(FOLDER, "rule").name),
+            ("learned", "triage on log"),
+            ("triage on learned", "triage on log"),
+        ]
+        show("\n".join(page(plan, RESULTS, [arm.name for arm in arms()], pairs)), README)
     elif arguments.what == "above":
         tune_above(plan, arguments.arm, arguments.processes, arguments.seeds)
     else:

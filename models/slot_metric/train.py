@@ -150,14 +150,19 @@ def keep(outcome: Outcome) -> None:
 
 
 def write_package(
-    folder: Path, network: shape.Network, training: Mapping[str, Any], metrics: Mapping[str, Any]
+    folder: Path,
+    network: shape.Network,
+    training: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    *,
+    name: str = FOLDER.name,
 ) -> None:
     """`model.onnx` and `card.toml`."""
     import tomli_w
 
     content = shape.onnx_file(network)
     card = Card(
-        name="slot_metric",
+        name=name,
         version="0.1.0",
         summary="ln of the factor on a delay-bound flow's proportional fair metric in a slot.",
         sha256=hashlib.sha256(content).hexdigest(),

@@ -73,6 +73,11 @@ class Actuators:
             self._appliers[SetSchedulerModel] = self._set_scheduler_model
 
     @property
+    def scheduler_models(self) -> Mapping[int, str]:
+        """Number -> name of the learned metrics that cells can change to."""
+        return {number: Path(folder).name for number, folder in enumerate(self._models, 1)}
+
+    @property
     def actions(self) -> tuple[str, ...]:
         """Names of the actions that are taken here."""
         return tuple(action.spec.name for action in self._appliers)
@@ -85,7 +90,7 @@ class Actuators:
     def why_not(self, site: int, action: Action) -> Mapping[int, str]:
         """As `SimWorld.why_not`."""
         if isinstance(action, SetSchedulerModel):
-            names = ", ".join(f"{i + 1} ({Path(folder).name})" for i, folder in enumerate(self._models))
+            names = ", ".join(f"{number} ({name})" for number, name in self.scheduler_models.items())
             beyond = np.flatnonzero(action.parameters()[:, 0] > len(self._models)).tolist()
             return dict.fromkeys(beyond, f"no such model is loaded here; 0 is none, the others are {names}")
         if not isinstance(action, Handover):

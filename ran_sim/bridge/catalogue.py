@@ -40,6 +40,7 @@ def catalogue(
             )
             for cell in cells
         },
+        scheduler_models=actuators.scheduler_models,
     )
 
 

@@ -23,7 +23,9 @@ ACTING = {
     "xapps/qos_scheduler": (range(3201, 3209), "20%"),  # as the templates that decide as it does
 }
 # What gives no airtime: their KPIs beside a network without them are in docs/xapps.json, see test_xapps_page.
-JUDGED_ON_THE_PAGE = ("xapps/energy_saver", "xapps/traffic_steering")
+JUDGED_ON_THE_PAGE = tuple(
+    f"xapps/{name}" for name in ("energy_saver", "link_tuner", "slice_tuner", "traffic_steering")
+)
 
 # Folders that are to recommend only, because no gain of theirs is shown; their manifests say so.
 RECOMMENDING = {"docs/examples/fault_steering"}

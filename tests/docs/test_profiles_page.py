@@ -17,7 +17,7 @@ XAPPS = sorted(manifest.parent for manifest in (ROOT / "xapps").glob("*/manifest
 def test_the_page_in_docs_is_up_to_date() -> None:
     command = [sys.executable, "-m", "ranloop.cli.profile_page", *map(str, XAPPS)]
     printed = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8")
-    hint = "renew it: python -m ranloop.cli.profile_page xapps/* > docs/profiles.md"
+    hint = "renew it: python -m ranloop.cli.profile_page xapps/*/ > docs/profiles.md"
     assert printed == PAGE.read_text("utf-8"), hint
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ranloop.embedded import run_embedded
+from ranloop.inference import load_card
+from ranloop.node import open_world
 from ranloop.testing import XAppHarness, make_report
-from ranloop.vocabulary import Action
+from ranloop.testing.made_up import made_up_catalogue
+from ranloop.vocabulary import Action, SetSchedulerModel
 from ranloop.wire.messages import Report
+from ranloop.xapp.manifest import load_manifest
 from ranloop.xapp.memory import Memory
 from xapps.qos_scheduler import policy
 from xapps.qos_scheduler.policy import Known, Tuning
@@ -262,31 +271,78 @@ def capacity(prbs: float = 51.0, node: str = "site0") -> Report:
     return make_report({"RRU.PrbAvailDl": [prbs]}, level="cell", ids={"cell": [0]}, node=node)
 
 
+def harness(loaded: Mapping[int, str] | None = None, **settings: Any) -> XAppHarness:
+    """The xApp at two nodes whose schedulers have loaded these metrics."""
+    xapp = XAppHarness(XAPP, **settings)
+    for node in ("site0", "site1"):
+        xapp.know(replace(made_up_catalogue(node), scheduler_models=loaded or {}))
+    return xapp
+
+
 def weights(actions: list[Action]) -> dict[int, float]:
     (action,) = actions
     return dict(zip(action.targets().ravel().tolist(), action.parameters().ravel().tolist(), strict=True))
 
 
 def test_good_channels_are_boosted_and_a_hopeless_one_and_best_effort_are_not() -> None:
-    xapp = XAppHarness(XAPP, boost=64.0, rest_weight=0.5)
+    xapp = harness(boost=64.0, rest_weight=0.5)
     assert xapp.send(capacity()) == []
     assert weights(xapp.send(report())) == {11: 64.0, 12: 64.0, 13: 0.5}
 
 
 def test_before_the_capacity_of_a_cell_is_known_nobody_is_boosted() -> None:
-    xapp = XAppHarness(XAPP, boost=64.0, rest_weight=0.5)
+    xapp = harness(boost=64.0, rest_weight=0.5)
     assert set(weights(xapp.send(report())).values()) == {0.5}
 
 
 def test_the_cell_of_another_node_with_the_same_number_is_another_cell() -> None:
-    xapp = XAppHarness(XAPP, boost=64.0)
+    xapp = harness(boost=64.0)
     xapp.send(capacity())
     xapp.send(capacity(0.1, node="site1"))
     assert weights(xapp.send(report()))[11] == 64.0
 
 
 def test_ues_that_left_are_forgotten_however_many_come() -> None:
-    xapp = XAppHarness(XAPP, boost=64.0)
+    xapp = harness(boost=64.0)
     for seq in range(50):
         xapp.send(flows([2 * seq, 2 * seq + 1], offered_kbps=[100, 200], seq=seq))
     assert len(xapp.module("app").ues) == 2 * 4  # those of the last report and of the three periods before it
+
+
+# On the metric that was tuned together with it
+
+
+def test_cells_of_a_node_that_has_loaded_the_metric_rank_by_it_and_others_by_their_own_rule() -> None:
+    xapp = harness({1: "slot_metric", 2: policy.METRIC})
+    (action,) = xapp.send(capacity())
+    assert isinstance(action, SetSchedulerModel)
+    assert (action.targets().tolist(), action.parameters().tolist()) == ([[0]], [[2.0]])
+    assert harness({1: "slot_metric"}).send(capacity()) == []
+
+
+def test_the_settings_that_begin_with_metric_are_those_of_cells_on_the_metric() -> None:
+    metric = {"metric_rest_weight": 0.03, "rest_weight": 0.5}
+    for loaded, rest in (({1: policy.METRIC}, 0.03), ({}, 0.5)):
+        xapp = harness(loaded, boost=64.0, **metric)
+        xapp.send(capacity())
+        assert weights(xapp.send(report())) == {11: 64.0, 12: 64.0, 13: pytest.approx(rest)}
+
+
+def test_its_settings_on_the_metric_are_those_of_the_metrics_card() -> None:
+    tuned = load_card(XAPP.parents[1] / "models" / policy.METRIC).training["parameters"]
+    own = {
+        name.removeprefix("metric_"): setting.default
+        for name, setting in load_manifest(XAPP).settings.items()
+        if name.startswith("metric_")
+    }
+    assert own == {name: float(f"{tuned[name]:.3g}") for name in own}
+    assert set(own) == {*tuned} & {*Tuning._fields}
+
+
+def test_on_the_simulator_the_metric_is_in_force_while_the_xapp_holds_it() -> None:
+    package = str(XAPP.parents[1] / "models" / policy.METRIC)
+    overrides = {"scheduler.models": [package], "run.duration_s": 1.0, "run.warmup_s": 0.0}
+    with closing(open_world("sim:one-cell", overrides=overrides)) as world:
+        run = run_embedded(world, [XAPP], until_ns=500_000_000)
+        assert world.engine.slot_model_of.tolist() == [0]  # type: ignore[attr-defined]  # because only the simulator's worlds have one
+    assert not [name for name in run.summary.outcomes if name.startswith("refused")]

@@ -9,7 +9,8 @@ Arrays in, arrays out, one entry per row of a report; NaN = no value.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class Tuning(NamedTuple):
     rest_weight: float
 
 
+METRIC = "triage_metric"  # models/triage_metric
 SMOOTHING_S = 1.0  # several video frames, yet shorter than a user's walk out of a beam
 
 # TS 38.214 Table 5.2.2.1-3 (256QAM), efficiency of CQI 0..15 in bits per resource element, times the 12 x 12 resource
@@ -48,6 +50,16 @@ CQI_BITS_PER_PRB = 144 * np.array(
     [0.0, 0.1523, 0.3770, 0.8770, 1.4766, 1.9141, 2.4063, 2.7305, 3.3223, 3.9023, 4.5234, 5.1152, 5.5547, 6.2266, 6.9141,
      7.4063], np.float32,
 )  # fmt: skip
+
+
+def tuning(settings: Mapping[str, Any], *, on_metric: bool) -> Tuning:
+    """The settings in force; where cells rank UEs by the metric, `metric_cap` takes the place of `cap`, and so on."""
+
+    def value(name: str) -> float:
+        own = f"metric_{name}"
+        return float(settings[own if on_metric and own in settings else name])
+
+    return Tuning(*map(value, Tuning._fields))
 
 
 def brought_to(known: Known, report: Report) -> Known:
@@ -126,6 +138,11 @@ def decide(
         ),  # only what it misses without a boost counts
     )
     return bound, np.where(boosted, tuning.boost, tuning.rest_weight).astype(np.float32), known
+
+
+def metric_number(loaded: Mapping[int, str]) -> int:
+    """The number of the metric that was tuned together with this xApp among those that a node has loaded; 0 where it is not there."""
+    return next((number for number, name in loaded.items() if name == METRIC), 0)
 
 
 def highest_per_ue(ue: I32, weight: F32) -> tuple[I32, F32]:

@@ -73,6 +73,7 @@ def _narrowed(catalogue: Catalogue, profile: Profile) -> Catalogue:
             for level, names in catalogue.measurements.items()
         },
         actions=tuple(name for name in catalogue.actions if profile.takes(name)),
+        scheduler_models=catalogue.scheduler_models if profile.takes("SetSchedulerModel") else {},
         periods_ms=tuple(period for period in catalogue.periods_ms if period >= shortest_ms),
     )
 

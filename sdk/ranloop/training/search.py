@@ -83,6 +83,9 @@ def _cma_es(contender: Contender, plan: Plan) -> Searching:
 
 
 def _halving(contender: Contender, points: Sequence[F64], plan: Plan) -> Searching:
+    start = contender.coordinates(contender.start)
+    if all(np.array_equal(point, start) for point in points):
+        return [Finalist(start, "the start")]  # nothing to choose from
     stages = max(1, math.ceil(math.log2(len(points))))
     share = plan.search.rollouts // stages
     if share < len(points) * len(plan.loads):
@@ -99,7 +102,7 @@ def _halving(contender: Contender, points: Sequence[F64], plan: Plan) -> Searchi
     finalists = [
         Finalist(points[i], f"point {i + 1} of {len(points)}") for i in _best(worth, left)[:FINALISTS]
     ]
-    return [Finalist(contender.coordinates(contender.start), "the start"), *finalists]
+    return [Finalist(start, "the start"), *finalists]
 
 
 def _best(worth: F64, left: Sequence[int]) -> Sequence[int]:

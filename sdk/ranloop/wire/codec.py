@@ -104,6 +104,7 @@ def encode_catalogue(catalogue: Catalogue) -> bytes:
                 cell: [asdict(relation) for relation in relations]
                 for cell, relations in catalogue.neighbours.items()
             },
+            "scheduler_models": catalogue.scheduler_models,
         }
     )
 
@@ -137,6 +138,7 @@ def decode_catalogue(payload: bytes) -> Catalogue:
                 for cell, relations in header.get("neighbours", {}).items()
             }
         ),
+        scheduler_models=MappingProxyType(header.get("scheduler_models", {})),
     )
 
 

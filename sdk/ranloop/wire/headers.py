@@ -156,6 +156,7 @@ class CatalogueHeader(TypedDict):
             Field(max_length=MAX_ROWS),
         ]
     ]
+    scheduler_models: NotRequired[NamesById]
 
 
 @with_config(_HEADER)

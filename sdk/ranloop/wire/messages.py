@@ -421,6 +421,7 @@ class Catalogue:
         run: As in `Report`.
         geometry: Dense cell id -> place of the cell; cells whose place the node does not know are missing.
         neighbours: Dense cell id -> the cell's neighbour relations; cells without a table are missing.
+        scheduler_models: Number in `SetSchedulerModel` -> name of the learned metric that the node has loaded.
     """
 
     node: str
@@ -434,6 +435,7 @@ class Catalogue:
     run: str = ""
     geometry: Mapping[int, CellPlace] = field(default_factory=dict)
     neighbours: Mapping[int, tuple[CellRelation, ...]] = field(default_factory=dict)
+    scheduler_models: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def handovers(self) -> frozenset[tuple[int, int]]:

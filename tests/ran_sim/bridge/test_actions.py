@@ -169,6 +169,7 @@ def test_a_scheduler_model_holds_for_its_lease_and_goes_back_to_the_node_s_own(n
     scheduler = {"name": name, "models": [str(SLOT_METRIC), str(SLOT_METRIC)]}
     world = small_world(VOICE, GAMING, sectors=3, scheduler=scheduler)
     assert "SetSchedulerModel" in world.catalogues[0].actions
+    assert world.catalogues[0].scheduler_models == {1: "slot_metric", 2: "slot_metric"}
     guard = Guard(world.catalogues[0], control_delay_ns=10 * MS, slot_ns=world.slot_ns, audit=AuditLog())
     guard.register("a", Rights(actions=(ActionRight(name="SetSchedulerModel"),)))
     batch = ActionBatch(

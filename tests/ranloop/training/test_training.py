@@ -19,7 +19,7 @@ from ranloop_work import Shard
 from tests.builders import write_xapp
 from tests.command import Command
 from tests.dask_cluster import dask_cluster
-from tests.ranloop.training.hills import PLAN, made, seen
+from tests.ranloop.training.hills import PLAN, TRAIN, made, seen
 
 
 @pytest.fixture
@@ -51,6 +51,17 @@ def test_only_training_drops_search_and_only_validation_drops_choose(folder: Pat
         assert set(chosen) == {("a", seed) for seed in range(11, 15)}
         assert drops == searched + chosen
     assert {seed for *_, seed, _ in seen(folder)} <= {*range(1, 10), *range(11, 15)}
+
+
+def test_a_reference_with_nothing_to_choose_takes_no_rollouts(tmp_path: Path) -> None:
+    """A grid of its start alone, such as a rule that was tuned elsewhere."""
+    one = TRAIN.replace("values=(0.1, 1.0, 10.0, 100.0)", "values=(1.0,)")
+    folder = made(tmp_path / "hills", code=one)
+    train(folder, only=["line"], processes=1)
+    assert {seed for *_, seed, _ in seen(folder)} == {*range(11, 15)}  # those of validation
+    line = Training(folder).winner(Training(folder).reference)
+    assert line
+    assert (line.point, line.rollouts, line.how) == ({"x": 1.0}, 0, "grid, seed 3, the start")
 
 
 def test_worth_is_against_the_tuned_reference(folder: Path) -> None:

@@ -188,6 +188,7 @@ catalogues = st.builds(
         ).map(tuple),
         max_size=3,
     ),
+    scheduler_models=labels,
 )
 facts = st.recursive(
     st.none()
