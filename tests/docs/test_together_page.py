@@ -16,7 +16,8 @@ KEPT = Together.model_validate_json((ROOT / "docs" / "together.json").read_bytes
 
 def test_every_bundled_xapp_that_acts_is_there() -> None:
     folders = [path.parent for path in sorted(ROOT.glob("xapps/*/manifest.toml"))]
-    assert sorted(PLAN.xapps) == [folder.name for folder in folders if load_manifest(folder).actions]
+    acting = {folder.name for folder in folders if load_manifest(folder).actions}
+    assert set(PLAN.xapps) == acting - {"slice_tuner"}  # the network has no slices with promises
 
 
 def test_the_page_is_what_the_command_writes_of_the_kept_results() -> None:

@@ -1,4 +1,4 @@
-"""`python -m ranloop.cli.profile_page xapps/*` prints the contents of each stack, and the parts that these xApps lack.
+"""`python -m ranloop.cli.profile_page xapps/*/` prints the contents of each stack, and the parts that these xApps lack.
 
 docs/profiles.md is its output.
 """
@@ -20,7 +20,7 @@ _NAMED = 3  # things that an xApp lacks
 _HEAD = """\
 # Profiles of real stacks
 
-Printed by `python -m ranloop.cli.profile_page xapps/*`; change `sdk/ranloop/node/profiles`, not this page.
+Printed by `python -m ranloop.cli.profile_page xapps/*/`; change `sdk/ranloop/node/profiles`, not this page.
 
 A profile lists the parts of the [vocabulary](vocabulary.md) that a real stack has: measurements at their levels, actions, the
 period of new values, and rounding. It tells a developer before deployment whether an xApp would run there:
