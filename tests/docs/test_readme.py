@@ -83,7 +83,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 def test_an_xapp_is_a_few_lines() -> None:
     assert code_lines(ROOT / "xapps" / "kpm_monitor" / "app.py") <= 15
     assert code_lines(EXAMPLE / "app.py") <= 15
-    assert len((ROOT / "xapps" / "qos_scheduler" / "app.py").read_text("utf-8").splitlines()) <= 35
+    assert len((ROOT / "xapps" / "qos_scheduler" / "app.py").read_text("utf-8").splitlines()) <= 40
 
 
 # The example works as its text says

@@ -68,6 +68,7 @@ def test_an_author_sees_an_authors_names_alone() -> None:
         "per_ue",
         "settings",
         "state",
+        "stuck",
         "summary",
     ]
 
